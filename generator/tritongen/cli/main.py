@@ -1,0 +1,6 @@
+"""Placeholder wiring until the commands stand."""
+
+
+def main() -> int:
+    """Entry point of the console script."""
+    return 0

@@ -1,0 +1,160 @@
+"""What was observed by running a model: the trial, measurements and tuned choices.
+
+Evidence is recorded in `tritongen.lock` and used again until the model's bytes change, so that
+the same inputs give the same plan on every machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tritongen.domain.tensors import DType
+
+
+class BatchVerdict(StrEnum):
+    """What the trial says of axis 0."""
+
+    PROVEN = "proven"
+    DISPROVEN = "disproven"
+    COUPLED = "coupled"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTensor:
+    """An input as fed to, or an output as returned by, the trial's single-row run.
+
+    Attributes:
+        name: of the input or output.
+        dtype: element type as observed.
+        shape: full shape as observed, batch axis included.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProof:
+    """Whether axis 0 is a batch axis.
+
+    Attributes:
+        verdict: proven, disproven, coupled (rows change with their neighbours), or untested.
+        reason: one sentence.
+        rows: batch sizes that were compared with single rows.
+        max_abs_diff: greatest absolute difference row by row.
+        tolerance: absolute part of the tolerance that was applied.
+    """
+
+    verdict: BatchVerdict
+    reason: str
+    rows: tuple[int, ...] = ()
+    max_abs_diff: float = 0.0
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Median time of one execution.
+
+    Attributes:
+        batch: rows in the execution (1 for a model without batch axis).
+        threads: intra-op threads.
+        ms: median milliseconds of one execution.
+        spread: interquartile range divided by the median.
+        inter_op: inter-op threads; 1 means sequential execution.
+    """
+
+    batch: int
+    threads: int
+    ms: float
+    spread: float = 0.0
+    inter_op: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The result of running a model in a child process on seeded inputs.
+
+    Attributes:
+        runtime: library and version, such as ``onnxruntime 1.32.0``.
+        ok: whether the model ran at all.
+        code: finding code of the failure, empty when it ran.
+        error: the runtime's own message when it did not.
+        seed: of the generated inputs.
+        inputs: what was fed in the single-row run.
+        outputs: what came back from it.
+        proof: of the batch axis.
+        costs: measured execution times.
+        zeros_ok: whether all-zero inputs run, as Triton's warm-up feeds them.
+        peak_bytes: greatest resident memory above the idle runtime.
+        deterministic: whether two runs on the same input agree.
+    """
+
+    runtime: str
+    ok: bool
+    code: str = ""
+    error: str = ""
+    seed: int = 0
+    inputs: tuple[ObservedTensor, ...] = ()
+    outputs: tuple[ObservedTensor, ...] = ()
+    proof: BatchProof = field(
+        default_factory=lambda: BatchProof(BatchVerdict.UNTESTED, "the model was not run")
+    )
+    costs: tuple[Cost, ...] = ()
+    zeros_ok: bool = False
+    peak_bytes: int = 0
+    deterministic: bool = True
+
+    def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
+        """Median milliseconds measured at that point, None when it was not measured."""
+        for cost in self.costs:
+            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, inter_op):
+                return cost.ms
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """Choices that `tune` made, with the measurements behind them.
+
+    Attributes:
+        goal: what it was tuned for.
+        instances: instance count.
+        threads: intra-op threads an instance.
+        max_batch_size: 0 for no batching.
+        queue_delay_us: None when dynamic batching is off.
+        inter_op: inter-op threads; 1 means sequential execution.
+        numbers: measured figures by name.
+    """
+
+    goal: str
+    instances: int
+    threads: int
+    max_batch_size: int
+    queue_delay_us: int | None
+    inter_op: int = 1
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvidence:
+    """Evidence for one model, valid while the files' hashes are the same.
+
+    Attributes:
+        files: (path relative to the version folder with the version before it, sha256).
+        trial: the trial's result, None when it was not run.
+        tuned: the tuner's choice, None when it was not tuned.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    trial: Trial | None = None
+    tuned: Tuned | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence for every model, by name."""
+
+    models: Mapping[str, ModelEvidence] = field(default_factory=dict)

@@ -1,0 +1,137 @@
+"""What is known of a model from its file alone."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.domain.findings import Finding, Severity
+from tritongen.domain.tensors import TensorSpec
+
+
+class ModelFormat(StrEnum):
+    """A serialisation that the tool can tell by content."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+    TORCH_AOTI = "torch_aoti"
+    TORCH_PICKLE = "torch_pickle"
+    OPENVINO = "openvino"
+    TENSORRT = "tensorrt_plan"
+    SAVEDMODEL = "tensorflow_savedmodel"
+    GRAPHDEF = "tensorflow_graphdef"
+    XGBOOST_JSON = "xgboost_json"
+    XGBOOST_UBJ = "xgboost_ubj"
+    XGBOOST_BINARY = "xgboost_binary"
+    LIGHTGBM = "lightgbm_text"
+    TREELITE = "treelite_checkpoint"
+    PYTHON = "python"
+    SKLEARN_PICKLE = "sklearn_pickle"
+    KERAS = "keras"
+    SAFETENSORS = "safetensors"
+    TFLITE = "tflite"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """One file of a model.
+
+    Attributes:
+        source: path relative to the models folder, with ``/``.
+        target: path relative to the version folder in the repository, with ``/``.
+        size: bytes.
+    """
+
+    source: str
+    target: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a model: its number and its files, the main file first."""
+
+    number: int
+    files: tuple[FileRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphShape:
+    """The form of the operator graph.
+
+    Attributes:
+        operators: number of operators, sub-graphs included.
+        critical_path: operators on the longest path from an input to an output.
+        width: the greatest number of operators at one depth that could run side by side.
+        counts: (operator type, how many), most frequent first.
+    """
+
+    operators: int
+    critical_path: int
+    width: int
+    counts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def parallelism(self) -> float:
+        """Operators divided by the critical path; 1.0 is a pure chain."""
+        return self.operators / self.critical_path if self.critical_path else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFacts:
+    """What only ONNX files say.
+
+    Attributes:
+        ir_version: the file's IR version.
+        opsets: (domain, version); the default domain is written ``ai.onnx``.
+        producer: name and version of the exporter.
+        custom_domains: operator domains that ONNX Runtime does not ship.
+        external_files: data files that the initialisers refer to, relative to the model file.
+        quantized_operators: (operator type, how many) of integer and Q/DQ operators.
+        dynamic_quantization: whether scales are computed from the data at run time.
+    """
+
+    ir_version: int
+    opsets: tuple[tuple[str, int], ...]
+    producer: str = ""
+    custom_domains: tuple[str, ...] = ()
+    external_files: tuple[str, ...] = ()
+    quantized_operators: tuple[tuple[str, int], ...] = ()
+    dynamic_quantization: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Everything that inspection found in one model.
+
+    Attributes:
+        name: the name under which it would be served.
+        path: main file or folder, relative to the models folder.
+        format: how it is serialised.
+        versions: every version present, ascending; the last one is described here.
+        inputs: declared inputs in the file's order (overridable initialisers are left out).
+        outputs: declared outputs in the file's order.
+        parameters: number of weights.
+        weight_bytes: bytes of the weights, external data included.
+        precisions: (element type, number of weights), most frequent first.
+        graph: the operator graph's form, None where the format has none.
+        onnx: ONNX's own facts.
+        findings: what inspection and validation have to say.
+    """
+
+    name: str
+    path: str
+    format: ModelFormat
+    versions: tuple[ModelVersion, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    parameters: int = 0
+    weight_bytes: int = 0
+    precisions: tuple[tuple[str, int], ...] = ()
+    graph: GraphShape | None = None
+    onnx: OnnxFacts | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def servable(self) -> bool:
+        """Whether nothing found forbids serving it."""
+        return not any(item.severity is Severity.ERROR for item in self.findings)

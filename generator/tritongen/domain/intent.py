@@ -1,0 +1,120 @@
+"""What the user wants: the content of `tritongen.yaml`, checked and complete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tritongen.domain.tensors import DType
+
+DEFAULT_TRITON = "26.07"
+
+
+class WeightsMode(StrEnum):
+    """How weights get into the repository."""
+
+    COPY = "copy"
+    HARDLINK = "hardlink"
+    SYMLINK = "symlink"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The machine that is planned for.
+
+    Attributes:
+        triton: Triton release, ``YY.MM``.
+        cpus: cores of the container, None to take this machine's budget once and record it.
+        memory_bytes: memory limit, None when not stated.
+        gpus: number of GPUs.
+    """
+
+    triton: str = DEFAULT_TRITON
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredTensor:
+    """An input or output that the user declares, or whose values the user describes.
+
+    Attributes:
+        name: of the input or output.
+        dtype: None keeps the model's own.
+        dims: without the batch axis for a batching model; -1 is dynamic; None keeps the model's.
+        values: a generator's text such as ``int[0,30522)``; empty for the default.
+        shape: sizes to use for dynamic axes in trials and probes, by symbol or axis.
+    """
+
+    name: str
+    dtype: DType | None = None
+    dims: tuple[int, ...] | None = None
+    values: str = ""
+    shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIntent:
+    """What the user says of one model.
+
+    Attributes:
+        rate: mean requests per second, None when not stated.
+        peak_rate: requests per second at peak, None when not stated.
+        latency_ms: latency goal at `percentile`, None when not stated.
+        percentile: of the latency goal, 50 to 99.9.
+        request_batch: rows that a client sends in one request.
+        batch: False forbids batching whatever the trial says; True demands the batch axis;
+            None lets the trial decide.
+        max_batch_size: upper limit for the plan, None for the planner's choice.
+        instances: fixed instance count, None for the planner's choice.
+        threads: fixed threads an instance, None for the planner's choice.
+        accuracy_drop: greatest accepted loss of the metric when quantising.
+        response_cache: answer equal requests from Triton's cache.
+        versions: versions to serve; None keeps Triton's rule (the newest one).
+        inputs: declared inputs by name.
+        outputs: declared outputs by name.
+        overlay: fields of ModelConfig, merged last.
+        skip: leave the model out of the repository.
+    """
+
+    rate: float | None = None
+    peak_rate: float | None = None
+    latency_ms: float | None = None
+    percentile: float = 99.0
+    request_batch: int = 1
+    batch: bool | None = None
+    max_batch_size: int | None = None
+    instances: int | None = None
+    threads: int | None = None
+    accuracy_drop: float | None = None
+    response_cache: bool = False
+    versions: tuple[int, ...] | None = None
+    inputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)
+    outputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)
+    overlay: Mapping[str, object] = field(default_factory=dict)
+    skip: bool = False
+
+    @property
+    def planning_rate(self) -> float | None:
+        """The rate to plan for: the peak when stated, else the mean."""
+        return self.peak_rate if self.peak_rate is not None else self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The whole of `tritongen.yaml`.
+
+    Attributes:
+        target: the machine.
+        models: by name; a model without an entry has the defaults.
+        weights: how weights get into the repository.
+    """
+
+    target: Target = field(default_factory=Target)
+    models: Mapping[str, ModelIntent] = field(default_factory=dict)
+    weights: WeightsMode = WeightsMode.COPY
+
+    def of(self, model: str) -> ModelIntent:
+        """The entry of one model, the defaults when it has none."""
+        return self.models.get(model, ModelIntent())

@@ -1,0 +1,35 @@
+"""The one exception tree, the exit codes and the stable finding codes.
+
+::
+
+    TritongenError            what is wrong · where · what to do next · code
+    ├── InvalidInputError     exit 2: a file, a YAML, a flag, a model that cannot be used
+    ├── EnvironmentProblem    exit 3: the machine lacks something, a server or an engine failed
+    ├── DriftError            exit 1: what is on disk is not what would be written
+    └── GoalNotMetError       exit 4: measured, and not good enough
+
+Codes are stable: scripts and suppressions refer to them. They are kept by theme in the modules
+`codes_*` beside this one and merged into `CODES`.
+"""
+
+from tritongen.errors.codes import CODES, Code, code
+from tritongen.errors.tree import (
+    DriftError,
+    EnvironmentProblem,
+    ExitCode,
+    GoalNotMetError,
+    InvalidInputError,
+    TritongenError,
+)
+
+__all__ = [
+    "CODES",
+    "Code",
+    "DriftError",
+    "EnvironmentProblem",
+    "ExitCode",
+    "GoalNotMetError",
+    "InvalidInputError",
+    "TritongenError",
+    "code",
+]

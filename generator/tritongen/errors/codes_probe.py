@@ -1,0 +1,5 @@
+"""TG9xx: probing and tuning."""
+
+from tritongen.errors.code import Code
+
+PROBE_CODES: tuple[Code, ...] = ()

@@ -1,0 +1,5 @@
+"""TG8xx: serving."""
+
+from tritongen.errors.code import Code
+
+SERVING_CODES: tuple[Code, ...] = ()

@@ -1,0 +1,1 @@
+"""Finds templates/ and compose/, in a wheel or in a checkout."""

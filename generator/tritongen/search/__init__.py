@@ -1,0 +1,1 @@
+"""Pure steppers: history in, next candidate or None out."""

@@ -1,0 +1,1 @@
+"""Running servers: embedded, in Docker, or attached; atomic repository writes."""

@@ -1,0 +1,1 @@
+"""ONNX rewrites and quantisation, each proven by running both models."""
