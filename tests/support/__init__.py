@@ -1,0 +1,1 @@
+"""Shared by the tests: real parts set up once, strategies, small models."""
