@@ -28,11 +28,13 @@ class ObservedTensor:
         name: of the input or output.
         dtype: element type as observed.
         shape: full shape as observed, batch axis included.
+        values: the generator's text that was used for an input, such as ``int[0,10)``.
     """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
+    values: str = ""
 
 
 @dataclass(frozen=True, slots=True)
