@@ -23,7 +23,7 @@ ONNXRUNTIME = BackendRules(
         inter_key="inter_op_thread_count",
         mode_key="execution_mode",
         environment=(),
-        unset="one thread for every physical core of the host, pinned, whatever the container's quota",
+        unset="one pinned thread for every physical core of the host, whatever the quota",
     ),
     parameters=(
         ParameterRule(
