@@ -1,0 +1,120 @@
+"""Triton releases and what the runtime inside each image accepts.
+
+The row of a release holds the greatest IR version and opsets that its ONNX Runtime loads.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tritongen.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One monthly release of Triton.
+
+    Attributes:
+        tag: the image's ``YY.MM``.
+        server: version of the server and of Triton's core.
+        onnxruntime: version of the ONNX Runtime in the ``-py3`` image.
+        openvino: version of OpenVINO in the ``-py3`` image.
+        onnx_ir: greatest ONNX IR version that this ONNX Runtime loads.
+        onnx_opset: greatest opset of the default domain ``ai.onnx``.
+        onnx_ml_opset: greatest opset of the domain ``ai.onnx.ml``.
+        assumed: the runtimes are those of the last release for which they are known.
+    """
+
+    tag: str
+    server: str
+    onnxruntime: str
+    openvino: str
+    onnx_ir: int
+    onnx_opset: int
+    onnx_ml_opset: int
+    assumed: bool = False
+
+
+# The server's minor version is no function of the month: 25.07 is 2.59.1.
+RELEASES: tuple[Release, ...] = (
+    Release("24.04", "2.45.0", "1.17.3", "2023.3", 9, 20, 4),
+    Release("24.05", "2.46.0", "1.18.0", "2023.3", 10, 21, 5),
+    Release("24.06", "2.47.0", "1.18.0", "2024.0", 10, 21, 5),
+    Release("24.07", "2.48.0", "1.18.1", "2024.0", 10, 21, 5),
+    Release("24.08", "2.49.0", "1.18.1", "2024.0", 10, 21, 5),
+    Release("24.09", "2.50.0", "1.19.2", "2024.0", 10, 21, 5),
+    Release("24.10", "2.51.0", "1.19.2", "2024.4", 10, 21, 5),
+    Release("24.11", "2.52.0", "1.19.2", "2024.4", 10, 21, 5),
+    Release("24.12", "2.53.0", "1.20.1", "2024.5", 10, 21, 5),
+    Release("25.01", "2.54.0", "1.20.1", "2024.5", 10, 21, 5),
+    Release("25.02", "2.55.0", "1.20.1", "2025.0", 10, 21, 5),
+    Release("25.03", "2.56.0", "1.21.0", "2025.0", 10, 22, 5),
+    Release("25.04", "2.57.0", "1.21.0", "2025.0", 10, 22, 5),
+    Release("25.05", "2.58.0", "1.22.0", "2025.1", 10, 22, 5),
+    Release("25.06", "2.59.0", "1.22.0", "2025.1", 10, 22, 5),
+    Release("25.07", "2.59.1", "1.22.0", "2025.1", 10, 22, 5),
+    Release("25.08", "2.60.0", "1.23.0", "2025.2", 11, 23, 5),
+    Release("25.09", "2.61.0", "1.23.0", "2025.3", 11, 23, 5),
+    Release("25.10", "2.62.0", "1.23.1", "2025.3", 11, 23, 5),
+    Release("25.11", "2.63.0", "1.23.2", "2025.3", 11, 23, 5),
+    Release("25.12", "2.64.0", "1.23.2", "2025.4", 11, 23, 5),
+    Release("26.01", "2.65.0", "1.23.2", "2025.4.1", 11, 23, 5),
+    Release("26.02", "2.66.0", "1.24.1", "2025.4.1", 12, 24, 5),
+    Release("26.03", "2.67.0", "1.24.2", "2026.0", 12, 24, 5),
+    Release("26.04", "2.68.0", "1.24.4", "2026.1", 12, 24, 5),
+    Release("26.05", "2.69.0", "1.24.4", "2026.1", 12, 24, 5),
+    Release("26.06", "2.70.0", "1.24.4", "2026.2", 12, 24, 5),
+    Release("26.07", "2.71.0", "1.27.0", "2026.2", 13, 26, 5),
+    Release("26.08", "2.72.0", "1.27.0", "2026.2", 13, 26, 5, assumed=True),
+    Release("26.09", "2.73.0", "1.27.0", "2026.2", 13, 26, 5, assumed=True),
+    Release("26.10", "2.74.0", "1.27.0", "2026.2", 13, 26, 5, assumed=True),
+    Release("26.11", "2.75.0", "1.27.0", "2026.2", 13, 26, 5, assumed=True),
+)
+
+_TAG = re.compile(r"[0-9]{2}\.(?:0[1-9]|1[0-2])")
+
+
+def find(tag: str) -> Release:
+    """The release of one tag.
+
+    Args:
+        tag: ``YY.MM``.
+
+    Raises:
+        InvalidInputError: TG304, the tag is not in the table; the message names its neighbours.
+    """
+    for release in RELEASES:
+        if release.tag == tag:
+            return release
+    if not _TAG.fullmatch(tag):
+        raise InvalidInputError(
+            "TG304",
+            f"{tag!r} is not a Triton release",
+            fix=f"Write it as YY.MM, such as {RELEASES[-1].tag}.",
+        )
+    older = [release.tag for release in RELEASES if _month(release.tag) < _month(tag)]
+    newer = [release.tag for release in RELEASES if _month(release.tag) > _month(tag)]
+    nearest = " or ".join((*older[-1:], *newer[:1]))
+    raise InvalidInputError(
+        "TG304",
+        f"Triton {tag} is not in the table of releases",
+        fix=f"The nearest known release: {nearest}.",
+    )
+
+
+def at_least(tag: str, minimum: str) -> bool:
+    """Whether a release is not older than another; both are ``YY.MM``.
+
+    Raises:
+        InvalidInputError: TG304, one of them is not of that form.
+    """
+    return _month(tag) >= _month(minimum)
+
+
+def _month(tag: str) -> int:
+    """Months since 2000; ``00.00`` stands before every release."""
+    year, _, month = tag.partition(".")
+    if not (year.isascii() and year.isdigit() and month.isascii() and month.isdigit()):
+        raise InvalidInputError(
+            "TG304", f"{tag!r} is not a Triton release", fix="Write it as YY.MM."
+        )
+    return int(year) * 12 + int(month)
