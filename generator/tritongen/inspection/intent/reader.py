@@ -1,0 +1,164 @@
+"""From the text of `tritongen.yaml` to an `Intent`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritongen.domain.intent import (
+    DEFAULT_TRITON,
+    DeclaredTensor,
+    Intent,
+    ModelIntent,
+    Target,
+    WeightsMode,
+)
+from tritongen.domain.releases import find as find_release
+from tritongen.domain.tensors import DType
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.intent.faults import Fault
+from tritongen.inspection.intent.schema import PERCENTILES, ROOT
+from tritongen.inspection.intent.shapes import Faults
+from tritongen.inspection.intent.tree import MAX_BYTES, parse
+
+INTENT_FILE = "tritongen.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class IntentDocument:
+    """An intent with what is needed to report further faults of its text.
+
+    Attributes:
+        intent: the checked content; defaults where the file is silent.
+        path: the file, empty when there is none.
+        faults: everything wrong so far; the caller adds its own and raises once.
+        lines: 1-based line of each value, by dotted path.
+    """
+
+    intent: Intent
+    path: str = ""
+    faults: tuple[Fault, ...] = ()
+    lines: Mapping[str, int] | None = None
+
+    def fault(self, path: str, message: str, code: str = "TG304") -> Fault:
+        """A fault at the line of `path`."""
+        return Fault(path, message, Faults(self.lines or {}).line_of(path), code)
+
+
+def read_intent(path: Path) -> IntentDocument:
+    """Read a `tritongen.yaml`; the defaults when the file does not exist.
+
+    Raises:
+        InvalidInputError: TG003 unreadable, TG301 not YAML, TG302 too large. Other faults are
+            collected in the result.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidInputError(
+                "TG302", f"the file is larger than {MAX_BYTES:,} bytes", where=str(path)
+            )
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return IntentDocument(Intent())
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+    return parse_intent(text, str(path))
+
+
+def parse_intent(text: str, where: str) -> IntentDocument:
+    """Check a document's text; faults are collected in the result.
+
+    Raises:
+        InvalidInputError: TG301 not YAML, TG302 beyond the bounds.
+    """
+    document = parse(text, where)
+    faults = Faults(document.lines)
+    for path, line in document.duplicates:
+        faults.items.append(Fault(path, "the key occurs twice", line))
+    values = ROOT.parse(document.value, "", faults)
+    models_value = values.get("models")
+    models = models_value if isinstance(models_value, dict) else {}
+    intent = Intent(
+        target=_target(_mapping(values.get("target")), faults),
+        models={
+            name: _model(_mapping(entry), f"models.{name}", faults)
+            for name, entry in models.items()
+        },
+        weights=WeightsMode(str(values.get("weights") or WeightsMode.COPY.value)),
+    )
+    return IntentDocument(intent, where, tuple(faults.items), document.lines)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _target(values: dict[str, Any], faults: Faults) -> Target:
+    triton = values.get("triton") or DEFAULT_TRITON
+    try:
+        find_release(triton)
+    except InvalidInputError as problem:
+        faults.add("target.triton", problem.what)
+    return Target(
+        triton=triton,
+        cpus=values.get("cpus"),
+        memory_bytes=values.get("memory"),
+        gpus=values.get("gpus") or 0,
+    )
+
+
+def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
+    rate = _mapping(values.get("rate"))
+    average, peak = rate.get("average"), rate.get("peak")
+    if average is not None and peak is not None and peak < average:
+        faults.add(f"{path}.rate.peak", "must not be below average", "TG305")
+    percentile, latency = _latency(_mapping(values.get("latency")), path, faults)
+    if values.get("batch") is False and (values.get("max_batch_size") or 0) > 1:
+        faults.add(f"{path}.max_batch_size", "contradicts batch: false", "TG305")
+    limit = values.get("max_batch_size")
+    request_batch = values.get("request_batch") or 1
+    if limit is not None and 0 < limit < request_batch:
+        faults.add(f"{path}.request_batch", "must not be above max_batch_size", "TG305")
+    return ModelIntent(
+        rate=average,
+        peak_rate=peak,
+        latency_ms=latency,
+        percentile=percentile,
+        request_batch=request_batch,
+        batch=values.get("batch"),
+        max_batch_size=limit,
+        instances=values.get("instances"),
+        threads=values.get("threads"),
+        accuracy_drop=_mapping(values.get("accuracy")).get("max_drop"),
+        response_cache=bool(values.get("response_cache")),
+        versions=values.get("versions"),
+        inputs=_tensors(_mapping(values.get("inputs"))),
+        outputs=_tensors(_mapping(values.get("outputs"))),
+        overlay=_mapping(values.get("overlay")),
+        skip=bool(values.get("skip")),
+    )
+
+
+def _latency(values: dict[str, Any], path: str, faults: Faults) -> tuple[float, float | None]:
+    stated = {name: value for name, value in values.items() if value is not None}
+    if not stated:
+        return PERCENTILES["p99"], None
+    if len(stated) > 1:
+        faults.add(f"{path}.latency", "state one percentile", "TG305")
+    name, value = next(iter(stated.items()))
+    return PERCENTILES[name], float(value)
+
+
+def _tensors(values: dict[str, Any]) -> dict[str, DeclaredTensor]:
+    result = {}
+    for name, entry in values.items():
+        declared = _mapping(entry)
+        dtype = declared.get("dtype")
+        result[name] = DeclaredTensor(
+            name=name,
+            dtype=DType(dtype) if dtype else None,
+            dims=declared.get("dims"),
+            values=declared.get("values") or "",
+            shape=declared.get("shape"),
+        )
+    return result

@@ -1,0 +1,127 @@
+"""The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
+
+from tritongen.domain.intent import WeightsMode
+from tritongen.domain.tensors import DType
+from tritongen.inspection.intent.shapes import (
+    Anything,
+    Choice,
+    Flag,
+    Key,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Text,
+)
+from tritongen.inspection.intent.units import duration_ms, size_bytes
+
+PERCENTILES: dict[str, float] = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
+
+_RATE = Number(above=0)
+_DURATION = Text("a duration such as 20ms, 1.5s or 250us", convert=duration_ms)
+_DIM = Number(minimum=-1, whole=True)
+
+_TENSOR = Record(
+    {
+        "dtype": Key(
+            Choice(tuple(member.value for member in DType)),
+            "element type, for formats that carry none (v2 protocol name: FP32, INT64, BYTES, …)",
+        ),
+        "dims": Key(
+            ListOf(_DIM),
+            "full shape, batch axis included, -1 for a dynamic size; for formats that carry none",
+        ),
+        "shape": Key(
+            ListOf(Number(minimum=1, whole=True)),
+            "concrete full shape to use in the trial and in probes",
+        ),
+        "values": Key(
+            Text("a generator such as int[0,30522), float[-1,1] or choice(a,b)"),
+            "values to generate in the trial and in probes",
+        ),
+    }
+)
+
+_LATENCY = Record(
+    {name: Key(_DURATION, f"goal at the {name} percentile") for name in PERCENTILES},
+    shorthand="p99",
+)
+
+_MODEL = Record(
+    {
+        "rate": Key(
+            Record(
+                {
+                    "average": Key(_RATE, "mean requests per second"),
+                    "peak": Key(_RATE, "requests per second at peak"),
+                },
+                shorthand="average",
+            ),
+            "requests per second; a number is the average",
+        ),
+        "latency": Key(_LATENCY, "latency goal; a duration is the p99"),
+        "request_batch": Key(
+            Number(minimum=1, maximum=65536, whole=True), "rows in one client request"
+        ),
+        "batch": Key(
+            Flag(), "false forbids batching, true demands it; leave out to let it be proven"
+        ),
+        "max_batch_size": Key(
+            Number(minimum=0, maximum=65536, whole=True), "upper limit of the planned batch size"
+        ),
+        "instances": Key(Number(minimum=1, maximum=4096, whole=True), "fixed instance count"),
+        "threads": Key(Number(minimum=1, maximum=4096, whole=True), "fixed threads an instance"),
+        "accuracy": Key(
+            Record({"max_drop": Key(Number(minimum=0, maximum=1), "greatest accepted loss")}),
+            "what quantisation may cost",
+        ),
+        "response_cache": Key(Flag(), "answer equal requests from Triton's cache"),
+        "versions": Key(
+            ListOf(Number(minimum=1, whole=True), least=1), "versions to serve; default: the newest"
+        ),
+        "inputs": Key(MapOf(_TENSOR), "what the model file does not say of its inputs"),
+        "outputs": Key(MapOf(_TENSOR), "what the model file does not say of its outputs"),
+        "overlay": Key(
+            Anything(mapping=True),
+            "any field of Triton's ModelConfig, merged last; null removes a generated field",
+        ),
+        "skip": Key(Flag(), "leave the model out of the repository"),
+    }
+)
+
+_TARGET = Record(
+    {
+        "triton": Key(
+            Text("a Triton release such as 26.07", pattern=r"\d{2}\.\d{2}", numbers=True),
+            "Triton release that will serve the repository",
+        ),
+        "cpus": Key(
+            Number(above=0, maximum=4096),
+            "cores of the container; left out, this machine's budget is taken once and recorded",
+        ),
+        "memory": Key(
+            Text("a size such as 512MB or 8GiB", convert=size_bytes),
+            "memory limit of the container",
+        ),
+        "gpus": Key(Number(minimum=0, maximum=64, whole=True), "number of GPUs"),
+    }
+)
+
+ROOT = Record(
+    {
+        "target": Key(_TARGET, "the machine that is planned for"),
+        "weights": Key(
+            Choice(tuple(mode.value for mode in WeightsMode)), "how weights get into the repository"
+        ),
+        "models": Key(MapOf(_MODEL), "what is wanted of each model, by its name"),
+    }
+)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON schema (draft 2020-12) of `tritongen.yaml`, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tritongen.yaml",
+        **ROOT.schema(),
+    }

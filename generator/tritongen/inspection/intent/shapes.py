@@ -1,0 +1,284 @@
+"""What a value must look like: each shape parses a plain value and describes itself as JSON schema.
+
+Parsing never raises for a wrong value: it records a `Fault` and returns None, so that all faults
+of a document are reported together.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tritongen.inspection.intent.faults import Fault
+from tritongen.inspection.intent.tree import Plain
+
+
+class Faults:
+    """Collects faults with the line of their path."""
+
+    def __init__(self, lines: Mapping[str, int]) -> None:
+        self.lines = lines
+        self.items: list[Fault] = []
+
+    def add(self, path: str, message: str, code: str = "TG304") -> None:
+        """Record one fault; the line is that of the path or of its nearest parent."""
+        self.items.append(Fault(path, message, self.line_of(path), code))
+
+    def line_of(self, path: str) -> int:
+        """1-based line of the path or of its nearest known parent, 0 when there is none."""
+        probe = path
+        while probe:
+            if probe in self.lines:
+                return self.lines[probe]
+            probe = probe[: max(probe.rfind("."), probe.rfind("["), 0)]
+        return self.lines.get("", 0)
+
+
+class ValueShape(Protocol):
+    """A shape of values."""
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> object:
+        """The checked value, None after recording a fault."""
+
+    def schema(self) -> dict[str, object]:
+        """The JSON schema of accepted values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number, or a whole number when `whole` is set."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    whole: bool = False
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> float | int | None:
+        """The number, within its bounds."""
+        kind = "a whole number" if self.whole else "a number"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            faults.add(path, f"must be {kind}, got {_show(value)}")
+            return None
+        if not math.isfinite(value) or (self.whole and value != int(value)):
+            faults.add(path, f"must be {kind}, got {_show(value)}")
+            return None
+        if self.minimum is not None and value < self.minimum:
+            faults.add(path, f"must be at least {self.minimum:g}, got {value:g}")
+            return None
+        if self.above is not None and value <= self.above:
+            faults.add(path, f"must be above {self.above:g}, got {value:g}")
+            return None
+        if self.maximum is not None and value > self.maximum:
+            faults.add(path, f"must be at most {self.maximum:g}, got {value:g}")
+            return None
+        return int(value) if self.whole else value
+
+    def schema(self) -> dict[str, object]:
+        """A number with its bounds."""
+        result: dict[str, object] = {"type": "integer" if self.whole else "number"}
+        bounds = {
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "exclusiveMinimum": self.above,
+        }
+        return result | {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> bool | None:
+        """The boolean."""
+        if not isinstance(value, bool):
+            faults.add(path, f"must be true or false, got {_show(value)}")
+            return None
+        return value
+
+    def schema(self) -> dict[str, object]:
+        """A boolean."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text, checked by `convert`, which returns None for a wrong one."""
+
+    expected: str
+    pattern: str = ".+"
+    convert: Callable[[str], object] | None = None
+    numbers: bool = False  # accept a number and take its text: `triton: 26.07`
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> object:
+        """The text, or what `convert` makes of it."""
+        if self.numbers and isinstance(value, int | float) and not isinstance(value, bool):
+            value = f"{value:g}"
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value, re.DOTALL):
+            faults.add(path, f"must be {self.expected}, got {_show(value)}")
+            return None
+        if self.convert is None:
+            return value
+        result = self.convert(value)
+        if result is None:
+            faults.add(path, f"must be {self.expected}, got {_show(value)}")
+        return result
+
+    def schema(self) -> dict[str, object]:
+        """A string, or also a number where that is accepted."""
+        kinds = ["string", "number"] if self.numbers else "string"
+        return {"type": kinds, "description": f"must be {self.expected}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several texts."""
+
+    options: tuple[str, ...]
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> str | None:
+        """The text chosen."""
+        if not isinstance(value, str) or value not in self.options:
+            faults.add(path, f"must be one of {', '.join(self.options)}, got {_show(value)}")
+            return None
+        return value
+
+    def schema(self) -> dict[str, object]:
+        """An enumeration."""
+        return {"enum": list(self.options)}
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of one shape."""
+
+    item: ValueShape
+    least: int = 0
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> tuple[object, ...] | None:
+        """A tuple of the items, None when any is wrong."""
+        if not isinstance(value, list):
+            faults.add(path, f"must be a list, got {_show(value)}")
+            return None
+        if len(value) < self.least:
+            faults.add(path, f"must have at least {self.least} items")
+            return None
+        before = len(faults.items)
+        items = tuple(
+            self.item.parse(item, f"{path}[{index}]", faults) for index, item in enumerate(value)
+        )
+        return items if len(faults.items) == before else None
+
+    def schema(self) -> dict[str, object]:
+        """An array."""
+        return {"type": "array", "items": self.item.schema(), "minItems": self.least}
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping from free keys to one shape."""
+
+    item: ValueShape
+    key_pattern: str = ".+"
+    key_expected: str = "a name"
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> dict[str, object]:
+        """The mapping of the right items; wrong ones are left out and recorded."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            faults.add(path, f"must be a mapping, got {_show(value)}")
+            return {}
+        result: dict[str, object] = {}
+        for key, item in value.items():
+            inner = f"{path}.{key}"
+            if not re.fullmatch(self.key_pattern, key):
+                faults.add(inner, f"must be {self.key_expected}, got {_show(key)}")
+                continue
+            result[key] = self.item.parse(item, inner, faults)
+        return result
+
+    def schema(self) -> dict[str, object]:
+        """An object with free keys."""
+        return {"type": ["object", "null"], "additionalProperties": self.item.schema()}
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Any value; checked elsewhere."""
+
+    mapping: bool = False
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> Plain:
+        """The value as it is."""
+        if self.mapping and value is not None and not isinstance(value, dict):
+            faults.add(path, f"must be a mapping, got {_show(value)}")
+            return None
+        return value
+
+    def schema(self) -> dict[str, object]:
+        """Anything, or any object."""
+        return {"type": ["object", "null"]} if self.mapping else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a record: its shape and what it means."""
+
+    shape: ValueShape
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A mapping with known keys; `shorthand` accepts a bare value for one of them."""
+
+    keys: Mapping[str, Key]
+    shorthand: str = ""
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> dict[str, object]:
+        """The values of the keys present; unknown keys are faults with the nearest known one."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            if self.shorthand:
+                return {self.shorthand: self.keys[self.shorthand].shape.parse(value, path, faults)}
+            faults.add(path, f"must be a mapping, got {_show(value)}")
+            return {}
+        result: dict[str, object] = {}
+        for key, item in value.items():
+            inner = f"{path}.{key}" if path else key
+            known = self.keys.get(key)
+            if known is None:
+                faults.add(inner, _unknown(key, self.keys), "TG303")
+                continue
+            result[key] = known.shape.parse(item, inner, faults)
+        return result
+
+    def schema(self) -> dict[str, object]:
+        """An object with known keys, or the shorthand's schema."""
+        properties = {
+            name: known.shape.schema() | {"description": known.meaning}
+            for name, known in self.keys.items()
+        }
+        record: dict[str, object] = {
+            "type": ["object", "null"],
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        if not self.shorthand:
+            return record
+        return {"anyOf": [self.keys[self.shorthand].shape.schema(), record]}
+
+
+def _unknown(key: str, known: Mapping[str, Key]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, known, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(known)}"
+    return f"unknown key{hint}"
+
+
+def _show(value: Plain) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
