@@ -157,8 +157,13 @@ class _NotOfGrammarError(Exception):
 
 
 def _fault(text: str, what: str) -> InvalidInputError:
-    shown = text if len(text) <= 60 else text[:57] + "…"
-    return InvalidInputError("TG304", f"values {shown!r}: {what}", fix=f"Write one of: {GRAMMAR}.")
+    return InvalidInputError(
+        "TG304", f"values {_shown(text)}: {what}", fix=f"Write one of: {GRAMMAR}."
+    )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
 def _allow(dtype: DType, allowed: bool, source: ValueSource) -> None:
@@ -170,15 +175,15 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise _NotOfGrammarError(f"{text.strip()!r} is not a number") from None
+        raise _NotOfGrammarError(f"{_shown(text.strip())} is not a number") from None
     if not math.isfinite(value):
-        raise _NotOfGrammarError(f"{text.strip()!r} is not finite")
+        raise _NotOfGrammarError(f"{_shown(text.strip())} is not finite")
     return value
 
 
 def _integer(text: str) -> int:
     if not re.fullmatch(r"\s*[+-]?\d{1,20}\s*", text, re.ASCII):
-        raise _NotOfGrammarError(f"{text.strip()!r} is not a whole number")
+        raise _NotOfGrammarError(f"{_shown(text.strip())} is not a whole number")
     return int(text)
 
 
@@ -276,7 +281,9 @@ _PARSERS: Mapping[ValueSource, Callable[[str, DType], Values]] = MappingProxyTyp
     }
 )
 
-_ITEM = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\["\\])*)"|(?P<plain>[^",()]*[^",()\s]))\s*')
+_ITEM = re.compile(
+    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\["\\])*)"|(?P<plain>[^",()\s](?:[^",()]*[^",()\s])?))\s*'
+)
 
 
 def _items(rest: str, dtype: DType) -> tuple[Item, ...]:
@@ -306,7 +313,7 @@ def _item(text: str, dtype: DType) -> Item:
     if dtype is DType.BOOL:
         lowered = text.lower()
         if lowered not in {"true", "false", "1", "0"}:
-            raise _NotOfGrammarError(f"{text!r} is neither true nor false")
+            raise _NotOfGrammarError(f"{_shown(text)} is neither true nor false")
         return lowered in {"true", "1"}
     value = _integer(text) if dtype.is_integer else _number(text)
     _check_range(value, value, dtype)
