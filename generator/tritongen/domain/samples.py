@@ -84,7 +84,7 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     if dtype is not DType.BF16:
         return np.dtype(dtype.numpy_name)
     try:
-        import ml_dtypes  # noqa: PLC0415  (only BF16 needs it; numpy has no such type)
+        import ml_dtypes  # only BF16 needs it; numpy has no such type
     except ImportError:
         raise EnvironmentProblem(
             "TG006", "BF16 inputs need the package ml_dtypes", fix="pip install ml_dtypes"
