@@ -38,6 +38,21 @@ class ObservedTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedTensor:
+    """An input or output as the runtime itself reports it after loading the model.
+
+    The backend holds the configuration against this, not against what the file declares.
+
+    Attributes:
+        name: of the input or output.
+        dims: full shape, batch axis included; -1 is dynamic; empty for a scalar or an unknown rank.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BatchProof:
     """Whether axis 0 is a batch axis.
 
@@ -87,6 +102,8 @@ class Trial:
         seed: of the generated inputs.
         inputs: what was fed in the single-row run.
         outputs: what came back from it.
+        reported_inputs: the runtime's own view of the inputs.
+        reported_outputs: the runtime's own view of the outputs.
         proof: of the batch axis.
         costs: measured execution times.
         zeros_ok: whether all-zero inputs run, as Triton's warm-up feeds them.
@@ -101,6 +118,8 @@ class Trial:
     seed: int = 0
     inputs: tuple[ObservedTensor, ...] = ()
     outputs: tuple[ObservedTensor, ...] = ()
+    reported_inputs: tuple[ReportedTensor, ...] = ()
+    reported_outputs: tuple[ReportedTensor, ...] = ()
     proof: BatchProof = field(
         default_factory=lambda: BatchProof(BatchVerdict.UNTESTED, "the model was not run")
     )

@@ -92,7 +92,7 @@ _MODEL = Record(
 _TARGET = Record(
     {
         "triton": Key(
-            Text("a Triton release such as 26.07", pattern=r"\d{2}\.\d{2}", numbers=True),
+            Text("a Triton release such as 26.07", pattern=r"\d{2}\.\d{2}", decimals=2),
             "Triton release that will serve the repository",
         ),
         "cpus": Key(

@@ -108,12 +108,13 @@ class Text:
     expected: str
     pattern: str = ".+"
     convert: Callable[[str], object] | None = None
-    numbers: bool = False  # accept a number and take its text: `triton: 26.07`
+    # Accept a number and write it with so many decimals: YAML reads `26.10` as 26.1.
+    decimals: int | None = None
 
     def parse(self, value: Plain, path: str, faults: Faults) -> object:
         """The text, or what `convert` makes of it."""
-        if self.numbers and isinstance(value, int | float) and not isinstance(value, bool):
-            value = f"{value:g}"
+        if self.decimals is not None and isinstance(value, float):
+            value = f"{value:.{self.decimals}f}"
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value, re.DOTALL):
             faults.add(path, f"must be {self.expected}, got {_show(value)}")
             return None
@@ -126,7 +127,7 @@ class Text:
 
     def schema(self) -> dict[str, object]:
         """A string, or also a number where that is accepted."""
-        kinds = ["string", "number"] if self.numbers else "string"
+        kinds = "string" if self.decimals is None else ["string", "number"]
         return {"type": kinds, "description": f"must be {self.expected}"}
 
 
