@@ -97,8 +97,9 @@ class Trial:
     Attributes:
         runtime: library and version, such as ``onnxruntime 1.32.0``.
         ok: whether the model ran at all.
-        code: finding code of the failure, empty when it ran.
-        error: the runtime's own message when it did not.
+        code: finding code of the failure, empty when all went well. Together with `ok` it tells
+            of a failure after the single-row run: time, memory or a crash on larger batches.
+        error: the runtime's own message of that failure, one line.
         seed: of the generated inputs.
         inputs: what was fed in the single-row run.
         outputs: what came back from it.
@@ -109,6 +110,8 @@ class Trial:
         zeros_ok: whether all-zero inputs run, as Triton's warm-up feeds them.
         peak_bytes: greatest resident memory above the idle runtime.
         deterministic: whether two runs on the same input agree.
+        mismatches: one sentence for every output whose declared type, rank or fixed size was not
+            what came back.
     """
 
     runtime: str
@@ -127,6 +130,7 @@ class Trial:
     zeros_ok: bool = False
     peak_bytes: int = 0
     deterministic: bool = True
+    mismatches: tuple[str, ...] = ()
 
     def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
         """Median milliseconds measured at that point, None when it was not measured."""
