@@ -63,17 +63,21 @@ class GraphShape:
         critical_path: operators on the longest path from an input to an output.
         width: the greatest number of operators at one depth that could run side by side.
         counts: (operator type, how many), most frequent first.
+        scheduled: operators that `critical_path` and `width` are counted over: those of the main
+            graph that work on the request's data. Constants and shape arithmetic are left out.
     """
 
     operators: int
     critical_path: int
     width: int
     counts: tuple[tuple[str, int], ...] = ()
+    scheduled: int = 0
 
     @property
     def parallelism(self) -> float:
-        """Operators divided by the critical path; 1.0 is a pure chain."""
-        return self.operators / self.critical_path if self.critical_path else 1.0
+        """Scheduled operators divided by the critical path; 1.0 is a pure chain."""
+        counted = self.scheduled or self.operators
+        return counted / self.critical_path if self.critical_path else 1.0
 
 
 @dataclass(frozen=True, slots=True)
