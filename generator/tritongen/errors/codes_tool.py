@@ -74,6 +74,7 @@ TOOL_CODES: tuple[Code, ...] = (
         "target machine has fewer cores than planned",
         "Set target.cpus in tritongen.yaml and build again.",
     ),
+    Code("TG317", "tuned for other cores", "Run `tritongen tune` again for this target."),
     Code("TG701", "drift", "Run `tritongen build` and commit the result."),
     Code(
         "TG702",

@@ -1,0 +1,236 @@
+"""Maximum batch size and dynamic batching."""
+
+import math
+from dataclasses import dataclass
+
+from tritongen.domain.evidence import BatchVerdict, Trial
+from tritongen.domain.plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
+from tritongen.domain.planner.context import ModelInput
+
+# Merging requests must save at least this share of the time an item costs alone.
+MATERIAL_GAIN = 0.10
+# Beyond the knee a larger batch must save this much more to be worth its latency.
+KNEE_STEP = 0.05
+# Rows that a client may send in one request where merging brings nothing.
+CLIENT_ROWS = 8
+# One execution may use this share of the latency goal; the rest is for waiting and the network.
+GOAL_SHARE = 0.5
+# Below this load batches do not form, so a delay only adds to the latency.
+BUSY = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """The batch part of a model's plan; `off` says why dynamic batching is off."""
+
+    max_batch_size: Planned[int]
+    batching: DynamicBatching | None
+    off: Reason | None
+
+
+def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
+    """Decide from the proof of the batch axis, the measured costs and the latency goal."""
+    refused = _no_batch_axis(model)
+    if refused is not None:
+        return BatchPlan(Planned(0, refused), None, refused)
+    if model.tuned is not None:
+        return _tuned(model, model.tuned.max_batch_size, model.tuned.queue_delay_us)
+    if model.verdict is BatchVerdict.COUPLED:
+        return _coupled(model)
+    trial = model.trial
+    if trial is None or model.verdict is not BatchVerdict.PROVEN:
+        return _on_the_users_word(model)
+    best = _best_batch(model, trial, threads)
+    if best is None:
+        return _no_gain(model, trial)
+    return _merging(model, best, instances, threads)
+
+
+def _limit(model: ModelInput, size: int) -> int:
+    limit = model.intent.max_batch_size
+    return size if limit is None else min(size, limit)
+
+
+def _no_batch_axis(model: ModelInput) -> Reason | None:
+    intent = model.intent
+    if intent.batch is False or intent.max_batch_size == 0:
+        return Reason(Source.INTENT, "batching is forbidden in tritongen.yaml")
+    if model.tuned is not None and model.tuned.max_batch_size == 0:
+        return Reason(Source.MEASURED, f"tuned for {model.tuned.goal}: no batching was best")
+    proof = model.trial.proof if model.trial else None
+    if proof is not None and model.verdict is BatchVerdict.DISPROVEN:
+        return Reason(Source.TRIAL, f"no batch axis: {proof.reason}")
+    if model.verdict is BatchVerdict.UNTESTED and intent.batch is not True:
+        why = proof.reason if proof is not None and model.ran else "the model was not tried"
+        axis = "the first axes are dynamic, but " if model.syntactic_batch else ""
+        return Reason(
+            Source.RULE, f"{axis}no batch axis is proven ({why}), so the full shape is served"
+        )
+    if not model.syntactic_batch:
+        return Reason(Source.MODEL, "not every input and output has a dynamic first axis")
+    return None
+
+
+def _tuned(model: ModelInput, size: int, delay_us: int | None) -> BatchPlan:
+    tuned = model.tuned
+    goal = tuned.goal if tuned else ""
+    numbers = tuple((tuned.numbers if tuned else {}).items())
+    reason = Reason(Source.MEASURED, f"tuned for {goal}", numbers)
+    if delay_us is None or size <= 1:
+        off = Reason(Source.MEASURED, f"tuned for {goal}: merging requests was not better", numbers)
+        return BatchPlan(Planned(size, reason), None, off)
+    return BatchPlan(Planned(size, reason), DynamicBatching(Planned(delay_us, reason)), None)
+
+
+def _coupled(model: ModelInput) -> BatchPlan:
+    rows = _limit(model, model.intent.request_batch)
+    reason = Reason(
+        Source.TRIAL,
+        f"{rows}: rows change with their neighbours, so only a client's own rows share an "
+        "execution",
+        (("max_abs_diff", model.trial.proof.max_abs_diff if model.trial else 0.0),),
+    )
+    off = Reason(
+        Source.TRIAL,
+        "off: a row's result changes with the rows beside it, so requests are not merged",
+    )
+    return BatchPlan(Planned(rows, reason), None, off)
+
+
+def _on_the_users_word(model: ModelInput) -> BatchPlan:
+    rows = _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
+    reason = Reason(
+        Source.INTENT, f"{rows}: tritongen.yaml states the batch axis; it is not proven"
+    )
+    off = Reason(Source.RULE, "off: no measurement shows that merging requests gains anything")
+    return BatchPlan(Planned(rows, reason), None, off)
+
+
+def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
+    """Milliseconds an item; at one thread where this thread count was not measured."""
+    cost = model.cost_ms(batch, threads)
+    single = model.cost_ms(1, threads)
+    if cost is None or single is None:
+        cost = model.cost_ms(batch, 1)
+    return None if cost is None else cost / batch
+
+
+def _best_batch(model: ModelInput, trial: Trial, threads: int) -> int | None:
+    """The knee of the item cost within the latency goal, None when merging gains too little."""
+    alone = _item_cost(model, 1, threads)
+    goal = model.intent.latency_ms
+    if alone is None:
+        return None
+    best, best_cost = 1, alone
+    for batch in sorted({cost.batch for cost in trial.costs}):
+        item = _item_cost(model, batch, threads)
+        if item is None or batch == 1 or batch > _limit(model, batch):
+            continue
+        if goal is not None and item * batch > goal * GOAL_SHARE:
+            break
+        if item < best_cost * (1 - KNEE_STEP):
+            best, best_cost = batch, item
+    return best if best > 1 and best_cost <= alone * (1 - MATERIAL_GAIN) else None
+
+
+def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
+    rows = _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
+    alone = model.cost_ms(1, 1)
+    items = {
+        cost.batch: cost.ms / cost.batch
+        for cost in trial.costs
+        if cost.batch > 1 and cost.threads == 1 and cost.inter_op == 1
+    }
+    numbers: tuple[tuple[str, float], ...] = ()
+    if alone is None or not items:
+        why = "costs were not measured"
+    else:
+        batch = min(items, key=lambda size: items[size])
+        share = items[batch] / alone
+        numbers = (("item_ms_alone", alone), (f"item_ms_at_{batch}", items[batch]))
+        why = f"an item costs {share:.2f} of its cost alone at batch {batch}, the best measured"
+        if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
+            why += ", and batches that gain do not fit the latency goal"
+    reason = Reason(Source.TRIAL, f"{rows}: batch axis proven; room for rows of one client request")
+    off = Reason(Source.TRIAL, f"off: merging gains too little ({why})", numbers)
+    return BatchPlan(Planned(rows, reason), None, off)
+
+
+def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
+    alone = _item_cost(model, 1, threads) or 0.0
+    item = _item_cost(model, best, threads) or alone
+    rows = _limit(model, max(best, model.intent.request_batch))
+    numbers = (("item_ms_alone", alone), (f"item_ms_at_{best}", item))
+    reason = Reason(
+        Source.TRIAL,
+        f"{rows}: batch axis proven; an item costs {item / alone:.2f} of its cost alone at batch "
+        f"{best}, and no larger batch measured is {KNEE_STEP:.0%} better",
+        numbers,
+    )
+    execution_ms = item * best
+    delay = _delay(model, best, execution_ms, instances, alone)
+    policy = _policy(model, best, execution_ms, instances)
+    return BatchPlan(Planned(rows, reason), DynamicBatching(delay, queue_policy=policy), None)
+
+
+def _delay(
+    model: ModelInput, batch: int, execution_ms: float, instances: int, alone_ms: float
+) -> Planned[int]:
+    rate, goal = model.intent.planning_rate, model.intent.latency_ms
+    if rate is None or goal is None:
+        what = (
+            "rate and latency goal"
+            if rate is None and goal is None
+            else ("rate" if rate is None else "latency goal")
+        )
+        return Planned(
+            0,
+            Reason(
+                Source.RULE,
+                f"0: no {what} stated; batches form from what waits while the instances are busy",
+            ),
+        )
+    load = rate * alone_ms / 1000 / instances
+    if load < BUSY:
+        return Planned(
+            0,
+            Reason(
+                Source.INTENT,
+                f"0: at {rate:g}/s instances are busy {load:.0%} of the time, so waiting for "
+                "company would only add latency",
+                (("load", round(load, 3)),),
+            ),
+        )
+    slack_ms = max(0.0, goal - 2 * execution_ms)
+    fill_ms = (batch - 1) / rate * 1000
+    delay_us = int(min(slack_ms / 2, fill_ms) * 1000)
+    return Planned(
+        delay_us,
+        Reason(
+            Source.INTENT,
+            f"{delay_us} µs: the lesser of the time in which {batch} requests arrive at {rate:g}/s "
+            f"and half of what {goal:g} ms leaves after two executions",
+            (("load", round(load, 3)), ("fill_ms", fill_ms), ("slack_ms", slack_ms)),
+        ),
+    )
+
+
+def _policy(
+    model: ModelInput, batch: int, execution_ms: float, instances: int
+) -> QueuePolicy | None:
+    goal = model.intent.latency_ms
+    if goal is None:
+        return None
+    timeout_ms = goal - execution_ms
+    capacity = instances * batch / execution_ms
+    size = max(batch, math.ceil(capacity * timeout_ms))
+    return QueuePolicy(
+        timeout_us=int(timeout_ms * 1000),
+        max_queue_size=size,
+        reason=Reason(
+            Source.INTENT,
+            f"a request that waited {timeout_ms:.3g} ms cannot be answered within {goal:g} ms any "
+            f"more, and {size} requests are what the instances work off in that time",
+            (("goal_ms", goal), ("execution_ms", execution_ms)),
+        ),
+    )

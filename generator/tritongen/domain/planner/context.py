@@ -1,0 +1,86 @@
+"""What the planning of one model rests on, gathered once."""
+
+from dataclasses import dataclass
+
+from tritongen.domain.backends import BackendRules
+from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.intent import ModelIntent
+from tritongen.domain.releases import Release
+from tritongen.domain.tensors import Shape, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One model with everything that is known and wanted of it.
+
+    Attributes:
+        facts: from the file.
+        intent: from `tritongen.yaml`.
+        backend: the backend's rules.
+        release: the target Triton.
+        trial: None when it was not run.
+        tuned: None when it was not tuned.
+        gpus: number of GPUs of the target.
+    """
+
+    facts: ModelFacts
+    intent: ModelIntent
+    backend: BackendRules
+    release: Release
+    trial: Trial | None
+    tuned: Tuned | None
+    gpus: int = 0
+
+    @property
+    def ran(self) -> bool:
+        """Whether the trial ran the model."""
+        return self.trial is not None and self.trial.ok
+
+    @property
+    def verdict(self) -> BatchVerdict:
+        """What the trial says of axis 0."""
+        if self.trial is None or not self.trial.ok:
+            return BatchVerdict.UNTESTED
+        return self.trial.proof.verdict
+
+    @property
+    def syntactic_batch(self) -> bool:
+        """Whether every input and output has a dynamic first axis; syntax, not proof."""
+        tensors = (*self.shapes_in(), *self.shapes_out())
+        return bool(tensors) and all(
+            shape is not None and shape and not isinstance(shape[0], int) for _, shape in tensors
+        )
+
+    def shapes_in(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
+        """Inputs with the shape that the backend will check against."""
+        reported = self.trial.reported_inputs if self.trial else ()
+        return _merged(self.facts.inputs, {item.name: item.dims for item in reported})
+
+    def shapes_out(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
+        """Outputs with the shape that the backend will check against."""
+        reported = self.trial.reported_outputs if self.trial else ()
+        return _merged(self.facts.outputs, {item.name: item.dims for item in reported})
+
+    def cost_ms(self, batch: int, threads: int = 1) -> float | None:
+        """Measured median of one execution, None when it was not measured."""
+        return self.trial.cost_ms(batch, threads) if self.trial else None
+
+
+def _merged(
+    specs: tuple[TensorSpec, ...], reported: dict[str, tuple[int, ...]]
+) -> tuple[tuple[TensorSpec, Shape | None], ...]:
+    result = []
+    for spec in specs:
+        dims = reported.get(spec.name)
+        if dims is None:
+            shape = spec.shape
+        else:
+            # Symbols are kept where the file has them: they tell one dynamic axis from another.
+            declared = spec.shape if spec.shape and len(spec.shape) == len(dims) else dims
+            shape = tuple(
+                dim if dim >= 0 else (symbol if isinstance(symbol, str) else None)
+                for dim, symbol in zip(dims, declared, strict=True)
+            )
+        result.append((spec, shape))
+    return tuple(result)

@@ -1,0 +1,157 @@
+"""Instances and threads: how a model's cores are split."""
+
+from dataclasses import dataclass, replace
+
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.plan import InstanceKind, Planned, Reason, Source
+from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.shares import Share
+
+# One execution may use this share of the latency goal; the rest is for waiting and the network.
+GOAL_SHARE = 0.5
+# Weights are held once an instance; the server itself and the requests need the rest.
+MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Instances × threads, with what there is to say about it."""
+
+    instances: Planned[int]
+    threads: Planned[int]
+    kind: Planned[InstanceKind]
+    findings: tuple[Finding, ...] = ()
+
+
+def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Split:
+    """The split of a model's share; `instances × threads` never exceeds it."""
+    if model.gpus and "GPU" in model.backend.kinds:
+        return _gpu(model)
+    kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
+    if model.tuned is not None:
+        return _tuned(model, share, kind)
+    threads, remarks = _threads(model, share.cores)
+    instances = _instances(model, share, threads.value)
+    instances, threads = _within_memory(model, instances, threads, share.cores, memory_bytes)
+    return Split(instances, threads, kind, remarks)
+
+
+def _gpu(model: ModelInput) -> Split:
+    instances = model.intent.instances or 1
+    count = Planned(
+        instances,
+        Reason(Source.INTENT, "fixed in tritongen.yaml")
+        if model.intent.instances
+        else Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more"),
+    )
+    threads = Planned(
+        1,
+        Reason(Source.RULE, "1: the GPU computes; a CPU thread only feeds it"),
+    )
+    plural = "GPU" if model.gpus == 1 else "GPUs"
+    kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, f"the target has {model.gpus} {plural}"))
+    return Split(count, threads, kind)
+
+
+def _tuned(model: ModelInput, share: Share, kind: Planned[InstanceKind]) -> Split:
+    tuned = model.tuned
+    total = tuned.threads + tuned.inter_op - 1 if tuned is not None else 0
+    if tuned is None or tuned.instances * total > share.cores:
+        split = split_cores(replace(model, tuned=None), share, None)
+        stale = finding(
+            "TG317",
+            Severity.WARNING,
+            f"{model.facts.name} was tuned for more cores than the {share.cores} that it has now",
+            model=model.facts.name,
+        )
+        return Split(split.instances, split.threads, split.kind, (*split.findings, stale))
+    reason = Reason(Source.MEASURED, f"tuned for {tuned.goal}", tuple(tuned.numbers.items()))
+    return Split(Planned(tuned.instances, reason), Planned(total, reason), kind)
+
+
+def _threads(model: ModelInput, cores: int) -> tuple[Planned[int], tuple[Finding, ...]]:
+    intent, goal = model.intent, model.intent.latency_ms
+    if intent.threads is not None:
+        return Planned(intent.threads, Reason(Source.INTENT, "fixed in tritongen.yaml")), ()
+    if intent.instances is not None:
+        threads = max(1, cores // intent.instances)
+        sentence = f"{threads}: {cores} cores ÷ {intent.instances} instances"
+        return Planned(threads, Reason(Source.INTENT, sentence)), ()
+    alone = model.cost_ms(1, 1)
+    if goal is None or alone is None or alone <= goal * GOAL_SHARE:
+        return Planned(1, _one_thread(model, alone, goal)), ()
+    times = {
+        cost.threads: cost.ms
+        for cost in (model.trial.costs if model.trial else ())
+        if cost.batch == 1 and cost.inter_op == 1 and cost.threads <= cores
+    }
+    fitting = [threads for threads, ms in sorted(times.items()) if ms <= goal * GOAL_SHARE]
+    chosen = fitting[0] if fitting else min(times, key=lambda threads: times[threads])
+    numbers = tuple((f"ms_at_{threads}_threads", ms) for threads, ms in sorted(times.items()))
+    if fitting:
+        sentence = f"{chosen}: the fewest with which one execution fits half of {goal:g} ms"
+        return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), ()
+    sentence = f"{chosen}: the fastest measured, {times[chosen]:.3g} ms against {goal:g} ms"
+    remarks: tuple[Finding, ...] = ()
+    if times[chosen] > goal:
+        remarks = (
+            finding(
+                "TG314",
+                Severity.WARNING,
+                f"one execution of {model.facts.name} takes {times[chosen]:.3g} ms with {chosen} "
+                f"threads; the goal is {goal:g} ms",
+                model=model.facts.name,
+                field="latency",
+            ),
+        )
+    return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), remarks
+
+
+def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> Reason:
+    scaling = model.cost_ms(1, 2)
+    if alone is not None and scaling is not None:
+        gain = alone / scaling
+        numbers = (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling))
+        fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
+        return Reason(
+            Source.TRIAL,
+            f"1: two threads are {gain:.2f} times as fast, two instances do twice the work{fits}",
+            numbers,
+        )
+    return Reason(
+        Source.RULE, "1: more instances of one thread serve more than fewer with more threads"
+    )
+
+
+def _instances(model: ModelInput, share: Share, threads: int) -> Planned[int]:
+    if model.intent.instances is not None:
+        return Planned(model.intent.instances, Reason(Source.INTENT, "fixed in tritongen.yaml"))
+    count = max(1, share.cores // threads)
+    unit = "thread" if threads == 1 else "threads"
+    sentence = f"{count} × {threads} {unit}, {share.reason.sentence}"
+    return Planned(count, Reason(share.reason.source, sentence, share.reason.numbers))
+
+
+def _within_memory(
+    model: ModelInput,
+    instances: Planned[int],
+    threads: Planned[int],
+    cores: int,
+    memory_bytes: int | None,
+) -> tuple[Planned[int], Planned[int]]:
+    """Fewer instances where their weights would not fit, with more threads each."""
+    peak = model.trial.peak_bytes if model.trial else 0
+    each = max(model.facts.weight_bytes, peak)
+    if memory_bytes is None or not each or model.intent.instances is not None:
+        return instances, threads
+    fitting = max(1, int(memory_bytes * MEMORY_SHARE) // each)
+    if fitting >= instances.value:
+        return instances, threads
+    numbers = (("bytes_an_instance", each), ("memory_bytes", memory_bytes))
+    sentence = f"{fitting}: {each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
+    fewer = Planned(fitting, Reason(Source.TARGET, sentence, numbers))
+    if model.intent.threads is not None:
+        return fewer, threads
+    wider = max(threads.value, cores // fitting)
+    sentence = f"{wider}: {cores} cores ÷ the {fitting} instances that fit the memory"
+    return fewer, Planned(wider, Reason(Source.TARGET, sentence, numbers))

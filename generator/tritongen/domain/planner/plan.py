@@ -1,0 +1,185 @@
+"""The planner's one entry: facts + intent + evidence → plan."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tritongen.domain.backends import backend_for
+from tritongen.domain.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.intent import Intent
+from tritongen.domain.plan import (
+    InstanceKind,
+    ModelPlan,
+    Planned,
+    Reason,
+    ServingPlan,
+    Source,
+)
+from tritongen.domain.planner.batching import plan_batching
+from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.details import (
+    plan_parameters,
+    plan_response_cache,
+    plan_versions,
+    plan_warmup,
+)
+from tritongen.domain.planner.instances import Split, split_cores
+from tritongen.domain.planner.server import plan_server
+from tritongen.domain.planner.shares import Demand, Share, share_cores
+from tritongen.domain.planner.tensors import plan_tensors
+from tritongen.domain.releases import Release, find
+
+
+def plan_serving(
+    models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, cores: Planned[int]
+) -> ServingPlan:
+    """Plan one server with all its models.
+
+    Args:
+        models: facts of every model found.
+        intent: what the user wants.
+        evidence: what was observed of each model.
+        cores: the target's CPU budget.
+
+    Returns:
+        A plan in which instances × threads over all CPU models is at most `cores`, or whose
+        rate limiter holds executions to it, with a finding that says why.
+    """
+    release = find(intent.target.triton)
+    refused = tuple(
+        (model.name, tuple(sorted({f.code for f in model.findings if f.severity == "error"})))
+        for model in models
+        if not model.servable
+    )
+    wanted = [
+        gathered
+        for model in sorted(models, key=lambda facts: facts.name)
+        if model.servable and not intent.of(model.name).skip
+        for gathered in _gather(model, intent, evidence, release)
+    ]
+    shares, remarks = _shares(wanted, cores.value)
+    limited = shares is None
+    plans = tuple(
+        _plan_model(model, _share_of(model, shares), intent.target.memory_bytes, limited)
+        for model in wanted
+    )
+    server = plan_server(intent.target, cores, plans, limited)
+    return ServingPlan(server, plans, refused, remarks)
+
+
+def _gather(
+    facts: ModelFacts, intent: Intent, evidence: Evidence, release: Release
+) -> tuple[ModelInput, ...]:
+    backend = backend_for(facts.format)
+    if backend is None:
+        return ()
+    seen = evidence.models.get(facts.name, ModelEvidence(()))
+    return (
+        ModelInput(
+            facts=facts,
+            intent=intent.of(facts.name),
+            backend=backend,
+            release=release,
+            trial=seen.trial,
+            tuned=seen.tuned,
+            gpus=intent.target.gpus,
+        ),
+    )
+
+
+def _on_cpu(model: ModelInput) -> bool:
+    return not (model.gpus and "GPU" in model.backend.kinds)
+
+
+def _shares(
+    models: Sequence[ModelInput], cores: int
+) -> tuple[dict[str, Share] | None, tuple[Finding, ...]]:
+    demands = tuple(_demand(model) for model in models if _on_cpu(model))
+    shares = share_cores(demands, cores)
+    if shares is not None:
+        return dict(shares), ()
+    needed = sum(demand.fixed or 1 for demand in demands)
+    message = (
+        f"{len(demands)} models need at least {needed} cores at one thread each, the target has "
+        f"{cores}: the rate limiter holds executions to the cores, and models wait for each other"
+    )
+    return None, (finding("TG310", Severity.WARNING, message, field="target.cpus"),)
+
+
+def _demand(model: ModelInput) -> Demand:
+    intent = model.intent
+    fixed = None
+    if intent.instances is not None:
+        fixed = intent.instances * (intent.threads or 1)
+    return Demand(model.facts.name, intent.planning_rate, model.cost_ms(1, 1), fixed)
+
+
+def _share_of(model: ModelInput, shares: dict[str, Share] | None) -> Share:
+    if shares is None or model.facts.name not in shares:
+        fixed = _demand(model).fixed or 1
+        return Share(
+            fixed,
+            Reason(Source.RULE, f"{fixed} core at a time, held by the rate limiter")
+            if _on_cpu(model)
+            else Reason(Source.TARGET, "on the GPU"),
+        )
+    return shares[model.facts.name]
+
+
+def _plan_model(
+    model: ModelInput, share: Share, memory_bytes: int | None, limited: bool
+) -> ModelPlan:
+    split = split_cores(model, share, memory_bytes)
+    batch = plan_batching(model, split.instances.value, split.threads.value)
+    inputs, outputs = plan_tensors(model, batch.max_batch_size.value > 0)
+    warmup, warmup_reason = plan_warmup(model, batch.max_batch_size.value, batch.batching)
+    slots = None
+    if limited and split.kind.value is InstanceKind.CPU:
+        slots = Planned(split.threads.value, share.reason)
+    return ModelPlan(
+        name=model.facts.name,
+        backend=model.backend.name,
+        platform=model.backend.platform,
+        max_batch_size=batch.max_batch_size,
+        inputs=inputs,
+        outputs=outputs,
+        instances=split.instances,
+        kind=split.kind,
+        threads=split.threads,
+        parameters=plan_parameters(model, split.threads),
+        batching=batch.batching,
+        batching_off=batch.off,
+        warmup=warmup,
+        warmup_reason=warmup_reason,
+        versions=plan_versions(model),
+        response_cache=plan_response_cache(model),
+        execution_slots=slots,
+        overlay=model.intent.overlay,
+        findings=tuple(replace(item, model=model.facts.name) for item in _remarks(model, split)),
+    )
+
+
+def _remarks(model: ModelInput, split: Split) -> tuple[Finding, ...]:
+    remarks = [*split.findings]
+    name, trial = model.facts.name, model.trial
+    if trial is None:
+        remarks.append(
+            finding("TG312", Severity.INFO, f"{name} is planned from syntax alone; it was not run")
+        )
+    elif not trial.ok:
+        remarks.append(
+            finding(trial.code or "TG201", Severity.WARNING, f"{name} did not run: {trial.error}")
+        )
+    elif model.verdict is BatchVerdict.DISPROVEN and model.intent.batch is True:
+        remarks.append(
+            finding(
+                "TG205",
+                Severity.ERROR,
+                f"tritongen.yaml demands batching, the trial disproves it: {trial.proof.reason}",
+                field="batch",
+            )
+        )
+    elif model.verdict is BatchVerdict.COUPLED:
+        remarks.append(finding("TG206", Severity.WARNING, f"{name}: {trial.proof.reason}"))
+    return tuple(remarks)

@@ -1,0 +1,66 @@
+"""The server's own settings: environment, flags and the thread rule over all models."""
+
+from collections.abc import Sequence
+
+from tritongen.domain.intent import Target
+from tritongen.domain.plan import ModelPlan, Planned, Reason, ServerPlan, Source
+
+# Triton refuses HTTP bodies above this size unless told otherwise.
+HTTP_BODY_LIMIT = 64 * 2**20
+CACHE_BYTES = 64 * 2**20
+
+
+def plan_server(
+    target: Target, cores: Planned[int], models: Sequence[ModelPlan], limited: bool
+) -> ServerPlan:
+    """Environment and flags that agree with the models' plans.
+
+    Args:
+        target: of the plan.
+        cores: the CPU budget.
+        models: every model planned.
+        limited: whether the rate limiter enforces the thread rule.
+    """
+    return ServerPlan(
+        triton=target.triton,
+        cores=cores,
+        memory_bytes=target.memory_bytes,
+        gpus=target.gpus,
+        environment=_environment(models),
+        flags=_flags(cores.value, models, limited),
+    )
+
+
+def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]], ...]:
+    threads = max((model.threads.value for model in models), default=1)
+    reason = Reason(
+        Source.RULE,
+        f"{threads}: the most threads of one instance; OpenMP and BLAS otherwise take every core "
+        "of the host in each process",
+    )
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return (
+        *((name, Planned(str(threads), reason)) for name in names),
+        (
+            "ORT_DISABLE_TELEMETRY",
+            Planned("1", Reason(Source.RULE, "1: newer ONNX Runtimes report usage by default")),
+        ),
+    )
+
+
+def _flags(
+    cores: int, models: Sequence[ModelPlan], limited: bool
+) -> tuple[tuple[str, Planned[str]], ...]:
+    flags: list[tuple[str, Planned[str]]] = []
+    if limited:
+        reason = Reason(
+            Source.RULE,
+            f"more instances than the {cores} cores: the rate limiter lets only as many executions "
+            "run at a time as the cores hold",
+        )
+        flags.append(("rate-limit", Planned("execution_count", reason)))
+        flags.append(("rate-limit-resource", Planned(f"cpu:{cores}", reason)))
+    if any(model.response_cache for model in models):
+        reason = Reason(Source.INTENT, "a model asks for the response cache; 64 MiB")
+        flags.append(("cache-config", Planned(f"local,size={CACHE_BYTES}", reason)))
+    return tuple(flags)

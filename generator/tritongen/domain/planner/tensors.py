@@ -1,0 +1,63 @@
+"""Dims of inputs and outputs, in the form that the backend accepts."""
+
+from tritongen.domain.plan import PlannedTensor, Reason, Source
+from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
+
+
+def plan_tensors(
+    model: ModelInput, batching: bool
+) -> tuple[tuple[PlannedTensor, ...], tuple[PlannedTensor, ...]]:
+    """Inputs and outputs; `batching` tells whether Triton adds the batch axis itself."""
+    inputs = tuple(
+        _tensor(spec, shape, batching, model.backend.optional_inputs and spec.optional)
+        for spec, shape in model.shapes_in()
+    )
+    outputs = tuple(
+        _tensor(spec, shape, batching, optional=False) for spec, shape in model.shapes_out()
+    )
+    return inputs, outputs
+
+
+def _tensor(spec: TensorSpec, shape: Shape | None, batching: bool, optional: bool) -> PlannedTensor:
+    # A tensor without an element type is an error finding; such a model is never planned.
+    dtype = spec.dtype or DType.FP32
+    if not shape:
+        # A scalar, or an output whose rank the runtime cannot tell: both are checked as [1].
+        what = "a scalar" if shape is not None else "of undeclared rank"
+        return PlannedTensor(
+            spec.name,
+            dtype,
+            (1,),
+            Reason(Source.RULE, f"{what} in the model; Triton has no rank 0 and writes it as [1]"),
+            optional=optional,
+        )
+    if not batching:
+        return PlannedTensor(
+            spec.name,
+            dtype,
+            wire_dims(shape),
+            Reason(Source.MODEL, f"the model's {show_shape(shape)}, full shape"),
+            optional=optional,
+        )
+    dims = wire_dims(shape[1:])
+    if not dims:
+        return PlannedTensor(
+            spec.name,
+            dtype,
+            (1,),
+            Reason(
+                Source.RULE,
+                f"the model's {show_shape(shape)} is the batch axis alone; Triton needs one dim "
+                "and takes it away again by reshape",
+            ),
+            reshape=(),
+            optional=optional,
+        )
+    return PlannedTensor(
+        spec.name,
+        dtype,
+        dims,
+        Reason(Source.MODEL, f"the model's {show_shape(shape)} without the batch axis"),
+        optional=optional,
+    )
