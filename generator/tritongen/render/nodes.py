@@ -1,0 +1,156 @@
+"""A message as a tree of named fields with comments, ready for the template."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from tritongen.domain.plan import Reason
+
+# What a reader looks for first stands first; every other field follows in the schema's order.
+_ORDER = (
+    "name",
+    "backend",
+    "platform",
+    "runtime",
+    "default_model_filename",
+    "max_batch_size",
+    "input",
+    "output",
+    "version_policy",
+    "instance_group",
+    "dynamic_batching",
+    "sequence_batching",
+    "ensemble_scheduling",
+    "optimization",
+    "parameters",
+    "model_warmup",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One field in text format.
+
+    Attributes:
+        name: field name.
+        comment: reason to print above it, empty for none.
+        value: text of a scalar or of a list of scalars; empty for a message.
+        children: fields of a message; None for a scalar.
+        top: whether a blank line may stand before it.
+    """
+
+    name: str
+    comment: str
+    value: str
+    children: tuple["Node", ...] | None
+    top: bool = False
+
+
+def nodes_of(
+    message: Any,  # noqa: ANN401  (a message of any type)
+    reasons: Mapping[str, Reason],
+    always: frozenset[str] = frozenset(),
+) -> tuple[Node, ...]:
+    """The fields that are set, plus scalars whose path has a reason or is in `always`.
+
+    proto3 leaves a scalar with its default value out of the text; one that was decided on
+    (`max_batch_size: 0`, a delay of 0) is printed all the same, and parses to the same message.
+    """
+    paths = always | set(reasons)
+    names = {described.name: described for described in message.DESCRIPTOR.fields}
+    order = [*(name for name in _ORDER if name in names), *(n for n in names if n not in _ORDER)]
+    return tuple(
+        node for name in order for node in _field(message, names[name], name, reasons, paths, True)
+    )
+
+
+def _inner(
+    message: Any,  # noqa: ANN401  (a message of any type)
+    path: str,
+    reasons: Mapping[str, Reason],
+    paths: frozenset[str] | set[str],
+) -> tuple[Node, ...]:
+    return tuple(
+        node
+        for described in message.DESCRIPTOR.fields
+        for node in _field(
+            message, described, f"{path}.{described.name}", reasons, paths, top=False
+        )
+    )
+
+
+def _comment(reasons: Mapping[str, Reason], path: str) -> str:
+    return reasons[path].sentence if path in reasons else ""
+
+
+def _field(
+    message: Any,  # noqa: ANN401  (a message of any type)
+    described: FieldDescriptor,
+    path: str,
+    reasons: Mapping[str, Reason],
+    paths: frozenset[str] | set[str],
+    top: bool,
+) -> Iterator[Node]:
+    value, name = getattr(message, described.name), described.name
+    kind = described.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        yield from _map(described, value, path, reasons, paths, top)
+    elif described.is_repeated and kind is not None:
+        for index, item in enumerate(value):
+            place = f"{path}[{index}]"
+            children = _inner(item, place, reasons, paths)
+            yield Node(name, _comment(reasons, place), "", children, top)
+    elif described.is_repeated:
+        if value:
+            listed = ", ".join(_scalar(described, item) for item in value)
+            yield Node(name, _comment(reasons, path), f"[ {listed} ]", None, top)
+    elif kind is not None:
+        if message.HasField(name):
+            children = _inner(value, path, reasons, paths)
+            yield Node(name, _comment(reasons, path), "", children, top)
+    elif value != described.default_value or path in paths or _present(message, described):
+        yield Node(name, _comment(reasons, path), _scalar(described, value), None, top)
+
+
+def _present(message: Any, described: FieldDescriptor) -> bool:  # noqa: ANN401  (any message)
+    """Whether a scalar with its default value is set all the same: a member of a oneof."""
+    return described.has_presence and bool(message.HasField(described.name))
+
+
+def _map(
+    described: FieldDescriptor,
+    value: Any,  # noqa: ANN401  (a map container)
+    path: str,
+    reasons: Mapping[str, Reason],
+    paths: frozenset[str] | set[str],
+    top: bool,
+) -> Iterator[Node]:
+    kind = described.message_type
+    entry = kind.fields_by_name if kind is not None else {}
+    for key in sorted(value):
+        place = f'{path}["{key}"]'
+        key_node = Node("key", "", _scalar(entry["key"], key), None)
+        if entry["value"].message_type is not None:
+            inner = _inner(value[key], place, reasons, paths)
+            value_node = Node("value", "", "", inner)
+        else:
+            value_node = Node("value", "", _scalar(entry["value"], value[key]), None)
+        yield Node(described.name, _comment(reasons, place), "", (key_node, value_node), top)
+
+
+def _scalar(described: FieldDescriptor, value: Any) -> str:  # noqa: ANN401  (any scalar)
+    from google.protobuf.text_encoding import CEscape
+
+    if described.enum_type is not None:
+        known = described.enum_type.values_by_number.get(value)
+        return known.name if known is not None else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # The stubs know bytes only; text is what keeps UTF-8 readable.
+        return f'"{CEscape(value, as_utf8=True)}"'  # type: ignore[arg-type]
+    if isinstance(value, bytes):
+        return f'"{CEscape(value, as_utf8=False)}"'
+    return repr(value)
