@@ -1,0 +1,117 @@
+"""`tritongen.lock`: the evidence and what was written, committed with the repository."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tritongen.domain.codec import decode, encode
+from tritongen.domain.cores import CpuReading
+from tritongen.domain.evidence import Evidence, ModelEvidence
+from tritongen.domain.facts import ModelFormat
+from tritongen.errors import InvalidInputError
+
+LOCK_FILE = "tritongen.lock"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTarget:
+    """The target that was planned for.
+
+    Attributes:
+        triton: release, ``YY.MM``.
+        cores: the CPU budget, whole cores.
+        machine: what the building machine said, None when tritongen.yaml states the cores.
+        memory_bytes: None when not stated.
+        gpus: number of GPUs.
+    """
+
+    triton: str
+    cores: int
+    machine: CpuReading | None = None
+    memory_bytes: int | None = None
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LockedServer:
+    """How the server is started.
+
+    Attributes:
+        environment: variables by name.
+        flags: (flag without dashes, value).
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedModel:
+    """One model of the repository.
+
+    Attributes:
+        source: main file, relative to the models folder.
+        format: of the model.
+        backend: that serves it.
+        threads: threads an instance uses at most.
+        instances: instance count.
+        evidence: what was observed, with the hashes that it holds for.
+    """
+
+    source: str
+    format: ModelFormat
+    backend: str
+    threads: int
+    instances: int
+    evidence: ModelEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The whole lock.
+
+    Attributes:
+        tool: name and version of the writer.
+        target: that was planned for.
+        server: how to start it.
+        models: by name.
+        written: sha256 of every text file that was written, by path relative to the repository.
+    """
+
+    tool: str
+    target: LockedTarget
+    server: LockedServer = field(default_factory=LockedServer)
+    models: Mapping[str, LockedModel] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence of every model."""
+        return Evidence({name: model.evidence for name, model in self.models.items()})
+
+
+def lock_text(lock: Lock) -> str:
+    """The JSON text of a lock: sorted keys, one value a line, so that diffs read well."""
+    document = {"schema_version": SCHEMA_VERSION, **encode(lock)}
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def parse_lock(text: str, where: str) -> Lock:
+    """Read a lock's text.
+
+    Raises:
+        InvalidInputError: TG704 for anything that is not a lock of this schema version.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise InvalidInputError("TG704", f"not JSON: {problem}", where=where) from problem
+    if not isinstance(document, dict) or document.pop("schema_version", None) != SCHEMA_VERSION:
+        raise InvalidInputError(
+            "TG704", f"not a lock of schema version {SCHEMA_VERSION}", where=where
+        )
+    try:
+        return decode(Lock, document)
+    except ValueError as problem:
+        raise InvalidInputError("TG704", str(problem), where=where) from problem

@@ -1,0 +1,191 @@
+"""Writing a model repository so that it is always whole.
+
+New files are staged beside their targets and made durable first; then a journal that names every
+rename is written; then the renames are done, the lock's last. Killed before the journal, the old
+repository is intact. Killed after it, `recover` finishes the renames, and every command that reads
+a repository calls it first. Triton ignores files in the repository's root and extra files in a
+model's folder, so staged files disturb nothing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tritongen.domain.intent import WeightsMode
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
+
+JOURNAL = ".tritongen.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A text to write; `path` is relative to the repository."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A model file to place; `path` is relative to the repository."""
+
+    path: str
+    source: Path
+    mode: WeightsMode
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryChange:
+    """Everything that one build changes.
+
+    Attributes:
+        texts: files to write, the lock's last.
+        weights: files to place.
+        removals: files to remove, relative to the repository.
+    """
+
+    texts: tuple[TextFile, ...] = ()
+    weights: tuple[WeightFile, ...] = ()
+    removals: tuple[str, ...] = ()
+
+
+def build_lock(repository: Path) -> FileLock:
+    """The lock that one build of a repository holds; it lies in the user's cache, not in git.
+
+    Raises:
+        EnvironmentProblem: TG004 when the cache folder cannot be made; TG008 on entry.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tritongen/locks"
+    with translated(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:24]
+    return FileLock(cache / f"{key}.lock", f"building {repository}")
+
+
+def recover(repository: Path) -> bool:
+    """Finish the renames of a build that was killed; True when there was something to finish.
+
+    Raises:
+        EnvironmentProblem: TG004, TG005 when the repository cannot be written.
+    """
+    journal = repository / JOURNAL
+    try:
+        entries = dict(json.loads(journal.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError) as problem:
+        raise EnvironmentProblem(
+            "TG004", f"the journal of a killed build cannot be read: {problem}", where=str(journal)
+        ) from problem
+    _commit(repository, entries.get("renames", ()), entries.get("removals", ()))
+    return True
+
+
+def apply_change(repository: Path, change: RepositoryChange) -> None:
+    """Make one change to a repository, wholly or not at all; hold `build_lock` meanwhile.
+
+    Raises:
+        EnvironmentProblem: TG003 unreadable source, TG004 unwritable target, TG005 full disk; the
+            repository is as it was.
+    """
+    with translated(repository):
+        repository.mkdir(parents=True, exist_ok=True)
+    staged: list[tuple[str, str]] = []
+    folders: list[Path] = []
+    try:
+        for weight in change.weights:
+            staged.append(_stage(repository, weight.path, folders))
+            _place(weight, repository / staged[-1][0])
+        for text in change.texts:
+            staged.append(_stage(repository, text.path, folders))
+            write_atomic(repository / staged[-1][0], text.data)
+        journal = json.dumps({"renames": staged, "removals": list(change.removals)})
+        write_atomic(repository / JOURNAL, journal.encode())
+    except BaseException:
+        _undo(repository, staged, folders)
+        raise
+    _commit(repository, staged, change.removals)
+
+
+def tidy(repository: Path) -> None:
+    """Remove staged files of builds that died before their journal was written."""
+    if repository.is_dir():
+        for folder in (repository, *(path for path in repository.rglob("*") if path.is_dir())):
+            remove_leftovers(folder)
+
+
+def _stage(repository: Path, path: str, folders: list[Path]) -> tuple[str, str]:
+    """A staging name beside the target, and the target; missing folders are made and noted."""
+    target = PurePosixPath(path)
+    staged = target.with_name(f".tritongen-{os.getpid()}-{target.name}.tmp")
+    folder = repository / target.parent
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders.extend(reversed(missing))
+    return str(staged), path
+
+
+def _undo(repository: Path, staged: Sequence[tuple[str, str]], folders: Sequence[Path]) -> None:
+    for name, _ in staged:
+        (repository / name).unlink(missing_ok=True)
+    for folder in reversed(folders):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _place(weight: WeightFile, staged: Path) -> None:
+    if not os.access(weight.source, os.R_OK):
+        raise EnvironmentProblem("TG003", "cannot be read", where=str(weight.source))
+    with translated(staged):
+        if weight.mode is WeightsMode.SYMLINK:
+            staged.symlink_to(os.path.relpath(weight.source.resolve(), staged.parent.resolve()))
+            return
+        if weight.mode is WeightsMode.HARDLINK:
+            try:
+                os.link(weight.source.resolve(), staged)
+            except OSError:
+                pass  # another file system, or one without links: a copy serves as well
+            else:
+                return
+        with weight.source.open("rb") as reader, staged.open("xb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            os.fsync(writer.fileno())
+
+
+def _commit(repository: Path, renames: Sequence[Sequence[str]], removals: Sequence[str]) -> None:
+    with translated(repository):
+        for path in removals:
+            target = repository / _inside(path)
+            target.unlink(missing_ok=True)
+            _prune(target.parent, repository)
+        for staged, final in renames:
+            # Already renamed when a killed build is finished a second time.
+            if os.path.lexists(repository / _inside(staged)):
+                (repository / staged).replace(repository / _inside(final))
+        (repository / JOURNAL).unlink(missing_ok=True)
+
+
+def _inside(path: str) -> str:
+    """The path, proven to stay in the repository: a journal may come from a stranger's clone."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise EnvironmentProblem(
+            "TG004",
+            f"the journal of a killed build names {path!r}, outside the repository",
+            fix=f"Delete {JOURNAL} and build again.",
+        )
+    return path
+
+
+def _prune(folder: Path, stop: Path) -> None:
+    """Remove folders that became empty, up to the repository."""
+    while folder != stop and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
