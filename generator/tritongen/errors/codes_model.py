@@ -111,6 +111,16 @@ MODEL_CODES: tuple[Code, ...] = (
         "Export the model to ONNX (for scikit-learn: skl2onnx).",
     ),
     Code(
+        "TG130",
+        "versions that differ",
+        "One configuration serves all versions: give the others a model folder of their own.",
+    ),
+    Code(
+        "TG131",
+        "version folder is ignored",
+        "Name version folders 1, 2, 3 and so on.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

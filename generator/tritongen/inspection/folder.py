@@ -1,0 +1,125 @@
+"""From a folder to the facts of every model in it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.domain.facts import ModelFacts, ModelFormat, ModelVersion
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.releases import Release
+from tritongen.domain.tensors import TensorSpec
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.discovery import Candidate, CandidateVersion, find_models
+from tritongen.inspection.files import version_files
+from tritongen.inspection.readers import READERS
+from tritongen.inspection.reading import Reading, Source
+from tritongen.inspection.validate import validate
+
+_Declared = tuple[CandidateVersion, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a folder holds.
+
+    Attributes:
+        models: by name; each with its own findings.
+        findings: what belongs to no model.
+    """
+
+    models: tuple[ModelFacts, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def inspect_folder(root: Path, release: Release, *, libraries: Collection[str] = ()) -> Inspection:
+    """The facts and findings of every model in a folder.
+
+    Args:
+        root: the models folder.
+        release: the Triton that is to serve them.
+        libraries: models whose overlay names a library with their own operators.
+
+    Raises:
+        InvalidInputError: TG002, TG003 or TG101, there is no folder or no model in it. What is
+            wrong with one model is a finding of that model.
+    """
+    discovery = find_models(root)
+    models = tuple(
+        inspect_model(discovery.root, candidate, release, library=candidate.name in libraries)
+        for candidate in discovery.candidates
+    )
+    return Inspection(models, discovery.findings)
+
+
+def inspect_model(
+    root: Path, candidate: Candidate, release: Release, *, library: bool = False
+) -> ModelFacts:
+    """The facts and findings of one model; never raises for what is wrong with it.
+
+    Args:
+        root: the models folder, resolved, as in `Discovery.root`.
+        candidate: from `find_models`.
+        release: the Triton that is to serve it.
+        library: whether its overlay names a library with the model's own operators.
+    """
+    reading = Reading()
+    versions: list[ModelVersion] = []
+    findings = list(candidate.findings)
+    declared: list[_Declared] = []
+    for version in candidate.versions:
+        source = Source(root, version.path, candidate.name)
+        reading = _read(source, version.format)
+        files, problems = version_files(source, version.format, reading)
+        versions.append(ModelVersion(version.number, files))
+        findings += [*reading.findings, *problems]
+        declared.append((version, reading.inputs, reading.outputs))
+    facts = ModelFacts(
+        name=candidate.name,
+        path=candidate.path,
+        format=candidate.format,
+        versions=tuple(versions),
+        inputs=reading.inputs,
+        outputs=reading.outputs,
+        parameters=reading.parameters,
+        weight_bytes=reading.weight_bytes,
+        precisions=reading.precisions,
+        graph=reading.graph,
+        onnx=reading.onnx,
+    )
+    findings += _differences(candidate, declared)
+    if reading.onnx is not None or reading.inputs or reading.outputs:
+        findings += validate(facts, release, library=library)
+    return replace(facts, findings=tuple(findings))
+
+
+def _read(source: Source, format_: ModelFormat) -> Reading:
+    """What the reader of the format says; its failure becomes a finding."""
+    try:
+        return READERS[format_](source)
+    except InvalidInputError as error:
+        code, message, fix = error.code, f"{source.path}: {error.what}", error.fix
+    except OSError as error:
+        code, message, fix = "TG003", f"{source.path} cannot be read: {error.strerror or error}", ""
+    fault = finding(code, Severity.ERROR, message, fix=fix, model=source.model, path=source.path)
+    return Reading(findings=(fault,))
+
+
+def _differences(candidate: Candidate, declared: Sequence[_Declared]) -> list[Finding]:
+    """Earlier versions that the configuration of the last one does not fit."""
+    findings: list[Finding] = []
+    for version, inputs, outputs in declared[:-1]:
+        last, last_inputs, last_outputs = declared[-1]
+        if (version.format, inputs, outputs) == (last.format, last_inputs, last_outputs):
+            continue
+        what = "format" if version.format is not last.format else "inputs or outputs"
+        message = f"version {version.number} has other {what} than version {last.number}"
+        findings.append(
+            finding(
+                "TG130",
+                Severity.WARNING,
+                message,
+                model=candidate.name,
+                path=version.path,
+            )
+        )
+    return findings

@@ -1,0 +1,45 @@
+"""Paths that stay inside the models folder."""
+
+import os
+import stat
+from pathlib import Path
+
+
+def contained(root: Path, path: Path) -> Path | None:
+    """The real path behind `path`, None when it lies outside of `root`.
+
+    Links are followed one by one without opening anything.
+
+    Args:
+        root: a resolved folder.
+        path: anything below it as written.
+
+    Raises:
+        OSError: a link is broken or leads in a circle, or a part cannot be looked up.
+        ValueError: the path holds a NUL.
+    """
+    real = Path(os.path.realpath(path, strict=True))
+    return real if real.is_relative_to(root) else None
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor of a regular file for reading; a pipe or device is never waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path.name} is not a regular file")
+    return descriptor
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be opened or read, or is no regular file.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read(size)

@@ -1,0 +1,36 @@
+"""Python files, looked at as text and never run."""
+
+import ast
+import re
+import warnings
+from pathlib import Path
+
+from tritongen.inspection.paths import read_head
+
+CLASS_NAME = "TritonPythonModel"
+
+_LIMIT = 1 << 20
+_CLASS = re.compile(rb"^\s*class\s+TritonPythonModel\b", re.MULTILINE)
+
+
+def defines_triton_model(path: Path) -> bool:
+    """Whether the file defines the class that Triton's python backend looks for.
+
+    A file that does not parse counts when the class's line stands in it: it is meant to be one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = read_head(path, _LIMIT)
+    if not _CLASS.search(text):
+        return False
+    try:
+        with warnings.catch_warnings():
+            # A doubtful escape in the user's file is no business of this tool.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    return any(
+        isinstance(node, ast.ClassDef) and node.name == CLASS_NAME for node in ast.walk(tree)
+    )

@@ -1,0 +1,244 @@
+"""Can Triton serve it? Inputs, outputs and versions, held against a release and its backend."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from tritongen.domain.backends import BackendRules, backend_for
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.releases import RELEASES, Release, at_least
+from tritongen.domain.tensors import DType, TensorKind, TensorSpec, show_shape
+
+# protobuf reads no message of 2 GiB or more.
+_PROTOBUF_LIMIT = 1 << 31
+
+# Greatest opset that a release knows, for the domains that grow.
+_OPSETS: Mapping[str, Callable[[Release], int]] = MappingProxyType(
+    {
+        "ai.onnx": lambda release: release.onnx_opset,
+        "ai.onnx.ml": lambda release: release.onnx_ml_opset,
+    }
+)
+
+# Domains that have had version 1 only, in every ONNX Runtime.
+_FIRST_ONLY = frozenset({"ai.onnx.preview.training", "ai.onnx.training", "com.microsoft"})
+
+
+def validate(facts: ModelFacts, release: Release, *, library: bool = False) -> tuple[Finding, ...]:
+    """What stands against serving a model, and what its server would get wrong.
+
+    Args:
+        facts: as read; findings that it holds already are not repeated.
+        release: the target.
+        library: whether the overlay names a library with the model's own operators.
+    """
+    rules = backend_for(facts.format)
+    found: list[Finding] = []
+    for role, specs in (("input", facts.inputs), ("output", facts.outputs)):
+        for spec in specs:
+            found += _tensor(facts, role, spec, rules, release)
+        found += _duplicates(facts, role, specs)
+    if facts.onnx is not None:
+        found += _counts(facts)
+        found += _batch_axis(facts)
+        found += _versions(facts, release)
+        found += _custom(facts, library=library)
+        found += _size(facts)
+    return tuple(found)
+
+
+def _finding(
+    facts: ModelFacts,
+    code: str,
+    severity: Severity,
+    message: str,
+    *,
+    fix: str = "",
+    field: str = "",
+) -> Finding:
+    return finding(code, severity, message, fix=fix, model=facts.name, path=facts.path, field=field)
+
+
+def _tensor(
+    facts: ModelFacts, role: str, spec: TensorSpec, rules: BackendRules | None, release: Release
+) -> Iterator[Finding]:
+    """Everything about one input or output."""
+    yield from _name(facts, role, spec)
+    if spec.kind is not TensorKind.TENSOR:
+        yield _container(facts, role, spec)
+        return
+    yield from _dtype(facts, role, spec, rules, release)
+    yield from _shape(facts, role, spec)
+
+
+def _name(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
+    """Names that were seen to break a server; blanks, slashes and dots do not."""
+    if not spec.name:
+        yield _finding(facts, "TG116", Severity.ERROR, f"an {role} has no name")
+    elif "\0" in spec.name:
+        message = f"{role} {spec.name!r}: Triton cuts a name at its NUL character"
+        yield _finding(facts, "TG116", Severity.ERROR, message, field=spec.name)
+    elif not spec.name.isprintable():
+        message = f"{role} {spec.name!r} has invisible characters; clients must spell them exactly"
+        yield _finding(facts, "TG116", Severity.WARNING, message, field=spec.name)
+
+
+def _duplicates(facts: ModelFacts, role: str, specs: tuple[TensorSpec, ...]) -> Iterator[Finding]:
+    for name, count in Counter(spec.name for spec in specs).items():
+        if count > 1 and name:
+            message = f"{count} {role}s have the name {name!r}"
+            yield _finding(facts, "TG116", Severity.ERROR, message, field=name)
+
+
+def _container(facts: ModelFacts, role: str, spec: TensorSpec) -> Finding:
+    what = f"{role} {spec.name!r} is {spec.declared_type}; Triton serves tensors only"
+    code, fix = "TG110", ""
+    if spec.kind is TensorKind.SPARSE:
+        code = "TG112"
+    elif spec.kind is TensorKind.OPTIONAL:
+        code = "TG111"
+    elif spec.declared_type.startswith("seq(map("):
+        fix = (
+            "Export the classifier without ZipMap (skl2onnx: options={'zipmap': False}), "
+            "or run `tritongen optimize --fix`."
+        )
+    return _finding(facts, code, Severity.ERROR, what, fix=fix, field=spec.name)
+
+
+def _dtype(
+    facts: ModelFacts, role: str, spec: TensorSpec, rules: BackendRules | None, release: Release
+) -> Iterator[Finding]:
+    if not spec.declared_type:
+        yield _finding(
+            facts,
+            "TG113",
+            Severity.ERROR,
+            f"{role} {spec.name!r} declares no element type",
+            fix="Run onnx.shape_inference.infer_shapes on the model and save it again.",
+            field=spec.name,
+        )
+    elif spec.dtype is None:
+        message = f"{role} {spec.name!r} is {spec.declared_type}, which Triton has no name for"
+        fix = "Cast it inside the model, for instance to FLOAT."
+        yield _finding(facts, "TG113", Severity.ERROR, message, fix=fix, field=spec.name)
+    elif rules is not None and (refusal := _refusal(spec.dtype, rules, release)):
+        message = f"{role} {spec.name!r} is {spec.dtype}, which {refusal[0]}"
+        yield _finding(facts, "TG114", Severity.ERROR, message, fix=refusal[1], field=spec.name)
+
+
+def _refusal(dtype: DType, rules: BackendRules, release: Release) -> tuple[str, str] | None:
+    """Why the backend refuses a type and what to do, None when it does not."""
+    cast = "Cast it inside the model, for instance to FP32."
+    if dtype in rules.refused_dtypes:
+        return f"the {rules.name} backend does not serve", cast
+    if dtype is not DType.BF16:
+        return None
+    if not rules.bf16_since:
+        return f"the {rules.name} backend does not serve", cast
+    if at_least(release.tag, rules.bf16_since):
+        return None
+    return (
+        f"the {rules.name} backend of Triton {release.tag} does not serve",
+        f"Set target.triton to {rules.bf16_since} or later, or cast it to FP32 inside the model.",
+    )
+
+
+def _shape(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
+    if spec.shape is None:
+        message = (
+            f"{role} {spec.name!r} declares no shape; "
+            "where ONNX Runtime cannot infer it, Triton takes it for a scalar"
+        )
+        yield _finding(facts, "TG121", Severity.WARNING, message, field=spec.name)
+    elif not spec.shape:
+        message = f"{role} {spec.name!r} is a scalar"
+        yield _finding(facts, "TG115", Severity.INFO, message, field=spec.name)
+    elif any(isinstance(dim, int) and dim < 1 for dim in spec.shape):
+        message = f"{role} {spec.name!r} declares {show_shape(spec.shape)}; Triton refuses a size 0"
+        yield _finding(facts, "TG128", Severity.ERROR, message, field=spec.name)
+
+
+def _counts(facts: ModelFacts) -> Iterator[Finding]:
+    if not facts.outputs:
+        yield _finding(facts, "TG120", Severity.ERROR, "the model has no outputs")
+    if not facts.inputs:
+        message = "the model has no inputs: every answer is the same, or random"
+        yield _finding(facts, "TG120", Severity.WARNING, message)
+
+
+def _batch_axis(facts: ModelFacts) -> Iterator[Finding]:
+    """Triton batches a model only when every tensor's first axis is dynamic."""
+    fixed = [
+        spec.name
+        for spec in (*facts.inputs, *facts.outputs)
+        if spec.kind is TensorKind.TENSOR and spec.shape and isinstance(spec.shape[0], int)
+    ]
+    if fixed:
+        names = ", ".join(repr(name) for name in fixed[:4]) + (", …" if len(fixed) > 4 else "")
+        message = f"the first axis of {names} is fixed, so requests cannot be batched"
+        yield _finding(facts, "TG122", Severity.INFO, message, field=fixed[0])
+
+
+def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
+    """IR version and opsets against the target's ONNX Runtime."""
+    onnx = facts.onnx
+    if onnx is None:
+        return
+    if onnx.ir_version > release.onnx_ir:
+        subject = f"IR version {onnx.ir_version}"
+        limit = f"reads up to version {release.onnx_ir}"
+        newer = _first(onnx.ir_version, lambda entry: entry.onnx_ir)
+        yield _too_new(facts, release, "TG117", subject, limit, newer)
+    for domain, version in onnx.opsets:
+        known = _OPSETS.get(domain)
+        if known is not None and version > known(release):
+            limit, newer = f"knows up to {known(release)}", _first(version, known)
+        elif domain in _FIRST_ONLY and version > 1:
+            limit, newer = "knows version 1 only", None
+        else:
+            continue
+        yield _too_new(facts, release, "TG118", f"opset {version} of {domain}", limit, newer)
+
+
+def _first(version: int, known: Callable[[Release], int]) -> Release | None:
+    """The first release that knows a version."""
+    return next((release for release in RELEASES if known(release) >= version), None)
+
+
+def _too_new(
+    facts: ModelFacts,
+    release: Release,
+    code: str,
+    subject: str,
+    limit: str,
+    newer: Release | None,
+) -> Finding:
+    runtime = f"ONNX Runtime {release.onnxruntime} of Triton {release.tag}"
+    message = f"{subject}: {runtime} {limit}"
+    if newer is not None:
+        fix = f"Set target.triton to {newer.tag} or later, or export with an older version."
+        return _finding(facts, code, Severity.ERROR, message, fix=fix)
+    fix = "Export with an older version; no release known here reads it."
+    return _finding(facts, "TG127" if code == "TG118" else code, Severity.ERROR, message, fix=fix)
+
+
+def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
+    if facts.onnx is None or not facts.onnx.custom_domains:
+        return
+    names = ", ".join(facts.onnx.custom_domains)
+    if library:
+        message = f"operators of {names} come from the library that the overlay names"
+        yield _finding(facts, "TG119", Severity.INFO, message)
+        return
+    message = f"operators of {names} are not part of ONNX Runtime"
+    yield _finding(facts, "TG119", Severity.ERROR, message)
+
+
+def _size(facts: ModelFacts) -> Iterator[Finding]:
+    for version in facts.versions:
+        main = version.files[0] if version.files else None
+        if main is not None and main.size >= _PROTOBUF_LIMIT:
+            message = f"{main.source} has {main.size} bytes; protobuf reads less than 2 GiB"
+            fix = "Save it with onnx.save_model(…, save_as_external_data=True)."
+            yield _finding(facts, "TG123", Severity.ERROR, message, fix=fix)

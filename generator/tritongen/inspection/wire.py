@@ -1,0 +1,122 @@
+"""Protobuf's wire format, read in place.
+
+A message is a span ``(data, start, stop)`` of a mapped file: fields are walked one by one and what
+is not asked for is skipped by its length, so that weights are never touched. Every length is held
+against the span that contains it.
+"""
+
+import mmap
+from collections.abc import Iterator
+from typing import Final
+
+from tritongen.errors import InvalidInputError
+
+Data = mmap.mmap | bytes
+
+VARINT: Final = 0
+FIXED64: Final = 1
+LENGTH: Final = 2
+FIXED32: Final = 5
+
+# A name or a path is short; a longer claim is a fault, and would cost its size in memory.
+MAX_TEXT: Final = 1 << 20
+
+_MASK64: Final = (1 << 64) - 1
+_FIXED: Final = {FIXED64: 8, FIXED32: 4}
+
+
+class DamagedError(InvalidInputError):
+    """The bytes are not what the format promises."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("TG102", what)
+
+
+# Field number, wire type, then the span of the field's bytes; a varint has its value as start.
+Field = tuple[int, int, int, int]
+
+
+def fields(data: Data, start: int, stop: int) -> Iterator[Field]:
+    """Every field of the message in ``data[start:stop]``, in the order of the bytes.
+
+    Raises:
+        DamagedError: a tag, a length or a varint that does not fit into the span.
+    """
+    pos = start
+    while pos < stop:
+        at = pos
+        key = data[pos]
+        pos += 1
+        if key >= 0x80:
+            key, pos = varint(data, at, stop)
+        number, wire = key >> 3, key & 7
+        if not 0 < number <= 0x1FFFFFFF:
+            raise DamagedError(f"field number {number} at byte {at} is not one of protobuf's")
+        if wire == LENGTH:
+            size, pos = varint(data, pos, stop)
+            if size > stop - pos:
+                raise DamagedError(
+                    f"a field at byte {at} claims {size} bytes and {stop - pos} are left"
+                )
+            yield number, wire, pos, pos + size
+            pos += size
+        elif wire == VARINT:
+            value, pos = varint(data, pos, stop)
+            yield number, wire, value, pos
+        else:
+            size = _FIXED.get(wire, 0)
+            if not size or size > stop - pos:
+                raise DamagedError(f"the field at byte {at} is cut off or of an unknown kind")
+            yield number, wire, pos, pos + size
+            pos += size
+
+
+def varint(data: Data, pos: int, stop: int) -> tuple[int, int]:
+    """The unsigned varint at `pos` and the position behind it.
+
+    Raises:
+        DamagedError: it is cut off or longer than ten bytes.
+    """
+    if pos < stop and (byte := data[pos]) < 0x80:
+        return byte, pos + 1
+    value = shift = 0
+    for at in range(pos, min(stop, pos + 10)):
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & _MASK64, at + 1
+        shift += 7
+    raise DamagedError(f"the number at byte {pos} is cut off or too long")
+
+
+def signed(value: int) -> int:
+    """A varint as the int64 that it encodes."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def integers(data: Data, item: Field) -> Iterator[int]:
+    """The int64 values of one occurrence of a repeated field, packed or not."""
+    _, wire, start, stop = item
+    if wire == VARINT:
+        yield signed(start)
+    elif wire == LENGTH:
+        pos = start
+        while pos < stop:
+            value, pos = varint(data, pos, stop)
+            yield signed(value)
+
+
+def raw(data: Data, start: int, stop: int) -> bytes:
+    """The bytes of a short field.
+
+    Raises:
+        DamagedError: it is longer than a name has reason to be.
+    """
+    if stop - start > MAX_TEXT:
+        raise DamagedError(f"a name at byte {start} claims {stop - start} bytes")
+    return bytes(data[start:stop])
+
+
+def text(data: Data, start: int, stop: int) -> str:
+    """A short text; bytes that are not UTF-8 are shown as escapes."""
+    return raw(data, start, stop).decode("utf-8", "backslashreplace")
