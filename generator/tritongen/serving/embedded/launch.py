@@ -1,0 +1,177 @@
+"""The command, the environment and the process of an embedded server."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tritongen.serving import reaper
+from tritongen.serving.embedded.fetch import TritonHome
+from tritongen.serving.embedded.layout import Layout
+from tritongen.serving.files import translated
+from tritongen.serving.orphans import region_prefix
+from tritongen.serving.processes import LABEL, PROJECT, SERVER
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+
+__all__ = [
+    "Guard",
+    "command",
+    "cpus_for",
+    "environment",
+    "spawn",
+]
+
+# Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
+# so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
+_INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+_INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+
+
+def command(
+    spec: ServerSpec, home: TritonHome, layout: Layout, ports: Ports, server: str
+) -> list[str]:
+    """The server's argument list; `ports` are settled, `server` is this start's name."""
+    options = [
+        ("model-repository", str(spec.repository.resolve())),
+        ("backend-directory", str(layout.backends)),
+        ("cache-directory", str(home.caches)),
+        ("exit-on-error", str(spec.exit_on_error).lower()),
+        ("model-control-mode", spec.model_control.value),
+        ("http-address", spec.host),
+        ("http-port", str(ports.http)),
+        ("grpc-address", spec.host),
+        ("grpc-port", str(ports.grpc)),
+        ("metrics-address", spec.host),
+        ("metrics-port", str(ports.metrics)),
+        ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
+        *_closed_apis(spec),
+        *_without_gpu(spec),
+        *spec.flags,
+    ]
+    if spec.model_control is ModelControl.EXPLICIT:
+        options += [("load-model", name) for name in spec.models]
+    arguments = [str(home.executable), *(f"--{flag}={value}" for flag, value in options)]
+    if not spec.auto_complete:
+        arguments.append("--disable-auto-complete-config")
+    return arguments
+
+
+def _closed_apis(spec: ServerSpec) -> Iterator[tuple[str, str]]:
+    """Nobody changes traces or logs over the network: both APIs want a header nobody knows."""
+    given = {flag for flag, _ in spec.flags}
+    key = secrets.token_hex(16)
+    for flag in ("http-restricted-api", "grpc-restricted-protocol"):
+        if flag not in given:
+            yield flag, f"trace,logging:tritongen-closed={key}"
+
+
+def _without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:
+    if not spec.gpus:
+        yield "allow-gpu-metrics", "false"
+        yield "pinned-memory-pool-byte-size", "0"
+
+
+def environment(spec: ServerSpec, home: TritonHome, layout: Layout, server: str) -> dict[str, str]:
+    """The server's whole environment."""
+    inherited = _INHERITED + (_INHERITED_WITH_GPU if spec.gpus else ())
+    own = {name: os.environ[name] for name in inherited if name in os.environ}
+    if not spec.gpus:
+        own["CUDA_VISIBLE_DEVICES"] = ""  # KIND_AUTO means CPU, as in a container without GPUs
+    return {
+        **own,
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **dict(spec.environment),
+        "PATH": f"{layout.python_folder}:/usr/local/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": f"{home.libraries}:{layout.libraries}",
+        LABEL: spec.label,
+        PROJECT: str(spec.project.resolve()),
+        SERVER: server,
+    }
+
+
+def cpus_for(spec: ServerSpec) -> frozenset[int]:
+    """CPUs that the server may run on; empty for all that this process has.
+
+    `cores` takes the first ones of this process's own set.
+    """
+    mine = sorted(os.sched_getaffinity(0))
+    if spec.cpuset:
+        return frozenset(spec.cpuset) & frozenset(mine)
+    if spec.cores is not None and spec.cores < len(mine):
+        return frozenset(mine[: spec.cores])
+    return frozenset()
+
+
+@contextmanager
+def _pinned(cpus: frozenset[int]) -> Iterator[None]:
+    """Pins the calling thread, so that a child forked meanwhile and all its threads inherit it."""
+    if not cpus:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def spawn(
+    arguments: list[str],
+    variables: dict[str, str],
+    *,
+    folder: Path,
+    log: Path,
+    cpus: frozenset[int],
+) -> subprocess.Popen[bytes]:
+    """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005 when the log cannot be written.
+        OSError: the program cannot be executed.
+    """
+    with translated(log):
+        output = log.open("wb")
+    with output, _pinned(cpus):
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            cwd=folder,
+            start_new_session=True,
+        )
+
+
+class Guard:
+    """Ends a server whose starter died, however it died, until it is told to let go."""
+
+    def __init__(self, server: str) -> None:
+        # Without site packages it starts in milliseconds, before the server does.
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-I", "-S", str(Path(reaper.__file__)),
+                f"{SERVER}={server}", region_prefix(server),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def dismiss(self) -> None:
+        """Lets the server outlive this process. Idempotent."""
+        pipe = self._process.stdin
+        if pipe is None or pipe.closed:
+            return
+        try:
+            pipe.write(b"ok")
+            pipe.close()
+        except BrokenPipeError:
+            pass  # the guard itself was killed; there is nothing left to dismiss
+        self._process.wait()

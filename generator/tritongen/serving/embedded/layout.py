@@ -1,0 +1,169 @@
+"""The folder that the embedded Triton is started with: backends, stub and Python, made to fit.
+
+::
+
+    <key>/
+      backends/python/        Triton's Python backend with the stub of this Python
+      backends/onnxruntime/   the package's Python-based backend
+      lib/                    libpython of this Python, and nothing else
+      bin/python3             this Python, when its own folder has no such name
+
+The key is a hash of everything that goes in, so that a folder is never changed once it stands.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.embedded.fetch import TritonHome, default_cache
+from tritongen.serving.files import translated
+
+__all__ = ["BACKENDS", "Layout", "build_layout", "find_libpython"]
+
+# Backends that the embedded runtime serves.
+BACKENDS = ("onnxruntime", "python")
+
+_SOURCES = Path(__file__).resolve().parent.parent / "backends"
+_ABANDONED = 3600.0  # seconds; a build takes less than one
+_SYSTEM_FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/usr/lib",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A finished folder.
+
+    Attributes:
+        folder: its root, also the server's working folder.
+        python_folder: holds the ``python3`` whose packages the backends import.
+    """
+
+    folder: Path
+    python_folder: Path
+
+    @property
+    def backends(self) -> Path:
+        """Value of ``--backend-directory``."""
+        return self.folder / "backends"
+
+    @property
+    def libraries(self) -> Path:
+        """Folder for LD_LIBRARY_PATH, beside the home's."""
+        return self.folder / "lib"
+
+
+def find_libpython() -> Path | None:
+    """The shared library of this Python, None when it was built or packaged without one."""
+    name = f"libpython3.{sys.version_info.minor}.so.1.0"
+    own = [sysconfig.get_config_var("LIBDIR"), f"{sys.base_prefix}/lib"]
+    for folder in (*own, *_SYSTEM_FOLDERS):
+        if folder and (path := Path(str(folder), name)).is_file():
+            return path.resolve()
+    return None
+
+
+def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
+    """Builds the folder for this Python and this package, or finds it built already.
+
+    Raises:
+        EnvironmentProblem: TG803 when Triton has no stub for this Python, TG804 when libpython is
+            missing, TG004 or TG005 when the cache cannot be written.
+    """
+    minor = sys.version_info.minor
+    stub = home.stub(minor)
+    if not stub.is_file():
+        raise EnvironmentProblem(
+            "TG803",
+            f"the embedded Triton cannot load Python 3.{minor} models",
+            fix="Run tritongen with Python 3.11, 3.12 or 3.13.",
+        )
+    library = find_libpython()
+    if library is None and _needs_libpython(stub):
+        raise EnvironmentProblem(
+            "TG804",
+            f"libpython3.{minor}.so.1.0 was found neither beside {sys.executable} nor in the "
+            "system's folders",
+            fix=f"Debian and Ubuntu: apt-get install libpython3.{minor}; or use a Python from uv, "
+            "conda or a build with --enable-shared.",
+        )
+    python = _python_folder()
+    parent = (cache or default_cache()) / "layouts"
+    folder = parent / _key(home, library, python)
+    if not folder.is_dir():
+        with translated(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            _build(folder, home, stub, library)
+    return Layout(folder, python or folder / "bin")
+
+
+def _needs_libpython(stub: Path) -> bool:
+    """Whether the stub asks for the system's libpython; some builds bring their own."""
+    name = f"libpython3.{sys.version_info.minor}.so.1.0".encode()
+    return name in stub.read_bytes()
+
+
+def _python_folder() -> Path | None:
+    """The folder of a ``python3`` that is this very environment, None when there is none.
+
+    The stub takes the packages of the first ``python3`` on PATH. In a virtual environment that
+    name is always present; a system's ``python3`` may be another version than the one that runs.
+    """
+    folder = Path(sys.prefix, "bin")
+    candidate = folder / "python3"
+    if candidate.exists() and candidate.resolve() == Path(sys.executable).resolve():
+        return folder
+    return None
+
+
+def _sources() -> Iterator[Path]:
+    yield from sorted(path for path in _SOURCES.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def _key(home: TritonHome, library: Path | None, python: Path | None) -> str:
+    digest = hashlib.sha256()
+    for text in (home.digest, str(home.folder), str(library), sys.executable, str(python)):
+        digest.update(text.encode() + b"\0")
+    for source in _sources():
+        digest.update(str(source.relative_to(_SOURCES)).encode() + b"\0")
+        digest.update(source.read_bytes() + b"\0")
+    return f"py3.{sys.version_info.minor}-{digest.hexdigest()[:16]}"
+
+
+def _build(folder: Path, home: TritonHome, stub: Path, library: Path | None) -> None:
+    """Builds beside and renames; when another run was faster, its folder is as good."""
+    for leftover in folder.parent.glob(".work-*"):  # of runs that were killed
+        if time.time() - leftover.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".work-") as name:
+        work = Path(name, "layout")
+        python_backend = work / "backends" / "python"
+        shutil.copytree(home.python_backend, python_backend)
+        shutil.copy(stub, python_backend)
+        (python_backend / stub.name).chmod(0o755)
+        for source in _sources():
+            target = work / "backends" / source.relative_to(_SOURCES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        (work / "lib").mkdir()
+        if library is not None:
+            (work / "lib" / f"libpython3.{sys.version_info.minor}.so.1.0").symlink_to(library)
+        (work / "bin").mkdir()
+        (work / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
+        try:
+            os.rename(work, folder)  # noqa: PTH104  (a rename onto a folder must fail, not move in)
+        except OSError:
+            if not folder.is_dir():
+                raise

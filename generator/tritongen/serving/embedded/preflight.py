@@ -1,0 +1,128 @@
+"""What stands in the way of an embedded server, found without starting anything."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.embedded.fetch import check_machine
+from tritongen.serving.embedded.layout import BACKENDS, find_libpython
+from tritongen.serving.ports import port_findings
+from tritongen.serving.protocol import ModelControl, ServerSpec
+from tritongen.serving.reaper import SHARED_MEMORY
+
+__all__ = ["findings", "machine_findings"]
+
+# Packages that a backend imports inside the server.
+_PACKAGES = {"onnxruntime": ("numpy", "onnxruntime"), "python": ("numpy",)}
+_BUNDLED_LIBPYTHON = 13  # the wheel's stub for Python 3.13 brings its own
+_LEAST_SHARED_MEMORY = 64 << 20
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def machine_findings() -> tuple[Finding, ...]:
+    """What this machine lacks for any embedded server; `doctor` shows it."""
+    found = []
+    try:
+        check_machine()
+    except EnvironmentProblem as problem:
+        found.append(finding(problem.code, Severity.ERROR, problem.what, fix=problem.fix))
+    minor = sys.version_info.minor
+    if minor != _BUNDLED_LIBPYTHON and find_libpython() is None:
+        message = f"libpython3.{minor}.so.1.0 is missing on this machine"
+        found.append(finding("TG804", Severity.ERROR, message))
+    if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
+        message = f"{SHARED_MEMORY} is missing or cannot be written"
+        found.append(finding("TG818", Severity.ERROR, message))
+    elif (free := shutil.disk_usage(SHARED_MEMORY).free) < _LEAST_SHARED_MEMORY:
+        message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
+        found.append(finding("TG818", Severity.WARNING, message))
+    return tuple(found)
+
+
+def findings(spec: ServerSpec) -> tuple[Finding, ...]:
+    """Everything that `spec` meets on this machine; errors forbid the start."""
+    return (
+        *machine_findings(),
+        *_repository_findings(spec),
+        *_backend_findings(spec),
+        *_network_findings(spec),
+        *_resource_findings(spec),
+    )
+
+
+def _repository_findings(spec: ServerSpec) -> Iterator[Finding]:
+    repository = spec.repository
+    if not repository.is_dir() or not os.access(repository, os.R_OK | os.X_OK):
+        what = "is not a folder" if repository.exists() else "does not exist"
+        if repository.is_dir():
+            what = "cannot be read"
+        yield finding("TG831", Severity.ERROR, f"model repository {what}", path=str(repository))
+        return
+    for name in spec.models:
+        folder = repository / name
+        if not folder.is_dir():
+            yield finding("TG831", Severity.ERROR, "model has no folder", model=name)
+        elif not os.access(folder, os.R_OK | os.X_OK):
+            yield finding("TG831", Severity.ERROR, "model's folder cannot be read", model=name)
+
+
+def _backend_findings(spec: ServerSpec) -> Iterator[Finding]:
+    for backend in sorted(set(spec.backends) - {"", "ensemble"}):
+        if backend not in BACKENDS:
+            yield finding(
+                "TG806", Severity.ERROR, f"the embedded runtime has no backend {backend!r}"
+            )
+        for package in _PACKAGES.get(backend, ()):
+            if importlib.util.find_spec(package) is None:
+                yield finding(
+                    "TG805", Severity.ERROR, f"backend {backend!r} needs the package {package}"
+                )
+    if spec.gpus:
+        yield finding("TG806", Severity.ERROR, "the embedded runtime serves on CPUs only")
+
+
+def _network_findings(spec: ServerSpec) -> Iterator[Finding]:
+    try:
+        yield from port_findings(spec.host, spec.ports)
+    except EnvironmentProblem as problem:
+        yield finding(problem.code, Severity.ERROR, problem.what)
+    if not spec.host.startswith(_LOOPBACK):
+        yield finding(
+            "TG819", Severity.WARNING, f"the server listens on {spec.host}, without a password"
+        )
+        if spec.model_control is ModelControl.EXPLICIT:
+            yield finding(
+                "TG832", Severity.WARNING, "anyone who reaches the server may load models into it"
+            )
+
+
+def _resource_findings(spec: ServerSpec) -> Iterator[Finding]:
+    mine = os.sched_getaffinity(0)
+    if spec.cores is not None and spec.cores > len(mine):
+        yield finding(
+            "TG316", Severity.WARNING, f"planned for {spec.cores} cores, {len(mine)} are here"
+        )
+    if missing := sorted(set(spec.cpuset) - mine):
+        yield finding("TG316", Severity.WARNING, f"CPUs {missing} are not available here")
+    available = _available_memory()
+    if spec.memory_bytes and available and spec.memory_bytes > available:
+        yield finding(
+            "TG311",
+            Severity.WARNING,
+            f"planned for {spec.memory_bytes >> 20} MiB, {available >> 20} MiB are available here",
+        )
+
+
+def _available_memory() -> int:
+    """Bytes that can be used without swapping, 0 when unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values.get("MemAvailable", "0 kB").split()[0]) * 1024

@@ -1,0 +1,107 @@
+"""The runtime without Docker: preflight, start, and finding a server again."""
+
+import secrets
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from tritongen.domain.findings import Finding
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.embedded import preflight
+from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
+from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
+from tritongen.serving.embedded.layout import build_layout
+from tritongen.serving.embedded.server import EmbeddedServer
+from tritongen.serving.ports import choose, endpoints, port_findings
+from tritongen.serving.processes import SERVER, ProcessRef, boot_id, environment_of
+from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
+
+__all__ = ["EmbeddedRuntime"]
+
+
+class EmbeddedRuntime:
+    """Runs the Triton of the PyPI wheel as a child process.
+
+    Args:
+        cache: folder for the unpacked wheel and layouts; the user's cache when None.
+        wheel: a local copy of the wheel, for machines without a network.
+        progress: told of the download.
+    """
+
+    name = RuntimeName.EMBEDDED
+
+    def __init__(
+        self,
+        cache: Path | None = None,
+        wheel: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._cache = cache
+        self._wheel = wheel
+        self._progress = progress
+
+    def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
+        """What stands in the way on this machine; see `Runtime.preflight`."""
+        return preflight.findings(spec)
+
+    def start(self, spec: ServerSpec) -> EmbeddedServer:
+        """Starts the server and returns at once; see `Runtime.start`."""
+        home = ensure_triton(self._cache, self._wheel, self._progress)
+        layout = build_layout(home, self._cache)
+        taken = port_findings(spec.host, spec.ports)
+        if taken:
+            raise EnvironmentProblem(
+                "TG807", taken[0].message, details=[item.message for item in taken[1:]]
+            )
+        ports = choose(spec.host, spec.ports)
+        server = secrets.token_hex(8)
+        state = _new_state(replace(spec, ports=ports), server)
+        # The guard stands before the server does, so that no moment is without one.
+        guard = Guard(server)
+        try:
+            process = spawn(
+                command(spec, home, layout, ports, server),
+                environment(spec, home, layout, server),
+                folder=layout.folder,
+                log=spec.log,
+                cpus=cpus_for(spec),
+            )
+        except OSError as error:
+            guard.dismiss()
+            raise EnvironmentProblem(
+                "TG810", f"tritonserver cannot be run: {error.strerror}", where=str(error.filename)
+            ) from error
+        except EnvironmentProblem:
+            guard.dismiss()
+            raise
+        reference = ProcessRef.of(process.pid)
+        ticks = reference.start_ticks if reference else 0
+        return EmbeddedServer(replace(state, pid=process.pid, start_ticks=ticks), process, guard)
+
+    def attach_to(self, state: ServerState) -> EmbeddedServer | None:
+        """The server of a state file, None after a reboot, its end, or for another runtime's."""
+        if state.runtime is not self.name or state.boot_id != boot_id():
+            return None
+        if not ProcessRef(state.pid, state.start_ticks).alive():
+            return None
+        if environment_of(state.pid).get(SERVER) != state.server:
+            return None
+        return EmbeddedServer(state)
+
+
+def _new_state(spec: ServerSpec, server: str) -> ServerState:
+    return ServerState(
+        runtime=RuntimeName.EMBEDDED,
+        label=spec.label,
+        server=server,
+        pid=0,
+        start_ticks=0,
+        boot_id=boot_id(),
+        container="",
+        endpoints=endpoints(spec.host, spec.ports),
+        models=spec.models,
+        repository=str(spec.repository.resolve()),
+        log=str(spec.log.resolve()),
+        version=TRITON_VERSION,
+        started=time.time(),
+    )

@@ -1,0 +1,158 @@
+"""A running embedded server, seen from the process that started it or from another one."""
+
+import os
+import signal
+import subprocess
+from collections import deque
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving import reaper
+from tritongen.serving.client import HttpClient
+from tritongen.serving.embedded.launch import Guard
+from tritongen.serving.orphans import region_prefix
+from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
+from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
+from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.reasons import start_failure
+
+__all__ = ["EmbeddedServer"]
+
+_MAX_LOG = 4 << 20  # bytes read from a log's end
+_STUB = b"triton_python_backend_stub"
+
+
+class EmbeddedServer:
+    """One tritonserver process with its children.
+
+    Args:
+        state: what is known of it.
+        process: the child, when this process started it.
+        guard: that ends it when this process dies, until `detach`.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        process: subprocess.Popen[bytes] | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self._state = state
+        self._process = process
+        self._guard = guard
+        self._reference = ProcessRef(state.pid, state.start_ticks)
+        self._oom_kills = oom_kills()
+
+    @property
+    def state(self) -> ServerState:
+        """What to remember of it."""
+        return self._state
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where it listens."""
+        return self._state.endpoints
+
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._reference.alive()
+
+    def wait_ready(
+        self, timeout: float, progress: Progress | None = None
+    ) -> tuple[ModelStatus, ...]:
+        """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
+        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+            return wait_for_models(
+                client,
+                self._state.models,
+                timeout=timeout,
+                check_alive=self._check_started,
+                read_log=self._log_text,
+                progress=progress,
+            )
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """The expected models as they are now; see `RunningServer.statuses`."""
+        if not self.alive():
+            raise self._ended("TG812", "the server ended")
+        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+            found, _ = model_statuses(client, self._state.models, self._log_text())
+            return tuple(self._with_dead_stubs(client, status) for status in found)
+
+    def logs(self, lines: int = 50) -> tuple[str, ...]:
+        """The last lines of its log, without line ends."""
+        return tuple(deque(self._log_text().splitlines(), maxlen=max(0, lines)))
+
+    def detach(self) -> None:
+        """From now on the server outlives this process."""
+        if self._guard is not None:
+            self._guard.dismiss()
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Ends it with all its children and removes its shared memory; see `RunningServer.stop`."""
+        marker = f"{SERVER}={self._state.server}"
+        gone = reaper.end(marker, region_prefix(self._state.server), grace)
+        if self._process is not None and gone:
+            self._process.wait()
+        if not gone:
+            left = ", ".join(str(pid) for pid in reaper.marked(marker))
+            raise EnvironmentProblem("TG816", f"processes {left} cannot be ended")
+        self.detach()
+
+    def _log_text(self) -> str:
+        try:
+            with Path(self._state.log).open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - _MAX_LOG))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def _check_started(self) -> None:
+        if self.alive():
+            return
+        code, line = start_failure(self._log_text())
+        raise self._ended(code, line or "the server ended")
+
+    def _ended(self, code: str, what: str) -> EnvironmentProblem:
+        """The error for a server that is gone: how it ended, and its last words."""
+        how = ""
+        exit_code = self._process.poll() if self._process is not None else None
+        if exit_code is not None and exit_code < 0:
+            name = signal.Signals(-exit_code).name
+            how = f" (killed by {name})"
+            code = "TG812" if code == "TG810" else code
+            what = "the server ended" if code == "TG812" else what
+        elif exit_code is not None:
+            how = f" (exit code {exit_code})"
+        if exit_code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            code, what = "TG813", "the kernel ended the server for lack of memory"
+        return EnvironmentProblem(
+            code, f"{what}{how}", where=self._state.log, details=self.logs(20)
+        )
+
+    def _with_dead_stubs(self, client: HttpClient, status: ModelStatus) -> ModelStatus:
+        """Triton calls a model ready whose backend processes died; their count tells."""
+        if not status.ready:
+            return status
+        config = client.model_config(status.name)
+        wanted = sum(int(group["count"]) for group in config.get("instance_group", ()))
+        running = self._stubs(status.name)
+        if running >= wanted:
+            return status
+        reason = f"{wanted - running} of {wanted} backend processes died"
+        return ModelStatus(status.name, ready=False, reason=reason, code="TG829")
+
+    def _stubs(self, model: str) -> int:
+        """Backend processes of one model: each names a file of the model's folder."""
+        folder = os.fsencode(Path(self._state.repository, model)) + b"/"
+        count = 0
+        for pid in reaper.marked(f"{SERVER}={self._state.server}"):
+            try:
+                arguments = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            count += _STUB in arguments[0] and arguments[1].startswith(folder)
+        return count

@@ -1,0 +1,72 @@
+"""Servers found by their processes' label, whatever became of their state files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving import reaper
+from tritongen.serving.processes import LABEL, PROJECT, SERVER, environment_of
+from tritongen.serving.state import StateStore
+
+__all__ = ["FoundServer", "end_server", "find_orphans", "find_servers", "region_prefix"]
+
+
+def region_prefix(server: str) -> str:
+    """How the names of a server's shared memory regions begin."""
+    return f"tritongen_{server}_"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """A server, or what is left of one.
+
+    Attributes:
+        server: the unique name of its start.
+        label: its project's label.
+        project: its project's folder.
+        pids: its processes.
+    """
+
+    server: str
+    label: str
+    project: Path
+    pids: tuple[int, ...]
+
+
+def find_servers() -> tuple[FoundServer, ...]:
+    """Every embedded server of this user, by the variables in its processes' environment."""
+    found: dict[str, FoundServer] = {}
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        variables = environment_of(int(folder.name))
+        server = variables.get(SERVER, "")
+        if not server or LABEL not in variables:
+            continue
+        known = found.get(server)
+        pids = (*(known.pids if known else ()), int(folder.name))
+        project = Path(variables.get(PROJECT, "/"))
+        found[server] = FoundServer(server, variables[LABEL], project, pids)
+    return tuple(found.values())
+
+
+def find_orphans() -> tuple[FoundServer, ...]:
+    """Servers that the state file of their project does not name."""
+    return tuple(item for item in find_servers() if not _is_known(item))
+
+
+def _is_known(found: FoundServer) -> bool:
+    try:
+        state = StateStore(found.project).read()
+    except EnvironmentProblem:
+        return False  # a damaged state file names nothing
+    return state is not None and state.server == found.server
+
+
+def end_server(found: FoundServer, grace: float = 10.0) -> None:
+    """Ends every process of a found server and removes its shared memory.
+
+    Raises:
+        EnvironmentProblem: TG816 when one of them survives.
+    """
+    if not reaper.end(f"{SERVER}={found.server}", region_prefix(found.server), grace):
+        left = ", ".join(str(pid) for pid in reaper.marked(f"{SERVER}={found.server}"))
+        raise EnvironmentProblem("TG816", f"processes {left} cannot be ended")

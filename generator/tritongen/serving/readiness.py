@@ -1,0 +1,131 @@
+"""Readiness of each expected model, never of the server alone.
+
+A model whose configuration cannot be read leaves the server "ready" and appears nowhere but in the
+log, so that every expected model is asked for by name.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.client import IndexEntry, ServerClient
+from tritongen.serving.protocol import ModelStatus, Progress
+from tritongen.serving.reasons import clean, code_for, poll_failures
+
+__all__ = ["model_statuses", "wait_for_models"]
+
+_FIRST_POLL = 0.05
+_LAST_POLL = 0.5
+_PENDING_STATES = {"LOADING", "UNLOADING"}
+
+
+def model_statuses(
+    client: ServerClient, models: Sequence[str], log: str
+) -> tuple[tuple[ModelStatus, ...], bool]:
+    """The state of each expected model, and whether all of them are decided for good.
+
+    Args:
+        client: of a server that is live.
+        models: expected names.
+        log: the server's log so far; empty when it is not at hand.
+
+    Raises:
+        EnvironmentProblem: TG814 when the server went away.
+    """
+    index: dict[str, list[IndexEntry]] = {}
+    for entry in client.index():
+        index.setdefault(entry.name, []).append(entry)
+    unread = {failure.model: failure.reason for failure in poll_failures(log)}
+    statuses, decided = [], True
+    for name in models:
+        entries = index.get(name, [])
+        if client.model_ready(name):
+            statuses.append(ModelStatus(name, ready=True))
+            continue
+        if any(entry.state in _PENDING_STATES for entry in entries):
+            decided = False
+        statuses.append(_failed(name, entries, unread.get(name, "")))
+    return tuple(statuses), decided
+
+
+def _failed(name: str, entries: Sequence[IndexEntry], unread: str) -> ModelStatus:
+    states = [entry for entry in entries if entry.state]
+    given = next((entry.reason for entry in states if entry.reason), "")
+    if any(entry.state in _PENDING_STATES for entry in states):
+        return ModelStatus(name, ready=False, reason="still loading", code="TG811")
+    if unread and not states:
+        return ModelStatus(name, ready=False, reason=unread, code=_unread_code(unread))
+    if given:
+        reason = clean(given)
+        return ModelStatus(name, ready=False, reason=reason, code=code_for(reason))
+    if not entries:
+        reason = "the server's repository holds no such model"
+        return ModelStatus(name, ready=False, reason=reason, code="TG828")
+    if not states:
+        reason = "the server could not read its configuration; its log says why"
+        return ModelStatus(name, ready=False, reason=reason, code="TG821")
+    return ModelStatus(name, ready=False, reason="not loaded", code="TG820")
+
+
+def _unread_code(reason: str) -> str:
+    """At the poll stage everything that has no better code is a fault of the configuration."""
+    code = code_for(reason)
+    return "TG821" if code == "TG820" else code
+
+
+def wait_for_models(
+    client: ServerClient,
+    models: Sequence[str],
+    *,
+    timeout: float,
+    check_alive: Callable[[], None],
+    read_log: Callable[[], str],
+    progress: Progress | None = None,
+) -> tuple[ModelStatus, ...]:
+    """Polls until the server is live and every model is ready or has failed for good.
+
+    Args:
+        client: of the server that is starting.
+        models: expected names.
+        timeout: seconds.
+        check_alive: raises when the server ended.
+        read_log: the log so far.
+        progress: told of the number of models that are ready.
+
+    Raises:
+        EnvironmentProblem: TG811 when time ran out; what `check_alive` raises.
+    """
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_POLL
+    statuses: tuple[ModelStatus, ...] = ()
+    while True:
+        check_alive()
+        if client.live():
+            try:
+                statuses, decided = model_statuses(client, models, read_log())
+            except EnvironmentProblem as error:
+                if error.code != "TG814":
+                    raise
+                decided = False  # it went away between two questions: `check_alive` knows why
+            if decided:
+                return statuses
+        if progress:
+            progress("loading models", sum(status.ready for status in statuses), len(models))
+        if time.monotonic() >= deadline:
+            raise _too_late(timeout, models, statuses, read_log())
+        time.sleep(pause)
+        pause = min(_LAST_POLL, pause * 1.5)
+
+
+def _too_late(
+    timeout: float, models: Sequence[str], statuses: Sequence[ModelStatus], log: str
+) -> EnvironmentProblem:
+    waiting = [status.name for status in statuses if not status.ready] or list(models)
+    shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
+    return EnvironmentProblem(
+        "TG811",
+        f"after {timeout:g} s these models are not ready: {shown}"
+        if shown
+        else f"after {timeout:g} s the server does not answer",
+        details=log.splitlines()[-10:],
+    )

@@ -1,0 +1,112 @@
+"""The state file of a project folder: which server runs for it, so that another shell finds it."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.files import FileLock, translated, write_atomic
+from tritongen.serving.protocol import Endpoints, RuntimeName, ServerState
+
+__all__ = ["StateStore", "project_label"]
+
+_SCHEMA = 1
+
+
+def project_label(project: Path) -> str:
+    """A short name for a project folder: equal for every path that leads to it."""
+    return hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:12]
+
+
+class StateStore:
+    """The folder ``.tritongen`` of a project, with the server's state, lock and log.
+
+    Args:
+        project: the project's folder.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self.project = project.resolve()
+        self.folder = self.project / ".tritongen"
+        self.path = self.folder / "server.json"
+        self.log = self.folder / "server.log"
+
+    def lock(self, purpose: str) -> FileLock:
+        """Keeps two runs from starting or stopping this project's server at once.
+
+        Raises:
+            EnvironmentProblem: TG004 or TG005 when the folder cannot be made; on entry TG008 when
+                another run holds it.
+        """
+        self._make_folder()
+        return FileLock(self.folder / "lock", purpose)
+
+    def _make_folder(self) -> None:
+        with translated(self.folder):
+            self.folder.mkdir(exist_ok=True)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            write_atomic(ignore, b"*\n")
+
+    def read(self) -> ServerState | None:
+        """What was written last, None when there is nothing. It may be stale: see `attach_to`.
+
+        Raises:
+            EnvironmentProblem: TG817 when the file is damaged or cannot be read.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EnvironmentProblem(
+                "TG817", f"state cannot be read: {error.strerror}", where=str(self.path)
+            ) from error
+        try:
+            return _from_json(json.loads(text))
+        except (ValueError, KeyError, TypeError) as error:
+            raise EnvironmentProblem(
+                "TG817", "state file is damaged or from another version", where=str(self.path)
+            ) from error
+
+    def write(self, state: ServerState) -> None:
+        """Replaces the state in one step.
+
+        Raises:
+            EnvironmentProblem: TG004, TG005.
+        """
+        self._make_folder()
+        data = {"schema_version": _SCHEMA, **asdict(state)}
+        write_atomic(self.path, json.dumps(data, indent=2).encode() + b"\n")
+
+    def clear(self) -> None:
+        """Forgets the server; nothing happens when there is none.
+
+        Raises:
+            EnvironmentProblem: TG004.
+        """
+        with translated(self.path):
+            self.path.unlink(missing_ok=True)
+
+
+def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads returns)
+    if data["schema_version"] != _SCHEMA:
+        raise ValueError(data["schema_version"])
+    endpoints = data["endpoints"]
+    return ServerState(
+        runtime=RuntimeName(data["runtime"]),
+        label=str(data["label"]),
+        server=str(data["server"]),
+        pid=int(data["pid"]),
+        start_ticks=int(data["start_ticks"]),
+        boot_id=str(data["boot_id"]),
+        container=str(data["container"]),
+        endpoints=Endpoints(*(str(endpoints[key]) for key in ("http", "grpc", "metrics"))),
+        models=tuple(str(name) for name in data["models"]),
+        repository=str(data["repository"]),
+        log=str(data["log"]),
+        version=str(data["version"]),
+        started=float(data["started"]),
+    )
