@@ -1,6 +1,106 @@
-"""Placeholder wiring until the commands stand."""
+"""Entry point: picks the command, and turns every outcome into an exit code.
+
+Only the module of the command that was named is imported, so that `--help` stays instant.
+"""
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from tritongen import __version__
+from tritongen.cli.commands import COMMANDS
+from tritongen.cli.output import report_error
+from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
+
+_EXAMPLES = """\
+examples:
+  tritongen inspect ./models            what is in the folder, and can Triton serve it?
+  tritongen build ./models              write model_repository/ with a reason beside every value
+  tritongen up && tritongen verify      serve it with a real Triton and compare every output
+  tritongen probe --concurrency 8       measure it
+  tritongen down
+"""
 
 
-def main() -> int:
-    """Entry point of the console script."""
-    return 0
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are the tool's own errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting, so that `--format json` holds for faults too."""
+        raise InvalidInputError("TG009", message, where=self.prog, fix=f"See `{self.prog} --help`.")
+
+
+def build_parser(wanted: str | None) -> Parser:
+    """The parser with one command complete; every command when `wanted` is None.
+
+    Args:
+        wanted: name of the command whose options are needed.
+    """
+    parser = Parser(
+        prog="tritongen",
+        description="Configuration generator, checker, runner and load probe for Triton "
+        "Inference Server.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tritongen {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=Parser
+    )
+    for name, command in COMMANDS.items():
+        if wanted in {None, name}:
+            importlib.import_module(command.module).register(commands)
+        else:
+            commands.add_parser(name, help=command.summary, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments without the program's name; those of the process when None.
+
+    Returns:
+        An exit code of `tritongen.errors.ExitCode`, or 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    as_json = "json" in arguments or "--format=json" in arguments
+    try:
+        return _run(arguments)
+    except TritongenError as problem:
+        report_error(problem, as_json=as_json)
+        return int(problem.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; what it has not read it does not want.
+        sys.stdout = None
+        return int(ExitCode.OK)
+    except MemoryError as problem:
+        error = EnvironmentProblem("TG010", f"out of memory: {problem}")
+        report_error(error, as_json=as_json)
+        return int(error.exit_code)
+
+
+def _run(arguments: list[str]) -> int:
+    wanted = next((item for item in arguments if item in COMMANDS), "")
+    parser = build_parser(wanted)
+    options = parser.parse_args(arguments)
+    if not options.command:
+        parser.print_help()
+        return int(ExitCode.OK)
+    code = int(options.run(options))
+    sys.stdout.flush()
+    return code
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a command as Ctrl-C does: what it started is stopped on the way out."""
+    raise KeyboardInterrupt

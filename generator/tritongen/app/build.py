@@ -1,0 +1,233 @@
+"""The main job: a models folder becomes a model repository."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from tritongen.app.compare import Difference, DifferenceKind, compare
+from tritongen.app.evidence import TrialPolicy, gather_evidence
+from tritongen.app.project import Project, Target
+from tritongen.app.render import RenderedModel, digest, make_lock, render_models
+from tritongen.domain.evidence import Evidence
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
+from tritongen.domain.plan import ServingPlan
+from tritongen.domain.planner import plan_serving
+from tritongen.errors import InvalidInputError
+from tritongen.serving.repository import (
+    RepositoryChange,
+    TextFile,
+    WeightFile,
+    apply_change,
+    build_lock,
+    recover,
+    tidy,
+)
+
+Progress = Callable[[str], None]
+
+
+class BuildMode(StrEnum):
+    """What to do with the result."""
+
+    WRITE = "write"
+    CHECK = "check"
+    DRY_RUN = "dry-run"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        mode: write, only compare, or only show.
+        trial: when models are run.
+        remeasure: read this machine's cores again.
+        force: overwrite hand edits, keeping them beside as ``*.orig``.
+    """
+
+    mode: BuildMode
+    trial: TrialPolicy
+    remeasure: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build found and did.
+
+    Attributes:
+        plan: of the server.
+        rendered: every model's configuration.
+        lock: to be committed with it.
+        differences: between the repository on disk and the plan.
+        findings: on models, plan and files.
+        written: whether the repository was changed.
+    """
+
+    plan: ServingPlan
+    rendered: tuple[RenderedModel, ...]
+    lock: Lock
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+    written: bool
+
+    @property
+    def drift(self) -> bool:
+        """Whether a committed file is not what would be written; absent weights are no drift."""
+        return any(item.kind is not DifferenceKind.WEIGHTS_ABSENT for item in self.differences)
+
+
+def build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
+    """Plan, render, compare, and write where the mode asks for it.
+
+    Raises:
+        InvalidInputError: TG101 nothing can be served, TG702 or TG703 files that are not the
+            tool's, or a plan that Triton would refuse; nothing was written.
+        EnvironmentProblem: the repository cannot be written; it is as it was.
+    """
+    if project.repository.is_dir():
+        recover(project.repository)
+    gathered = gather_evidence(project, options.trial, progress)
+    target = project.target(remeasure=options.remeasure)
+    plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
+    _refuse_unusable(project, plan)
+    rendered = render_models(plan, project.models)
+    lock = _lock(project, plan, rendered, gathered.evidence, target)
+    differences = compare(project, rendered, lock)
+    findings = (*_findings(project, plan), *_checked(project, rendered, target))
+    errors = [item for item in findings if item.severity is Severity.ERROR and item.model]
+    planned = {item.plan.name for item in rendered}
+    broken = [item for item in errors if item.model in planned]
+    if broken:
+        raise InvalidInputError(
+            broken[0].code,
+            broken[0].message,
+            where=broken[0].model,
+            fix=broken[0].fix,
+            details=[f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
+        )
+    written = False
+    if options.mode is BuildMode.WRITE:
+        _refuse_conflicts(differences, options.force)
+        written = _write(project, rendered, lock, differences)
+    return BuildResult(plan, rendered, lock, differences, findings, written)
+
+
+def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
+    if plan.models or not project.models:
+        return
+    details = [
+        f"{model.name}: {item.message} [{item.code}]"
+        for model in project.models
+        for item in model.findings
+        if item.severity is Severity.ERROR
+    ]
+    raise InvalidInputError(
+        "TG101",
+        "no model in the folder can be served",
+        where=str(project.root),
+        fix="Follow the cures that `tritongen inspect` shows.",
+        details=details,
+    )
+
+
+def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
+    return (
+        *project.findings,
+        *(replace(item, model=model.name) for model in project.models for item in model.findings),
+        *plan.findings,
+        *(item for model in plan.models for item in model.findings),
+    )
+
+
+def _checked(
+    project: Project, rendered: tuple[RenderedModel, ...], target: Target
+) -> tuple[Finding, ...]:
+    """The thread rule over the final messages, overlays included."""
+    total = sum(item.plan.total_threads for item in rendered)
+    del project
+    if total <= target.cores.value or any(item.plan.execution_slots for item in rendered):
+        return ()
+    message = f"instances × threads are {total}, the target has {target.cores.value} cores"
+    return (finding("TG313", Severity.ERROR, message, field="target.cpus"),)
+
+
+def _lock(
+    project: Project,
+    plan: ServingPlan,
+    rendered: tuple[RenderedModel, ...],
+    evidence: Evidence,
+    target: Target,
+) -> Lock:
+    lock = make_lock(plan, rendered, evidence, target, project.intent)
+    old = project.lock
+    # A newer tool that decides the same leaves the committed lock as it is.
+    if old is not None and replace(lock, tool=old.tool) == old:
+        return old
+    return lock
+
+
+def _refuse_conflicts(differences: tuple[Difference, ...], force: bool) -> None:
+    conflicts = [item for item in differences if item.kind.is_conflict]
+    foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
+    if not conflicts or (force and not foreign):
+        return
+    first = (foreign or conflicts)[0]
+    what = "was not written by tritongen" if foreign else "was edited by hand"
+    raise InvalidInputError(
+        "TG703" if foreign else "TG702",
+        f"{first.path} {what}; nothing was changed",
+        where=str(first.path),
+        details=[line for item in conflicts for line in item.diff()],
+    )
+
+
+def _write(
+    project: Project,
+    rendered: tuple[RenderedModel, ...],
+    lock: Lock,
+    differences: tuple[Difference, ...],
+) -> bool:
+    if not differences:
+        tidy(project.repository)
+        return False
+    changed = {item.path for item in differences}
+    texts = [
+        *(
+            TextFile(f"{item.path}.orig", (project.repository / item.path).read_bytes())
+            for item in differences
+            if item.kind is DifferenceKind.HAND_EDIT
+        ),
+        *(TextFile(item.path, item.text.encode()) for item in rendered if item.path in changed),
+    ]
+    # The lock goes last: a repository whose lock is new is new as a whole.
+    texts.append(TextFile(LOCK_FILE, lock_text(lock).encode()))
+    change = RepositoryChange(
+        texts=tuple(texts),
+        weights=tuple(_weights(project, differences)),
+        removals=tuple(item.path for item in differences if item.kind is DifferenceKind.REMOVED),
+    )
+    with build_lock(project.repository):
+        tidy(project.repository)
+        apply_change(project.repository, change)
+    return True
+
+
+def _weights(project: Project, differences: tuple[Difference, ...]) -> list[WeightFile]:
+    sources = {
+        f"{model.name}/{version.number}/{ref.target}": project.root / ref.source
+        for model in project.models
+        for version in model.versions
+        for ref in version.files
+    }
+    wanted = {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_OLD}
+    return [
+        WeightFile(item.path, Path(sources[item.path]), project.intent.weights)
+        for item in differences
+        if item.kind in wanted
+    ]
+
+
+__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build", "digest"]

@@ -1,0 +1,170 @@
+"""The repository on disk against what would be written, and whose every difference is."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tritongen.app.project import Project
+from tritongen.app.render import RenderedModel, digest
+from tritongen.domain.intent import WeightsMode
+from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
+from tritongen.errors import InvalidInputError
+
+
+class DifferenceKind(StrEnum):
+    """What a file on disk is, compared with the plan."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    HAND_EDIT = "hand edit"
+    FOREIGN = "not written by tritongen"
+    WEIGHTS_ABSENT = "weights absent"
+    WEIGHTS_OLD = "weights changed"
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether writing would lose something that the tool did not write."""
+        return self in {DifferenceKind.HAND_EDIT, DifferenceKind.FOREIGN}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One file that is not as planned.
+
+    Attributes:
+        path: relative to the repository.
+        kind: what it is.
+        old: text on disk, empty for a new file or for weights.
+        new: text planned, empty for a removal or for weights.
+    """
+
+    path: str
+    kind: DifferenceKind
+    old: str = ""
+    new: str = ""
+
+    def diff(self) -> Iterator[str]:
+        """A unified diff of the text, without line ends."""
+        if not self.old and not self.new:
+            return
+        yield from difflib.unified_diff(
+            self.old.splitlines(),
+            self.new.splitlines(),
+            f"{self.path} (on disk)",
+            f"{self.path} (planned)",
+            lineterm="",
+        )
+
+
+def compare(
+    project: Project, rendered: tuple[RenderedModel, ...], lock: Lock
+) -> tuple[Difference, ...]:
+    """Every difference, in the order of their paths.
+
+    Raises:
+        InvalidInputError: TG003, a file of the repository cannot be read.
+    """
+    differences = [
+        *_texts(project, {item.path: item.text for item in rendered}),
+        *_lock_difference(project, lock),
+        *_weights(project, rendered, lock),
+        *_removals(project, lock),
+    ]
+    return tuple(sorted(differences, key=lambda item: item.path))
+
+
+def _texts(project: Project, planned: dict[str, str]) -> Iterator[Difference]:
+    known = project.lock.written if project.lock is not None else {}
+    for path, text in planned.items():
+        old = _read(project.repository / path)
+        if old is None:
+            yield Difference(path, DifferenceKind.NEW, "", text)
+        elif old != text:
+            if path not in known:
+                kind = DifferenceKind.FOREIGN
+            elif digest(old.encode("utf-8", "surrogateescape")) == known[path]:
+                kind = DifferenceKind.CHANGED
+            else:
+                kind = DifferenceKind.HAND_EDIT
+            yield Difference(path, kind, old, text)
+
+
+def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
+    old, new = _read(project.repository / LOCK_FILE), lock_text(lock)
+    if old is None:
+        yield Difference(LOCK_FILE, DifferenceKind.NEW, "", new)
+    elif old != new:
+        yield Difference(LOCK_FILE, DifferenceKind.CHANGED, old, new)
+
+
+def _weights(
+    project: Project, rendered: tuple[RenderedModel, ...], lock: Lock
+) -> Iterator[Difference]:
+    """Model files that are absent or hold other bytes; nothing when weights are left out."""
+    old = _placed(project.lock)
+    for item in rendered:
+        for relative, sha in lock.models[item.plan.name].evidence.files:
+            path = f"{item.plan.name}/{relative}"
+            target = project.repository / path
+            if not target.exists():
+                if project.intent.weights is not WeightsMode.NONE:
+                    yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+                continue
+            found = file_digest(target)
+            if found == sha:
+                continue
+            ours = found == old.get(path) or target.is_symlink()
+            yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
+
+
+def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
+    """Files of the old lock that the new one does not have: of models that are gone."""
+    if project.lock is None:
+        return
+    keep = {*lock.written, *_placed(lock)}
+    for path, sha in {**project.lock.written, **_placed(project.lock)}.items():
+        target = project.repository / path
+        if path in keep or not target.exists():
+            continue
+        ours = file_digest(target) == sha
+        text = _read(target) if path in project.lock.written else ""
+        yield Difference(
+            path, DifferenceKind.REMOVED if ours else DifferenceKind.HAND_EDIT, text or ""
+        )
+
+
+def _placed(lock: Lock | None) -> dict[str, str]:
+    if lock is None:
+        return {}
+    return {
+        f"{name}/{relative}": sha
+        for name, model in lock.models.items()
+        for relative, sha in model.evidence.files
+    }
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def file_digest(path: Path) -> str:
+    """Hexadecimal sha256 of a file.
+
+    Raises:
+        InvalidInputError: TG003, it cannot be read.
+    """
+    import hashlib
+
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem

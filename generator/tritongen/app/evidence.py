@@ -1,0 +1,147 @@
+"""Evidence for every model: taken from the lock while the files are the same, else gathered."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.app.project import Project
+from tritongen.domain.cores import budget_of
+from tritongen.domain.evidence import Evidence, ModelEvidence
+from tritongen.domain.facts import ModelFacts
+from tritongen.inspection.hashing import StatKey, hash_files
+from tritongen.inspection.machine import read_cpus
+from tritongen.inspection.trial import TrialOptions, run_trial
+
+# Files below this size are hashed anew each time: it costs less than trusting a time stamp.
+CACHED_SIZE = 8 * 2**20
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPolicy:
+    """When and how models are run.
+
+    Attributes:
+        run: whether models without evidence are run at all.
+        remeasure: run every model, whatever the lock holds.
+        options: limits of a trial.
+    """
+
+    run: bool
+    remeasure: bool
+    options: TrialOptions
+
+
+def trial_policy(
+    *,
+    run: bool,
+    remeasure: bool = False,
+    timeout_s: float = 60.0,
+    memory_bytes: int | None = None,
+) -> TrialPolicy:
+    """A policy with this machine's cores as the most threads to try.
+
+    Args:
+        run: whether models without evidence are run at all.
+        remeasure: run every model, whatever the lock holds.
+        timeout_s: wall clock of one trial.
+        memory_bytes: of one trial, None to go by the model's size.
+    """
+    cores = budget_of(read_cpus()).value
+    options = TrialOptions(cores=cores, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    return TrialPolicy(run, remeasure, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Evidence of every servable model and which of it is missing.
+
+    Attributes:
+        evidence: by model.
+        missing: models that the lock holds no trial for and that were not run.
+    """
+
+    evidence: Evidence
+    missing: tuple[str, ...]
+
+
+def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
+    """Evidence of every servable model of the project.
+
+    Args:
+        project: with its lock.
+        policy: when models are run.
+        progress: told of each model that is run.
+
+    Raises:
+        InvalidInputError: a model file cannot be read.
+        EnvironmentProblem: TG006, the runtime of a format that must be tried is not installed.
+    """
+    known = project.lock.evidence.models if project.lock is not None else {}
+    cache = _load_cache(project.root)
+    before = dict(cache)
+    models: dict[str, ModelEvidence] = {}
+    missing = []
+    for facts in project.models:
+        if not facts.servable or project.intent.of(facts.name).skip:
+            continue
+        evidence = _hashed(project.root, facts, cache, known.get(facts.name))
+        if policy.run and (evidence.trial is None or policy.remeasure):
+            progress(facts.name)
+            trial = run_trial(facts, project.root, project.intent.of(facts.name), policy.options)
+            evidence = replace(evidence, trial=trial)
+        if evidence.trial is None:
+            missing.append(facts.name)
+        models[facts.name] = evidence
+    if cache != before:
+        _save_cache(project.root, cache)
+    return Gathered(Evidence(models), tuple(missing))
+
+
+def _hashed(
+    root: Path,
+    facts: ModelFacts,
+    cache: dict[StatKey, str],
+    known: ModelEvidence | None,
+) -> ModelEvidence:
+    """The known evidence when it holds for these bytes, else evidence without observations."""
+    large = any(ref.size >= CACHED_SIZE for version in facts.versions for ref in version.files)
+    files = hash_files(root, facts, cache if large else None)
+    if known is not None and known.files == files:
+        return known
+    return ModelEvidence(files)
+
+
+def _cache_path() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base, "tritongen", "hashes.json")
+
+
+def _load_cache(root: Path) -> dict[StatKey, str]:
+    """Hashes of large files of this folder; an unreadable cache is an empty one."""
+    try:
+        document = json.loads(_cache_path().read_text(encoding="utf-8"))
+        entries = document.get(str(root.resolve()), [])
+        return {(str(path), int(size), int(time)): str(sha) for path, size, time, sha in entries}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _save_cache(root: Path, cache: dict[StatKey, str]) -> None:
+    from tritongen.errors import EnvironmentProblem
+    from tritongen.serving.files import write_atomic
+
+    path = _cache_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            document = {}
+        document[str(root.resolve())] = [[*key, sha] for key, sha in cache.items()]
+        write_atomic(path, json.dumps(document).encode())
+    except (OSError, EnvironmentProblem):
+        return  # a cache that cannot be written costs time at the next build, nothing else

@@ -1,0 +1,62 @@
+"""Drafts `tritongen.yaml` from what a folder holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.domain.cores import budget_of
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.intent import DEFAULT_TRITON
+from tritongen.domain.releases import find
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.intent import INTENT_FILE
+from tritongen.inspection.machine import read_cpus
+from tritongen.resources import template_text
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A drafted file; `models` are the names in it."""
+
+    path: Path
+    text: str
+    models: tuple[str, ...]
+
+
+def draft_intent(root: Path, *, force: bool) -> Draft:
+    """The text of a `tritongen.yaml` for a folder.
+
+    Args:
+        root: the models folder.
+        force: draft even when the file exists.
+
+    Raises:
+        InvalidInputError: TG703 the file exists; TG101 no models.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    from tritongen.inspection import inspect_folder
+
+    path = root / INTENT_FILE
+    if path.exists() and not force:
+        raise InvalidInputError(
+            "TG703", "exists already", where=str(path), fix="Edit it, or draft anew with --force."
+        )
+    models = inspect_folder(root, find(DEFAULT_TRITON)).models
+    environment = Environment(  # noqa: S701  (YAML; names were checked for their characters)
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    text = environment.from_string(template_text("tritongen.yaml.j2")).render(
+        triton=DEFAULT_TRITON,
+        cores=budget_of(read_cpus()).value,
+        models=[_entry(model) for model in models],
+    )
+    return Draft(path, text, tuple(model.name for model in models))
+
+
+def _entry(model: ModelFacts) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "format": model.format.value,
+        "servable": model.servable,
+        "reason": next((item.message for item in model.findings if item.severity == "error"), ""),
+    }

@@ -1,0 +1,103 @@
+"""Facts, findings and the verdict on the batch axis for every model of a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.app.project import load_project
+from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.tensors import is_dynamic
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedModel:
+    """One model as inspection reports it.
+
+    Attributes:
+        facts: from the file.
+        batchable: whether axis 0 is taken for the batch axis.
+        batch_reason: on what that rests.
+        findings: on the file and from the trial.
+    """
+
+    facts: ModelFacts
+    batchable: bool
+    batch_reason: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionResult:
+    """Every model, and what is to say of the folder."""
+
+    models: tuple[InspectedModel, ...]
+    findings: tuple[Finding, ...]
+
+
+def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionResult:
+    """Inspect a folder.
+
+    Args:
+        root: the models folder.
+        repository: whose lock may hold evidence for the same bytes.
+        trial: whether to run the models that have no evidence.
+
+    Raises:
+        InvalidInputError: the folder or its `tritongen.yaml` cannot be used.
+    """
+    project = load_project(root, repository)
+    evidence = Evidence()
+    if trial or project.lock is not None:
+        from tritongen.app.evidence import gather_evidence, trial_policy
+
+        evidence = gather_evidence(project, trial_policy(run=trial), lambda _name: None).evidence
+    models = tuple(
+        inspected(
+            facts, evidence.models[facts.name].trial if facts.name in evidence.models else None
+        )
+        for facts in project.models
+    )
+    return InspectionResult(models, project.findings)
+
+
+def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
+    """The verdict of one model: by proof where it was run, else by syntax, and it says which."""
+    findings = (*facts.findings, *trial_findings(facts, trial))
+    if not facts.servable:
+        return InspectedModel(facts, False, "the model cannot be served", findings)
+    if trial is not None and trial.ok and trial.proof.verdict is not BatchVerdict.UNTESTED:
+        proven = trial.proof.verdict is BatchVerdict.PROVEN
+        return InspectedModel(facts, proven, f"run: {trial.proof.reason}", findings)
+    fixed = next(
+        (
+            spec
+            for spec in (*facts.inputs, *facts.outputs)
+            if not spec.shape or not is_dynamic(spec.shape[0])
+        ),
+        None,
+    )
+    if fixed is not None:
+        reason = f"by syntax: {fixed.name} has no dynamic first axis"
+        return InspectedModel(facts, False, reason, findings)
+    reason = "by syntax only: every first axis is dynamic; `--trial` proves whether it is the batch"
+    return InspectedModel(facts, True, reason, findings)
+
+
+def trial_findings(facts: ModelFacts, trial: Trial | None) -> tuple[Finding, ...]:
+    """What the trial has to say, as findings."""
+    if trial is None:
+        return ()
+    if not trial.ok:
+        message = f"the model did not run: {trial.error}"
+        return (finding(trial.code or "TG201", Severity.WARNING, message, model=facts.name),)
+    remarks = [
+        finding("TG207", Severity.WARNING, sentence, model=facts.name)
+        for sentence in trial.mismatches
+    ]
+    if not trial.deterministic:
+        message = "the same input gives different outputs"
+        remarks.append(finding("TG209", Severity.WARNING, message, model=facts.name))
+    if trial.proof.verdict is BatchVerdict.COUPLED:
+        remarks.append(finding("TG206", Severity.WARNING, trial.proof.reason, model=facts.name))
+    return tuple(remarks)

@@ -1,0 +1,186 @@
+"""A project: models folder, `tritongen.yaml` and lock, read and checked together."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.domain.cores import CpuReading, budget_of, budget_of_limit
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding
+from tritongen.domain.intent import Intent, WeightsMode
+from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
+from tritongen.domain.plan import Planned
+from tritongen.domain.releases import Release, find
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.intent import (
+    INTENT_FILE,
+    Fault,
+    IntentDocument,
+    raise_faults,
+    read_intent,
+)
+from tritongen.inspection.machine import read_cpus
+
+DEFAULT_REPOSITORY = Path("model_repository")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The CPU budget to plan for.
+
+    Attributes:
+        cores: whole cores with their reason.
+        machine: what this or an earlier machine said; None when tritongen.yaml states the cores.
+    """
+
+    cores: Planned[int]
+    machine: CpuReading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything that was read, before any model is run.
+
+    Attributes:
+        root: the models folder.
+        repository: the output folder.
+        intent: from `tritongen.yaml`, or the defaults.
+        release: the target Triton.
+        models: facts of every model.
+        findings: on the folder as a whole.
+        lock: of the repository, None when there is none yet.
+    """
+
+    root: Path
+    repository: Path
+    intent: Intent
+    release: Release
+    models: tuple[ModelFacts, ...]
+    findings: tuple[Finding, ...]
+    lock: Lock | None
+
+    def target(self, *, remeasure: bool = False) -> Target:
+        """The stated cores, else those recorded in the lock, else this machine's, read once."""
+        cpus = self.intent.target.cpus
+        if cpus is not None:
+            return Target(budget_of_limit(cpus), None)
+        recorded = self.lock.target.machine if self.lock is not None else None
+        reading = read_cpus() if recorded is None or remeasure else recorded
+        return Target(budget_of(reading), reading)
+
+
+def load_project(
+    root: Path,
+    repository: Path,
+    *,
+    cpus: float | None = None,
+    weights: str | None = None,
+    only: frozenset[str] = frozenset(),
+) -> Project:
+    """Read the models folder, its `tritongen.yaml` and the repository's lock.
+
+    Args:
+        root: the models folder.
+        repository: the output folder; it need not exist.
+        cpus: overrides target.cpus.
+        weights: overrides the weights mode.
+        only: names of models to keep; empty keeps all.
+
+    Raises:
+        InvalidInputError: the folder or file cannot be used; every fault of the YAML in `details`.
+    """
+    from tritongen.inspection import inspect_folder
+
+    document = read_intent(root / INTENT_FILE)
+    intent = document.intent
+    if document.faults:
+        raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    release = find(intent.target.triton)
+    inspection = inspect_folder(root, release)
+    names = [model.name for model in inspection.models]
+    raise_faults(
+        [
+            *document.faults,
+            *_overlay_faults(document),
+            *_values_faults(document, inspection.models),
+            *_unknown_models(document, names),
+        ],
+        document.path,
+    )
+    if cpus is not None:
+        intent = replace(intent, target=replace(intent.target, cpus=cpus))
+    if weights is not None:
+        intent = replace(intent, weights=WeightsMode(weights))
+    for name in sorted(only - set(names)):
+        raise InvalidInputError(
+            "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
+        )
+    models = tuple(model for model in inspection.models if not only or model.name in only)
+    return Project(
+        root=root,
+        repository=repository,
+        intent=intent,
+        release=release,
+        models=models,
+        findings=inspection.findings,
+        lock=read_lock(repository),
+    )
+
+
+def read_lock(repository: Path) -> Lock | None:
+    """The lock of a repository, None when it has none.
+
+    Raises:
+        InvalidInputError: TG704 when it cannot be read.
+    """
+    path = repository / LOCK_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
+    return parse_lock(text, str(path))
+
+
+def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:
+    from tritongen.render.overlay import overlay_faults
+
+    for name, model in document.intent.models.items():
+        for fault in overlay_faults(model.overlay) if model.overlay else ():
+            path = f"models.{name}.overlay.{fault.path}"
+            yield document.fault(path, fault.message, "TG307")
+
+
+def _values_faults(document: IntentDocument, models: tuple[ModelFacts, ...]) -> Iterator[Fault]:
+    """Value generators that cannot be read, or inputs that the model does not have."""
+    facts = {model.name: model for model in models}
+    for name, intent in document.intent.models.items():
+        model = facts.get(name)
+        specs = {spec.name: spec for spec in model.inputs} if model is not None else {}
+        for declared in intent.inputs.values():
+            path = f"models.{name}.inputs.{declared.name}"
+            spec = specs.get(declared.name)
+            if specs and spec is None:
+                known = ", ".join(specs)
+                yield document.fault(path, f"the model has no such input; it has {known}")
+                continue
+            dtype = declared.dtype or (spec.dtype if spec is not None else None)
+            if declared.values and dtype is not None:
+                from tritongen.domain.samples import parse_values
+
+                try:
+                    parse_values(declared.values, dtype)
+                except InvalidInputError as problem:
+                    yield document.fault(f"{path}.values", problem.what)
+
+
+def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Fault]:
+    for name in document.intent.models:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield document.fault(
+                f"models.{name}", f"there is no such model in the folder{hint}", "TG306"
+            )

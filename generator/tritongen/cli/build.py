@@ -1,0 +1,189 @@
+"""`tritongen build`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_models,
+    existing_folder,
+    positive_float,
+)
+from tritongen.cli.output import (
+    dim,
+    emit_json,
+    finding_json,
+    good,
+    print_finding,
+    print_table,
+    progress,
+    suggest,
+)
+from tritongen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tritongen.app.build import BuildOptions, BuildResult
+
+_EXAMPLES = """\
+  tritongen build ./models                     write model_repository/
+  tritongen build ./models --check             exit 1 when the committed files are not up to date
+  tritongen build ./models --diff              show what would change, write nothing
+  tritongen build ./models --weights none      configurations and hashes only, for git
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "build", "write the model repository", _EXAMPLES)
+    add_models(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("model_repository"),
+        metavar="REPO",
+        help="repository to write (default: %(default)s)",
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
+    mode.add_argument("--diff", action="store_true", help="write nothing; show the differences")
+    mode.add_argument("--dry-run", action="store_true", help="write nothing; show the plan")
+    parser.add_argument(
+        "--weights",
+        choices=("copy", "hardlink", "symlink", "none"),
+        help="how weights get into the repository (default: tritongen.yaml, else copy)",
+    )
+    parser.add_argument(
+        "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
+    )
+    parser.add_argument("--no-trial", action="store_true", help="run no model; plan from syntax")
+    parser.add_argument(
+        "--remeasure", action="store_true", help="run every model and read this machine anew"
+    )
+    parser.add_argument(
+        "--trial-timeout", type=positive_float, default=60.0, metavar="SECONDS",
+        help="per model (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trial-memory", type=positive_float, metavar="GIB", help="per model (default: by size)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite hand edits; they are kept as *.orig"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build, and report what changed."""
+    from tritongen.app.build import build
+    from tritongen.app.project import load_project
+
+    project = load_project(
+        existing_folder(options.models),
+        options.output,
+        cpus=options.cpus,
+        weights=options.weights,
+    )
+    result = build(project, _options(options), lambda name: progress(f"trying {name} …"))
+    if options.format == "json":
+        emit_json(_json(result))
+    else:
+        _print(result, options)
+    return int(ExitCode.FINDINGS if options.check and result.drift else ExitCode.OK)
+
+
+def _options(options: argparse.Namespace) -> "BuildOptions":
+    from tritongen.app.build import BuildMode, BuildOptions
+    from tritongen.app.evidence import trial_policy
+
+    mode = BuildMode.WRITE
+    if options.check:
+        mode = BuildMode.CHECK
+    elif options.diff or options.dry_run:
+        mode = BuildMode.DRY_RUN
+    memory = int(options.trial_memory * 2**30) if options.trial_memory else None
+    return BuildOptions(
+        mode=mode,
+        trial=trial_policy(
+            run=not options.no_trial and not options.check,
+            remeasure=options.remeasure,
+            timeout_s=options.trial_timeout,
+            memory_bytes=memory,
+        ),
+        remeasure=options.remeasure,
+        force=options.force,
+    )
+
+
+def _json(result: "BuildResult") -> dict[str, object]:
+    return {
+        "written": result.written,
+        "drift": result.drift,
+        "cores": result.plan.server.cores.value,
+        "threads": result.plan.total_threads,
+        "models": [
+            {
+                "name": item.plan.name,
+                "config": item.path,
+                "max_batch_size": item.config.message.max_batch_size,
+                "instances": item.plan.instances.value,
+                "threads": item.plan.threads.value,
+                "dynamic_batching": item.config.message.HasField("dynamic_batching"),
+            }
+            for item in result.rendered
+        ],
+        "refused": [{"name": name, "codes": list(codes)} for name, codes in result.plan.refused],
+        "differences": [
+            {"path": item.path, "kind": item.kind.value} for item in result.differences
+        ],
+        "findings": [finding_json(item) for item in result.findings],
+    }
+
+
+def _print(result: "BuildResult", options: argparse.Namespace) -> None:
+    from tritongen.domain.findings import Severity
+
+    for item in result.findings:
+        if item.severity is not Severity.INFO:
+            print_finding(item)
+    if options.diff:
+        for difference in result.differences:
+            sys.stdout.writelines(f"{line}\n" for line in difference.diff())
+        return
+    print_table(
+        ("model", "batch", "instances × threads", "dynamic batching"),
+        [
+            (
+                item.plan.name,
+                str(item.plan.max_batch_size.value),
+                f"{item.plan.instances.value} × {item.plan.threads.value}",
+                _batching(item.plan.batching is not None, item.plan.batching_off),
+            )
+            for item in result.rendered
+        ],
+    )
+    cores = result.plan.server.cores
+    print(dim(f"{result.plan.total_threads} threads of {cores.value} cores"))
+    for difference in result.differences:
+        print(f"{difference.kind.value}: {difference.path}")
+    _conclude(result, options)
+
+
+def _batching(on: bool, off: object) -> str:
+    sentence = str(getattr(off, "sentence", ""))
+    return "on" if on else f"off{': ' if sentence else ''}{sentence.removeprefix('off: ')}"
+
+
+def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:
+    if options.check:
+        print("drift: run `tritongen build` and commit" if result.drift else good("up to date"))
+    elif result.written:
+        print(good(f"wrote {options.output}"))
+        suggest("tritongen up && tritongen verify")
+    elif not options.dry_run:
+        print(good("nothing to change"))

@@ -1,0 +1,31 @@
+"""Every command: its module and its line in `tritongen --help`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; its module has `register(subparsers)`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "init": Command("tritongen.cli.init", "draft tritongen.yaml from what is found"),
+        "inspect": Command("tritongen.cli.inspect", "facts and findings for every model"),
+        "build": Command("tritongen.cli.build", "write the model repository"),
+        "check": Command("tritongen.cli.check", "lint any model repository"),
+        "explain": Command("tritongen.cli.explain", "why a value is what it is"),
+        "up": Command("tritongen.cli.up", "serve a repository with a real Triton"),
+        "down": Command("tritongen.cli.down", "stop what `up` started"),
+        "status": Command("tritongen.cli.status", "is the server up, are its models ready?"),
+        "logs": Command("tritongen.cli.logs", "the last lines of the server's log"),
+        "verify": Command("tritongen.cli.verify", "compare Triton's outputs with a local run"),
+        "probe": Command("tritongen.cli.probe", "load with honest numbers"),
+        "completion": Command("tritongen.cli.completion", "completion script for your shell"),
+    }
+)

@@ -1,0 +1,69 @@
+"""`tritongen explain`."""
+
+import argparse
+from pathlib import Path
+
+from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
+from tritongen.cli.output import bold, dim, emit_json, finding_json, print_finding
+from tritongen.errors import ExitCode
+
+_EXAMPLES = """\
+  tritongen explain magika                      every value of magika's configuration
+  tritongen explain magika max_batch_size       one of them
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "explain", "why a value is what it is", _EXAMPLES)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("field", nargs="?", default="", metavar="FIELD", help="part of its path")
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", help="models folder (default: the last one built)"
+    )
+    parser.add_argument(
+        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
+        help="repository with the evidence (default: %(default)s)",
+    )  # fmt: skip
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every reason."""
+    from tritongen.app.explain import explain
+    from tritongen.app.memory import last_models
+
+    root = existing_folder(options.models or last_models(options.repository))
+    result = explain(root, options.repository, options.model, options.field)
+    if options.format == "json":
+        emit_json(
+            {
+                "model": result.model,
+                "values": [
+                    {
+                        "field": item.field,
+                        "value": item.value,
+                        "source": item.reason.source.value,
+                        "reason": item.reason.sentence,
+                        "numbers": dict(item.reason.numbers),
+                    }
+                    for item in result.values
+                ],
+                "findings": [finding_json(item) for item in result.findings],
+            }
+        )
+        return int(ExitCode.OK)
+    for item in result.values:
+        print(f"{bold(item.field)} = {item.value}" if item.value else bold(f"no {item.field}"))
+        print(f"  {item.reason.sentence} {dim(f'[{item.reason.source.value}]')}")
+        if item.reason.numbers:
+            figures = ", ".join(f"{name} {_figure(value)}" for name, value in item.reason.numbers)
+            print(f"  {dim(figures)}")
+    for entry in result.findings:
+        print_finding(entry)
+    return int(ExitCode.OK)
+
+
+def _figure(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

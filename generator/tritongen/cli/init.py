@@ -1,0 +1,47 @@
+"""`tritongen init`."""
+
+import argparse
+import json
+
+from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
+from tritongen.cli.output import emit_json, good, suggest
+from tritongen.errors import ExitCode, InvalidInputError
+
+_EXAMPLES = """\
+  tritongen init ./models                      draft ./models/tritongen.yaml
+  tritongen init --schema > tritongen.schema.json
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    from pathlib import Path
+
+    parser = add_command(commands, "init", "draft tritongen.yaml from what is found", _EXAMPLES)
+    parser.add_argument("models", type=Path, nargs="?", metavar="MODELS", help="folder of models")
+    parser.add_argument("--schema", action="store_true", help="print the file's JSON schema")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the draft, or print the schema."""
+    if options.schema:
+        from tritongen.inspection.intent import json_schema
+
+        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        return int(ExitCode.OK)
+    if options.models is None:
+        raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
+    from tritongen.app.init import draft_intent
+    from tritongen.serving.files import write_atomic
+
+    draft = draft_intent(existing_folder(options.models), force=options.force)
+    write_atomic(draft.path, draft.text.encode())
+    if options.format == "json":
+        emit_json({"path": str(draft.path), "models": list(draft.models)})
+    else:
+        print(good(f"wrote {draft.path}"))
+        suggest(f"tritongen build {options.models}")
+    return int(ExitCode.OK)

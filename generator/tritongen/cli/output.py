@@ -1,0 +1,126 @@
+"""What people and programs read: tables and JSON on stdout, progress and errors on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from tritongen.domain.findings import Finding, Severity
+from tritongen.errors import TritongenError
+
+SCHEMA_VERSION = 1
+
+_STYLES = {
+    Severity.ERROR: "31",
+    Severity.WARNING: "33",
+    Severity.INFO: "36",
+}
+_GOOD = "32"
+_BOLD = "1"
+_DIM = "2"
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether to colour: a terminal, and NO_COLOR is not set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
+    """The text in a style, where the stream shows styles."""
+    return f"\033[{style}m{text}\033[0m" if colours(stream or sys.stdout) else text
+
+
+def good(text: str) -> str:
+    """Text in the colour of success."""
+    return paint(text, _GOOD)
+
+
+def bold(text: str) -> str:
+    """Emphasised text."""
+    return paint(text, _BOLD)
+
+
+def dim(text: str) -> str:
+    """Text that stands back."""
+    return paint(text, _DIM)
+
+
+def severe(text: str, severity: Severity) -> str:
+    """Text in the colour of a severity."""
+    return paint(text, _STYLES[severity])
+
+
+def emit_json(document: Mapping[str, object]) -> None:
+    """Print one object with its schema version, and nothing else."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=False, indent=2))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns as wide as their widest cell; the last one takes what is left."""
+    table = [list(headers), *(list(row) for row in rows)]
+    widths = [max(len(row[index]) for row in table) for index in range(len(headers))]
+    for number, row in enumerate(table):
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        line = "  ".join([*cells, row[-1]]).rstrip()
+        print(bold(line) if number == 0 else line)
+
+
+def print_finding(item: Finding) -> None:
+    """Print one finding and its cure."""
+    place = ":".join(
+        part
+        for part in (item.location.path, str(item.location.line or ""), item.location.field)
+        if part
+    )
+    where = " ".join(part for part in (item.model, place) if part)
+    head = severe(f"{item.severity.value} {item.code}", item.severity)
+    print(f"{head} {where + ': ' if where else ''}{item.message}")
+    if item.severity is not Severity.INFO:
+        print(f"  {dim('→ ' + item.fix)}")
+
+
+def finding_json(item: Finding) -> dict[str, object]:
+    """One finding as JSON."""
+    return {
+        "code": item.code,
+        "severity": item.severity.value,
+        "message": item.message,
+        "fix": item.fix,
+        "model": item.model,
+        "path": item.location.path,
+        "line": item.location.line,
+        "field": item.location.field,
+    }
+
+
+def report_error(problem: TritongenError, *, as_json: bool) -> None:
+    """Print an error: for people on stderr, and as the one object on stdout when JSON is asked."""
+    head = paint(f"error {problem.code}", _STYLES[Severity.ERROR], sys.stderr)
+    lines = [f"{head} {problem}", *(f"  {line}" for line in problem.details)]
+    lines.append(paint(f"  → {problem.fix}", _DIM, sys.stderr))
+    sys.stderr.write("\n".join(lines) + "\n")
+    if as_json:
+        emit_json(
+            {
+                "error": {
+                    "code": problem.code,
+                    "message": problem.what,
+                    "where": problem.where,
+                    "fix": problem.fix,
+                    "details": list(problem.details),
+                }
+            }
+        )
+
+
+def progress(text: str) -> None:
+    """A line of progress, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{paint(text, _DIM, sys.stderr)}\n")
+
+
+def suggest(command: str) -> None:
+    """Name the next command, on a terminal only."""
+    if sys.stdout.isatty():
+        print(f"\n{dim('next:')} {command}")
