@@ -1,0 +1,87 @@
+"""What is simulated: one server with its models, their settings and their load."""
+
+from dataclasses import dataclass
+
+from tritongen.domain.queueing.batcher import Batcher
+from tritongen.domain.queueing.load import Load
+from tritongen.domain.queueing.service import ServiceTimes
+from tritongen.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """Work that each request costs outside its execution: HTTP or gRPC, copies, a client nearby.
+
+    Attributes:
+        cpu_s: seconds of one core for each request, on the cores that the instances use.
+        workers: requests that are handled side by side.
+    """
+
+    cpu_s: float
+    workers: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model on the server.
+
+    Attributes:
+        name: for the result.
+        service: its service times.
+        load: how its requests arrive.
+        instances: instance count.
+        threads: threads of each instance.
+        max_batch_size: greatest batch, 0 for no batching.
+        batcher: the dynamic batcher, None for one execution a request.
+        rows: batch sizes of requests, drawn with equal chance.
+        priorities: levels of requests, drawn with equal chance; 0 is the default level.
+        transport_s: time on the network and in the client, added to every latency.
+        slots: units of the rate limiter's resource that one execution holds.
+        rate_priority: of its instances under the rate limiter; 1 comes before 2.
+    """
+
+    name: str
+    service: ServiceTimes
+    load: Load
+    instances: int = 1
+    threads: int = 1
+    max_batch_size: int = 0
+    batcher: Batcher | None = None
+    rows: tuple[int, ...] = (1,)
+    priorities: tuple[int, ...] = (0,)
+    transport_s: float = 0.0
+    slots: int = 0
+    rate_priority: int = 1
+
+    def __post_init__(self) -> None:
+        if self.instances < 1 or self.threads < 1 or not self.rows or min(self.rows) < 1:
+            raise InvalidInputError("TG304", f"{self.name}: not a served model")
+        if self.max_batch_size > 0 and max(self.rows) > self.max_batch_size:
+            raise InvalidInputError(
+                "TG304",
+                f"{self.name}: requests of {max(self.rows)} rows exceed max_batch_size "
+                f"{self.max_batch_size}; Triton refuses them",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One Triton server.
+
+    Attributes:
+        models: what it serves; their service times share `cores`.
+        cores: CPU budget; may be a fraction.
+        front_end: None when requests cost nothing outside their execution.
+        slots: units of the rate limiter's resource; 0 when the rate limiter is off.
+    """
+
+    models: tuple[ServedModel, ...]
+    cores: float
+    front_end: FrontEnd | None = None
+    slots: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.models or not self.cores > 0.0:
+            raise InvalidInputError("TG304", "a server needs a model and cores > 0")
+        if self.slots and any(model.slots > self.slots for model in self.models):
+            raise InvalidInputError("TG304", "a model asks for more slots than the server has")

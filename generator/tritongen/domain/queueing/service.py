@@ -1,0 +1,280 @@
+"""Service times: how long one execution takes, by batch, threads and what else is running.
+
+Measured points are reproduced as they are; between and beyond them the model is the simplest
+that the data allow: linear in the batch (τ = αb + τ₀), Amdahl's law in the threads, and a
+slow-down by the share of the cores that others keep busy.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from math import exp, isfinite, log
+
+from tritongen.errors import InvalidInputError
+
+# Share of an execution that does not run in parallel, where only one thread count was measured.
+DEFAULT_SERIAL_SHARE = 0.1
+# Slow-down when all other cores are busy, by memory bandwidth, caches and clock: 1 + this.
+DEFAULT_CONTENTION = 0.10
+# Threads of one operator wait for each other: what preemption costs beyond the fair share. With
+# it two teams of two threads on two cores take three times as long as one alone, not twice.
+DEFAULT_OVERSUBSCRIPTION = 1.0
+
+
+class Spread(StrEnum):
+    """How execution times scatter about their mean.
+
+    Inference is nearly deterministic with a tail to the right: lognormal with the measured
+    variation. Exponential is for comparison with queueing theory; it has a variation of 1.
+    """
+
+    LOGNORMAL = "lognormal"
+    EXPONENTIAL = "exponential"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePoint:
+    """One measured execution time.
+
+    Attributes:
+        batch: rows in the execution.
+        threads: threads of the instance.
+        seconds: mean time of one execution.
+        busy: instances that executed at the same time, this one included; may be an average.
+        cv: coefficient of variation between executions.
+    """
+
+    batch: int
+    threads: int
+    seconds: float
+    busy: float = 1.0
+    cv: float = 0.0
+
+    def __post_init__(self) -> None:
+        sound = self.batch >= 1 and self.threads >= 1 and self.busy >= 1.0 and self.cv >= 0.0
+        if not (sound and isfinite(self.seconds) and self.seconds > 0.0):
+            raise InvalidInputError("TG304", f"not a service time: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTimes:
+    """τ(batch, threads, busy) in seconds, from measured points.
+
+    Attributes:
+        points: measurements; at least one.
+        cores: cores that all instances share; may be a fraction (a quota).
+        contention: slow-down by others on an otherwise full machine, None to take it from the
+            points with several busy instances, or the default where there are none.
+        oversubscription: cost of preemption beyond the fair share, per unit of the cores'
+            overload, for a large team of threads.
+        serial_share: Amdahl's serial share where only one thread count was measured.
+        spread: the distribution between executions.
+    """
+
+    points: tuple[ServicePoint, ...]
+    cores: float
+    contention: float | None = None
+    oversubscription: float = DEFAULT_OVERSUBSCRIPTION
+    serial_share: float = DEFAULT_SERIAL_SHARE
+    spread: Spread = Spread.LOGNORMAL
+    _curves: dict[int, tuple[tuple[int, float], ...]] = field(init=False, repr=False, compare=False)
+    _ratios: dict[int, tuple[tuple[float, float], ...]] = field(
+        init=False, repr=False, compare=False
+    )
+    _amdahl: tuple[float, float] = field(init=False, repr=False, compare=False)
+    _shared: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.points or not self.cores > 0.0:
+            raise InvalidInputError("TG304", "service times need one measured point and cores > 0")
+        put = object.__setattr__
+        put(self, "_curves", _alone_curves(self.points))
+        put(self, "_amdahl", _fit_amdahl(self._curves, self.serial_share))
+        put(self, "_shared", DEFAULT_CONTENTION if self.contention is None else self.contention)
+        ratios = self._measured_ratios()
+        if self.contention is None and ratios:
+            put(self, "_shared", self._fitted_contention(ratios))
+        put(self, "_ratios", ratios)
+
+    @property
+    def cv(self) -> float:
+        """Variation between executions: the median of the measured ones, 0 when none was."""
+        known = sorted(point.cv for point in self.points if point.cv > 0.0)
+        return known[len(known) // 2] if known else 0.0
+
+    @property
+    def measured_threads(self) -> tuple[int, ...]:
+        """Thread counts of the measured points, ascending."""
+        return tuple(sorted(self._curves))
+
+    def alone(self, batch: int, threads: int) -> float:
+        """Seconds of one execution with nothing else running."""
+        own = self._curves.get(threads)
+        shape = self._shape()
+        if own is None:
+            nearest = min(self._curves, key=lambda count: abs(log(count / threads)))
+            scale = self._scaling(threads) / self._scaling(nearest)
+            return self.alone(batch, nearest) * scale
+        last = own[-1][0]
+        if batch <= last or own is shape:
+            return _along(own, batch)
+        # Beyond its own measured batches a thread count follows the best measured one.
+        return own[-1][1] * _along(shape, batch) / _along(shape, last)
+
+    def slowdown(self, threads: int, busy: float = 1.0, foreign: float = 0.0) -> float:
+        """How much longer an execution takes than alone.
+
+        Args:
+            threads: of each instance of this model.
+            busy: instances of this model that execute, this one included.
+            foreign: threads of other models and of the front end that are busy.
+        """
+        measured = self._ratios.get(threads)
+        if measured is None:
+            return self._modelled(threads, busy * threads + foreign)
+        own = _along_ratio(measured, busy)
+        if foreign <= 0.0:
+            return own
+        total = busy * threads
+        return own * self._modelled(threads, total + foreign) / self._modelled(threads, total)
+
+    def seconds(self, batch: int, threads: int, busy: float = 1.0, foreign: float = 0.0) -> float:
+        """Seconds of one execution among others; see `slowdown` for the arguments."""
+        return self.alone(batch, threads) * self.slowdown(threads, busy, foreign)
+
+    def line(self, threads: int, max_batch: int) -> tuple[float, float]:
+        """(α, τ₀) of τ(b) = αb + τ₀ through batches 1 and `max_batch`, in seconds, each ≥ 0."""
+        one = self.alone(1, threads)
+        if max_batch <= 1:
+            return one, 0.0
+        slope = (self.alone(max_batch, threads) - one) / (max_batch - 1)
+        slope = min(max(slope, 0.0), one)
+        return slope, one - slope
+
+    def scaled(self, factor: float) -> "ServiceTimes":
+        """The same model on cores that take `factor` times as long."""
+        points = tuple(replace(point, seconds=point.seconds * factor) for point in self.points)
+        return replace(self, points=points)
+
+    def on_cores(self, cores: float) -> "ServiceTimes":
+        """The same model in a container of another size; contention is carried over."""
+        alone = tuple(point for point in self.points if point.busy <= 1.0)
+        return replace(self, points=alone or self.points, cores=cores, contention=self._shared)
+
+    def _shape(self) -> tuple[tuple[int, float], ...]:
+        """The curve that knows most batches; among equals the one of fewest threads."""
+        return min(self._curves.items(), key=lambda item: (-len(item[1]), item[0]))[1]
+
+    def _scaling(self, threads: int) -> float:
+        serial, parallel = self._amdahl
+        return serial + parallel / threads
+
+    def _modelled(self, threads: int, total: float) -> float:
+        """Slow-down by fair sharing, preemption and contention when `total` threads are busy."""
+        overload = max(1.0, total / self.cores)
+        # A lone thread loses only its fair share; a team waits for its preempted members.
+        waiting = self.oversubscription * (1.0 - 1.0 / threads) * (overload - 1.0)
+        others = max(0.0, min(total, self.cores) - threads)
+        return overload * (1.0 + waiting) * (1.0 + self._shared * others / self.cores)
+
+    def _measured_ratios(self) -> dict[int, tuple[tuple[float, float], ...]]:
+        found: dict[int, dict[float, list[float]]] = {}
+        for point in self.points:
+            if point.busy > 1.0 and self._knows_alone(point.threads):
+                ratio = point.seconds / self.alone(point.batch, point.threads)
+                found.setdefault(point.threads, {}).setdefault(point.busy, []).append(log(ratio))
+        return {
+            threads: (
+                (1.0, 1.0),
+                *((busy, exp(sum(logs) / len(logs))) for busy, logs in sorted(by_busy.items())),
+            )
+            for threads, by_busy in found.items()
+        }
+
+    def _knows_alone(self, threads: int) -> bool:
+        return any(point.busy <= 1.0 and point.threads == threads for point in self.points)
+
+    def _fitted_contention(self, ratios: dict[int, tuple[tuple[float, float], ...]]) -> float:
+        """The contention that explains the measured ratios best, between 0 and 2."""
+        weight = excess = 0.0
+        for threads, pairs in ratios.items():
+            for busy, ratio in pairs[1:]:
+                total = busy * threads
+                occupied = max(0.0, min(total, self.cores) - threads) / self.cores
+                excess += occupied * (ratio / max(1.0, total / self.cores) - 1.0)
+                weight += occupied * occupied
+        return min(2.0, max(0.0, excess / weight)) if weight > 0.0 else self._shared
+
+
+def service_from_costs(
+    costs: Iterable[tuple[int, int, float, float]], cores: float
+) -> ServiceTimes:
+    """Service times from (batch, threads, seconds, cv) that were measured outside a server."""
+    points = tuple(ServicePoint(batch, threads, s, cv=cv) for batch, threads, s, cv in costs)
+    return ServiceTimes(points, cores)
+
+
+def _alone_curves(points: Sequence[ServicePoint]) -> dict[int, tuple[tuple[int, float], ...]]:
+    """By threads: (batch, mean seconds) of the executions that ran alone.
+
+    Where a set of points holds none that ran alone, the least busy ones stand in.
+    """
+    least = min(point.busy for point in points)
+    grouped: dict[int, dict[int, list[float]]] = {}
+    for point in points:
+        if point.busy <= max(1.0, least):
+            grouped.setdefault(point.threads, {}).setdefault(point.batch, []).append(point.seconds)
+    return {
+        threads: tuple(
+            (batch, sum(values) / len(values)) for batch, values in sorted(batches.items())
+        )
+        for threads, batches in grouped.items()
+    }
+
+
+def _along(curve: Sequence[tuple[int, float]], batch: int) -> float:
+    """Piecewise linear through the points; beyond them along the last (or first) two.
+
+    A single point scales with the batch: nothing is gained by batching until it is measured.
+    """
+    if len(curve) == 1:
+        known, seconds = curve[0]
+        return seconds * batch / known
+    index = 1
+    while index < len(curve) - 1 and batch > curve[index][0]:
+        index += 1
+    (left, low), (right, high) = curve[index - 1], curve[index]
+    slope = (high - low) / (right - left)
+    # Noise may tilt a line: before the first point a positive time must remain, and more rows
+    # than the last point never take less time.
+    floor = 0.05 * low if batch < left else min(low, high)
+    return max(low + slope * (batch - left), floor)
+
+
+def _along_ratio(pairs: Sequence[tuple[float, float]], busy: float) -> float:
+    """Slow-down between the measured numbers of busy instances, and along the last two beyond."""
+    if busy <= 1.0:
+        return 1.0
+    index = 1
+    while index < len(pairs) - 1 and busy > pairs[index][0]:
+        index += 1
+    (left, low), (right, high) = pairs[index - 1], pairs[index]
+    return max(0.5, low + (high - low) / (right - left) * (busy - left))
+
+
+def _fit_amdahl(
+    curves: dict[int, tuple[tuple[int, float], ...]], serial_share: float
+) -> tuple[float, float]:
+    """(s, p) of the time s + p/threads, least squares on the smallest batch that all know."""
+    common = set.intersection(*({batch for batch, _ in curve} for curve in curves.values()))
+    if len(curves) < 2 or not common:
+        return serial_share, 1.0 - serial_share
+    batch = min(common)
+    samples = [(1.0 / threads, dict(curve)[batch]) for threads, curve in curves.items()]
+    mean_x = sum(x for x, _ in samples) / len(samples)
+    mean_y = sum(y for _, y in samples) / len(samples)
+    spread = sum((x - mean_x) ** 2 for x, _ in samples)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread
+    slope = max(0.0, slope)
+    serial = mean_y - slope * mean_x
+    return (serial, slope) if serial > 0.0 else (0.0, mean_y / mean_x)

@@ -1,0 +1,355 @@
+"""A discrete-event simulation of Triton's scheduler.
+
+Requests arrive, pass the front end, wait in their model's queue, and are executed by the first
+free instance in the batches that the dynamic batcher forms. Executions share the cores: whatever
+begins or ends changes the speed of all that run.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from tritongen.domain.queueing.load import ClosedLoop
+from tritongen.domain.queueing.queues import DirectQueue, RequestTable, queue_for
+from tritongen.domain.queueing.result import SimulatedModel, Simulation
+from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server
+from tritongen.domain.queueing.service import ServiceTimes, Spread
+from tritongen.domain.queueing.station import Station, rows_of
+from tritongen.domain.queueing.stream import Stream
+
+# Share of the requests that are left out while queues fill.
+WARMUP_SHARE = 0.1
+
+
+def simulate(
+    server: Server, *, seed: int, requests: int = 10_000, warmup: float = WARMUP_SHARE
+) -> Simulation:
+    """Simulates a server until so many requests have been answered or refused.
+
+    Args:
+        server: models, settings and loads.
+        seed: of arrivals, batch sizes and execution times; the same seed gives the same result.
+        requests: over all models together; fewer when every arrival is from a trace that ends.
+        warmup: share of them that is left out of the figures.
+
+    Returns:
+        The figures of every model over the measured window.
+    """
+    return _Run(server, seed).until(requests, int(requests * warmup))
+
+
+@dataclass(slots=True)
+class _Source:
+    """Where one model's requests come from."""
+
+    model: ServedModel
+    station: Station
+    stream: Stream
+    times: Iterator[float]
+    think_s: float | None
+
+    def rows(self) -> int:
+        choices = self.model.rows
+        return choices[0] if len(choices) == 1 else self.stream.choice(choices)
+
+    def priority(self) -> int:
+        choices = self.model.priorities
+        return choices[0] if len(choices) == 1 else self.stream.choice(choices)
+
+
+@dataclass(slots=True)
+class _Limiter:
+    """Triton's rate limiter: executions hold units of one resource."""
+
+    free: int
+    staged: list[int] = field(default_factory=list)
+
+
+class _Run:
+    """The state of one simulation."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self._server = server
+        self._seed = seed
+        self._table = RequestTable([], [], [], [])
+        self._owner: list[int] = []
+        stream = Stream(seed)
+        self._stations = [self._model_station(model, stream) for model in server.models]
+        self._door = self._front_station(server.front_end, server.cores)
+        self._all = self._stations + ([self._door] if self._door else [])
+        self._sources = [
+            _source(model, station, stream)
+            for model, station in zip(server.models, self._stations, strict=True)
+        ]
+        self._limiter = _Limiter(server.slots) if server.slots else None
+        self._arrivals: list[tuple[float, int]] = []
+        self._now = 0.0
+        self._finished = 0
+        self._busy_threads = 0
+
+    def _model_station(self, model: ServedModel, stream: Stream) -> Station:
+        service, threads = model.service, model.threads
+        return Station(
+            queue_for(self._table, model.batcher, model.max_batch_size, model.instances),
+            model.instances,
+            threads,
+            lambda rows: service.alone(rows, threads),
+            _scatter(service, stream.child(f"service {model.name}")),
+            lambda busy, foreign: service.slowdown(threads, busy, foreign),
+            model.slots,
+            model.rate_priority,
+        )
+
+    def _front_station(self, front: FrontEnd | None, cores: float) -> Station | None:
+        if front is None or front.cpu_s <= 0.0:
+            return None
+        cpu_s = front.cpu_s
+        return Station(
+            DirectQueue(),
+            front.workers,
+            1,
+            lambda rows: cpu_s,  # noqa: ARG005  (the cost of a request, whatever its rows)
+            None,
+            lambda busy, foreign: max(1.0, (busy + foreign) / cores),
+        )
+
+    def until(self, requests: int, warmup: int) -> Simulation:
+        """Runs; see `simulate`."""
+        self._begin()
+        warm = warmup <= 0
+        while self._finished < requests and self._step():
+            if not warm and self._finished >= warmup:
+                warm = True
+                for station in self._all:
+                    station.tally.reset(self._now)
+        return Simulation(
+            tuple(
+                _figures(source.model.name, source.station, self._now, source.model.transport_s)
+                for source in self._sources
+            ),
+            self._seed,
+        )
+
+    def _begin(self) -> None:
+        for index, source in enumerate(self._sources):
+            load = source.model.load
+            clients = load.concurrency if isinstance(load, ClosedLoop) else 1
+            for _ in range(clients):
+                first = next(source.times, math.inf)
+                if first < math.inf:
+                    heappush(self._arrivals, (first, index))
+
+    def _step(self) -> bool:
+        """The next event; False when there is none."""
+        soonest, due = None, math.inf
+        wake, sleeper = math.inf, None
+        for station in self._all:
+            if station.due < due:
+                soonest, due = station, station.due
+            if station.queue.wake < wake:
+                sleeper, wake = station, station.queue.wake
+        arrival = self._arrivals[0][0] if self._arrivals else math.inf
+        if due <= arrival and due <= wake:
+            if soonest is None:
+                return False
+            self._complete(soonest, due)
+        elif arrival <= wake:
+            self._arrive(arrival)
+        elif sleeper is not None:
+            self._advance(wake)
+            sleeper.queue.poll(wake)
+            self._dispatch(sleeper, wake)
+        return True
+
+    def _advance(self, now: float) -> None:
+        span = now - self._now
+        if span > 0.0:
+            for station in self._all:
+                station.clock += span * station.speed
+            self._now = now
+
+    def _arrive(self, now: float) -> None:
+        self._advance(now)
+        _, index = heappop(self._arrivals)
+        source = self._sources[index]
+        table = self._table
+        request = len(table.arrived)
+        table.arrived.append(now)
+        table.queued.append(now)
+        table.rows.append(source.rows())
+        table.priority.append(source.priority())
+        self._owner.append(index)
+        tally = source.station.tally
+        tally.pass_time(now, source.station.queue.waiting)
+        tally.in_system += 1
+        if source.think_s is None:
+            following = next(source.times, math.inf)
+            if following < math.inf:
+                heappush(self._arrivals, (following, index))
+        if self._door is None:
+            self._enqueue(source.station, request, now)
+        else:
+            self._door.queue.offer(now, request)
+            self._dispatch(self._door, now)
+
+    def _enqueue(self, station: Station, request: int, now: float) -> None:
+        self._table.queued[request] = now
+        station.tally.pass_time(now, station.queue.waiting)
+        if station.queue.offer(now, request):
+            self._dispatch(station, now)
+        else:
+            station.tally.rejected += 1
+            self._leave(station, request, now)
+
+    def _leave(self, station: Station, request: int, now: float) -> None:
+        """A request is answered or refused; its client may send the next one."""
+        station.tally.in_system -= 1
+        self._finished += 1
+        index = self._owner[request]
+        source = self._sources[index]
+        if source.think_s is not None:
+            pause = source.think_s + source.model.transport_s
+            heappush(self._arrivals, (now + pause, index))
+
+    def _dispatch(self, station: Station, now: float, most: float = math.inf) -> None:
+        """Lets idle instances take what is ready, up to `most` batches."""
+        queue = station.queue
+        changed = 0
+        while station.busy < station.instances and queue.waiting and changed < most:
+            if self._limiter is not None and not self._admitted(station):
+                break
+            waiting = queue.waiting
+            batch = queue.take(now)
+            self._refuse_expired(station, now)
+            if not batch:
+                break
+            self._start(station, batch, waiting, now)
+            changed += 1
+        if changed:
+            self._respeed(now)
+
+    def _start(self, station: Station, batch: list[int], waiting: int, now: float) -> None:
+        tally = station.tally
+        tally.pass_time(now, waiting)
+        queued = self._table.queued
+        for request in batch:
+            tally.wait_s += now - queued[request]
+        rows = rows_of(self._table, batch)
+        tally.waits += len(batch)
+        tally.rows += rows
+        tally.started += 1
+        station.start(now, batch, rows)
+        self._busy_threads += station.threads
+        if self._limiter is not None:
+            self._limiter.free -= station.slots
+
+    def _refuse_expired(self, station: Station, now: float) -> None:
+        for request in station.queue.expired():
+            station.tally.pass_time(now, station.queue.waiting + 1)
+            station.tally.expired += 1
+            self._leave(station, request, now)
+
+    def _admitted(self, station: Station) -> bool:
+        """Whether the rate limiter lets a batch of this model start; else it is staged."""
+        limiter = self._limiter
+        if limiter is None or station.slots == 0:
+            return True
+        index = self._all.index(station)
+        if station.slots <= limiter.free and not limiter.staged:
+            return True
+        if index not in limiter.staged:
+            limiter.staged.append(index)
+        return False
+
+    def _restage(self, now: float) -> None:
+        """After a release the least used instance goes first; it holds back the others."""
+        limiter = self._limiter
+        while limiter is not None and limiter.staged:
+            index = min(
+                limiter.staged,
+                key=lambda i: self._all[i].scaled_use,
+            )
+            station = self._all[index]
+            if station.slots > limiter.free:
+                return
+            limiter.staged.remove(index)
+            others, limiter.staged = limiter.staged, []
+            started = station.executions
+            self._dispatch(station, now, most=1)
+            limiter.staged = others
+            if station.executions > started and station.queue.waiting:
+                limiter.staged.append(index)
+
+    def _complete(self, station: Station, now: float) -> None:
+        self._advance(now)
+        _, _, batch, _, begun = station.finish()
+        self._busy_threads -= station.threads
+        station.tally.busy_s += now - max(begun, station.tally.begun)
+        station.tally.executions += 1
+        if station is self._door:
+            owner = self._stations[self._owner[batch[0]]]
+            self._respeed(now)
+            self._enqueue(owner, batch[0], now)
+        else:
+            self._answer(station, batch, now)
+            self._respeed(now)
+            if self._limiter is not None:
+                self._limiter.free += station.slots
+                self._restage(now)
+        self._dispatch(station, now)
+
+    def _answer(self, station: Station, batch: list[int], now: float) -> None:
+        station.tally.pass_time(now, station.queue.waiting)
+        arrived = self._table.arrived
+        latencies = station.tally.latencies
+        for request in batch:
+            latencies.append(now - arrived[request])
+            self._leave(station, request, now)
+
+    def _respeed(self, now: float) -> None:
+        total = self._busy_threads
+        for station in self._all:
+            station.respeed(now, total - station.busy * station.threads)
+
+
+def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[], float] | None:
+    """Factors of mean 1 for execution times, None when these do not scatter."""
+    if service.spread is Spread.EXPONENTIAL:
+        return lambda: stream.exponential(1.0)
+    cv = service.cv
+    return (lambda: stream.lognormal(cv)) if cv > 0.0 else None
+
+
+def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:
+    own = stream.child(f"requests {model.name}")
+    load = model.load
+    if isinstance(load, ClosedLoop):
+        # Clients start within one execution of each other, as real ones do.
+        stagger = model.service.alone(model.rows[0], model.threads)
+        starts = (own.uniform() * stagger for _ in range(load.concurrency))
+        return _Source(model, station, own, starts, load.think_s)
+    times = load.times(stream.child(f"arrivals {model.name}"))
+    return _Source(model, station, own, times, None)
+
+
+def _figures(name: str, station: Station, now: float, transport_s: float) -> SimulatedModel:
+    tally = station.tally
+    tally.pass_time(now, station.queue.waiting)
+    span = now - tally.begun
+    latencies = tuple(sorted(latency + transport_s for latency in tally.latencies))
+    return SimulatedModel(
+        name=name,
+        seconds=span,
+        requests=len(latencies),
+        latencies_s=latencies,
+        mean_wait_s=tally.wait_s / tally.waits if tally.waits else 0.0,
+        mean_execution_s=tally.busy_s / tally.executions if tally.executions else math.nan,
+        mean_batch=tally.rows / tally.started if tally.started else math.nan,
+        mean_queue=tally.queue_s / span if span > 0.0 else 0.0,
+        mean_in_system=tally.in_system_s / span if span > 0.0 else 0.0,
+        rejected=tally.rejected,
+        expired=tally.expired,
+        utilisation=tally.busy_s / (span * station.instances) if span > 0.0 else 0.0,
+        unfinished=tally.in_system,
+    )

@@ -1,0 +1,165 @@
+"""One model (or the front end) inside a simulation: its instances, its queue and its counters."""
+
+import math
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from tritongen.domain.queueing.queues import RequestQueue, RequestTable
+
+# (virtual finish, order of start, requests, rows, real start)
+Job = tuple[float, int, list[int], int, float]
+
+
+class Station:
+    """Instances that execute batches while sharing cores with others.
+
+    Executions advance on a virtual clock of the station. It runs at `speed` virtual seconds a
+    second, which is below 1 while the cores are shared, so that a change of the load changes
+    the finish of everything that runs without rescheduling it.
+
+    Attributes:
+        instances: how many there are.
+        threads: of each.
+        busy: how many execute.
+        clock: the virtual time.
+        speed: virtual seconds a second; always positive.
+        due: when the next execution ends in real time, infinite for none.
+        queue: requests that wait.
+        slots: units of the rate limiter's resource that an execution holds.
+        rate_priority: of its instances under the rate limiter.
+        executions: executions started.
+        tally: counters of the measured window.
+    """
+
+    __slots__ = (
+        "_draw",
+        "_jobs",
+        "_slowdown",
+        "_slowdowns",
+        "_work",
+        "_work_of",
+        "busy",
+        "clock",
+        "due",
+        "executions",
+        "instances",
+        "queue",
+        "rate_priority",
+        "slots",
+        "speed",
+        "tally",
+        "threads",
+    )
+
+    def __init__(
+        self,
+        queue: RequestQueue,
+        instances: int,
+        threads: int,
+        work: Callable[[int], float],
+        draw: Callable[[], float] | None,
+        slowdown: Callable[[int, int], float],
+        slots: int = 0,
+        rate_priority: int = 1,
+    ) -> None:
+        self.queue = queue
+        self.instances = instances
+        self.threads = threads
+        self.slots = slots
+        self.rate_priority = max(1, rate_priority)
+        self.busy = 0
+        self.clock = 0.0
+        self.speed = 1.0
+        self.due = math.inf
+        self.executions = 0
+        self.tally = Tally()
+        self._jobs: list[Job] = []
+        self._work_of = work
+        self._work: dict[int, float] = {}
+        self._draw = draw
+        self._slowdown = slowdown
+        self._slowdowns: dict[tuple[int, int], float] = {}
+
+    @property
+    def scaled_use(self) -> float:
+        """Executions of an instance times its priority: the rate limiter serves the least first."""
+        return self.executions / self.instances * self.rate_priority
+
+    def start(self, now: float, requests: list[int], rows: int) -> None:
+        """An idle instance begins a batch; call `respeed` on every station afterwards."""
+        work = self._work.get(rows)
+        if work is None:
+            work = self._work[rows] = self._work_of(rows)
+        if self._draw is not None:
+            work *= self._draw()
+        self.busy += 1
+        self.executions += 1
+        heappush(self._jobs, (self.clock + work, self.executions, requests, rows, now))
+
+    def finish(self) -> Job:
+        """Takes the execution that is due."""
+        self.busy -= 1
+        return heappop(self._jobs)
+
+    def respeed(self, now: float, foreign: int) -> None:
+        """Adapts to what others keep busy: `foreign` threads beyond this station's own."""
+        busy = self.busy
+        if not busy:
+            self.due = math.inf
+            return
+        key = (busy, foreign)
+        slow = self._slowdowns.get(key)
+        if slow is None:
+            slow = self._slowdowns[key] = self._slowdown(busy, foreign)
+        self.speed = 1.0 / slow
+        self.due = now + max(0.0, self._jobs[0][0] - self.clock) * slow
+
+
+class Tally:
+    """Counters of one station over the measured window; `reset` begins the window."""
+
+    __slots__ = (
+        "_at",
+        "begun",
+        "busy_s",
+        "executions",
+        "expired",
+        "in_system",
+        "in_system_s",
+        "latencies",
+        "queue_s",
+        "rejected",
+        "rows",
+        "started",
+        "wait_s",
+        "waits",
+    )
+
+    def __init__(self) -> None:
+        self.in_system = 0
+        self._at = 0.0
+        self.reset(0.0)
+
+    def reset(self, now: float) -> None:
+        """Forgets what was counted, but not what is in the system."""
+        self.begun = now
+        self._at = now
+        self.latencies: list[float] = []
+        self.wait_s = self.busy_s = self.queue_s = self.in_system_s = 0.0
+        self.waits = self.started = self.rows = self.executions = 0
+        self.rejected = self.expired = 0
+
+    def pass_time(self, now: float, waiting: int) -> None:
+        """Adds the areas under the queue and the system since the last change."""
+        span = now - self._at
+        self._at = now
+        self.queue_s += span * waiting
+        self.in_system_s += span * self.in_system
+
+
+def rows_of(table: RequestTable, requests: list[int]) -> int:
+    """Rows of a batch."""
+    if len(requests) == 1:
+        return table.rows[requests[0]]
+    rows = table.rows
+    return sum(rows[request] for request in requests)
