@@ -4,6 +4,7 @@ import math
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from support.queueing import deterministic
 from tritongen.domain.queueing import (
     Batcher,

@@ -1,6 +1,7 @@
 """The rule by which waiting requests become a batch."""
 
 import pytest
+
 from tritongen.domain.queueing import Batcher, QueueLimit
 from tritongen.domain.queueing.batcher import form_batch
 from tritongen.errors import InvalidInputError

@@ -1,6 +1,7 @@
 """Profiles of rates: the steady states are those of the simulation, overload is a fluid."""
 
 import pytest
+
 from support.queueing import deterministic, run
 from tritongen.domain.queueing import (
     Batcher,

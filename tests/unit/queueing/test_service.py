@@ -1,6 +1,7 @@
 """Service times: measured points are kept, the rest follows from them."""
 
 import pytest
+
 from tritongen.domain.queueing import ServicePoint, ServiceTimes, service_from_costs
 from tritongen.errors import InvalidInputError
 

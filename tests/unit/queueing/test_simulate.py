@@ -1,6 +1,7 @@
-"""The simulation against theory, against identities that always hold, and against Triton's rules."""
+"""The simulation against theory, against identities that always hold, and against Triton."""
 
 import pytest
+
 from support.queueing import deterministic, exponential, run
 from tritongen.domain.queueing import (
     Batcher,

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from tritongen.domain.queueing import theory
 from tritongen.errors import InvalidInputError
 
