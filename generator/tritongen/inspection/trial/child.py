@@ -1,0 +1,190 @@
+"""Runs the worker within limits, and leaves no process behind whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+import tritongen
+
+_POLL_S = 0.01
+_MOST_OUTPUT = 16 * 2**20
+_LAST_OUTPUT = 64 * 2**10
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_WORKER = "tritongen.inspection.trial.worker"
+
+
+class End(Enum):
+    """How the child ended."""
+
+    EXITED = "exited"
+    SIGNALLED = "signalled"
+    TIMED_OUT = "timed out"
+    TOO_LARGE = "too large"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """What a child left.
+
+    Attributes:
+        end: how it ended.
+        status: exit status for `End.EXITED`, signal number otherwise.
+        output: its standard output.
+        last_words: the last line of its standard error, empty when there was none.
+    """
+
+    end: End
+    status: int
+    output: str
+    last_words: str
+
+
+def run_worker(request: str, timeout_s: float, memory_bytes: int) -> ChildResult:
+    """Run one trial in a child process.
+
+    Args:
+        request: JSON for the worker's standard input.
+        timeout_s: wall clock.
+        memory_bytes: resident memory at which the child is killed.
+    """
+    # -P: no script folder on the path; the folder "/" and absolute paths: no surprise from the
+    # current folder, which may well hold a `numpy.py`.
+    command = [sys.executable, "-P", "-m", _WORKER]
+    with _started(command) as process:
+        output = _Drain(process.stdout, _MOST_OUTPUT, keep_end=False)
+        errors = _Drain(process.stderr, _LAST_OUTPUT, keep_end=True)
+        sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
+        sender.start()
+        end = _watch(process.pid, time.monotonic() + timeout_s, memory_bytes)
+        _kill_group(process.pid)
+        status = process.wait()
+        sender.join()
+        text, last = output.text(), _last_line(errors.text())
+    if end is End.EXITED and status < 0:
+        end = End.SIGNALLED
+    return ChildResult(end, abs(status), text, last)
+
+
+@contextmanager
+def _started(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=_environment(os.environ),
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        # Also on Ctrl-C and on errors of our own.
+        if process.returncode is None:
+            _kill_group(process.pid)
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            _close(stream)
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The parent's variables, with paths that hold from another folder, and no telemetry."""
+    root = Path(tritongen.__file__).resolve().parents[1]
+    given = filter(None, own.get("PYTHONPATH", "").split(os.pathsep))
+    folders = [str(Path.cwd() / item) for item in given]
+    if root.name not in {"site-packages", "dist-packages"}:
+        folders.append(str(root))
+    return {
+        **own,
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+
+
+def _send(stream: IO[bytes] | None, request: str) -> None:
+    # A child that died early takes no request; how it ended says why.
+    with suppress(OSError):
+        if stream is not None:
+            stream.write(request.encode())
+            stream.close()
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    with suppress(OSError):
+        if stream is not None:
+            stream.close()
+
+
+class _Drain:
+    """Reads a pipe to its end in a thread, so that the child never waits for its reader."""
+
+    def __init__(self, stream: IO[bytes] | None, limit: int, *, keep_end: bool) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._keep_end = keep_end
+        self._kept = bytearray()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """What was read; complete once the child and its children are gone."""
+        self._thread.join(timeout=5)
+        return bytes(self._kept).decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        if self._stream is None:
+            return
+        # A closed stream ends the reading like its end does.
+        with suppress(OSError, ValueError):
+            while chunk := os.read(self._stream.fileno(), 65_536):
+                self._kept += chunk
+                excess = len(self._kept) - self._limit
+                if excess > 0:
+                    del self._kept[: excess if self._keep_end else 0]
+                    del self._kept[self._limit :]
+
+
+def _watch(pid: int, deadline: float, memory_bytes: int) -> End:
+    """Wait for the child to end or to go beyond its limits; the child is not reaped here.
+
+    Reaping only after the whole group was killed keeps the group's number from being used again.
+    """
+    while True:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            return End.EXITED
+        if _resident_bytes(pid) > memory_bytes:
+            return End.TOO_LARGE
+        if time.monotonic() > deadline:
+            return End.TIMED_OUT
+        time.sleep(_POLL_S)
+
+
+def _resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 where the kernel does not say."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(pages[1]) * _PAGE if len(pages) > 1 else 0
+
+
+def _kill_group(pid: int) -> None:
+    # The group is gone when nothing of it is left to kill.
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,211 @@
+"""ONNX models through onnxruntime, on the CPU, as Triton's backend runs them."""
+
+import ctypes
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+
+from tritongen.domain.evidence import ReportedTensor
+from tritongen.domain.samples import Array, numpy_dtype
+from tritongen.domain.tensors import DType
+from tritongen.errors import EnvironmentProblem
+from tritongen.inspection.trial.runtime import RuntimeRefusal
+
+# onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
+_BFLOAT16 = 16
+_BF16_TEXT = "tensor(bfloat16)"
+# Nothing below a fatal error is printed: every message arrives as an exception too.
+_FATAL = 4
+_MEMORY = re.compile(
+    r"failed to allocate|bad_alloc|bad allocation|out of memory|unable to allocate", re.IGNORECASE
+)
+_VALUES = re.compile(
+    r"out of (data )?bounds|out of range|ind(ices|ex)\b|idx|invalid value|must be within|token",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(r"dimension|shape|rank", re.IGNORECASE)
+
+
+class _Argument(Protocol):
+    """What `InferenceSession` says of one input or output."""
+
+    name: str
+    type: str
+    shape: Sequence[int | str | None]
+
+
+class _Value(Protocol):
+    """An `OrtValue`."""
+
+    def data_type(self) -> str: ...
+    def shape(self) -> Sequence[int]: ...
+    def data_ptr(self) -> int: ...
+    def numpy(self) -> Array: ...
+
+
+class _InferenceSession(Protocol):
+    """The parts of onnxruntime's class that are used here."""
+
+    def get_inputs(self) -> Sequence[_Argument]: ...
+    def get_outputs(self) -> Sequence[_Argument]: ...
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
+    def run_with_ort_values(
+        self, outputs: Sequence[str], inputs: Mapping[str, _Value]
+    ) -> Sequence[_Value]: ...
+
+
+class OnnxRuntime:
+    """The installed onnxruntime."""
+
+    def __init__(self) -> None:
+        self._library = _import()
+
+    @property
+    def name(self) -> str:
+        """``onnxruntime`` and its version."""
+        return f"onnxruntime {self._library.__version__}"
+
+    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "OnnxSession":
+        """Load a model; see `Runtime.load`."""
+        library = self._library
+        options = library.SessionOptions()
+        options.log_severity_level = _FATAL
+        options.intra_op_num_threads = threads
+        if inter_op > 1:
+            options.execution_mode = library.ExecutionMode.ORT_PARALLEL
+            options.inter_op_num_threads = inter_op
+        try:
+            session = library.InferenceSession(
+                os.fspath(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+            raise _refusal(error, path.parent) from None
+        return OnnxSession(session, library, path.parent)
+
+
+def _import() -> ModuleType:
+    # Newest wheels report usage to their maker unless told otherwise before the import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EnvironmentProblem(
+            "TG006",
+            f"the trial run needs onnxruntime, which cannot be imported: {error}",
+            fix="pip install 'tritongen[onnx]'",
+        ) from None
+    module: ModuleType = onnxruntime
+    return module
+
+
+class OnnxSession:
+    """One `InferenceSession`."""
+
+    def __init__(self, session: _InferenceSession, library: ModuleType, folder: Path) -> None:
+        self._session = session
+        self._library = library
+        self._folder = folder
+        declared = [*session.get_inputs(), *session.get_outputs()]
+        self._plain = all(item.type != _BF16_TEXT for item in declared)
+        self._output_names = [
+            item.name for item in session.get_outputs() if item.type.startswith("tensor(")
+        ]
+
+    @property
+    def inputs(self) -> Sequence[ReportedTensor]:
+        """The runtime's own view of the inputs."""
+        return [_reported(item) for item in self._session.get_inputs()]
+
+    @property
+    def outputs(self) -> Sequence[ReportedTensor]:
+        """The runtime's own view of the outputs; only tensors."""
+        return [
+            _reported(item)
+            for item in self._session.get_outputs()
+            if item.type.startswith("tensor(")
+        ]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; see `Session.run`."""
+        texts = {name: _as_text(array) for name, array in inputs.items()}
+        try:
+            results = self._run_plain(texts) if self._plain else self._run_values(texts)
+        except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+            raise _refusal(error, self._folder) from None
+        return dict(zip(self._output_names, map(_as_bytes, results), strict=True))
+
+    def _run_plain(self, inputs: Mapping[str, Array]) -> list[Array]:
+        return self._session.run(self._output_names, dict(inputs))
+
+    def _run_values(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """As `_run_plain`, for models with BF16, which the plain call cannot pass."""
+        values = {name: self._value(array) for name, array in inputs.items()}
+        return [
+            _bfloat16(value) if value.data_type() == _BF16_TEXT else value.numpy()
+            for value in self._session.run_with_ort_values(self._output_names, values)
+        ]
+
+    def _value(self, array: Array) -> _Value:
+        make = self._library.OrtValue
+        if array.dtype.name == "bfloat16":
+            raw = np.ascontiguousarray(array).view(np.uint16)
+            value: _Value = make.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
+        else:
+            value = make.ortvalue_from_numpy(array)
+        return value
+
+
+def _reported(item: _Argument) -> ReportedTensor:
+    dims = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in item.shape)
+    return ReportedTensor(item.name, dims)
+
+
+def _as_text(array: Array) -> Array:
+    """Strings as onnxruntime takes them, `str`; bytes would arrive as their Python spelling."""
+    if array.dtype != object:
+        return array
+    result = np.empty(array.shape, dtype=object)
+    result.ravel()[:] = [item.decode("utf-8", "replace") for item in array.ravel()]
+    return result
+
+
+def _as_bytes(array: Array) -> Array:
+    if array.dtype != object:
+        return array
+    result = np.empty(array.shape, dtype=object)
+    result.ravel()[:] = [str(item).encode() for item in array.ravel()]
+    return result
+
+
+def _bfloat16(value: _Value) -> Array:
+    """A copy of a BF16 result; numpy has no such type, so the bytes are read in place."""
+    shape = tuple(value.shape())
+    size = int(np.prod(shape, dtype=np.int64)) * DType.BF16.itemsize
+    raw = ctypes.string_at(value.data_ptr(), size) if size else b""
+    return np.frombuffer(raw, dtype=numpy_dtype(DType.BF16)).reshape(shape)
+
+
+def _refusal(error: Exception, folder: Path) -> RuntimeRefusal:
+    message = one_line(str(error) or type(error).__name__, folder)
+    return RuntimeRefusal(
+        message,
+        out_of_memory=isinstance(error, MemoryError) or bool(_MEMORY.search(message)),
+        about_values=bool(_VALUES.search(message)) and not _SHAPES.search(message),
+    )
+
+
+def one_line(message: str, folder: Path) -> str:
+    """The message without line breaks, source positions and this machine's folders."""
+    text = " ".join(message.split())
+    text = text.replace(f"{folder}/", "")
+    # Number and name of the status first, then C++ source positions with the function's signature.
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(
+        r"/\S*onnxruntime\S*\.(cc|h|cpp|hpp):\d+ (?:[^()]*\([^()]*\)(?: const)? ?)?", "", text
+    )
+    return text if len(text) <= 300 else text[:299] + "…"

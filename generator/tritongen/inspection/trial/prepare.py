@@ -1,0 +1,153 @@
+"""From a model's facts and the user's wishes to the child's request."""
+
+import math
+import os
+from pathlib import Path, PurePosixPath
+
+from tritongen.domain.cores import budget_of
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.intent import DeclaredTensor, ModelIntent
+from tritongen.domain.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
+from tritongen.domain.values import parse_values
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.machine import read_cpus
+from tritongen.inspection.trial.options import TrialOptions
+from tritongen.inspection.trial.request import Feed, Limits, Precision, TrialRequest
+
+# Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
+_ADDRESS_SPARE = 2 * 2**30
+_ADDRESS_PER_THREAD = 256 * 2**20
+# Operators divided by the critical path; below it, running them side by side cannot pay.
+_PARALLEL = 1.5
+
+
+def unfed_input(facts: ModelFacts, intent: ModelIntent) -> TensorSpec | None:
+    """The first required input that cannot be generated, None when there is none."""
+    return next((spec for spec in facts.inputs if not _can_feed(spec, intent)), None)
+
+
+def _can_feed(spec: TensorSpec, intent: ModelIntent) -> bool:
+    if spec.optional or spec.kind is TensorKind.OPTIONAL:
+        return True
+    declared = intent.inputs.get(spec.name)
+    dtype = declared.dtype if declared is not None and declared.dtype else spec.dtype
+    return spec.kind is TensorKind.TENSOR and dtype is not None
+
+
+def make_request(
+    facts: ModelFacts, root: Path, intent: ModelIntent, options: TrialOptions
+) -> TrialRequest:
+    """The request for one trial; see `run_trial` for the arguments and errors."""
+    threads = max(1, min(options.cores, budget_of(read_cpus()).value))
+    address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE
+    return TrialRequest(
+        format=facts.format,
+        path=os.fspath(_model_path(facts, root)),
+        inputs=tuple(
+            _feed(spec, intent, facts.name)
+            for spec in facts.inputs
+            if not spec.optional and spec.kind is TensorKind.TENSOR
+        ),
+        outputs=facts.outputs,
+        batch=intent.batch,
+        precision=_precision(facts),
+        dynamic_quantization=facts.onnx is not None and facts.onnx.dynamic_quantization,
+        parallel=facts.graph is not None and facts.graph.parallelism >= _PARALLEL,
+        threads=threads,
+        seed=options.seed,
+        limits=Limits(
+            timeout_s=options.timeout_s,
+            time_budget_s=options.time_budget_s,
+            address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD,
+            cpu_s=math.ceil(options.timeout_s * (threads + 2)) + 10,
+            parent=os.getpid(),
+        ),
+    )
+
+
+def _model_path(facts: ModelFacts, root: Path) -> Path:
+    source = facts.path
+    if facts.versions and facts.versions[-1].files:
+        source = facts.versions[-1].files[0].source
+    relative = PurePosixPath(source)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InvalidInputError("TG107", "the model's path leaves its folder", where=facts.name)
+    return Path.cwd() / root / relative
+
+
+def _feed(spec: TensorSpec, intent: ModelIntent, model: str) -> Feed:
+    where = f"models.{model}.inputs.{spec.name}"
+    declared = intent.inputs.get(spec.name, DeclaredTensor(spec.name))
+    dtype = declared.dtype or spec.dtype
+    if dtype is None:
+        raise InvalidInputError("TG304", "has no element type; declare `dtype`", where=where)
+    if declared.values:
+        _check_values(declared.values, dtype, where)
+    shape = _declared_shape(spec.shape, declared.dims, f"{where}.dims")
+    sizes = _sizes(shape, declared.shape, f"{where}.shape")
+    return Feed(spec.name, dtype, shape, sizes, declared.values)
+
+
+def _check_values(text: str, dtype: DType, where: str) -> None:
+    try:
+        parse_values(text, dtype)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            error.code, error.what, where=f"{where}.values", fix=error.fix
+        ) from None
+
+
+def _declared_shape(own: Shape | None, dims: tuple[int, ...] | None, where: str) -> Shape | None:
+    """The model's shape, its open axes filled in from the user's dims.
+
+    Dims may leave the batch axis out.
+    """
+    if dims is None:
+        return own
+    wanted: tuple[Dim, ...] = tuple(dim if dim >= 0 else None for dim in dims)
+    if own is None:
+        return wanted
+    if len(wanted) == len(own) - 1:
+        wanted = (own[0], *wanted)
+    if len(wanted) != len(own):
+        raise _wrong_rank(own, dims, where)
+    return tuple(
+        mine if not is_dynamic(mine) or is_dynamic(theirs) else theirs
+        for mine, theirs in zip(own, wanted, strict=True)
+    )
+
+
+def _sizes(
+    shape: Shape | None, sizes: tuple[int, ...] | None, where: str
+) -> tuple[int, ...] | None:
+    """The user's concrete full shape; it may leave the batch axis out, which has one row then."""
+    if sizes is None or shape is None:
+        return sizes
+    full = (1, *sizes) if len(sizes) == len(shape) - 1 else sizes
+    if len(full) != len(shape):
+        raise _wrong_rank(shape, sizes, where)
+    for axis, (dim, size) in enumerate(zip(shape, full, strict=True)):
+        if not is_dynamic(dim) and dim != size:
+            raise InvalidInputError(
+                "TG304", f"axis {axis} is fixed at {dim} in the model, not {size}", where=where
+            )
+    return full
+
+
+def _wrong_rank(shape: Shape, given: tuple[int, ...], where: str) -> InvalidInputError:
+    return InvalidInputError(
+        "TG304", f"{list(given)} has {len(given)} axes, the model has {len(shape)}", where=where
+    )
+
+
+def _precision(facts: ModelFacts) -> Precision:
+    """The coarsest arithmetic in the model decides how closely rows can agree."""
+    if facts.onnx is not None and facts.onnx.quantized_operators:
+        return Precision.QUANTIZED
+    kinds = {name.upper() for name, _ in facts.precisions[:1]}
+    tensors = {spec.dtype for spec in (*facts.inputs, *facts.outputs)}
+    if DType.BF16 in tensors or kinds & {"BF16", "BFLOAT16"}:
+        return Precision.BRAIN
+    if DType.FP16 in tensors or kinds & {"FP16", "FLOAT16"}:
+        return Precision.HALF
+    return Precision.SINGLE

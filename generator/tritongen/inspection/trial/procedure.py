@@ -1,0 +1,209 @@
+"""The trial itself, as the child runs it, from loading to the last measurement."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
+from tritongen.domain.samples import Array, InputRecipe, make_inputs, zero_inputs
+from tritongen.domain.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
+from tritongen.inspection.trial import memory
+from tritongen.inspection.trial.compare import TOLERANCES, gap
+from tritongen.inspection.trial.costs import Stopwatch
+from tritongen.inspection.trial.feeding import Fed, find_inputs
+from tritongen.inspection.trial.proof import ROWS, Prover, obstacle
+from tritongen.inspection.trial.report import Reporter
+from tritongen.inspection.trial.request import Feed, TrialRequest
+from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
+
+# Parts of the wall clock: for finding inputs, and for the proof's further seeds.
+_SEARCH_SHARE = 0.4
+_PROOF_SHARE = 0.2
+# The first seed of the proof runs 9 rows; a safe part of the time that is left must hold them.
+_PROOF_ROWS = 9
+_REPEATS = 2
+
+
+def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
+    """Run the trial and report every result as soon as it is known."""
+    begun = time.monotonic()
+    limits = request.limits
+    report.known(runtime=runtime.name, seed=request.seed)
+    idle = memory.resident_bytes()
+    memory.reset_peak()
+    try:
+        report.stage("loading the model")
+        session = runtime.load(Path(request.path), threads=1)
+        load_s = time.monotonic() - begun
+        report.known(reported_inputs=tuple(session.inputs), reported_outputs=tuple(session.outputs))
+        report.stage("running 1 row")
+        search_end = begun + limits.timeout_s * _SEARCH_SHARE
+        fed = find_inputs(session, request.inputs, request.seed, search_end)
+    except RuntimeRefusal as refusal:
+        code = "TG203" if refusal.out_of_memory else "TG201"
+        report.known(ok=False, code=code, error=refusal.message)
+        return
+    proof, fed = _prove(request, session, fed, report, begun)
+    batched = proof.verdict is BatchVerdict.PROVEN
+    report.stage("running all-zero inputs")
+    report.known(zeros_ok=_zeros_run(session, fed.recipes, batched=batched))
+    report.known(peak_bytes=max(0, memory.peak_bytes() - idle))
+    left = begun + limits.timeout_s * 0.8 - time.monotonic()
+    budget = min(limits.time_budget_s, left)
+    if budget > 0:
+        watch = Stopwatch(runtime, session, fed.recipes, request, batched, load_s)
+        _measure(watch, budget, idle, report)
+
+
+def _prove(
+    request: TrialRequest, session: Session, fed: Fed, report: Reporter, begun: float
+) -> tuple[BatchProof, Fed]:
+    """Observed tensors, determinism and the verdict; inputs of the user's full sizes follow it."""
+    _observe(request, fed, report)
+    report.stage("running the same row again")
+    changing = _changing_output(session, fed, request)
+    report.known(deterministic=changing is None)
+    proof = _verdict(request, session, fed, changing, report, begun)
+    report.known(proof=proof)
+    if proof.verdict is not BatchVerdict.PROVEN and (full := _full_sizes(request.inputs, fed)):
+        report.stage("running the sizes of tritongen.yaml")
+        try:
+            outputs = session.run(make_inputs(full, request.seed))
+        except RuntimeRefusal:
+            return proof, fed
+        fed = replace(fed, recipes=full, outputs=outputs)
+        _observe(request, fed, report)
+    return proof, fed
+
+
+def _verdict(
+    request: TrialRequest,
+    session: Session,
+    fed: Fed,
+    changing: str | None,
+    report: Reporter,
+    begun: float,
+) -> BatchProof:
+    known = obstacle(request.inputs, request.batch)
+    if known is not None:
+        return known
+    if not fed.one_row:
+        return BatchProof(
+            BatchVerdict.DISPROVEN, f"the runtime refuses a single row: {fed.first_refusal}"
+        )
+    if changing is not None:
+        return BatchProof(
+            BatchVerdict.UNTESTED,
+            f"output {changing!r} differs between two runs on the same input, so rows cannot be "
+            "compared",
+        )
+    left = begun + request.limits.timeout_s - time.monotonic()
+    if fed.seconds * _PROOF_ROWS > left * 0.7:
+        return BatchProof(
+            BatchVerdict.UNTESTED,
+            f"one run takes {fed.seconds:.1f} s, too long to compare 2 and 3 rows within the "
+            "trial's time limit",
+        )
+    deadline = time.monotonic() + request.limits.timeout_s * _PROOF_SHARE
+    prover = Prover(
+        session, fed.recipes, request, deadline, lambda rows: report.stage(f"running {rows}")
+    )
+    return prover.prove()
+
+
+def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | None:
+    """Recipes with the user's size of axis 0 too, None where they are those already."""
+    sizes = {feed.name: feed.sizes for feed in feeds}
+    full = tuple(
+        replace(recipe, shape=sizes.get(recipe.name) or recipe.shape) for recipe in fed.recipes
+    )
+    return full if full != fed.recipes else None
+
+
+def _changing_output(session: Session, fed: Fed, request: TrialRequest) -> str | None:
+    """The first output that differs between runs on the same input, None when none does."""
+    inputs = make_inputs(fed.recipes, request.seed)
+    tolerance = TOLERANCES[request.precision]
+    for _ in range(_REPEATS):
+        try:
+            again = session.run(inputs)
+        except RuntimeRefusal:
+            # It ran before; a model that refuses its own input later is no more reliable.
+            return next(iter(fed.outputs), None)
+        for name, array in fed.outputs.items():
+            other = again[name]
+            if array.shape != other.shape or gap(name, array, other, tolerance).exceeds:
+                return name
+    return None
+
+
+def _zeros_run(session: Session, recipes: Sequence[InputRecipe], *, batched: bool) -> bool:
+    """Whether all-zero inputs run, with one row and with the most rows that were compared."""
+    for rows in (1, ROWS[-1]) if batched else (1,):
+        sized = [recipe.with_rows(rows) for recipe in recipes] if batched else recipes
+        try:
+            session.run(zero_inputs(sized))
+        except RuntimeRefusal:
+            return False
+    return True
+
+
+def _measure(watch: Stopwatch, seconds: float, idle: int, report: Reporter) -> None:
+    begun = time.monotonic()
+    report.stage("measuring execution times")
+    costs: list[Cost] = watch.rows(seconds)
+    report.known(costs=tuple(costs), peak_bytes=max(0, memory.peak_bytes() - idle))
+    report.stage("measuring execution times with more threads")
+    for cost in watch.threads(seconds - (time.monotonic() - begun)):
+        costs.append(cost)
+        report.known(costs=tuple(costs))
+
+
+def _observe(request: TrialRequest, fed: Fed, report: Reporter) -> None:
+    inputs = tuple(
+        ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
+        for recipe in fed.recipes
+    )
+    outputs = _observed_outputs(fed.outputs)
+    report.known(
+        ok=True,
+        inputs=inputs,
+        outputs=outputs,
+        mismatches=tuple(_mismatches(request.outputs, outputs)),
+    )
+
+
+def _observed_outputs(outputs: Mapping[str, Array]) -> tuple[ObservedTensor, ...]:
+    by_name = {dtype.numpy_name: dtype for dtype in DType}
+    return tuple(
+        ObservedTensor(name, by_name[array.dtype.name], array.shape)
+        for name, array in outputs.items()
+        if array.dtype.name in by_name
+    )
+
+
+def _mismatches(declared: Sequence[TensorSpec], observed: Sequence[ObservedTensor]) -> list[str]:
+    """One sentence for every output that did not come back as declared."""
+    by_name = {item.name: item for item in observed}
+    found = []
+    for spec in declared:
+        item = by_name.get(spec.name)
+        if item is None or spec.kind is not TensorKind.TENSOR:
+            continue
+        if spec.dtype is not None and spec.dtype is not item.dtype:
+            found.append(
+                f"output {spec.name!r} is declared as {spec.dtype} and came back as {item.dtype}"
+            )
+        if spec.shape is None:
+            continue
+        same_rank = len(spec.shape) == len(item.shape)
+        if not same_rank or any(
+            not is_dynamic(dim) and dim != size
+            for dim, size in zip(spec.shape, item.shape, strict=True)
+        ):
+            found.append(
+                f"output {spec.name!r} is declared as {show_shape(spec.shape)} and came back as "
+                f"{list(item.shape)}"
+            )
+    return found

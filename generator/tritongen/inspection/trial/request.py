@@ -1,0 +1,96 @@
+"""What the parent asks of the child, and its JSON form."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.domain.codec import decode, encode
+from tritongen.domain.facts import ModelFormat
+from tritongen.domain.tensors import DType, Shape, TensorSpec
+
+
+class Precision(StrEnum):
+    """The arithmetic that decides how closely two runs of the same rows agree."""
+
+    SINGLE = "single"
+    HALF = "half"
+    BRAIN = "brain"
+    QUANTIZED = "quantized"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One input that the trial feeds.
+
+    Attributes:
+        name: of the input.
+        dtype: element type.
+        shape: declared shape, batch axis included; None when the rank is not known.
+        sizes: the user's concrete full shape, None to choose sizes for the dynamic axes.
+        values: the user's description of the values, empty for the default.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape | None
+    sizes: tuple[int, ...] | None = None
+    values: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the child may take.
+
+    Attributes:
+        timeout_s: wall clock; the parent kills the child then.
+        time_budget_s: seconds for measuring execution times.
+        address_space: bytes of virtual memory, 0 for no limit.
+        cpu_s: seconds of CPU time.
+        parent: process that the child must not outlive.
+    """
+
+    timeout_s: float
+    time_budget_s: float
+    address_space: int
+    cpu_s: int
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """Everything that the child needs to know.
+
+    Attributes:
+        format: decides the runtime.
+        path: main file or folder of the model, absolute.
+        inputs: what to feed.
+        outputs: as declared.
+        batch: the user's word on batching, None to find out.
+        precision: of the model's arithmetic.
+        dynamic_quantization: scales are computed from the data at run time.
+        parallel: the graph has operators that can run side by side.
+        threads: intra-op threads to try at most.
+        seed: of the generated inputs.
+        limits: of time and memory.
+    """
+
+    format: ModelFormat
+    path: str
+    inputs: tuple[Feed, ...]
+    outputs: tuple[TensorSpec, ...]
+    batch: bool | None
+    precision: Precision
+    dynamic_quantization: bool
+    parallel: bool
+    threads: int
+    seed: int
+    limits: Limits
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(encode(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrialRequest":
+        """The request written by `to_json`."""
+        return decode(cls, json.loads(text))

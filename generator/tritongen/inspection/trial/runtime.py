@@ -1,0 +1,67 @@
+"""How a model is loaded and run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tritongen.domain.evidence import ReportedTensor
+from tritongen.domain.samples import Array
+
+
+class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
+    """The runtime did not load the model, or did not run it on these inputs.
+
+    Attributes:
+        message: the runtime's own words, one line.
+        out_of_memory: whether memory was the reason.
+        about_values: whether the message speaks of values rather than of shapes.
+    """
+
+    def __init__(
+        self, message: str, *, out_of_memory: bool = False, about_values: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.out_of_memory = out_of_memory
+        self.about_values = about_values
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    @property
+    def inputs(self) -> Sequence[ReportedTensor]:
+        """The runtime's own view of the inputs."""
+
+    @property
+    def outputs(self) -> Sequence[ReportedTensor]:
+        """The runtime's own view of the outputs."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name: arrays of a type that `DType` names, BYTES as objects of bytes.
+
+        Outputs that are not tensors are left out.
+
+        Raises:
+            RuntimeRefusal: the runtime raised.
+        """
+
+
+class Runtime(Protocol):
+    """A library that runs one format."""
+
+    @property
+    def name(self) -> str:
+        """Library and version, such as ``onnxruntime 1.32.0``."""
+
+    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> Session:
+        """Load a model as Triton does: on the CPU, with explicit thread counts.
+
+        Args:
+            path: main file or folder.
+            threads: that share one operator.
+            inter_op: operators that run side by side; 1 runs them in sequence.
+
+        Raises:
+            RuntimeRefusal: the runtime does not load the model.
+        """

@@ -1,0 +1,222 @@
+import time
+
+import numpy as np
+import pytest
+
+from tritongen.domain.evidence import BatchVerdict
+from tritongen.domain.facts import ModelFormat
+from tritongen.domain.samples import InputRecipe
+from tritongen.domain.tensors import DType
+from tritongen.inspection.trial.proof import Prover, obstacle
+from tritongen.inspection.trial.request import Feed, Limits, Precision, TrialRequest
+from tritongen.inspection.trial.runtime import RuntimeRefusal
+
+F = DType.FP32
+WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))
+
+
+class FunctionSession:
+    """A model that is a Python function of one input."""
+
+    inputs = ()
+    outputs = ()
+
+    def __init__(self, function):
+        self.function = function
+
+    def run(self, inputs):
+        result = self.function(inputs["x"])
+        return result if isinstance(result, dict) else {"y": np.asarray(result)}
+
+
+def request(precision=Precision.SINGLE, *, dynamic=False):
+    return TrialRequest(
+        format=ModelFormat.ONNX,
+        path="",
+        inputs=(Feed("x", F, (None, 6)),),
+        outputs=(),
+        batch=None,
+        precision=precision,
+        dynamic_quantization=dynamic,
+        parallel=False,
+        threads=1,
+        seed=0,
+        limits=Limits(60, 0, 0, 60, 1),
+    )
+
+
+def prove(function, *, values="", dtype=F, stages=None, **wishes):
+    prover = Prover(
+        FunctionSession(function),
+        (InputRecipe("x", dtype, (1, 6), values),),
+        request(**wishes),
+        time.monotonic() + 60,
+        (stages if stages is not None else []).append,
+    )
+    return prover.prove()
+
+
+def recurrent(x):
+    state, rows = np.zeros(3), []
+    for item in x:
+        state = np.tanh(item @ WEIGHTS + state)
+        rows.append(state)
+    return np.array(rows)
+
+
+def refuse(limit):
+    def run(x):
+        if len(x) > limit:
+            raise RuntimeRefusal("no more rows")
+        return x @ WEIGHTS
+
+    return run
+
+
+def attention(x):
+    scores = np.exp(x @ x.T)
+    return (scores / scores.sum(axis=1, keepdims=True)) @ x
+
+
+def quantised(x):
+    scale = max(np.abs(x).max() / 127, 1e-9)
+    return (np.round(x / scale) * scale).astype(np.float32) @ WEIGHTS
+
+
+def test_independent_rows_prove_the_batch_axis():
+    stages = []
+    proof = prove(lambda x: x @ WEIGHTS, stages=stages)
+    assert proof.verdict is BatchVerdict.PROVEN
+    assert proof.rows == (1, 2, 3)
+    assert proof.max_abs_diff <= proof.tolerance
+    assert stages[:3] == ["1 row", "2 rows", "3 rows"]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: np.cumsum(x, axis=0), "position"),
+        (recurrent, "position"),
+        (lambda x: recurrent(x[::-1])[::-1], "position"),
+        (lambda x: np.exp(x) / np.exp(x).sum(axis=0), "number of rows"),
+        (lambda x: x - x.mean(axis=0), "rows beside it"),
+        (attention, "rows beside it"),
+        (lambda x: x.mean(axis=0, keepdims=True), "has 1 in axis 0 for 2 rows"),
+        (lambda x: x.T, "has 6 in axis 0 for 1 row"),
+        (lambda x: x.sum(), "is a scalar"),
+        (lambda x: x @ x.T, "is [1, 1] for one row and [2, 2] for 2 rows"),
+        (lambda x: x[::-1], "rows beside it"),
+        (lambda x: np.repeat(x, 2, axis=0)[: 2 * len(x) - 1], "has 3 in axis 0 for 2 rows"),
+        (refuse(1), "the runtime refuses 2 rows: no more rows"),
+        (refuse(2), "the runtime refuses 3 rows: no more rows"),
+        (lambda x: (x.sum(axis=1) > x.sum(axis=1).mean()).astype(np.int64), "rows"),
+    ],
+)
+def test_other_axes_are_disproven_with_the_reason(function, words):
+    proof = prove(function)
+    assert proof.verdict is BatchVerdict.DISPROVEN
+    assert words in proof.reason
+
+
+def test_the_reason_names_the_output_at_fault():
+    proof = prove(lambda x: {"fine": x @ WEIGHTS, "sum": np.cumsum(x, axis=0)})
+    assert proof.verdict is BatchVerdict.DISPROVEN
+    assert "'sum'" in proof.reason
+
+
+def test_a_small_influence_of_neighbours_is_coupling():
+    proof = prove(lambda x: x @ WEIGHTS + 0.01 * x.mean())
+    assert proof.verdict is BatchVerdict.COUPLED
+    assert proof.max_abs_diff > proof.tolerance
+
+
+def test_dynamic_quantisation_shows_and_is_named():
+    proof = prove(quantised, dynamic=True)
+    assert proof.verdict is BatchVerdict.COUPLED
+    assert "dynamic quantisation" in proof.reason
+
+
+def test_rows_of_different_magnitude_reveal_a_shared_scale():
+    # Coupled only when one row is far greater than the others.
+    def clipped(x):
+        scale = max(float(np.abs(x).max()), 2.0) / 127
+        return np.round(x / scale) * scale
+
+    assert prove(clipped).verdict is BatchVerdict.PROVEN
+    assert prove(clipped, dynamic=True).verdict is BatchVerdict.COUPLED
+
+
+def test_static_quantisation_may_tip_a_rounding_over():
+    def model(x):
+        noise = 1e-3 if len(x) > 1 else 0.0
+        return np.round((x @ WEIGHTS + noise) * 128) / 128
+
+    assert prove(model).verdict is not BatchVerdict.PROVEN
+    assert prove(model, precision=Precision.QUANTIZED).verdict is BatchVerdict.PROVEN
+
+
+def test_rounding_noise_of_single_precision_is_no_coupling():
+    def model(x):
+        return (x @ WEIGHTS) * (1 + 3e-5 * (len(x) > 1))
+
+    assert prove(model).verdict is BatchVerdict.PROVEN
+
+
+@pytest.mark.parametrize(
+    ("function", "values", "words"),
+    [
+        (lambda x: np.ones((len(x), 2)), "", "the same for every input"),
+        (lambda x: np.full((len(x), 2), np.nan), "", "the same for every input"),
+        (lambda x: np.ones((len(x), 0)), "", "the same for every input"),
+        (lambda x: x @ WEIGHTS, "zeros", "only equal rows"),
+    ],
+)
+def test_outputs_that_say_nothing_prove_nothing(function, values, words):
+    proof = prove(function, values=values)
+    assert proof.verdict is BatchVerdict.UNTESTED
+    assert words in proof.reason
+
+
+def test_memory_says_nothing_of_the_axis():
+    def model(x):
+        if len(x) > 2:
+            raise RuntimeRefusal("failed to allocate", out_of_memory=True)
+        return x @ WEIGHTS
+
+    proof = prove(model)
+    assert proof.verdict is BatchVerdict.UNTESTED
+    assert "3 rows need too much memory" in proof.reason
+    assert proof.rows == (1, 2)
+
+
+def test_texts_and_labels_are_compared_exactly():
+    def labels(x):
+        names = np.array([[b"low", b"high"][int(v > 3)] for v in x.sum(axis=1)], dtype=object)
+        return {"label": names, "index": (x.sum(axis=1) * 1000).astype(np.int64)}
+
+    assert prove(labels).verdict is BatchVerdict.PROVEN
+
+
+@pytest.mark.parametrize(
+    ("feeds", "batch", "verdict", "words"),
+    [
+        ([Feed("x", F, ("b", 2))], None, None, ""),
+        ([Feed("x", F, None)], None, None, ""),
+        ([Feed("x", F, ("b", 2))], False, BatchVerdict.UNTESTED, "switches batching off"),
+        ([], None, BatchVerdict.DISPROVEN, "no inputs"),
+        ([Feed("x", F, ("b",)), Feed("k", F, ())], True, BatchVerdict.DISPROVEN, "'k' is a scalar"),
+        ([Feed("x", F, (1, 2))], None, BatchVerdict.DISPROVEN, "[1, 2] is fixed at 1"),
+        ([Feed("x", F, (8, 2))], None, BatchVerdict.DISPROVEN, "fixed at 8"),
+        (
+            [Feed("x", F, ("b", 2)), Feed("h", F, (2, "b", 4))],
+            None,
+            BatchVerdict.DISPROVEN,
+            "its rows ('b') stand on axis 1",
+        ),
+        ([Feed("x", F, ("n", "n"))], None, BatchVerdict.DISPROVEN, "the same size 'n' as axis 0"),
+    ],
+)
+def test_syntax_alone_rules_some_axes_out(feeds, batch, verdict, words):
+    found = obstacle(feeds, batch)
+    assert (found.verdict if found else None) is verdict
+    assert words in (found.reason if found else "")
