@@ -1,0 +1,215 @@
+"""What a configuration is tuned for: the goal's text, and how outcomes are ranked by it."""
+
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.domain.intent import ModelIntent
+from tritongen.errors import InvalidInputError
+
+EXAMPLES: tuple[str, ...] = (
+    "throughput",
+    "throughput@16",
+    "p99<20ms",
+    "p99<50ms@300/s",
+    "latency@300/s",
+    "p95@300/s",
+    "cores@300/s,p99<50ms",
+)
+DEFAULT_PERCENTILE = 99.0
+# A rate counts as served from this share on: short probes of a random arrival process scatter.
+SERVED_SHARE = 0.9
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_LIMIT = rf"p(?P<percentile>{_NUMBER})<(?P<limit>{_NUMBER})(?P<unit>us|µs|μs|ms|s)"
+_RATE = rf"(?P<rate>{_NUMBER})/s"
+_GRAMMAR: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?P<throughput>throughput)(?:@(?P<concurrency>\d+))?",
+        _LIMIT,
+        rf"{_LIMIT}@{_RATE}",
+        rf"(?:latency|p(?P<percentile>{_NUMBER}))@{_RATE}",
+        rf"(?P<cores>cores)@{_RATE},{_LIMIT}",
+        rf"(?P<cores>cores)@{_LIMIT}@{_RATE}",
+    )
+)
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6}
+
+
+class GoalKind(StrEnum):
+    """What is to be made best."""
+
+    THROUGHPUT = "throughput"
+    LATENCY = "latency"
+    CORES = "cores"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a configuration does, measured or predicted.
+
+    Attributes:
+        throughput_per_s: requests answered per second.
+        latency_s: at the objective's percentile.
+        cores: cores that the configuration's instances take at most (instances × threads).
+        saturated: requests came faster than they were served.
+    """
+
+    throughput_per_s: float
+    latency_s: float
+    cores: int
+    saturated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A goal: what is made best, under which conditions.
+
+    Attributes:
+        kind: highest throughput, lowest latency, or fewest cores.
+        percentile: of the latency.
+        limit_s: latency that must not be exceeded, None for no limit.
+        rate_per_s: requests per second that arrive, None for clients that wait (a closed loop).
+        concurrency: clients that wait, None for as many as serve the goal best.
+    """
+
+    kind: GoalKind
+    percentile: float = DEFAULT_PERCENTILE
+    limit_s: float | None = None
+    rate_per_s: float | None = None
+    concurrency: int | None = None
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests arrive at a rate, whatever the server does."""
+        return self.rate_per_s is not None
+
+    @property
+    def text(self) -> str:
+        """The goal in the form that `parse_goal` reads."""
+        rate = f"@{self.rate_per_s:g}/s" if self.rate_per_s is not None else ""
+        quantile = f"p{self.percentile:g}"
+        limit = f"{quantile}<{show_duration(self.limit_s)}" if self.limit_s is not None else ""
+        if self.kind is GoalKind.CORES:
+            return f"cores{rate},{limit}"
+        if limit:
+            return limit + rate
+        if self.kind is GoalKind.LATENCY:
+            return quantile + rate
+        return "throughput" + (f"@{self.concurrency}" if self.concurrency else "")
+
+    def shortfall(self, outcome: Outcome) -> float:
+        """How far from feasible, as a share: 0 when the goal's conditions hold, 0.5 for half over.
+
+        A rate that is not served counts by the missing rate, and at least as 100 %.
+        """
+        missing = 0.0
+        if self.limit_s is not None:
+            excess = outcome.latency_s / self.limit_s - 1.0
+            missing = math.inf if math.isnan(excess) else max(0.0, excess)
+        if self.rate_per_s is not None:
+            served = outcome.throughput_per_s / self.rate_per_s
+            if outcome.saturated or served < SERVED_SHARE:
+                missing = max(missing, 1.0 / max(served, 1e-9), 1.0)
+        return missing
+
+    def feasible(self, outcome: Outcome) -> bool:
+        """Whether the goal's conditions hold."""
+        return self.shortfall(outcome) <= 0.0
+
+    def gain(self, outcome: Outcome) -> float:
+        """What is made best, as a logarithm: a difference of 0.01 is about one per cent."""
+        if self.kind is GoalKind.THROUGHPUT:
+            return math.log(max(outcome.throughput_per_s, 1e-12))
+        if self.kind is GoalKind.CORES:
+            return -math.log(outcome.cores)
+        return -math.log(outcome.latency_s) if outcome.latency_s > 0.0 else -math.inf
+
+    def rank(
+        self, outcome: Outcome, simplicity: tuple[int, ...] = ()
+    ) -> tuple[float, float, float, tuple[int, ...]]:
+        """A sort key, best first: feasible, then value, then (for cores) latency, then simpler."""
+        second = outcome.latency_s if self.kind is GoalKind.CORES else 0.0
+        return (self.shortfall(outcome), -self.gain(outcome), second, simplicity)
+
+
+def parse_goal(text: str) -> Objective:
+    """Reads a goal.
+
+    ====================== =====================================================================
+    ``throughput``         highest throughput, by clients that wait for their answers
+    ``throughput@16``      the same with 16 of them
+    ``p99<20ms``           highest throughput while the 99th percentile stays below 20 ms
+    ``p99<50ms@300/s``     lowest 99th percentile at 300 requests per second, 50 ms at most
+    ``latency@300/s``      lowest 99th percentile at 300 requests per second
+    ``p95@300/s``          the same for the 95th percentile
+    ``cores@300/s,p99<50ms``  fewest cores that hold 50 ms at 300 requests per second
+    ====================== =====================================================================
+
+    Units are ``us`` or ``µs``, ``ms`` and ``s``.
+
+    Raises:
+        InvalidInputError: TG304 with examples when the text is not a goal.
+    """
+    plain = "".join(text.lower().split())
+    for pattern in _GRAMMAR:
+        match = pattern.fullmatch(plain)
+        if match is not None:
+            return _objective(text, match.groupdict())
+    raise _nonsense(text, "is not a goal")
+
+
+def goal_of_intent(intent: ModelIntent) -> Objective:
+    """The goal that follows from a model's entry in `tritongen.yaml`.
+
+    With a rate: lowest latency at that rate, under the latency goal where one is stated. Without:
+    highest throughput, under the latency goal where one is stated.
+    """
+    rate = intent.planning_rate
+    limit = intent.latency_ms / 1e3 if intent.latency_ms is not None else None
+    kind = GoalKind.THROUGHPUT if rate is None else GoalKind.LATENCY
+    return Objective(kind, intent.percentile, limit, rate)
+
+
+def show_duration(seconds: float) -> str:
+    """A time for people, in the unit that keeps it readable: ``20ms``, ``500us``, ``1.5s``."""
+    if seconds >= 1.0:
+        return f"{seconds:g}s"
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:g}ms"
+    return f"{seconds * 1e6:g}us"
+
+
+def _objective(text: str, parts: dict[str, str | None]) -> Objective:
+    percentile = float(parts.get("percentile") or DEFAULT_PERCENTILE)
+    if not 0.0 < percentile < 100.0:
+        raise _nonsense(text, f"asks for p{percentile:g}, which is not between p0 and p100")
+    limit = _limit(parts)
+    rate = float(parts["rate"] or 0.0) if parts.get("rate") else None
+    concurrency = int(parts["concurrency"] or 0) if parts.get("concurrency") else None
+    for name, value in (("limit", limit), ("rate", rate), ("number of clients", concurrency)):
+        if value is not None and not 0.0 < value < math.inf:
+            raise _nonsense(text, f"has a {name} of {value:g}; it must be positive")
+    if parts.get("cores"):
+        kind = GoalKind.CORES
+    else:
+        kind = GoalKind.THROUGHPUT if rate is None else GoalKind.LATENCY
+    return Objective(kind, percentile, limit, rate, concurrency)
+
+
+def _limit(parts: dict[str, str | None]) -> float | None:
+    number, unit = parts.get("limit"), parts.get("unit")
+    if number is None or unit is None:
+        return None
+    return float(number) * _SECONDS[unit]
+
+
+def _nonsense(text: str, why: str) -> InvalidInputError:
+    return InvalidInputError(
+        "TG304",
+        f"goal `{text}` {why}",
+        where="goal",
+        fix="Write a goal such as " + ", ".join(f"`{example}`" for example in EXAMPLES) + ".",
+    )
