@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TextIO
+from typing import Self, TextIO
 
 from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import TritongenError
@@ -118,6 +118,30 @@ def progress(text: str) -> None:
     """A line of progress, on a terminal only."""
     if sys.stderr.isatty():
         sys.stderr.write(f"{paint(text, _DIM, sys.stderr)}\n")
+
+
+class ProgressBar:
+    """A line of progress that rewrites itself, on a terminal only; call it with units done."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show what is being done, and how far it is when the total is known."""
+        if not sys.stderr.isatty():
+            return
+        share = f" {100 * done // total} %" if total else ""
+        sys.stderr.write(f"\r\033[K{paint(what + share, _DIM, sys.stderr)}")
+        sys.stderr.flush()
+        self._shown = True
 
 
 def suggest(command: str) -> None:

@@ -9,7 +9,7 @@ from tritongen.domain.planner.context import ModelInput
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
-# Beyond the knee a larger batch must save this much more to be worth its latency.
+# The smallest batch whose items cost at most this much more than the cheapest is large enough.
 KNEE_STEP = 0.05
 # Rows that a client may send in one request where merging brings nothing.
 CLIENT_ROWS = 8
@@ -121,16 +121,18 @@ def _best_batch(model: ModelInput, trial: Trial, threads: int) -> int | None:
     goal = model.intent.latency_ms
     if alone is None:
         return None
-    best, best_cost = 1, alone
+    items: dict[int, float] = {}
     for batch in sorted({cost.batch for cost in trial.costs}):
         item = _item_cost(model, batch, threads)
         if item is None or batch == 1 or batch > _limit(model, batch):
             continue
         if goal is not None and item * batch > goal * GOAL_SHARE:
             break
-        if item < best_cost * (1 - KNEE_STEP):
-            best, best_cost = batch, item
-    return best if best > 1 and best_cost <= alone * (1 - MATERIAL_GAIN) else None
+        items[batch] = item
+    least = min(items.values(), default=alone)
+    if least > alone * (1 - MATERIAL_GAIN):
+        return None
+    return next(batch for batch, item in items.items() if item <= least * (1 + KNEE_STEP))
 
 
 def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
@@ -164,7 +166,7 @@ def _merging(model: ModelInput, best: int, instances: int, threads: int) -> Batc
     reason = Reason(
         Source.TRIAL,
         f"{rows}: batch axis proven; an item costs {item / alone:.2f} of its cost alone at batch "
-        f"{best}, and no larger batch measured is {KNEE_STEP:.0%} better",
+        f"{best}, within {KNEE_STEP:.0%} of the best measured",
         numbers,
     )
     execution_ms = item * best

@@ -50,7 +50,7 @@ def make_request(
         ),
         outputs=facts.outputs,
         batch=intent.batch,
-        precision=_precision(facts),
+        precision=precision_of(facts),
         dynamic_quantization=facts.onnx is not None and facts.onnx.dynamic_quantization,
         parallel=facts.graph is not None and facts.graph.parallelism >= _PARALLEL,
         threads=threads,
@@ -140,7 +140,7 @@ def _wrong_rank(shape: Shape, given: tuple[int, ...], where: str) -> InvalidInpu
     )
 
 
-def _precision(facts: ModelFacts) -> Precision:
+def precision_of(facts: ModelFacts) -> Precision:
     """The coarsest arithmetic in the model decides how closely rows can agree."""
     if facts.onnx is not None and facts.onnx.quantized_operators:
         return Precision.QUANTIZED

@@ -1,0 +1,148 @@
+"""`tritongen up`."""
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_repository,
+    positive_float,
+)
+from tritongen.cli.output import (
+    ProgressBar,
+    emit_json,
+    good,
+    print_finding,
+    print_table,
+    severe,
+    suggest,
+)
+from tritongen.domain.findings import Severity
+from tritongen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tritongen.app.serve import UpResult
+
+_EXAMPLES = """\
+  tritongen up                         serve model_repository/ in the background
+  tritongen up --foreground            stay, print the log, stop on Ctrl-C
+  tritongen up --http-port 0 --grpc-port 0 --metrics-port 0     take free ports
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "up", "serve a repository with a real Triton", _EXAMPLES)
+    add_repository(parser)
+    parser.add_argument(
+        "--runtime",
+        choices=("embedded",),
+        default="embedded",
+        help="embedded: Triton's PyPI wheel, without Docker or GPU (default: %(default)s)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+        parser.add_argument(
+            f"--{name}-port", type=int, default=port, metavar="PORT",
+            help="0 takes a free one (default: %(default)s)",
+        )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=positive_float, default=300.0, metavar="SECONDS",
+        help="until every model is ready (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-going", action="store_true", help="leave the server up although a model failed"
+    )
+    parser.add_argument("--foreground", action="store_true", help="stay until Ctrl-C or SIGTERM")
+    parser.add_argument(
+        "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start, wait for each model, and leave the server running or stay with it."""
+    from tritongen.app.serve import UpOptions, up
+    from tritongen.serving.protocol import Ports, RuntimeName
+
+    wanted = UpOptions(
+        runtime=RuntimeName(options.runtime),
+        ports=Ports(options.http_port, options.grpc_port, options.metrics_port),
+        host=options.host,
+        timeout_s=options.timeout,
+        keep_going=options.keep_going,
+        wheel=options.triton_wheel,
+    )
+    with ProgressBar() as bar:
+        result = up(Path.cwd(), options.repository, wanted, bar)
+    if options.format == "json":
+        emit_json(_json(result))
+        sys.stdout.flush()
+    else:
+        _print(result)
+    if options.foreground:
+        _stay(result)
+    ready = all(model.ready for model in result.models)
+    return int(ExitCode.OK if ready else ExitCode.FINDINGS)
+
+
+def _json(result: "UpResult") -> dict[str, object]:
+    return {
+        "runtime": result.runtime.value,
+        "endpoints": {
+            "http": result.endpoints.http,
+            "grpc": result.endpoints.grpc,
+            "metrics": result.endpoints.metrics,
+        },
+        "models": [
+            {"name": model.name, "ready": model.ready, "reason": model.reason}
+            for model in result.models
+        ],
+        "log": str(result.log),
+    }
+
+
+def _print(result: "UpResult") -> None:
+    for item in result.warnings:
+        print_finding(item)
+    print_table(
+        ("model", "state"),
+        [
+            (
+                model.name,
+                good("ready") if model.ready else severe(model.reason, Severity.ERROR),
+            )
+            for model in result.models
+        ],
+    )
+    ends = result.endpoints
+    print(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
+    print(f"log {result.log}")
+    suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
+
+
+def _stay(result: "UpResult") -> None:
+    """Print the log until a signal or until the server ends, then stop it."""
+    from tritongen.app.serve import down
+
+    stop = False
+
+    def ask(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    with result.log.open("rb") as log:
+        while not stop and result.server.alive():
+            for line in log:
+                sys.stderr.write(line.decode("utf-8", "replace"))
+            time.sleep(0.2)
+    down(Path.cwd())

@@ -1,0 +1,70 @@
+"""`tritongen verify`."""
+
+import argparse
+from pathlib import Path
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_repository,
+    existing_folder,
+)
+from tritongen.cli.output import emit_json, good, print_table, severe
+from tritongen.domain.findings import Severity
+from tritongen.errors import ExitCode
+
+_EXAMPLES = """\
+  tritongen verify                     every model of model_repository/ on this project's server
+  tritongen verify -u HOST:8000        on another server that serves the same repository
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
+    add_repository(parser)
+    parser.add_argument("-u", "--url", default="", metavar="HOST:PORT", help="HTTP address")
+    parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print; exit 1 when an output differs."""
+    from tritongen.app.verify import verify
+
+    models = verify(
+        Path.cwd(), existing_folder(options.repository), address=options.url, seed=options.seed
+    )
+    if options.format == "json":
+        emit_json(
+            {
+                "models": [
+                    {
+                        "name": model.name,
+                        "ok": model.ok,
+                        "outputs": [
+                            {"name": item.name, "max_abs_diff": item.max_abs_diff}
+                            for item in model.outputs
+                        ],
+                        "reason": model.reason,
+                    }
+                    for model in models
+                ]
+            }
+        )
+    else:
+        print_table(
+            ("model", "verdict", "greatest difference", ""),
+            [
+                (
+                    model.name,
+                    good("equal") if model.ok else severe("different", Severity.ERROR),
+                    f"{max((item.max_abs_diff for item in model.outputs), default=0.0):.2g}",
+                    model.reason,
+                )
+                for model in models
+            ],
+        )
+    return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
