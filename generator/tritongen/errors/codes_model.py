@@ -121,6 +121,11 @@ MODEL_CODES: tuple[Code, ...] = (
         "Name version folders 1, 2, 3 and so on.",
     ),
     Code(
+        "TG132",
+        "opset older than the runtime supports",
+        "Convert it with onnx.version_converter, or export with opset 7 or later.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

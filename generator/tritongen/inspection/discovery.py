@@ -194,12 +194,13 @@ def _assemble(
 ) -> Candidate:
     """A folder's model, its versions ascending; a version that cannot be read spoils it."""
     faults = [fault for _, main in found for fault in main.findings]
+    spoilt = faults or any(item.severity is Severity.ERROR for item in remarks)
     versions = tuple(CandidateVersion(number, main.path, main.format) for number, main in found)
     return Candidate(
         entry.name,
         entry.path,
         found[-1][1].format,
-        () if faults else versions,
+        () if spoilt else versions,
         (*faults, *remarks),
     )
 
@@ -210,7 +211,8 @@ def _versions(root: Path, folders: Sequence[Entry]) -> tuple[list[tuple[int, Mai
     remarks: list[Finding] = []
     for folder in sorted(folders, key=lambda item: int(item.name)):
         try:
-            mains = candidates(root, list_folder(root, folder.path))
+            whole = identify(root, folder)  # a version folder may itself be a SavedModel
+            mains = [whole] if whole else candidates(root, list_folder(root, folder.path))
         except OSError as error:
             message = f"{folder.path} cannot be listed: {error.strerror}"
             remarks.append(finding("TG003", Severity.ERROR, message, path=folder.path))

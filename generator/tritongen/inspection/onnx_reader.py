@@ -24,14 +24,12 @@ from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.wire import LENGTH, VARINT, DamagedError, Data, Field
 
-# Domains whose operators every build of ONNX Runtime knows, or may know.
+# Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
+# domains are not registered there, though their opsets are.
 SHIPPED_DOMAINS = frozenset(
     {
         "ai.onnx",
         "ai.onnx.ml",
-        "ai.onnx.preview",
-        "ai.onnx.preview.training",
-        "ai.onnx.training",
         "com.microsoft",
         "com.microsoft.nchwc",
         "com.ms.internal.nhwc",

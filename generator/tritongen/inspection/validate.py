@@ -21,6 +21,9 @@ _OPSETS: Mapping[str, Callable[[Release], int]] = MappingProxyType(
     }
 )
 
+# ONNX Runtime promises nothing for older ones, and lacks many of their operators.
+_FIRST_OPSET = 7
+
 # Domains that have had version 1 only, in every ONNX Runtime.
 _FIRST_ONLY = frozenset({"ai.onnx.preview.training", "ai.onnx.training", "com.microsoft"})
 
@@ -191,6 +194,8 @@ def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
         newer = _first(onnx.ir_version, lambda entry: entry.onnx_ir)
         yield _too_new(facts, release, "TG117", subject, limit, newer)
     for domain, version in onnx.opsets:
+        if domain == "ai.onnx" and version < _FIRST_OPSET:
+            yield _too_old(facts, version)
         known = _OPSETS.get(domain)
         if known is not None and version > known(release):
             limit, newer = f"knows up to {known(release)}", _first(version, known)
@@ -199,6 +204,11 @@ def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
         else:
             continue
         yield _too_new(facts, release, "TG118", f"opset {version} of {domain}", limit, newer)
+
+
+def _too_old(facts: ModelFacts, version: int) -> Finding:
+    message = f"opset {version} of ai.onnx: ONNX Runtime supports opset {_FIRST_OPSET} and later"
+    return _finding(facts, "TG132", Severity.WARNING, message)
 
 
 def _first(version: int, known: Callable[[Release], int]) -> Release | None:
@@ -231,7 +241,7 @@ def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
         message = f"operators of {names} come from the library that the overlay names"
         yield _finding(facts, "TG119", Severity.INFO, message)
         return
-    message = f"operators of {names} are not part of ONNX Runtime"
+    message = f"operators of {names} are not part of ONNX Runtime as Triton ships it"
     yield _finding(facts, "TG119", Severity.ERROR, message)
 
 
