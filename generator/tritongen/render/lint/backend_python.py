@@ -1,0 +1,73 @@
+"""The Python backend's two parameters, and types that need care in Python."""
+
+from collections.abc import Iterator
+
+from tritongen.domain.findings import Finding
+from tritongen.render.lint.model import LintedModel, dtype_name
+from tritongen.render.lint.tensors import normal, tensors
+from tritongen.render.lint.view import LintContext
+
+_MODEL_FOLDER = "$$TRITON_MODEL_DIRECTORY"
+
+
+def execution_environment(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """The environment's archive or folder must exist when the model loads."""
+    path = model.parameters.get("EXECUTION_ENV_PATH")
+    if model.config.backend != "python" or path is None:
+        return
+    field = 'parameters["EXECUTION_ENV_PATH"]'
+    if path.startswith(_MODEL_FOLDER):
+        relative = normal(path.removeprefix(_MODEL_FOLDER))
+        if model.view.file(relative) is None and not model.view.has_folder(relative):
+            yield model.error("TG519", field, f'"{relative}" does not exist in the model\'s folder')
+    elif not path.startswith("/"):
+        yield model.warning(
+            "TG651",
+            field,
+            f'"{path}" is looked up from the server\'s working directory',
+            f"Write {_MODEL_FOLDER}/{normal(path)}.",
+        )
+
+
+def cpu_only_inputs(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """The backend accepts "yes" and "no" alone."""
+    key = "FORCE_CPU_ONLY_INPUT_TENSORS"
+    value = model.parameters.get(key)
+    if model.config.backend == "python" and value is not None and value not in {"yes", "no"}:
+        yield model.error(
+            "TG501",
+            f'parameters["{key}"]',
+            f'"{key}" is "{value}"; accepted: yes, no',
+        )
+
+
+def element_types(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Types without a plain numpy array."""
+    if model.config.backend != "python":
+        return
+    for direction, field, tensor in tensors(model):
+        name = dtype_name(tensor.data_type)
+        if name == "TYPE_BF16":
+            yield model.warning(
+                "TG617",
+                f"{field}.data_type",
+                f"{direction} '{tensor.name}' is TYPE_BF16: as_numpy() fails on it",
+                "Use to_dlpack() and from_dlpack().",
+            )
+        elif name == "TYPE_STRING":
+            yield model.info(
+                "TG617",
+                f"{field}.data_type",
+                f"{direction} '{tensor.name}' is TYPE_STRING: an array of bytes objects in Python",
+                "Decode and encode the bytes in model.py.",
+            )
+
+
+def ignored_operations(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Operator libraries are loaded by some backends only."""
+    if model.config.backend == "python" and model.config.model_operations.op_library_filename:
+        yield model.warning(
+            "TG614",
+            "model_operations.op_library_filename",
+            "the Python backend does not load operator libraries",
+        )

@@ -1,0 +1,142 @@
+"""All rules, and the order in which their findings are told."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from tritongen.domain.findings import Finding, Severity
+from tritongen.render.lint import (
+    accelerators,
+    advice,
+    backend_onnxruntime,
+    backend_python,
+    batching,
+    dtypes,
+    ensemble,
+    ensemble_models,
+    instances,
+    layout,
+    parameters,
+    schema,
+    sequence,
+    tensors,
+    threads,
+    warmup,
+)
+from tritongen.render.lint.model import LintedModel, linted_model
+from tritongen.render.lint.view import LintContext, RepositoryView
+
+Rule = Callable[[LintedModel, LintContext], Iterable[Finding]]
+RepositoryRule = Callable[[Mapping[str, LintedModel], LintContext], Iterable[Finding]]
+
+# Rules of the folder and the text, which need no readable configuration.
+FOLDER_RULES: tuple[Rule, ...] = (
+    schema.text_faults,
+    schema.addressable_name,
+    schema.no_configuration,
+    layout.version_names,
+    layout.stray_files,
+)
+
+RULES: tuple[Rule, ...] = (
+    schema.newer_fields,
+    schema.name_is_folder,
+    schema.backend_and_platform,
+    schema.backend_is_installed,
+    schema.runtime_library,
+    schema.repository_agents,
+    schema.batching_strategy,
+    schema.model_metrics,
+    layout.served_versions,
+    layout.listed_versions,
+    layout.model_file,
+    layout.data_paths,
+    tensors.complete,
+    tensors.dimensions,
+    tensors.reshapes,
+    tensors.formats,
+    tensors.tensorrt_only,
+    tensors.names,
+    tensors.labels,
+    tensors.batch_io,
+    batching.batch_size,
+    batching.preferred_sizes,
+    batching.priorities,
+    batching.ordering,
+    batching.pointless_batcher,
+    batching.response_cache,
+    sequence.controls,
+    sequence.strategies,
+    sequence.initial_states,
+    instances.kinds_and_gpus,
+    instances.backend_kinds,
+    instances.profiles,
+    instances.counts,
+    instances.kinds_written,
+    instances.group_names,
+    instances.passive_only,
+    instances.limiter_settings,
+    warmup.samples,
+    ensemble.platform_and_steps,
+    ensemble.foreign_settings,
+    ensemble.steps,
+    ensemble.data_flow,
+    parameters.backend_parameters,
+    dtypes.refused_types,
+    dtypes.optional_inputs,
+    accelerators.graph_level,
+    accelerators.accelerators,
+    backend_onnxruntime.non_tensors,
+    backend_onnxruntime.input_count,
+    backend_onnxruntime.compared_tensors,
+    backend_onnxruntime.control_tensors,
+    backend_onnxruntime.without_completion,
+    backend_python.execution_environment,
+    backend_python.cpu_only_inputs,
+    backend_python.element_types,
+    backend_python.ignored_operations,
+    threads.limits,
+    advice.left_to_completion,
+    advice.no_tensors,
+    advice.leading_dynamic,
+    advice.unused_batching,
+    advice.backend_written,
+    advice.python_runtime_filename,
+)
+
+REPOSITORY_RULES: tuple[RepositoryRule, ...] = (
+    ensemble_models.ensembles,
+    threads.core_budget,
+    threads.process_wide,
+    threads.limiter_resources,
+)
+
+_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+
+
+def lint(view: RepositoryView, context: LintContext) -> tuple[Finding, ...]:
+    """Every finding of a repository, sorted by model, file, line, severity and code.
+
+    Never raises for what the repository holds. The same view and context give the same findings.
+    """
+    models = {model.name: linted_model(model, context) for model in view.models}
+    found: set[Finding] = set()
+    for model in models.values():
+        found.update(_check(model, context))
+        for variant in model.view.variants:
+            found.update(_check(linted_model(model.view, context, variant=variant), context))
+    for rule in REPOSITORY_RULES:
+        found.update(rule(models, context))
+    return tuple(sorted(found, key=_key))
+
+
+def _check(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    for rule in FOLDER_RULES:
+        yield from rule(model, context)
+    if model.parsed.ok:
+        for rule in RULES:
+            yield from rule(model, context)
+
+
+def _key(item: Finding) -> tuple[str, str, int, int, str, str, str]:
+    place = item.location
+    severity = _ORDER.index(item.severity)
+    return item.model, place.path, place.line, severity, item.code, place.field, item.message

@@ -1,0 +1,158 @@
+"""Findings as text, JSON, SARIF and GitHub annotations."""
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+from tritongen.domain.findings import Finding, Severity
+from tritongen.errors import CODES
+
+SCHEMA_VERSION = 1
+_SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def summary(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many findings there are of each severity."""
+    return {
+        f"{severity.value}s" if severity is not Severity.INFO else "infos": sum(
+            item.severity is severity for item in findings
+        )
+        for severity in Severity
+    }
+
+
+def as_text(findings: Sequence[Finding], prefix: str = "") -> str:
+    """For people: grouped by model, each finding with its cure; ends with a line of totals.
+
+    Args:
+        findings: in the order to print.
+        prefix: path of the repository, put before every file.
+    """
+    lines: list[str] = []
+    for model, group in groupby(findings, key=lambda item: item.model):
+        lines.append(model or "the repository")
+        for item in group:
+            lines.append(f"  {_place(item, prefix)}{item.code} {item.severity}: {item.message}")
+            if item.fix:
+                lines.append(f"      → {item.fix}")
+    counts = summary(findings)
+    totals = ", ".join(
+        f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items() if count
+    )
+    lines.append(totals or "no findings")
+    return "\n".join(lines) + "\n"
+
+
+def _place(item: Finding, prefix: str) -> str:
+    place = item.location
+    if not place.path:
+        return ""
+    line = f":{place.line}" if place.line else ""
+    return f"{_joined(prefix, place.path)}{line}: "
+
+
+def _joined(prefix: str, path: str) -> str:
+    trimmed = prefix.rstrip("/").removeprefix("./")
+    return f"{trimmed}/{path}" if trimmed not in {"", "."} else path
+
+
+def as_json(findings: Sequence[Finding], prefix: str = "") -> str:
+    """One object: ``schema_version``, ``findings[]`` and ``summary``; arguments as for text."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "findings": [
+            {
+                "code": item.code,
+                "severity": item.severity.value,
+                "title": CODES[item.code].title,
+                "message": item.message,
+                "fix": item.fix,
+                "model": item.model,
+                "path": _joined(prefix, item.location.path) if item.location.path else "",
+                "line": item.location.line,
+                "field": item.location.field,
+            }
+            for item in findings
+        ],
+        "summary": summary(findings),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_sarif(findings: Sequence[Finding], version: str, prefix: str = "") -> str:
+    """A SARIF 2.1.0 log with one run.
+
+    Args:
+        findings: in the order to print.
+        version: of tritongen.
+        prefix: path of the repository below the root of the checkout, relative.
+    """
+    codes = sorted({item.code for item in findings})
+    rules = [
+        {
+            "id": code,
+            "shortDescription": {"text": CODES[code].title},
+            "help": {"text": CODES[code].cure},
+        }
+        for code in codes
+    ]
+    results = [_sarif_result(item, codes.index(item.code), prefix) for item in findings]
+    driver = {"name": "tritongen", "version": version, "rules": rules}
+    log = {
+        "$schema": _SARIF_SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+        ],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sarif_result(item: Finding, index: int, prefix: str) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": item.code,
+        "ruleIndex": index,
+        "level": _SARIF_LEVELS[item.severity],
+        "message": {"text": f"{item.message}. {item.fix}".strip()},
+    }
+    if item.location.path:
+        uri = _uri(_joined(prefix, item.location.path))
+        physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
+        if item.location.line:
+            physical["region"] = {"startLine": item.location.line}
+        result["locations"] = [{"physicalLocation": physical}]
+    return result
+
+
+def _uri(path: str) -> str:
+    return quote(path, safe="/-._~")
+
+
+def as_github(findings: Sequence[Finding], prefix: str = "") -> str:
+    """Workflow commands that GitHub shows beside the lines; arguments as for text."""
+    lines: list[str] = []
+    for item in findings:
+        place = item.location
+        properties = {"title": f"{item.code} {CODES[item.code].title}"}
+        if place.path:
+            properties = {
+                "file": _joined(prefix, place.path),
+                "line": str(place.line or 1),
+                **properties,
+            }
+        listed = ",".join(f"{key}={_escape_property(value)}" for key, value in properties.items())
+        message = f"{item.message}. {item.fix}".strip()
+        lines.append(f"::{_GITHUB_LEVELS[item.severity]} {listed}::{_escape(message)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,240 @@
+"""The thread rule: threads × instances of all CPU models stay within the cores."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tritongen.domain.backends import ThreadRule, ThreadScope
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.render.lint.instances import KIND_AUTO, KIND_CPU, Instances, resolved_groups
+from tritongen.render.lint.model import LintedModel
+from tritongen.render.lint.view import LintContext
+from tritongen.render.pbtxt import ConfigMessage, map_path
+
+Models = Mapping[str, LintedModel]
+# One process an instance; its libraries' pools obey the environment alone.
+_PYTHON_THREADS = ThreadRule(
+    scope=ThreadScope.PROCESS_PER_INSTANCE,
+    environment=("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    unset="as many threads as the libraries of model.py start",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What one instance group may keep busy.
+
+    Attributes:
+        model: whose.
+        instances: executions that can run at once, all served versions together.
+        threads: of one execution.
+        resource: (name, global) that the rate limiter takes for an execution, None without one.
+        cost: how much of it.
+    """
+
+    model: str
+    instances: int
+    threads: int
+    resource: tuple[str, bool] | None
+    cost: int
+
+    @property
+    def total(self) -> int:
+        """Threads of all instances together."""
+        return self.instances * self.threads
+
+
+def _rule(model: LintedModel) -> ThreadRule | None:
+    if model.rules is not None:
+        return model.rules.threads
+    return _PYTHON_THREADS if model.config.backend == "python" else None
+
+
+def _number(model: LintedModel, key: str) -> int:
+    """A thread parameter's value; 0 when it is missing or no number, which means no limit."""
+    text = model.parameters.get(key, "").strip()
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    return int(digits[:9]) if digits else 0
+
+
+def _cpu_groups(model: LintedModel, context: LintContext) -> tuple[Instances, ...]:
+    kinds = {KIND_CPU, KIND_AUTO} if context.gpus is None else {KIND_CPU}
+    return tuple(item for item in resolved_groups(model, context) if item.kind in kinds)
+
+
+def _passive(instances: Instances) -> bool:
+    return instances.group is not None and bool(instances.group.passive)
+
+
+def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Every CPU model must state its threads; without them a backend takes whole machines."""
+    rule, groups = _rule(model), _cpu_groups(model, context)
+    if rule is None or not groups:
+        return
+    report = model.error if context.cores is not None else model.warning
+    if not rule.intra_key:
+        if context.cores is not None:
+            names = ", ".join(rule.environment) or "the backend's environment"
+            yield model.info(
+                "TG533", "instance_group", f"{rule.unset}; counted as 1 each; limit them by {names}"
+            )
+        return
+    parallel = bool(rule.mode_key) and _number(model, rule.mode_key) == 1
+    if _number(model, rule.intra_key) < 1:
+        total = sum(item.count for item in groups)
+        each = "the model" if rule.scope is ThreadScope.MODEL else f"each of {total} instance(s)"
+        yield report(
+            "TG532",
+            map_path("parameters", rule.intra_key),
+            f"{rule.intra_key} is not set: {rule.unset}, for {each}",
+            f'Add parameters {{ key: "{rule.intra_key}" value {{ string_value: "1" }} }} and an '
+            "instance_group with its count.",
+        )
+    if parallel and rule.inter_key and _number(model, rule.inter_key) < 1:
+        yield report(
+            "TG532",
+            map_path("parameters", rule.inter_key),
+            f"{rule.mode_key} 1 runs operators side by side, and {rule.inter_key} is not set",
+            f"Set {rule.inter_key}, or {rule.mode_key} to 0.",
+        )
+    if rule.inter_key in model.parameters and rule.mode_key and not parallel:
+        yield model.warning(
+            "TG534",
+            map_path("parameters", rule.inter_key),
+            f"{rule.inter_key} is used with {rule.mode_key} 1 only",
+        )
+
+
+def _threads(model: LintedModel, rule: ThreadRule | None) -> int:
+    """Threads of one execution, 1 where nothing states them."""
+    if rule is None or not rule.intra_key:
+        return 1
+    threads = max(1, _number(model, rule.intra_key))
+    if rule.mode_key and _number(model, rule.mode_key) == 1:
+        threads += max(1, _number(model, rule.inter_key)) - 1
+    return threads
+
+
+def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
+    if model.is_ensemble or not model.parsed.ok:
+        return
+    rule = _rule(model)
+    versions = max(1, len(model.served))
+    groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
+    if rule is not None and rule.scope is ThreadScope.MODEL and groups:
+        yield _Demand(model.name, versions, _threads(model, rule), None, 0)
+        return
+    for item in groups:
+        held = _held(item) if context.rate_limiter else None
+        yield _Demand(
+            model.name,
+            item.count * versions,
+            _threads(model, rule),
+            (held.name, bool(getattr(held, "global"))) if held is not None else None,
+            int(held.count) if held is not None else 0,
+        )
+
+
+def _held(item: Instances) -> ConfigMessage | None:
+    """The first resource that an execution of the group takes."""
+    if item.group is None:
+        return None
+    return next((entry for entry in item.group.rate_limiter.resources if entry.count), None)
+
+
+def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
+    """The sum over the repository, with what the rate limiter holds back."""
+    cores = context.cores
+    if cores is None:
+        return
+    demands = [demand for name in sorted(models) for demand in _demands(models[name], context)]
+    total = _concurrent(demands, context)
+    alone = False
+    for name in sorted(models):
+        own = [demand for demand in demands if demand.model == name]
+        threads = _concurrent(own, context)
+        if threads > cores:
+            alone = True
+            model = models[name]
+            yield model.error(
+                "TG531",
+                "instance_group",
+                f"{_show(own)} = {threads:g} threads, more than the {cores:g} cores",
+            )
+    several = len({demand.model for demand in demands}) > 1
+    if total > cores and (several or not alone):
+        parts = " + ".join(
+            f"{name} {_show([d for d in demands if d.model == name])}"
+            for name in sorted({demand.model for demand in demands})
+        )
+        yield finding(
+            "TG531",
+            Severity.ERROR,
+            f"all models together: {parts} = {total:g} threads, more than the {cores:g} cores",
+        )
+
+
+def _show(demands: list[_Demand]) -> str:
+    return " + ".join(f"{item.instances} × {item.threads}" for item in demands)
+
+
+def _concurrent(demands: list[_Demand], context: LintContext) -> float:
+    """The most threads that can be busy at once."""
+    free = sum(demand.total for demand in demands if demand.resource is None)
+    bound: float = free
+    for resource in sorted({d.resource for d in demands if d.resource is not None}):
+        users = [demand for demand in demands if demand.resource == resource]
+        # Without --rate-limit-resource Triton provides what the hungriest instance needs.
+        available = dict(context.resources).get(resource[0], max(d.cost for d in users))
+        bound += _within(users, available)
+    return bound
+
+
+def _within(users: list[_Demand], available: int) -> float:
+    """Threads of the executions that fit into a resource, those with the most threads first."""
+    threads, left = 0.0, float(available)
+    for user in sorted(users, key=lambda user: user.cost / user.threads):
+        running = min(float(user.instances), left / user.cost)
+        threads += running * user.threads
+        left -= running * user.cost
+    return threads
+
+
+def process_wide(models: Models, _context: LintContext) -> Iterator[Finding]:
+    """Where the first model's value holds for the process, different values are a trap."""
+    values: dict[str, dict[int, list[str]]] = {}
+    for name in sorted(models):
+        model = models[name]
+        rule = _rule(model) if model.parsed.ok and not model.is_ensemble else None
+        if rule is not None and rule.scope is ThreadScope.PROCESS and rule.intra_key:
+            value = _number(model, rule.intra_key)
+            values.setdefault(model.config.backend, {}).setdefault(value, []).append(name)
+    for backend, groups in sorted(values.items()):
+        if len(groups) > 1:
+            for value in sorted(groups)[1:]:
+                for name in groups[value]:
+                    yield models[name].warning(
+                        "TG630",
+                        "parameters",
+                        f"models of backend {backend} set different thread counts "
+                        f"({', '.join(map(str, sorted(groups)))}); the first one loaded decides",
+                    )
+
+
+def limiter_resources(models: Models, context: LintContext) -> Iterator[Finding]:
+    """A resource is global or per device, the same in all models."""
+    if not context.rate_limiter:
+        return
+    scopes: dict[str, bool] = {}
+    for name in sorted(models):
+        model = models[name]
+        if not model.parsed.ok:
+            continue
+        for index, group in enumerate(model.config.instance_group):
+            for number, resource in enumerate(group.rate_limiter.resources):
+                scope = bool(getattr(resource, "global"))
+                if scopes.setdefault(resource.name, scope) != scope:
+                    yield model.error(
+                        "TG438",
+                        f"instance_group[{index}].rate_limiter.resources[{number}]",
+                        f'resource "{resource.name}" is present as both global and device-specific',
+                    )

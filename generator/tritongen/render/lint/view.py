@@ -1,0 +1,86 @@
+"""What `check` is given: a repository read by somebody else, and what is known of the server."""
+
+from dataclasses import dataclass
+
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.releases import Release
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFile:
+    """One file of a model folder.
+
+    Attributes:
+        path: relative to the model's folder, with ``/``.
+        size: bytes.
+    """
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model folder.
+
+    Attributes:
+        name: of the folder.
+        config: text of `config.pbtxt`, None when there is none; decoded as UTF-8 with
+            ``errors="replace"``. Reading more than `MAX_CONFIG_BYTES` + 1 of it is needless.
+        files: every file below the folder, at any depth; symbolic links count as their targets.
+        directories: names of the folder's direct subfolders, empty ones too.
+        facts: what inspection says of the main file of the newest version; None when it was not
+            inspected. Inputs and outputs of the configuration are then compared with it.
+        variants: (path relative to the model's folder, text) of `configs/*.pbtxt`.
+    """
+
+    name: str
+    config: str | None
+    files: tuple[RepositoryFile, ...] = ()
+    directories: tuple[str, ...] = ()
+    facts: ModelFacts | None = None
+    variants: tuple[tuple[str, str], ...] = ()
+
+    def file(self, path: str) -> RepositoryFile | None:
+        """The file at a path relative to the model's folder, None when there is none."""
+        return next((file for file in self.files if file.path == path), None)
+
+    def has_folder(self, path: str) -> bool:
+        """Whether a folder holds at least one file."""
+        return any(file.path.startswith(f"{path}/") for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryView:
+    """A model repository: its model folders, in any order."""
+
+    models: tuple[ModelView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LintContext:
+    """The server that the repository is checked for.
+
+    Attributes:
+        release: Triton's release; decides which fields, parameters and types exist.
+        cores: CPU budget that the thread rule is held against; None leaves the sum unchecked.
+        gpus: number of GPUs; None when unknown, which accepts any GPU.
+        autocomplete: whether Triton may fill in what a configuration leaves out (its default).
+        rate_limiter: whether the server runs with ``--rate-limit=execution_count``.
+        resources: (name, count) given with ``--rate-limit-resource``.
+        cache: whether the server has a response cache (``--cache-config``); None when unknown.
+        host_policies: names defined with ``--host-policy`` beyond Triton's own.
+        backends: backends installed in the server; None stands for the release's ``-py3`` image.
+        agents: repository agents installed in the server.
+    """
+
+    release: Release
+    cores: float | None = None
+    gpus: int | None = None
+    autocomplete: bool = True
+    rate_limiter: bool = False
+    resources: tuple[tuple[str, int], ...] = ()
+    cache: bool | None = None
+    host_policies: tuple[str, ...] = ()
+    backends: frozenset[str] | None = None
+    agents: frozenset[str] = frozenset({"checksum"})
