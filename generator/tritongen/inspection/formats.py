@@ -118,7 +118,8 @@ def _magic(head: bytes, suffix: str) -> ModelFormat | None:
     """Formats with a signature of their own."""
     if head.startswith(_PLAN):
         return ModelFormat.TENSORRT
-    if head[4:8] == b"TFL3":
+    # A flatbuffer starts with the offset of its root, right behind its identifier.
+    if head[4:8] == b"TFL3" and head[2:4] == b"\0\0":
         return ModelFormat.TFLITE
     if head.startswith(_HDF5) and suffix in {".h5", ".hdf5", ".keras"}:
         return ModelFormat.KERAS
