@@ -118,10 +118,14 @@ def try_model(
     proto: onnx.ModelProto,
     root: Path,
     intent: ModelIntent | None = None,
+    content: bytes | None = None,
     **options: object,
 ) -> Trial:
-    """Write the model into `root` and run its trial; costs are not measured unless asked for."""
-    data = proto.SerializeToString()
+    """Write the model into `root` and run its trial; costs are not measured unless asked for.
+
+    With `content`, these bytes are written under the facts of the model.
+    """
+    data = proto.SerializeToString() if content is None else content
     (root / "m.onnx").write_bytes(data)
     settings: Mapping[str, object] = {"cores": 1, "time_budget_s": 0.0, **options}
     return run_trial(
@@ -129,4 +133,148 @@ def try_model(
         root,
         intent or ModelIntent(),
         TrialOptions(**settings),  # type: ignore[arg-type]  (options pass through as they are)
+    )
+
+
+def mlp(batch: int | str | None = "batch", dtype: int = FLOAT) -> onnx.ModelProto:
+    """Two layers: independent rows."""
+    kind = {FLOAT: np.float32, TensorProto.FLOAT16: np.float16}[dtype]
+    held = [
+        numpy_helper.from_array(numpy_helper.to_array(item).astype(kind), item.name)
+        for item in (weights("w", 6, 8), weights("v", 8, 3, seed=1))
+    ]
+    nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r v", "y")]
+    return model(nodes, [("x", dtype, [batch, 6])], [("y", dtype, [batch, 3])], held)
+
+
+def conv() -> onnx.ModelProto:
+    """A small convolutional net on images of any size."""
+    nodes = [
+        node("Conv", "x w", "c", kernel_shape=[3, 3], strides=[8, 8]),
+        node("Relu", "c", "r"),
+        node("GlobalAveragePool", "r", "p"),
+        node("Flatten", "p", "y"),
+    ]
+    return model(
+        nodes,
+        [("x", FLOAT, ["N", 3, "height", "width"])],
+        [("y", FLOAT, ["N", 4])],
+        [weights("w", 4, 3, 3, 3)],
+    )
+
+
+def along_axis_0(op: str, result: int = FLOAT, **attributes: object) -> onnx.ModelProto:
+    """One operator on [N, 6], most of them along axis 0; the output's rank is not declared."""
+    held = [constant("axis", 0)] if op == "CumSum" else []
+    nodes = [node(op, "x axis" if held else "x", "y", **attributes)]
+    return model(nodes, [("x", FLOAT, ["N", 6])], [("y", result, None)], held)
+
+
+def time_first(kind: str) -> onnx.ModelProto:
+    """A GRU or LSTM over axis 0 of [time, features], without batch axis."""
+    gates = {"GRU": 3, "LSTM": 4}[kind]
+    held = [
+        weights("w", 1, gates * 5, 6),
+        weights("r", 1, gates * 5, 5, seed=1),
+        constant("middle", [1]),
+        constant("out", [-1, 5]),
+    ]
+    nodes = [
+        node("Unsqueeze", "x middle", "s"),
+        node(kind, "s w r", "h", hidden_size=5),
+        node("Reshape", "h out", "y"),
+    ]
+    return model(nodes, [("x", FLOAT, ["time", 6])], [("y", FLOAT, ["time", 5])], held)
+
+
+def minus_batch_mean() -> onnx.ModelProto:
+    """Each row less a hundredth of the mean of all rows: neighbours matter a little."""
+    nodes = [
+        node("ReduceMean", "x", "m", axes=[0], keepdims=1),
+        node("Mul", "m k", "s"),
+        node("Sub", "x s", "y"),
+    ]
+    return model(
+        nodes,
+        [("x", FLOAT, ["N", 6])],
+        [("y", FLOAT, ["N", 6])],
+        [constant("k", 0.01, "float32")],
+    )
+
+
+def dynamically_quantised() -> onnx.ModelProto:
+    """One layer whose activations are quantised with a scale taken from the whole batch."""
+    array = np.random.default_rng(0).integers(0, 255, (6, 3)).astype(np.uint8)
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w z wz", "i"),
+        node("Cast", "i", "f", to=FLOAT),
+        node("Mul", "f s", "y"),
+    ]
+    held = [numpy_helper.from_array(array, "w"), constant("wz", 128, "uint8")]
+    return model(nodes, [("x", FLOAT, ["N", 6])], [("y", FLOAT, ["N", 3])], held)
+
+
+def embedding(rows: int) -> onnx.ModelProto:
+    """A table with few rows: ids beyond it are refused."""
+    return model(
+        [node("Gather", "table ids", "y")],
+        [("ids", INT64, ["batch", "seq"])],
+        [("y", FLOAT, ["batch", "seq", 4])],
+        [weights("table", rows, 4)],
+    )
+
+
+def endless() -> onnx.ModelProto:
+    """A loop whose condition never becomes false."""
+    body = helper.make_graph(
+        [node("Identity", "on", "still_on"), node("Add", "v v", "w")],
+        "body",
+        [
+            helper.make_tensor_value_info("i", INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", FLOAT, ["N", 2]),
+        ],
+        [
+            helper.make_tensor_value_info("still_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", FLOAT, ["N", 2]),
+        ],
+    )
+    nodes = [helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)]
+    return model(
+        nodes,
+        [("x", FLOAT, ["N", 2])],
+        [("y", FLOAT, ["N", 2])],
+        [constant("true", True, "bool")],
+    )
+
+
+def from_values(text: str, result: str) -> list[onnx.NodeProto]:
+    """Nodes that give the initialiser `text` as `result`, by way of the input `x`.
+
+    The runtime can neither fold nor infer what depends on an input's values.
+    """
+    return [
+        node("ReduceMax", "x", f"{result}_max", keepdims=0),
+        node("Cast", f"{result}_max", f"{result}_int", to=INT64),
+        node("Mul", f"{result}_int zero", f"{result}_zero"),
+        node("Add", f"{result}_zero {text}", result),
+    ]
+
+
+def hungry(count: int, times: int = 1) -> onnx.ModelProto:
+    """Fills `times` tensors of `count` floats each, all alive at the same time."""
+    fill = numpy_helper.from_array(np.array([1.5], np.float32), "fill")
+    nodes, parts = [], []
+    for index in range(times):
+        nodes += from_values("size", f"n{index}")
+        nodes.append(node("ConstantOfShape", f"n{index}", f"b{index}", value=fill))
+        parts.append(f"b{index}")
+    nodes += [node("Concat", " ".join(parts), "all", axis=0), node("ReduceSum", "all", "s")]
+    nodes.append(node("Add", "x s", "y"))
+    return model(
+        nodes,
+        [("x", FLOAT, ["N", 2])],
+        [("y", FLOAT, None)],
+        [constant("size", [count]), constant("zero", 0)],
     )

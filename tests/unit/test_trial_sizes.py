@@ -6,7 +6,7 @@ from tritongen.domain.tensors import DType
 from tritongen.inspection.trial.request import Feed
 from tritongen.inspection.trial.sizes import opens_with_rows, propose_sizes, shared_axis
 
-F, I = DType.FP32, DType.INT64
+F, INT = DType.FP32, DType.INT64
 
 
 def first(*feeds, one_row=True):
@@ -23,7 +23,7 @@ def first(*feeds, one_row=True):
         ((3, None, None), F, "x", (3, 224, 224)),
         ((None, 3, None, 112, 112), F, "video", (1, 3, 16, 112, 112)),
         ((None, None, 224, 224, 3), F, "video", (1, 16, 224, 224, 3)),
-        (("batch", "seq"), I, "input_ids", (1, 16)),
+        (("batch", "seq"), INT, "input_ids", (1, 16)),
         ((None, None, 80), F, "features", (1, 16, 80)),
         ((None, None), F, "waveform", (1, 16000)),
         (("N", 12, "past", 64), F, "past_key", (1, 12, 16, 64)),
@@ -42,8 +42,8 @@ def test_the_first_proposal_is_what_models_of_that_form_take(shape, dtype, name,
 
 def test_equal_symbols_get_equal_sizes_and_rows_follow_wherever_they_stand():
     proposal = first(
-        Feed("ids", I, ("batch", "seq")),
-        Feed("mask", I, ("batch", "seq")),
+        Feed("ids", INT, ("batch", "seq")),
+        Feed("mask", INT, ("batch", "seq")),
         Feed("state", F, (2, "batch", 128)),
     )
     assert proposal == {"ids": (1, 16), "mask": (1, 16), "state": (2, 1, 128)}
@@ -52,9 +52,9 @@ def test_equal_symbols_get_equal_sizes_and_rows_follow_wherever_they_stand():
 def test_sums_of_symbols_are_added_up():
     proposal = first(
         Feed("past", F, ("batch", 4, "past", 8)),
-        Feed("mask", I, ("batch", "past + seq")),
-        Feed("ids", I, ("batch", "seq")),
-        Feed("next", I, ("batch", "past + 1")),
+        Feed("mask", INT, ("batch", "past + seq")),
+        Feed("ids", INT, ("batch", "seq")),
+        Feed("next", INT, ("batch", "past + 1")),
     )
     assert proposal["mask"][1] == proposal["past"][2] + proposal["ids"][1]
     assert proposal["next"][1] == proposal["past"][2] + 1

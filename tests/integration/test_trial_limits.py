@@ -1,0 +1,285 @@
+"""Models and runtimes that misbehave: the tool goes on, and no process stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+
+from support import trial_models as made
+from support.trial_models import try_model
+from tritongen.domain.evidence import BatchVerdict
+from tritongen.errors import EnvironmentProblem
+
+MIB = 2**20
+
+
+def children(pid="self"):
+    """Processes whose parent is this one, zombies included."""
+    own = os.getpid() if pid == "self" else pid
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == own:
+                found.append(int(folder.name))
+    return set(found)
+
+
+def gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("did not come about in time")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    before = children()
+    yield
+    assert children() <= before
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Install a stand-in for onnxruntime that the child, not this process, imports."""
+
+    def install(run="pass", load="pass", top=""):
+        folder = tmp_path / "path" / "onnxruntime"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(
+            textwrap.dedent("""
+                import ctypes, os, signal, subprocess, sys, time
+                import numpy as np
+                __version__ = "0"
+                {top}
+                class ExecutionMode:
+                    ORT_PARALLEL = 1
+                class SessionOptions:
+                    pass
+                class Info:
+                    def __init__(self, name, width):
+                        self.name, self.type, self.shape = name, "tensor(float)", ["N", width]
+                class InferenceSession:
+                    def __init__(self, path, options, providers):
+                        {load}
+                    def get_inputs(self):
+                        return [Info("x", 6)]
+                    def get_outputs(self):
+                        return [Info("y", 3)]
+                    def run(self, names, inputs):
+                        x = inputs["x"]
+                        {run}
+                        return [np.ascontiguousarray(x[:, :3])]
+            """).format(run=run, load=load, top=top)
+        )
+        monkeypatch.setenv("PYTHONPATH", str(folder.parent))
+
+    return install
+
+
+def test_a_model_that_never_ends_is_stopped(tmp_path):
+    trial = try_model(made.endless(), tmp_path, timeout_s=1.5)
+    assert (trial.ok, trial.code) == (False, "TG202")
+    assert trial.error == "still running 1 row after 1.5 s"
+    assert trial.runtime.startswith("onnxruntime")
+
+
+def test_one_huge_tensor_is_refused(tmp_path):
+    trial = try_model(made.hungry(2**36), tmp_path)
+    assert (trial.ok, trial.code) == (False, "TG203")
+    assert "Failed to allocate memory" in trial.error
+
+
+def test_memory_that_is_really_used_is_watched(tmp_path):
+    trial = try_model(made.hungry(2**27, times=3), tmp_path, memory_bytes=400 * MIB)
+    assert (trial.ok, trial.code) == (False, "TG203")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 50, b"not a model at all", made.mlp().SerializeToString()[:-40]]
+)
+def test_files_that_are_no_models_fail_with_the_runtimes_words(data, tmp_path):
+    trial = try_model(made.mlp(), tmp_path, content=data)
+    assert (trial.ok, trial.code) == (False, "TG201")
+    assert trial.error
+    assert "\n" not in trial.error
+    assert str(tmp_path) not in trial.error
+
+
+def test_a_newer_ir_than_the_runtime_knows_is_told_without_this_machines_paths(tmp_path):
+    proto = made.mlp()
+    proto.ir_version = 99
+    trial = try_model(proto, tmp_path)
+    assert trial.code == "TG201"
+    assert "Unsupported model IR version: 99" in trial.error
+    assert str(tmp_path) not in trial.error
+
+
+@pytest.mark.parametrize(
+    ("harm", "name"),
+    [
+        ("os.abort()", "SIGABRT"),
+        ("ctypes.string_at(0)", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGILL)", "SIGILL"),
+    ],
+)
+@pytest.mark.parametrize("place", ["load", "run"])
+def test_a_crash_is_a_finding(harm, name, place, stand_in, tmp_path):
+    stand_in(**{place: harm})
+    trial = try_model(made.mlp(), tmp_path)
+    assert (trial.ok, trial.code) == (False, "TG204")
+    doing = {"load": "loading the model", "run": "running 1 row"}[place]
+    assert trial.error.startswith(f"{name} while {doing}")
+
+
+def test_a_crash_on_two_rows_rules_batching_out_and_keeps_the_rest(stand_in, tmp_path):
+    stand_in(run="len(x) == 2 and os.abort()")
+    trial = try_model(made.mlp(), tmp_path)
+    assert (trial.ok, trial.code) == (True, "TG204")
+    assert trial.outputs[0].shape == (1, 3)
+    assert trial.proof.verdict is BatchVerdict.DISPROVEN
+    assert "SIGABRT while running 2 rows" in trial.proof.reason
+
+
+def test_a_death_by_the_systems_hand_is_taken_for_memory(stand_in, tmp_path):
+    stand_in(run="os.kill(os.getpid(), signal.SIGKILL)")
+    trial = try_model(made.mlp(), tmp_path)
+    assert trial.code == "TG203"
+
+
+def test_noise_of_libraries_does_not_reach_the_report(stand_in, tmp_path):
+    noise = (
+        r"""os.write(1, b'{"done": true}\n' * 5000); print("printed"); os.write(2, b"x" * 200000)"""
+    )
+    stand_in(run=noise, load=noise)
+    trial = try_model(made.mlp(), tmp_path)
+    assert (trial.ok, trial.code) == (True, "")
+    assert trial.proof.verdict is BatchVerdict.PROVEN
+
+
+def test_processes_of_the_model_are_ended_too(stand_in, tmp_path):
+    note = tmp_path / "pid"
+    stand_in(
+        load=f"open({str(note)!r}, 'w').write(str(subprocess.Popen(['sleep', '300']).pid))",
+        run="os.abort()",
+    )
+    trial = try_model(made.mlp(), tmp_path)
+    assert trial.code == "TG204"
+    wait_for(lambda: gone(int(note.read_text())))
+
+
+def test_an_exception_in_the_childs_own_code_is_a_finding(stand_in, tmp_path):
+    stand_in(run="return 5")
+    trial = try_model(made.mlp(), tmp_path)
+    assert not trial.ok
+    assert trial.code == "TG204"
+
+
+def test_a_missing_onnxruntime_is_told_with_its_cure(stand_in, tmp_path):
+    stand_in(top="raise ImportError('libonnx.so: cannot open')")
+    with pytest.raises(EnvironmentProblem) as caught:
+        try_model(made.mlp(), tmp_path)
+    assert caught.value.code == "TG006"
+    assert "libonnx.so: cannot open" in caught.value.what
+    assert caught.value.fix == "pip install 'tritongen[onnx]'"
+
+
+def test_the_child_runs_without_telemetry_core_files_and_the_current_folder(
+    stand_in, tmp_path, monkeypatch
+):
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
+    monkeypatch.chdir(tmp_path)
+    note = tmp_path / "note"
+    stand_in(
+        load=f"import resource; open({str(note)!r}, 'w').write(repr((os.getcwd(), "
+        "os.environ['ORT_DISABLE_TELEMETRY'], resource.getrlimit(resource.RLIMIT_CORE), "
+        "os.getpgid(0) == os.getpid())))"
+    )
+    assert try_model(made.mlp(), tmp_path).ok
+    assert note.read_text() == "('/', '1', (0, 0), True)"
+
+
+def test_a_child_killed_from_outside_leaves_the_parent_sane(tmp_path):
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(try_model(made.endless(), tmp_path, timeout_s=60))
+    )
+    before = children()
+    thread.start()
+    (pid,) = wait_for(lambda: children() - before)
+    wait_for(lambda: Path(f"/proc/{pid}/statm").read_text().split()[1] > "0")
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGABRT)
+    thread.join(timeout=30)
+    assert results[0].code == "TG204"
+    assert "SIGABRT" in results[0].error
+    assert try_model(made.mlp(), tmp_path).ok
+
+
+_PARENT = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from support import trial_models as made
+print("ready", flush=True)
+try:
+    made.try_model(made.endless(), Path({folder!r}), timeout_s=300)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_child_does_not_outlive_its_parent(how, tmp_path):
+    tests = str(Path(__file__).parents[1])
+    program = _PARENT.format(path=[tests], folder=str(tmp_path))
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout.readline() == "ready\n"
+        (pid,) = wait_for(lambda: children(parent.pid))
+        # Far enough to have asked the kernel for its own end.
+        wait_for(lambda: "onnxruntime" in Path(f"/proc/{pid}/maps").read_text())
+        parent.send_signal(how)
+        parent.wait(timeout=20)
+        wait_for(lambda: gone(pid))
+        assert parent.stdout.read() == ("interrupted\n" if how is signal.SIGINT else "")
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_external_data_that_is_missing_is_told(tmp_path):
+    onnx.save(
+        made.mlp(),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    content = (tmp_path / "m.onnx").read_bytes()
+    assert try_model(made.mlp(), tmp_path, content=content).ok
+    (tmp_path / "w.bin").unlink()
+    trial = try_model(made.mlp(), tmp_path, content=content)
+    assert (trial.ok, trial.code) == (False, "TG201")
+    assert str(tmp_path) not in trial.error
