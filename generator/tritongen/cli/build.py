@@ -176,7 +176,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
 def _batching(on: bool, off: object) -> str:
     sentence = str(getattr(off, "sentence", ""))
-    return "on" if on else f"off{': ' if sentence else ''}{sentence.removeprefix('off: ')}"
+    return "on" if on else f"off{': ' if sentence else ''}{sentence}"
 
 
 def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from tritongen.domain.evidence import BatchVerdict, Trial
+from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
 from tritongen.domain.plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
-from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.context import ModelInput, tuned_reason
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
@@ -34,7 +34,7 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
     if refused is not None:
         return BatchPlan(Planned(0, refused), None, refused)
     if model.tuned is not None:
-        return _tuned(model, model.tuned.max_batch_size, model.tuned.queue_delay_us)
+        return _tuned(model.tuned)
     if model.verdict is BatchVerdict.COUPLED:
         return _coupled(model)
     trial = model.trial
@@ -56,7 +56,7 @@ def _no_batch_axis(model: ModelInput) -> Reason | None:
     if intent.batch is False or intent.max_batch_size == 0:
         return Reason(Source.INTENT, "batching is forbidden in tritongen.yaml")
     if model.tuned is not None and model.tuned.max_batch_size == 0:
-        return Reason(Source.MEASURED, f"tuned for {model.tuned.goal}: no batching was best")
+        return tuned_reason(model.tuned)
     proof = model.trial.proof if model.trial else None
     if proof is not None and model.verdict is BatchVerdict.DISPROVEN:
         return Reason(Source.TRIAL, f"no batch axis: {proof.reason}")
@@ -71,15 +71,12 @@ def _no_batch_axis(model: ModelInput) -> Reason | None:
     return None
 
 
-def _tuned(model: ModelInput, size: int, delay_us: int | None) -> BatchPlan:
-    tuned = model.tuned
-    goal = tuned.goal if tuned else ""
-    numbers = tuple((tuned.numbers if tuned else {}).items())
-    reason = Reason(Source.MEASURED, f"tuned for {goal}", numbers)
-    if delay_us is None or size <= 1:
-        off = Reason(Source.MEASURED, f"tuned for {goal}: merging requests was not better", numbers)
-        return BatchPlan(Planned(size, reason), None, off)
-    return BatchPlan(Planned(size, reason), DynamicBatching(Planned(delay_us, reason)), None)
+def _tuned(tuned: Tuned) -> BatchPlan:
+    reason = tuned_reason(tuned)
+    size = Planned(tuned.max_batch_size, reason)
+    if tuned.queue_delay_us is None or tuned.max_batch_size <= 1:
+        return BatchPlan(size, None, reason)
+    return BatchPlan(size, DynamicBatching(Planned(tuned.queue_delay_us, reason)), None)
 
 
 def _coupled(model: ModelInput) -> BatchPlan:
@@ -92,7 +89,7 @@ def _coupled(model: ModelInput) -> BatchPlan:
     )
     off = Reason(
         Source.TRIAL,
-        "off: a row's result changes with the rows beside it, so requests are not merged",
+        "a row's result changes with the rows beside it, so requests are not merged",
     )
     return BatchPlan(Planned(rows, reason), None, off)
 
@@ -102,7 +99,7 @@ def _on_the_users_word(model: ModelInput) -> BatchPlan:
     reason = Reason(
         Source.INTENT, f"{rows}: tritongen.yaml states the batch axis; it is not proven"
     )
-    off = Reason(Source.RULE, "off: no measurement shows that merging requests gains anything")
+    off = Reason(Source.RULE, "no measurement shows that merging requests gains anything")
     return BatchPlan(Planned(rows, reason), None, off)
 
 
@@ -154,7 +151,7 @@ def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
         if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
             why += ", and batches that gain do not fit the latency goal"
     reason = Reason(Source.TRIAL, f"{rows}: batch axis proven; room for rows of one client request")
-    off = Reason(Source.TRIAL, f"off: merging gains too little ({why})", numbers)
+    off = Reason(Source.TRIAL, f"merging gains too little ({why})", numbers)
     return BatchPlan(Planned(rows, reason), None, off)
 
 

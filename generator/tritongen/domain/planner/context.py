@@ -6,6 +6,7 @@ from tritongen.domain.backends import BackendRules
 from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import ModelIntent
+from tritongen.domain.plan import Reason, Source
 from tritongen.domain.releases import Release
 from tritongen.domain.tensors import Shape, TensorSpec
 
@@ -84,3 +85,11 @@ def _merged(
             )
         result.append((spec, shape))
     return tuple(result)
+
+
+def tuned_reason(tuned: Tuned) -> Reason:
+    """The reason of everything that the tuner chose, with what it measured."""
+    numbers = tuple(tuned.numbers.items())
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in numbers)
+    sentence = f"tuned for {tuned.goal}" + (f": {figures}" if figures else "")
+    return Reason(Source.MEASURED, sentence, numbers)

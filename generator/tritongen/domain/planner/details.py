@@ -9,7 +9,7 @@ from tritongen.domain.plan import (
     Warmup,
     WarmupInput,
 )
-from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.context import ModelInput, tuned_reason
 from tritongen.domain.releases import at_least
 
 # Side-by-side operators must be at least this much faster to be worth their threads.
@@ -44,8 +44,8 @@ def _parallel(model: ModelInput, threads: int) -> tuple[int, int, Reason] | None
     """Intra-op and inter-op threads where running side by side was measured to help."""
     tuned = model.tuned
     if tuned is not None:
-        reason = Reason(Source.MEASURED, f"tuned for {tuned.goal}", tuple(tuned.numbers.items()))
-        return (tuned.threads, tuned.inter_op, reason) if tuned.inter_op > 1 else None
+        wide = tuned.inter_op > 1
+        return (tuned.threads, tuned.inter_op, tuned_reason(tuned)) if wide else None
     trial, graph = model.trial, model.facts.graph
     sequential = model.cost_ms(1, threads)
     if trial is None or graph is None or sequential is None:
@@ -69,11 +69,11 @@ def plan_warmup(
     """Zero-filled requests for every batch size that will occur, where the trial ran on zeros."""
     trial = model.trial
     if trial is None or not trial.ok:
-        return (), Reason(Source.RULE, "no warm-up: the model was not tried on the zeros it sends")
+        return (), Reason(Source.RULE, "the model was not tried on the zeros that it sends")
     if not trial.zeros_ok:
         return (), Reason(
             Source.TRIAL,
-            "no warm-up: the model fails on all-zero inputs, which would stop its load",
+            "the model fails on all-zero inputs, which would stop its load",
         )
     sizes = _sizes(model, max_batch_size, batching)
     samples = tuple(

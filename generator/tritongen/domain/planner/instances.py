@@ -1,10 +1,11 @@
 """Instances and threads: how a model's cores are split."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from tritongen.domain.evidence import Tuned
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.plan import InstanceKind, Planned, Reason, Source
-from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.context import ModelInput, tuned_reason
 from tritongen.domain.planner.shares import Share
 
 # One execution may use this share of the latency goal; the rest is for waiting and the network.
@@ -29,7 +30,10 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
         return _gpu(model)
     kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
     if model.tuned is not None:
-        return _tuned(model, share, kind)
+        reason = tuned_reason(model.tuned)
+        return Split(
+            Planned(model.tuned.instances, reason), Planned(_total(model.tuned), reason), kind
+        )
     threads, remarks = _threads(model, share.cores)
     instances = _instances(model, share, threads.value)
     instances, threads = _within_memory(model, instances, threads, share.cores, memory_bytes)
@@ -53,20 +57,14 @@ def _gpu(model: ModelInput) -> Split:
     return Split(count, threads, kind)
 
 
-def _tuned(model: ModelInput, share: Share, kind: Planned[InstanceKind]) -> Split:
-    tuned = model.tuned
-    total = tuned.threads + tuned.inter_op - 1 if tuned is not None else 0
-    if tuned is None or tuned.instances * total > share.cores:
-        split = split_cores(replace(model, tuned=None), share, None)
-        stale = finding(
-            "TG317",
-            Severity.WARNING,
-            f"{model.facts.name} was tuned for more cores than the {share.cores} that it has now",
-            model=model.facts.name,
-        )
-        return Split(split.instances, split.threads, split.kind, (*split.findings, stale))
-    reason = Reason(Source.MEASURED, f"tuned for {tuned.goal}", tuple(tuned.numbers.items()))
-    return Split(Planned(tuned.instances, reason), Planned(total, reason), kind)
+def fits(tuned: Tuned, cores: int) -> bool:
+    """Whether a tuned choice obeys the thread rule within a share of the cores."""
+    return tuned.instances * _total(tuned) <= cores
+
+
+def _total(tuned: Tuned) -> int:
+    """Threads of one instance: with operators side by side, the calling thread is shared."""
+    return tuned.threads + tuned.inter_op - 1
 
 
 def _threads(model: ModelInput, cores: int) -> tuple[Planned[int], tuple[Finding, ...]]:

@@ -24,7 +24,7 @@ from tritongen.domain.planner.details import (
     plan_versions,
     plan_warmup,
 )
-from tritongen.domain.planner.instances import Split, split_cores
+from tritongen.domain.planner.instances import Split, fits, split_cores
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
@@ -130,6 +130,9 @@ def _share_of(model: ModelInput, shares: dict[str, Share] | None) -> Share:
 def _plan_model(
     model: ModelInput, share: Share, memory_bytes: int | None, limited: bool
 ) -> ModelPlan:
+    stale = model.tuned is not None and not fits(model.tuned, share.cores)
+    if stale:
+        model = replace(model, tuned=None)
     split = split_cores(model, share, memory_bytes)
     batch = plan_batching(model, split.instances.value, split.threads.value)
     inputs, outputs = plan_tensors(model, batch.max_batch_size.value > 0)
@@ -156,13 +159,18 @@ def _plan_model(
         response_cache=plan_response_cache(model),
         execution_slots=slots,
         overlay=model.intent.overlay,
-        findings=tuple(replace(item, model=model.facts.name) for item in _remarks(model, split)),
+        findings=tuple(
+            replace(item, model=model.facts.name) for item in _remarks(model, split, share, stale)
+        ),
     )
 
 
-def _remarks(model: ModelInput, split: Split) -> tuple[Finding, ...]:
+def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tuple[Finding, ...]:
     remarks = [*split.findings]
     name, trial = model.facts.name, model.trial
+    if stale:
+        message = f"{name} was tuned for more cores than the {share.cores} that it has now"
+        remarks.append(finding("TG317", Severity.WARNING, message))
     if trial is None:
         remarks.append(
             finding("TG312", Severity.INFO, f"{name} is planned from syntax alone; it was not run")

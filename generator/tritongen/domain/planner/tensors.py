@@ -24,12 +24,12 @@ def _tensor(spec: TensorSpec, shape: Shape | None, batching: bool, optional: boo
     dtype = spec.dtype or DType.FP32
     if not shape:
         # A scalar, or an output whose rank the runtime cannot tell: both are checked as [1].
-        what = "a scalar" if shape is not None else "of undeclared rank"
+        what = "a scalar in the model" if spec.shape is not None else "its rank is not declared"
         return PlannedTensor(
             spec.name,
             dtype,
             (1,),
-            Reason(Source.RULE, f"{what} in the model; Triton has no rank 0 and writes it as [1]"),
+            Reason(Source.RULE, f"{what}; Triton has no rank 0 and writes it as [1]"),
             optional=optional,
         )
     if not batching:

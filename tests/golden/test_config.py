@@ -1,0 +1,35 @@
+"""facts + intent + evidence → config.pbtxt, one folder a case, reviewed as text."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tritongen.app.render import render_models
+from tritongen.domain.codec import decode
+from tritongen.domain.cores import budget_of_limit
+from tritongen.domain.evidence import Evidence, ModelEvidence
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.planner import plan_serving
+from tritongen.inspection.intent.reader import parse_intent
+
+CASES = Path(__file__).parent / "config"
+
+
+@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
+def test_config(case: str, update_golden: bool) -> None:
+    folder = CASES / case
+    facts = decode(ModelFacts, json.loads((folder / "facts.json").read_text()))
+    evidence = decode(ModelEvidence, json.loads((folder / "evidence.json").read_text()))
+    document = parse_intent((folder / "tritongen.yaml").read_text(), case)
+    assert not document.faults
+    cores = budget_of_limit(document.intent.target.cpus or 1)
+
+    plan = plan_serving([facts], document.intent, Evidence({facts.name: evidence}), cores)
+    (rendered,) = render_models(plan, (facts,))
+
+    expected = folder / "config.pbtxt"
+    if update_golden:
+        expected.write_text(rendered.text)
+    assert rendered.text == expected.read_text()
+    assert plan.total_threads <= cores.value

@@ -1,0 +1,92 @@
+"""No plan exceeds the cores; every plan renders to text that parses back."""
+
+from google.protobuf import text_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.plans import evidence, facts, intents
+from tritongen.app.render import render_models
+from tritongen.domain.codec import decode, encode
+from tritongen.domain.cores import budget_of_limit
+from tritongen.domain.evidence import Evidence, ModelEvidence
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.intent import Intent, Target
+from tritongen.domain.planner import plan_serving
+from tritongen.render.protobuf import new_model_config, same
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> tuple[list[ModelFacts], Intent, Evidence]:
+    models = [draw(facts(f"m{number}")) for number in range(draw(st.integers(1, 5)))]
+    target = Target(
+        cpus=draw(st.integers(1, 64)),
+        memory_bytes=draw(st.one_of(st.none(), st.integers(2**28, 2**36))),
+        gpus=draw(st.sampled_from([0, 0, 0, 1])),
+    )
+    intent = Intent(target, {model.name: draw(intents()) for model in models})
+    return models, intent, Evidence({model.name: draw(evidence(model)) for model in models})
+
+
+@settings(max_examples=300, deadline=None)
+@given(servers())
+def test_threads_stay_within_the_cores(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
+    models, intent, seen = server
+    cores = budget_of_limit(intent.target.cpus or 1)
+    plan = plan_serving(models, intent, seen, cores)
+    on_cpu = [model for model in plan.models if model.kind.value.value == "KIND_CPU"]
+    if plan.total_threads > cores.value:
+        # More models than cores: the rate limiter holds executions to them, and the plan says so.
+        assert len(on_cpu) > cores.value
+        assert all(model.execution_slots for model in on_cpu)
+        assert all(
+            model.execution_slots.value <= cores.value for model in on_cpu if model.execution_slots
+        )
+        assert ("rate-limit-resource", f"cpu:{cores.value}") in [
+            (name, value.value) for name, value in plan.server.flags
+        ]
+        assert "TG310" in {item.code for item in plan.findings}
+    for model in on_cpu:
+        keys = {key: int(value.value) for key, value in model.parameters}
+        used = keys["intra_op_thread_count"]
+        if "execution_mode" in keys:
+            used += keys["inter_op_thread_count"] - 1
+        assert used <= model.threads.value
+
+
+@settings(max_examples=200, deadline=None)
+@given(servers())
+def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
+    models, intent, seen = server
+    plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1))
+    for item in render_models(plan, tuple(models)):
+        parsed = text_format.Parse(item.text, new_model_config())
+        assert same(parsed, item.config.message)
+        assert parsed.max_batch_size == item.plan.max_batch_size.value
+        assert all(tensor.dims for tensor in (*parsed.input, *parsed.output))
+        largest = max((sample.batch_size for sample in parsed.model_warmup), default=0)
+        assert largest <= max(parsed.max_batch_size, 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(servers())
+def test_the_same_inputs_give_the_same_bytes(
+    server: tuple[list[ModelFacts], Intent, Evidence],
+) -> None:
+    models, intent, seen = server
+    cores = budget_of_limit(intent.target.cpus or 1)
+    # Through the lock's encoding, and in another order.
+    again = Evidence(
+        {name: decode(ModelEvidence, encode(item)) for name, item in seen.models.items()}
+    )
+    first = render_models(plan_serving(models, intent, seen, cores), tuple(models))
+    second = render_models(plan_serving(models[::-1], intent, again, cores), tuple(models))
+    assert [item.text for item in first] == [item.text for item in second]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_facts_and_evidence_survive_the_lock(data: st.DataObject) -> None:
+    model = data.draw(facts())
+    seen = data.draw(evidence(model))
+    assert decode(ModelFacts, encode(model)) == model
+    assert decode(ModelEvidence, encode(seen)) == seen

@@ -1,0 +1,107 @@
+"""Hypothesis strategies for facts, intent and evidence."""
+
+from hypothesis import strategies as st
+
+from tritongen.domain.evidence import (
+    BatchProof,
+    BatchVerdict,
+    Cost,
+    ModelEvidence,
+    ObservedTensor,
+    Trial,
+    Tuned,
+)
+from tritongen.domain.facts import GraphShape, ModelFacts, ModelFormat
+from tritongen.domain.intent import ModelIntent
+from tritongen.domain.tensors import DType, TensorSpec
+
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./:-]{0,11}", fullmatch=True)
+dims = st.one_of(st.integers(1, 512), st.sampled_from(["batch", "seq", "N"]), st.none())
+shapes = st.lists(dims, max_size=4).map(tuple)
+
+
+@st.composite
+def specs(draw: st.DrawFn, batched: bool) -> TensorSpec:
+    shape = draw(shapes)
+    if batched:
+        shape = ("batch", *shape)
+    return TensorSpec(draw(names), draw(st.sampled_from(DType)), shape)
+
+
+@st.composite
+def facts(draw: st.DrawFn, name: str = "model") -> ModelFacts:
+    batched = draw(st.booleans())
+    tensors = st.lists(specs(batched), min_size=1, max_size=3, unique_by=lambda spec: spec.name)
+    operators = draw(st.integers(1, 500))
+    path = draw(st.integers(1, operators))
+    return ModelFacts(
+        name,
+        f"{name}/model.onnx",
+        ModelFormat.ONNX,
+        inputs=tuple(draw(tensors)),
+        outputs=tuple(draw(tensors)),
+        weight_bytes=draw(st.integers(0, 2**33)),
+        graph=GraphShape(operators, path, draw(st.integers(1, 20))),
+    )
+
+
+milliseconds = st.floats(0.01, 5000, allow_nan=False)
+
+
+@st.composite
+def trials(draw: st.DrawFn, model: ModelFacts) -> Trial:
+    if draw(st.booleans()) and draw(st.booleans()):
+        return Trial("onnxruntime 1.32.0", ok=False, code="TG201", error="no")
+    threads = draw(st.lists(st.sampled_from([1, 2, 4, 8]), unique=True))
+    costs = [Cost(1, count, draw(milliseconds)) for count in sorted({1, *threads})]
+    costs += [Cost(size, 1, draw(milliseconds)) for size in (2, 4, 8, 16) if draw(st.booleans())]
+    if draw(st.booleans()):
+        costs.append(Cost(1, draw(st.sampled_from([1, 2])), draw(milliseconds), 0.0, 2))
+    return Trial(
+        "onnxruntime 1.32.0",
+        ok=True,
+        inputs=tuple(
+            ObservedTensor(
+                spec.name,
+                spec.dtype or DType.FP32,
+                tuple(dim if isinstance(dim, int) else 1 for dim in spec.shape or ()),
+            )
+            for spec in model.inputs
+        ),
+        proof=BatchProof(draw(st.sampled_from(BatchVerdict)), "because"),
+        costs=tuple(costs),
+        zeros_ok=draw(st.booleans()),
+        peak_bytes=draw(st.integers(0, 2**32)),
+    )
+
+
+tunings = st.builds(
+    Tuned,
+    goal=st.just("throughput"),
+    instances=st.integers(1, 16),
+    threads=st.integers(1, 16),
+    max_batch_size=st.sampled_from([0, 1, 8, 64]),
+    queue_delay_us=st.one_of(st.none(), st.integers(0, 10_000)),
+    inter_op=st.integers(1, 4),
+)
+
+
+@st.composite
+def evidence(draw: st.DrawFn, model: ModelFacts) -> ModelEvidence:
+    trial = draw(st.one_of(st.none(), trials(model)))
+    return ModelEvidence((), trial, draw(st.one_of(st.none(), tunings)))
+
+
+@st.composite
+def intents(draw: st.DrawFn) -> ModelIntent:
+    rate = draw(st.one_of(st.none(), st.floats(0.1, 10_000)))
+    return ModelIntent(
+        rate=rate,
+        peak_rate=rate * 2 if rate and draw(st.booleans()) else None,
+        latency_ms=draw(st.one_of(st.none(), st.floats(0.1, 2000))),
+        request_batch=draw(st.sampled_from([1, 1, 4, 32])),
+        batch=draw(st.sampled_from([None, None, True, False])),
+        max_batch_size=draw(st.one_of(st.none(), st.sampled_from([0, 1, 8, 64]))),
+        response_cache=draw(st.booleans()),
+        versions=draw(st.one_of(st.none(), st.just((1, 3)))),
+    )
