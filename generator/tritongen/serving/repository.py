@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tritongen.domain.codec import decode, encode
 from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
@@ -54,6 +55,14 @@ class RepositoryChange:
     removals: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Journal:
+    """What remains to be done: (staged, final) renames and removals, in the repository's terms."""
+
+    renames: tuple[tuple[str, str], ...]
+    removals: tuple[str, ...] = ()
+
+
 def build_lock(repository: Path) -> FileLock:
     """The lock that one build of a repository holds; it lies in the user's cache, not in git.
 
@@ -75,14 +84,14 @@ def recover(repository: Path) -> bool:
     """
     journal = repository / JOURNAL
     try:
-        entries = dict(json.loads(journal.read_text(encoding="utf-8")))
+        entries = decode(_Journal, json.loads(journal.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, TypeError) as problem:
+    except (OSError, ValueError) as problem:
         raise EnvironmentProblem(
             "TG004", f"the journal of a killed build cannot be read: {problem}", where=str(journal)
         ) from problem
-    _commit(repository, entries.get("renames", ()), entries.get("removals", ()))
+    _commit(repository, entries.renames, entries.removals)
     return True
 
 
@@ -104,7 +113,7 @@ def apply_change(repository: Path, change: RepositoryChange) -> None:
         for text in change.texts:
             staged.append(_stage(repository, text.path, folders))
             write_atomic(repository / staged[-1][0], text.data)
-        journal = json.dumps({"renames": staged, "removals": list(change.removals)})
+        journal = json.dumps(encode(_Journal(tuple(staged), change.removals)))
         write_atomic(repository / JOURNAL, journal.encode())
     except BaseException:
         _undo(repository, staged, folders)
@@ -159,7 +168,7 @@ def _place(weight: WeightFile, staged: Path) -> None:
             os.fsync(writer.fileno())
 
 
-def _commit(repository: Path, renames: Sequence[Sequence[str]], removals: Sequence[str]) -> None:
+def _commit(repository: Path, renames: Sequence[tuple[str, str]], removals: Sequence[str]) -> None:
     with translated(repository):
         for path in removals:
             target = repository / _inside(path)

@@ -1,0 +1,173 @@
+"""`tritongen.yaml`: every fault with path and line, nothing that harms."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tritongen.domain.intent import WeightsMode
+from tritongen.domain.tensors import DType
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.intent import json_schema, raise_faults, read_intent
+from tritongen.inspection.intent.reader import parse_intent
+
+FULL = """
+target: {triton: 26.10, cpus: 1.5, memory: 512MB, gpus: 1}
+weights: symlink
+models:
+  ocr:
+    rate: {average: 50, peak: 200}
+    latency: {p95: 1.5s}
+    request_batch: 2
+    max_batch_size: 16
+    accuracy: {max_drop: 0.01}
+    response_cache: true
+    versions: [1, 2]
+    inputs:
+      ids: {values: "int[0,30522)", shape: [1, 128]}
+    outputs:
+      y: {dtype: FP32, dims: [-1, 4]}
+    overlay: {parameters: {enable_mem_arena: false}}
+  bert:
+  asr: {rate: 3, latency: 250us, skip: true}
+"""
+
+
+def test_every_key_arrives() -> None:
+    document = parse_intent(FULL, "tritongen.yaml")
+    assert document.faults == ()
+    target, ocr = document.intent.target, document.intent.of("ocr")
+    # YAML reads 26.10 as the number 26.1; the release is 26.10 all the same.
+    assert (target.triton, target.cpus, target.memory_bytes, target.gpus) == (
+        "26.10", 1.5, 512_000_000, 1,
+    )  # fmt: skip
+    assert document.intent.weights is WeightsMode.SYMLINK
+    assert (ocr.rate, ocr.peak_rate, ocr.planning_rate) == (50, 200, 200)
+    assert (ocr.percentile, ocr.latency_ms) == (95.0, 1500.0)
+    assert (ocr.request_batch, ocr.max_batch_size, ocr.accuracy_drop) == (2, 16, 0.01)
+    assert ocr.response_cache
+    assert ocr.versions == (1, 2)
+    assert ocr.inputs["ids"].values == "int[0,30522)"
+    assert ocr.inputs["ids"].shape == (1, 128)
+    assert ocr.outputs["y"].dtype is DType.FP32
+    assert ocr.outputs["y"].dims == (-1, 4)
+    assert ocr.overlay == {"parameters": {"enable_mem_arena": False}}
+    assert document.intent.of("bert").rate is None
+    assert document.intent.of("asr").latency_ms == pytest.approx(0.25)
+    assert document.intent.of("asr").skip
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line", "code", "words"),
+    [
+        ("target: {cpus: 0}", "target.cpus", 1, "TG304", "above 0"),
+        ("target: {cpus: .nan}", "target.cpus", 1, "TG304", "a number"),
+        ("target: {memory: lots}", "target.memory", 1, "TG304", "8GiB"),
+        ("target: {triton: '99.99'}", "target.triton", 1, "TG304", "99.99"),
+        ("target:\n  cpu: 2", "target.cpu", 2, "TG303", "did you mean `cpus`"),
+        ("modles: {}", "modles", 1, "TG303", "did you mean `models`"),
+        ("models: [a]", "models", 1, "TG304", "mapping"),
+        ("models:\n  a:\n    rate: -1", "models.a.rate", 3, "TG304", "above 0"),
+        (
+            "models:\n  a:\n    rate:\n      average: 9\n      peak: 3",
+            "models.a.rate.peak", 5, "TG305", "must not be below average",
+        ),
+        ("models: {a: {latency: 5}}", "models.a.latency", 1, "TG304", "duration"),
+        ("models: {a: {latency: {p99: 1s, p50: 1s}}}", "models.a.latency", 1, "TG305", "one"),
+        ("models: {a: {batch: maybe}}", "models.a.batch", 1, "TG304", "true or false"),
+        ("models: {a: {versions: []}}", "models.a.versions", 1, "TG304", "at least 1"),
+        ("models: {a: {versions: [0]}}", "models.a.versions[0]", 1, "TG304", "at least 1"),
+        ("models: {a: {overlay: 3}}", "models.a.overlay", 1, "TG304", "mapping"),
+        ("models: {a: {instances: 1.5}}", "models.a.instances", 1, "TG304", "whole"),
+        (
+            "models: {a: {request_batch: 9, max_batch_size: 4}}",
+            "models.a.request_batch", 1, "TG305", "max_batch_size",
+        ),
+        ("models: {a: {inputs: {x: {dtype: F}}}}", "models.a.inputs.x.dtype", 1, "TG304", "FP32"),
+        ("weights: none\nweights: copy", "weights", 2, "TG304", "twice"),
+    ],
+)  # fmt: skip
+def test_fault(text: str, path: str, line: int, code: str, words: str) -> None:
+    (fault,) = parse_intent(text, "tritongen.yaml").faults
+    assert (fault.path, fault.line, fault.code) == (path, line, code)
+    assert words in fault.message
+
+
+def test_all_faults_are_reported_together() -> None:
+    document = parse_intent("target: {cpus: -1}\nmodels:\n  a: {rate: x, foo: 1}\n", "t.yaml")
+    with pytest.raises(InvalidInputError) as caught:
+        raise_faults(document.faults, document.path)
+    assert len(caught.value.details) == 3
+    assert all("line " in detail and "[TG30" in detail for detail in caught.value.details)
+    assert caught.value.where == "t.yaml"
+
+
+@pytest.mark.parametrize("text", ["a: [1", "\t- x: y", "a: !!python/object:os.system x", "\x00"])
+def test_not_yaml(text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_intent(text, "t.yaml")
+    assert caught.value.code == "TG301"
+
+
+def test_alias_bomb_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(InvalidInputError) as caught:
+        parse_intent("\n".join(lines), "t.yaml")
+    assert caught.value.code == "TG302"
+
+
+def test_alias_to_itself_is_refused() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_intent("models: &m\n  a: *m\n", "t.yaml")
+    assert caught.value.code in {"TG301", "TG302"}
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_intent("[" * 5000, "t.yaml")
+    assert caught.value.code in {"TG301", "TG302"}
+
+
+def test_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "tritongen.yaml"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(InvalidInputError) as caught:
+        read_intent(path)
+    assert caught.value.code == "TG302"
+
+
+def test_missing_file_means_defaults(tmp_path: Path) -> None:
+    document = read_intent(tmp_path / "tritongen.yaml")
+    assert document.intent.target.cpus is None
+    assert document.intent.models == {}
+
+
+def test_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "tritongen.yaml"
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InvalidInputError) as caught:
+        read_intent(path)
+    assert caught.value.code == "TG003"
+
+
+def test_schema_accepts_what_the_reader_accepts_and_no_more() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(yaml.safe_load(FULL))
+    for wrong in ({"target": {"cpus": 0}}, {"modles": {}}, {"models": {"a": {"batch": "maybe"}}}):
+        assert not validator.is_valid(wrong)
+
+
+def test_the_command_prints_the_schema() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tritongen", "init", "--schema"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["title"] == "tritongen.yaml"
