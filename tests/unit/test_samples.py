@@ -4,10 +4,12 @@ import sys
 import numpy as np
 import pytest
 
+from tritongen.domain.evidence import ObservedTensor
 from tritongen.domain.samples import (
     InputRecipe,
     default_values,
     make_inputs,
+    observed_recipes,
     parse_values,
     row,
     stack_rows,
@@ -290,6 +292,14 @@ def test_rows_are_taken_apart_and_joined_again():
     joined = stack_rows(parts)
     assert np.array_equal(joined["x"], made["x"])
     assert joined["k"] == made["k"]
+
+
+def test_recipes_of_a_trial_give_its_inputs_again():
+    recipe = InputRecipe("x", DType.INT64, (1, 4), "int[0,2)")
+    observed = ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.values)
+    assert observed_recipes([observed]) == (recipe,)
+    assert recipe.with_rows(3).shape == (3, 4)
+    assert InputRecipe("k", DType.FP32, ()).with_rows(3).shape == ()
 
 
 def test_a_recipe_with_unsuitable_values_is_refused():

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,11 @@ def test_a_format_without_a_runtime_is_not_tried():
     result = run_trial(model, Path(), ModelIntent(), TrialOptions(cores=1))
     assert (result.ok, result.code) == (False, "TG208")
     assert "tensorrt_plan" in result.error
+
+
+def test_preparing_a_trial_loads_neither_numpy_nor_onnxruntime():
+    program = (
+        "import sys, tritongen.inspection.trial; "
+        "sys.exit(bool({'numpy', 'onnxruntime', 'onnx'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritongen.domain.evidence import ObservedTensor
 from tritongen.domain.tensors import DType
 from tritongen.domain.values import (
     GRAMMAR,
@@ -33,6 +34,7 @@ __all__ = [
     "default_values",
     "make_inputs",
     "numpy_dtype",
+    "observed_recipes",
     "parse_values",
     "row",
     "stack_rows",
@@ -73,6 +75,11 @@ class InputRecipe:
         """The same with another size of axis 0; a scalar stays as it is."""
         shape = (rows, *self.shape[1:]) if self.shape else self.shape
         return InputRecipe(self.name, self.dtype, shape, self.values)
+
+
+def observed_recipes(inputs: Iterable[ObservedTensor]) -> tuple[InputRecipe, ...]:
+    """Recipes of the inputs with which a trial ran; `InputRecipe.with_rows` widens axis 0."""
+    return tuple(InputRecipe(item.name, item.dtype, item.shape, item.values) for item in inputs)
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:

@@ -15,9 +15,18 @@ from tritongen.inspection.trial.options import TrialOptions
 from tritongen.inspection.trial.outcome import make_trial
 from tritongen.inspection.trial.prepare import make_request, unfed_input
 from tritongen.inspection.trial.report import read_report
-from tritongen.inspection.trial.runtimes import RUNTIMES
+from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
+from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 
-__all__ = ["TrialOptions", "run_trial"]
+__all__ = [
+    "RUNTIMES",
+    "Runtime",
+    "RuntimeRefusal",
+    "Session",
+    "TrialOptions",
+    "run_trial",
+    "runtime_for",
+]
 
 
 def run_trial(facts: ModelFacts, root: Path, intent: ModelIntent, options: TrialOptions) -> Trial:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tritongen.domain.evidence import ReportedTensor
-from tritongen.domain.samples import Array
+
+if TYPE_CHECKING:
+    # The parent names runtimes without ever loading numpy.
+    from tritongen.domain.samples import Array
 
 
 class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
@@ -37,7 +40,7 @@ class Session(Protocol):
     def outputs(self) -> Sequence[ReportedTensor]:
         """The runtime's own view of the outputs."""
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: "Mapping[str, Array]") -> "dict[str, Array]":
         """Outputs by name: arrays of a type that `DType` names, BYTES as objects of bytes.
 
         Outputs that are not tensors are left out.
