@@ -20,6 +20,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "init", "draft tritongen.yaml from what is found", _EXAMPLES)
     parser.add_argument("models", type=Path, nargs="?", metavar="MODELS", help="folder of models")
     parser.add_argument("--schema", action="store_true", help="print the file's JSON schema")
+    parser.add_argument("--stdout", action="store_true", help="print the draft, write nothing")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_format(parser)
     parser.set_defaults(run=run)
@@ -37,7 +38,10 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.init import draft_intent
     from tritongen.serving.files import write_atomic
 
-    draft = draft_intent(existing_folder(options.models), force=options.force)
+    draft = draft_intent(existing_folder(options.models), force=options.force or options.stdout)
+    if options.stdout:
+        print(draft.text, end="")
+        return int(ExitCode.OK)
     write_atomic(draft.path, draft.text.encode())
     if options.format == "json":
         emit_json({"path": str(draft.path), "models": list(draft.models)})

@@ -15,6 +15,8 @@ KNEE_STEP = 0.05
 CLIENT_ROWS = 8
 # One execution may use this share of the latency goal; the rest is for waiting and the network.
 GOAL_SHARE = 0.5
+# What the server itself spends on a request, at least: parsing, queueing, answering.
+OVERHEAD_MS = 0.05
 # Below this load batches do not form, so a delay only adds to the latency.
 BUSY = 0.7
 
@@ -221,7 +223,7 @@ def _policy(
     if goal is None:
         return None
     timeout_ms = goal - execution_ms
-    capacity = instances * batch / execution_ms
+    capacity = instances * batch / (execution_ms + batch * OVERHEAD_MS)
     size = max(batch, math.ceil(capacity * timeout_ms))
     return QueuePolicy(
         timeout_us=int(timeout_ms * 1000),

