@@ -20,11 +20,13 @@ from sklearn.preprocessing import OneHotEncoder
 
 from support import trial_models as made
 from support.trial_models import FLOAT, INT64, model, node, try_model, weights
+from tritongen.domain.cores import budget_of
 from tritongen.domain.evidence import BatchVerdict, ReportedTensor
 from tritongen.domain.intent import DeclaredTensor, ModelIntent
 from tritongen.domain.samples import InputRecipe, make_inputs
 from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.inspection.machine import read_cpus
 
 PROVEN, DISPROVEN = BatchVerdict.PROVEN, BatchVerdict.DISPROVEN
 COUPLED, UNTESTED = BatchVerdict.COUPLED, BatchVerdict.UNTESTED
@@ -245,6 +247,20 @@ def test_costs_are_measured_for_rows_and_threads(tmp_path):
     assert set(points[5:]) <= {(1, 2, 1)}
     assert all(cost.ms > 0 and cost.spread >= 0 for cost in trial.costs)
     assert trial.cost_ms(1, 1) is not None
+
+
+def test_operators_side_by_side_are_measured_for_parallel_graphs_only(tmp_path):
+    several = budget_of(read_cpus()).value > 1
+    for proto, parallel in ((made.branches(), True), (made.mlp(), False)):
+        trial = try_model(proto, tmp_path, cores=2, time_budget_s=0.5)
+        measured = [cost for cost in trial.costs if cost.inter_op > 1]
+        assert [(cost.batch, cost.threads, cost.inter_op) for cost in measured] == (
+            [(1, 1, 2)] if parallel and several else []
+        )
+
+
+def test_a_budget_of_no_time_measures_nothing(tmp_path):
+    assert try_model(made.mlp(), tmp_path, time_budget_s=0).costs == ()
 
 
 def test_without_a_batch_axis_only_the_inputs_as_they_are_are_measured(tmp_path):

@@ -88,6 +88,14 @@ def _spec(info: onnx.ValueInfoProto) -> TensorSpec:
     return TensorSpec(info.name, _DTYPES.get(tensor.elem_type), shape)
 
 
+def _critical_path(graph: onnx.GraphProto) -> int:
+    depth: dict[str, int] = {}
+    for item in graph.node:
+        own = 1 + max((depth.get(name, 0) for name in item.input), default=0)
+        depth |= dict.fromkeys(item.output, own)
+    return max(depth.values(), default=0)
+
+
 def facts_of(proto: onnx.ModelProto, path: str, size: int = 0) -> ModelFacts:
     """Facts as a reader would state them, as far as the trial needs them."""
     graph = proto.graph
@@ -104,7 +112,7 @@ def facts_of(proto: onnx.ModelProto, path: str, size: int = 0) -> ModelFacts:
         outputs=tuple(_spec(item) for item in graph.output),
         weight_bytes=size,
         precisions=tuple((kind, len(list(group))) for kind, group in itertools.groupby(kinds)),
-        graph=GraphShape(len(ops), len(ops), 1),
+        graph=GraphShape(len(ops), _critical_path(graph), 1),
         onnx=OnnxFacts(
             proto.ir_version,
             (("ai.onnx", 17),),
@@ -161,6 +169,15 @@ def conv() -> onnx.ModelProto:
         [("y", FLOAT, ["N", 4])],
         [weights("w", 4, 3, 3, 3)],
     )
+
+
+def branches(count: int = 4) -> onnx.ModelProto:
+    """Layers side by side, added up at the end."""
+    names = [f"b{index}" for index in range(count)]
+    nodes = [node("MatMul", f"x w{index}", name) for index, name in enumerate(names)]
+    held = [weights(f"w{index}", 6, 3, seed=index) for index in range(count)]
+    nodes.append(node("Sum", " ".join(names), "y"))
+    return model(nodes, [("x", FLOAT, ["N", 6])], [("y", FLOAT, ["N", 3])], held)
 
 
 def along_axis_0(op: str, result: int = FLOAT, **attributes: object) -> onnx.ModelProto:

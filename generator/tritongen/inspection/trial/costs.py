@@ -17,6 +17,7 @@ from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
 
 BATCHES = (1, 2, 4, 8, 16)
 _MOST_ROUNDS = 25
+_LEAST_ROUNDS = 3
 # A sample repeats short executions until it is long against the clock and the scheduler.
 _SAMPLE_S = 0.002
 _MOST_REPEATS = 200
@@ -108,8 +109,8 @@ class Stopwatch:
             except RuntimeRefusal:
                 break
             points.append(point)
-            # The next one takes about as long as all so far together; leave room for rounds.
-            if time.monotonic() + 3 * expected > end:
+            # The next one takes about as long as all so far together; leave room for the rounds.
+            if time.monotonic() + _LEAST_ROUNDS * 2 * expected > end:
                 break
         _rounds(points, end)
         return [point.cost() for point in points]
