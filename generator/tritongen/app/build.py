@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from tritongen.app.check import check_plan
 from tritongen.app.compare import Difference, DifferenceKind, compare
 from tritongen.app.evidence import TrialPolicy, gather_evidence
 from tritongen.app.project import Project, Target
 from tritongen.app.render import RenderedModel, digest, make_lock, render_models
 from tritongen.domain.evidence import Evidence
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.findings import Finding, Severity
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.domain.plan import ServingPlan
 from tritongen.domain.planner import plan_serving
@@ -96,18 +97,8 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
     rendered = render_models(plan, project.models)
     lock = _lock(project, plan, rendered, gathered.evidence, target)
     differences = compare(project, rendered, lock)
-    findings = (*_findings(project, plan), *_checked(project, rendered, target))
-    errors = [item for item in findings if item.severity is Severity.ERROR and item.model]
-    planned = {item.plan.name for item in rendered}
-    broken = [item for item in errors if item.model in planned]
-    if broken:
-        raise InvalidInputError(
-            broken[0].code,
-            broken[0].message,
-            where=broken[0].model,
-            fix=broken[0].fix,
-            details=[f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
-        )
+    findings = (*_findings(project, plan), *check_plan(plan, rendered, project.release))
+    _refuse_broken(findings, {item.plan.name for item in rendered})
     written = False
     if options.mode is BuildMode.WRITE:
         _refuse_conflicts(differences, options.force)
@@ -133,6 +124,23 @@ def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
     )
 
 
+def _refuse_broken(findings: tuple[Finding, ...], planned: set[str]) -> None:
+    """Errors of models that would be written; those of refused models are only told."""
+    broken = [
+        item
+        for item in findings
+        if item.severity is Severity.ERROR and (not item.model or item.model in planned)
+    ]
+    if broken:
+        raise InvalidInputError(
+            broken[0].code,
+            broken[0].message,
+            where=broken[0].model,
+            fix=broken[0].fix,
+            details=[f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
+        )
+
+
 def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
     return (
         *project.findings,
@@ -140,18 +148,6 @@ def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
         *plan.findings,
         *(item for model in plan.models for item in model.findings),
     )
-
-
-def _checked(
-    project: Project, rendered: tuple[RenderedModel, ...], target: Target
-) -> tuple[Finding, ...]:
-    """The thread rule over the final messages, overlays included."""
-    total = sum(item.plan.total_threads for item in rendered)
-    del project
-    if total <= target.cores.value or any(item.plan.execution_slots for item in rendered):
-        return ()
-    message = f"instances × threads are {total}, the target has {target.cores.value} cores"
-    return (finding("TG313", Severity.ERROR, message, field="target.cpus"),)
 
 
 def _lock(

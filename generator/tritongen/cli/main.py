@@ -5,6 +5,7 @@ Only the module of the command that was named is imported, so that `--help` stay
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -74,8 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except TritongenError as problem:
-        report_error(problem, as_json=as_json)
-        return int(problem.exit_code)
+        return _report(problem, as_json)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -84,9 +84,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return int(ExitCode.OK)
     except MemoryError as problem:
-        error = EnvironmentProblem("TG010", f"out of memory: {problem}")
-        report_error(error, as_json=as_json)
-        return int(error.exit_code)
+        return _report(EnvironmentProblem("TG010", f"out of memory: {problem}"), as_json)
+    except Exception as problem:  # noqa: BLE001  (a bug of ours: told in a line, shown on wish)
+        if os.environ.get("TRITONGEN_DEBUG"):
+            raise
+        what = f"{type(problem).__name__}: {problem}"
+        fix = "Run it again with TRITONGEN_DEBUG=1 and report what it prints."
+        return _report(EnvironmentProblem("TG001", f"internal error: {what}", fix=fix), as_json)
+
+
+def _report(problem: TritongenError, as_json: bool) -> int:
+    report_error(problem, as_json=as_json)
+    return int(problem.exit_code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,0 +1,186 @@
+"""Lints a repository: on disk, or as it is about to be written."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tritongen.app.compare import file_digest
+from tritongen.app.project import read_lock
+from tritongen.app.render import CONFIG_FILE, RenderedModel
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.intent import DEFAULT_TRITON
+from tritongen.domain.lock import Lock
+from tritongen.domain.plan import ServingPlan
+from tritongen.domain.releases import Release, find
+from tritongen.errors import InvalidInputError
+from tritongen.render.lint import (
+    LintContext,
+    ModelView,
+    RepositoryFile,
+    RepositoryView,
+    lint,
+)
+
+# A configuration beyond this is refused by the linter; no more of it needs to be read.
+CONFIG_LIMIT = 8 * 2**20
+
+
+def check_repository(
+    repository: Path,
+    *,
+    release: str = "",
+    cores: float | None = None,
+    gpus: int | None = None,
+    autocomplete: bool = True,
+) -> tuple[Finding, ...]:
+    """Lint a repository on disk, hand-written ones too.
+
+    Args:
+        repository: folder of model folders.
+        release: Triton release ``YY.MM``; the lock's, else the default, when empty.
+        cores: for the thread rule; the lock's when None.
+        gpus: number of GPUs; the lock's when None.
+        autocomplete: whether the server may complete configurations.
+
+    Raises:
+        InvalidInputError: TG708 it holds no models; TG704 its lock cannot be read.
+    """
+    lock = read_lock(repository)
+    tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
+    target = find(tag)
+    view = _view(repository, _facts(repository, target))
+    if not view.models:
+        raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
+    context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
+    return (*lint(view, context), *_weights(repository, lock))
+
+
+def check_plan(
+    plan: ServingPlan, rendered: tuple[RenderedModel, ...], release: Release
+) -> tuple[Finding, ...]:
+    """Lint what is about to be written."""
+    flags = {name: value.value for name, value in plan.server.flags}
+    context = LintContext(
+        release=release,
+        cores=plan.server.cores.value,
+        gpus=plan.server.gpus,
+        rate_limiter="rate-limit" in flags,
+        resources=_resources(tuple(flags.items())),
+        cache="cache-config" in flags,
+    )
+    models = tuple(
+        ModelView(
+            name=item.plan.name,
+            config=item.text,
+            files=tuple(
+                RepositoryFile(f"{version.number}/{ref.target}", ref.size)
+                for version in item.facts.versions
+                for ref in version.files
+            ),
+            directories=tuple(str(version.number) for version in item.facts.versions),
+            facts=item.facts,
+        )
+        for item in rendered
+    )
+    return lint(RepositoryView(models), context)
+
+
+def _facts(repository: Path, release: Release) -> Mapping[str, ModelFacts]:
+    from tritongen.inspection import inspect_folder
+
+    try:
+        inspection = inspect_folder(repository, release)
+    except InvalidInputError as problem:
+        if problem.code != "TG101":
+            raise
+        return {}
+    return {model.name: model for model in inspection.models}
+
+
+def _view(repository: Path, facts: Mapping[str, ModelFacts]) -> RepositoryView:
+    folders = sorted(
+        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    return RepositoryView(tuple(_model(folder, facts.get(folder.name)) for folder in folders))
+
+
+def _model(folder: Path, facts: ModelFacts | None) -> ModelView:
+    variants = tuple(
+        (path.relative_to(folder).as_posix(), _text(path) or "")
+        for path in sorted((folder / "configs").glob("*.pbtxt"))
+    )
+    return ModelView(
+        name=folder.name,
+        config=_text(folder / CONFIG_FILE),
+        files=tuple(_files(folder)),
+        directories=tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir())),
+        facts=facts,
+        variants=variants,
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(CONFIG_LIMIT).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def _files(folder: Path) -> Iterator[RepositoryFile]:
+    for place, directories, names in os.walk(folder):
+        directories.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            try:
+                size = path.stat().st_size
+            except OSError:
+                continue  # a link to nowhere is a file that Triton does not find either
+            yield RepositoryFile(path.relative_to(folder).as_posix(), size)
+
+
+def _context(
+    release: Release,
+    lock: Lock | None,
+    cores: float | None,
+    gpus: int | None,
+    *,
+    autocomplete: bool,
+) -> LintContext:
+    flags = lock.server.flags if lock is not None else ()
+    names = {name for name, _ in flags}
+    return LintContext(
+        release=release,
+        cores=cores if cores is not None or lock is None else lock.target.cores,
+        gpus=gpus if gpus is not None or lock is None else lock.target.gpus,
+        autocomplete=autocomplete,
+        rate_limiter="rate-limit" in names,
+        resources=_resources(flags),
+        cache="cache-config" in names if lock is not None else None,
+    )
+
+
+def _resources(flags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
+    """``rate-limit-resource`` values, ``<name>:<count>``."""
+    pairs = (value.partition(":") for name, value in flags if name == "rate-limit-resource")
+    return tuple((name, int(count)) for name, _, count in pairs if count.isdigit())
+
+
+def _weights(repository: Path, lock: Lock | None) -> Iterator[Finding]:
+    """Files that the lock names: absent ones are told, changed ones are errors."""
+    for name, model in lock.models.items() if lock is not None else ():
+        for relative, sha in model.evidence.files:
+            path = f"{name}/{relative}"
+            target = repository / path
+            if not target.exists():
+                yield finding(
+                    "TG705", Severity.INFO, "not in the repository yet", model=name, path=path
+                )
+            elif file_digest(target) != sha:
+                yield finding(
+                    "TG706", Severity.ERROR, "holds other bytes than the lock says",
+                    model=name, path=path,
+                )  # fmt: skip

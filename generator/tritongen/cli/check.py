@@ -1,0 +1,79 @@
+"""`tritongen check`."""
+
+import argparse
+from pathlib import Path
+
+from tritongen import __version__
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_repository,
+    existing_folder,
+    positive_float,
+)
+from tritongen.cli.output import good, print_finding
+from tritongen.domain.findings import Finding, Severity
+from tritongen.errors import ExitCode
+
+_EXAMPLES = """\
+  tritongen check                              lint model_repository/
+  tritongen check ./repo --cpus 4              hold threads × instances against four cores
+  tritongen check --format sarif > check.sarif
+  tritongen check --format github              annotations in GitHub Actions
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "check", "lint any model repository", _EXAMPLES)
+    add_repository(parser)
+    parser.add_argument("--cpus", type=positive_float, metavar="N", help="cores of the container")
+    parser.add_argument("--gpus", type=int, metavar="N", help="number of GPUs")
+    parser.add_argument("--triton", default="", metavar="YY.MM", help="release that will serve it")
+    parser.add_argument(
+        "--no-auto-complete", action="store_true",
+        help="the server runs with --disable-auto-complete-config",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strict", action="store_true", help="warnings count as errors for the exit code"
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json", "sarif", "github"), default="text",
+        help="(default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Lint and print; exit 1 when there is an error."""
+    from tritongen.app.check import check_repository
+
+    findings = check_repository(
+        existing_folder(options.repository),
+        release=options.triton,
+        cores=options.cpus,
+        gpus=options.gpus,
+        autocomplete=not options.no_auto_complete,
+    )
+    _print(findings, options.format, options.repository)
+    bad = {Severity.ERROR, Severity.WARNING} if options.strict else {Severity.ERROR}
+    failed = any(item.severity in bad for item in findings)
+    return int(ExitCode.FINDINGS if failed else ExitCode.OK)
+
+
+def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
+    from tritongen.render.lint import as_github, as_json, as_sarif
+
+    prefix = repository.as_posix()
+    if form == "json":
+        print(as_json(findings, prefix))
+    elif form == "sarif":
+        print(as_sarif(findings, __version__, prefix))
+    elif form == "github":
+        print(as_github(findings, prefix))
+    else:
+        for item in findings:
+            print_finding(item)
+        counts = [sum(item.severity is severity for item in findings) for severity in Severity]
+        words = f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} remarks"
+        print(good("nothing to report") if not findings else words)
