@@ -156,6 +156,6 @@ MODEL_CODES: tuple[Code, ...] = (
     Code(
         "TG209",
         "output is not deterministic",
-        "The batch axis cannot be proven for outputs that differ from run to run.",
+        "Export the model without random operators, or state `batch: true` in tritongen.yaml.",
     ),
 )
