@@ -76,8 +76,8 @@ _COMPILED_START = tuple((re.compile(pattern), code) for pattern, code in _START_
 _POLL = re.compile(r"Poll failed for model directory '([^']*)': (.*?)\"?$")
 _PARSER = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*?)\"?$")
 _STATUS = re.compile(
-    r"^(?:Internal|Invalid argument|Unavailable|Unsupported|Not found|Already exists|Unknown)"
-    r"(?:: | - )"
+    r"(?:(?:Internal|Invalid argument|Unavailable|Unsupported|Not found|Already exists|Unknown)"
+    r"(?:: | - )|TritonModelException: )"
 )
 _LOG_PREFIX = re.compile(r"^[EWI]\d{4} [\d:.]+ \d+ \S+\] ")
 
@@ -101,6 +101,8 @@ def clean(reason: str) -> str:
     marker = "is at UNAVAILABLE state: "
     if marker in text:
         text = text.partition(marker)[2]
+    # In the log a line break is spelled out; a Python backend's reason names its exception first.
+    text = text.replace("\\n", "\n")
     while match := _STATUS.match(text):
         text = text[match.end() :]
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -32,6 +32,15 @@ __all__ = ["BACKENDS", "Layout", "build_layout", "find_libpython"]
 BACKENDS = ("onnxruntime", "python")
 
 _SOURCES = Path(__file__).resolve().parent.parent / "backends"
+_NUMPY2 = Path(__file__).with_name("stub_numpy2.py")
+_UTILITIES = "triton_python_backend_utils.py"
+_NUMPY2_HOOK = """
+
+# Added by tritongen: this stub was compiled against numpy 1.
+import stub_numpy2
+
+stub_numpy2.main()
+"""
 _ABANDONED = 3600.0  # seconds; a build takes less than one
 _SYSTEM_FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
@@ -136,6 +145,7 @@ def _key(home: TritonHome, library: Path | None, python: Path | None) -> str:
     digest = hashlib.sha256()
     for text in (home.digest, str(home.folder), str(library), sys.executable, str(python)):
         digest.update(text.encode() + b"\0")
+    digest.update(_NUMPY2.read_bytes() + _NUMPY2_HOOK.encode())
     for source in _sources():
         digest.update(str(source.relative_to(_SOURCES)).encode() + b"\0")
         digest.update(source.read_bytes() + b"\0")
@@ -153,6 +163,9 @@ def _build(folder: Path, home: TritonHome, stub: Path, library: Path | None) -> 
         shutil.copytree(home.python_backend, python_backend)
         shutil.copy(stub, python_backend)
         (python_backend / stub.name).chmod(0o755)
+        shutil.copyfile(_NUMPY2, python_backend / _NUMPY2.name)
+        with (python_backend / _UTILITIES).open("a", encoding="utf-8") as utilities:
+            utilities.write(_NUMPY2_HOOK)
         for source in _sources():
             target = work / "backends" / source.relative_to(_SOURCES)
             target.parent.mkdir(parents=True, exist_ok=True)

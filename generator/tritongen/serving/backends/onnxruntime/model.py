@@ -1,0 +1,11 @@
+"""Entry of the Python-based `onnxruntime` backend: Triton's stub imports this file by its name.
+
+It serves configurations with ``backend: "onnxruntime"`` as the C++ backend would, on the CPU. The
+stub puts this folder on `sys.path`, so that the package beside this file is found.
+"""
+
+from ort_backend.model import (  # type: ignore[import-not-found]  # on the stub's path only
+    TritonPythonModel,
+)
+
+__all__ = ["TritonPythonModel"]

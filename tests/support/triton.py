@@ -1,0 +1,182 @@
+"""A real Triton for tests.
+
+``start_server(repository, project)`` is a context manager that yields a `TestServer`: the running
+server, its HTTP client and, with explicit control, load and unload that return the server's reason.
+The server has free ports on the loopback address and is gone when the block ends.
+
+Fixtures (registered in ``conftest.py``):
+
+- ``embedded_runtime``: one `EmbeddedRuntime` for the session; Triton is fetched once into the
+  user's cache.
+- ``embedded_layout``: its backend folder, for tests that build their own command.
+- ``explicit_server``: one server for the session with explicit model control and an empty
+  repository folder; ``explicit_server.try_model(name, config_text, {"1/model.onnx": data})`` writes
+  a model, loads it, and returns the reason of a refusal or None.
+"""
+
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.client import HttpClient
+from tritongen.serving.embedded.fetch import ensure_triton
+from tritongen.serving.embedded.layout import Layout, build_layout
+from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.embedded.server import EmbeddedServer
+from tritongen.serving.protocol import ModelControl, ModelStatus, Ports, ServerSpec
+from tritongen.serving.reasons import clean, poll_failures
+from tritongen.serving.state import project_label
+
+READY_SECONDS = 180.0
+
+
+@dataclass
+class TestServer:
+    """A running server with its client."""
+
+    __test__ = False
+
+    server: EmbeddedServer
+    client: HttpClient
+    repository: Path
+    statuses: tuple[ModelStatus, ...] = ()
+    _names: Iterator[int] = field(default_factory=itertools.count)
+
+    def unique(self, stem: str = "model") -> str:
+        """A model name that was not used on this server before."""
+        return f"{stem}_{next(self._names)}"
+
+    def write(self, name: str, config: str | None, files: Mapping[str, bytes]) -> Path:
+        """Writes a model's folder: its configuration, unless None, and files by relative path."""
+        folder = self.repository / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if config is not None:
+            (folder / "config.pbtxt").write_text(config)
+        for path, data in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        return folder
+
+    def try_load(self, name: str, config: Mapping[str, Any] | None = None) -> str | None:
+        """Loads a model; the server's cleaned reason when it refuses, None when it is ready."""
+        try:
+            self.client.load(name, config)
+        except EnvironmentProblem as problem:
+            if problem.code != "TG815":
+                raise
+            log = "\n".join(self.server.logs(200))
+            unread = {item.model: item.reason for item in poll_failures(log)}
+            if "failed to poll" in problem.what:
+                return unread.get(name, problem.what)
+            return clean(problem.what)
+        return None if self.client.model_ready(name) else "loaded, but not ready"
+
+    def try_model(self, name: str, config: str | None, files: Mapping[str, bytes]) -> str | None:
+        """`write`, then `try_load`."""
+        self.write(name, config, files)
+        return self.try_load(name)
+
+    def unload(self, name: str) -> None:
+        """Unloads a model and removes its folder."""
+        self.client.unload(name)
+        shutil.rmtree(self.repository / name, ignore_errors=True)
+
+
+def write_model(
+    repository: Path, name: str, config: str | None, files: Mapping[str, bytes]
+) -> Path:
+    """Writes a model's folder into a repository, before a server starts on it."""
+    folder = repository / name
+    folder.mkdir(parents=True)
+    if config is not None:
+        (folder / "config.pbtxt").write_text(config)
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return folder
+
+
+def server_spec(
+    repository: Path, project: Path, models: tuple[str, ...] | None = None, **options: Any
+) -> ServerSpec:
+    """A spec with free ports; every folder of the repository is expected when `models` is None."""
+    if models is None:
+        models = tuple(sorted(path.name for path in repository.iterdir() if path.is_dir()))
+    project.mkdir(parents=True, exist_ok=True)
+    options.setdefault("ports", Ports(0, 0, 0))
+    options.setdefault("log", project / "server.log")
+    return ServerSpec(
+        repository=repository,
+        models=models,
+        project=project,
+        label=project_label(project),
+        **options,
+    )
+
+
+@contextmanager
+def start_server(
+    repository: Path,
+    project: Path,
+    models: tuple[str, ...] | None = None,
+    *,
+    runtime: EmbeddedRuntime | None = None,
+    **options: Any,
+) -> Iterator[TestServer]:
+    """A real Triton on `repository`; its log lies in `project`.
+
+    Args:
+        repository: folder of models.
+        project: folder for the log, usually from `tmp_path`.
+        models: expected names; every folder of the repository when None.
+        runtime: a runtime of your own; a fresh one with the user's cache when None.
+        **options: further fields of `ServerSpec`.
+    """
+    spec = server_spec(repository, project, models, **options)
+    server = (runtime or EmbeddedRuntime()).start(spec)
+    try:
+        statuses = server.wait_ready(READY_SECONDS)
+        with HttpClient(server.endpoints.http) as client:
+            yield TestServer(server, client, repository, statuses)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_runtime() -> EmbeddedRuntime:
+    """The embedded runtime on the user's cache."""
+    ensure_triton()
+    return EmbeddedRuntime()
+
+
+@pytest.fixture(scope="session")
+def embedded_layout() -> Layout:
+    """The backend folder of the embedded runtime."""
+    return build_layout(ensure_triton())
+
+
+@pytest.fixture(scope="session")
+def explicit_server(
+    embedded_runtime: EmbeddedRuntime, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
+    """A server that loads and unloads models by HTTP, on an empty repository."""
+    folder = tmp_path_factory.mktemp("explicit")
+    repository = folder / "repository"
+    repository.mkdir()
+    with start_server(
+        repository,
+        folder / "project",
+        runtime=embedded_runtime,
+        model_control=ModelControl.EXPLICIT,
+    ) as server:
+        yield server
