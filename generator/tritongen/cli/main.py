@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.OK)
     except MemoryError as problem:
         return _report(EnvironmentProblem("TG010", f"out of memory: {problem}"), as_json)
-    except Exception as problem:  # noqa: BLE001  (a bug of ours: told in a line, shown on wish)
+    except Exception as problem:  # a bug of ours: told in a line, shown on wish
         if os.environ.get("TRITONGEN_DEBUG"):
             raise
         what = f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,78 @@
+"""Rules of the house that no off-the-shelf linter knows; run by `make check`.
+
+Sizes of files and functions, and what a test may not do: be skipped, mock what can run, or hold a
+measured time against a number.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE_LINES = 400
+FUNCTION_LINES = 50
+FORBIDDEN_IN_TESTS = {
+    "skip": "a skipped test is a failed promise",
+    "skipif": "a skipped test is a failed promise",
+    "xfail": "a test that may fail proves nothing",
+    "importorskip": "a skipped test is a failed promise",
+    "mock": "run the real part",
+    "MagicMock": "run the real part",
+    "Mock": "run the real part",
+    "patch": "run the real part",
+}
+# Longer than the rule, each with its reason.
+EXCEPTIONS: dict[str, str] = {}
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    """Python files below the folders."""
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def size_faults(path: Path, tree: ast.Module, text: str) -> Iterator[str]:
+    """Files and functions that have grown too long."""
+    name = path.relative_to(ROOT).as_posix()
+    lines = text.count("\n")
+    if lines > FILE_LINES and name not in EXCEPTIONS:
+        yield f"{name}: {lines} lines, the limit is {FILE_LINES}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES and f"{name}:{node.name}" not in EXCEPTIONS:
+                yield f"{name}:{node.lineno}: {node.name} has {length} lines, not {FUNCTION_LINES}"
+
+
+def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
+    """What a test may not do."""
+    name = path.relative_to(ROOT).as_posix()
+    for node in ast.walk(tree):
+        word = ""
+        if isinstance(node, ast.Attribute):
+            word = node.attr
+        elif isinstance(node, ast.ImportFrom):
+            words = {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+            word = next((item for item in sorted(words) if item in FORBIDDEN_IN_TESTS), "")
+        if word in FORBIDDEN_IN_TESTS:
+            line = getattr(node, "lineno", 0)
+            yield f"{name}:{line}: {word}: {FORBIDDEN_IN_TESTS[word]}"
+
+
+def main() -> int:
+    """Print every fault; 1 when there is one."""
+    faults: list[str] = []
+    for path in sources("generator", "tests", "benchmarks", "scripts", "demo"):
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        if "tests" not in path.relative_to(ROOT).parts[:1]:
+            faults += size_faults(path, tree, text)
+        else:
+            faults += [*size_faults(path, tree, text), *test_faults(path, tree)]
+    print("\n".join(faults) if faults else "house rules: fine")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
