@@ -13,8 +13,8 @@ from support import onnx_models
 from tritongen.domain.facts import ModelFormat
 from tritongen.domain.findings import Severity
 from tritongen.domain.tensors import TensorSpec
-from tritongen.inspection.formats import detect
-from tritongen.inspection.onnx_reader import read_onnx
+from tritongen.inspection.discovery.formats import detect
+from tritongen.inspection.onnx.reader import read_onnx
 from tritongen.inspection.reading import Reading, Source
 
 ONNXRUNTIME_DATA = Path(onnxruntime.__file__).parent / "datasets"

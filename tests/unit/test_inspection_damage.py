@@ -8,10 +8,10 @@ from onnx import helper
 
 from support import onnx_models
 from support.onnx_models import value
-from tritongen.inspection import wire
-from tritongen.inspection.onnx_reader import read_onnx
+from tritongen.inspection.onnx.reader import read_onnx
+from tritongen.inspection.parsing import wire
+from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Reading, Source
-from tritongen.inspection.wire import DamagedError
 
 
 def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:

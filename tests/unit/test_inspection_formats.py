@@ -16,7 +16,7 @@ from tritongen.domain.facts import ModelFormat
 from tritongen.domain.findings import Severity
 from tritongen.domain.releases import find
 from tritongen.inspection import inspect_folder
-from tritongen.inspection.formats import detect
+from tritongen.inspection.discovery.formats import detect
 
 ONNX = onnx_models.relu().SerializeToString()
 LABELS = b"the cat sat on the mat\n" * 20

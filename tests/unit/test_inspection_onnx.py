@@ -10,7 +10,7 @@ from support import onnx_models
 from support.onnx_models import FLOAT, INT64, STRING, value
 from tritongen.domain.facts import OnnxFacts
 from tritongen.domain.tensors import DType, TensorKind
-from tritongen.inspection.onnx_reader import read_onnx
+from tritongen.inspection.onnx.reader import read_onnx
 from tritongen.inspection.reading import Reading, Source
 
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from tritongen.domain.facts import ModelFormat
 from tritongen.domain.findings import Severity, finding
-from tritongen.inspection.onnx_reader import read_onnx
+from tritongen.inspection.onnx import read_onnx
 from tritongen.inspection.reading import Reader, Reading, Source
 
 

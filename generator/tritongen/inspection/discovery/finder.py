@@ -15,10 +15,10 @@ from pathlib import Path
 from tritongen.domain.facts import ModelFormat
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.formats import claimed
-from tritongen.inspection.listing import Entry, Kind, list_folder
-from tritongen.inspection.mains import Main, candidates, identify, is_version, unusable
-from tritongen.inspection.names import name_fault
+from tritongen.inspection.discovery.formats import claimed
+from tritongen.inspection.discovery.listing import Entry, Kind, list_folder
+from tritongen.inspection.discovery.mains import Main, candidates, identify, is_version, unusable
+from tritongen.inspection.discovery.names import name_fault
 
 _SIDE_FOLDERS = frozenset({"configs", "initial_state", "warmup"})
 _ALMOST_VERSION = re.compile(r"[vV]?[+-]?[0-9]+.*")

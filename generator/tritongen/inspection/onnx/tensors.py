@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tritongen.inspection import wire
-from tritongen.inspection.onnx_types import Element, element
-from tritongen.inspection.wire import FIXED32, LENGTH, VARINT, DamagedError, Data
+from tritongen.inspection.onnx.types import Element, element
+from tritongen.inspection.parsing import wire
+from tritongen.inspection.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data
 
 _EXTERNAL = 1
 # Typed data fields of TensorProto that hold the content when raw_data does not.

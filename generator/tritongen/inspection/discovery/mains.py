@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from tritongen.domain.facts import ModelFormat
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.formats import claimed, detect, is_lfs_pointer
-from tritongen.inspection.listing import Entry, Kind, list_folder
-from tritongen.inspection.onnx_reader import external_locations
+from tritongen.inspection.discovery.formats import claimed, detect, is_lfs_pointer
+from tritongen.inspection.discovery.listing import Entry, Kind, list_folder
+from tritongen.inspection.onnx import external_locations
 from tritongen.inspection.reading import Source
 
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from tritongen.domain.facts import GraphShape, OnnxFacts
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.tensors import TensorSpec
-from tritongen.inspection import wire
 from tritongen.inspection.graph import measure
-from tritongen.inspection.onnx_external import side_files
-from tritongen.inspection.onnx_graph import (
+from tritongen.inspection.onnx.external import side_files
+from tritongen.inspection.onnx.graph import (
     GraphContent,
     Operators,
     read_function,
     read_graph,
 )
-from tritongen.inspection.onnx_tensors import Weights
-from tritongen.inspection.onnx_types import DeclaredType
+from tritongen.inspection.onnx.tensors import Weights
+from tritongen.inspection.onnx.types import DeclaredType
+from tritongen.inspection.parsing import wire
+from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field
 from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
-from tritongen.inspection.wire import LENGTH, VARINT, DamagedError, Data, Field
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.

@@ -3,17 +3,17 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tritongen.inspection import wire
 from tritongen.inspection.graph import Node, Role
-from tritongen.inspection.onnx_tensors import (
+from tritongen.inspection.onnx.tensors import (
     TensorHeader,
     Weights,
     count_floats,
     read_sparse,
     read_tensor,
 )
-from tritongen.inspection.onnx_types import DeclaredType, read_value_info
-from tritongen.inspection.wire import LENGTH, DamagedError, Data
+from tritongen.inspection.onnx.types import DeclaredType, read_value_info
+from tritongen.inspection.parsing import wire
+from tritongen.inspection.parsing.wire import LENGTH, DamagedError, Data
 
 ML_DOMAIN = "ai.onnx.ml"
 

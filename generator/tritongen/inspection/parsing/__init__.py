@@ -1,0 +1,1 @@
+"""Encodings that model files are made of, read within bounds of time and memory."""
