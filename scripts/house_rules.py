@@ -50,7 +50,7 @@ def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
     name = path.relative_to(ROOT).as_posix()
     for node in ast.walk(tree):
         word = ""
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and _of_pytest(node.value):
             word = node.attr
         elif isinstance(node, ast.ImportFrom):
             words = {*(node.module or "").split("."), *(alias.name for alias in node.names)}
@@ -58,6 +58,13 @@ def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
         if word in FORBIDDEN_IN_TESTS:
             line = getattr(node, "lineno", 0)
             yield f"{name}:{line}: {word}: {FORBIDDEN_IN_TESTS[word]}"
+
+
+def _of_pytest(node: ast.expr) -> bool:
+    """Whether an attribute is read from `pytest`, `pytest.mark` or `mock`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "mark"
+    return isinstance(node, ast.Name) and node.id in {"pytest", "mock", "mocker", "unittest"}
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.domain.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.domain.facts import ModelFacts
@@ -21,6 +22,9 @@ from tritongen.inspection.intent import (
     read_intent,
 )
 from tritongen.inspection.machine import read_cpus
+
+if TYPE_CHECKING:
+    from tritongen.inspection import Inspection
 
 DEFAULT_REPOSITORY = Path("model_repository")
 
@@ -90,42 +94,59 @@ def load_project(
     Raises:
         InvalidInputError: the folder or file cannot be used; every fault of the YAML in `details`.
     """
-    from tritongen.inspection import inspect_folder
-
     document = read_intent(root / INTENT_FILE)
-    intent = document.intent
     if document.faults:
+        # The folder may not be readable as the file says; its own faults come first.
         raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    intent = _overridden(document.intent, cpus, weights)
     release = find(intent.target.triton)
-    inspection = inspect_folder(root, release)
-    names = [model.name for model in inspection.models]
+    inspection = _inspect(root, release, intent)
     raise_faults(
         [
-            *document.faults,
             *_overlay_faults(document),
             *_values_faults(document, inspection.models),
-            *_unknown_models(document, names),
+            *_unknown_models(document, [model.name for model in inspection.models]),
         ],
         document.path,
     )
-    if cpus is not None:
-        intent = replace(intent, target=replace(intent.target, cpus=cpus))
-    if weights is not None:
-        intent = replace(intent, weights=WeightsMode(weights))
-    for name in sorted(only - set(names)):
-        raise InvalidInputError(
-            "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
-        )
-    models = tuple(model for model in inspection.models if not only or model.name in only)
     return Project(
         root=root,
         repository=repository,
         intent=intent,
         release=release,
-        models=models,
+        models=_selected(inspection.models, only, root),
         findings=inspection.findings,
         lock=read_lock(repository),
     )
+
+
+def _overridden(intent: Intent, cpus: float | None, weights: str | None) -> Intent:
+    """The intent with what the command line says over it."""
+    if cpus is not None:
+        intent = replace(intent, target=replace(intent.target, cpus=cpus))
+    return intent if weights is None else replace(intent, weights=WeightsMode(weights))
+
+
+def _inspect(root: Path, release: Release, intent: Intent) -> "Inspection":
+    from tritongen.inspection import inspect_folder
+
+    with_library = [
+        name
+        for name, model in intent.models.items()
+        if isinstance(model.overlay.get("model_operations"), dict)
+    ]
+    return inspect_folder(root, release, libraries=with_library)
+
+
+def _selected(
+    models: tuple[ModelFacts, ...], only: frozenset[str], root: Path
+) -> tuple[ModelFacts, ...]:
+    names = [model.name for model in models]
+    for name in sorted(only - set(names)):
+        raise InvalidInputError(
+            "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
+        )
+    return tuple(model for model in models if not only or model.name in only)
 
 
 def read_lock(repository: Path) -> Lock | None:
