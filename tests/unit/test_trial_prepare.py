@@ -13,11 +13,12 @@ from tritongen.domain.facts import (
     OnnxFacts,
 )
 from tritongen.domain.intent import DeclaredTensor, ModelIntent
+from tritongen.domain.precision import Precision
 from tritongen.domain.tensors import DType, TensorKind, TensorSpec
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.trial import TrialOptions, run_trial
 from tritongen.inspection.trial.prepare import make_request, unfed_input
-from tritongen.inspection.trial.request import Precision, TrialRequest
+from tritongen.inspection.trial.request import TrialRequest
 
 X = TensorSpec("x", DType.FP32, ("batch", 3, None))
 

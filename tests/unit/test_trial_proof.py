@@ -5,10 +5,11 @@ import pytest
 
 from tritongen.domain.evidence import BatchVerdict
 from tritongen.domain.facts import ModelFormat
+from tritongen.domain.precision import Precision
 from tritongen.domain.samples import InputRecipe
 from tritongen.domain.tensors import DType
 from tritongen.inspection.trial.proof import Prover, obstacle
-from tritongen.inspection.trial.request import Feed, Limits, Precision, TrialRequest
+from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
 from tritongen.inspection.trial.runtime import RuntimeRefusal
 
 F = DType.FP32

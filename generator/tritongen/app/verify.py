@@ -6,16 +6,16 @@ from pathlib import Path
 
 from tritongen.app.project import read_lock
 from tritongen.app.serve import running_server
+from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import DEFAULT_TRITON
+from tritongen.domain.precision import precision_of
 from tritongen.domain.releases import find
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
 from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection import inspect_folder
-from tritongen.inspection.trial.compare import TOLERANCES, gap
-from tritongen.inspection.trial.prepare import precision_of
 from tritongen.inspection.trial.runtime import RuntimeRefusal
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.serving.client import HttpClient, ServerClient

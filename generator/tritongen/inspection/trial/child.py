@@ -48,17 +48,20 @@ class ChildResult:
     last_words: str
 
 
-def run_worker(request: str, timeout_s: float, memory_bytes: int) -> ChildResult:
-    """Run one trial in a child process.
+def run_worker(
+    request: str, timeout_s: float, memory_bytes: int, module: str = _WORKER
+) -> ChildResult:
+    """Run one request in a child process.
 
     Args:
         request: JSON for the worker's standard input.
         timeout_s: wall clock.
         memory_bytes: resident memory at which the child is killed.
+        module: the worker, a module that runs as a program; the trial's unless told otherwise.
     """
     # -P: no script folder on the path; the folder "/" and absolute paths: no surprise from the
     # current folder, which may well hold a `numpy.py`.
-    command = [sys.executable, "-P", "-m", _WORKER]
+    command = [sys.executable, "-P", "-m", module]
     with _started(command) as process:
         output = _Drain(process.stdout, _MOST_OUTPUT, keep_end=False)
         errors = _Drain(process.stderr, _LAST_OUTPUT, keep_end=True)

@@ -7,12 +7,13 @@ from pathlib import Path, PurePosixPath
 from tritongen.domain.cores import budget_of
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import DeclaredTensor, ModelIntent
+from tritongen.domain.precision import precision_of
 from tritongen.domain.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.domain.values import parse_values
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.trial.options import TrialOptions
-from tritongen.inspection.trial.request import Feed, Limits, Precision, TrialRequest
+from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
 _ADDRESS_SPARE = 2 * 2**30
@@ -138,16 +139,3 @@ def _wrong_rank(shape: Shape, given: tuple[int, ...], where: str) -> InvalidInpu
     return InvalidInputError(
         "TG304", f"{list(given)} has {len(given)} axes, the model has {len(shape)}", where=where
     )
-
-
-def precision_of(facts: ModelFacts) -> Precision:
-    """The coarsest arithmetic in the model decides how closely rows can agree."""
-    if facts.onnx is not None and facts.onnx.quantized_operators:
-        return Precision.QUANTIZED
-    kinds = {name.upper() for name, _ in facts.precisions[:1]}
-    tensors = {spec.dtype for spec in (*facts.inputs, *facts.outputs)}
-    if DType.BF16 in tensors or kinds & {"BF16", "BFLOAT16"}:
-        return Precision.BRAIN
-    if DType.FP16 in tensors or kinds & {"FP16", "FLOAT16"}:
-        return Precision.HALF
-    return Precision.SINGLE

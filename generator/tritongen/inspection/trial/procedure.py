@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.domain.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.domain.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.inspection.trial import memory
-from tritongen.inspection.trial.compare import TOLERANCES, gap
 from tritongen.inspection.trial.costs import Stopwatch
 from tritongen.inspection.trial.feeding import Fed, find_inputs
 from tritongen.inspection.trial.proof import ROWS, Prover, obstacle

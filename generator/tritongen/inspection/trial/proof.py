@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tritongen.domain.agreement import TOLERANCES, Gap, Tolerance, gap, tells_apart, worst
 from tritongen.domain.evidence import BatchProof, BatchVerdict
 from tritongen.domain.samples import (
     Array,
@@ -21,7 +22,6 @@ from tritongen.domain.samples import (
     stack_rows,
 )
 from tritongen.domain.tensors import is_dynamic, show_shape
-from tritongen.inspection.trial.compare import TOLERANCES, Gap, Tolerance, gap, tells_apart, worst
 from tritongen.inspection.trial.request import Feed, TrialRequest
 from tritongen.inspection.trial.runtime import RuntimeRefusal, Session
 from tritongen.inspection.trial.sizes import shared_axis

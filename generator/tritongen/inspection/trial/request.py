@@ -2,20 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.facts import ModelFormat
+from tritongen.domain.precision import Precision
 from tritongen.domain.tensors import DType, Shape, TensorSpec
-
-
-class Precision(StrEnum):
-    """The arithmetic that decides how closely two runs of the same rows agree."""
-
-    SINGLE = "single"
-    HALF = "half"
-    BRAIN = "brain"
-    QUANTIZED = "quantized"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from tritongen.domain.precision import Precision
 from tritongen.domain.samples import Array
-from tritongen.inspection.trial.request import Precision
 
 # Below this an output counts as zero; its rounding errors have no scale to be held against.
 _FLOOR = 1e-6

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tritongen.inspection.trial.compare import TOLERANCES, gap, tells_apart, worst
-from tritongen.inspection.trial.request import Precision
+from tritongen.domain.agreement import TOLERANCES, gap, tells_apart, worst
+from tritongen.domain.precision import Precision
 
 SINGLE = TOLERANCES[Precision.SINGLE]
 NAN, INF = float("nan"), float("inf")
