@@ -1,0 +1,76 @@
+"""Who is in a race, and where each stands."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.search.records import Task
+from tritongen.search.space import Candidate
+from tritongen.search.standings import Standings
+
+
+class Status(StrEnum):
+    """Where a candidate stands."""
+
+    RUNNING = "running"
+    BEHIND = "behind"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """How a race ended."""
+
+    SEPARATED = "separated"
+    IMMATERIAL = "immaterial"
+    BUDGET = "budget"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Arm:
+    """A candidate in the race.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it is measured now.
+        status: where it stands.
+        why: the reason when it no longer runs.
+        cap: levels of clients from this index on were too many.
+        failures: measurements that gave nothing.
+        since: the round in which it entered.
+    """
+
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+    status: Status = Status.RUNNING
+    why: str = ""
+    cap: int = 10**6
+    failures: int = 0
+    since: int = 1
+
+
+@dataclass(slots=True)
+class RaceState:
+    """The race after the rounds that are complete.
+
+    Attributes:
+        arms: every candidate that was in it, in the order of entering.
+        round: number of the round that is open, or of the last one.
+        pending: measurements that are missing in the open round.
+        verdict: how it ended, None while it runs.
+        standings: comparisons after the complete rounds.
+        leader: the best by the complete rounds, None before the first.
+    """
+
+    arms: dict[Candidate, Arm]
+    standings: Standings
+    round: int = 0
+    pending: tuple[Task, ...] = ()
+    verdict: Verdict | None = None
+    leader: Candidate | None = None
+
+    def running(self) -> list[Arm]:
+        """Arms that are still in the race."""
+        return [arm for arm in self.arms.values() if arm.status is Status.RUNNING]

@@ -1,0 +1,243 @@
+"""The race: candidates that could be best are measured in rounds until the winner is clear.
+
+Nothing is remembered but the history of measurements. Every call replays it from the first round,
+so that a race that was killed goes on as if it had not been, and the same history always leads to
+the same next step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import log1p
+
+from tritongen.domain.queueing import ClosedLoop, OpenLoop, Stream
+from tritongen.search.arms import Arm, RaceState, Status, Verdict
+from tritongen.search.judge import MIN_ROUNDS, Judge
+from tritongen.search.predict import Forecast, Predictor
+from tritongen.search.records import History, Purpose, Task, elapsed_s
+from tritongen.search.settings import TuneSettings
+from tritongen.search.space import Candidate, SearchSpace
+from tritongen.search.standings import Samples, Standings, collect, race_gain
+
+# Rounds in which the baseline is measured beside the candidates.
+BASELINE_ROUNDS = 3
+# Rounds that the first arms should be able to run within the budget.
+_EXPECTED_ROUNDS = 4.0
+# Failures after which a candidate is given up; one may be the machine's.
+_FAILURES = 2
+# Rounds after which the leader's neighbours may enter, and how many.
+_EXTENSIONS = (2, 4, 6)
+_NEW_NEIGHBOURS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A race between the candidates of a shortlist.
+
+    Attributes:
+        settings: of the tuning run.
+        space: for the neighbours of the leader.
+        predictor: for their forecasts, and for levels of clients.
+        forecasts: the shortlist, best first.
+        incumbent: always in the race, so that tuning never makes things worse.
+        baseline: measured beside the candidates but never chosen.
+        judge: who draws the conclusions.
+    """
+
+    settings: TuneSettings
+    space: SearchSpace
+    predictor: Predictor
+    forecasts: Sequence[Forecast]
+    incumbent: Candidate | None = None
+    baseline: Candidate | None = None
+    judge: Judge = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "judge", Judge(self.settings, self.predictor))
+
+    def replay(self, history: History) -> RaceState:
+        """The state that a history leads to."""
+        samples = collect(history, self.settings.objective, Purpose.RACE)
+        state = RaceState(self._entrants(history), Standings({}, {}, 1.0, 1.0))
+        while state.verdict is None:
+            state.round += 1
+            before = tuple(r for r in history if r.task.round < state.round)
+            planned = self._round(state, before)
+            if not planned:
+                state.round -= 1
+                state.verdict = Verdict.BUDGET
+                break
+            done = {
+                (r.task.candidate, r.task.purpose) for r in history if r.task.round == state.round
+            }
+            state.pending = tuple(t for t in planned if (t.candidate, t.purpose) not in done)
+            if state.pending:
+                break
+            self._absorb(state, samples, history)
+        return state
+
+    def _entrants(self, history: History) -> dict[Candidate, Arm]:
+        """The first arms: as many of the shortlist as the budget lets race for some rounds."""
+        before = tuple(r for r in history if r.task.round == 0)
+        left = self.settings.budget_s - elapsed_s(before)
+        chosen: list[Forecast] = []
+        for forecast in self.forecasts:
+            cost = self._cost(forecast, before)
+            most = min(self.settings.max_arms, max(2, int(left / (_EXPECTED_ROUNDS * cost))))
+            if forecast.reason or len(chosen) >= most:
+                break
+            if not any(_alike(forecast, other) for other in chosen):
+                chosen.append(forecast)
+        if not chosen:
+            # Nothing is expected to do: the nearest are measured all the same.
+            chosen = [forecast for forecast in self.forecasts if forecast.simulated][:3]
+        arms = {f.candidate: Arm(f.candidate, f.load) for f in chosen}
+        if self.incumbent is not None and self.incumbent not in arms:
+            load = self.predictor.load_for(self.incumbent)
+            arms[self.incumbent] = Arm(self.incumbent, load)
+        return arms
+
+    def _round(self, state: RaceState, before: History) -> list[Task]:
+        """The open round's measurements in random order; none when the budget is spent."""
+        running = state.running()
+        if not running or state.round > self.settings.max_rounds:
+            return []
+        tasks = [self._task(arm.candidate, arm.load, state.round, Purpose.RACE) for arm in running]
+        if self.baseline is not None and state.round <= BASELINE_ROUNDS:
+            load = self.predictor.load_for(self.baseline)
+            tasks.append(self._task(self.baseline, load, state.round, Purpose.BASELINE))
+        tasks.sort(key=lambda task: self._precedence(state, task))
+        left = self.settings.budget_s - elapsed_s(before)
+        overhead = self._overhead(before)
+        affordable: list[Task] = []
+        for task in tasks:
+            left -= task.seconds + overhead
+            if left >= 0.0 or (state.round == 1 and not affordable):
+                affordable.append(task)
+        if state.round > 1 and len(affordable) < min(2, len(tasks)):
+            return []
+        return Stream(self.settings.seed).child(f"round {state.round}").shuffled(affordable)
+
+    def _precedence(self, state: RaceState, task: Task) -> tuple[int, float]:
+        """Who is measured when not all can be: the leader, then the baseline, then the best."""
+        if task.candidate == state.leader:
+            return (0, 0.0)
+        if task.purpose is Purpose.BASELINE:
+            return (1, 0.0)
+        return (2, -state.standings.gain(task.candidate))
+
+    def _task(
+        self, candidate: Candidate, load: ClosedLoop | OpenLoop, number: int, purpose: Purpose
+    ) -> Task:
+        rate = self.predictor.under(candidate, load).outcome.throughput_per_s
+        seconds = self.settings.seconds(rate)
+        return Task(
+            candidate=candidate,
+            load=load,
+            purpose=purpose,
+            round=number,
+            seconds=seconds,
+            min_requests=self.settings.samples // 2,
+            max_seconds=max(seconds, 8.0 * self.settings.measure_s),
+            rows=self.settings.rows,
+        )
+
+    def _cost(self, forecast: Forecast, before: History) -> float:
+        return self.settings.seconds(forecast.outcome.throughput_per_s) + self._overhead(before)
+
+    def _overhead(self, before: History) -> float:
+        """Time that a measurement takes beside itself, as seen so far."""
+        seen = [record.overhead_s for record in before]
+        return sum(seen) / len(seen) if seen else self.settings.switch_s
+
+    def _absorb(self, state: RaceState, samples: Samples, history: History) -> None:
+        """Draws the conclusions of a complete round."""
+        judge = self.judge
+        seen: Samples = {
+            candidate: {n: sample for n, sample in rounds.items() if n <= state.round}
+            for candidate, rounds in samples.items()
+        }
+        for arm in state.running():
+            rounds = seen.get(arm.candidate, {})
+            if state.round in rounds and rounds[state.round] is None:
+                _count_failure(arm, history)
+        state.standings = self._rank(state, seen)
+        if judge.adapts:
+            moved = [judge.move_level(state, arm) for arm in state.running()]
+            if any(moved):
+                state.standings = self._rank(state, seen)
+        state.leader = judge.leader(state)
+        for arm in state.running():
+            judge.eliminate(state, arm)
+        state.leader = judge.leader(state)
+        state.verdict = judge.verdict(state)
+        if state.verdict is None and state.round in _EXTENSIONS:
+            self._extend(state, history)
+
+    def _rank(self, state: RaceState, seen: Samples) -> Standings:
+        loads = {arm.candidate: arm.load for arm in state.arms.values()}
+        predicted = {
+            candidate: race_gain(
+                self.settings.objective, self.predictor.under(candidate, load).outcome
+            )
+            for candidate, load in loads.items()
+        }
+        return Standings(seen, loads, self.settings.noise, self.settings.confidence, predicted)
+
+    def _extend(self, state: RaceState, history: History) -> None:
+        """Lets neighbours of the leader in, in case the prediction left out something good."""
+        if state.leader is None:
+            return
+        before = tuple(r for r in history if r.task.round <= state.round)
+        left = self.settings.budget_s - elapsed_s(before)
+        base = self.predictor.forecast(state.leader)
+        size = len(state.running()) + _NEW_NEIGHBOURS
+        if left < MIN_ROUNDS * size * self._cost(base, before):
+            return
+        objective = self.settings.objective
+        least = objective.gain(base.outcome) - log1p(self.settings.margin)
+        fresh = []
+        for candidate in self.space.neighbours(state.leader):
+            if candidate in state.arms:
+                continue
+            forecast = self.predictor.forecast(candidate)
+            near = objective.shortfall(forecast.outcome) <= self.settings.margin
+            good = objective.gain(forecast.outcome) >= least
+            if near and good and not _alike(forecast, base):
+                fresh.append(forecast)
+        fresh.sort(key=lambda f: objective.rank(f.outcome, f.candidate.simplicity))
+        for new in fresh[:_NEW_NEIGHBOURS]:
+            state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
+
+
+def _count_failure(arm: Arm, history: History) -> None:
+    arm.failures += 1
+    if arm.failures < _FAILURES:
+        return
+    errors = [
+        record.error or "requests failed"
+        for record in history
+        if record.task.candidate == arm.candidate and record.sound is None
+    ]
+    arm.status = Status.FAILED
+    arm.why = f"could not be measured: {errors[-1]}" if errors else "could not be measured"
+
+
+def _alike(one: Forecast, other: Forecast) -> bool:
+    """Whether two candidates are expected to behave the same: the simpler one stands for both."""
+    first, second = one.candidate, other.candidate
+    same_split = (first.instances, first.threads, first.inter_op, first.arena) == (
+        second.instances,
+        second.threads,
+        second.inter_op,
+        second.arena,
+    )
+    return (
+        same_split
+        and one.load == other.load
+        and _close(one.outcome.throughput_per_s, other.outcome.throughput_per_s)
+        and _close(one.outcome.latency_s, other.outcome.latency_s)
+    )
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= 0.005 * max(abs(one), abs(other))

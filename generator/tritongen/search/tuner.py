@@ -1,0 +1,224 @@
+"""The stepper: history in, next measurements or None out.
+
+A tuning run goes through three phases. *Calibrate*: few short measurements fit the model of the
+server. *Predict*: every candidate is bounded or simulated, and those that cannot be best are left
+out. *Race*: the others are measured in rounds until one is ahead, the differences do not matter,
+the goal turns out to be infeasible, or the time is up.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.domain.objective import GoalKind, Objective, Outcome
+from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
+from tritongen.search.arms import RaceState, Verdict
+from tritongen.search.calibrate import calibration_tasks, fit
+from tritongen.search.nearest import nearest_goals
+from tritongen.search.predict import Forecast, Predictor, shortlist
+from tritongen.search.race import Race
+from tritongen.search.records import History, Purpose, Task, elapsed_s
+from tritongen.search.settings import TuneSettings
+from tritongen.search.space import Candidate, SearchSpace, delay_choices
+from tritongen.search.standings import Interval, Standings, collect
+
+# Share of the budget that calibration may take.
+_CALIBRATION_SHARE = 0.35
+
+
+class Phase(StrEnum):
+    """What a tuning run is doing."""
+
+    CALIBRATE = "calibrate"
+    RACE = "race"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to measure next, in this order.
+
+    Attributes:
+        phase: why.
+        round: of the race, 0 while calibrating.
+        tasks: measurements that are missing; each may be recorded as soon as it is done.
+        remaining: candidates in the race.
+    """
+
+    phase: Phase
+    round: int
+    tasks: tuple[Task, ...]
+    remaining: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best so far, and how sure it is.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it was measured, or would be.
+        verdict: how the search ended, None while it goes on.
+        throughput: requests per second, None before it was measured.
+        latency: seconds at the goal's percentile, None before it was measured.
+        feasible: whether the goal's conditions hold as measured (or predicted).
+        rounds: measurements behind the numbers.
+        tied: candidates without a difference that matters, this one included, simplest first.
+        nearest: goals that could be met instead, when this one cannot.
+    """
+
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+    verdict: Verdict | None
+    throughput: Interval | None
+    latency: Interval | None
+    feasible: bool
+    rounds: int = 0
+    tied: tuple[Candidate, ...] = ()
+    nearest: tuple[Objective, ...] = ()
+
+
+class Tuner:
+    """Tunes one model for one goal.
+
+    Everything that it knows is the history it is given; what it keeps is a cache of predictions.
+
+    Args:
+        settings: goal, budget, seed and thresholds.
+        space: legal configurations.
+        incumbent: the configuration of today; it always races. None for one thread an instance.
+        baseline: measured beside the candidates, never chosen: what the server does by itself.
+        prior: service times known from elsewhere, which make calibration shorter.
+    """
+
+    def __init__(
+        self,
+        settings: TuneSettings,
+        space: SearchSpace,
+        incumbent: Candidate | None = None,
+        baseline: Candidate | None = None,
+        prior: ServiceTimes | None = None,
+    ) -> None:
+        self._settings = settings
+        self._space = space
+        rows = settings.rows if settings.rows > 1 else 0
+        self._incumbent = incumbent or Candidate(space.cores, 1, rows)
+        self._baseline = baseline
+        self._prior = prior
+        self._cached: tuple[History, Race] | None = None
+
+    def next(self, history: History) -> Step | None:
+        """What to measure next, None when the search is over."""
+        missing = self._uncalibrated(history)
+        if missing:
+            return Step(Phase.CALIBRATE, 0, missing)
+        race = self._race(history)
+        if race is None:
+            return None
+        state = race.replay(history)
+        if not state.pending:
+            return None
+        return Step(Phase.RACE, state.round, state.pending, len(state.running()))
+
+    def best(self, history: History) -> Choice:
+        """The best so far: as measured, before that as predicted, before that the incumbent."""
+        race = None if self._uncalibrated(history) else self._race(history)
+        if race is None:
+            failed = Verdict.FAILED if not self._uncalibrated(history) else None
+            load = _plain_load(self._settings.objective)
+            return Choice(self._incumbent, load, failed, None, None, feasible=False)
+        state = race.replay(history)
+        if state.leader is None:
+            return self._predicted(race, state)
+        return self._measured(race, state)
+
+    def race(self, history: History) -> tuple[Race, RaceState] | None:
+        """The race and its state for reports; None before calibration is done."""
+        race = None if self._uncalibrated(history) else self._race(history)
+        return None if race is None else (race, race.replay(history))
+
+    def baseline(self, history: History) -> tuple[Candidate, Standings] | None:
+        """The baseline's standings for reports, None without one or before it was measured."""
+        samples = collect(history, self._settings.objective, Purpose.BASELINE)
+        if self._baseline is None or self._baseline not in samples:
+            return None
+        loads = [s.load for s in samples[self._baseline].values() if s is not None]
+        if not loads:
+            return None
+        standings = Standings(
+            samples,
+            {self._baseline: loads[-1]},
+            self._settings.noise,
+            self._settings.confidence,
+        )
+        return self._baseline, standings
+
+    def _uncalibrated(self, history: History) -> tuple[Task, ...]:
+        """Calibration measurements that are missing, within calibration's share of the budget."""
+        done = {r.task for r in history if r.task.purpose is Purpose.CALIBRATE}
+        raced = any(r.task.purpose is not Purpose.CALIBRATE for r in history)
+        spent = elapsed_s(tuple(r for r in history if r.task.purpose is Purpose.CALIBRATE))
+        if raced or spent > _CALIBRATION_SHARE * self._settings.budget_s:
+            return ()
+        seconds = min(1.0, 0.02 * self._settings.budget_s)
+        tasks = calibration_tasks(self._space, self._prior, seconds)
+        return tuple(task for task in tasks if task not in done)
+
+    def _race(self, history: History) -> Race | None:
+        """The race that the calibration leads to, None when nothing could be measured."""
+        calibrated = tuple(r for r in history if r.task.purpose is Purpose.CALIBRATE)
+        if self._cached is not None and self._cached[0] == calibrated:
+            return self._cached[1]
+        settings = self._settings
+        calibration = fit(calibrated, settings.cores, self._prior)
+        if calibration is None:
+            return None
+        predictor = Predictor(
+            calibration, settings.objective, settings.rows, settings.max_concurrency, settings.seed
+        )
+        service_s = calibration.service.alone(settings.rows, 1)
+        delays = delay_choices(service_s, settings.objective.limit_s)
+        space = self._space.with_delays(delays)
+        forecasts = shortlist(predictor, space.candidates(), settings.margin)
+        race = Race(settings, space, predictor, forecasts, self._incumbent, self._baseline)
+        self._cached = (calibrated, race)
+        return race
+
+    def _predicted(self, race: Race, state: RaceState) -> Choice:
+        first: Forecast = race.forecasts[0]
+        return Choice(
+            first.candidate,
+            first.load,
+            state.verdict,
+            None,
+            None,
+            self._settings.objective.feasible(first.outcome),
+        )
+
+    def _measured(self, race: Race, state: RaceState) -> Choice:
+        tied = race.judge.tied(state, state.arms)
+        candidate = tied[0]
+        standings = state.standings
+        feasible = standings.excess(candidate).value <= 0.0
+        throughput, latency = standings.throughput(candidate), standings.latency(candidate)
+        nearest: tuple[Objective, ...] = ()
+        if not feasible:
+            measured = Outcome(throughput.value, latency.value, candidate.total_threads)
+            load = state.arms[candidate].load
+            nearest = nearest_goals(race.predictor, candidate, load, measured)
+        return Choice(
+            candidate,
+            state.arms[candidate].load,
+            state.verdict,
+            throughput,
+            latency,
+            feasible,
+            standings.rounds(candidate),
+            tied,
+            nearest,
+        )
+
+
+def _plain_load(objective: Objective) -> ClosedLoop | OpenLoop:
+    if objective.rate_per_s is not None:
+        return OpenLoop(objective.rate_per_s)
+    clients = objective.concurrency or (1 if objective.kind is not GoalKind.THROUGHPUT else 2)
+    return ClosedLoop(clients)
