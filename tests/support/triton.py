@@ -12,6 +12,8 @@ Fixtures (registered in ``conftest.py``):
 - ``explicit_server``: one server for the session with explicit model control and an empty
   repository folder; ``explicit_server.try_model(name, config_text, {"1/model.onnx": data})`` writes
   a model, loads it, and returns the reason of a refusal or None.
+- ``strict_server``: the same without auto-completion, which saves a second for each model whose
+  configuration is complete.
 """
 
 import itertools
@@ -165,18 +167,31 @@ def embedded_layout() -> Layout:
     return build_layout(ensure_triton())
 
 
+@contextmanager
+def _explicit(folder: Path, runtime: EmbeddedRuntime, **options: Any) -> Iterator[TestServer]:
+    repository = folder / "repository"
+    repository.mkdir()
+    control = ModelControl.EXPLICIT
+    with start_server(
+        repository, folder / "project", runtime=runtime, model_control=control, **options
+    ) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def explicit_server(
     embedded_runtime: EmbeddedRuntime, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestServer]:
     """A server that loads and unloads models by HTTP, on an empty repository."""
-    folder = tmp_path_factory.mktemp("explicit")
-    repository = folder / "repository"
-    repository.mkdir()
-    with start_server(
-        repository,
-        folder / "project",
-        runtime=embedded_runtime,
-        model_control=ModelControl.EXPLICIT,
-    ) as server:
+    with _explicit(tmp_path_factory.mktemp("explicit"), embedded_runtime) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def strict_server(
+    embedded_runtime: EmbeddedRuntime, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
+    """The same without auto-completion of configurations."""
+    folder = tmp_path_factory.mktemp("strict")
+    with _explicit(folder, embedded_runtime, auto_complete=False) as server:
         yield server

@@ -118,6 +118,17 @@ class Serializer:
             self._dtype = None
 
 
+def without_elements(array: Array) -> Array:
+    """An array of no elements with the strides that the stub calls contiguous; numpy's are zero."""
+    step = array.itemsize
+    strides = []
+    for size in reversed(array.shape):
+        strides.append(step)
+        step *= size
+    memory = np.zeros(1, array.dtype)
+    return np.ndarray(array.shape, array.dtype, memory, strides=tuple(reversed(strides)))
+
+
 def install(tensor: Any, utilities: Any) -> None:  # noqa: ANN401  (the stub's class and module)
     """Replaces the calls that read an array's size.
 
@@ -135,8 +146,11 @@ def install(tensor: Any, utilities: Any) -> None:  # noqa: ANN401  (the stub's c
         if array.dtype.kind in "OS":
             return empty_tensor(cls)
         # DLPack wants memory that is writable, and the stub wants it contiguous.
-        usable = array.flags.c_contiguous and array.flags.writeable
-        capsule = (array if usable else array.copy(order="C")).__dlpack__()
+        if not array.size:
+            array = without_elements(array)
+        elif not (array.flags.c_contiguous and array.flags.writeable):
+            array = array.copy(order="C")
+        capsule = array.__dlpack__()
         made = tensor.from_dlpack(name, capsule)
         set_name(capsule, _TAKEN)
         return made
