@@ -111,7 +111,7 @@ def _shape(
     path = f"{field}.reshape" if tensor.HasField("reshape") else f"{field}.dims"
     dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
     undeclared = " (its shape is not declared)" if spec.shape is None else ""
-    if tensor.allow_ragged_batch and direction == "input":
+    if direction == "input" and tensor.allow_ragged_batch:
         if len(shape) != 1 or not is_dynamic(shape[0]):
             yield model.error(
                 "TG513",
