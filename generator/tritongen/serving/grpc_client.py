@@ -1,0 +1,188 @@
+"""A client over gRPC, for servers whose HTTP port is closed. Imports tritonclient when used."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.client import IndexEntry, Tls
+
+__all__ = ["GrpcClient"]
+
+
+@dataclass(slots=True)
+class GrpcClient:
+    """Asks a server over gRPC what `ServerClient` describes.
+
+    Attributes:
+        address: ``host:port``.
+        timeout: seconds for each answer.
+        tls: None for plain text.
+        headers: sent with every request, such as those of restricted protocols.
+    """
+
+    address: str
+    timeout: float = 60.0
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    _client: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the channel; the next request opens a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def live(self) -> bool:
+        """Whether the server answers; a server that cannot be reached is not live."""
+        try:
+            return bool(self._call("is_server_live"))
+        except EnvironmentProblem as error:
+            if error.code == "TG814":
+                return False
+            raise
+
+    def metadata(self) -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        return _as_dict(self._call("get_server_metadata"))
+
+    def model_ready(self, name: str, version: str = "") -> bool:
+        """Whether this model answers requests."""
+        return bool(self._call("is_model_ready", name, version))
+
+    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
+        """Versions, inputs and outputs, the batch axis included in shapes."""
+        return _as_dict(self._call("get_model_metadata", name, version))
+
+    def model_config(self, name: str, version: str = "") -> dict[str, Any]:
+        """The completed ModelConfig as the server holds it, in the terms of the HTTP API."""
+        return _as_dict(self._call("get_model_config", name, version).config)
+
+    def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
+        """Counters and times of one model's versions, or of every model's."""
+        found = self._call("get_inference_statistics", name, version)
+        return [_as_dict(item) for item in found.model_stats]
+
+    def index(self) -> tuple[IndexEntry, ...]:
+        """Every model of the repository with its state."""
+        models = self._call("get_model_repository_index").models
+        return tuple(
+            IndexEntry(item.name, item.version, item.state, item.reason) for item in models
+        )
+
+    def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        """Loads or reloads a model, with another configuration when one is given."""
+        import json
+
+        text = None if config is None else json.dumps(config)
+        self._call("load_model", name, config=text)
+
+    def unload(self, name: str) -> None:
+        """Starts to unload a model; `index` says when it is gone."""
+        self._call("unload_model", name)
+
+    def infer(
+        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), version: str = ""
+    ) -> dict[str, Any]:
+        """Runs a model once; see `ServerClient.infer`."""
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+
+        from tritongen.serving.wire import dtype_of
+
+        tensors = []
+        for key, array in inputs.items():
+            dtype = dtype_of(array)
+            if dtype is None:
+                raise EnvironmentProblem(
+                    "TG815", f"no type of the protocol for {array.dtype}", where=key
+                )
+            tensor = InferInput(key, list(array.shape), dtype.value)
+            tensor.set_data_from_numpy(array)
+            tensors.append(tensor)
+        wanted = [InferRequestedOutput(output) for output in outputs] or None
+        result = self._call("infer", name, tensors, model_version=version, outputs=wanted)
+        names = [output.name for output in result.get_response().outputs]
+        return {output: result.as_numpy(output) for output in names}
+
+    def _call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401  (a message or bool)
+        with self._translated():
+            return getattr(self._connected(), method)(
+                *arguments, headers=dict(self.headers), client_timeout=self.timeout, **options
+            )
+
+    def _connected(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
+        if self._client is None:
+            from tritonclient.grpc import InferenceServerClient
+
+            self._client = InferenceServerClient(self.address, **self._security())
+        return self._client
+
+    def _security(self) -> dict[str, Any]:
+        if self.tls is None:
+            return {}
+        if not self.tls.verify:
+            raise EnvironmentProblem(
+                "TG834", "gRPC cannot skip the verification of a certificate", where=self.address
+            )
+        self.tls.context()  # says which file cannot be used; gRPC would not
+        files = {
+            "root_certificates": self.tls.authority,
+            "private_key": self.tls.key,
+            "certificate_chain": self.tls.certificate,
+        }
+        return {"ssl": True, **{key: str(path) for key, path in files.items() if path}}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            yield
+        except InferenceServerException as error:
+            text = str(error.message())
+            status = str(error.status() or "")
+            # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
+            unreachable = "UNAVAILABLE" in status and (
+                "failed to connect" in text or "Connection" in text or "Socket closed" in text
+            )
+            if unreachable or "DEADLINE_EXCEEDED" in status:
+                tls = self.tls is not None and "handshake" in text.lower()
+                raise EnvironmentProblem(
+                    "TG834" if tls else "TG814",
+                    f"server cannot be reached: {text}",
+                    where=self.address,
+                ) from error
+            raise EnvironmentProblem("TG815", text, where=self.address) from error
+
+
+def _as_dict(message: Any) -> dict[str, Any]:  # noqa: ANN401  (a protobuf message)
+    """A message in the terms of Triton's JSON: all plain fields, 64-bit integers as numbers."""
+    result: dict[str, Any] = {}
+    for descriptor in message.DESCRIPTOR.fields:
+        value = getattr(message, descriptor.name)
+        if descriptor.message_type is not None and descriptor.message_type.GetOptions().map_entry:
+            kinds = descriptor.message_type.fields_by_name["value"]
+            plain = kinds.message_type is None
+            result[descriptor.name] = {
+                key: item if plain else _as_dict(item) for key, item in value.items()
+            }
+        elif hasattr(value, "__len__") and not isinstance(value, str | bytes):  # repeated
+            result[descriptor.name] = [_plain(descriptor, item) for item in value]
+        elif descriptor.message_type is None or message.HasField(descriptor.name):
+            result[descriptor.name] = _plain(descriptor, value)
+    return result
+
+
+def _plain(descriptor: Any, value: Any) -> Any:  # noqa: ANN401  (any field's value)
+    if descriptor.message_type is not None:
+        return _as_dict(value)
+    if descriptor.enum_type is not None:
+        return descriptor.enum_type.values_by_number[value].name
+    return value
