@@ -1,0 +1,365 @@
+"""Where the time of a request goes, from the server's statistics and the client's own clock.
+
+The parts add up to the latency: lateness (sent after it was due) + client (its CPU time) +
+network (the wire and the server's front end: what is left) + queue + compute input + infer +
+output. Statistics are sums since the server started, so two readings give a mean for the time
+between them.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ServedConfig:
+    """What matters here of a served model's configuration.
+
+    Attributes:
+        model: its name.
+        max_batch_size: 0 for no batching.
+        dynamic_batching: whether the dynamic batcher is on.
+        instances: over all instance groups, None when not known (an ensemble has none).
+        decoupled: whether one request may get any number of responses.
+        sequence: whether a sequence batcher is on.
+        steps: models that an ensemble is composed of, in order.
+    """
+
+    model: str
+    max_batch_size: int = 0
+    dynamic_batching: bool = False
+    instances: int | None = None
+    decoupled: bool = False
+    sequence: bool = False
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """One reading of a model's statistics: sums since it was loaded; times in nanoseconds.
+
+    Attributes:
+        requests: successful requests.
+        failures: failed requests.
+        inferences: rows.
+        executions: batches that were executed.
+        request_ns: time of successful requests inside the server.
+        queue_ns: in the queue.
+        compute_input_ns: preparing inputs.
+        compute_infer_ns: in the backend.
+        compute_output_ns: extracting outputs.
+        cache_hits: requests answered from the response cache.
+        cache_misses: requests looked up in vain.
+        executed_ns: time of executions, each counted once however many requests it served.
+        batches: (batch size, executions).
+    """
+
+    requests: int = 0
+    failures: int = 0
+    inferences: int = 0
+    executions: int = 0
+    request_ns: int = 0
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    executed_ns: int = 0
+    batches: tuple[tuple[int, int], ...] = ()
+
+    def since(self, earlier: "ModelStatistics") -> "ModelStatistics":
+        """What happened between two readings; this reading itself if the server was restarted."""
+        if self.requests < earlier.requests or self.executions < earlier.executions:
+            return self
+        before = dict(earlier.batches)
+        batches = ((size, count - before.get(size, 0)) for size, count in self.batches)
+        return ModelStatistics(
+            self.requests - earlier.requests,
+            self.failures - earlier.failures,
+            self.inferences - earlier.inferences,
+            self.executions - earlier.executions,
+            self.request_ns - earlier.request_ns,
+            self.queue_ns - earlier.queue_ns,
+            self.compute_input_ns - earlier.compute_input_ns,
+            self.compute_infer_ns - earlier.compute_infer_ns,
+            self.compute_output_ns - earlier.compute_output_ns,
+            self.cache_hits - earlier.cache_hits,
+            self.cache_misses - earlier.cache_misses,
+            self.executed_ns - earlier.executed_ns,
+            tuple((size, count) for size, count in batches if count > 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUse:
+    """What the server's processes took during the level.
+
+    Attributes:
+        cpu_cores: cores kept busy on average, None when not readable.
+        memory_bytes: resident memory at the end, None when not readable.
+        source: ``process`` (all processes of a local server) or ``metrics`` (the whole machine).
+    """
+
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How one model was executed between two readings; mean microseconds a request.
+
+    Attributes:
+        model: its name.
+        requests: successful ones.
+        executions: batches.
+        average_batch: rows in one execution, None without executions.
+        busy_share: of its instances' time spent executing, None when instances are not known.
+        queue_us: in the queue.
+        compute_input_us: preparing inputs.
+        compute_infer_us: in the backend.
+        compute_output_us: extracting outputs.
+        request_us: inside the server altogether.
+        cache_hit_share: of requests looked up in the response cache, None without any.
+    """
+
+    model: str
+    requests: int
+    executions: int
+    average_batch: float | None
+    busy_share: float | None
+    queue_us: float
+    compute_input_us: float
+    compute_infer_us: float
+    compute_output_us: float
+    request_us: float
+    cache_hit_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Where the time of the mean successful request went; microseconds.
+
+    Attributes:
+        total_us: mean latency between the two readings of the statistics.
+        lateness_us: sent minus intended.
+        client_us: the generator's CPU time.
+        network_us: the wire, the sockets and the server's front end.
+        queue_us: waiting for an instance.
+        compute_input_us: preparing inputs.
+        compute_infer_us: in the backend.
+        compute_output_us: extracting outputs.
+        own: how the model itself was executed.
+        composing: how the models of an ensemble were executed.
+        use: CPU and memory of the server.
+    """
+
+    total_us: float
+    lateness_us: float
+    client_us: float
+    network_us: float
+    queue_us: float
+    compute_input_us: float
+    compute_infer_us: float
+    compute_output_us: float
+    own: Execution
+    composing: tuple[Execution, ...] = ()
+    use: ServerUse = field(default_factory=ServerUse)
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """(name, microseconds) of the parts, in the order in which a request meets them."""
+        return (
+            ("lateness", self.lateness_us),
+            ("client", self.client_us),
+            ("network", self.network_us),
+            ("queue", self.queue_us),
+            ("compute input", self.compute_input_us),
+            ("compute infer", self.compute_infer_us),
+            ("compute output", self.compute_output_us),
+        )
+
+    def share(self, *names: str) -> float:
+        """The named parts' share of the total, 0 when the total is 0."""
+        found = sum(value for name, value in self.parts if name in names)
+        return found / self.total_us if self.total_us > 0 else 0.0
+
+
+def execution_of(delta: ModelStatistics, config: ServedConfig, wall_s: float) -> Execution:
+    """One model's means from the difference of two readings `wall_s` seconds apart."""
+    count = max(delta.requests, 1) * 1e3
+    looked_up = delta.cache_hits + delta.cache_misses
+    busy = None
+    if config.instances and wall_s > 0:
+        busy = min(delta.executed_ns / 1e9 / (wall_s * config.instances), 1.0)
+    return Execution(
+        model=config.model,
+        requests=delta.requests,
+        executions=delta.executions,
+        average_batch=delta.inferences / delta.executions if delta.executions else None,
+        busy_share=busy,
+        queue_us=delta.queue_ns / count,
+        compute_input_us=delta.compute_input_ns / count,
+        compute_infer_us=delta.compute_infer_ns / count,
+        compute_output_us=delta.compute_output_ns / count,
+        request_us=delta.request_ns / count,
+        cache_hit_share=delta.cache_hits / looked_up if looked_up else None,
+    )
+
+
+def attribute(
+    own: Execution,
+    composing: tuple[Execution, ...],
+    mean_us: float,
+    lateness_us: float,
+    client_us: float,
+    use: ServerUse | None = None,
+) -> Attribution:
+    """The parts of a mean latency; they add up to it.
+
+    Args:
+        own: the model's execution. An ensemble does not queue or compute itself, so the sums of
+            its composing models stand in for it.
+        composing: of an ensemble's models; means for each of their own requests.
+        mean_us: latency from intended to done.
+        lateness_us: sent minus intended.
+        client_us: CPU time of the generator for one request.
+        use: of the server.
+    """
+    inside = [own]
+    if composing and own.compute_infer_us == 0.0 and own.queue_us == 0.0:
+        inside = list(composing)
+    # A composing model may run more than once for each request of the ensemble.
+    weights = [item.requests / own.requests if own.requests else 0.0 for item in inside]
+
+    def total(name: str) -> float:
+        return sum(w * float(getattr(item, name)) for w, item in zip(weights, inside, strict=True))
+
+    queue, infer = total("queue_us"), total("compute_infer_us")
+    fetch, store = total("compute_input_us"), total("compute_output_us")
+    left = max(mean_us - lateness_us - queue - fetch - infer - store, 0.0)
+    client = min(client_us, left)
+    # Steps of an ensemble may overlap; then their sum exceeds what the request waited for.
+    server = mean_us - lateness_us - left
+    scale = server / (queue + fetch + infer + store) if queue + fetch + infer + store > 0 else 0.0
+    return Attribution(
+        total_us=mean_us,
+        lateness_us=lateness_us,
+        client_us=client,
+        network_us=left - client,
+        queue_us=queue * scale,
+        compute_input_us=fetch * scale,
+        compute_infer_us=infer * scale,
+        compute_output_us=store * scale,
+        own=own,
+        composing=composing,
+        use=use or ServerUse(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a measurement means, and what to try.
+
+    Attributes:
+        sentence: for people.
+        command: to try next; empty when there is none.
+    """
+
+    sentence: str
+    command: str = ""
+
+
+_DOMINANT = 0.5
+_BUSY = 0.9
+_SINGLE = 1.05
+
+
+def advise(
+    attribution: Attribution,
+    config: ServedConfig,
+    *,
+    client_busy: float,
+    closed: bool,
+    payload_bytes: int = 0,
+) -> tuple[Advice, ...]:
+    """What the attribution says about the model's configuration.
+
+    Args:
+        attribution: of the level.
+        config: of the model.
+        client_busy: share of a core that each generator process took.
+        closed: whether the loop was closed.
+        payload_bytes: of one request and its response.
+    """
+    found: list[Advice] = []
+    own = attribution.own
+    name = config.model
+    queue = attribution.share("queue")
+    if queue >= _DOMINANT:
+        found.append(_queue_advice(attribution, config, queue))
+    if attribution.share("compute infer") >= _DOMINANT:
+        found.append(
+            Advice(
+                f"{attribution.share('compute infer'):.0%} of the time is the model's own "
+                "computation: only a cheaper model or more threads help",
+                f"tritongen optimize -m {name}",
+            )
+        )
+    transport = attribution.share("client", "network")
+    if transport >= _DOMINANT and payload_bytes > 65_536:
+        found.append(
+            Advice(
+                f"{transport:.0%} of the time is transport of {payload_bytes / 1024:.0f} KiB a "
+                "request: shared memory avoids the copies",
+                f"tritongen probe -m {name} --shm",
+            )
+        )
+    if client_busy >= _BUSY:
+        found.append(
+            Advice(
+                f"the generator itself used {client_busy:.0%} of a core: it may be the bottleneck",
+                f"tritongen probe -m {name} --processes 2",
+            )
+        )
+    idle = own.busy_share is not None and own.busy_share < _DOMINANT
+    if closed and idle and queue < 0.1 and transport < _DOMINANT:
+        found.append(
+            Advice(
+                f"the instances were busy for {own.busy_share:.0%} of the time: more concurrency "
+                "raises throughput",
+                f"tritongen probe -m {name} --concurrency 1:64",
+            )
+        )
+    if own.cache_hit_share:
+        found.append(
+            Advice(
+                f"{own.cache_hit_share:.0%} of the requests came from the response cache: requests "
+                "that do not repeat will take longer"
+            )
+        )
+    return tuple(found)
+
+
+def _queue_advice(attribution: Attribution, config: ServedConfig, share: float) -> Advice:
+    """What to try where waiting for an instance dominates."""
+    worst = max((attribution.own, *attribution.composing), key=lambda item: item.queue_us)
+    batch = worst.average_batch
+    shown = f"{share:.0%} queue" + (f", batch {batch:.1f}" if batch is not None else "")
+    if worst.model != config.model:
+        return Advice(
+            f"{shown}, most of it in front of {worst.model}", f"tritongen tune -m {worst.model}"
+        )
+    if batch is not None and batch < _SINGLE and not config.dynamic_batching:
+        if config.max_batch_size > 1:
+            return Advice(f"{shown}: dynamic batching is off", f"tritongen tune -m {config.model}")
+        return Advice(
+            f"{shown}: the model is served without a batch axis, one request at a time",
+            f"tritongen optimize -m {config.model} --fix",
+        )
+    if worst.busy_share is not None and worst.busy_share >= _BUSY:
+        return Advice(
+            f"{shown}: the instances were busy for {worst.busy_share:.0%} of the time; this is "
+            "their capacity",
+            f"tritongen tune -m {config.model}",
+        )
+    return Advice(f"{shown}: requests wait for an instance", f"tritongen tune -m {config.model}")

@@ -1,0 +1,253 @@
+"""Intervals for what was measured, honest about requests that resemble their neighbours.
+
+Latencies of one run are correlated: a pause delays everyone in the queue. The spread between
+consecutive batches of the run (batch means) tells by how much more an estimate varies than it
+would for independent requests; order statistics are then taken for the smaller effective sample.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
+
+BATCHES = 30
+CONFIDENCE = 0.95
+MSER_BATCH = 5
+# Batches vary by chance too. Only a spread beyond this quantile of that chance is believed.
+_BELIEVED = 0.75
+# Beyond this variance the binomial law is as good as normal with a correction for its skew.
+_EXACT_UP_TO = 400.0
+_REACH = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with the range that holds the true value at the stated confidence.
+
+    Attributes:
+        value: the estimate.
+        low: lower end.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def relative_width(self) -> float:
+        """Half the range divided by the estimate; infinite where the estimate is zero."""
+        return (self.high - self.low) / 2.0 / abs(self.value) if self.value else math.inf
+
+    def scaled(self, factor: float) -> "Interval":
+        """The same in another unit."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def contains(self, value: float) -> bool:
+        """Whether the value lies in the range."""
+        return self.low <= value <= self.high
+
+
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal law."""
+    return NormalDist().inv_cdf(probability)
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's t, by Cornish and Fisher's expansion; exact for 1 and 2 degrees."""
+    if freedom == 1:
+        return math.tan(math.pi * (probability - 0.5))
+    if freedom == 2:
+        return (2 * probability - 1) * math.sqrt(2 / (4 * probability * (1 - probability)))
+    z = normal_quantile(probability)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + math.fsum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+
+
+def chi_square_quantile(probability: float, freedom: int) -> float:
+    """Quantile of the chi-square law, by Wilson and Hilferty."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + normal_quantile(probability) * math.sqrt(part)) ** 3
+
+
+def sample_floor(fraction: float, confidence: float = CONFIDENCE) -> int:
+    """The fewest independent samples for which a two-sided interval of a quantile is finite.
+
+    368 for p99 and 3,688 for p99.9 at 95 %.
+    """
+    tail = max(fraction, 1.0 - fraction)
+    return math.ceil(math.log((1.0 - confidence) / 2.0) / math.log(tail))
+
+
+def group(values: Sequence[float], groups: int = BATCHES) -> list[float]:
+    """Consecutive values summed into at most that many groups of nearly equal length."""
+    size = len(values)
+    count = min(groups, size)
+    edges = [round(index * size / count) for index in range(count + 1)] if count else []
+    return [math.fsum(values[a:b]) for a, b in pairwise(edges)]
+
+
+def ratio_variance(counts: Sequence[float], sums: Sequence[float]) -> tuple[float, int]:
+    """Variance of Σsums / Σcounts from batches, and its degrees of freedom.
+
+    Batches hold unequal numbers of requests, so this is the ratio estimator, weighted by size.
+    Infinite with 0 degrees for fewer than two batches that hold anything.
+    """
+    pairs = [(n, s) for n, s in zip(counts, sums, strict=True) if n > 0]
+    total = math.fsum(n for n, _ in pairs)
+    size = len(pairs)
+    if size < 2:
+        return math.inf, 0
+    ratio = math.fsum(s for _, s in pairs) / total
+    spread = math.fsum((s - ratio * n) ** 2 for n, s in pairs)
+    return spread / total**2 * size / (size - 1), size - 1
+
+
+def mean_interval(
+    counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """The mean Σsums / Σcounts with its interval by batch means; None without two batches."""
+    grouped_counts, grouped_sums = group(counts), group(sums)
+    variance, freedom = ratio_variance(grouped_counts, grouped_sums)
+    if freedom < 1:
+        return None
+    mean = math.fsum(sums) / math.fsum(counts)
+    reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(variance)
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def effective_size(
+    fraction: float,
+    counts: Sequence[float],
+    below: Sequence[float],
+    confidence: float = CONFIDENCE,
+) -> float:
+    """How many independent requests would say as much about a quantile as these do.
+
+    Args:
+        fraction: of the quantile, between 0 and 1.
+        counts: requests in each consecutive batch.
+        below: of those, the requests at or below the estimate.
+        confidence: of the interval that it is for.
+
+    Returns:
+        At most the number of requests. The uncertainty of the batches' own spread (Student's t
+        instead of the normal law) is included.
+    """
+    total = math.fsum(counts)
+    variance, freedom = ratio_variance(group(counts), group(below))
+    if freedom < 1 or not 0.0 < fraction < 1.0 or total <= 0:
+        return total
+    inflation = variance * total / (fraction * (1.0 - fraction))
+    if inflation <= max(1.0, chi_square_quantile(_BELIEVED, freedom) / freedom):
+        return total
+    level = 0.5 + confidence / 2.0
+    inflation *= (student_quantile(level, freedom) / normal_quantile(level)) ** 2
+    return max(1.0, total / inflation)
+
+
+def quantile_ranks(
+    fraction: float, size: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Ranks (from 1) of the order statistics that enclose a quantile.
+
+    Args:
+        fraction: of the quantile.
+        size: effective number of samples; need not be whole.
+        confidence: two-sided.
+
+    Returns:
+        Lower and upper rank within `size`, interpolated; beyond 1 or `size` where the sample is
+        too small for a finite end.
+    """
+    tail = (1.0 - confidence) / 2.0
+    variance = size * fraction * (1.0 - fraction)
+    if variance > _EXACT_UP_TO:
+        z = normal_quantile(1.0 - tail)
+        skew = (1.0 - 2.0 * fraction) * (z * z - 1.0) / 6.0
+        centre, reach = size * fraction + 0.5 + skew, z * math.sqrt(variance)
+        return centre - reach, centre + reach
+    return _exact_ranks(fraction, size, tail)
+
+
+def _exact_ranks(fraction: float, size: float, tail: float) -> tuple[float, float]:
+    """Ranks from the binomial law, interpolated so that each tail has the wanted probability."""
+    first = max(
+        0, math.floor(size * fraction - _REACH * math.sqrt(size * fraction * (1 - fraction)) - 1)
+    )
+    last = math.floor(size)
+    log_odds = math.log(fraction / (1.0 - fraction))
+    log_mass = (
+        math.lgamma(size + 1)
+        - math.lgamma(first + 1)
+        - math.lgamma(size - first + 1)
+        + first * math.log(fraction)
+        + (size - first) * math.log1p(-fraction)
+    )
+    lower: float | None = None
+    upper = float(last + 1)
+    below = 0.0
+    for k in range(first, last + 1):
+        mass = math.exp(log_mass)
+        if lower is None and below + mass > tail:
+            # P(count < rank) = tail, between rank k (below) and rank k + 1 (below + mass).
+            lower = k + (tail - below) / mass
+        if below + mass >= 1.0 - tail:
+            upper = k + (1.0 - tail - below) / mass + 1.0
+            break
+        below += mass
+        if size - k <= 0:
+            break
+        log_mass += math.log((size - k) / (k + 1)) + log_odds
+    return (float(first) if lower is None else lower), upper
+
+
+def warmup_end(counts: Sequence[float], sums: Sequence[float]) -> int:
+    """How many leading batches to leave out, by MSER-5 (White, 1997; White and Spratt, 2000).
+
+    The cut minimises the squared deviations of what is left, divided by its length squared: it
+    stops where leaving out more costs more certainty than it removes bias. Neighbouring batches
+    are joined until each holds five requests on average; no more than half is ever left out.
+
+    Args:
+        counts: requests in each consecutive batch.
+        sums: their summed latency.
+
+    Returns:
+        An index into the batches; 0 where the data show no warm-up.
+    """
+    size = len(counts)
+    total = math.fsum(counts)
+    if size < 4 or total <= 0:
+        return 0
+    joined = max(1, math.ceil(MSER_BATCH * size / total))
+    means: list[float] = []
+    for begin in range(0, size - joined + 1, joined):
+        count = math.fsum(counts[begin : begin + joined])
+        # A batch without requests says nothing new: it repeats its predecessor.
+        mean = math.fsum(sums[begin : begin + joined]) / count if count else None
+        means.append(mean if mean is not None else (means[-1] if means else 0.0))
+    return _mser_cut(means) * joined
+
+
+def _mser_cut(means: Sequence[float]) -> int:
+    """The cut among batch means, from the end backwards with running sums."""
+    best, cut = math.inf, 0
+    total = squares = 0.0
+    size = len(means)
+    for index in range(size - 1, -1, -1):
+        total += means[index]
+        squares += means[index] ** 2
+        left = size - index
+        if left < 2 or index > size // 2:
+            continue
+        score = (squares - total * total / left) / left**2
+        if score <= best:
+            best, cut = score, index
+    return cut

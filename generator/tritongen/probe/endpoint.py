@@ -1,0 +1,59 @@
+"""Where a server listens, and how it is spoken to."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.errors import InvalidInputError
+
+
+class Protocol(StrEnum):
+    """How requests travel."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+
+
+_DEFAULT_PORTS = {Protocol.HTTP: 8000, Protocol.GRPC: 8001}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One port of a server.
+
+    Attributes:
+        host: name or address.
+        port: of that protocol.
+        protocol: HTTP or gRPC.
+        tls: speak TLS.
+        ca_file: certificates to trust, empty for the system's.
+        verify: check the server's certificate.
+    """
+
+    host: str
+    port: int
+    protocol: Protocol = Protocol.HTTP
+    tls: bool = False
+    ca_file: str = ""
+    verify: bool = True
+
+    @property
+    def address(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
+    """Host and port from ``host``, ``host:port``, ``[v6]:port`` or an URL without a path.
+
+    Raises:
+        InvalidInputError: TG905, it is none of these.
+    """
+    bare = re.sub(r"^(https?|grpcs?)://", "", text.strip()).rstrip("/")
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", bare)
+    port = int(match[3]) if match and match[3] else _DEFAULT_PORTS[protocol]
+    if match is None or not 0 < port < 65_536:
+        raise InvalidInputError(
+            "TG905", f"{text!r} is not an address", fix="Write it like -u localhost:8000."
+        )
+    return match[1] or match[2], port

@@ -1,0 +1,236 @@
+"""What every load engine offers, and what it shares with the part that drives it.
+
+An engine owns the connections of one process. It is driven from outside: `serve` runs a closed
+loop, `submit` and `poll` an open one. It never waits for anything but its sockets, and writes
+down three times for each request: when it was due, when it was sent, when it was done.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import cycle
+from time import monotonic_ns
+from typing import Protocol
+
+from tritongen.probe.messages import FIRST_SEQUENCE_ID, Expectation, Template
+
+
+class FailureCode(StrEnum):
+    """Failures that no server names; others are ``HTTP 400``, ``GRPC UNAVAILABLE`` and so on."""
+
+    CONNECTION = "CONNECTION"
+    CUT_SHORT = "CUT SHORT"
+    TIMEOUT = "TIMEOUT"
+    MALFORMED = "MALFORMED"
+    WRONG_RESPONSE = "WRONG RESPONSE"
+    WRONG_VALUES = "WRONG VALUES"
+    UNFINISHED = "UNFINISHED"
+
+
+@dataclass(slots=True)
+class Log:
+    """Times of finished requests since it was last emptied; monotonic nanoseconds.
+
+    Attributes:
+        intended: when each successful request was due; left empty by closed loops, where that
+            is when it was sent.
+        sent: when it was sent.
+        done: when its response was complete.
+        failures: (due, sent, done, code) of failed ones.
+        codes: how many failed, by code, since the log was made.
+        examples: the first message of each code.
+    """
+
+    intended: "array[int]" = field(default_factory=lambda: array("q"))
+    sent: "array[int]" = field(default_factory=lambda: array("q"))
+    done: "array[int]" = field(default_factory=lambda: array("q"))
+    failures: list[tuple[int, int, int, str]] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, intended: int, sent: int, done: int, code: str, message: str) -> None:
+        """One failed request."""
+        self.failures.append((intended, sent, done, code))
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.examples.setdefault(code, message)
+
+    def clear(self) -> None:
+        """Forget the times; the counts by code stay."""
+        del self.intended[:], self.sent[:], self.done[:]
+        self.failures.clear()
+
+
+@dataclass(slots=True)
+class Plan:
+    """The requests for one model, ready to be sent.
+
+    Attributes:
+        name: the model's name.
+        share: of the load, where several models are probed at once.
+        requests: different requests on the wire; each slot of concurrency has its own list where
+            responses go to shared memory, else there is one list for all.
+        expectation: what the responses must say.
+        references: expected output values by output name, by the request's index; may be empty.
+        templates: instead of `requests` for sequences.
+        sequence_length: steps of a sequence, 0 for independent requests.
+    """
+
+    name: str
+    share: float
+    requests: Sequence[Sequence[bytes]]
+    expectation: Expectation
+    references: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
+    templates: Sequence[Template] = ()
+    sequence_length: int = 0
+
+
+class Target:
+    """A plan at work: what comes next, and what came back.
+
+    Attributes:
+        plan: the requests.
+        log: times of finished requests.
+        seen: bytes of each output in the last response that was looked at in full.
+    """
+
+    __slots__ = ("_sequences", "log", "plan", "seen")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.log = Log()
+        self.seen: dict[str, int] = {}
+        self._sequences = FIRST_SEQUENCE_ID
+
+    def source(self, slot: int) -> Callable[[], bytes]:
+        """A function that gives that slot of concurrency its next request."""
+        if self.plan.sequence_length:
+            return self._sequence(slot).__next__
+        requests = self.plan.requests[slot % len(self.plan.requests)]
+        # Slots begin at different places, so that they do not send the same request in step.
+        turn = (slot // len(self.plan.requests)) % len(requests)
+        return cycle([*requests[turn:], *requests[:turn]]).__next__
+
+    def reference(self, request: bytes) -> Mapping[str, bytes]:
+        """The expected output values of a request, empty without a reference."""
+        if not self.plan.references:
+            return {}
+        index = next((i for i, r in enumerate(self.plan.requests[0]) if r is request), -1)
+        return self.plan.references.get(index, {})
+
+    def _sequence(self, slot: int) -> Iterator[bytes]:
+        templates = self.plan.templates
+        step = slot
+        last = self.plan.sequence_length - 1
+        while True:
+            sequence, self._sequences = self._sequences, self._sequences + 1
+            for position in range(last + 1):
+                yield templates[step % len(templates)].fill(
+                    sequence, start=position == 0, end=position == last
+                )
+                step += 1
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine behaves.
+
+    Attributes:
+        timeout_s: a request without an answer for so long has failed.
+        connect_timeout_s: for opening a connection.
+        max_outstanding: requests of an open loop beyond this wait in the client.
+        connections: of gRPC, None for one for each outstanding request up to eight.
+        tls: speak TLS.
+        ca_file: certificates to trust, empty for the system's.
+        verify: check the server's certificate.
+        renew_streams_at: a gRPC connection is replaced before its stream ids reach this.
+    """
+
+    timeout_s: float = 30.0
+    connect_timeout_s: float = 5.0
+    max_outstanding: int = 512
+    connections: int | None = None
+    tls: bool = False
+    ca_file: str = ""
+    verify: bool = True
+    renew_streams_at: int = (1 << 31) - 1_000_000
+
+
+class Engine(Protocol):
+    """A load engine of one process.
+
+    Attributes:
+        name: for reports.
+        targets: what it sends, one a model.
+        closed: whether it runs a closed loop: every answer is followed by the next request.
+        outstanding: requests sent and not answered.
+        waiting: requests that are due and wait for a free slot.
+        last_success_ns: when an answer last was right; monotonic.
+        lost: connections that could not be opened since the last success.
+    """
+
+    name: str
+    targets: Sequence[Target]
+    closed: bool
+    outstanding: int
+    last_success_ns: int
+    lost: int
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are due and wait for a free slot."""
+
+    def open(self, slots: int, *, closed: bool) -> None:
+        """Prepare that many requests at a time; connections that exist are used again.
+
+        Raises:
+            EnvironmentProblem: TG901, the server cannot be reached.
+        """
+
+    def start(self) -> None:
+        """Send the first request of every slot of a closed loop."""
+
+    def serve(self, until_ns: int) -> None:
+        """Run the closed loop until that moment, or until nothing is outstanding."""
+
+    def submit(self, target: int, intended_ns: int) -> None:
+        """Send a request that was due at that moment, or let it wait for a free slot."""
+
+    def poll(self, timeout_s: float) -> None:
+        """Handle what the sockets have, waiting at most that long for the first of it."""
+
+    def inspect(self) -> None:
+        """Look at the next response of every model in full, its values too."""
+
+    def watch(self, descriptor: int) -> None:
+        """Let `poll` return when that descriptor can be read."""
+
+    def settle(self) -> None:
+        """Stop sending: a closed loop sends no next request, waiting ones are dropped."""
+
+    def expire(self, now_ns: int) -> None:
+        """Fail the requests whose time is up, and open lost connections again."""
+
+    def abandon(self) -> int:
+        """Give up what is outstanding; returns how many requests that were."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+def divide_slots(shares: Sequence[float], slots: int) -> list[int]:
+    """Slots for each share: in proportion, at least one each as long as there are enough."""
+    whole = sum(shares)
+    exact = [share / whole * slots for share in shares]
+    counts = [int(value) for value in exact]
+    order = sorted(range(len(shares)), key=lambda i: (counts[i] > 0, counts[i] - exact[i]))
+    for index in order[: slots - sum(counts)]:
+        counts[index] += 1
+    while 0 in counts and max(counts) > 1:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(0)] += 1
+    return counts
+
+
+# The one clock of every measurement. It is monotonic: a step of the wall clock does not touch it.
+clock_ns = monotonic_ns

@@ -1,0 +1,263 @@
+"""One process's share of a load: drives an engine through warm-up, measurement and drain."""
+
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tritongen.domain.arrivals import arrivals
+from tritongen.domain.workload import Closed, Load
+from tritongen.probe.engine import Engine, clock_ns
+from tritongen.probe.pacing import Pacer
+from tritongen.probe.recorder import Recorder
+
+_TICK_NS = 250_000_000
+_DRAIN_TICK_NS = 10_000_000
+_FOREVER = 1 << 62
+# An open loop begins a little later than it is set up.
+_LEAD_NS = 2_000_000
+# Book-keeping waits for a gap of this length between due times, but not longer than the slack.
+_GAP_NS = 400_000
+_SLACK_NS = 50_000_000
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a generator stands.
+
+    Attributes:
+        now_ns: when this was read.
+        outstanding: requests without an answer, waiting ones included.
+        capped: requests that had to wait for a free slot so far.
+        last_success_ns: when an answer last was right.
+        lost: connections that could not be opened since then.
+        exhausted: the schedule has come to its end.
+        cpu_ns: CPU time that this process has taken since the load began.
+        finished: requests finished since then.
+    """
+
+    now_ns: int = 0
+    outstanding: int = 0
+    capped: int = 0
+    last_success_ns: int = 0
+    lost: int = 0
+    exhausted: bool = False
+    cpu_ns: int = 0
+    finished: int = 0
+
+
+@dataclass(slots=True)
+class Records:
+    """What a generator recorded, one entry a model in each list.
+
+    Attributes:
+        warmup: what was due before the measured window.
+        main: what was due in it; empty before it began.
+        due: requests due in the window so far, of open loops.
+        unsent: of those, never sent.
+        unfinished: without an answer when the drain ended.
+    """
+
+    warmup: list[Recorder] = field(default_factory=list)
+    main: list[Recorder] = field(default_factory=list)
+    due: int = 0
+    unsent: int = 0
+    unfinished: int = 0
+
+
+class Generator:
+    """Makes one load with one engine. Create, `start`, `run`, `mark`, `run`, `finish`."""
+
+    def __init__(
+        self, engine: Engine, load: Load, seed: int, part: int = 0, parts: int = 1
+    ) -> None:
+        """Prepare a load.
+
+        Args:
+            engine: opened by this object, closed by its owner.
+            load: the whole of it.
+            seed: of the arrivals.
+            part: which share of it this generator makes, from 0.
+            parts: number of shares.
+        """
+        self._engine = engine
+        self._load = load
+        self._seed, self._part, self._parts = seed, part, parts
+        self._begin = self._mark = self._end = _FOREVER
+        self._records = Records()
+        self._cpu_begin = 0
+        self._finished = 0
+        self._capped = 0
+        self._blocks: Iterator[list[int]] = iter(())
+        self._block: list[int] = []
+        self._position = 0
+        self._next_due = _FOREVER
+        self._pacer: Pacer | None = None
+        self._picks = _picks(seed, [target.plan.share for target in engine.targets])
+        self._collecting = gc.isenabled()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the loop is closed."""
+        return isinstance(self._load, Closed)
+
+    def start(self, begin_ns: int | None = None) -> None:
+        """Open connections and begin, at that moment or at once.
+
+        Raises:
+            EnvironmentProblem: TG901, the server cannot be reached.
+        """
+        self._engine.open(self._slots(), closed=self.closed)
+        gc.collect()
+        gc.disable()
+        self._begin = max(clock_ns() + _LEAD_NS, begin_ns or 0)
+        self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
+        self._cpu_begin = time.process_time_ns()
+        if isinstance(self._load, Closed):
+            self._engine.start()
+        else:
+            self._pacer = Pacer(self._engine)
+            self._blocks = arrivals(self._load, self._seed, self._part, self._parts)
+            self._advance()
+
+    def _slots(self) -> int:
+        """Requests that this part has outstanding in a closed loop; connections to begin with."""
+        if not isinstance(self._load, Closed):
+            return len(self._engine.targets) * 2
+        base, more = divmod(self._load.concurrency, self._parts)
+        return base + (self._part < more)
+
+    def run(self, until_ns: int) -> None:
+        """Make the load until that moment."""
+        now = clock_ns()
+        while now < until_ns and not self._over():
+            tick = min(until_ns, now + _TICK_NS)
+            if self.closed:
+                self._engine.serve(tick)
+            else:
+                self._run_open(tick)
+            now = clock_ns()
+            self._engine.expire(now)
+            self._engine.inspect()
+            self._flush(now)
+
+    def _over(self) -> bool:
+        return self._next_due == _FOREVER and not self.closed and not self._engine.outstanding
+
+    def _run_open(self, until_ns: int) -> None:
+        pacer, engine = self._pacer, self._engine
+        assert pacer is not None  # noqa: S101  (`start` made it)
+        now = clock_ns()
+        latest = until_ns + _SLACK_NS
+        while now < until_ns or (self._next_due - now < _GAP_NS and now < latest):
+            while self._next_due <= now:
+                if engine.waiting:
+                    self._capped += 1
+                self._records.due += 1
+                engine.submit(next(self._picks), self._next_due)
+                self._advance()
+            if now < until_ns:
+                now = pacer.wait(min(self._next_due, until_ns))
+            else:
+                now = pacer.wait(min(self._next_due, latest))
+
+    def _advance(self) -> None:
+        """Find the next due time."""
+        while self._position == len(self._block):
+            block = next(self._blocks, None)
+            if block is None:
+                self._next_due = _FOREVER
+                return
+            self._block, self._position = block, 0
+        self._next_due = self._begin + self._block[self._position]
+        self._position += 1
+
+    def _flush(self, now: int) -> None:
+        """Move what the engine logged into the records."""
+        outstanding = self._engine.outstanding + self._engine.waiting
+        for index, target in enumerate(self._engine.targets):
+            log = target.log
+            self._finished += len(log.done) + len(log.failures)
+            if log.done or log.failures:
+                window = (self._begin if not self.closed else 0, self._mark)
+                self._records.warmup[index].take(log, closed=self.closed, window=window)
+                if self._records.main:
+                    window = (self._mark, self._end)
+                    self._records.main[index].take(log, closed=self.closed, window=window)
+                log.clear()
+            if now < self._end:
+                current = self._records.main or self._records.warmup
+                current[index].see_outstanding(now, outstanding)
+
+    def mark(self) -> int:
+        """The measured window begins now; returns the moment."""
+        self._flush(clock_ns())
+        self._mark = clock_ns()
+        self._records.main = [Recorder(self._mark) for _ in self._engine.targets]
+        self._capped = 0
+        self._records.due = 0
+        return self._mark
+
+    def finish(self, drain_s: float) -> int:
+        """The window ends now: send no more, wait for answers; returns the moment.
+
+        Args:
+            drain_s: longest wait; what is then without an answer is counted as unfinished.
+        """
+        now = clock_ns()
+        self._flush(now)
+        self._end = now
+        self._records.unsent = self._engine.waiting
+        self._engine.settle()
+        limit = now + round(drain_s * 1e9)
+        while self._engine.outstanding and now < limit:
+            if self.closed:
+                self._engine.serve(min(limit, now + _DRAIN_TICK_NS))
+            else:
+                self._engine.poll(_DRAIN_TICK_NS / 1e9)
+            now = clock_ns()
+            self._engine.expire(now)
+        self._records.unfinished = self._engine.abandon()
+        self._flush(clock_ns())
+        self.stop()
+        return self._end
+
+    def stop(self) -> None:
+        """Put back what `start` changed; `finish` does it, too."""
+        if self._pacer is not None:
+            self._pacer.close()
+            self._pacer = None
+        if self._collecting:
+            gc.enable()
+
+    def progress(self) -> Progress:
+        """Where the load stands."""
+        return Progress(
+            now_ns=clock_ns(),
+            outstanding=self._engine.outstanding + self._engine.waiting,
+            capped=self._capped,
+            last_success_ns=self._engine.last_success_ns,
+            lost=self._engine.lost,
+            exhausted=self._over(),
+            cpu_ns=time.process_time_ns() - self._cpu_begin,
+            finished=self._finished,
+        )
+
+    def records(self) -> Records:
+        """What was recorded so far; the recorders go on being filled."""
+        return self._records
+
+
+def _picks(seed: int, shares: list[float]) -> Iterator[int]:
+    """Which model each request of an open loop is for, by its share."""
+    if len(shares) == 1:
+        while True:
+            yield 0
+    edges = np.cumsum(shares) / sum(shares)
+    bits = np.random.PCG64(seed ^ 0x5DEECE66D)
+    while True:
+        raw = np.asarray(bits.random_raw(4096), dtype=np.uint64) >> np.uint64(11)
+        block = np.searchsorted(edges, raw.astype(np.float64) * 2.0**-53, side="right")
+        yield from np.minimum(block, len(shares) - 1).tolist()

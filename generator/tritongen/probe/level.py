@@ -1,0 +1,331 @@
+"""One level of load from its first request to its verdict.
+
+Warm-up runs until the data show that it is over, then the measured window runs until its numbers
+are precise enough or its time is up. Both use the same uninterrupted load.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tritongen.domain.attribution import ModelStatistics, ServedConfig, ServerUse
+from tritongen.domain.intervals import Interval, mean_interval
+from tritongen.domain.verdicts import Precision
+from tritongen.domain.workload import Load, Open, Replay
+from tritongen.probe.generator import Progress, Records
+from tritongen.probe.recorder import Recorder
+
+_NS = 1_000_000_000
+# The first look at the data, then each look this much later than the last one: few looks, so
+# that stopping at a lucky moment stays unlikely.
+_FIRST_LOOK_S = 0.5
+_NEXT_LOOK = 1.3
+_LONGEST_STEP_S = 1.0
+_FEWEST_WARM = 20
+_WARMUP_SHARE = 0.25
+# Time between reading the statistics and the measured window, for an open loop to catch up.
+_SETTLE_NS = 20_000_000
+_GONE_S = 1.0
+_QUICK_DRAIN_S = 0.2
+_MOST_BACKLOG = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How long to measure, and how precisely.
+
+    Attributes:
+        budget_s: longest measured window, seconds.
+        fixed: measure for the whole budget, however precise the numbers are before.
+        least_s: shortest measured window, seconds.
+        precision: what ends the window early.
+        warmup_s: longest warm-up, None for a quarter of the budget; 0 leaves it out.
+        drain_s: longest wait for answers after the window.
+        patience_s: give up after so long without an answer.
+        seed: of arrivals.
+    """
+
+    budget_s: float = 10.0
+    fixed: bool = False
+    least_s: float = 1.0
+    precision: Precision = field(default_factory=Precision)
+    warmup_s: float | None = None
+    drain_s: float = 5.0
+    patience_s: float = 10.0
+    seed: int = 0
+
+
+class LoadSource(Protocol):
+    """A generator, or several of them in processes of their own."""
+
+    def start(self) -> None:
+        """Open connections and begin."""
+
+    def run(self, until_ns: int) -> None:
+        """Make the load until that moment."""
+
+    def mark(self) -> int:
+        """The measured window begins now."""
+
+    def finish(self, drain_s: float) -> int:
+        """The window ends now."""
+
+    def stop(self) -> None:
+        """Put back what `start` changed."""
+
+    def progress(self) -> Progress:
+        """Where the load stands."""
+
+    def records(self) -> Records:
+        """What was recorded so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The server at one moment.
+
+    Attributes:
+        statistics: by model, those of composing models included; empty where there are none.
+        configs: by model.
+        cpu_s: CPU time of the server's processes so far, None when not readable.
+        use: memory, and CPU where only metrics tell it.
+    """
+
+    statistics: dict[str, ModelStatistics] = field(default_factory=dict)
+    configs: dict[str, ServedConfig] = field(default_factory=dict)
+    cpu_s: float | None = None
+    use: ServerUse = field(default_factory=ServerUse)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is known in the middle of a level, for the live line.
+
+    Attributes:
+        phase: ``warm-up`` or ``measuring``.
+        elapsed_s: since the phase began.
+        budget_s: longest length of the phase.
+        finished: requests finished so far.
+        outstanding: requests without an answer.
+        throughput: successful requests per second, None while there are too few.
+        latency: the deciding percentile, microseconds, None while there are too few.
+    """
+
+    phase: str
+    elapsed_s: float
+    budget_s: float
+    finished: int
+    outstanding: int
+    throughput: Interval | None = None
+    latency: Interval | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """The raw outcome of a level.
+
+    Attributes:
+        load: what was asked for.
+        conditions: how it was measured.
+        records: of all generators together.
+        begin_ns: begin of the load.
+        mark_ns: begin of the measured window.
+        end_ns: end of the measured window.
+        before: reading at its begin, None when the server could not be read.
+        after: reading after its end.
+        at_mark: progress at its begin.
+        at_end: progress at its end.
+        ended: why it ended early, empty when it did not.
+        gone: the server cannot be reached any more, or answers nothing.
+        interrupted: by the user.
+    """
+
+    load: Load
+    conditions: Conditions
+    records: Records = field(default_factory=Records)
+    begin_ns: int = 0
+    mark_ns: int = 0
+    end_ns: int = 0
+    before: Reading | None = None
+    after: Reading | None = None
+    at_mark: Progress = field(default_factory=Progress)
+    at_end: Progress = field(default_factory=Progress)
+    ended: str = ""
+    gone: bool = False
+    interrupted: bool = False
+
+    @property
+    def window_s(self) -> float:
+        """Length of the measured window, seconds."""
+        return max(self.end_ns - self.mark_ns, 1) / _NS
+
+
+def run_load(
+    source: LoadSource,
+    load: Load,
+    conditions: Conditions,
+    read: Callable[[], Reading | None],
+    tell: Callable[[Update], None] | None = None,
+) -> Run:
+    """Run one level to its end, whatever happens to the server; Ctrl-C ends it early.
+
+    Raises:
+        EnvironmentProblem: TG901, the server cannot be reached at the begin.
+    """
+    return _LevelRun(source, load, conditions, read, tell).run()
+
+
+class _LevelRun:
+    def __init__(
+        self,
+        source: LoadSource,
+        load: Load,
+        conditions: Conditions,
+        read: Callable[[], Reading | None],
+        tell: Callable[[Update], None] | None,
+    ) -> None:
+        self._source, self._load, self._conditions = source, load, conditions
+        self._read, self._tell = read, tell
+        self._run = Run(load, conditions)
+
+    def run(self) -> Run:
+        run, source = self._run, self._source
+        source.start()
+        try:
+            try:
+                run.begin_ns = source.progress().now_ns
+                self._warm_up()
+                self._enter_window()
+                self._measure()
+            except KeyboardInterrupt:
+                run.ended, run.interrupted = "interrupted", True
+                if not run.mark_ns:
+                    self._enter_window()
+            run.at_end = source.progress()
+            quick = run.gone or run.interrupted
+            run.end_ns = source.finish(_QUICK_DRAIN_S if quick else self._conditions.drain_s)
+            run.after = None if run.gone else self._read()
+            run.records = source.records()
+        finally:
+            source.stop()
+        return run
+
+    def _enter_window(self) -> None:
+        run = self._run
+        if not run.gone and not run.interrupted:
+            run.before = self._read()
+            self._source.run(self._source.progress().now_ns + _SETTLE_NS)
+        run.mark_ns = self._source.mark()
+        run.at_mark = self._source.progress()
+
+    def _warm_up(self) -> None:
+        """Run until a cut in the first half of the data makes the rest steady."""
+        conditions = self._conditions
+        limit = conditions.warmup_s
+        if limit is None:
+            limit = _WARMUP_SHARE * conditions.budget_s
+        if limit <= 0 or isinstance(self._load, Replay):
+            return
+        look = min(_FIRST_LOOK_S, limit)
+        while True:
+            if self._advance(look, "warm-up", limit):
+                return
+            now = self._source.progress().now_ns
+            if now >= self._run.begin_ns + round(limit * _NS) or self._is_warm(now):
+                return
+            look = min(look * _NEXT_LOOK, limit)
+
+    def _is_warm(self, now_ns: int) -> bool:
+        for recorder in self._source.records().warmup:
+            cut, used = recorder.warmup_slots(now_ns), recorder.used_slots(now_ns)
+            if recorder.successes < _FEWEST_WARM or cut * 2 >= used:
+                return False
+        return True
+
+    def _measure(self) -> None:
+        """Run until the numbers are precise or the time is up."""
+        conditions = self._conditions
+        budget = conditions.budget_s
+        if isinstance(self._load, Replay):
+            budget = min(budget, self._load.schedule.duration_s)
+        look = budget if conditions.fixed else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
+        while not self._run.ended:
+            if self._advance(look, "measuring", budget):
+                return
+            if self._source.progress().exhausted or look >= budget or self._is_precise():
+                return
+            look = min(look * _NEXT_LOOK, budget)
+
+    def _is_precise(self) -> bool:
+        if isinstance(self._load, Replay):
+            return False
+        now = self._source.progress().now_ns
+        return all(
+            self._conditions.precision.reached(*self._estimate(recorder, now))
+            for recorder in self._source.records().main
+        )
+
+    def _estimate(self, recorder: Recorder, now_ns: int) -> tuple[Interval | None, Interval | None]:
+        precision = self._conditions.precision
+        rate = throughput(recorder, 0, now_ns, precision.confidence)
+        return rate, recorder.percentile(precision.percentile, 0, now_ns, precision.confidence)
+
+    def _advance(self, until_s: float, phase: str, budget_s: float) -> bool:
+        """Run until so many seconds after the phase began; True when the level must end."""
+        begin = self._run.mark_ns or self._run.begin_ns
+        until = begin + round(until_s * _NS)
+        now = self._source.progress().now_ns
+        while now < until:
+            self._source.run(min(until, now + round(_LONGEST_STEP_S * _NS)))
+            progress = self._source.progress()
+            self._report(progress, phase, (progress.now_ns - begin) / _NS, budget_s)
+            if self._is_hopeless(progress):
+                return True
+            if progress.exhausted:
+                return False
+            now = progress.now_ns
+        return False
+
+    def _report(self, progress: Progress, phase: str, elapsed_s: float, budget_s: float) -> None:
+        if self._tell is None:
+            return
+        records = self._source.records()
+        current = (records.main or records.warmup)[:1]
+        rate, latency = None, None
+        if current and phase == "measuring":
+            rate, latency = self._estimate(current[0], progress.now_ns)
+        self._tell(
+            Update(
+                phase, elapsed_s, budget_s, progress.finished, progress.outstanding, rate, latency
+            )
+        )
+
+    def _is_hopeless(self, progress: Progress) -> bool:
+        """Whether going on cannot give better numbers; says why."""
+        run, silent_s = self._run, (progress.now_ns - progress.last_success_ns) / _NS
+        if progress.lost and silent_s > _GONE_S:
+            run.ended, run.gone = "the server cannot be reached any more", True
+        elif progress.outstanding and silent_s > self._patience_s():
+            run.ended = f"no right answer for {silent_s:.0f} s"
+            run.gone = True
+        elif progress.outstanding > _MOST_BACKLOG:
+            run.ended = f"{progress.outstanding} requests without an answer"
+        return bool(run.ended)
+
+    def _patience_s(self) -> float:
+        """Longer than the gaps of a slow open loop."""
+        patience = self._conditions.patience_s
+        return max(patience, 10.0 / self._load.rate) if isinstance(self._load, Open) else patience
+
+
+def throughput(recorder: Recorder, first: int, end_ns: int, confidence: float) -> Interval | None:
+    """Successful requests per second from a slot on, None without any."""
+    used = recorder.used_slots(end_ns)
+    seconds = [recorder.slot_ns / _NS] * (used - first)
+    if not seconds:
+        return None
+    seconds[-1] = max((end_ns - recorder.begin_ns) / _NS - (used - 1) * recorder.slot_ns / _NS, 0.0)
+    completed: Sequence[float] = recorder.completed[first:used].tolist()
+    if sum(completed) == 0:
+        return None
+    return mean_interval(seconds, completed, confidence)

@@ -1,0 +1,169 @@
+"""One inference request and what its response must look like, whatever the protocol."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRegion:
+    """A stretch of a shared memory region that the server knows.
+
+    Attributes:
+        name: under which it was registered.
+        offset: bytes from the region's begin.
+        size: bytes.
+    """
+
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor as it travels.
+
+    Attributes:
+        name: of the input or output.
+        datatype: name in the v2 protocol.
+        shape: full shape, batch axis included.
+        data: its bytes, little-endian, BYTES elements each after a 4-byte length; or the region
+            that holds them.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: bytes | SharedRegion
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An inference request.
+
+    Attributes:
+        model: its name.
+        version: empty for the server's choice.
+        inputs: in the model's order.
+        outputs: names of the outputs that are wanted, each with the region that it goes to, or
+            None for the response itself.
+        expected: output values by name, as they travel, to compare samples with; may be empty.
+    """
+
+    model: str
+    version: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[tuple[str, SharedRegion | None], ...]
+    expected: Mapping[str, bytes]
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the inputs."""
+        return sum(
+            t.data.size if isinstance(t.data, SharedRegion) else len(t.data) for t in self.inputs
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMeta:
+    """An input or output as the server describes it: -1 for a dynamic size, batch axis included."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMeta:
+    """A served model's metadata.
+
+    Attributes:
+        name: its name.
+        versions: those that are served.
+        platform: or backend.
+        inputs: in order.
+        outputs: in order.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorMeta, ...]
+    outputs: tuple[TensorMeta, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What every response of a model must say.
+
+    Attributes:
+        model: the name that it must carry.
+        outputs: by name.
+        batch: rows of each request, None where axis 0 is not a batch axis.
+    """
+
+    model: str
+    outputs: Mapping[str, TensorMeta]
+    batch: int | None
+
+    def fault(self, model: str, found: Sequence[TensorMeta]) -> str:
+        """What is wrong with a response, empty when it is as expected.
+
+        Args:
+            model: the name in the response.
+            found: its outputs.
+        """
+        if model != self.model:
+            return f"the response is of model {model[:80]!r}, not {self.model!r}"
+        names = [item.name for item in found]
+        if len(set(names)) != len(names) or set(names) != set(self.outputs):
+            wanted = ", ".join(sorted(self.outputs))
+            return f"outputs {', '.join(sorted(names))[:200] or 'none'} instead of {wanted}"
+        for item in found:
+            fault = self._tensor_fault(item)
+            if fault:
+                return fault
+        return ""
+
+    def _tensor_fault(self, item: TensorMeta) -> str:
+        wanted = self.outputs[item.name]
+        if item.datatype != wanted.datatype:
+            return f"output {item.name} is {item.datatype[:20]}, not {wanted.datatype}"
+        fits = len(item.shape) == len(wanted.shape) and all(
+            dim == size or (dim == -1 and size >= 0)
+            for dim, size in zip(wanted.shape, item.shape, strict=True)
+        )
+        if not fits:
+            return f"output {item.name} has shape {list(item.shape)}, not {list(wanted.shape)}"
+        if self.batch is not None and item.shape and item.shape[0] != self.batch:
+            return f"output {item.name} has {item.shape[0]} rows, not {self.batch}"
+        return ""
+
+
+# Sequence ids of constant width: ten digits in JSON, a five-byte varint in protobuf.
+FIRST_SEQUENCE_ID = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A request on the wire with gaps for the correlation id and the two flags of a sequence.
+
+    Attributes:
+        parts: the bytes before the id, between id and start, between start and end, after end.
+        grpc: whether the gaps are filled for protobuf instead of JSON.
+    """
+
+    parts: tuple[bytes, bytes, bytes, bytes]
+    grpc: bool
+
+    def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:
+        """The request for one step of a sequence; always of the same length."""
+        if self.grpc:
+            number = bytes(((sequence >> shift) & 0x7F) | 0x80 for shift in (0, 7, 14, 21))
+            number += bytes([(sequence >> 28) & 0x7F])
+            first, last = bytes([start]), bytes([end])
+        else:
+            number = b"%010d" % sequence
+            first, last = (b"true ", b"false")[not start], (b"true ", b"false")[not end]
+        before, between, middle, after = self.parts
+        return b"".join((before, number, between, first, middle, last, after))

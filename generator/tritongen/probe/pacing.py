@@ -1,0 +1,77 @@
+"""Waking up on time: a timer descriptor for the long part of a wait, spinning for the short one.
+
+A timer wakes a process tens of microseconds late, more on a virtual machine. The pacer learns by
+how much, sets the timer that much earlier, and spins the rest. It never moves a due time.
+"""
+
+import ctypes
+import os
+from typing import Any
+
+from tritongen.probe.engine import Engine, clock_ns
+
+_CLOCK_MONOTONIC = 1
+_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
+_ABSOLUTE = 1
+_LEAST_MARGIN_NS = 20_000
+_MOST_MARGIN_NS = 300_000
+_LEARNING = 0.1
+_LONGEST_WAIT_S = 0.1
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Pacer:
+    """Waits for due times while an engine handles what comes in between."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._libc: Any = ctypes.CDLL(None, use_errno=True)
+        self._timer = int(self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC))
+        if self._timer < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._setting = _Itimerspec()
+        self._pointer = ctypes.byref(self._setting)
+        self._margin_ns = 100_000.0
+        engine.watch(self._timer)
+
+    def close(self) -> None:
+        """Close the timer."""
+        if self._timer >= 0:
+            os.close(self._timer)
+            self._timer = -1
+
+    def wait(self, due_ns: int) -> int:
+        """Let the engine work until that moment; returns the time now.
+
+        Returns earlier when there is something in between, so call it in a loop.
+        """
+        now = clock_ns()
+        wake = due_ns - int(self._margin_ns)
+        if wake > now:
+            self._arm(wake)
+            self._engine.poll(_LONGEST_WAIT_S)
+            now = clock_ns()
+            if now >= wake:
+                self._learn(now - wake)
+            return now
+        while now < due_ns:
+            self._engine.poll(0.0)
+            now = clock_ns()
+        return now
+
+    def _arm(self, wake_ns: int) -> None:
+        value = self._setting.value
+        value.seconds, value.nanoseconds = divmod(wake_ns, 1_000_000_000)
+        self._libc.timerfd_settime(self._timer, _ABSOLUTE, self._pointer, None)
+
+    def _learn(self, late_ns: int) -> None:
+        """The margin follows the lateness seen, with as much again for its spread."""
+        wanted = min(max(2.0 * late_ns, _LEAST_MARGIN_NS), _MOST_MARGIN_NS)
+        self._margin_ns += _LEARNING * (wanted - self._margin_ns)

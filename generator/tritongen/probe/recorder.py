@@ -1,0 +1,306 @@
+"""Memory of a measurement: of constant size, however many requests are recorded.
+
+Time is divided into slots. When the slots are used up, neighbours are joined and each becomes
+twice as long. A slot holds a histogram, so that any percentile of any stretch, and its spread
+from stretch to stretch, can be told afterwards.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritongen.domain.histogram import BUCKETS, Histogram, bucket_bounds, buckets_of
+from tritongen.domain.intervals import (
+    CONFIDENCE,
+    Interval,
+    effective_size,
+    mean_interval,
+    quantile_ranks,
+    sample_floor,
+    warmup_end,
+)
+from tritongen.domain.measurement import PERCENTILES, LatencySummary, percentile_key
+from tritongen.probe.engine import Log
+
+SLOTS = 128
+FIRST_SLOT_NS = 20_000_000
+
+Integers = NDArray[np.int64]
+_PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
+
+
+class Durations:
+    """A dense histogram with exact sum and ends."""
+
+    __slots__ = ("counts", "least", "most", "total_ns")
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(BUCKETS, dtype=np.int64)
+        self.total_ns = 0
+        self.least = (1 << 62) - 1
+        self.most = 0
+
+    def add(self, values: Integers) -> None:
+        """Count these durations, nanoseconds."""
+        if len(values):
+            self.counts += np.bincount(buckets_of(values), minlength=BUCKETS)
+            self.total_ns += int(values.sum())
+            self.least = min(self.least, int(values.min()))
+            self.most = max(self.most, int(values.max()))
+
+    def merge(self, other: "Durations") -> None:
+        """Count what the other one counted."""
+        self.counts += other.counts
+        self.total_ns += other.total_ns
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+
+    def histogram(self) -> Histogram:
+        """The same as plain data."""
+        return _histogram(self.counts, self.total_ns, self.least, self.most)
+
+
+def _histogram(counts: Integers, total_ns: int, least: int, most: int) -> Histogram:
+    used = np.flatnonzero(counts)
+    pairs = tuple(zip(used.tolist(), counts[used].tolist(), strict=True))
+    total = int(counts.sum())
+    return Histogram(pairs, total, total_ns, least if total else 0, most if total else 0)
+
+
+class Recorder:
+    """What one window of one model's load gave.
+
+    Attributes:
+        begin_ns: begin of the window; requests are put where they were due.
+        slot_ns: length of a slot.
+        latencies: of successful requests by slot and bucket, shape (SLOTS, BUCKETS).
+        counts: successful requests due in each slot.
+        sums: of their latencies, nanoseconds.
+        completed: successful answers that came in each slot.
+        failed: failures that came in each slot.
+        outstanding: greatest number seen in each slot, -1 where nobody looked.
+        everything: latencies of all requests, failures included.
+        service: done minus sent of successful requests.
+        lateness: sent minus due of all requests.
+        ends: least and greatest latency of successful requests.
+        codes: failures by code.
+        examples: first message of each code.
+    """
+
+    def __init__(self, begin_ns: int) -> None:
+        self.begin_ns = begin_ns
+        self.slot_ns = FIRST_SLOT_NS
+        self.latencies = np.zeros((SLOTS, BUCKETS), dtype=np.int32)
+        self.counts = np.zeros(SLOTS, dtype=np.int64)
+        self.sums = np.zeros(SLOTS, dtype=np.int64)
+        self.completed = np.zeros(SLOTS, dtype=np.int64)
+        self.failed = np.zeros(SLOTS, dtype=np.int64)
+        self.outstanding = np.full(SLOTS, -1, dtype=np.int64)
+        self.everything = Durations()
+        self.service = Durations()
+        self.lateness = Durations()
+        self.least = (1 << 62) - 1
+        self.most = 0
+        self.codes: dict[str, int] = {}
+        self.examples: dict[str, str] = {}
+
+    def take(self, log: Log, *, closed: bool, window: "tuple[int, int]") -> None:
+        """Record what a log holds of requests that were due in a window of time.
+
+        Args:
+            log: of one target; it is left as it is.
+            closed: requests were due when they were sent.
+            window: first moment and the one behind the last, nanoseconds.
+        """
+        sent = np.frombuffer(log.sent, dtype=np.int64)
+        done = np.frombuffer(log.done, dtype=np.int64)
+        due = sent if closed else np.frombuffer(log.intended, dtype=np.int64)
+        inside = (due >= window[0]) & (due < window[1])
+        if not inside.all():
+            sent_in, done_in, due_in = sent[inside], done[inside], due[inside]
+        else:
+            sent_in, done_in, due_in = sent, done, due
+        if len(sent_in):
+            self._successes(due_in, sent_in, done_in, closed=closed)
+        # What came in the window counts for throughput, whenever it was due.
+        came = done[(done >= window[0]) & (done < window[1])]
+        if len(came):
+            self.completed += np.bincount(self._slots(came), minlength=SLOTS)
+        self._failures(log, window)
+
+    def _successes(self, due: Integers, sent: Integers, done: Integers, *, closed: bool) -> None:
+        latency = done - due
+        slots = self._slots(due)
+        flat = slots * BUCKETS + buckets_of(latency)
+        np.add.at(self.latencies.reshape(-1), flat, 1)
+        self.counts += np.bincount(slots, minlength=SLOTS)
+        np.add.at(self.sums, slots, latency)
+        self.least = min(self.least, int(latency.min()))
+        self.most = max(self.most, int(latency.max()))
+        self.everything.add(latency)
+        if not closed:
+            self.service.add(done - sent)
+            self.lateness.add(sent - due)
+
+    def _failures(self, log: Log, window: "tuple[int, int]") -> None:
+        inside = [entry for entry in log.failures if window[0] <= entry[0] < window[1]]
+        if not inside:
+            return
+        times = np.array([entry[:3] for entry in inside], dtype=np.int64)
+        self.failed += np.bincount(
+            self._slots(np.minimum(times[:, 2], window[1] - 1)), minlength=SLOTS
+        )
+        self.everything.add(times[:, 2] - times[:, 0])
+        self.lateness.add(times[:, 1] - times[:, 0])
+        for *_, code in inside:
+            self.codes[code] = self.codes.get(code, 0) + 1
+            self.examples.setdefault(code, log.examples.get(code, ""))
+
+    def see_outstanding(self, now_ns: int, outstanding: int) -> None:
+        """Note how many requests are without an answer."""
+        slot = int(self._slots(np.array([now_ns]))[0])
+        self.outstanding[slot] = max(int(self.outstanding[slot]), outstanding)
+
+    def _slots(self, times: Integers) -> Integers:
+        """The slot of each moment; slots are joined until all of them fit."""
+        last = int(times.max()) - self.begin_ns
+        while last >= self.slot_ns * SLOTS:
+            self.join()
+        return np.clip((times - self.begin_ns) // self.slot_ns, 0, SLOTS - 1)
+
+    def join(self) -> None:
+        """Join neighbouring slots: half as many, twice as long."""
+        half = SLOTS // 2
+        self.latencies[:half] = self.latencies[0::2] + self.latencies[1::2]
+        self.latencies[half:] = 0
+        for name in _PER_SLOT:
+            array: Integers = getattr(self, name)
+            pairs = array.reshape(half, 2)
+            array[:half] = pairs.max(axis=1) if name == "outstanding" else pairs.sum(axis=1)
+            array[half:] = -1 if name == "outstanding" else 0
+        self.slot_ns *= 2
+
+    def merge(self, other: "Recorder") -> None:
+        """Add what another process recorded of the same window."""
+        while self.slot_ns < other.slot_ns:
+            self.join()
+        while other.slot_ns < self.slot_ns:
+            other.join()
+        self.latencies += other.latencies
+        for name in ("counts", "sums", "completed", "failed"):
+            mine: Integers = getattr(self, name)
+            mine += getattr(other, name)
+        both = np.maximum(self.outstanding, 0) + np.maximum(other.outstanding, 0)
+        unseen = (self.outstanding < 0) & (other.outstanding < 0)
+        self.outstanding = np.where(unseen, -1, both)
+        self.everything.merge(other.everything)
+        self.service.merge(other.service)
+        self.lateness.merge(other.lateness)
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        for code, count in other.codes.items():
+            self.codes[code] = self.codes.get(code, 0) + count
+            self.examples.setdefault(code, other.examples.get(code, ""))
+
+    @property
+    def successes(self) -> int:
+        """Successful requests so far."""
+        return int(self.counts.sum())
+
+    def used_slots(self, end_ns: int) -> int:
+        """How many slots lie before a moment, the one that it divides included."""
+        return min(max(-(-(end_ns - self.begin_ns) // self.slot_ns), 1), SLOTS)
+
+    def warmup_slots(self, end_ns: int) -> int:
+        """Leading slots to leave out of a window that ended then; see `warmup_end`."""
+        used = self.used_slots(end_ns)
+        return warmup_end(self.counts[:used].tolist(), (self.sums[:used] / 1e3).tolist())
+
+    def percentile(
+        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
+    ) -> Interval | None:
+        """One percentile of successful requests from a slot on, microseconds."""
+        slots = self.latencies[first : self.used_slots(end_ns)]
+        counts = slots.sum(axis=1, dtype=np.int64).tolist()
+        whole = slots.sum(axis=0, dtype=np.int64)
+        histogram = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most)))
+        return _quantile(histogram, slots, counts, percentile / 100.0, confidence)
+
+    def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
+        """Distribution of successful requests from a slot on, microseconds."""
+        return summarise(
+            self.latencies[first : self.used_slots(end_ns)],
+            int(self.sums[first:].sum()),
+            (self.least, self.most),
+            self.sums[first : self.used_slots(end_ns)].tolist(),
+            confidence,
+        )
+
+
+def summarise(
+    slots: NDArray[np.int32],
+    sum_ns: int,
+    ends: tuple[int, int],
+    sums: Sequence[int],
+    confidence: float = CONFIDENCE,
+) -> LatencySummary:
+    """Percentiles and mean with intervals from histograms of consecutive slots.
+
+    Args:
+        slots: counts, shape (slots, BUCKETS).
+        sum_ns: exact sum of the durations.
+        ends: least and greatest duration, nanoseconds.
+        sums: of the durations in each slot.
+        confidence: of the intervals.
+    """
+    whole = slots.sum(axis=0, dtype=np.int64)
+    histogram = _histogram(whole, sum_ns, *_clip_ends(whole, ends))
+    counts = slots.sum(axis=1, dtype=np.int64).tolist()
+    percentiles = {
+        percentile_key(p): _quantile(histogram, slots, counts, p / 100.0, confidence)
+        for p in PERCENTILES
+    }
+    mean = mean_interval(counts, sums, confidence) if histogram.total else None
+    return LatencySummary(
+        percentiles, mean.scaled(1e-3) if mean else None, histogram.max_ns / 1e3, histogram
+    )
+
+
+def _clip_ends(whole: Integers, ends: tuple[int, int]) -> tuple[int, int]:
+    """Ends of what is left after a warm-up was cut off: exact, or those of its buckets."""
+    used = np.flatnonzero(whole)
+    if not len(used):
+        return 0, 0
+    low, high = bucket_bounds(int(used[0])), bucket_bounds(int(used[-1]))
+    return max(ends[0], low[0]), min(ends[1], high[1])
+
+
+def _quantile(
+    histogram: Histogram,
+    slots: NDArray[np.int32],
+    counts: Sequence[int],
+    fraction: float,
+    confidence: float,
+) -> Interval | None:
+    total = histogram.total
+    if total < sample_floor(fraction, confidence):
+        return None
+    value = histogram.quantile(fraction)
+    below = below_in_slots(slots, value)
+    size = effective_size(fraction, counts, below, confidence)
+    low, high = quantile_ranks(fraction, size, confidence)
+    scale = total / size
+    return Interval(
+        value,
+        histogram.value_at_rank((low - 0.5) * scale + 0.5),
+        histogram.value_at_rank((high - 0.5) * scale + 0.5),
+    ).scaled(1e-3)
+
+
+def below_in_slots(slots: NDArray[np.int32], value_ns: float) -> list[float]:
+    """Entries of each slot at or below a value; the bucket that it divides counts in part."""
+    bucket = int(buckets_of(np.array([int(value_ns)]))[0])
+    low, high = bucket_bounds(bucket)
+    part = (value_ns - low) / (high - low)
+    found: Any = slots[:, :bucket].sum(axis=1, dtype=np.int64) + part * slots[:, bucket]
+    return [float(count) for count in found]

@@ -1,0 +1,303 @@
+"""From the raw outcome of a level to its results, one a model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tritongen.domain.attribution import (
+    Advice,
+    Attribution,
+    ServedConfig,
+    ServerUse,
+    advise,
+    attribute,
+    execution_of,
+)
+from tritongen.domain.intervals import Interval
+from tritongen.domain.measurement import (
+    PERCENTILES,
+    ClientCost,
+    LatencySummary,
+    LevelResult,
+    Moment,
+    RequestCounts,
+    percentile_key,
+)
+from tritongen.domain.verdicts import Evidence, judge
+from tritongen.domain.workload import Closed, Replay
+from tritongen.probe.level import Run, throughput
+from tritongen.probe.recorder import Durations, Recorder, summarise
+
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was measured: labels for a result.
+
+    Attributes:
+        model: its name.
+        version: empty for the server's choice.
+        batch: rows of each request.
+        share: of the load.
+        payload_bytes: of one request and its response.
+        protocol: ``http`` or ``grpc``.
+        engine: which client sent the requests.
+        processes: that made the load.
+    """
+
+    model: str
+    version: str
+    batch: int
+    share: float
+    payload_bytes: int
+    protocol: str
+    engine: str
+    processes: int = 1
+
+
+def level_results(run: Run, subjects: Sequence[Subject]) -> list[LevelResult]:
+    """One result for each model of the load, in the order of the subjects."""
+    return [_result(run, index, subject) for index, subject in enumerate(subjects)]
+
+
+def _result(run: Run, index: int, subject: Subject) -> LevelResult:
+    recorder = run.records.main[index]
+    precision = run.conditions.precision
+    first = _first_slot(recorder, run)
+    latency = recorder.latency(first, run.end_ns, precision.confidence)
+    rate = throughput(recorder, first, run.end_ns, precision.confidence)
+    closed = isinstance(run.load, Closed)
+    client = _client(run, recorder, subject.processes)
+    requests = _counts(recorder, run)
+    deciding = latency.percentiles.get(percentile_key(precision.percentile))
+    if precision.percentile not in PERCENTILES:
+        deciding = recorder.percentile(
+            precision.percentile, first, run.end_ns, precision.confidence
+        )
+    verdict, reason = judge(
+        _evidence(run, recorder, latency, rate, deciding, requests, client), precision
+    )
+    attribution = _attribution(run, recorder, subject, client)
+    return LevelResult(
+        model=subject.model,
+        load=run.load,
+        verdict=verdict,
+        reason=reason,
+        duration_s=run.window_s,
+        warmup_s=(run.mark_ns - run.begin_ns) / _NS + first * recorder.slot_ns / _NS,
+        throughput=rate,
+        latency=latency,
+        latency_all=summary(recorder.everything),
+        service=latency if closed else summary(recorder.service),
+        requests=requests,
+        client=client,
+        attribution=attribution,
+        advice=_advice(run, subject, attribution, client, requests),
+        timeline=(
+            *_timeline(run.records.warmup[index], run.begin_ns, run.mark_ns, run, warmup=True),
+            *_timeline(recorder, run.mark_ns, run.end_ns, run, warmup=False),
+        ),
+        batch=subject.batch,
+        version=subject.version,
+        protocol=subject.protocol,
+        engine=subject.engine,
+        share=subject.share,
+    )
+
+
+def _first_slot(recorder: Recorder, run: Run) -> int:
+    """Leading slots that still are warm-up: cut off where they are clearly unlike the rest."""
+    if isinstance(run.load, Replay) or run.conditions.warmup_s == 0:
+        return 0
+    cut = recorder.warmup_slots(run.end_ns)
+    if not cut:
+        return 0
+    rest = recorder.latency(cut, run.end_ns).mean
+    count = int(recorder.counts[:cut].sum())
+    if rest is None or not count:
+        return 0
+    before_us = float(recorder.sums[:cut].sum()) / count / 1e3
+    return 0 if rest.contains(before_us) else cut
+
+
+def summary(durations: Durations) -> LatencySummary:
+    """A distribution without intervals: their ends are those of the estimate."""
+    histogram = durations.histogram()
+    if not histogram.total:
+        return LatencySummary()
+    percentiles = {
+        percentile_key(p): _point(histogram.quantile(p / 100.0) / 1e3) for p in PERCENTILES
+    }
+    return LatencySummary(
+        percentiles, _point(histogram.mean_ns / 1e3), histogram.max_ns / 1e3, histogram
+    )
+
+
+def _point(value: float) -> Interval:
+    return Interval(value, value, value)
+
+
+def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
+    cpu_ns = run.at_end.cpu_ns - run.at_mark.cpu_ns
+    finished = run.at_end.finished - run.at_mark.finished
+    return ClientCost(
+        cpu_us_per_request=cpu_ns / 1e3 / finished if finished else 0.0,
+        busy_share=cpu_ns / (run.window_s * _NS) / processes,
+        lateness=LatencySummary() if isinstance(run.load, Closed) else summary(recorder.lateness),
+        processes=processes,
+    )
+
+
+def _counts(recorder: Recorder, run: Run) -> RequestCounts:
+    failed = sum(recorder.codes.values())
+    ok = recorder.successes
+    return RequestCounts(
+        sent=ok + failed,
+        ok=ok,
+        failed=failed,
+        failures_by_code=dict(sorted(recorder.codes.items(), key=lambda item: -item[1])),
+        examples=dict(recorder.examples),
+        unfinished=recorder.codes.get("UNFINISHED", 0),
+        unsent=run.records.unsent,
+    )
+
+
+def _evidence(
+    run: Run,
+    recorder: Recorder,
+    latency: LatencySummary,
+    rate: Interval | None,
+    deciding: Interval | None,
+    requests: RequestCounts,
+    client: ClientCost,
+) -> Evidence:
+    commonest = next(iter(requests.failures_by_code), "")
+    example = requests.examples.get(commonest, "")
+    median = latency.percentiles.get("p50")
+    late = client.lateness.percentiles.get("p99")
+    seen = recorder.outstanding[: recorder.used_slots(run.end_ns)]
+    return Evidence(
+        ok=requests.ok,
+        failed=requests.failed,
+        commonest_failure=f"{commonest} {example}".strip(),
+        throughput=rate,
+        latency=deciding,
+        median_us=median.value if median else None,
+        lateness_us=late.value if late else None,
+        busy_share=client.busy_share,
+        capped=run.at_end.capped,
+        due=run.records.due,
+        outstanding=seen[seen >= 0].tolist(),
+        ended=run.ended,
+        closed=isinstance(run.load, Closed),
+    )
+
+
+def _attribution(
+    run: Run, recorder: Recorder, subject: Subject, client: ClientCost
+) -> Attribution | None:
+    before, after = run.before, run.after
+    if before is None or after is None or subject.model not in after.statistics:
+        return None
+    if not recorder.successes:
+        return None
+    executions = {
+        name: execution_of(
+            statistics.since(before.statistics.get(name, statistics)),
+            after.configs.get(name, ServedConfig(name)),
+            run.window_s,
+        )
+        for name, statistics in after.statistics.items()
+    }
+    config = after.configs.get(subject.model, ServedConfig(subject.model))
+    lateness = 0.0
+    if not isinstance(run.load, Closed):
+        late = recorder.lateness.histogram()
+        lateness = late.mean_ns / 1e3 if late.total else 0.0
+    return attribute(
+        executions[subject.model],
+        tuple(executions[name] for name in config.steps if name in executions),
+        float(recorder.sums.sum()) / recorder.successes / 1e3,
+        lateness,
+        client.cpu_us_per_request,
+        _use(run),
+    )
+
+
+def _use(run: Run) -> ServerUse:
+    before, after = run.before, run.after
+    if before is None or after is None:
+        return ServerUse()
+    if before.cpu_s is None or after.cpu_s is None:
+        return after.use
+    cores = (after.cpu_s - before.cpu_s) / run.window_s
+    return ServerUse(cores, after.use.memory_bytes, after.use.source)
+
+
+def _advice(
+    run: Run,
+    subject: Subject,
+    attribution: Attribution | None,
+    client: ClientCost,
+    requests: RequestCounts,
+) -> tuple[Advice, ...]:
+    found: list[Advice] = []
+    for code, count in requests.failures_by_code.items():
+        share = count / max(requests.ok + requests.failed, 1)
+        message = requests.examples.get(code, "")
+        found.append(Advice(f"{share:.2%} of the requests failed with {code}: {message}"))
+    if attribution is not None and run.after is not None:
+        config = run.after.configs.get(subject.model, ServedConfig(subject.model))
+        found.extend(
+            advise(
+                attribution,
+                config,
+                client_busy=client.busy_share,
+                closed=isinstance(run.load, Closed),
+                payload_bytes=subject.payload_bytes,
+            )
+        )
+    return tuple(found)
+
+
+def _timeline(
+    recorder: Recorder, begin_ns: int, end_ns: int, run: Run, *, warmup: bool
+) -> list[Moment]:
+    """One moment for each slot of a recorder, up to the window's end."""
+    if end_ns <= begin_ns:
+        return []
+    used = recorder.used_slots(end_ns)
+    moments = []
+    for slot in range(used):
+        begin = recorder.begin_ns + slot * recorder.slot_ns
+        end = min(begin + recorder.slot_ns, end_ns)
+        count = int(recorder.counts[slot])
+        row = recorder.latencies[slot : slot + 1]
+        histogram = (
+            summarise(row, int(recorder.sums[slot]), (recorder.least, recorder.most), [0]).histogram
+            if count
+            else None
+        )
+        moments.append(
+            Moment(
+                at_s=(begin - run.begin_ns) / _NS,
+                seconds=(end - begin) / _NS,
+                completed=int(recorder.completed[slot]),
+                failed=int(recorder.failed[slot]),
+                mean_us=float(recorder.sums[slot]) / count / 1e3 if count else None,
+                p50_us=histogram.quantile(0.5) / 1e3 if histogram else None,
+                p99_us=histogram.quantile(0.99) / 1e3 if histogram else None,
+                outstanding=max(int(recorder.outstanding[slot]), 0),
+                warmup=warmup,
+            )
+        )
+    return moments
+
+
+def merged_codes(results: Sequence[LevelResult]) -> Mapping[str, int]:
+    """Failures by code over several results."""
+    found: dict[str, int] = {}
+    for result in results:
+        for code, count in result.requests.failures_by_code.items():
+            found[code] = found.get(code, 0) + count
+    return found
