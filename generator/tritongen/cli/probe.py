@@ -1,0 +1,269 @@
+"""`tritongen probe`."""
+
+import argparse
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import Subparsers, add_command, positive_float
+from tritongen.cli.output import ProgressBar, bold, emit_json, print_table, report_error
+from tritongen.errors import ExitCode, InvalidInputError
+
+if TYPE_CHECKING:
+    from tritongen.app.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.domain.workload import Load
+
+_EXAMPLES = """\
+  tritongen probe --concurrency 8           every ready model of this project's server
+  tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
+  tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
+  tritongen probe -m ocr --find knee        where throughput stops growing
+  tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
+  tritongen probe --compare before.json after.json
+"""
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(subparsers, "probe", "load with honest numbers", _EXAMPLES)
+    _add_target(parser)
+    _add_load(parser)
+    _add_inputs(parser)
+    _add_measurement(parser)
+    _add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("server and models")
+    group.add_argument(
+        "-m",
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[/VERSION][=SHARE]",
+        help="repeatable; models with a share are probed at once (default: every ready model)",
+    )
+    group.add_argument(
+        "-u", "--url", default="", metavar="HOST:PORT", help="default: this project's server"
+    )
+    group.add_argument("--protocol", choices=("http", "grpc"), default="http")
+    group.add_argument("--tls", action="store_true", help="speak TLS")
+    group.add_argument("--ca", default="", metavar="FILE", help="certificates to trust")
+    group.add_argument("--insecure", action="store_true", help="do not check the certificate")
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("load")
+    group.add_argument(
+        "--concurrency", metavar="8|1,2,4|1:64[:STEP]", help="closed loop (default: 8)"
+    )
+    group.add_argument("--rate", metavar="100|50,100|50:800[:STEP]", help="open loop, per second")
+    group.add_argument(
+        "--arrivals",
+        choices=("poisson", "constant"),
+        default="poisson",
+        help="gaps of an open loop (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-outstanding", type=int, metavar="N", help="requests beyond wait in the client"
+    )
+    group.add_argument(
+        "--schedule",
+        metavar="FILE|PATTERN",
+        help="time stamps or periods, or a pattern with --rate and --duration: workday, "
+        "weekday-weekend, black-friday, ramp, bursts",
+    )
+    group.add_argument(
+        "--speedup", type=positive_float, default=1.0, metavar="N", help="of a schedule"
+    )
+    group.add_argument("--sequence", type=int, default=0, metavar="N", help="steps of a sequence")
+    group.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="that make the load (default: 1)"
+    )
+    group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("inputs")
+    group.add_argument("--batch", type=int, default=1, metavar="N", help="rows of a request")
+    group.add_argument("--data", type=Path, metavar="FILE", help="real tensors: .npz, .npy, JSON")
+    group.add_argument(
+        "--shape", action="append", default=[], metavar="NAME:1,3,224,224", help="repeatable"
+    )
+    group.add_argument(
+        "--values", action="append", default=[], metavar="NAME=int[0,10)", help="repeatable"
+    )
+    group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+
+
+def _add_measurement(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("measurement")
+    group.add_argument(
+        "--duration", type=positive_float, metavar="S", help="measure each level for so long"
+    )
+    group.add_argument(
+        "--time-budget",
+        type=positive_float,
+        default=10.0,
+        metavar="S",
+        help="longest time for a level; it ends when precise (default: %(default)g)",
+    )
+    group.add_argument(
+        "--confidence", type=float, default=0.95, help="of intervals (default: %(default)s)"
+    )
+    group.add_argument(
+        "--width",
+        type=positive_float,
+        default=0.10,
+        help="of an interval at which a level may end, ± as a share (default: %(default)s)",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=("text", "json", "csv", "html"), default="text")
+    group.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; the exit code tells what ended it."""
+    from tritongen.app.probe import probe
+
+    request = _request(args)
+    with ProgressBar() as bar:
+        report = probe(Path.cwd(), request, _live(bar))
+    return _print(args, report)
+
+
+def _live(bar: ProgressBar) -> "Tell":
+    from tritongen.probe.report.text import live_line
+
+    return lambda model, load, update: bar(live_line(model, load, update), 0, 0)
+
+
+def _request(args: argparse.Namespace) -> "ProbeRequest":
+    from tritongen.app.probe import ProbeRequest
+    from tritongen.domain.verdicts import Precision
+    from tritongen.probe.endpoint import Protocol
+    from tritongen.probe.engine import EngineOptions
+    from tritongen.probe.inputs import InputOptions
+    from tritongen.probe.level import Conditions
+
+    if not 0.5 <= args.confidence < 1.0:
+        raise InvalidInputError("TG905", "--confidence lies between 0.5 and 1, such as 0.95")
+    for flag, value, least in (
+        ("--batch", args.batch, 1),
+        ("--processes", args.processes, 1),
+        ("--sequence", args.sequence, 0),
+        ("--max-outstanding", args.max_outstanding or 1, 1),
+    ):
+        if value < least:
+            raise InvalidInputError("TG905", f"{flag} is at least {least}, not {value}")
+    options = EngineOptions(tls=args.tls, ca_file=args.ca, verify=not args.insecure)
+    return ProbeRequest(
+        models=tuple(_model(text) for text in args.model),
+        url=args.url,
+        protocol=Protocol(args.protocol),
+        loads=_loads(args),
+        inputs=InputOptions(
+            batch=args.batch,
+            shapes=dict(_shape(text) for text in args.shape),
+            values=dict(_pair("--values", text, "=") for text in args.values),
+            data=args.data,
+            seed=args.seed,
+        ),
+        conditions=Conditions(
+            budget_s=args.duration or args.time_budget,
+            fixed=args.duration is not None,
+            precision=Precision(width=args.width, confidence=args.confidence),
+            seed=args.seed,
+        ),
+        processes=args.processes,
+        sequence_length=args.sequence,
+        shared_memory=args.shm,
+        options=options,
+        command=shlex.join(["tritongen", *sys.argv[1:]]),
+    )
+
+
+def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
+    from tritongen.domain.workload import Closed, Open, Pacing, parse_concurrency, parse_rates
+
+    pacing, cap = Pacing(args.arrivals), args.max_outstanding
+    if args.concurrency and args.rate:
+        raise InvalidInputError(
+            "TG905",
+            "--concurrency and --rate are two kinds of load",
+            fix="Give one of them; a rate with a cap is --rate 100 --max-outstanding 8.",
+        )
+    if args.schedule:
+        return (_replay(args),)
+    if args.rate:
+        return tuple(Open(rate, pacing, cap) for rate in parse_rates(args.rate))
+    return tuple(Closed(level) for level in parse_concurrency(args.concurrency or "8"))
+
+
+def _replay(args: argparse.Namespace) -> "Load":
+    from tritongen.app.probe import read_schedule
+    from tritongen.domain.workload import Pacing, Replay, parse_rates
+
+    rate = parse_rates(args.rate)[0] if args.rate else 10.0
+    schedule = read_schedule(args.schedule, rate, args.duration or args.time_budget)
+    return Replay(schedule.sped_up(args.speedup), Pacing(args.arrivals), args.max_outstanding)
+
+
+def _model(text: str) -> "ModelChoice":
+    from tritongen.app.probe import ModelChoice
+
+    match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/(\d{1,9}))?(?:=(\d+(?:\.\d+)?))?", text)
+    share = float(match[3]) if match and match[3] else None
+    if match is None or share == 0:
+        raise InvalidInputError(
+            "TG905",
+            f"-m {text!r} is not a model",
+            fix="Write it like -m ocr, -m ocr/2 or -m ocr=3.",
+        )
+    return ModelChoice(match[1], match[2] or "", share)
+
+
+def _pair(flag: str, text: str, separator: str) -> tuple[str, str]:
+    name, found, rest = text.partition(separator)
+    if not found or not name or not rest:
+        raise InvalidInputError(
+            "TG905", f"{flag} {text!r} is not NAME{separator}…", fix=f"Begin with NAME{separator}."
+        )
+    return name, rest
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, rest = _pair("--shape", text, ":")
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", rest):
+        raise InvalidInputError(
+            "TG905", f"--shape {text!r} is not NAME:1,3,224,224", fix="Give every size."
+        )
+    return name, tuple(int(size) for size in rest.split(","))
+
+
+def _print(args: argparse.Namespace, report: "ProbeReport") -> int:
+    from tritongen.probe.report.document import document
+    from tritongen.probe.report.text import HEADERS, by_model, details, row
+
+    if args.format == "json":
+        found = document(report.environment, report.levels)
+        if report.problem is not None:
+            found["error"] = {"code": report.problem.code, "message": report.problem.what}
+        emit_json(found)
+    else:
+        for model, levels in by_model(report.levels).items():
+            print(bold(model))
+            print_table(HEADERS, [row(level) for level in levels])
+            for level in levels:
+                print("\n".join(details(level)))
+            print()
+    if report.problem is not None:
+        report_error(report.problem, as_json=False)
+        return int(report.problem.exit_code)
+    return int(ExitCode.OK)
