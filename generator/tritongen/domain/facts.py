@@ -104,6 +104,89 @@ class OnnxFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TorchArgument:
+    """One argument of a TorchScript module's `forward`; `type` as written: ``List[str]``."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFacts:
+    """What only PyTorch's files say.
+
+    Attributes:
+        arguments: of `forward`, without `self`.
+        returns: type of its result as written, empty when the file does not say.
+        weights: (name, element type, shape) of the first weights, in the module's order.
+        producer: format version of the archive, as written.
+    """
+
+    arguments: tuple[TorchArgument, ...] = ()
+    returns: str = ""
+    weights: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    producer: str = ""
+
+
+class TreeTask(StrEnum):
+    """What a tree ensemble predicts."""
+
+    REGRESSION = "regression"
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    RANKING = "ranking"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFacts:
+    """What only tree ensembles say.
+
+    Attributes:
+        library: that wrote the file, with its version where the file says it.
+        task: what is predicted.
+        features: columns of an input row.
+        classes: of a classifier, 2 for a binary one; 0 for the other tasks.
+        trees: how many.
+        objective: as the file names it.
+        targets: predicted at once.
+        probabilities: whether a classifier answers with probabilities instead of the class.
+    """
+
+    library: str
+    task: TreeTask
+    features: int
+    classes: int = 0
+    trees: int = 0
+    objective: str = ""
+    targets: int = 1
+    probabilities: bool = True
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it predicts classes."""
+        return self.task in {TreeTask.BINARY, TreeTask.MULTICLASS}
+
+
+@dataclass(frozen=True, slots=True)
+class PythonFacts:
+    """What a `model.py` says of itself, read without running it.
+
+    Attributes:
+        decoupled: whether it sends any number of responses, None when it does not say.
+        max_batch_size: that it sets, None when it does not say.
+        callees: names of models that it calls.
+        imports: packages that it imports, its own folder's modules left out.
+        completes: whether it has `auto_complete_config`.
+    """
+
+    decoupled: bool | None = None
+    max_batch_size: int | None = None
+    callees: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """Everything that inspection found in one model.
 
@@ -119,6 +202,10 @@ class ModelFacts:
         precisions: (element type, number of weights), most frequent first.
         graph: the operator graph's form, None where the format has none.
         onnx: ONNX's own facts.
+        torch: PyTorch's own facts.
+        trees: a tree ensemble's own facts.
+        python: a `model.py`'s own facts.
+        producer: what wrote the file, in its own words; empty where the format does not say.
         findings: what inspection and validation have to say.
     """
 
@@ -133,6 +220,10 @@ class ModelFacts:
     precisions: tuple[tuple[str, int], ...] = ()
     graph: GraphShape | None = None
     onnx: OnnxFacts | None = None
+    torch: TorchFacts | None = None
+    trees: TreeFacts | None = None
+    python: PythonFacts | None = None
+    producer: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -126,6 +126,44 @@ MODEL_CODES: tuple[Code, ...] = (
         "Convert it with onnx.version_converter, or export with opset 7 or later.",
     ),
     Code(
+        "TG133",
+        "inputs or outputs are not described",
+        "Declare type and dims in tritongen.yaml, or let the trial find them.",
+    ),
+    Code("TG134", "the target lacks the hardware", "Set target.gpus, or convert the model."),
+    Code(
+        "TG135",
+        "declaration contradicts the model",
+        "Correct the declaration in tritongen.yaml, or the model.",
+    ),
+    Code(
+        "TG136",
+        "format that the target release does not serve",
+        "Change target.triton, or convert the model.",
+    ),
+    Code(
+        "TG137",
+        "names that the backend maps to other tensors",
+        "Use the names that the backend's convention asks for.",
+    ),
+    Code(
+        "TG138",
+        "archive that does more than hold a model",
+        "Do not load the file; get it again from a source that you trust.",
+    ),
+    Code(
+        "TG139",
+        "bounded dimension that the backend refuses",
+        "Convert the model with a dynamic or fixed size there.",
+    ),
+    Code("TG140", "plan that runs on its own GPU only", "Build it on the machine that serves it."),
+    Code("TG141", "model that calls other models", "Serve the models that it calls beside it."),
+    Code(
+        "TG142",
+        "signature that the backend cannot call",
+        "Export a model whose forward() takes and returns tensors.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

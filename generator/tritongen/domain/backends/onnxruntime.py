@@ -1,19 +1,17 @@
 """The onnxruntime backend."""
 
-from tritongen.domain.backends.rules import (
-    BackendRules,
-    ParameterRule,
-    ThreadRule,
-    ThreadScope,
-    ValueKind,
-)
+from tritongen.domain.backends.rules import Artefact, BackendRules, ParameterRule, ValueKind
+from tritongen.domain.backends.threads import ThreadRule, ThreadScope
 from tritongen.domain.facts import ModelFormat
 
 ONNXRUNTIME = BackendRules(
     name="onnxruntime",
-    formats=(ModelFormat.ONNX,),
+    artefacts=(Artefact(ModelFormat.ONNX, "model.onnx"),),
     platforms=("onnxruntime_onnx",),
-    default_filename="model.onnx",
+    completes="inputs, outputs, max_batch_size and dynamic_batching, when one of inputs and "
+    "outputs is missing; every dynamic first axis is then taken for the batch axis",
+    trial="onnxruntime",
+    embedded="onnxruntime in Python",
     default_cpu_instances=2,
     optional_inputs=True,
     bf16_since="26.03",

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from tritongen.domain.backends import BatchSupport
 from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
 from tritongen.domain.plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
 from tritongen.domain.planner.context import ModelInput, tuned_reason
@@ -32,7 +33,7 @@ class BatchPlan:
 
 def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
     """Decide from the proof of the batch axis, the measured costs and the latency goal."""
-    refused = _no_batch_axis(model)
+    refused = _refused(model)
     if refused is not None:
         return BatchPlan(Planned(0, refused), None, refused)
     if model.tuned is not None:
@@ -51,6 +52,19 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
 def _limit(model: ModelInput, size: int) -> int:
     limit = model.intent.max_batch_size
     return size if limit is None else min(size, limit)
+
+
+def _refused(model: ModelInput) -> Reason | None:
+    """Why max_batch_size is 0, None when it is not."""
+    if model.backend.batching is BatchSupport.REQUIRED:
+        return None  # rows of a table; the backend refuses 0
+    if model.backend.batching is BatchSupport.EXACT:
+        return Reason(
+            Source.RULE,
+            f"above 0, the {model.backend.name} backend fails every execution of fewer rows than "
+            "max_batch_size; the full shape is served",
+        )
+    return _no_batch_axis(model)
 
 
 def _no_batch_axis(model: ModelInput) -> Reason | None:
@@ -101,6 +115,9 @@ def _on_the_users_word(model: ModelInput) -> BatchPlan:
     reason = Reason(
         Source.INTENT, f"{rows}: tritongen.yaml states the batch axis; it is not proven"
     )
+    if model.backend.batching is BatchSupport.REQUIRED:
+        rows = max(1, rows)
+        reason = Reason(Source.RULE, f"{rows}: the format's inputs are tables of rows")
     off = Reason(Source.RULE, "no measurement shows that merging requests gains anything")
     return BatchPlan(Planned(rows, reason), None, off)
 

@@ -1,8 +1,10 @@
 """Backend parameters, warm-up, versions and cache of one model."""
 
+from tritongen.domain.backends import ThreadRule, ThreadScope
 from tritongen.domain.evidence import Trial
 from tritongen.domain.plan import (
     DynamicBatching,
+    InstanceKind,
     Planned,
     Reason,
     Source,
@@ -17,20 +19,38 @@ PARALLEL_GAIN = 0.05
 
 
 def plan_parameters(
-    model: ModelInput, threads: Planned[int]
+    model: ModelInput, instances: Planned[int], threads: Planned[int], kind: InstanceKind
 ) -> tuple[tuple[str, Planned[str]], ...]:
-    """The backend's thread keys, as far as the target's release reads them.
+    """The backend's keys: what the file asks for, and threads, as the release reads them.
 
     An instance whose operators run side by side has intra + inter - 1 threads; that sum never
     exceeds `threads`.
     """
+    settings = tuple(
+        (item.key, Planned(item.value, Reason(Source.MODEL, item.why)))
+        for item in model.backend.settings(model.facts, model.release.tag)
+    )
+    if kind is not InstanceKind.CPU:
+        return settings
+    return (*settings, *_thread_keys(model, instances, threads))
+
+
+def _thread_keys(
+    model: ModelInput, instances: Planned[int], threads: Planned[int]
+) -> tuple[tuple[str, Planned[str]], ...]:
     rule = model.backend.threads
-    if not rule.intra_key:
+    if not _read(model, rule.intra_key):
         return ()
+    if rule.scope is ThreadScope.MODEL:
+        return _model_keys(rule, instances, threads)
+    if not rule.mode_key:
+        keys = [(rule.intra_key, Planned(str(threads.value), threads.reason))]
+        if _read(model, rule.inter_key):
+            one = Reason(Source.RULE, "1: forked parts of a model run on the calling thread")
+            keys.append((rule.inter_key, Planned("1", one)))
+        return tuple(keys)
     parallel = _parallel(model, threads.value)
-    mode = model.backend.parameter(rule.mode_key) if rule.mode_key else None
-    known = mode is not None and (not mode.since or at_least(model.release.tag, mode.since))
-    if parallel is None or not rule.inter_key or not known:
+    if parallel is None or not rule.inter_key or not _read(model, rule.mode_key):
         return ((rule.intra_key, Planned(str(threads.value), threads.reason)),)
     intra, inter, reason = parallel
     return (
@@ -38,6 +58,26 @@ def plan_parameters(
         (rule.mode_key, Planned("1", reason)),
         (rule.inter_key, Planned(str(inter), reason)),
     )
+
+
+def _read(model: ModelInput, key: str) -> bool:
+    """Whether the target's release reads a key."""
+    rule = model.backend.parameter(key) if key else None
+    return rule is not None and (not rule.since or at_least(model.release.tag, rule.since))
+
+
+def _model_keys(
+    rule: ThreadRule, instances: Planned[int], threads: Planned[int]
+) -> tuple[tuple[str, Planned[str]], ...]:
+    """Threads of the whole model, and one stream for each instance."""
+    total = instances.value * threads.value
+    sentence = f"{total} for the whole model: {instances.value} instances × {threads.value}"
+    keys = [(rule.intra_key, Planned(str(total), Reason(threads.reason.source, sentence)))]
+    if rule.streams_key:
+        streams = f"{instances.value}: a stream for each instance, so that none waits for another"
+        reason = Reason(instances.reason.source, streams)
+        keys.append((rule.streams_key, Planned(str(instances.value), reason)))
+    return tuple(keys)
 
 
 def _parallel(model: ModelInput, threads: int) -> tuple[int, int, Reason] | None:
@@ -82,7 +122,7 @@ def plan_warmup(
     listed = ", ".join(str(size) for size in sizes)
     return samples, Reason(
         Source.TRIAL,
-        f"the first run of a batch size is slow; zeros of batch {listed} ran in the trial",
+        f"the first run of a batch size ({listed}) is slow; all-zero inputs ran in the trial",
     )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tritongen.domain.backends import backend_for
+from tritongen.domain.backends import artefact_for, backend_for
+from tritongen.domain.declared import with_observed
 from tritongen.domain.evidence import BatchVerdict, Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity, finding
@@ -25,6 +26,7 @@ from tritongen.domain.planner.details import (
     plan_warmup,
 )
 from tritongen.domain.planner.instances import Split, fits, split_cores
+from tritongen.domain.planner.remarks import trial_findings
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
@@ -47,6 +49,7 @@ def plan_serving(
         rate limiter holds executions to it, with a finding that says why.
     """
     release = find(intent.target.triton)
+    models = [_completed(model, intent, evidence) for model in models]
     refused = tuple(
         (model.name, tuple(sorted({f.code for f in model.findings if f.severity == "error"})))
         for model in models
@@ -66,6 +69,18 @@ def plan_serving(
     )
     server = plan_server(intent.target, cores, plans, limited)
     return ServingPlan(server, plans, refused, remarks)
+
+
+def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFacts:
+    """Facts with what the trial saw, and with what the target cannot run."""
+    seen = evidence.models.get(facts.name)
+    facts = with_observed(facts, seen.trial if seen is not None else None)
+    backend = backend_for(facts.format)
+    if backend is None or "CPU" in backend.kinds or intent.target.gpus:
+        return facts
+    message = f"backend {backend.name} serves on GPUs only, and the target has none"
+    fault = finding("TG134", Severity.ERROR, message, model=facts.name, path=facts.path)
+    return replace(facts, findings=(*facts.findings, fault))
 
 
 def _gather(
@@ -143,14 +158,14 @@ def _plan_model(
     return ModelPlan(
         name=model.facts.name,
         backend=model.backend.name,
-        platform=model.backend.platform,
+        platform=_platform(model),
         max_batch_size=batch.max_batch_size,
         inputs=inputs,
         outputs=outputs,
         instances=split.instances,
         kind=split.kind,
         threads=split.threads,
-        parameters=plan_parameters(model, split.threads),
+        parameters=plan_parameters(model, split.instances, split.threads, split.kind.value),
         batching=batch.batching,
         batching_off=batch.off,
         warmup=warmup,
@@ -165,6 +180,11 @@ def _plan_model(
     )
 
 
+def _platform(model: ModelInput) -> str:
+    artefact = artefact_for(model.facts.format)
+    return artefact.platform if artefact is not None else ""
+
+
 def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tuple[Finding, ...]:
     remarks = [*split.findings]
     name, trial = model.facts.name, model.trial
@@ -172,14 +192,10 @@ def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tupl
         message = f"{name} was tuned for more cores than the {share.cores} that it has now"
         remarks.append(finding("TG317", Severity.WARNING, message))
     if trial is None:
-        remarks.append(
-            finding("TG312", Severity.INFO, f"{name} is planned from syntax alone; it was not run")
-        )
-    elif not trial.ok:
-        remarks.append(
-            finding(trial.code or "TG201", Severity.WARNING, f"{name} did not run: {trial.error}")
-        )
-    elif model.verdict is BatchVerdict.DISPROVEN and model.intent.batch is True:
+        message = f"{name} is planned from syntax alone; it was not run"
+        return (*remarks, finding("TG312", Severity.INFO, message))
+    remarks += trial_findings(name, trial)
+    if model.verdict is BatchVerdict.DISPROVEN and model.intent.batch is True:
         remarks.append(
             finding(
                 "TG205",
@@ -188,6 +204,4 @@ def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tupl
                 field="batch",
             )
         )
-    elif model.verdict is BatchVerdict.COUPLED:
-        remarks.append(finding("TG206", Severity.WARNING, f"{name}: {trial.proof.reason}"))
     return tuple(remarks)

@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 
+from tritongen.domain.backends import BACKENDS
 from tritongen.domain.intent import Target
-from tritongen.domain.plan import ModelPlan, Planned, Reason, ServerPlan, Source
+from tritongen.domain.plan import (
+    InstanceKind,
+    ModelPlan,
+    Planned,
+    Reason,
+    ServerPlan,
+    Source,
+)
 
 # Triton refuses HTTP bodies above this size unless told otherwise.
 HTTP_BODY_LIMIT = 64 * 2**20
@@ -32,11 +40,17 @@ def plan_server(
 
 
 def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]], ...]:
-    threads = max((model.threads.value for model in models), default=1)
+    # Where variables alone limit a model, they must hold it to what was planned.
+    held = [model.threads.value for model in models if _by_environment(model)]
+    if held:
+        threads = min(held)
+        why = "the threads of models that no parameter limits, one process an instance"
+    else:
+        threads = max((model.threads.value for model in models), default=1)
+        why = "the most threads of one instance"
     reason = Reason(
         Source.RULE,
-        f"{threads}: the most threads of one instance; OpenMP and BLAS otherwise take every core "
-        "of the host in each process",
+        f"{threads}: {why}; OpenMP and BLAS otherwise take every core of the host in each process",
     )
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return (
@@ -46,6 +60,16 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
             Planned("1", Reason(Source.RULE, "1: newer ONNX Runtimes report usage by default")),
         ),
     )
+
+
+def _by_environment(model: ModelPlan) -> bool:
+    """Whether only environment variables limit the model's CPU threads."""
+    backend = BACKENDS.get(model.backend)
+    if backend is None or model.kind.value is not InstanceKind.CPU:
+        return False
+    rule = backend.served_as(platform=model.platform).threads
+    keys = {key for key, _ in model.parameters}
+    return bool(rule.environment) and rule.intra_key not in keys
 
 
 def _flags(
