@@ -83,7 +83,7 @@ def calibration_tasks(
         seconds: for each measurement.
     """
     rows = space.request_rows
-    most = space.max_batch if space.batchable and space.max_batch > rows else 0
+    most = space.max_batch if space.merges and space.max_batch > rows else 0
     threads = _spread(space)
     middle = min(4 * rows, most) if most else 0
     alone: list[tuple[int, int]] = [(threads[0], rows)]
@@ -95,13 +95,12 @@ def calibration_tasks(
     elif len(threads) > 1:
         alone.append((threads[-1], rows))
     tasks = [
-        _task(Candidate(1, count, max(most, batch if batch > 1 else 0)), 1, batch, seconds)
+        _task(Candidate(1, count, max(most, space.unmerged)), 1, batch, seconds)
         for count, batch in dict.fromkeys(alone)
     ]
     crowd = max(instances for instances, count in space.splits() if count == threads[0])
     if crowd > 1:
-        unmerged = rows if rows > 1 else 0
-        tasks.append(_task(Candidate(crowd, threads[0], unmerged), 2 * crowd, rows, seconds))
+        tasks.append(_task(Candidate(crowd, threads[0], space.unmerged), 2 * crowd, rows, seconds))
     tasks += _mode_tasks(space, seconds)
     return tuple(dict.fromkeys(tasks))
 
@@ -149,17 +148,11 @@ def _task(candidate: Candidate, clients: int, rows: int, seconds: float) -> Task
 def _mode_tasks(space: SearchSpace, seconds: float) -> list[Task]:
     """One client alone for every execution mode and arena setting beyond the usual ones."""
     rows = space.request_rows
-    modes = {_mode(c): c for c in reversed(space.candidates()) if c.instances == 1}
-    return [
-        _task(
-            replace(one, max_batch_size=rows if rows > 1 else 0, queue_delay_us=None),
-            1,
-            rows,
-            seconds,
-        )
-        for mode, one in sorted(modes.items())
-        if mode != (1, True)
-    ]
+    # The simplest candidate of each mode, in a fixed order.
+    alone = [one for one in reversed(space.candidates()) if one.instances == 1]
+    modes = [one for _, one in sorted({_mode(one): one for one in alone}.items())]
+    plain = [replace(one, max_batch_size=space.unmerged, queue_delay_us=None) for one in modes]
+    return [_task(one, 1, rows, seconds) for one in plain if _mode(one) != (1, True)]
 
 
 def _mode(candidate: Candidate) -> tuple[int, bool]:

@@ -14,9 +14,7 @@ from tritongen.search.space import Candidate
 # Rounds before a lone winner counts as measured.
 MIN_ROUNDS = 3
 # Rounds before a difference counts as immaterial: fewer agree by luck too often.
-_SURE_ROUNDS = 5
-# One-sided normal quantile for 95 %, over the two-sided one.
-_ONE_SIDED = 1.645 / 1.96
+_SURE_ROUNDS = 6
 # A single latency this far over the limit (as a logarithm) settles a level of clients.
 _CLEAR_EXCESS = 0.15
 # Room below the limit (as a logarithm) that is expected to remain with more clients.
@@ -72,7 +70,7 @@ class Judge:
             return
         excess = standings.excess(arm.candidate)
         fewer = self.adapts and isinstance(arm.load, ClosedLoop) and arm.load.concurrency > 1
-        if excess.low > 0.0 and standings.rounds(arm.candidate) >= 2 and not fewer:
+        if excess.low > 0.0 and not fewer:
             arm.status = Status.INFEASIBLE
             arm.why = f"misses the goal by {expm1(excess.value):.0%}"
         elif arm.candidate != leader and standings.excess(leader).value <= 0.0:
@@ -113,14 +111,13 @@ class Judge:
             return None
         limit = log1p(self.settings.immaterial)
         differences = [standings.difference(other, leader) for other in others]
-        near = (d.value + _ONE_SIDED * (d.high - d.value) <= limit for d in differences)
-        return Verdict.IMMATERIAL if all(near) else None
+        return Verdict.IMMATERIAL if all(d.high <= limit for d in differences) else None
 
     def tied(self, state: RaceState, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
         """Candidates as good as the leader for all that matters, simplest first.
 
         Either the difference is surely below the threshold, or none was found and the estimate
-        is below half of it.
+        is below a third of it.
         """
         leader = state.leader
         if leader is None:
@@ -142,7 +139,7 @@ class Judge:
         # Without a round in common nothing is known of a pair; who fell behind did so for a reason.
         running = state.arms[candidate].status is Status.RUNNING
         behind = standings.gain(leader) - standings.gain(candidate)
-        unseen = running and difference.high >= 0.0 and behind <= 0.5 * limit
+        unseen = running and difference.high >= 0.0 and behind <= limit / 3.0
         return isfinite(difference.low) and (unseen or difference.low >= -limit)
 
     def move_level(self, state: RaceState, arm: Arm) -> bool:

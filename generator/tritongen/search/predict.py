@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import expm1
 
 from tritongen.domain.objective import GoalKind, Objective, Outcome
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, simulate
@@ -13,7 +14,10 @@ from tritongen.search.space import Candidate
 LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 # Requests simulated for one prediction: enough for a throughput, and for a rough p99.
 REQUESTS = 1_200
-_TAIL_REQUESTS = 2_500
+_TAIL_REQUESTS = 1_600
+MOST_SIMULATED = 150
+# Part of the prediction's error that differs between candidates of the same split.
+OWN_ERROR = 0.4
 # Clients for each place in a batch of an instance: one is executed while one waits.
 _CLIENTS_PER_PLACE = 2
 
@@ -155,7 +159,7 @@ def shortlist(
     predictor: Predictor,
     candidates: Iterable[Candidate],
     margin: float,
-    most: int = 200,
+    most: int = MOST_SIMULATED,
 ) -> tuple[Forecast, ...]:
     """Forecasts of every candidate, best first; those that cannot be best are given a reason.
 
@@ -165,7 +169,8 @@ def shortlist(
     Args:
         predictor: for the goal.
         candidates: the space.
-        margin: error of predictions as a share; candidates this far behind stay in.
+        margin: error of predictions as a share; candidates this far behind stay in. Those of
+            the same split share most of the error: a part of the margin does for them.
         most: simulate at most so many.
     """
     objective = predictor.objective
@@ -194,7 +199,7 @@ def _hopeless(objective: Objective, bound: Outcome, best: Outcome | None, slack:
     """Why a bound rules a candidate out, empty when it does not."""
     if best is None or not objective.feasible(best):
         return ""
-    if objective.shortfall(bound) > math.expm1(slack):
+    if objective.shortfall(bound) > expm1(slack):
         return "cannot meet the goal even undisturbed"
     if objective.kind is GoalKind.CORES:
         return "" if bound.cores <= best.cores + 1 else "takes more cores than are needed"
@@ -210,6 +215,13 @@ def _sorted_out(
     if best is None:
         return []
     step = slack / 8.0
+    leaders: dict[tuple[object, ...], Outcome] = {}
+    for forecast in kept:
+        split = forecast.candidate.split
+        if split not in leaders or objective.rank(forecast.outcome) < objective.rank(
+            leaders[split]
+        ):
+            leaders[split] = forecast.outcome
 
     def order(forecast: Forecast) -> tuple[float, ...]:
         shortfall, loss, second, simplicity = objective.rank(
@@ -221,17 +233,19 @@ def _sorted_out(
 
     result = []
     for forecast in sorted(kept, key=order):
-        outcome = forecast.outcome
-        behind = objective.gain(best) - objective.gain(outcome)
-        excess = objective.shortfall(outcome)
-        why = ""
-        if objective.feasible(best) and excess > math.expm1(slack):
-            why = "predicted to miss the goal"
-        elif objective.kind is not GoalKind.CORES and behind > slack:
-            why = f"predicted {math.expm1(behind):.0%} worse than the best"
-        elif objective.kind is GoalKind.CORES and outcome.cores > best.cores + 1:
-            why = "takes more cores than are needed"
-        result.append(
-            Forecast(forecast.candidate, forecast.load, outcome, True, forecast.mean_batch, why)
+        leader = leaders[forecast.candidate.split]
+        why = _behind(objective, forecast.outcome, best, slack) or _behind(
+            objective, forecast.outcome, leader, OWN_ERROR * slack
         )
+        result.append(replace(forecast, reason=why))
     return result
+
+
+def _behind(objective: Objective, outcome: Outcome, best: Outcome, slack: float) -> str:
+    """Why a predicted outcome is clearly worse than another, empty when it is not."""
+    if objective.feasible(best) and objective.shortfall(outcome) > expm1(slack):
+        return "predicted to miss the goal"
+    if objective.kind is GoalKind.CORES:
+        return "takes more cores than are needed" if outcome.cores > best.cores + 1 else ""
+    behind = objective.gain(best) - objective.gain(outcome)
+    return f"predicted {-expm1(-behind):.0%} worse" if behind > slack else ""

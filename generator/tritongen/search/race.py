@@ -12,7 +12,7 @@ from math import log1p
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, Stream
 from tritongen.search.arms import Arm, RaceState, Status, Verdict
 from tritongen.search.judge import MIN_ROUNDS, Judge
-from tritongen.search.predict import Forecast, Predictor
+from tritongen.search.predict import OWN_ERROR, Forecast, Predictor
 from tritongen.search.records import History, Purpose, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace
@@ -22,6 +22,9 @@ from tritongen.search.standings import Samples, Standings, collect, race_gain
 BASELINE_ROUNDS = 3
 # Rounds that the first arms should be able to run within the budget.
 _EXPECTED_ROUNDS = 4.0
+# Arms at first, while the budget lets them and there are so many that differ.
+_LEAST_ARMS = 5
+_NEAREST_ARMS = 3
 # Failures after which a candidate is given up; one may be the machine's.
 _FAILURES = 2
 # Rounds after which the leader's neighbours may enter, and how many.
@@ -80,16 +83,18 @@ class Race:
         before = tuple(r for r in history if r.task.round == 0)
         left = self.settings.budget_s - elapsed_s(before)
         chosen: list[Forecast] = []
+        feasible = any(self.settings.objective.feasible(f.outcome) for f in self.forecasts)
         for forecast in self.forecasts:
             cost = self._cost(forecast, before)
             most = min(self.settings.max_arms, max(2, int(left / (_EXPECTED_ROUNDS * cost))))
-            if forecast.reason or len(chosen) >= most:
-                break
+            # Where no candidate is expected to do, the nearest must show it. Otherwise a few
+            # that are expected to be behind race as well, since predictions err.
+            most = most if feasible else min(most, _NEAREST_ARMS)
+            wanted = not forecast.reason or len(chosen) < _LEAST_ARMS
+            if not (wanted and forecast.simulated) or len(chosen) >= most:
+                continue
             if not any(_alike(forecast, other) for other in chosen):
                 chosen.append(forecast)
-        if not chosen:
-            # Nothing is expected to do: the nearest are measured all the same.
-            chosen = [forecast for forecast in self.forecasts if forecast.simulated][:3]
         arms = {f.candidate: Arm(f.candidate, f.load) for f in chosen}
         if self.incumbent is not None and self.incumbent not in arms:
             load = self.predictor.load_for(self.incumbent)
@@ -194,15 +199,18 @@ class Race:
         if left < MIN_ROUNDS * size * self._cost(base, before):
             return
         objective = self.settings.objective
-        least = objective.gain(base.outcome) - log1p(self.settings.margin)
-        fresh = []
+        slack = log1p(self.settings.margin)
+        known = [self.predictor.forecast(candidate) for candidate in state.arms]
+        fresh: list[Forecast] = []
         for candidate in self.space.neighbours(state.leader):
             if candidate in state.arms:
                 continue
             forecast = self.predictor.forecast(candidate)
             near = objective.shortfall(forecast.outcome) <= self.settings.margin
-            good = objective.gain(forecast.outcome) >= least
-            if near and good and not _alike(forecast, base):
+            same = candidate.split == state.leader.split
+            behind = objective.gain(base.outcome) - objective.gain(forecast.outcome)
+            good = behind <= (OWN_ERROR if same else 1.0) * slack
+            if near and good and not any(_alike(forecast, other) for other in (*known, *fresh)):
                 fresh.append(forecast)
         fresh.sort(key=lambda f: objective.rank(f.outcome, f.candidate.simplicity))
         for new in fresh[:_NEW_NEIGHBOURS]:
@@ -224,15 +232,8 @@ def _count_failure(arm: Arm, history: History) -> None:
 
 def _alike(one: Forecast, other: Forecast) -> bool:
     """Whether two candidates are expected to behave the same: the simpler one stands for both."""
-    first, second = one.candidate, other.candidate
-    same_split = (first.instances, first.threads, first.inter_op, first.arena) == (
-        second.instances,
-        second.threads,
-        second.inter_op,
-        second.arena,
-    )
     return (
-        same_split
+        one.candidate.split == other.candidate.split
         and one.load == other.load
         and _close(one.outcome.throughput_per_s, other.outcome.throughput_per_s)
         and _close(one.outcome.latency_s, other.outcome.latency_s)

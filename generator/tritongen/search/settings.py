@@ -19,7 +19,8 @@ class TuneSettings:
         immaterial: differences up to this share do not matter; the simpler configuration wins.
         margin: error of predictions as a share; candidates predicted this far behind still race.
         noise: expected scatter of one measurement as a share; the data soon overrule it.
-        confidence: standard errors to either side of an interval.
+        confidence: standard errors to either side of a difference before it counts. More than
+            the usual two, since many candidates are compared many times.
         measure_s: length of one measurement, before the goal's percentile asks for more.
         switch_s: expected time to load another configuration, until it is known.
         max_arms: candidates that race at first.
@@ -35,7 +36,7 @@ class TuneSettings:
     immaterial: float = 0.03
     margin: float = 0.25
     noise: float = 0.06
-    confidence: float = 2.0
+    confidence: float = 2.6
     measure_s: float = 1.5
     switch_s: float = 0.5
     max_arms: int = 10

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.backends import BackendRules, ThreadScope
+from tritongen.domain.backends import BackendRules, BatchSupport, ThreadScope
 from tritongen.domain.evidence import Tuned
 from tritongen.errors import InvalidInputError
 
@@ -53,6 +53,11 @@ class Candidate:
     def batches(self) -> bool:
         """Whether requests are merged."""
         return self.queue_delay_us is not None and self.max_batch_size > 1
+
+    @property
+    def split(self) -> tuple[int, int, int, bool]:
+        """How the cores are used: what decides the speed of an execution."""
+        return self.instances, self.threads, self.inter_op, self.arena
 
     @property
     def simplicity(self) -> tuple[int, ...]:
@@ -123,6 +128,23 @@ class SearchSpace:
         if self.cores < 1 or self.max_batch < 1 or self.request_rows < 1 or not self.arenas:
             raise InvalidInputError("TG304", f"not a search space: {self}")
 
+    @property
+    def merges(self) -> bool:
+        """Whether the dynamic batcher is a choice: not where every execution must be full."""
+        return self.batchable and self.backend.batching is not BatchSupport.EXACT
+
+    @property
+    def unmerged(self) -> int:
+        """max_batch_size without merging: 0, or what the clients' own rows and the backend need."""
+        needed = self.backend.batching is BatchSupport.REQUIRED or self.request_rows > 1
+        return self.request_rows if needed else 0
+
+    @property
+    def one_thread_each(self) -> Candidate:
+        """The plain configuration that fits most models: an instance on each core, no merging."""
+        instances = max(count for count, threads in self.splits() if threads == 1)
+        return Candidate(instances, 1, self.unmerged)
+
     def splits(self) -> tuple[tuple[int, int], ...]:
         """(instances, threads), all with instances × threads ≤ cores, fewest instances first."""
         limit = min(self.cores, self.max_instances or self.cores)
@@ -139,12 +161,12 @@ class SearchSpace:
         A model with a batch axis keeps it even where merging is off when its clients send
         several rows at once.
         """
-        if not self.batchable:
-            return ((0, None),)
-        unmerged = self.request_rows if self.request_rows > 1 else 0
+        plain = ((self.unmerged, None),)
+        if not self.merges:
+            return plain
         sizes = [size for size in _powers(self.max_batch) if size > self.request_rows]
         delays = sorted({0, *self.delays_us})
-        return ((unmerged, None), *((size, delay) for size in sizes for delay in delays))
+        return (*plain, *((size, delay) for size in sizes for delay in delays))
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Every legal configuration, simplest first."""

@@ -20,6 +20,8 @@ _PRIOR_ROUNDS = 4.0
 _SWEEPS = 6
 # Predictions of differences between candidates are never trusted more than this.
 _PREDICTION_ERROR = 0.04
+# Standard errors to either side of a reported level, for 95 %.
+_LEVEL_ERRORS = 1.96
 # A latency that holds the limit by so much (as a logarithm) counts no better.
 _SAFE_EXCESS = -1.0
 
@@ -112,7 +114,7 @@ class Standings:
         samples: of the race.
         loads: the present load of each candidate; samples under other loads do not count.
         noise: expected scatter of one measurement, as a share.
-        confidence: standard errors to either side of an interval.
+        confidence: standard errors to either side of a difference.
         predicted: gains by prediction, as logarithms; they count by how well they fit so far.
     """
 
@@ -194,7 +196,7 @@ class Standings:
         spread = sum((value - mean) ** 2 for value in logs)
         prior = _PRIOR_ROUNDS * self._sigma**2
         sigma = math.sqrt((spread + prior) / (_PRIOR_ROUNDS + len(logs) - 1))
-        half = self._reach(len(logs)) * sigma / math.sqrt(len(logs))
+        half = _LEVEL_ERRORS * (1.0 + 0.75 / len(logs) ** 2) * sigma / math.sqrt(len(logs))
         return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
     def _fit(self, noise: float) -> tuple[dict[Candidate, float], float]:

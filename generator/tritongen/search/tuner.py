@@ -25,6 +25,10 @@ from tritongen.search.standings import Interval, Standings, collect
 _CALIBRATION_SHARE = 0.35
 
 
+# The baseline, its load and its standings.
+Baseline = tuple[Candidate, ClosedLoop | OpenLoop, Standings]
+
+
 class Phase(StrEnum):
     """What a tuning run is doing."""
 
@@ -99,8 +103,7 @@ class Tuner:
     ) -> None:
         self._settings = settings
         self._space = space
-        rows = settings.rows if settings.rows > 1 else 0
-        self._incumbent = incumbent or Candidate(space.cores, 1, rows)
+        self._incumbent = incumbent or space.one_thread_each
         self._baseline = baseline
         self._prior = prior
         self._cached: tuple[History, Race] | None = None
@@ -135,21 +138,18 @@ class Tuner:
         race = None if self._uncalibrated(history) else self._race(history)
         return None if race is None else (race, race.replay(history))
 
-    def baseline(self, history: History) -> tuple[Candidate, Standings] | None:
-        """The baseline's standings for reports, None without one or before it was measured."""
+    def baseline(self, history: History) -> Baseline | None:
+        """The baseline, its load and its standings; None before it was measured."""
         samples = collect(history, self._settings.objective, Purpose.BASELINE)
-        if self._baseline is None or self._baseline not in samples:
+        if self._baseline is None:
             return None
-        loads = [s.load for s in samples[self._baseline].values() if s is not None]
+        loads = [s.load for s in samples.get(self._baseline, {}).values() if s is not None]
         if not loads:
             return None
-        standings = Standings(
-            samples,
-            {self._baseline: loads[-1]},
-            self._settings.noise,
-            self._settings.confidence,
-        )
-        return self._baseline, standings
+        load = loads[-1]
+        settings = self._settings
+        standings = Standings(samples, {self._baseline: load}, settings.noise, settings.confidence)
+        return self._baseline, load, standings
 
     def _uncalibrated(self, history: History) -> tuple[Task, ...]:
         """Calibration measurements that are missing, within calibration's share of the budget."""
