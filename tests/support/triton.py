@@ -151,7 +151,7 @@ def start_server(
         with HttpClient(server.endpoints.http) as client:
             yield TestServer(server, client, repository, statuses)
     finally:
-        server.stop()
+        server.stop(grace=0.0)  # an orderly end takes seconds, and one test of it is enough
 
 
 @pytest.fixture(scope="session")

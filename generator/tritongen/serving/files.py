@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -134,16 +134,25 @@ class FileLock:
         path: the lock file; its folder must exist.
         purpose: what the holder does, for the message of the one who waits in vain.
         timeout: seconds to wait for the other holder; 0 gives up at once.
+        on_wait: called once when another process holds it and the wait begins.
 
     Raises:
         EnvironmentProblem: on entry, TG008 when another process holds it, TG004 when the file
             cannot be written.
     """
 
-    def __init__(self, path: Path, purpose: str, *, timeout: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        purpose: str,
+        *,
+        timeout: float = 0.0,
+        on_wait: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
         self._purpose = purpose
         self._timeout = timeout
+        self._on_wait = on_wait
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -169,6 +178,9 @@ class FileLock:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     self._refuse(file)
+                if self._on_wait is not None:
+                    self._on_wait()
+                    self._on_wait = None
                 time.sleep(0.05)
             except OSError as error:
                 _raise(error, self._path)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.client import IndexEntry, ServerClient
 from tritongen.serving.protocol import ModelStatus, Progress
-from tritongen.serving.reasons import clean, code_for, poll_failures
+from tritongen.serving.reasons import clean, code_for, poll_failures, telling_lines
 
 __all__ = ["model_statuses", "wait_for_models"]
 
@@ -127,5 +127,5 @@ def _too_late(
         f"after {timeout:g} s these models are not ready: {shown}"
         if shown
         else f"after {timeout:g} s the server does not answer",
-        details=log.splitlines()[-10:],
+        details=telling_lines(log, 10),
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Triton's Python backend puts its regions)
 GUARD_GRACE = 10.0
 _POLL = 0.05
+_ORPHAN_GRACE = 1.0
 
 
 def marked(marker: str) -> tuple[int, ...]:
@@ -50,13 +51,16 @@ def _send(pids: tuple[int, ...], number: signal.Signals) -> None:
             continue
 
 
-def _gone(marker: str, timeout: float) -> bool:
+def _gone(marker: str, timeout: float, among: tuple[int, ...] | None = None) -> bool:
+    """Waits until no marked process is left, or none of those `among` them."""
     deadline = time.monotonic() + timeout
-    while marked(marker):
+    while True:
+        left = marked(marker)
+        if not (left if among is None else set(left) & set(among)):
+            return True
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL)
-    return True
 
 
 def end(marker: str, region_prefix: str, grace: float) -> bool:
@@ -76,7 +80,9 @@ def end(marker: str, region_prefix: str, grace: float) -> bool:
     running = marked(marker)
     leaders = tuple(pid for pid in running if _parent(pid) not in running)
     _send(leaders, signal.SIGTERM)
-    gone = _gone(marker, grace)
+    # A server closes its children before it ends. What outlives it was left alone by a server
+    # that ended in the middle of its start, and waits for an answer that never comes.
+    gone = _gone(marker, grace, leaders) and _gone(marker, _ORPHAN_GRACE)
     for _ in range(3):  # a process that forks while it is killed leaves one more round
         if gone:
             break

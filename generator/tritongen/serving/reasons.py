@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.serving.protocol import ModelStatus
 
-__all__ = ["PollFailure", "clean", "code_for", "poll_failures", "start_failure", "to_findings"]
+__all__ = [
+    "ModelFailure",
+    "clean",
+    "code_for",
+    "load_failures",
+    "poll_failures",
+    "start_failure",
+    "telling_lines",
+    "to_findings",
+]
 
 # Why one model does not serve.
 _MODEL_REASONS: tuple[tuple[str, str], ...] = (
@@ -74,6 +83,7 @@ _COMPILED_MODEL = tuple((re.compile(pattern), code) for pattern, code in _MODEL_
 _COMPILED_START = tuple((re.compile(pattern), code) for pattern, code in _START_REASONS)
 
 _POLL = re.compile(r"Poll failed for model directory '([^']*)': (.*?)\"?$")
+_LOAD = re.compile(r"failed to load '([^']*)' version \d+: (.*?)\"?$")
 _PARSER = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*?)\"?$")
 _STATUS = re.compile(
     r"(?:(?:Internal|Invalid argument|Unavailable|Unsupported|Not found|Already exists|Unknown)"
@@ -83,8 +93,8 @@ _LOG_PREFIX = re.compile(r"^[EWI]\d{4} [\d:.]+ \d+ \S+\] ")
 
 
 @dataclass(frozen=True, slots=True)
-class PollFailure:
-    """A model whose configuration the server could not even read."""
+class ModelFailure:
+    """A model that does not serve, and why."""
 
     model: str
     reason: str
@@ -115,9 +125,9 @@ def _is_frame(line: str) -> bool:
     return re.match(r"\S+\.py\(\d+\): \S+$", line) is not None
 
 
-def poll_failures(log: str) -> tuple[PollFailure, ...]:
+def poll_failures(log: str) -> tuple[ModelFailure, ...]:
     """Models that failed when the repository was read; no API tells of them, only the log."""
-    failures: dict[str, PollFailure] = {}
+    failures: dict[str, ModelFailure] = {}
     parser = ""
     for line in log.splitlines():
         if match := _PARSER.search(line):
@@ -127,8 +137,23 @@ def poll_failures(log: str) -> tuple[PollFailure, ...]:
             if parser and "text proto" in reason:
                 reason = f"config.pbtxt:{parser}"
             parser = ""
-            failures[name] = PollFailure(name, clean(reason))
+            failures[name] = ModelFailure(name, clean(reason))
     return tuple(failures.values())
+
+
+def load_failures(log: str) -> tuple[ModelFailure, ...]:
+    """Models that the log says failed, when the repository was read or when they were loaded."""
+    found = {failure.model: failure for failure in poll_failures(log)}
+    for line in log.splitlines():
+        if match := _LOAD.search(line):
+            found[match[1]] = ModelFailure(match[1], clean(match[2]))
+    return tuple(found.values())
+
+
+def telling_lines(log: str, lines: int) -> tuple[str, ...]:
+    """The last lines of a log without Triton's tables."""
+    told = [line for line in log.splitlines() if line.strip() and not line.startswith(("|", "+-"))]
+    return tuple(told[-lines:])
 
 
 def start_failure(log: str) -> tuple[str, str]:

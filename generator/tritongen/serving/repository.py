@@ -18,9 +18,12 @@ from pathlib import Path, PurePosixPath
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
 
 JOURNAL = ".tritongen.journal"
+# Seconds that a reader waits for a build to finish its renames; they take milliseconds.
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +66,39 @@ class _Journal:
     removals: tuple[str, ...] = ()
 
 
-def build_lock(repository: Path) -> FileLock:
+def build_lock(repository: Path, *, timeout: float = 0.0) -> FileLock:
     """The lock that one build of a repository holds; it lies in the user's cache, not in git.
+
+    Args:
+        repository: it need not exist.
+        timeout: seconds to wait for another build.
 
     Raises:
         EnvironmentProblem: TG004 when the cache folder cannot be made; TG008 on entry.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tritongen/locks"
-    with translated(cache):
-        cache.mkdir(parents=True, exist_ok=True)
+    folder = user_cache() / "locks"
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:24]
-    return FileLock(cache / f"{key}.lock", f"building {repository}")
+    return FileLock(folder / f"{key}.lock", f"building {repository}", timeout=timeout)
+
+
+def settle(repository: Path) -> bool:
+    """`recover` for those who only read: waits for a build that is renaming right now.
+
+    Raises:
+        EnvironmentProblem: TG008 when that build does not end; TG004, TG005 as `recover`.
+    """
+    if not (repository / JOURNAL).exists():
+        return False
+    with build_lock(repository, timeout=_PATIENCE):
+        return recover(repository)
 
 
 def recover(repository: Path) -> bool:
     """Finish the renames of a build that was killed; True when there was something to finish.
+
+    Hold `build_lock` meanwhile.
 
     Raises:
         EnvironmentProblem: TG004, TG005 when the repository cannot be written.
@@ -102,11 +123,10 @@ def apply_change(repository: Path, change: RepositoryChange) -> None:
         EnvironmentProblem: TG003 unreadable source, TG004 unwritable target, TG005 full disk; the
             repository is as it was.
     """
-    with translated(repository):
-        repository.mkdir(parents=True, exist_ok=True)
     staged: list[tuple[str, str]] = []
     folders: list[Path] = []
     try:
+        _make(repository, folders)
         for weight in change.weights:
             staged.append(_stage(repository, weight.path, folders))
             _place(weight, repository / staged[-1][0])
@@ -132,12 +152,16 @@ def _stage(repository: Path, path: str, folders: list[Path]) -> tuple[str, str]:
     """A staging name beside the target, and the target; missing folders are made and noted."""
     target = PurePosixPath(path)
     staged = target.with_name(f".tritongen-{os.getpid()}-{target.name}.tmp")
-    folder = repository / target.parent
+    _make(repository / target.parent, folders)
+    return str(staged), path
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and note each one that was missing."""
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    folders.extend(reversed(missing))
-    return str(staged), path
+    made.extend(reversed(missing))
 
 
 def _undo(repository: Path, staged: Sequence[tuple[str, str]], folders: Sequence[Path]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, translated
 from tritongen.serving.protocol import Progress
 
@@ -74,9 +75,8 @@ class TritonHome:
 
 
 def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/tritongen``, or ``~/.cache/tritongen``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "tritongen"
+    """The user's cache: see `tritongen.serving.cache`."""
+    return user_cache()
 
 
 def check_machine() -> None:
@@ -135,13 +135,17 @@ def ensure_triton(
     parent = home.folder.parent
     with translated(parent):
         parent.mkdir(parents=True, exist_ok=True)
-    if progress:
-        progress("waiting for another download", 0, 0)
-    with FileLock(parent / "lock", "fetching Triton", timeout=900):
+    report = progress or _silent
+    with FileLock(
+        parent / "lock",
+        "fetching Triton",
+        timeout=900,
+        on_wait=lambda: report("waiting for another download", 0, 0),
+    ):
         if installed(cache):
             return home
         with translated(parent):
-            _fetch(parent, home, wheel, progress or _silent)
+            _fetch(parent, home, wheel, report)
     return home
 
 

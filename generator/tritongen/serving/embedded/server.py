@@ -14,7 +14,7 @@ from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.reasons import start_failure
+from tritongen.serving.reasons import load_failures, start_failure, telling_lines
 
 __all__ = ["EmbeddedServer"]
 
@@ -129,8 +129,16 @@ class EmbeddedServer:
             how = f" (exit code {exit_code})"
         if exit_code == -signal.SIGKILL and oom_kills() > self._oom_kills:
             code, what = "TG813", "the kernel ended the server for lack of memory"
+        log = self._log_text()
+        failed = load_failures(log) if code == "TG820" else ()
         return EnvironmentProblem(
-            code, f"{what}{how}", where=self._state.log, details=self.logs(20)
+            code,
+            f"{what}{how}",
+            where=self._state.log,
+            details=[
+                *(f"model {failure.model}: {failure.reason}" for failure in failed),
+                *telling_lines(log, 10),
+            ],
         )
 
     def _with_dead_stubs(self, client: HttpClient, status: ModelStatus) -> ModelStatus:
