@@ -38,7 +38,7 @@ class FakeTriton(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.models = models
         self.ready_at = time.monotonic() + delay
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def entries(self) -> list[dict[str, str]]:
         """The repository index."""

@@ -1,0 +1,115 @@
+"""Attached servers over TLS and behind restricted APIs, on the real Triton."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.serving_models import config_text, identity
+from support.triton import start_server, write_model
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.attached import Address, AttachedRuntime
+from tritongen.serving.client import HttpClient, Tls
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout", str(key), "-out", str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = certificate(folder, "server")
+    certificate(folder, "stranger")
+    write_model(folder / "repository", "m", config_text(), {"1/model.onnx": identity()})
+    flags = (
+        ("grpc-use-ssl", "true"),
+        ("grpc-server-cert", str(cert)),
+        ("grpc-server-key", str(key)),
+        ("grpc-restricted-protocol", "statistics:admin=letmein"),
+        ("http-restricted-api", "statistics:admin=letmein"),
+    )
+    with start_server(
+        folder / "repository", folder / "project", flags=flags, auto_complete=False
+    ) as server:
+        yield server, folder
+
+
+def test_grpc_over_tls(secured):
+    server, folder = secured
+    tls = Tls(authority=folder / "server.pem")
+    port = server.server.endpoints.grpc.rpartition(":")[2]
+    attached = AttachedRuntime(Address.parse(f"grpcs://localhost:{port}", tls)).connect()
+    assert [status.ready for status in attached.wait_ready(30)] == [True]
+    assert attached.version() == "2.51.0"
+    x = np.array([[1, 2]], np.float32)
+    assert attached.client.infer("m", {"x": x}, outputs=["y"])["y"].tolist() == [[1.0, 2.0]]
+    attached.stop()
+    assert server.server.alive()
+
+
+def test_a_stranger_s_certificate_is_not_trusted(secured):
+    server, folder = secured
+    tls = Tls(authority=folder / "stranger.pem")
+    port = server.server.endpoints.grpc.rpartition(":")[2]
+    with pytest.raises(EnvironmentProblem) as caught:
+        AttachedRuntime(Address.parse(f"grpcs://localhost:{port}", tls)).connect()
+    assert caught.value.code in {"TG814", "TG834"}
+
+
+def test_verification_cannot_be_skipped_over_grpc(secured):
+    server, _ = secured
+    address = Address.parse(f"grpcs://{server.server.endpoints.grpc}", Tls(verify=False))
+    with pytest.raises(EnvironmentProblem) as caught:
+        AttachedRuntime(address).connect()
+    assert caught.value.code == "TG834"
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpcs"])
+def test_restricted_apis_open_with_their_header(secured, scheme):
+    server, folder = secured
+    endpoints = server.server.endpoints
+    host = endpoints.http if scheme == "http" else endpoints.grpc
+    tls = Tls(authority=folder / "server.pem") if scheme == "grpcs" else None
+    header = "admin" if scheme == "http" else "triton-grpc-protocol-admin"
+    closed = Address.parse(f"{scheme}://{host}", tls).client()
+    with pytest.raises(EnvironmentProblem) as caught:
+        closed.statistics("m")
+    assert caught.value.code == "TG815"
+    assert "restricted" in caught.value.what
+    opened = Address.parse(f"{scheme}://{host}", tls, {header: "letmein"}).client()
+    (stats,) = opened.statistics("m")
+    assert stats["name"] == "m"
+    assert isinstance(stats["inference_count"], int)
+    closed.close()
+    opened.close()
+
+
+def test_both_protocols_tell_the_same(secured):
+    server, folder = secured
+    tls = Tls(authority=folder / "server.pem")
+    with (
+        HttpClient(server.server.endpoints.http) as by_http,
+        Address.parse(f"grpcs://{server.server.endpoints.grpc}", tls).client() as by_grpc,
+    ):
+        assert by_grpc.model_config("m") == by_http.model_config("m")
+        assert by_grpc.index() == by_http.index()
+        assert by_grpc.metadata()["version"] == by_http.metadata()["version"]
+        assert by_grpc.model_ready("m")
+        assert not by_grpc.model_ready("absent")
+        for client in (by_http, by_grpc):
+            with pytest.raises(EnvironmentProblem) as caught:
+                client.model_config("absent")
+            assert caught.value.code == "TG815"

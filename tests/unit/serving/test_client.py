@@ -1,0 +1,183 @@
+"""The HTTP client against a server in this process."""
+
+import json
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from support.fake_runtime import FakeTriton
+from tritongen.domain.tensors import DType
+from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.serving.attached import Address
+from tritongen.serving.client import HttpClient, IndexEntry, Tls
+from tritongen.serving.readiness import model_statuses
+from tritongen.serving.wire import decode, dtype_of, encode, numpy_dtype
+
+
+@pytest.fixture
+def triton():
+    models = {
+        "good": {"version": "1", "state": "READY"},
+        "bad": {"version": "1", "state": "UNAVAILABLE", "reason": "Internal: because"},
+        "unread": {},
+    }
+    server = FakeTriton(("127.0.0.1", 0), models)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(triton):
+    with HttpClient(f"127.0.0.1:{triton.server_address[1]}") as made:
+        yield made
+
+
+def test_health_and_index(client):
+    assert client.live()
+    assert client.metadata()["version"] == "0.0.0"
+    assert client.model_ready("good")
+    assert not client.model_ready("bad")
+    assert IndexEntry("bad", "1", "UNAVAILABLE", "Internal: because") in client.index()
+    assert IndexEntry("unread") in client.index()
+
+
+def test_refusals_carry_the_server_s_words(client):
+    with pytest.raises(EnvironmentProblem) as caught:
+        client.model_config("good")
+    assert caught.value.code == "TG815"
+    assert "no /v2/models/good/config" in caught.value.what
+
+
+def test_a_name_cannot_leave_its_place_in_the_path(client):
+    with pytest.raises(EnvironmentProblem) as caught:
+        client.model_config("../../v2")
+    assert "no /v2/models/..%2F..%2Fv2/config" in caught.value.what
+
+
+def test_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    client = HttpClient(f"127.0.0.1:{port}")
+    assert not client.live()
+    with pytest.raises(EnvironmentProblem) as caught:
+        client.metadata()
+    assert caught.value.code == "TG814"
+    assert caught.value.where == f"127.0.0.1:{port}"
+
+
+def answer_once(text: bytes) -> str:
+    """The address of a server that sends the bytes to whoever connects, and closes."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with server:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(text)
+
+    threading.Thread(target=run, daemon=True).start()
+    return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx"]
+)
+def test_an_answer_that_is_not_triton_s(text):
+    with pytest.raises(EnvironmentProblem) as caught:
+        HttpClient(answer_once(text)).metadata()
+    assert caught.value.code == "TG814"
+
+
+def test_tls_to_a_plain_port(triton):
+    client = HttpClient(f"127.0.0.1:{triton.server_address[1]}", timeout=5, tls=Tls())
+    with pytest.raises(EnvironmentProblem) as caught:
+        client.metadata()
+    assert caught.value.code == "TG834"
+
+
+def test_certificates_that_are_not_there(tmp_path):
+    with pytest.raises(EnvironmentProblem) as caught:
+        Tls(authority=tmp_path / "absent.pem").context()
+    assert caught.value.code == "TG834"
+
+
+def test_statuses_say_why(client):
+    statuses, decided = model_statuses(client, ("good", "bad", "unread", "absent"), "")
+    assert decided
+    assert [(status.ready, status.code) for status in statuses] == [
+        (True, ""), (False, "TG820"), (False, "TG821"), (False, "TG828")
+    ]  # fmt: skip
+    assert statuses[1].reason == "because"
+
+
+def test_models_that_still_load_are_undecided(triton, client):
+    triton.models["good"]["state"] = "LOADING"
+    statuses, decided = model_statuses(client, ("good",), "")
+    assert not decided
+    assert not statuses[0].ready
+
+
+@pytest.mark.parametrize("dtype", list(DType), ids=str)
+def test_tensors_survive_the_wire(dtype):
+    if dtype is DType.BYTES:
+        array = np.array([[b"", "é"], [b"\0\xff", b"x" * 300]], dtype=object)
+        expected = [[b"", "é".encode()], [b"\0\xff", b"x" * 300]]
+    else:
+        array = np.array([[0, 1], [2, 3]]).astype(numpy_dtype(dtype))
+        expected = array.tolist()
+    assert dtype_of(array) is dtype
+    got = decode(memoryview(encode(array, dtype)), dtype, (2, 2))
+    assert got.tolist() == expected
+    assert got.flags.writeable
+
+
+def test_arrays_without_a_type_on_the_wire():
+    assert dtype_of(np.zeros(2, np.complex64)) is None
+    assert dtype_of(np.array(["a"])) is DType.BYTES
+
+
+@pytest.mark.parametrize("dtype", [DType.FP32, DType.BYTES])
+def test_bytes_that_do_not_fill_the_shape(dtype):
+    with pytest.raises(EnvironmentProblem) as caught:
+        decode(memoryview(b"\0\0\0\0"), dtype, (2,))
+    assert caught.value.code == "TG815"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "grpc", "secured"),
+    [
+        ("localhost:8000", "localhost:8000", False, False),
+        ("localhost", "localhost:8000", False, False),
+        ("http://10.0.0.1:80/", "10.0.0.1:80", False, False),
+        ("https://triton.example", "triton.example:8000", False, True),
+        ("grpc://triton", "triton:8001", True, False),
+        ("grpcs://[::1]:9", "[::1]:9", True, True),
+    ],
+)
+def test_addresses(text, host, grpc, secured):
+    address = Address.parse(text)
+    assert (address.host, address.grpc, address.tls is not None) == (host, grpc, secured)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ftp://x", "http://", "http://h:x", "http://h/path", "http://u:p@h", "h:99999"]
+)
+def test_other_addresses_are_refused(text):
+    with pytest.raises(InvalidInputError) as caught:
+        Address.parse(text)
+    assert caught.value.code == "TG304"
+
+
+def test_tls_files_need_a_secured_scheme():
+    assert Address.parse("host:1", Tls()).tls is not None
+    with pytest.raises(InvalidInputError):
+        Address.parse("http://host:1", Tls())
+
+
+def test_headers_are_not_shown():
+    address = Address.parse("host:1", headers={"key": "secret"})
+    assert "secret" not in repr(address)
+    assert "secret" not in json.dumps(str(address))

@@ -1,0 +1,47 @@
+"""Ports that are free, and those that are not."""
+
+import socket
+
+import pytest
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.ports import choose, endpoints, is_free, port_findings
+from tritongen.serving.protocol import Endpoints, Ports
+
+
+def test_a_listening_port_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free("127.0.0.1", port)
+        (finding,) = port_findings("127.0.0.1", Ports(port, 0, 0))
+        assert finding.code == "TG807"
+        assert f"port {port} for HTTP" in finding.message
+    assert is_free("127.0.0.1", port)
+    assert port_findings("127.0.0.1", Ports(port, 0, 0)) == ()
+
+
+def test_zeroes_become_different_free_ports():
+    chosen = choose("127.0.0.1", Ports(0, 0, 0))
+    ports = (chosen.http, chosen.grpc, chosen.metrics)
+    assert len(set(ports)) == 3
+    assert all(is_free("127.0.0.1", port) for port in ports)
+
+
+def test_fixed_ports_are_kept():
+    chosen = choose("127.0.0.1", Ports(8000, 0, 8002))
+    assert (chosen.http, chosen.metrics) == (8000, 8002)
+    assert chosen.grpc
+
+
+def test_a_foreign_host_is_named():
+    with pytest.raises(EnvironmentProblem) as caught:
+        is_free("192.0.2.1", 8000)
+    assert caught.value.code == "TG814"
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")],  # noqa: S104  (compared only)
+)
+def test_endpoints_are_where_clients_of_this_machine_go(host, reach):
+    assert endpoints(host, Ports(1, 2, 3)) == Endpoints(f"{reach}:1", f"{reach}:2", f"{reach}:3")

@@ -1,0 +1,163 @@
+"""Triton's words and their codes."""
+
+import pytest
+
+from tritongen.errors import CODES
+from tritongen.serving import reasons
+from tritongen.serving.protocol import ModelStatus
+from tritongen.serving.reasons import (
+    clean,
+    code_for,
+    load_failures,
+    poll_failures,
+    start_failure,
+    telling_lines,
+    to_findings,
+)
+
+
+def test_every_code_of_the_tables_is_registered():
+    used = {code for _, code in (*reasons._MODEL_REASONS, *reasons._START_REASONS)}
+    assert used <= set(CODES)
+
+
+# What tritonserver 2.51 and its backends print.
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("instance group m_0 of model m has kind KIND_GPU but no GPUs are available", "TG826"),
+        ("instance group m_0 of model m specifies invalid or unsupported gpu id 0. GPUs", "TG826"),
+        (
+            "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs",
+            "TG826",
+        ),
+        ("unable to find backend library for backend 'nosuch', try specifying runtime", "TG825"),
+        ("unexpected 'platform' and 'backend' pair, got:tensorrt_plan, onnxruntime", "TG821"),
+        ("unexpected platform type 'onnxruntime' for m", "TG821"),
+        ("ensemble e contains models that are not available or ambiguous: absent", "TG835"),
+        ("ensemble 'e' depends on 'ok' whose required version 0 is not loaded.", "TG835"),
+        ("in ensemble e, ensemble tensor IN: inconsistent data type", "TG835"),
+        ("must specify 'input_map' in step 0 of ensemble 'e'", "TG835"),
+        (
+            "at least one version must be available under the version policy of model 'm'",
+            "TG828",
+        ),
+        ("unable to find '/models/m/1/model.onnx' for model instance 'm'", "TG836"),
+        ("failed to run warmup sample 'w': batch size 64 for 'm_0', max allowed is 8;", "TG827"),
+        ("warmup setting expects 16 bytes, but the data provided from x has 4 bytes", "TG827"),
+        ("failed to convert 'yes' to boolean", "TG824"),
+        ("unknown Execution Accelerator 'x' is requested", "TG824"),
+        ("unable to load model 'm', configuration expects 1 inputs, model provides 2", "TG823"),
+        ("unexpected inference input 'z', allowed inputs are: x", "TG823"),
+        ("Unsupported ONNX Type 'ONNX_TYPE_SEQUENCE' for I/O 'y', expected", "TG110"),
+        ("onnx runtime error 7: Load model from x failed:Protobuf parsing failed.", "TG822"),
+        ("ModuleNotFoundError: No module named 'torch'", "TG805"),
+        ("Failed to initialize stub, stub process exited unexpectedly: Stub process", "TG829"),
+        ("model input 'IN' must specify 'dims' for m", "TG821"),
+        ("dynamic batching preferred size must be <= max batch size for m", "TG821"),
+        ("something that nobody has seen", "TG820"),
+    ],
+)
+def test_model_reasons(reason, code):
+    assert code_for(reason) == code
+
+
+def test_clean_keeps_what_a_person_needs():
+    wrapped = (
+        "load failed for model 'm': version 1 is at UNAVAILABLE state: Internal: "
+        "TritonModelException: failed to convert 'yes' to boolean\n\nAt:\n"
+        "  /cache/ort_backend/model.py(44): auto_complete_config\n;"
+    )
+    assert clean(wrapped) == "failed to convert 'yes' to boolean"
+    assert clean(wrapped.replace("\n", "\\n")) == "failed to convert 'yes' to boolean"
+    assert clean("Invalid argument: x;") == "x"
+    assert clean("first line\nsecond line") == "first line second line"
+    assert clean("") == ""
+
+
+LOG = """\
+[libprotobuf ERROR google/protobuf/text_format.cc:337] Error parsing text-format \
+inference.ModelConfig: 3:7: Expected integer, got: ]
+E1124 20:00:00.000000 7 model_repository_manager.cc:1460] "Poll failed for model directory 'bad': \
+failed to read text proto from /models/bad/config.pbtxt"
+E1124 20:00:00.000000 7 model_repository_manager.cc:1460] "Poll failed for model directory \
+'rule': 'max_batch_size' must be non-negative value for rule"
+I1124 20:00:00.000000 7 model_lifecycle.cc:472] "loading: late:1"
+E1124 20:00:00.000000 7 model_lifecycle.cc:642] "failed to load 'late' version 1: Internal: onnx \
+runtime error 7: broken"
++-------+---------+
+| Model | Version |
++-------+---------+
+
+error: creating server: Internal - failed to load all models
+"""
+
+
+def test_poll_failures_come_from_the_log_with_line_and_column():
+    found = {item.model: item.reason for item in poll_failures(LOG)}
+    assert found == {
+        "bad": "config.pbtxt:3:7: Expected integer, got: ]",
+        "rule": "'max_batch_size' must be non-negative value for rule",
+    }
+
+
+def test_load_failures_hold_both_stages():
+    found = {item.model: item.reason for item in load_failures(LOG)}
+    assert set(found) == {"bad", "rule", "late"}
+    assert found["late"] == "onnx runtime error 7: broken"
+
+
+def test_telling_lines_leave_out_tables():
+    assert telling_lines(LOG, 1) == (
+        "error: creating server: Internal - failed to load all models",
+    )
+    assert not any(line.startswith(("|", "+")) for line in telling_lines(LOG, 100))
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "words"),
+    [
+        (LOG, "TG820", "failed to load all models"),
+        (
+            (
+                'E1124 20:00:00.0 1 main.cc:245] "failed to start GRPC service: Unavailable - '
+                "Socket '127.0.0.1:18001' already in use \""
+            ),
+            "TG807",
+            "127.0.0.1:18001",
+        ),
+        (
+            (
+                "tritonserver: error while loading shared libraries: libstdc++.so.6: cannot open "
+                "shared object file"
+            ),
+            "TG833",
+            "libstdc++",
+        ),
+        (
+            "error while loading shared libraries: libpython3.11.so.1.0: cannot open",
+            "TG804",
+            "libpython",
+        ),
+        ("failed to stat file /models", "TG831", "/models"),
+        ("tritonserver: unrecognized option '--x=1'", "TG830", "--x=1"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "TG813", "bad_alloc"),
+        ("something new", "TG810", "something new"),
+        ("", "TG810", ""),
+    ],
+)
+def test_start_failures(log, code, words):
+    found, line = start_failure(log)
+    assert found == code
+    assert words in line
+
+
+def test_findings_are_for_models_that_do_not_serve():
+    statuses = (
+        ModelStatus("a", ready=True),
+        ModelStatus("b", ready=False, reason="failed to convert 'yes' to boolean", code="TG824"),
+        ModelStatus("c", ready=False, reason="?"),
+    )
+    found = to_findings(statuses)
+    assert [(item.model, item.code) for item in found] == [("b", "TG824"), ("c", "TG820")]
+    assert all(item.fix for item in found)
