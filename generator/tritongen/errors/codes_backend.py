@@ -38,6 +38,13 @@ BACKEND_CODES: tuple[Code, ...] = (
     Code("TG517", "instance kind that the backend refuses", "Use a kind that the backend serves."),
     Code("TG518", "model that the backend cannot load", "See `tritongen inspect`."),
     Code("TG519", "execution environment is missing", "Add the archive to the model's folder."),
+    Code("TG520", "required parameter is missing", "Add it."),
+    Code("TG521", "max_batch_size is required", "Write one above 0."),
+    Code(
+        "TG522",
+        "batches of one size only",
+        "Set max_batch_size to 0 and write the batch axis as -1 in dims.",
+    ),
     Code(
         "TG531",
         "threads exceed the cores",

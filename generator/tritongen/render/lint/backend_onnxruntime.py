@@ -4,15 +4,21 @@ The facts come from the model file, so that the same comparison is made without 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.findings import Finding
+from tritongen.domain.findings import Finding, Severity
 from tritongen.domain.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.render.lint.model import LintedModel, dtype_name, dtype_of, show_dims
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage
 
 _BACKEND = "onnxruntime"
+# What inspection finds in a file that its backend then refuses.
+_FILE_CODES = frozenset(
+    {"TG102", "TG103", "TG108", "TG110", "TG111", "TG112", "TG113", "TG117", "TG118"}
+)
+_NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
 
 
 def _facts(model: LintedModel) -> ModelFacts | None:
@@ -22,20 +28,48 @@ def _facts(model: LintedModel) -> ModelFacts | None:
     return facts
 
 
+def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """What inspection found in the model file, such as an opset too new for the release."""
+    facts = _facts(model)
+    if facts is None:
+        return
+    for item in facts.findings:
+        if item.severity is Severity.ERROR and item.code in _FILE_CODES:
+            path = item.location.path or facts.path
+            yield replace(item, model=model.name, location=replace(item.location, path=path))
+
+
 def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """A sequence, map, optional or sparse value stops the model, listed or not."""
     facts = _facts(model)
     if facts is None:
         return
-    sides = (("input", facts.inputs), ("output", facts.outputs))
-    for direction, specs in sides:
+    told = any(item.code in _NON_TENSOR_CODES for item in facts.findings)
+    for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         for spec in specs:
-            if spec.kind is not TensorKind.TENSOR:
+            if spec.kind is not TensorKind.TENSOR and not told:
                 yield model.folder_error(
                     "TG518",
                     f"{direction} '{spec.name}' of the model is {spec.declared_type or spec.kind}, "
                     "no tensor; the backend refuses the whole model",
                 )
+
+
+def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Auto-completion refuses a batch size for a model that does not look batchable."""
+    facts, config = _facts(model), model.config
+    completes = context.autocomplete and not (config.input and config.output)
+    if facts is None or not completes or not model.batching:
+        return
+    for spec in (*facts.inputs, *facts.outputs):
+        if spec.kind is TensorKind.TENSOR and (not spec.shape or not is_dynamic(spec.shape[0])):
+            yield model.error(
+                "TG509",
+                "max_batch_size",
+                f"'{spec.name}' has shape {show_shape(spec.shape)}: auto-completion refuses "
+                "max_batch_size > 0 for a first dimension that is not dynamic",
+            )
+            return
 
 
 def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -71,7 +105,8 @@ def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Find
             field = f"{direction}[{index}]"
             spec = known.get(tensor.name)
             if spec is None:
-                if tensor.name and not tensor.optional:
+                # An optional input may be an initialiser, which facts leave out.
+                if tensor.name and not (direction == "input" and tensor.optional):
                     yield model.error(
                         "TG507",
                         f"{field}.name",

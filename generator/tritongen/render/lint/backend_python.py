@@ -29,18 +29,6 @@ def execution_environment(model: LintedModel, _context: LintContext) -> Iterator
         )
 
 
-def cpu_only_inputs(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """The backend accepts "yes" and "no" alone."""
-    key = "FORCE_CPU_ONLY_INPUT_TENSORS"
-    value = model.parameters.get(key)
-    if model.config.backend == "python" and value is not None and value not in {"yes", "no"}:
-        yield model.error(
-            "TG501",
-            f'parameters["{key}"]',
-            f'"{key}" is "{value}"; accepted: yes, no',
-        )
-
-
 def element_types(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Types without a plain numpy array."""
     if model.config.backend != "python":

@@ -1,7 +1,10 @@
 """What Triton's core knows of backends: how it fills in `backend`, `platform` and the file name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from tritongen.domain.backends import BACKENDS
 from tritongen.domain.releases import at_least
 from tritongen.render.lint.view import ModelView
 from tritongen.render.pbtxt import ConfigMessage
@@ -9,31 +12,12 @@ from tritongen.render.pbtxt import ConfigMessage
 ENSEMBLE = "ensemble"
 
 # Platforms that core accepts beside a backend of its own; any text goes with the others.
-PLATFORMS: dict[str, tuple[str, ...]] = {
-    "tensorrt": ("tensorrt_plan",),
-    "onnxruntime": ("onnxruntime_onnx",),
-    "pytorch": ("pytorch_libtorch", "torch_aoti"),
-    "tensorflow": ("tensorflow_savedmodel", "tensorflow_graphdef"),
-}
-
-# Backends of the -py3 image; tensorflow left it with 25.03.
-_IMAGE = frozenset(
-    {
-        "tensorrt",
-        "onnxruntime",
-        "openvino",
-        "pytorch",
-        "python",
-        "dali",
-        "fil",
-        "identity",
-        "repeat",
-        "square",
-    }
+PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: rules.platforms for name, rules in BACKENDS.items() if rules.platforms}
 )
-# Images of their own.
-_OTHER_IMAGES = frozenset({"vllm", "tensorrtllm"})
-_NO_TENSORFLOW_SINCE = "25.03"
+
+# Backends of some image that the registry has no entry for.
+_OTHERS = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
 _AOTI_SINCE = "26.03"
 
 
@@ -62,8 +46,12 @@ _ARTEFACTS = (
 
 def image_backends(release: str) -> frozenset[str]:
     """Backends that some image of a release ships."""
-    legacy = frozenset() if at_least(release, _NO_TENSORFLOW_SINCE) else frozenset({"tensorflow"})
-    return _IMAGE | _OTHER_IMAGES | legacy
+    known = {
+        name
+        for name, rules in BACKENDS.items()
+        if not rules.until or at_least(rules.until, release)
+    }
+    return _OTHERS | known
 
 
 def autofill(config: ConfigMessage, view: ModelView, release: str) -> None:

@@ -16,8 +16,6 @@ KIND_NAMES = {
     KIND_CPU: "KIND_CPU",
     KIND_MODEL: "KIND_MODEL",
 }
-# Triton itself fills in two CPU instances for these; one for every other backend.
-_DEFAULT_CPU_INSTANCES = {"onnxruntime": 2, "tensorflow": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,7 @@ def _resolve(kind: int, gpus: tuple[int, ...], context: LintContext) -> int:
 def _default_count(model: LintedModel, kind: int) -> int:
     if kind not in {KIND_CPU, KIND_AUTO}:
         return 1
-    backend = model.config.backend
-    rules = model.rules
-    known = rules.default_cpu_instances if rules else 1
-    return _DEFAULT_CPU_INSTANCES.get(backend, known)
+    return model.rules.default_cpu_instances if model.rules else 1
 
 
 def kinds_and_gpus(model: LintedModel, context: LintContext) -> Iterator[Finding]:

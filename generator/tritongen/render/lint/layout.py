@@ -1,6 +1,7 @@
 """Folders and files: versions, model files, data files."""
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from tritongen.domain.findings import Finding
 from tritongen.render.lint.model import RESERVED_FOLDERS, LintedModel, version_number
@@ -11,7 +12,17 @@ from tritongen.render.pbtxt import map_path
 _STRAY_ENDINGS = ("~", ".swp", ".swo", ".bak", ".orig", ".rej", ".tmp")
 _STRAY_NAMES = frozenset({".DS_Store", "Thumbs.db"})
 # Without default_model_filename these backends name the file by themselves or need none.
-_OWN_NAMING = frozenset({"fil", "dali", "vllm", "tensorrtllm", "identity", "repeat", "square"})
+_OWN_NAMING = frozenset({"dali", "vllm", "tensorrtllm", "identity", "repeat", "square"})
+# The file that FIL opens, by its parameter model_type.
+_FIL_FILES = MappingProxyType(
+    {
+        "xgboost": "xgboost.model",
+        "xgboost_json": "xgboost.json",
+        "xgboost_ubj": "xgboost.ubj",
+        "lightgbm": "model.txt",
+        "treelite_checkpoint": "checkpoint.tl",
+    }
+)
 
 
 def version_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -81,6 +92,8 @@ def model_file(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     filename = config.default_model_filename
     if model.is_ensemble or not config.backend:
         return
+    if config.backend == "fil" and not filename:
+        filename = _FIL_FILES.get(model.parameters.get("model_type", "xgboost"), "")
     written = "default_model_filename" in model.parsed.lines
     if not filename:
         return

@@ -53,8 +53,11 @@ class LintedModel:
 
     @property
     def rules(self) -> BackendRules | None:
-        """What the registry knows of the backend, None for backends without an entry."""
-        return BACKENDS.get(self.config.backend)
+        """What the registry knows of the backend and its flavour, None without an entry."""
+        entry = BACKENDS.get(self.config.backend)
+        if entry is None:
+            return None
+        return entry.served_as(platform=self.config.platform, runtime=self.config.runtime)
 
     @property
     def is_ensemble(self) -> bool:

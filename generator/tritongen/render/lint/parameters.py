@@ -23,17 +23,33 @@ _LEADING_NUMBER = re.compile(r"\s*[+-]?[0-9]+")
 def backend_parameters(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Keys that nobody reads, values that the backend refuses, keys of other releases."""
     rules = model.rules
-    if rules is None or not rules.parameters:
+    if rules is None or not (rules.parameters or rules.flavour):
         return
+    yield from _required(model, rules, context.release.tag)
     for key, value in sorted(model.parameters.items()):
         field = map_path("parameters", key)
         rule = rules.parameter(key)
         if rule is None:
-            if key not in _CORE_KEYS:
+            if key not in _CORE_KEYS and not rules.open_parameters:
                 yield model.warning("TG610", field, *_unknown(rules, key))
             continue
         yield from _release(model, field, rule, context.release.tag)
         yield from _value(model, field, rules, rule, value)
+
+
+def _required(model: LintedModel, rules: BackendRules, release: str) -> Iterator[Finding]:
+    for rule in rules.parameters:
+        if not rule.required:
+            continue
+        known = not rule.since or at_least(release, rule.since)
+        wanted = rule.key if known else rule.instead
+        if wanted and not {wanted, rule.instead} & set(model.parameters):
+            yield model.error(
+                "TG520",
+                "parameters",
+                f'backend {rules.name} requires parameter "{wanted}": {rule.effect}',
+                f'Add parameters {{ key: "{wanted}" value {{ string_value: "…" }} }}.',
+            )
 
 
 def _unknown(rules: BackendRules, key: str) -> tuple[str, str]:
@@ -92,7 +108,7 @@ def _boolean(
 
 def _choice(model: LintedModel, field: str, rule: ParameterRule, value: str) -> Iterator[Finding]:
     match = _LEADING_NUMBER.match(value)
-    if value in rule.choices:
+    if _chosen(rule, value):
         return
     if match is not None and match.group().strip() in rule.choices:
         yield _read_in_part(model, field, rule, value, match.group().strip())
@@ -100,6 +116,12 @@ def _choice(model: LintedModel, field: str, rule: ParameterRule, value: str) -> 
     yield model.error(
         "TG501", field, f'"{rule.key}" is "{value}"; accepted: {", ".join(rule.choices)}'
     )
+
+
+def _chosen(rule: ParameterRule, value: str) -> bool:
+    if rule.case_sensitive:
+        return value in rule.choices
+    return value.lower() in {choice.lower() for choice in rule.choices}
 
 
 def _read_in_part(
@@ -114,8 +136,11 @@ def _integer(
     model: LintedModel, field: str, rules: BackendRules, rule: ParameterRule, value: str
 ) -> Iterator[Finding]:
     match = _LEADING_NUMBER.match(value)
+    if _chosen(rule, value):
+        return
     if match is None:
-        yield model.error("TG501", field, f'"{rule.key}" is "{value}", not an integer')
+        words = f" or one of {', '.join(rule.choices)}" if rule.choices else ""
+        yield model.error("TG501", field, f'"{rule.key}" is "{value}", not an integer{words}')
         return
     number = int(match.group()) if len(match.group()) <= 40 else 2**128
     if match.group() != value:

@@ -154,12 +154,20 @@ def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[F
                 f'unable to find the library of backend "{backend}": the server has '
                 f"{', '.join(sorted(context.backends)) or 'none'}",
             )
-    elif backend == "tensorflow" and "tensorflow" not in image_backends(release):
+    elif model.rules and model.rules.until and not at_least(model.rules.until, release):
+        last = model.rules.until
         yield model.error(
             "TG455",
             "backend",
-            f'backend "tensorflow" left Triton with 25.03; {release} does not have it',
-            "Convert the model to ONNX, or use an image up to 25.02.",
+            f'backend "{backend}" is in the images up to {last}; {release} does not have it',
+            f"Convert the model to ONNX, or use an image up to {last}.",
+        )
+    elif model.rules and model.rules.since and not at_least(release, model.rules.since):
+        yield model.error(
+            "TG455",
+            "platform",
+            f'"{model.rules.flavour or backend}" came with Triton {model.rules.since}; {release} '
+            "does not have it",
         )
     elif backend not in image_backends(release):
         yield model.warning(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.backends import ThreadRule, ThreadScope
+from tritongen.domain.backends import ThreadRule, ThreadScope, threads_each
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.render.lint.instances import KIND_AUTO, KIND_CPU, Instances, resolved_groups
 from tritongen.render.lint.model import LintedModel
@@ -11,12 +11,6 @@ from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage, map_path
 
 Models = Mapping[str, LintedModel]
-# One process an instance; its libraries' pools obey the environment alone.
-_PYTHON_THREADS = ThreadRule(
-    scope=ThreadScope.PROCESS_PER_INSTANCE,
-    environment=("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-    unset="as many threads as the libraries of model.py start",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +38,13 @@ class _Demand:
 
 
 def _rule(model: LintedModel) -> ThreadRule | None:
-    if model.rules is not None:
-        return model.rules.threads
-    return _PYTHON_THREADS if model.config.backend == "python" else None
+    return model.rules.threads if model.rules is not None and not model.is_ensemble else None
+
+
+def _each(model: LintedModel, context: LintContext) -> int | None:
+    """Threads of one execution, or of the pool that all share; None without a limit."""
+    rule = _rule(model)
+    return threads_each(rule, model.parameters, dict(context.environment)) if rule else 1
 
 
 def _number(model: LintedModel, key: str) -> int:
@@ -71,23 +69,23 @@ def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     if rule is None or not groups:
         return
     report = model.error if context.cores is not None else model.warning
-    if not rule.intra_key:
-        if context.cores is not None:
-            names = ", ".join(rule.environment) or "the backend's environment"
-            yield model.info(
-                "TG533", "instance_group", f"{rule.unset}; counted as 1 each; limit them by {names}"
-            )
-        return
     parallel = bool(rule.mode_key) and _number(model, rule.mode_key) == 1
-    if _number(model, rule.intra_key) < 1:
+    if _each(model, context) is None and rule.intra_key:
         total = sum(item.count for item in groups)
-        each = "the model" if rule.scope is ThreadScope.MODEL else f"each of {total} instance(s)"
+        each = "for all instances together" if rule.pooled else f"for each of {total} instance(s)"
         yield report(
             "TG532",
             map_path("parameters", rule.intra_key),
-            f"{rule.intra_key} is not set: {rule.unset}, for {each}",
+            f"{rule.intra_key} is not set: {rule.unset}, {each}",
             f'Add parameters {{ key: "{rule.intra_key}" value {{ string_value: "1" }} }} and an '
             "instance_group with its count.",
+        )
+    elif _each(model, context) is None and context.cores is not None:
+        yield model.info(
+            "TG533",
+            "instance_group",
+            f"{rule.unset}: an instance counts as one thread here",
+            f"Limit them with {', '.join(rule.environment) or 'the environment'}.",
         )
     if parallel and rule.inter_key and _number(model, rule.inter_key) < 1:
         yield report(
@@ -104,31 +102,21 @@ def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
         )
 
 
-def _threads(model: LintedModel, rule: ThreadRule | None) -> int:
-    """Threads of one execution, 1 where nothing states them."""
-    if rule is None or not rule.intra_key:
-        return 1
-    threads = max(1, _number(model, rule.intra_key))
-    if rule.mode_key and _number(model, rule.mode_key) == 1:
-        threads += max(1, _number(model, rule.inter_key)) - 1
-    return threads
-
-
 def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
     if model.is_ensemble or not model.parsed.ok:
         return
-    rule = _rule(model)
+    rule, threads = _rule(model), _each(model, context) or 1
     versions = max(1, len(model.served))
     groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
-    if rule is not None and rule.scope is ThreadScope.MODEL and groups:
-        yield _Demand(model.name, versions, _threads(model, rule), None, 0)
+    if rule is not None and rule.pooled and groups:
+        yield _Demand(model.name, versions, threads, None, 0)
         return
     for item in groups:
         held = _held(item) if context.rate_limiter else None
         yield _Demand(
             model.name,
             item.count * versions,
-            _threads(model, rule),
+            threads,
             (held.name, bool(getattr(held, "global"))) if held is not None else None,
             int(held.count) if held is not None else 0,
         )
@@ -204,7 +192,7 @@ def process_wide(models: Models, _context: LintContext) -> Iterator[Finding]:
     values: dict[str, dict[int, list[str]]] = {}
     for name in sorted(models):
         model = models[name]
-        rule = _rule(model) if model.parsed.ok and not model.is_ensemble else None
+        rule = _rule(model) if model.parsed.ok else None
         if rule is not None and rule.scope is ThreadScope.PROCESS and rule.intra_key:
             value = _number(model, rule.intra_key)
             values.setdefault(model.config.backend, {}).setdefault(value, []).append(name)

@@ -72,6 +72,7 @@ class LintContext:
         host_policies: names defined with ``--host-policy`` beyond Triton's own.
         backends: backends installed in the server; None stands for the release's ``-py3`` image.
         agents: repository agents installed in the server.
+        environment: (variable, value) of the server, which limits the threads of some backends.
     """
 
     release: Release
@@ -84,3 +85,4 @@ class LintContext:
     host_policies: tuple[str, ...] = ()
     backends: frozenset[str] | None = None
     agents: frozenset[str] = frozenset({"checksum"})
+    environment: tuple[tuple[str, str], ...] = ()

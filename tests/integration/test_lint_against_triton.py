@@ -1,0 +1,78 @@
+"""The verdicts of `check` against a real Triton: both must refuse the same configurations.
+
+Many models share one server, because Triton takes seconds to give a refused Python model up, and
+loads them side by side.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support.lint import codes, context, view_of
+from support.lint_cases import Case
+from support.lint_table import CASES, SERVER
+from support.triton import start_server, write_model
+from tritongen.domain.findings import Finding, Severity
+from tritongen.render.lint import lint
+from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.protocol import ModelStatus
+
+pytestmark = pytest.mark.triton
+
+GROUP = 45
+
+
+@dataclass
+class Verdicts:
+    """What server and lint say of each case; a group of cases is served at once when first asked.
+
+    Attributes:
+        runtime: of the server.
+        folder: for repositories and logs.
+        statuses: the server's, by model.
+        logs: the server's, by model; it alone holds some reasons.
+        findings: the lint's, by model.
+    """
+
+    runtime: EmbeddedRuntime
+    folder: Path
+    statuses: dict[str, ModelStatus] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def of(self, case: Case) -> tuple[ModelStatus, list[Finding]]:
+        if case.name not in self.statuses:
+            start = CASES.index(case) // GROUP * GROUP
+            self._serve(CASES[start : start + GROUP], self.folder / str(start))
+        return self.statuses[case.name], self.findings.get(case.name, [])
+
+    def _serve(self, cases: tuple[Case, ...], folder: Path) -> None:
+        models = {item.name: item for case in cases for item in (case, *case.needs)}
+        repository = folder / "repository"
+        repository.mkdir(parents=True)
+        for model in models.values():
+            write_model(repository, model.name, model.config, model.files)
+        for item in lint(view_of(repository, SERVER["release"]), context(**SERVER)):
+            self.findings.setdefault(item.model, []).append(item)
+        flags = (("model-load-thread-count", "16"),)
+        with start_server(repository, folder / "project", runtime=self.runtime, flags=flags) as run:
+            self.statuses.update({status.name: status for status in run.statuses})
+            self.logs.update(dict.fromkeys(models, "\n".join(run.server.logs(100_000))))
+
+
+@pytest.fixture(scope="module")
+def verdicts(embedded_runtime, tmp_path_factory) -> Verdicts:
+    return Verdicts(embedded_runtime, tmp_path_factory.mktemp("verdicts"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_same_verdict(verdicts, case: Case):
+    status, found = verdicts.of(case)
+    refused = Severity.ERROR in {item.severity for item in found}
+    assert refused is not status.ready, (status.reason, found)
+    if status.ready:
+        assert set(case.codes) <= codes(found)
+    else:
+        assert case.words
+        assert case.words in status.reason or case.words in verdicts.logs[case.name]
