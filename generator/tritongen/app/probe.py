@@ -19,9 +19,10 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenErr
 from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.inspection.machine import read_cpus
 from tritongen.probe.control import Control
+from tritongen.probe.dialer import tls_context
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.engine import EngineOptions
-from tritongen.probe.http.connection import tls_context
+from tritongen.probe.grpc.control import GrpcControl
 from tritongen.probe.http.control import HttpControl
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import Job, prepare_job
@@ -160,6 +161,8 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[Endpoint, Metrics | N
 
 
 def _control(endpoint: Endpoint) -> Control:
+    if endpoint.protocol is Protocol.GRPC:
+        return GrpcControl(endpoint)
     context = None
     if endpoint.tls:
         context = tls_context(

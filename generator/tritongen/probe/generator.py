@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from tritongen.domain.arrivals import arrivals
 from tritongen.domain.workload import Closed, Load
 from tritongen.probe.engine import Engine, clock_ns
-from tritongen.probe.pacing import Pacer
+from tritongen.probe.pacing import Pacer, Waiter
 from tritongen.probe.recorder import Recorder
 
 _TICK_NS = 250_000_000
@@ -71,7 +71,14 @@ class Generator:
     """Makes one load with one engine. Create, `start`, `run`, `mark`, `run`, `finish`."""
 
     def __init__(
-        self, engine: Engine, load: Load, seed: int, part: int = 0, parts: int = 1
+        self,
+        engine: Engine,
+        load: Load,
+        seed: int,
+        part: int = 0,
+        parts: int = 1,
+        clock: Callable[[], int] = clock_ns,
+        pacer: Callable[[Engine], Waiter] = Pacer,
     ) -> None:
         """Prepare a load.
 
@@ -81,7 +88,10 @@ class Generator:
             seed: of the arrivals.
             part: which share of it this generator makes, from 0.
             parts: number of shares.
+            clock: monotonic nanoseconds, the same that the engine uses.
+            pacer: makes what waits for due times.
         """
+        self._clock, self._make_pacer = clock, pacer
         self._engine = engine
         self._load = load
         self._seed, self._part, self._parts = seed, part, parts
@@ -94,7 +104,7 @@ class Generator:
         self._block: list[int] = []
         self._position = 0
         self._next_due = _FOREVER
-        self._pacer: Pacer | None = None
+        self._pacer: Waiter | None = None
         self._picks = _picks(seed, [target.plan.share for target in engine.targets])
         self._collecting = gc.isenabled()
 
@@ -112,13 +122,13 @@ class Generator:
         self._engine.open(self._slots(), closed=self.closed)
         gc.collect()
         gc.disable()
-        self._begin = max(clock_ns() + _LEAD_NS, begin_ns or 0)
+        self._begin = max(self._clock() + _LEAD_NS, begin_ns or 0)
         self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
         self._cpu_begin = time.process_time_ns()
         if isinstance(self._load, Closed):
             self._engine.start()
         else:
-            self._pacer = Pacer(self._engine)
+            self._pacer = self._make_pacer(self._engine)
             self._blocks = arrivals(self._load, self._seed, self._part, self._parts)
             self._advance()
 
@@ -131,14 +141,14 @@ class Generator:
 
     def run(self, until_ns: int) -> None:
         """Make the load until that moment."""
-        now = clock_ns()
+        now = self._clock()
         while now < until_ns and not self._over():
             tick = min(until_ns, now + _TICK_NS)
             if self.closed:
                 self._engine.serve(tick)
             else:
                 self._run_open(tick)
-            now = clock_ns()
+            now = self._clock()
             self._engine.expire(now)
             self._engine.inspect()
             self._flush(now)
@@ -149,7 +159,7 @@ class Generator:
     def _run_open(self, until_ns: int) -> None:
         pacer, engine = self._pacer, self._engine
         assert pacer is not None  # noqa: S101  (`start` made it)
-        now = clock_ns()
+        now = self._clock()
         latest = until_ns + _SLACK_NS
         while now < until_ns or (self._next_due - now < _GAP_NS and now < latest):
             while self._next_due <= now:
@@ -193,8 +203,8 @@ class Generator:
 
     def mark(self) -> int:
         """The measured window begins now; returns the moment."""
-        self._flush(clock_ns())
-        self._mark = clock_ns()
+        self._flush(self._clock())
+        self._mark = self._clock()
         self._records.main = [Recorder(self._mark) for _ in self._engine.targets]
         self._capped = 0
         self._records.due = 0
@@ -206,7 +216,7 @@ class Generator:
         Args:
             drain_s: longest wait; what is then without an answer is counted as unfinished.
         """
-        now = clock_ns()
+        now = self._clock()
         self._flush(now)
         self._end = now
         self._records.unsent = self._engine.waiting
@@ -217,10 +227,10 @@ class Generator:
                 self._engine.serve(min(limit, now + _DRAIN_TICK_NS))
             else:
                 self._engine.poll(_DRAIN_TICK_NS / 1e9)
-            now = clock_ns()
+            now = self._clock()
             self._engine.expire(now)
         self._records.unfinished = self._engine.abandon()
-        self._flush(clock_ns())
+        self._flush(self._clock())
         self.stop()
         return self._end
 
@@ -235,7 +245,7 @@ class Generator:
     def progress(self) -> Progress:
         """Where the load stands."""
         return Progress(
-            now_ns=clock_ns(),
+            now_ns=self._clock(),
             outstanding=self._engine.outstanding + self._engine.waiting,
             capped=self._capped,
             last_success_ns=self._engine.last_success_ns,

@@ -8,6 +8,8 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.probe.control import Control, served_config
 from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Plan
+from tritongen.probe.grpc.request import request_bytes as grpc_bytes
+from tritongen.probe.grpc.request import request_template as grpc_template
 from tritongen.probe.http.request import request_bytes, request_template
 from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.messages import Expectation, Message, ModelMeta, Template
@@ -118,4 +120,4 @@ def _encoders(
     if endpoint.protocol is Protocol.HTTP:
         host = endpoint.address
         return (lambda m: request_bytes(m, host)), (lambda m: request_template(m, host))
-    raise NotImplementedError
+    return grpc_bytes, grpc_template

@@ -6,7 +6,7 @@ how much, sets the timer that much earlier, and spins the rest. It never moves a
 
 import ctypes
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from tritongen.probe.engine import Engine, clock_ns
 
@@ -25,6 +25,16 @@ class _Timespec(ctypes.Structure):
 
 class _Itimerspec(ctypes.Structure):
     _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Waiter(Protocol):
+    """Lets an engine work until a moment."""
+
+    def wait(self, due_ns: int) -> int:
+        """Work until then, or a little less; returns the time now."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class Pacer:

@@ -19,6 +19,7 @@ from tritongen.probe.control import Control
 from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
 from tritongen.probe.generator import Generator
+from tritongen.probe.grpc.engine import GrpcEngine
 from tritongen.probe.http.engine import HttpEngine
 from tritongen.probe.jobs import Job, make_plan
 from tritongen.probe.level import Conditions, Run, Update, run_load
@@ -155,7 +156,7 @@ def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOption
     """The engine for an endpoint."""
     if endpoint.protocol is Protocol.HTTP:
         return HttpEngine(endpoint.host, endpoint.port, plans, options)
-    raise NotImplementedError
+    return GrpcEngine(endpoint.host, endpoint.port, plans, options)
 
 
 def run_level(prober: Prober, load: Load, conditions: Conditions | None = None) -> LevelResult:

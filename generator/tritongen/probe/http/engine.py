@@ -5,11 +5,11 @@ known to be right, so the next ones are checked by comparing those bytes, and th
 """
 
 import select
-import ssl
 from collections import deque
 from collections.abc import Sequence
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.probe.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.engine import (
     EngineOptions,
     FailureCode,
@@ -18,7 +18,7 @@ from tritongen.probe.engine import (
     clock_ns,
     divide_slots,
 )
-from tritongen.probe.http.connection import Connection, Dialer
+from tritongen.probe.http.connection import Connection
 from tritongen.probe.http.response import MalformedResponseError, ResponseParser
 from tritongen.probe.http.verify import Known, verify
 
@@ -27,7 +27,6 @@ _QUIET = select.EPOLLIN | select.EPOLLOUT
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _BUFFER = 262_144
 _LONGEST_WAIT_S = 0.1
-_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class HttpEngine:
@@ -252,7 +251,7 @@ class HttpEngine:
                 piece = request if start == 0 else memoryview(request)[start:]
                 connection.unsent = start + connection.send(piece)
             connection.unsent = -1
-        except _WOULD_BLOCK:
+        except WOULD_BLOCK:
             return
         except OSError as fault:
             self._lost_connection(connection, fault)
@@ -272,7 +271,7 @@ class HttpEngine:
         while connection.socket is current and current is not None:
             try:
                 size = connection.recv_into(self._buffer)
-            except _WOULD_BLOCK:
+            except WOULD_BLOCK:
                 return
             except OSError as fault:
                 self._lost_connection(connection, fault)

@@ -1,0 +1,117 @@
+"""HTTP/2 frames: RFC 9113, as far as a client needs them."""
+
+import struct
+from enum import IntEnum
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEAD = 9
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
+PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 5, 6, 7, 8, 9
+
+END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
+
+HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS = 1, 2, 3
+INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 4, 5
+
+LARGEST_WINDOW = (1 << 31) - 1
+DEFAULT_WINDOW = 65_535
+DEFAULT_FRAME = 16_384
+LARGEST_FRAME = (1 << 24) - 1
+
+
+class ErrorCode(IntEnum):
+    """Why a stream or connection ended."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+class FrameError(Exception):
+    """The peer broke the protocol; the connection is lost."""
+
+
+def error_name(code: int) -> str:
+    """The name of an error code, or its number."""
+    return ErrorCode(code).name if code in ErrorCode.__members__.values() else f"error {code}"
+
+
+def lead(kind: int, flags: int, length: int) -> bytes:
+    """The first five bytes of a frame: all but the stream."""
+    return length.to_bytes(3, "big") + bytes((kind, flags))
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A whole frame."""
+    return lead(kind, flags, len(payload)) + stream.to_bytes(4, "big") + payload
+
+
+def settings(pairs: list[tuple[int, int]]) -> bytes:
+    """A SETTINGS frame."""
+    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in pairs))
+
+
+def window_update(stream: int, increment: int) -> bytes:
+    """A WINDOW_UPDATE frame."""
+    return frame(WINDOW_UPDATE, 0, stream, increment.to_bytes(4, "big"))
+
+
+def read_settings(payload: bytes) -> list[tuple[int, int]]:
+    """The pairs of a SETTINGS frame, checked.
+
+    Raises:
+        FrameError: a length or a value that the RFC forbids.
+    """
+    if len(payload) % 6:
+        raise FrameError("SETTINGS of a wrong length")
+    pairs = list(struct.iter_unpack(">HI", payload))
+    for key, value in pairs:
+        if key == INITIAL_WINDOW_SIZE and value > LARGEST_WINDOW:
+            raise FrameError("an initial window that is too large")
+        if key == MAX_FRAME_SIZE and not DEFAULT_FRAME <= value <= LARGEST_FRAME:
+            raise FrameError("a frame size out of range")
+    return [(int(key), int(value)) for key, value in pairs]
+
+
+def unpadded(payload: bytes, flags: int, *, headers: bool) -> bytes:
+    """A payload without its padding and, for HEADERS, its priority.
+
+    Raises:
+        FrameError: the padding is longer than the payload.
+    """
+    begin, end = 0, len(payload)
+    if flags & PADDED:
+        if not payload:
+            raise FrameError("padding without a length")
+        begin, end = 1, len(payload) - payload[0]
+    if headers and flags & HAS_PRIORITY:
+        begin += 5
+    if begin > end:
+        raise FrameError("padding longer than the frame")
+    return payload[begin:end]
+
+
+def increment_of(payload: bytes) -> int:
+    """The increment of a WINDOW_UPDATE frame.
+
+    Raises:
+        FrameError: of a wrong length, or zero.
+    """
+    if len(payload) != 4:
+        raise FrameError("WINDOW_UPDATE of a wrong length")
+    value = int.from_bytes(payload, "big") & LARGEST_WINDOW
+    if not value:
+        raise FrameError("WINDOW_UPDATE by nothing")
+    return value

@@ -1,0 +1,70 @@
+"""Inference responses: what they say, and which bytes of them say it."""
+
+from dataclasses import dataclass
+
+from tritongen.probe.grpc.protobuf import ProtobufError, fields, read_packed
+from tritongen.probe.messages import TensorMeta
+
+# Numbers of the fields in `ModelInferResponse` and its parts.
+_MODEL, _OUTPUTS, _RAW = 1, 5, 6
+_NAME, _DATATYPE, _SHAPE = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A response.
+
+    Attributes:
+        model: the name of the model.
+        outputs: in order.
+        raw: the bytes of each output's tensor, in order; empty where they are elsewhere.
+        head: bytes of the message before the first tensor's.
+    """
+
+    model: str
+    outputs: tuple[TensorMeta, ...]
+    raw: tuple[bytes, ...]
+    head: int
+
+
+def decode_response(data: bytes) -> Decoded:
+    """A `ModelInferResponse`, without its prefix.
+
+    Raises:
+        ProtobufError: it is not one.
+    """
+    model, outputs, raw = "", [], []
+    head = len(data)
+    for number, value, position in fields(data):
+        if not isinstance(value, bytes):
+            continue
+        if number == _MODEL:
+            model = _text(value)
+        elif number == _OUTPUTS:
+            outputs.append(_output(value))
+        elif number == _RAW:
+            head = min(head, position)
+            raw.append(value)
+    if raw and len(raw) != len(outputs):
+        raise ProtobufError(f"{len(raw)} tensors for {len(outputs)} outputs")
+    return Decoded(model, tuple(outputs), tuple(raw), head)
+
+
+def _output(data: bytes) -> TensorMeta:
+    name = datatype = ""
+    shape: tuple[int, ...] = ()
+    for number, value, _ in fields(data):
+        if number == _NAME and isinstance(value, bytes):
+            name = _text(value)
+        elif number == _DATATYPE and isinstance(value, bytes):
+            datatype = _text(value)
+        elif number == _SHAPE:
+            shape += read_packed(value) if isinstance(value, bytes) else (value,)
+    return TensorMeta(name, datatype, shape)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ProtobufError("a name is not UTF-8") from None
