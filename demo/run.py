@@ -24,7 +24,7 @@ STEPS: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ),
     ("is every model ready?", ("status",), 0),
     ("does Triton answer what the models answer?", ("verify",), 0),
-    ("a first measurement", ("probe", "--concurrency", "8", "--time-budget", "4s"), 0),
+    ("a first measurement", ("probe", "--concurrency", "8", "--time-budget", "4"), 0),
 )
 
 
