@@ -285,6 +285,15 @@ def test_an_orphan_is_found_and_ended(repository, tmp_path):
     assert left_over(name) == []
 
 
+def test_a_server_whose_starter_lives_is_no_orphan(repository, tmp_path):
+    with start_server(repository, tmp_path / "project", auto_complete=False) as running:
+        name = running.server.state.server
+        (found,) = (item for item in find_servers() if item.server == name)
+        assert found.owned
+        assert running.server.state.pid in found.pids
+        assert name not in {item.server for item in find_orphans()}
+
+
 def test_stale_states_are_recognised(repository, tmp_path):
     with start_server(repository, tmp_path / "project", auto_complete=False) as running:
         runtime = EmbeddedRuntime()

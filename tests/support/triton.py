@@ -14,11 +14,13 @@ Fixtures (registered in ``conftest.py``):
   a model, loads it, and returns the reason of a refusal or None.
 - ``strict_server``: the same without auto-completion, which saves a second for each model whose
   configuration is complete.
+- ``load``: loads a model into it (``load(config_text, model_bytes)`` gives the name) and unloads it
+  when the test ends.
 """
 
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,3 +197,20 @@ def strict_server(
     folder = tmp_path_factory.mktemp("strict")
     with _explicit(folder, embedded_runtime, auto_complete=False) as server:
         yield server
+
+
+@pytest.fixture
+def load(strict_server: TestServer) -> Iterator[Callable[..., str]]:
+    """Loads an ONNX model that must be accepted, and gives its name; unloaded after the test."""
+    names = []
+
+    def load(config: str, model: bytes, files: Mapping[str, bytes] | None = None) -> str:
+        name = strict_server.unique()
+        reason = strict_server.try_model(name, config, {"1/model.onnx": model, **(files or {})})
+        assert reason is None, reason
+        names.append(name)
+        return name
+
+    yield load
+    for name in names:
+        strict_server.unload(name)

@@ -25,16 +25,19 @@ class FoundServer:
         label: its project's label.
         project: its project's folder.
         pids: its processes.
+        owned: the process that started it still watches over it.
     """
 
     server: str
     label: str
     project: Path
     pids: tuple[int, ...]
+    owned: bool = False
 
 
 def find_servers() -> tuple[FoundServer, ...]:
     """Every embedded server of this user, by the variables in its processes' environment."""
+    guards = reaper.guarded(SERVER)
     found: dict[str, FoundServer] = {}
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         variables = environment_of(int(folder.name))
@@ -44,13 +47,17 @@ def find_servers() -> tuple[FoundServer, ...]:
         known = found.get(server)
         pids = (*(known.pids if known else ()), int(folder.name))
         project = Path(variables.get(PROJECT, "/"))
-        found[server] = FoundServer(server, variables[LABEL], project, pids)
+        owned = server in guards
+        found[server] = FoundServer(server, variables[LABEL], project, pids, owned)
     return tuple(found.values())
 
 
 def find_orphans() -> tuple[FoundServer, ...]:
-    """Servers that the state file of their project does not name."""
-    return tuple(item for item in find_servers() if not _is_known(item))
+    """Servers that nobody owns: no starter watches them, and no state file of a project names them.
+
+    A server of a test or of tuning has no state file while it runs, and is not an orphan.
+    """
+    return tuple(item for item in find_servers() if not item.owned and not _is_known(item))
 
 
 def _is_known(found: FoundServer) -> bool:

@@ -35,6 +35,20 @@ def marked(marker: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def guarded(name: str) -> frozenset[str]:
+    """Values of the markers ``name=…`` that running guards watch."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if os.fsencode(__file__) in words:
+            prefix = f"{name}=".encode()
+            found |= {word[len(prefix) :].decode() for word in words if word.startswith(prefix)}
+    return frozenset(found)
+
+
 def _parent(pid: int) -> int:
     try:
         stat = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")

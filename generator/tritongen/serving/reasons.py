@@ -75,7 +75,7 @@ _START_REASONS: tuple[tuple[str, str], ...] = (
     (r"failed to stat file|failed to open the directory", "TG831"),
     (r"No space left on device", "TG818"),
     (r"Cannot allocate memory|std::bad_alloc", "TG813"),
-    (r"unrecognized option|invalid option|Error: ", "TG830"),
+    (r"unrecognized option|invalid option|^Error: ", "TG830"),
     (r"failed to load all models|load failed for model", "TG820"),
 )
 

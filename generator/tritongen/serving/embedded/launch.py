@@ -86,7 +86,7 @@ def environment(spec: ServerSpec, home: TritonHome, layout: Layout, server: str)
         "PYTHONDONTWRITEBYTECODE": "1",
         **dict(spec.environment),
         "PATH": f"{layout.python_folder}:/usr/local/bin:/usr/bin:/bin",
-        "LD_LIBRARY_PATH": f"{home.libraries}:{layout.libraries}",
+        "LD_LIBRARY_PATH": f"{layout.libraries}:{home.libraries}",
         LABEL: spec.label,
         PROJECT: str(spec.project.resolve()),
         SERVER: server,

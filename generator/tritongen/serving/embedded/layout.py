@@ -70,7 +70,7 @@ class Layout:
 
     @property
     def libraries(self) -> Path:
-        """Folder for LD_LIBRARY_PATH, beside the home's."""
+        """Folder for LD_LIBRARY_PATH, before the home's."""
         return self.folder / "lib"
 
 
@@ -100,7 +100,8 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
             fix="Run tritongen with Python 3.11, 3.12 or 3.13.",
         )
     library = find_libpython()
-    if library is None and _needs_libpython(stub):
+    name, bundled = _libpython_of(stub, home)
+    if library is None and not bundled:
         raise EnvironmentProblem(
             "TG804",
             f"libpython3.{minor}.so.1.0 was found neither beside {sys.executable} nor in the "
@@ -110,18 +111,25 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
         )
     python = _python_folder()
     parent = (cache or default_cache()) / "layouts"
-    folder = parent / _key(home, library, python)
+    folder = parent / _key(home, name, library, python)
     if not folder.is_dir():
         with translated(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            _build(folder, home, stub, library)
+            _build(folder, home, stub, (name, library))
     return Layout(folder, python or folder / "bin")
 
 
-def _needs_libpython(stub: Path) -> bool:
-    """Whether the stub asks for the system's libpython; some builds bring their own."""
-    name = f"libpython3.{sys.version_info.minor}.so.1.0".encode()
-    return name in stub.read_bytes()
+def _libpython_of(stub: Path, home: TritonHome) -> tuple[str, bool]:
+    """The file name of the libpython that the stub loads, and whether the wheel bundles one.
+
+    A bundled one is only for need: this Python's standard library may leave to its own libpython
+    what another build keeps in files, as Debian's does with datetime.
+    """
+    program = stub.read_bytes()
+    for path in home.libraries.glob("libpython*"):
+        if path.name.encode() in program:
+            return path.name, True
+    return f"libpython3.{sys.version_info.minor}.so.1.0", False
 
 
 def _python_folder() -> Path | None:
@@ -141,9 +149,9 @@ def _sources() -> Iterator[Path]:
     yield from sorted(path for path in _SOURCES.rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def _key(home: TritonHome, library: Path | None, python: Path | None) -> str:
+def _key(home: TritonHome, name: str, library: Path | None, python: Path | None) -> str:
     digest = hashlib.sha256()
-    for text in (home.digest, str(home.folder), str(library), sys.executable, str(python)):
+    for text in (home.digest, str(home.folder), name, str(library), sys.executable, str(python)):
         digest.update(text.encode() + b"\0")
     digest.update(_NUMPY2.read_bytes() + _NUMPY2_HOOK.encode())
     for source in _sources():
@@ -152,13 +160,16 @@ def _key(home: TritonHome, library: Path | None, python: Path | None) -> str:
     return f"py3.{sys.version_info.minor}-{digest.hexdigest()[:16]}"
 
 
-def _build(folder: Path, home: TritonHome, stub: Path, library: Path | None) -> None:
+def _build(
+    folder: Path, home: TritonHome, stub: Path, libpython: tuple[str, Path | None]
+) -> None:
     """Builds beside and renames; when another run was faster, its folder is as good."""
+    name, library = libpython
     for leftover in folder.parent.glob(".work-*"):  # of runs that were killed
         if time.time() - leftover.stat().st_mtime > _ABANDONED:
             shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".work-") as name:
-        work = Path(name, "layout")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".work-") as made:
+        work = Path(made, "layout")
         python_backend = work / "backends" / "python"
         shutil.copytree(home.python_backend, python_backend)
         shutil.copy(stub, python_backend)
@@ -172,7 +183,7 @@ def _build(folder: Path, home: TritonHome, stub: Path, library: Path | None) -> 
             shutil.copyfile(source, target)
         (work / "lib").mkdir()
         if library is not None:
-            (work / "lib" / f"libpython3.{sys.version_info.minor}.so.1.0").symlink_to(library)
+            (work / "lib" / name).symlink_to(library)
         (work / "bin").mkdir()
         (work / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
         try:

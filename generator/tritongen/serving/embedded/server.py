@@ -121,14 +121,13 @@ class EmbeddedServer:
         how = ""
         exit_code = self._process.poll() if self._process is not None else None
         if exit_code is not None and exit_code < 0:
-            name = signal.Signals(-exit_code).name
-            how = f" (killed by {name})"
-            code = "TG812" if code == "TG810" else code
-            what = "the server ended" if code == "TG812" else what
+            # Whatever the log says, it was not the server's own decision to end.
+            how = f" (killed by {signal.Signals(-exit_code).name})"
+            code, what = "TG812", "the server ended"
+            if exit_code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+                code, what = "TG813", "the kernel ended the server for lack of memory"
         elif exit_code is not None:
             how = f" (exit code {exit_code})"
-        if exit_code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            code, what = "TG813", "the kernel ended the server for lack of memory"
         log = self._log_text()
         failed = load_failures(log) if code == "TG820" else ()
         return EnvironmentProblem(
