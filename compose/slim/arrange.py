@@ -1,0 +1,47 @@
+"""Lays the wheel's Triton and this project's backends out as the official image does.
+
+Runs while the image is built, with the package itself on PYTHONPATH: the image serves with exactly
+what the embedded runtime serves with.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from tritongen.serving.embedded.fetch import ensure_triton
+
+CACHE = Path("/build/cache")
+ROOT = Path("/opt/tritonserver")
+
+
+def arrange() -> None:
+    """Copy program, libraries, caches and backends into place."""
+    from tritongen.serving.embedded.layout import build_layout
+
+    home = ensure_triton(CACHE)
+    layout = build_layout(home, CACHE)
+    (ROOT / "bin").mkdir(parents=True)
+    shutil.copy(home.executable, ROOT / "bin/tritonserver")
+    # The wheel's libpython gives way to the one of the image's Python, as in the layout.
+    own = {path.name: path.resolve() for path in layout.libraries.iterdir()}
+    shutil.copytree(home.libraries, ROOT / "lib", ignore=shutil.ignore_patterns(*own))
+    for name, path in own.items():
+        (ROOT / "lib" / name).symlink_to(path)
+    shutil.copytree(home.caches, ROOT / "caches")
+    shutil.copytree(layout.backends, ROOT / "backends")
+    for licence in sorted(home.folder.glob("*.dist-info/licenses/**/*")):
+        if licence.is_file():
+            (ROOT / "licenses").mkdir(exist_ok=True)
+            shutil.copy(licence, ROOT / "licenses" / licence.name)
+
+
+def main() -> None:
+    """`fetch` brings the wheel, `arrange` does the rest, so that the download is cached."""
+    if sys.argv[1] == "fetch":
+        ensure_triton(CACHE)
+    else:
+        arrange()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Builds the slim CPU image of Triton (compose/slim), unless an image with the same content is here
+# already, and prints its name.
+#
+#   scripts/slim-image.sh                      BASE: an image made from Debian's packages
+#   BASE=debian:trixie-slim scripts/slim-image.sh
+#   PACKAGES='torch openvino' scripts/slim-image.sh    requirements of further backends
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+repository=tritongen-slim
+base_image=tritongen-base:trixie
+packages=${PACKAGES:-}
+base=${BASE:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { echo "slim-image: $*" >&2; }
+
+# Debian 13 with nothing on it, for machines without a registry.
+debian_base() {
+    if docker image inspect "$base_image" >/dev/null 2>&1; then
+        return
+    fi
+    say "making $base_image from Debian's packages"
+    mmdebstrap --quiet --variant=minbase \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        trixie "$work/base.tar" >&2
+    docker import --change 'CMD ["bash"]' "$work/base.tar" "$base_image" >/dev/null
+}
+
+if [ -z "$base" ]; then
+    if command -v mmdebstrap >/dev/null; then
+        base=$base_image
+    else
+        base=debian:trixie-slim
+    fi
+fi
+
+# The build's context: what the image is made of, and nothing else.
+context=$work/context
+source=generator/tritongen
+mkdir -p "$context/fetch/tritongen/serving" "$context/package" "$context/trust"
+cp compose/slim/{Dockerfile,requirements.txt,arrange.py} "$context"
+tar -c --exclude='__pycache__' -C generator tritongen/__init__.py tritongen/errors \
+    tritongen/domain/__init__.py tritongen/domain/findings.py \
+    tritongen/serving/__init__.py tritongen/serving/cache.py tritongen/serving/files.py \
+    tritongen/serving/protocol.py tritongen/serving/embedded/__init__.py \
+    tritongen/serving/embedded/fetch.py | tar -x -C "$context/fetch"
+cp -r "$context/fetch/." "$context/package"
+tar -c --exclude='__pycache__' -C generator tritongen/serving/backends \
+    tritongen/serving/embedded/layout.py tritongen/serving/embedded/stub_numpy2.py |
+    tar -x -C "$context/package"
+
+content=$(
+    {
+        echo "$base $packages"
+        (cd "$context" && find . -type f | LC_ALL=C sort | xargs sha256sum)
+    } | sha256sum | cut -c 1-16
+)
+image=$repository:$content
+
+exec 9>"${TMPDIR:-/tmp}/tritongen-slim-$(id -u).lock"
+flock 9
+if docker image inspect "$image" >/dev/null 2>&1; then
+    echo "$image"
+    exit 0
+fi
+[ "$base" = "$base_image" ] && debian_base
+
+# What pip needs to reach its index from here: never part of the image.
+cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$context/trust/authorities.pem"
+{
+    echo '[global]'
+    python3 -m pip config list 2>/dev/null |
+        sed -nE "s/^(:env:|global)\.(index-url|extra-index-url|trusted-host|proxy|timeout)='(.*)'/\2 = \3/p"
+} >"$context/trust/pip.conf"
+
+say "building $image on $base"
+docker build --quiet --network host --build-arg "BASE=$base" --build-arg "PACKAGES=$packages" \
+    --build-arg "CONTENT=$content" --tag "$image" "$context" >&2
+docker tag "$image" "$repository:latest"
+echo "$image"
