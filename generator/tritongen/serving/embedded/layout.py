@@ -160,9 +160,7 @@ def _key(home: TritonHome, name: str, library: Path | None, python: Path | None)
     return f"py3.{sys.version_info.minor}-{digest.hexdigest()[:16]}"
 
 
-def _build(
-    folder: Path, home: TritonHome, stub: Path, libpython: tuple[str, Path | None]
-) -> None:
+def _build(folder: Path, home: TritonHome, stub: Path, libpython: tuple[str, Path | None]) -> None:
     """Builds beside and renames; when another run was faster, its folder is as good."""
     name, library = libpython
     for leftover in folder.parent.glob(".work-*"):  # of runs that were killed
