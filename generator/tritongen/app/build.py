@@ -1,8 +1,9 @@
 """The main job: a models folder becomes a model repository."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 
 from tritongen.app.check import check_plan
@@ -11,7 +12,7 @@ from tritongen.app.evidence import TrialPolicy, gather_evidence
 from tritongen.app.project import Project, Target
 from tritongen.app.render import RenderedModel, digest, make_lock, render_models
 from tritongen.domain.evidence import Evidence
-from tritongen.domain.findings import Finding, Severity
+from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.domain.plan import ServingPlan
 from tritongen.domain.planner import plan_serving
@@ -76,8 +77,8 @@ class BuildResult:
 
     @property
     def drift(self) -> bool:
-        """Whether a committed file is not what would be written; absent weights are no drift."""
-        return any(item.kind is not DifferenceKind.WEIGHTS_ABSENT for item in self.differences)
+        """Whether a committed file is not what would be written."""
+        return bool(_drifted(self.differences))
 
 
 def build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
@@ -86,10 +87,18 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
     Raises:
         InvalidInputError: TG101 nothing can be served, TG702 or TG703 files that are not the
             tool's, or a plan that Triton would refuse; nothing was written.
-        EnvironmentProblem: the repository cannot be written; it is as it was.
+        EnvironmentProblem: TG008 another build of this repository is at work; or the repository
+            cannot be written, and is as it was.
     """
-    if project.repository.is_dir():
+    if options.mode is not BuildMode.WRITE:
+        return _build(project, options, progress)
+    # Held from the first trial on: two builds at once would disturb each other's measurements.
+    with build_lock(project.repository):
         recover(project.repository)
+        return _build(project.refreshed(), options, progress)
+
+
+def _build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
     gathered = gather_evidence(project, options.trial, progress)
     target = project.target(remeasure=options.remeasure)
     plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
@@ -99,6 +108,8 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
     differences = compare(project, rendered, lock)
     findings = (*_findings(project, plan), *check_plan(plan, rendered, project.release))
     _refuse_broken(findings, {item.plan.name for item in rendered})
+    if options.mode is BuildMode.CHECK:
+        findings += tuple(_drift_findings(project, differences, gathered.missing))
     written = False
     if options.mode is BuildMode.WRITE:
         _refuse_conflicts(differences, options.force)
@@ -150,6 +161,27 @@ def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
     )
 
 
+def _drifted(differences: tuple[Difference, ...]) -> list[Difference]:
+    """Committed files that are not what would be written; absent weights are no drift."""
+    return [item for item in differences if item.kind is not DifferenceKind.WEIGHTS_ABSENT]
+
+
+def _drift_findings(
+    project: Project, differences: tuple[Difference, ...], missing: tuple[str, ...]
+) -> Iterator[Finding]:
+    """What `--check` has to say beyond the plan."""
+    drifted = _drifted(differences)
+    if drifted:
+        others = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
+        message = f"{drifted[0].path}{others} would be written otherwise"
+        yield finding("TG701", Severity.ERROR, message, path=drifted[0].path)
+    tried = project.lock.models if project.lock is not None else {}
+    for name in missing:
+        if name in tried and tried[name].evidence.trial is not None:
+            message = "the model's file has changed since it was tried"
+            yield finding("TG707", Severity.WARNING, message, model=name)
+
+
 def _lock(
     project: Project,
     plan: ServingPlan,
@@ -190,12 +222,9 @@ def _write(
         tidy(project.repository)
         return False
     changed = {item.path for item in differences}
+    edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
     texts = [
-        *(
-            TextFile(f"{item.path}.orig", (project.repository / item.path).read_bytes())
-            for item in differences
-            if item.kind is DifferenceKind.HAND_EDIT
-        ),
+        *(_kept(project.repository, path) for path in edited),
         *(TextFile(item.path, item.text.encode()) for item in rendered if item.path in changed),
     ]
     # The lock goes last: a repository whose lock is new is new as a whole.
@@ -203,12 +232,23 @@ def _write(
     change = RepositoryChange(
         texts=tuple(texts),
         weights=tuple(_weights(project, differences)),
-        removals=tuple(item.path for item in differences if item.kind is DifferenceKind.REMOVED),
+        removals=tuple(
+            item.path
+            for item in differences
+            if item.kind is DifferenceKind.REMOVED
+            or (item.kind is DifferenceKind.HAND_EDIT and not item.new)
+        ),
     )
-    with build_lock(project.repository):
-        tidy(project.repository)
-        apply_change(project.repository, change)
+    tidy(project.repository)
+    apply_change(project.repository, change)
     return True
+
+
+def _kept(repository: Path, path: str) -> TextFile:
+    """A hand edit under another name, beside those that were kept before."""
+    names = chain((f"{path}.orig",), (f"{path}.orig.{number}" for number in count(1)))
+    name = next(name for name in names if not (repository / name).exists())
+    return TextFile(name, (repository / path).read_bytes())
 
 
 def _weights(project: Project, differences: tuple[Difference, ...]) -> list[WeightFile]:

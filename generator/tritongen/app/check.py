@@ -7,6 +7,7 @@ from pathlib import Path
 from tritongen.app.compare import file_digest
 from tritongen.app.project import read_lock
 from tritongen.app.render import CONFIG_FILE, RenderedModel
+from tritongen.app.repository import stored_models
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import DEFAULT_TRITON
@@ -14,6 +15,7 @@ from tritongen.domain.lock import Lock
 from tritongen.domain.plan import ServingPlan
 from tritongen.domain.releases import Release, find
 from tritongen.errors import InvalidInputError
+from tritongen.inspection.paths import read_head
 from tritongen.render.lint import (
     LintContext,
     ModelView,
@@ -21,6 +23,7 @@ from tritongen.render.lint import (
     RepositoryView,
     lint,
 )
+from tritongen.serving.repository import settle
 
 # A configuration beyond this is refused by the linter; no more of it needs to be read.
 CONFIG_LIMIT = 8 * 2**20
@@ -46,10 +49,12 @@ def check_repository(
     Raises:
         InvalidInputError: TG708 it holds no models; TG704 its lock cannot be read.
     """
+    settle(repository)
     lock = read_lock(repository)
     tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
     target = find(tag)
-    view = _view(repository, _facts(repository, target))
+    stored = stored_models(repository, lock, target)
+    view = _view(repository, {name: model.facts for name, model in stored.items()})
     if not view.models:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
     context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
@@ -86,18 +91,6 @@ def check_plan(
     return lint(RepositoryView(models), context)
 
 
-def _facts(repository: Path, release: Release) -> Mapping[str, ModelFacts]:
-    from tritongen.inspection import inspect_folder
-
-    try:
-        inspection = inspect_folder(repository, release)
-    except InvalidInputError as problem:
-        if problem.code != "TG101":
-            raise
-        return {}
-    return {model.name: model for model in inspection.models}
-
-
 def _view(repository: Path, facts: Mapping[str, ModelFacts]) -> RepositoryView:
     folders = sorted(
         entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
@@ -122,8 +115,7 @@ def _model(folder: Path, facts: ModelFacts | None) -> ModelView:
 
 def _text(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return file.read(CONFIG_LIMIT).decode("utf-8", "replace")
+        return read_head(path, CONFIG_LIMIT).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as problem:

@@ -1,6 +1,7 @@
 """The repository on disk against what would be written, and whose every difference is."""
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from tritongen.app.render import RenderedModel, digest
 from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.errors import InvalidInputError
+from tritongen.inspection.paths import open_regular
 
 
 class DifferenceKind(StrEnum):
@@ -127,13 +129,15 @@ def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
     keep = {*lock.written, *_placed(lock)}
     for path, sha in {**project.lock.written, **_placed(project.lock)}.items():
         target = project.repository / path
-        if path in keep or not target.exists():
+        if path in keep or not os.path.lexists(target):
             continue
-        ours = file_digest(target) == sha
-        text = _read(target) if path in project.lock.written else ""
-        yield Difference(
-            path, DifferenceKind.REMOVED if ours else DifferenceKind.HAND_EDIT, text or ""
-        )
+        # A link may lead to nothing: the model that it led to is gone, too.
+        ours = target.is_symlink() or file_digest(target) == sha
+        if path in project.lock.written:
+            theirs, text = DifferenceKind.HAND_EDIT, _read(target) or ""
+        else:
+            theirs, text = DifferenceKind.FOREIGN, ""
+        yield Difference(path, DifferenceKind.REMOVED if ours else theirs, text)
 
 
 def _placed(lock: Lock | None) -> dict[str, str]:
@@ -148,7 +152,10 @@ def _placed(lock: Lock | None) -> dict[str, str]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        with os.fdopen(open_regular(path), "rb") as file:
+            text = file.read().decode("utf-8", "surrogateescape")
+            # A checkout may have changed the line ends; that is nobody's edit.
+            return text.replace("\r\n", "\n")
     except FileNotFoundError:
         return None
     except OSError as problem:
@@ -159,12 +166,12 @@ def file_digest(path: Path) -> str:
     """Hexadecimal sha256 of a file.
 
     Raises:
-        InvalidInputError: TG003, it cannot be read.
+        InvalidInputError: TG003, it cannot be read or is no regular file.
     """
     import hashlib
 
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
         raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem

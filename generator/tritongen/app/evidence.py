@@ -1,7 +1,6 @@
 """Evidence for every model: taken from the lock while the files are the same, else gathered."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,12 @@ from tritongen.app.project import Project
 from tritongen.domain.cores import budget_of
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
+from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.hashing import StatKey, hash_files
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.trial import TrialOptions, run_trial
+from tritongen.serving.cache import user_cache
+from tritongen.serving.files import write_atomic
 
 # Files below this size are hashed anew each time: it costs less than trusting a time stamp.
 CACHED_SIZE = 8 * 2**20
@@ -116,8 +118,7 @@ def _hashed(
 
 
 def _cache_path() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base, "tritongen", "hashes.json")
+    return user_cache() / "hashes.json"
 
 
 def _load_cache(root: Path) -> dict[StatKey, str]:
@@ -126,16 +127,13 @@ def _load_cache(root: Path) -> dict[StatKey, str]:
         document = json.loads(_cache_path().read_text(encoding="utf-8"))
         entries = document.get(str(root.resolve()), [])
         return {(str(path), int(size), int(time)): str(sha) for path, size, time, sha in entries}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, EnvironmentProblem):
         return {}
 
 
 def _save_cache(root: Path, cache: dict[StatKey, str]) -> None:
-    from tritongen.errors import EnvironmentProblem
-    from tritongen.serving.files import write_atomic
-
-    path = _cache_path()
     try:
+        path = _cache_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             document = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@ from pathlib import Path
 from tritongen.app.project import load_project
 from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
 from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.findings import Finding
+from tritongen.domain.planner.remarks import trial_findings
 from tritongen.domain.tensors import is_dynamic
 
 
@@ -63,7 +64,8 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
 
 def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
     """The verdict of one model: by proof where it was run, else by syntax, and it says which."""
-    findings = (*facts.findings, *trial_findings(facts, trial))
+    remarks = trial_findings(facts.name, trial) if trial is not None else ()
+    findings = (*facts.findings, *remarks)
     if not facts.servable:
         return InspectedModel(facts, False, "the model cannot be served", findings)
     if trial is not None and trial.ok and trial.proof.verdict is not BatchVerdict.UNTESTED:
@@ -82,22 +84,3 @@ def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
         return InspectedModel(facts, False, reason, findings)
     reason = "by syntax only: every first axis is dynamic; `--trial` proves whether it is the batch"
     return InspectedModel(facts, True, reason, findings)
-
-
-def trial_findings(facts: ModelFacts, trial: Trial | None) -> tuple[Finding, ...]:
-    """What the trial has to say, as findings."""
-    if trial is None:
-        return ()
-    if not trial.ok:
-        message = f"the model did not run: {trial.error}"
-        return (finding(trial.code or "TG201", Severity.WARNING, message, model=facts.name),)
-    remarks = [
-        finding("TG207", Severity.WARNING, sentence, model=facts.name)
-        for sentence in trial.mismatches
-    ]
-    if not trial.deterministic:
-        message = "the same input gives different outputs"
-        remarks.append(finding("TG209", Severity.WARNING, message, model=facts.name))
-    if trial.proof.verdict is BatchVerdict.COUPLED:
-        remarks.append(finding("TG206", Severity.WARNING, trial.proof.reason, model=facts.name))
-    return tuple(remarks)

@@ -1,6 +1,7 @@
 """A project: models folder, `tritongen.yaml` and lock, read and checked together."""
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from tritongen.domain.intent import Intent, WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
 from tritongen.domain.plan import Planned
 from tritongen.domain.releases import Release, find
+from tritongen.domain.values import parse_values
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import (
     INTENT_FILE,
@@ -22,6 +24,8 @@ from tritongen.inspection.intent import (
     read_intent,
 )
 from tritongen.inspection.machine import read_cpus
+from tritongen.inspection.paths import open_regular
+from tritongen.serving.repository import settle
 
 if TYPE_CHECKING:
     from tritongen.inspection import Inspection
@@ -54,6 +58,7 @@ class Project:
         models: facts of every model.
         findings: on the folder as a whole.
         lock: of the repository, None when there is none yet.
+        lock_text: what `lock` was read from, None when there is none yet.
     """
 
     root: Path
@@ -63,6 +68,14 @@ class Project:
     models: tuple[ModelFacts, ...]
     findings: tuple[Finding, ...]
     lock: Lock | None
+    lock_text: str | None = None
+
+    def refreshed(self) -> "Project":
+        """The project with the lock as it is now: another build may have written a new one."""
+        text = _lock_text(self.repository)
+        if text == self.lock_text:
+            return self
+        return replace(self, lock=_parsed(text, self.repository), lock_text=text)
 
     def target(self, *, remeasure: bool = False) -> Target:
         """The stated cores, else those recorded in the lock, else this machine's, read once."""
@@ -109,6 +122,8 @@ def load_project(
         ],
         document.path,
     )
+    settle(repository)
+    text = _lock_text(repository)
     return Project(
         root=root,
         repository=repository,
@@ -116,7 +131,8 @@ def load_project(
         release=release,
         models=_selected(inspection.models, only, root),
         findings=inspection.findings,
-        lock=read_lock(repository),
+        lock=_parsed(text, repository),
+        lock_text=text,
     )
 
 
@@ -155,14 +171,22 @@ def read_lock(repository: Path) -> Lock | None:
     Raises:
         InvalidInputError: TG704 when it cannot be read.
     """
+    return _parsed(_lock_text(repository), repository)
+
+
+def _lock_text(repository: Path) -> str | None:
     path = repository / LOCK_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        with os.fdopen(open_regular(path), encoding="utf-8") as file:
+            return file.read()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
-    return parse_lock(text, str(path))
+
+
+def _parsed(text: str | None, repository: Path) -> Lock | None:
+    return None if text is None else parse_lock(text, str(repository / LOCK_FILE))
 
 
 def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:
@@ -189,8 +213,6 @@ def _values_faults(document: IntentDocument, models: tuple[ModelFacts, ...]) -> 
                 continue
             dtype = declared.dtype or (spec.dtype if spec is not None else None)
             if declared.values and dtype is not None:
-                from tritongen.domain.samples import parse_values
-
                 try:
                     parse_values(declared.values, dtype)
                 except InvalidInputError as problem:

@@ -21,7 +21,7 @@ from tritongen.serving.protocol import (
     RuntimeName,
     ServerSpec,
 )
-from tritongen.serving.repository import recover
+from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore, project_label
 
 Progress = Callable[[str, int, int], None]
@@ -84,7 +84,7 @@ def up(
 
     Raises:
         InvalidInputError: the repository cannot be served as it is.
-        EnvironmentProblem: TG806 one runs already, a preflight error, or a model that failed;
+        EnvironmentProblem: TG808 one runs already, a preflight error, or a model that failed;
             nothing is left running.
     """
     lock = _readable(repository)
@@ -93,7 +93,7 @@ def up(
         running = _running(store)
         if running is not None:
             raise EnvironmentProblem(
-                "TG806",
+                "TG808",
                 f"a server of this project runs already at {running.endpoints.http}",
                 where=str(store.path),
             )
@@ -105,19 +105,22 @@ def up(
         try:
             models = server.wait_ready(options.timeout_s, progress)
             _refuse_unready(models, server, keep_going=options.keep_going)
+            result = UpResult(
+                options.runtime,
+                server.endpoints,
+                models,
+                Path(server.state.log),
+                tuple(item for item in findings if item.severity is not Severity.ERROR),
+                server,
+            )
             store.write(server.state)
             server.detach()
         except BaseException:
+            # Also on Ctrl-C and SIGTERM.
             server.stop()
+            store.clear()
             raise
-    return UpResult(
-        options.runtime,
-        server.endpoints,
-        models,
-        Path(server.state.log),
-        tuple(item for item in findings if item.severity is not Severity.ERROR),
-        server,
-    )
+    return result
 
 
 def make_runtime(
@@ -231,7 +234,7 @@ def _readable(repository: Path) -> Lock | None:
     """The repository's lock, after checks that nothing stands in the way of serving it."""
     if not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
-    recover(repository)
+    settle(repository)
     lock = read_lock(repository)
     absent = [
         f"{name}/{path}"

@@ -1,10 +1,12 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tritongen.app.project import read_lock
+from tritongen.app.repository import StoredModel, stored_models
 from tritongen.app.serve import running_server
 from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial
@@ -15,7 +17,6 @@ from tritongen.domain.releases import find
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
 from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection import inspect_folder
 from tritongen.inspection.trial.runtime import RuntimeRefusal
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.serving.client import HttpClient, ServerClient
@@ -66,79 +67,104 @@ def verify(
         else {}
     )
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
-    models = inspect_folder(repository, release).models
+    models = stored_models(repository, lock, release).values()
     with HttpClient(address) as client:
         if not client.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
-        return tuple(
-            _verify(client, repository, facts, trials.get(facts.name), seed) for facts in models
-        )
+        return tuple(_verify(client, model, trials.get(model.facts.name), seed) for model in models)
 
 
 def _verify(
-    client: ServerClient, repository: Path, facts: ModelFacts, trial: Trial | None, seed: int
+    client: ServerClient, model: StoredModel, trial: Trial | None, seed: int
 ) -> VerifiedModel:
+    facts = model.facts
     if facts.format not in RUNTIMES:
         reason = f"no local run for the format {facts.format.value}"
         return VerifiedModel(facts.name, False, (), reason)
     try:
-        batches = client.model_config(facts.name).get("max_batch_size", 0) > 0
-        singles = _recipes(client, facts, trial)
-        sent = [singles]
-        if batches:
-            limit = client.model_config(facts.name)["max_batch_size"]
-            sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in singles])
-        pairs = [_run_both(client, repository, facts, recipes, seed) for recipes in sent]
+        limit = client.model_config(facts.name).get("max_batch_size", 0)
+        metadata = client.model_metadata(facts.name)
+        ranks = {item["name"]: len(item["shape"]) for item in metadata["inputs"]}
+        served = _Served(client, facts.name, ranks)
+        sent = [_recipes(facts, metadata["inputs"], trial)]
+        if limit > 0:
+            sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
+        requests = [make_inputs(recipes, seed) for recipes in sent]
+        pairs = []
+        for number, main in _served_versions(metadata["versions"], model).items():
+            session = runtime_for(facts.format).load(main, threads=1)
+            pairs += [(session.run(inputs), served.run(inputs, number)) for inputs in requests]
     except RuntimeRefusal as problem:
         return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
         if problem.code in {"TG006", "TG814"}:
             raise
         return VerifiedModel(facts.name, False, (), problem.what)
-    return _judge(facts, pairs, [recipes[0].shape[0] if batches else 1 for recipes in sent])
+    return _judge(facts, pairs, [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent])
 
 
-def _recipes(client: ServerClient, facts: ModelFacts, trial: Trial | None) -> list[InputRecipe]:
-    """What the trial fed; without one, the server's metadata with 1 for every dynamic size."""
+def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int, Path]:
+    """Main file of every version that the server answers for.
+
+    Raises:
+        InvalidInputError: TG836, the repository lacks one of them.
+    """
+    mains = model.mains
+    absent = [number for number in versions if int(number) not in mains]
+    if absent or not versions:
+        what = f"version {', '.join(absent)}" if absent else "any version"
+        raise InvalidInputError("TG836", f"the repository has no readable file of {what}")
+    return {int(number): mains[int(number)] for number in sorted(versions, key=int)}
+
+
+def _recipes(
+    facts: ModelFacts, inputs: Sequence[Mapping[str, Any]], trial: Trial | None
+) -> list[InputRecipe]:
+    """What the trial fed; without one, the declared sizes with 1 for every dynamic one.
+
+    Args:
+        facts: of the model.
+        inputs: the server's metadata, for an input whose rank the file does not declare.
+        trial: None when it was not run.
+    """
     if trial is not None and trial.ok and trial.inputs:
         return [
             InputRecipe(item.name, item.dtype, item.shape, item.values) for item in trial.inputs
         ]
-    inputs = client.model_metadata(facts.name)["inputs"]
-    return [
-        InputRecipe(
-            item["name"],
-            DType(item["datatype"]),
-            tuple(max(int(size), 1) for size in item["shape"]),
-        )
-        for item in inputs
-    ]
+    declared = {spec.name: spec.shape for spec in facts.inputs if spec.shape is not None}
+    recipes = []
+    for item in inputs:
+        shape = declared.get(item["name"], item["shape"])
+        sizes = tuple(size if isinstance(size, int) and size > 0 else 1 for size in shape)
+        recipes.append(InputRecipe(item["name"], DType(item["datatype"]), sizes))
+    return recipes
 
 
 Outputs = Mapping[str, Array]
 
 
-def _run_both(
-    client: ServerClient,
-    repository: Path,
-    facts: ModelFacts,
-    recipes: list[InputRecipe],
-    seed: int,
-) -> tuple[Outputs, Outputs]:
-    inputs = make_inputs(recipes, seed)
-    served = client.infer(facts.name, _as_served(inputs))
-    runtime = runtime_for(facts.format)
-    main = repository / facts.versions[-1].files[0].source
-    return runtime.load(main, threads=1).run(inputs), served
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A model on the server; `ranks` are the server's, by input."""
 
+    client: ServerClient
+    name: str
+    ranks: Mapping[str, int]
 
-def _as_served(inputs: dict[str, Array]) -> dict[str, Array]:
-    """Scalars as Triton takes them: rank 1, size 1."""
-    return {name: array.reshape(1) if array.ndim == 0 else array for name, array in inputs.items()}
+    def run(self, inputs: Mapping[str, Array], version: int) -> Outputs:
+        """Send one request.
+
+        A scalar is served as [1], and an input that is the batch axis alone as [n, 1].
+        """
+        sent = {
+            name: array[..., None] if array.ndim < self.ranks.get(name, 0) else array
+            for name, array in inputs.items()
+        }
+        return self.client.infer(self.name, sent, version=str(version))
 
 
 def _judge(
-    facts: ModelFacts, pairs: list[tuple[Outputs, Outputs]], rows: list[int]
+    facts: ModelFacts, pairs: Sequence[tuple[Outputs, Outputs]], rows: list[int]
 ) -> VerifiedModel:
     tolerance = TOLERANCES[precision_of(facts)]
     outputs = []

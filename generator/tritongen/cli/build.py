@@ -27,6 +27,7 @@ from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
     from tritongen.app.build import BuildOptions, BuildResult
+    from tritongen.app.compare import DifferenceKind
 
 _EXAMPLES = """\
   tritongen build ./models                     write model_repository/
@@ -81,6 +82,7 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build, and report what changed."""
     from tritongen.app.build import build
+    from tritongen.app.memory import remember_models
     from tritongen.app.project import load_project
 
     project = load_project(
@@ -90,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
     )
     result = build(project, _options(options), lambda name: progress(f"trying {name} …"))
+    if not (options.check or options.diff or options.dry_run):
+        remember_models(options.output, options.models)
     if options.format == "json":
         emit_json(_json(result))
     else:
@@ -123,7 +127,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
 def _json(result: "BuildResult") -> dict[str, object]:
     return {
         "written": result.written,
-        "drift": result.drift,
+        "drift": result.drift and not result.written,
         "cores": result.plan.server.cores.value,
         "threads": result.plan.total_threads,
         "models": [
@@ -167,11 +171,25 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
             for item in result.rendered
         ],
     )
-    cores = result.plan.server.cores
-    print(dim(f"{result.plan.total_threads} threads of {cores.value} cores"))
+    cores = result.plan.server.cores.value
+    limited = any(name == "rate-limit" for name, _ in result.plan.server.flags)
+    held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
+    print(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
     for difference in result.differences:
-        print(f"{difference.kind.value}: {difference.path}")
+        print(f"{_told(difference.kind, result.written)}: {difference.path}")
     _conclude(result, options)
+
+
+def _told(kind: "DifferenceKind", written: bool) -> str:
+    """A difference, or what has become of it."""
+    from tritongen.app.compare import DifferenceKind
+
+    done = {
+        DifferenceKind.WEIGHTS_ABSENT: "weights filled in",
+        DifferenceKind.WEIGHTS_OLD: "weights replaced",
+        DifferenceKind.HAND_EDIT: "hand edit kept as *.orig",
+    }
+    return done.get(kind, kind.value) if written else kind.value
 
 
 def _batching(on: bool, off: object) -> str:

@@ -1,6 +1,7 @@
 """`tritongen check`."""
 
 import argparse
+import json
 from pathlib import Path
 
 from tritongen import __version__
@@ -11,7 +12,7 @@ from tritongen.cli.options import (
     existing_folder,
     positive_float,
 )
-from tritongen.cli.output import good, print_finding
+from tritongen.cli.output import emit_json, good, print_finding
 from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import ExitCode
 
@@ -66,11 +67,11 @@ def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
 
     prefix = repository.as_posix()
     if form == "json":
-        print(as_json(findings, prefix))
+        emit_json(json.loads(as_json(findings, prefix)))
     elif form == "sarif":
         print(as_sarif(findings, __version__, prefix))
     elif form == "github":
-        print(as_github(findings, prefix))
+        print(as_github(findings, prefix), end="")
     else:
         for item in findings:
             print_finding(item)

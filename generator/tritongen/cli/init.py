@@ -31,7 +31,10 @@ def run(options: argparse.Namespace) -> int:
     if options.schema:
         from tritongen.inspection.intent import json_schema
 
-        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        if options.format == "json":
+            emit_json({"schema": json_schema()})
+        else:
+            print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return int(ExitCode.OK)
     if options.models is None:
         raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
@@ -39,12 +42,13 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.serving.files import write_atomic
 
     draft = draft_intent(existing_folder(options.models), force=options.force or options.stdout)
-    if options.stdout:
-        print(draft.text, end="")
-        return int(ExitCode.OK)
-    write_atomic(draft.path, draft.text.encode())
+    if not options.stdout:
+        write_atomic(draft.path, draft.text.encode())
     if options.format == "json":
-        emit_json({"path": str(draft.path), "models": list(draft.models)})
+        document = {"path": str(draft.path), "models": list(draft.models), "text": draft.text}
+        emit_json({**document, "written": not options.stdout})
+    elif options.stdout:
+        print(draft.text, end="")
     else:
         print(good(f"wrote {draft.path}"))
         suggest(f"tritongen build {options.models}")

@@ -4,15 +4,19 @@ Only the module of the command that was named is imported, so that `--help` stay
 """
 
 import argparse
+import errno
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tritongen import __version__
+from tritongen.cli import streams
 from tritongen.cli.commands import COMMANDS
 from tritongen.cli.output import report_error
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
@@ -26,9 +30,23 @@ examples:
   tritongen down
 """
 
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the command as Ctrl-C does: what it started is stopped on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose faults are the tool's own errors."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  (argparse's own options)
+        # One spelling for each option: scripts and `--format json` can rely on it.
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that `--format json` holds for faults too."""
@@ -67,25 +85,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; those of the process when None.
 
     Returns:
-        An exit code of `tritongen.errors.ExitCode`, or 130 when interrupted.
+        An exit code of `tritongen.errors.ExitCode`; 128 and the signal's number when a signal or a
+        closed pipe ended it, as shells have it.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _terminate)
-    as_json = "json" in arguments or "--format=json" in arguments
+    streams.prepare()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(ending, _interrupt)
+    as_json = _wants_json(arguments)
     try:
         return _run(arguments)
     except TritongenError as problem:
         return _report(problem, as_json)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+    except KeyboardInterrupt as signalled:
+        number = signalled.number if isinstance(signalled, Interrupted) else signal.SIGINT
+        _report(EnvironmentProblem("TG007", f"interrupted by {_name(number)}"), as_json)
+        return 128 + number
     except BrokenPipeError:
         # The reader of our output has gone; what it has not read it does not want.
-        sys.stdout = None
-        return int(ExitCode.OK)
+        streams.abandon()
+        return 128 + signal.SIGPIPE
     except MemoryError as problem:
         return _report(EnvironmentProblem("TG010", f"out of memory: {problem}"), as_json)
     except Exception as problem:  # a bug of ours: told in a line, shown on wish
+        if isinstance(problem, OSError) and problem.errno in _NO_SPACE:
+            streams.abandon()
+            what = f"the output cannot be written: {problem.strerror}"
+            return _report(EnvironmentProblem("TG005", what), as_json=False)
         if os.environ.get("TRITONGEN_DEBUG"):
             raise
         what = f"{type(problem).__name__}: {problem}"
@@ -94,8 +121,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(problem: TritongenError, as_json: bool) -> int:
-    report_error(problem, as_json=as_json)
+    try:
+        report_error(problem, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:
+        streams.abandon()  # nobody is left to tell
     return int(problem.exit_code)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether faults of the arguments themselves must be told as JSON, too."""
+    return "--format=json" in arguments or ("--format", "json") in pairwise(arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -105,11 +141,18 @@ def _run(arguments: list[str]) -> int:
     if not options.command:
         parser.print_help()
         return int(ExitCode.OK)
+    try:
+        Path.cwd()
+    except OSError as problem:
+        raise InvalidInputError("TG002", "the current folder no longer exists") from problem
     code = int(options.run(options))
     sys.stdout.flush()
     return code
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a command as Ctrl-C does: what it started is stopped on the way out."""
-    raise KeyboardInterrupt
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
+def _name(number: int) -> str:
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

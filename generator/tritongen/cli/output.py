@@ -53,7 +53,13 @@ def severe(text: str, severity: Severity) -> str:
 
 def emit_json(document: Mapping[str, object]) -> None:
     """Print one object with its schema version, and nothing else."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=False, indent=2))
+    whole = {"schema_version": SCHEMA_VERSION, **document}
+    text = json.dumps(whole, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # another encoding, or bytes of a file name that are no text
+        text = json.dumps(whole, indent=2)
+    print(text)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

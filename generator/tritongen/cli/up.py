@@ -1,7 +1,6 @@
 """`tritongen up`."""
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from tritongen.cli.output import (
     suggest,
 )
 from tritongen.domain.findings import Severity
-from tritongen.errors import ExitCode
+from tritongen.errors import EnvironmentProblem, ExitCode
 
 if TYPE_CHECKING:
     from tritongen.app.serve import UpResult
@@ -69,7 +68,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    from tritongen.app.serve import UpOptions, up
+    from tritongen.app.serve import UpOptions, down, up
     from tritongen.serving.protocol import Ports, RuntimeName
 
     wanted = UpOptions(
@@ -82,15 +81,24 @@ def run(options: argparse.Namespace) -> int:
     )
     with ProgressBar() as bar:
         result = up(Path.cwd(), options.repository, wanted, bar)
-    if options.format == "json":
-        emit_json(_json(result))
-        sys.stdout.flush()
+    if not options.foreground:
+        _show(result, options.format)
     else:
-        _print(result)
-    if options.foreground:
-        _stay(result)
+        try:
+            _show(result, options.format)
+            _follow(result)
+        finally:
+            down(Path.cwd())
     ready = all(model.ready for model in result.models)
     return int(ExitCode.OK if ready else ExitCode.FINDINGS)
+
+
+def _show(result: "UpResult", form: str) -> None:
+    if form == "json":
+        emit_json(_json(result))
+    else:
+        _print(result)
+    sys.stdout.flush()
 
 
 def _json(result: "UpResult") -> dict[str, object]:
@@ -128,21 +136,18 @@ def _print(result: "UpResult") -> None:
     suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
 
 
-def _stay(result: "UpResult") -> None:
-    """Print the log until a signal or until the server ends, then stop it."""
-    from tritongen.app.serve import down
+def _follow(result: "UpResult") -> None:
+    """Print the log until Ctrl-C or SIGTERM.
 
-    stop = False
-
-    def ask(*_: object) -> None:
-        nonlocal stop
-        stop = True
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    with result.log.open("rb") as log:
-        while not stop and result.server.alive():
-            for line in log:
-                sys.stderr.write(line.decode("utf-8", "replace"))
-            time.sleep(0.2)
-    down(Path.cwd())
+    Raises:
+        EnvironmentProblem: TG812, the server ended by itself.
+    """
+    try:
+        with result.log.open("rb") as log:
+            while result.server.alive():
+                for line in log:
+                    sys.stderr.write(line.decode("utf-8", "replace"))
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        return  # the asked-for end
+    raise EnvironmentProblem("TG812", "the server ended", where=str(result.log))

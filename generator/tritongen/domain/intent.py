@@ -42,7 +42,7 @@ class DeclaredTensor:
     Attributes:
         name: of the input or output.
         dtype: None keeps the model's own.
-        dims: without the batch axis for a batching model; -1 is dynamic; None keeps the model's.
+        dims: the full shape, batch axis included; -1 is dynamic; None keeps the model's.
         values: a generator's text such as ``int[0,30522)``; empty for the default.
         shape: sizes to use for dynamic axes in trials and probes, by symbol or axis.
     """

@@ -43,7 +43,7 @@ SERVING_CODES: tuple[Code, ...] = (
     Code(
         "TG808",
         "server is already running",
-        "Use it, or end it with `tritongen down`, or replace it with `tritongen restart`.",
+        "Use it, or end it with `tritongen down`.",
     ),
     Code("TG809", "no server is running", "Start one with `tritongen up`."),
     Code(

@@ -90,7 +90,7 @@ TOOL_CODES: tuple[Code, ...] = (
     Code(
         "TG704",
         "lock cannot be read",
-        "Restore tritongen.lock from version control, or delete it and build again.",
+        "Restore tritongen.lock from version control, or move the repository away and build again.",
     ),
     Code(
         "TG705",

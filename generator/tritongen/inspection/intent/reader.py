@@ -20,6 +20,7 @@ from tritongen.inspection.intent.faults import Fault
 from tritongen.inspection.intent.schema import PERCENTILES, ROOT
 from tritongen.inspection.intent.shapes import Faults
 from tritongen.inspection.intent.tree import MAX_BYTES, parse
+from tritongen.inspection.paths import read_head
 
 INTENT_FILE = "tritongen.yaml"
 
@@ -53,11 +54,12 @@ def read_intent(path: Path) -> IntentDocument:
             collected in the result.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        data = read_head(path, MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise InvalidInputError(
                 "TG302", f"the file is larger than {MAX_BYTES:,} bytes", where=str(path)
             )
-        text = path.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         return IntentDocument(Intent())
     except (OSError, UnicodeDecodeError) as problem:
