@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from tritongen.app.compare import file_digest
@@ -27,6 +28,8 @@ from tritongen.serving.repository import settle
 
 # A configuration beyond this is refused by the linter; no more of it needs to be read.
 CONFIG_LIMIT = 8 * 2**20
+# A model has a handful; a link to a whole file system must not be walked to its end.
+MOST_FILES = 20_000
 
 
 def check_repository(
@@ -54,7 +57,7 @@ def check_repository(
     tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
     target = find(tag)
     stored = stored_models(repository, lock, target)
-    view = _view(repository, {name: model.facts for name, model in stored.items()})
+    view = _view(repository, {name: model.facts for name, model in stored.items()}, lock)
     if not view.models:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
     context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
@@ -73,6 +76,7 @@ def check_plan(
         rate_limiter="rate-limit" in flags,
         resources=_resources(tuple(flags.items())),
         cache="cache-config" in flags,
+        environment=tuple((name, value.value) for name, value in plan.server.environment),
     )
     models = tuple(
         ModelView(
@@ -91,23 +95,41 @@ def check_plan(
     return lint(RepositoryView(models), context)
 
 
-def _view(repository: Path, facts: Mapping[str, ModelFacts]) -> RepositoryView:
+def _view(repository: Path, facts: Mapping[str, ModelFacts], lock: Lock | None) -> RepositoryView:
+    locked = lock.models if lock is not None else {}
     folders = sorted(
         entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
-    return RepositoryView(tuple(_model(folder, facts.get(folder.name)) for folder in folders))
+    return RepositoryView(
+        tuple(
+            _model(
+                folder,
+                facts.get(folder.name),
+                tuple(path for path, _ in locked[folder.name].evidence.files)
+                if folder.name in locked
+                else (),
+            )
+            for folder in folders
+        )
+    )
 
 
-def _model(folder: Path, facts: ModelFacts | None) -> ModelView:
+def _model(folder: Path, facts: ModelFacts | None, promised: tuple[str, ...]) -> ModelView:
+    """One model folder; files that the lock promises count as if `build` had filled them in."""
     variants = tuple(
         (path.relative_to(folder).as_posix(), _text(path) or "")
         for path in sorted((folder / "configs").glob("*.pbtxt"))
     )
+    files = {file.path: file for file in islice(_files(folder), MOST_FILES)}
+    for path in promised:
+        files.setdefault(path, RepositoryFile(path, 1))
+    inside = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    inside |= {path.partition("/")[0] for path in promised}
     return ModelView(
         name=folder.name,
         config=_text(folder / CONFIG_FILE),
-        files=tuple(_files(folder)),
-        directories=tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir())),
+        files=tuple(files[path] for path in sorted(files)),
+        directories=tuple(sorted(inside)),
         facts=facts,
         variants=variants,
     )
@@ -123,7 +145,14 @@ def _text(path: Path) -> str | None:
 
 
 def _files(folder: Path) -> Iterator[RepositoryFile]:
-    for place, directories, names in os.walk(folder):
+    """Every file below a folder; linked folders are looked into, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for place, directories, names in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            directories.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         directories.sort()
         for name in sorted(names):
             path = Path(place, name)
@@ -152,6 +181,7 @@ def _context(
         rate_limiter="rate-limit" in names,
         resources=_resources(flags),
         cache="cache-config" in names if lock is not None else None,
+        environment=tuple(lock.server.environment.items()) if lock is not None else (),
     )
 
 

@@ -30,7 +30,8 @@ def plan_parameters(
         (item.key, Planned(item.value, Reason(Source.MODEL, item.why)))
         for item in model.backend.settings(model.facts, model.release.tag)
     )
-    if kind is not InstanceKind.CPU:
+    # Beside a GPU, too, each instance would otherwise start a thread for every core.
+    if kind is not InstanceKind.CPU and model.backend.threads.scope is not ThreadScope.INSTANCE:
         return settings
     return (*settings, *_thread_keys(model, instances, threads))
 
@@ -132,7 +133,7 @@ def _sizes(
     if max_batch_size <= 1:
         return (1,)
     if batching is None:
-        return tuple(sorted({1, model.intent.request_batch}))
+        return tuple(sorted({1, min(model.intent.request_batch, max_batch_size)}))
     powers = {2**power for power in range(max_batch_size.bit_length())}
     return tuple(sorted({size for size in powers if size <= max_batch_size} | {max_batch_size}))
 
