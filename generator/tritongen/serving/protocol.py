@@ -130,6 +130,8 @@ class ServerSpec:
         model_control: none, or explicit for tuning.
         exit_on_error: whether one broken model ends the server.
         auto_complete: whether Triton may complete configurations.
+        release: Triton release ``YY.MM`` that was planned for; empty when not known.
+        shared_memory_bytes: room for the tensors of Python-based backends; None for the usual.
 
     Raises:
         InvalidInputError: TG106, TG304 or TG830, with every fault in `details`.
@@ -152,6 +154,8 @@ class ServerSpec:
     model_control: ModelControl = ModelControl.NONE
     exit_on_error: bool = False
     auto_complete: bool = True
+    release: str = ""
+    shared_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())
@@ -169,6 +173,8 @@ class ServerSpec:
             faults.append(("TG304", f"label {self.label!r} is not a project's label"))
         if not re.fullmatch(r"[0-9A-Za-z.:-]+", self.host):
             faults.append(("TG304", f"host {self.host!r} is not an address"))
+        if self.release and not re.fullmatch(r"[0-9]{2}\.[0-9]{2}", self.release):
+            faults.append(("TG304", f"release {self.release!r} is not YY.MM"))
         return faults
 
     def _option_faults(self) -> list[tuple[str, str]]:
@@ -218,6 +224,8 @@ class ServerState:
         log: absolute path of the log file.
         version: Triton's version, empty when not known yet.
         started: seconds since 1970.
+        host: address that was asked for, empty when not known.
+        image: of the container, empty for another runtime.
     """
 
     runtime: RuntimeName
@@ -233,6 +241,8 @@ class ServerState:
     log: str
     version: str
     started: float
+    host: str = ""
+    image: str = ""
 
 
 class RunningServer(Protocol):

@@ -109,4 +109,6 @@ def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads retu
         log=str(data["log"]),
         version=str(data["version"]),
         started=float(data["started"]),
+        host=str(data.get("host", "")),
+        image=str(data.get("image", "")),
     )

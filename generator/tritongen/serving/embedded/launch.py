@@ -1,7 +1,6 @@
 """The command, the environment and the process of an embedded server."""
 
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tritongen.serving import reaper
+from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.files import translated
 from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import LABEL, PROJECT, SERVER
-from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.serving.protocol import Ports, ServerSpec
 
 __all__ = [
     "Guard",
@@ -38,8 +38,6 @@ def command(
         ("model-repository", str(spec.repository.resolve())),
         ("backend-directory", str(layout.backends)),
         ("cache-directory", str(home.caches)),
-        ("exit-on-error", str(spec.exit_on_error).lower()),
-        ("model-control-mode", spec.model_control.value),
         ("http-address", spec.host),
         ("http-port", str(ports.http)),
         ("grpc-address", spec.host),
@@ -47,31 +45,8 @@ def command(
         ("metrics-address", spec.host),
         ("metrics-port", str(ports.metrics)),
         ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
-        *_closed_apis(spec),
-        *_without_gpu(spec),
-        *spec.flags,
     ]
-    if spec.model_control is ModelControl.EXPLICIT:
-        options += [("load-model", name) for name in spec.models]
-    arguments = [str(home.executable), *(f"--{flag}={value}" for flag, value in options)]
-    if not spec.auto_complete:
-        arguments.append("--disable-auto-complete-config")
-    return arguments
-
-
-def _closed_apis(spec: ServerSpec) -> Iterator[tuple[str, str]]:
-    """Nobody changes traces or logs over the network: both APIs want a header nobody knows."""
-    given = {flag for flag, _ in spec.flags}
-    key = secrets.token_hex(16)
-    for flag in ("http-restricted-api", "grpc-restricted-protocol"):
-        if flag not in given:
-            yield flag, f"trace,logging:tritongen-closed={key}"
-
-
-def _without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:
-    if not spec.gpus:
-        yield "allow-gpu-metrics", "false"
-        yield "pinned-memory-pool-byte-size", "0"
+    return [str(home.executable), *server_arguments(spec, options)]
 
 
 def environment(spec: ServerSpec, home: TritonHome, layout: Layout, server: str) -> dict[str, str]:

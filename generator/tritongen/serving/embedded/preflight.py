@@ -11,8 +11,8 @@ from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import check_machine
 from tritongen.serving.embedded.layout import BACKENDS, find_libpython
-from tritongen.serving.ports import port_findings
-from tritongen.serving.protocol import ModelControl, ServerSpec
+from tritongen.serving.preflight import network_findings, repository_findings
+from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 
 __all__ = ["findings", "machine_findings"]
@@ -21,7 +21,6 @@ __all__ = ["findings", "machine_findings"]
 _PACKAGES = {"onnxruntime": ("numpy", "onnxruntime"), "python": ("numpy",)}
 _BUNDLED_LIBPYTHON = 13  # the wheel's stub for Python 3.13 brings its own
 _LEAST_SHARED_MEMORY = 64 << 20
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def machine_findings() -> tuple[Finding, ...]:
@@ -48,27 +47,11 @@ def findings(spec: ServerSpec) -> tuple[Finding, ...]:
     """Everything that `spec` meets on this machine; errors forbid the start."""
     return (
         *machine_findings(),
-        *_repository_findings(spec),
+        *repository_findings(spec),
         *_backend_findings(spec),
-        *_network_findings(spec),
+        *network_findings(spec),
         *_resource_findings(spec),
     )
-
-
-def _repository_findings(spec: ServerSpec) -> Iterator[Finding]:
-    repository = spec.repository
-    if not repository.is_dir() or not os.access(repository, os.R_OK | os.X_OK):
-        what = "is not a folder" if repository.exists() else "does not exist"
-        if repository.is_dir():
-            what = "cannot be read"
-        yield finding("TG831", Severity.ERROR, f"model repository {what}", path=str(repository))
-        return
-    for name in spec.models:
-        folder = repository / name
-        if not folder.is_dir():
-            yield finding("TG831", Severity.ERROR, "model has no folder", model=name)
-        elif not os.access(folder, os.R_OK | os.X_OK):
-            yield finding("TG831", Severity.ERROR, "model's folder cannot be read", model=name)
 
 
 def _backend_findings(spec: ServerSpec) -> Iterator[Finding]:
@@ -84,21 +67,6 @@ def _backend_findings(spec: ServerSpec) -> Iterator[Finding]:
                 )
     if spec.gpus:
         yield finding("TG806", Severity.ERROR, "the embedded runtime serves on CPUs only")
-
-
-def _network_findings(spec: ServerSpec) -> Iterator[Finding]:
-    try:
-        yield from port_findings(spec.host, spec.ports)
-    except EnvironmentProblem as problem:
-        yield finding(problem.code, Severity.ERROR, problem.what)
-    if not spec.host.startswith(_LOOPBACK):
-        yield finding(
-            "TG819", Severity.WARNING, f"the server listens on {spec.host}, without a password"
-        )
-        if spec.model_control is ModelControl.EXPLICIT:
-            yield finding(
-                "TG832", Severity.WARNING, "anyone who reaches the server may load models into it"
-            )
 
 
 def _resource_findings(spec: ServerSpec) -> Iterator[Finding]:

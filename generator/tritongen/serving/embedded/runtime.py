@@ -104,4 +104,5 @@ def _new_state(spec: ServerSpec, server: str) -> ServerState:
         log=str(spec.log.resolve()),
         version=TRITON_VERSION,
         started=time.time(),
+        host=spec.host,
     )
