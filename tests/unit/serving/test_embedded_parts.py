@@ -86,7 +86,7 @@ def test_the_environment_is_the_plan_s_and_little_more(spec, monkeypatch):
     variables = environment(spec(environment=(("MKL_NUM_THREADS", "2"),)), HOME, LAYOUT, "abc")
     assert variables["MKL_NUM_THREADS"] == "2"
     assert variables["PATH"].split(":")[0] == "/venv/bin"
-    assert variables["LD_LIBRARY_PATH"] == f"{HOME.libraries}:/layout/lib"
+    assert variables["LD_LIBRARY_PATH"] == f"/layout/lib:{HOME.libraries}"
     assert variables["CUDA_VISIBLE_DEVICES"] == ""
     assert variables["ORT_DISABLE_TELEMETRY"] == "1"
     assert variables["TRITONGEN_SERVER"] == "abc"
