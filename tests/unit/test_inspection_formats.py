@@ -110,19 +110,27 @@ def test_formats(tmp_path, name, content, expected):
     assert detect(onnx_models.save(content, tmp_path / name)) is expected
 
 
+UNSERVED = {
+    ModelFormat.KERAS: "TG105",
+    ModelFormat.SAFETENSORS: "TG105",
+    ModelFormat.TFLITE: "TG105",
+    ModelFormat.SKLEARN_PICKLE: "TG129",
+    ModelFormat.TORCH_PICKLE: "TG129",
+}
+
+
 @pytest.mark.parametrize(("name", "content", "expected"), CASES)
-def test_what_is_not_read_yet_is_named_with_what_is_missing(tmp_path, name, content, expected):
+def test_what_no_backend_loads_is_named_with_the_way_out(tmp_path, name, content, expected):
     onnx_models.save(content, tmp_path / "m" / name)
     (facts,) = inspect_folder(tmp_path, find("26.07")).models
     assert (facts.name, facts.format) == ("m", expected)
-    codes = [item.code for item in facts.findings if item.severity is Severity.ERROR]
-    if expected is ModelFormat.ONNX:
-        assert facts.servable
-        return
-    assert not facts.servable
-    assert codes[0] == "TG105"
-    assert facts.findings[0].fix
-    assert ("TG129" in codes) == ("pickle" in expected)
+    errors = [item for item in facts.findings if item.severity is Severity.ERROR]
+    if expected in UNSERVED:
+        assert [item.code for item in errors] == [UNSERVED[expected]]
+        assert "ONNX" in errors[0].fix or "export" in errors[0].fix
+    # The rest of the files here are little more than a head, which their readers say.
+    damaged = {"TG102", "TG108", "TG116", "TG120", "TG136"}
+    assert all(item.code in damaged for item in errors if expected not in UNSERVED)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def _inspect(root: Path, release: Release, intent: Intent) -> "Inspection":
         for name, model in intent.models.items()
         if isinstance(model.overlay.get("model_operations"), dict)
     ]
-    return inspect_folder(root, release, libraries=with_library)
+    return inspect_folder(root, release, libraries=with_library, intent=intent)
 
 
 def _selected(

@@ -119,13 +119,13 @@ class TorchFacts:
         arguments: of `forward`, without `self`.
         returns: type of its result as written, empty when the file does not say.
         weights: (name, element type, shape) of the first weights, in the module's order.
-        producer: format version of the archive, as written.
+        examples: shapes of the inputs that a module was traced with, where the file keeps them.
     """
 
     arguments: tuple[TorchArgument, ...] = ()
     returns: str = ""
     weights: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
-    producer: str = ""
+    examples: tuple[tuple[int, ...], ...] = ()
 
 
 class TreeTask(StrEnum):

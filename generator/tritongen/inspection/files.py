@@ -1,34 +1,14 @@
 """The files of a version, under the names that Triton expects."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
+from tritongen.domain.backends import artefact_for
 from tritongen.domain.facts import FileRef, ModelFormat
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.inspection.paths import contained
 from tritongen.inspection.reading import Reading, SideFile, Source
-
-# Main file or folder in the version folder; a format without entry keeps its file's name.
-TARGETS: Mapping[ModelFormat, str] = MappingProxyType(
-    {
-        ModelFormat.ONNX: "model.onnx",
-        ModelFormat.TORCHSCRIPT: "model.pt",
-        ModelFormat.TORCH_AOTI: "model.pt2",
-        ModelFormat.TORCH_PICKLE: "model.pt",
-        ModelFormat.OPENVINO: "model.xml",
-        ModelFormat.TENSORRT: "model.plan",
-        ModelFormat.SAVEDMODEL: "model.savedmodel",
-        ModelFormat.GRAPHDEF: "model.graphdef",
-        ModelFormat.XGBOOST_JSON: "xgboost.json",
-        ModelFormat.XGBOOST_UBJ: "xgboost.ubj",
-        ModelFormat.XGBOOST_BINARY: "xgboost.model",
-        ModelFormat.LIGHTGBM: "model.txt",
-        ModelFormat.TREELITE: "checkpoint.tl",
-        ModelFormat.PYTHON: "model.py",
-    }
-)
 
 
 def version_files(
@@ -41,7 +21,8 @@ def version_files(
         format_: of the main file.
         reading: names the further files.
     """
-    target = TARGETS.get(format_, source.file.name)
+    artefact = artefact_for(format_)
+    target = artefact.filename if artefact is not None else source.file.name
     files: list[FileRef] = []
     findings: list[Finding] = []
     for item in (*_main(source, format_, target), *reading.files):

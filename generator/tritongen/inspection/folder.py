@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tritongen.domain.declared import with_declared
 from tritongen.domain.facts import ModelFacts, ModelFormat, ModelVersion
 from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.intent import Intent, ModelIntent
 from tritongen.domain.releases import Release
 from tritongen.domain.tensors import TensorSpec
 from tritongen.errors import InvalidInputError
@@ -31,13 +33,21 @@ class Inspection:
     findings: tuple[Finding, ...] = ()
 
 
-def inspect_folder(root: Path, release: Release, *, libraries: Collection[str] = ()) -> Inspection:
+def inspect_folder(
+    root: Path,
+    release: Release,
+    *,
+    libraries: Collection[str] = (),
+    intent: Intent | None = None,
+) -> Inspection:
     """The facts and findings of every model in a folder.
 
     Args:
         root: the models folder.
         release: the Triton that is to serve them.
         libraries: models whose overlay names a library with their own operators.
+        intent: completes what the files do not say of inputs and outputs; None leaves it open,
+            as in a repository, where the configurations say it.
 
     Raises:
         InvalidInputError: TG002, TG003 or TG101, there is no folder or no model in it. What is
@@ -45,14 +55,25 @@ def inspect_folder(root: Path, release: Release, *, libraries: Collection[str] =
     """
     discovery = find_models(root)
     models = tuple(
-        inspect_model(discovery.root, candidate, release, library=candidate.name in libraries)
+        inspect_model(
+            discovery.root,
+            candidate,
+            release,
+            library=candidate.name in libraries,
+            intent=intent.of(candidate.name) if intent is not None else None,
+        )
         for candidate in discovery.candidates
     )
     return Inspection(models, discovery.findings)
 
 
 def inspect_model(
-    root: Path, candidate: Candidate, release: Release, *, library: bool = False
+    root: Path,
+    candidate: Candidate,
+    release: Release,
+    *,
+    library: bool = False,
+    intent: ModelIntent | None = None,
 ) -> ModelFacts:
     """The facts and findings of one model; never raises for what is wrong with it.
 
@@ -61,6 +82,7 @@ def inspect_model(
         candidate: from `find_models`.
         release: the Triton that is to serve it.
         library: whether its overlay names a library with the model's own operators.
+        intent: what the user declares of it, None when that is not asked for.
     """
     reading = Reading()
     versions: list[ModelVersion] = []
@@ -85,9 +107,16 @@ def inspect_model(
         precisions=reading.precisions,
         graph=reading.graph,
         onnx=reading.onnx,
+        torch=reading.torch,
+        trees=reading.trees,
+        python=reading.python,
+        producer=reading.producer,
+        findings=tuple(findings),
     )
-    findings += _differences(candidate, declared)
-    if reading.onnx is not None or reading.inputs or reading.outputs:
+    if intent is not None:
+        facts = with_declared(facts, intent)
+    findings = [*facts.findings, *_differences(candidate, declared)]
+    if facts.onnx is not None or facts.inputs or facts.outputs:
         findings += validate(facts, release, library=library)
     return replace(facts, findings=tuple(findings))
 

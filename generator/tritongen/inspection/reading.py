@@ -1,10 +1,11 @@
 """What a reader gets and gives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tritongen.domain.facts import GraphShape, OnnxFacts
+from tritongen.domain.facts import GraphShape, OnnxFacts, PythonFacts, TorchFacts, TreeFacts
 from tritongen.domain.findings import Finding
 from tritongen.domain.tensors import TensorSpec
 
@@ -56,8 +57,17 @@ class Reading:
     precisions: tuple[tuple[str, int], ...] = ()
     graph: GraphShape | None = None
     onnx: OnnxFacts | None = None
+    torch: TorchFacts | None = None
+    trees: TreeFacts | None = None
+    python: PythonFacts | None = None
+    producer: str = ""
     files: tuple[SideFile, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+
+def ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Most frequent first, then by name."""
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 class Reader(Protocol):

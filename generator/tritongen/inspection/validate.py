@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from tritongen.domain.backends import BackendRules, backend_for
+from tritongen.domain.declared import OPEN_FORMATS
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.releases import RELEASES, Release, at_least
@@ -42,6 +43,9 @@ def validate(facts: ModelFacts, release: Release, *, library: bool = False) -> t
         for spec in specs:
             found += _tensor(facts, role, spec, rules, release)
         found += _duplicates(facts, role, specs)
+    found += _served(facts, rules, release)
+    if facts.format not in OPEN_FORMATS and facts.onnx is None and not facts.outputs:
+        found += _counts(facts)
     if facts.onnx is not None:
         found += _counts(facts)
         found += _batch_axis(facts)
@@ -72,7 +76,7 @@ def _tensor(
         yield _container(facts, role, spec)
         return
     yield from _dtype(facts, role, spec, rules, release)
-    yield from _shape(facts, role, spec)
+    yield from _shape(facts, role, spec, rules)
 
 
 def _name(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
@@ -112,6 +116,8 @@ def _container(facts: ModelFacts, role: str, spec: TensorSpec) -> Finding:
 def _dtype(
     facts: ModelFacts, role: str, spec: TensorSpec, rules: BackendRules | None, release: Release
 ) -> Iterator[Finding]:
+    if spec.dtype is None and facts.format in OPEN_FORMATS and not spec.declared_type:
+        return  # told with everything else that the file leaves open
     if not spec.declared_type:
         yield _finding(
             facts,
@@ -147,19 +153,59 @@ def _refusal(dtype: DType, rules: BackendRules, release: Release) -> tuple[str, 
     )
 
 
-def _shape(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
+def _shape(
+    facts: ModelFacts, role: str, spec: TensorSpec, rules: BackendRules | None
+) -> Iterator[Finding]:
     if spec.shape is None:
-        message = (
-            f"{role} {spec.name!r} declares no shape; "
-            "where ONNX Runtime cannot infer it, Triton takes it for a scalar"
-        )
-        yield _finding(facts, "TG121", Severity.WARNING, message, field=spec.name)
+        yield from _unshaped(facts, role, spec)
+    elif not spec.shape and rules is not None and not rules.scalars:
+        message = f"{role} {spec.name!r} is a scalar, which the {rules.name} backend refuses"
+        fix = "Give it one axis of size 1 in the model."
+        yield _finding(facts, "TG115", Severity.ERROR, message, fix=fix, field=spec.name)
     elif not spec.shape:
         message = f"{role} {spec.name!r} is a scalar"
         yield _finding(facts, "TG115", Severity.INFO, message, field=spec.name)
     elif any(isinstance(dim, int) and dim < 1 for dim in spec.shape):
         message = f"{role} {spec.name!r} declares {show_shape(spec.shape)}; Triton refuses a size 0"
         yield _finding(facts, "TG128", Severity.ERROR, message, field=spec.name)
+
+
+def _unshaped(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
+    if facts.format in OPEN_FORMATS:
+        return  # told with everything else that the file leaves open
+    if facts.onnx is not None:
+        message = (
+            f"{role} {spec.name!r} declares no shape; "
+            "where ONNX Runtime cannot infer it, Triton takes it for a scalar"
+        )
+        yield _finding(facts, "TG121", Severity.WARNING, message, field=spec.name)
+        return
+    message = f"{role} {spec.name!r} declares no rank"
+    fix = f"Declare models.{facts.name}.{role}s.{spec.name}.dims in tritongen.yaml."
+    yield _finding(facts, "TG121", Severity.ERROR, message, fix=fix, field=spec.name)
+
+
+def _served(facts: ModelFacts, rules: BackendRules | None, release: Release) -> Iterator[Finding]:
+    """Whether the target's image loads the format, under names that mean what they say."""
+    artefact = rules.artefact(facts.format) if rules is not None else None
+    if rules is None or artefact is None:
+        return
+    if artefact.until and not at_least(artefact.until, release.tag):
+        message = (
+            f"Triton {release.tag} has no {rules.name} backend; images up to {artefact.until} do"
+        )
+        fix = f"Convert the model to ONNX, or set target.triton to {artefact.until}."
+        yield _finding(facts, "TG136", Severity.ERROR, message, fix=fix)
+    if artefact.since and not at_least(release.tag, artefact.since):
+        message = f"Triton {release.tag} does not load {facts.format.value} yet"
+        fix = f"Set target.triton to {artefact.since} or later."
+        yield _finding(facts, "TG136", Severity.ERROR, message, fix=fix)
+    inputs = tuple(spec.name for spec in facts.inputs)
+    outputs = tuple(spec.name for spec in facts.outputs)
+    if facts.servable:
+        for fault in rules.names(facts, inputs, outputs):
+            fix = f"The backend takes {rules.naming}."
+            yield _finding(facts, "TG137", Severity.ERROR, fault, fix=fix)
 
 
 def _counts(facts: ModelFacts) -> Iterator[Finding]:

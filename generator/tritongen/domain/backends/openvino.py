@@ -18,6 +18,7 @@ OPENVINO = BackendRules(
     true_texts=("YES",),
     false_texts=(),
     kinds=("AUTO", "CPU"),
+    scalars=False,
     batching=BatchSupport.EXACT,
     completes="inputs, outputs, max_batch_size and dynamic_batching, where every tensor's layout "
     "has an N; one dynamic size makes all sizes of its tensor -1",

@@ -114,6 +114,7 @@ class BackendRules:
         case_sensitive: whether those spellings are.
         default_cpu_instances: count that Triton fills in for a CPU model without instance_group.
         optional_inputs: whether `optional: true` is accepted.
+        scalars: whether tensors of rank 0 are accepted.
         bf16_since: first release that serves BF16, empty for never, ``00.00`` for always.
         kinds: instance kinds that it accepts, without prefix.
         since: first release of the backend or flavour, empty for all known ones.
@@ -141,6 +142,7 @@ class BackendRules:
     case_sensitive: bool = False
     default_cpu_instances: int = 1
     optional_inputs: bool = False
+    scalars: bool = True
     bf16_since: str = ""
     kinds: tuple[str, ...] = ("AUTO", "CPU", "GPU", "MODEL")
     since: str = ""

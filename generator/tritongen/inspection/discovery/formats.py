@@ -103,7 +103,8 @@ def is_lfs_pointer(path: Path) -> bool:
 def _zip(path: Path) -> ModelFormat | None:
     names = zip_names(path)
     inner = {name.partition("/")[2] for name in names}
-    if any("aotinductor" in name for name in names):
+    exported = "archive_format" in inner and any(name.startswith("models/") for name in inner)
+    if exported or any("aotinductor" in name for name in names):
         return ModelFormat.TORCH_AOTI
     if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
         return ModelFormat.TORCHSCRIPT
