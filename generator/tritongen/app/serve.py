@@ -103,6 +103,8 @@ def up(
         _refuse(findings)
         server = runtime.start(spec)
         try:
+            # Before it is ready: another shell's `down` must find it even then.
+            store.write(server.state)
             models = server.wait_ready(options.timeout_s, progress)
             _refuse_unready(models, server, keep_going=options.keep_going)
             result = UpResult(
@@ -113,7 +115,6 @@ def up(
                 tuple(item for item in findings if item.severity is not Severity.ERROR),
                 server,
             )
-            store.write(server.state)
             server.detach()
         except BaseException:
             # Also on Ctrl-C and SIGTERM.
@@ -288,6 +289,8 @@ def _spec(store: StateStore, repository: Path, lock: Lock | None, options: UpOpt
         memory_bytes=lock.target.memory_bytes if lock is not None else None,
         gpus=lock.target.gpus if lock is not None else 0,
         model_control=options.model_control,
+        # Generated configurations are complete; Triton would spend a second a model on a guess.
+        auto_complete=lock is None or set(names) != set(lock.models),
     )
 
 
