@@ -30,8 +30,11 @@ from tritongen.probe.level import Conditions, Update
 from tritongen.probe.metrics import Metrics
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.probe.report.document import Environment
+from tritongen.serving.files import write_atomic
 from tritongen.serving.state import StateStore
 
+# Requests of an open loop that have a place in shared memory; more wait in the client.
+_OPEN_SHARED_SLOTS = 64
 _MOST_SCHEDULE = 256 * 1024 * 1024
 
 Tell = Callable[[str, Load, Update], None]
@@ -65,6 +68,7 @@ class ProbeRequest:
         conditions: how long and how precisely.
         processes: that make the load.
         sequence_length: steps of a sequence, 0 for independent requests.
+        streaming: use bidirectional streams for models that are not decoupled, too.
         shared_memory: put inputs and outputs into system shared memory.
         options: of the engine.
         intent: `tritongen.yaml` with declared inputs; None looks for one.
@@ -79,6 +83,7 @@ class ProbeRequest:
     conditions: Conditions = field(default_factory=Conditions)
     processes: int = 1
     sequence_length: int = 0
+    streaming: bool = False
     shared_memory: bool = False
     options: EngineOptions = field(default_factory=EngineOptions)
     intent: Path | None = None
@@ -155,7 +160,15 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[Endpoint, Metrics | N
     host, port = parse_endpoint(url, request.protocol)
     secure = options.tls or url.startswith(("https://", "grpcs://"))
     return (
-        Endpoint(host, port, request.protocol, secure, options.ca_file, options.verify),
+        Endpoint(
+            host,
+            port,
+            request.protocol,
+            secure,
+            options.ca_file,
+            options.verify,
+            request.streaming,
+        ),
         metrics,
     )
 
@@ -183,10 +196,9 @@ def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> Pro
         TritongenError: nothing could be measured at all.
     """
     with connect(project, request) as connection:
-        choices = request.models or tuple(map(ModelChoice, _ready(connection)))
         report = ProbeReport(environment(connection, request))
         try:
-            for group in _groups(choices):
+            for group in _groups(model_choices(connection, request)):
                 _measure_group(project, request, connection, group, report, tell)
                 if report.interrupted or report.problem is not None:
                     break
@@ -199,13 +211,20 @@ def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> Pro
     return report
 
 
-def _ready(connection: Connection) -> list[str]:
+def model_choices(connection: Connection, request: ProbeRequest) -> tuple[ModelChoice, ...]:
+    """The models asked for, or every ready one.
+
+    Raises:
+        EnvironmentProblem: TG916, none is ready.
+    """
+    if request.models:
+        return request.models
     names = connection.control.ready_models()
     if not names:
         raise EnvironmentProblem(
             "TG916", "the server has no model that is ready", where=connection.endpoint.address
         )
-    return names
+    return tuple(map(ModelChoice, names))
 
 
 def _groups(choices: Sequence[ModelChoice]) -> list[tuple[ModelChoice, ...]]:
@@ -228,14 +247,15 @@ def _measure_group(
     with open_prober(request, connection, jobs) as prober:
         prober.check()
         for load in request.loads:
-            outcome = prober.run(load, request.conditions, _teller(tell, name, load))
+            outcome = prober.run(load, request.conditions, teller(tell, name, load))
             report.levels += outcome.results
             note_end(report, outcome, connection)
             if outcome.interrupted or outcome.gone:
                 return
 
 
-def _teller(tell: Tell | None, name: str, load: Load) -> Callable[[Update], None] | None:
+def teller(tell: Tell | None, name: str, load: Load) -> Callable[[Update], None] | None:
+    """`tell` for one level."""
     if tell is None:
         return None
     return lambda update: tell(name, load, update)
@@ -288,7 +308,16 @@ def open_prober(request: ProbeRequest, connection: Connection, jobs: Sequence[Jo
         options=request.options,
         processes=request.processes,
         metrics=connection.metrics,
+        shared_slots=_shared_slots(request),
     )
+
+
+def _shared_slots(request: ProbeRequest) -> int:
+    """Requests at a time that need a place in shared memory, 0 without it."""
+    if not request.shared_memory:
+        return 0
+    closed = [load.concurrency for load in request.loads if isinstance(load, Closed)]
+    return max([*closed, _OPEN_SHARED_SLOTS] if len(closed) < len(request.loads) else closed)
 
 
 def _intent(project: Path, request: ProbeRequest) -> Intent:
@@ -353,3 +382,12 @@ def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
         return parse_schedule(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as fault:
         raise InvalidInputError("TG003", f"cannot be read: {fault}", where=text) from None
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write a result in one step.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005, it cannot be written.
+    """
+    write_atomic(path, text.encode())

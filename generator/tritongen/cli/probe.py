@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, positive_float
-from tritongen.cli.output import ProgressBar, bold, emit_json, print_table, report_error
-from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.cli.output import ProgressBar
+from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.app.probe import ModelChoice, ProbeRequest, Tell
+    from tritongen.app.probe_search import Search
     from tritongen.domain.workload import Load
 
 _EXAMPLES = """\
@@ -33,6 +34,7 @@ def register(subparsers: Subparsers) -> None:
     _add_inputs(parser)
     _add_measurement(parser)
     _add_output(parser)
+    _add_questions(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,6 +85,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--processes", type=int, default=1, metavar="N", help="that make the load (default: 1)"
     )
+    group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
 
 
@@ -122,6 +125,33 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("questions")
+    group.add_argument("--find", choices=("knee",), help="the load beyond which only queues grow")
+    group.add_argument(
+        "--goal",
+        metavar="'p99<5ms'",
+        help="greatest rate, or with --concurrency greatest concurrency, that holds it",
+    )
+    group.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="two saved results"
+    )
+    group.add_argument(
+        "--against",
+        type=Path,
+        metavar="CONFIG",
+        help="what is served now against a config.pbtxt, in interleaved pairs; the server needs "
+        "--model-control-mode=explicit",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="a change within it is none (default: %(default)s)",
+    )
+
+
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=("text", "json", "csv", "html"), default="text")
@@ -130,12 +160,76 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code tells what ended it."""
-    from tritongen.app.probe import probe
+    from tritongen.cli.probe_output import deliver
 
+    _check_question(args)
+    if args.compare:
+        from tritongen.app.probe_compare import compare_files
+
+        before, after = args.compare
+        return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
     request = _request(args)
     with ProgressBar() as bar:
-        report = probe(Path.cwd(), request, _live(bar))
-    return _print(args, report)
+        tell = _live(bar) if sys.stderr.isatty() else None
+        if args.against:
+            from tritongen.app.probe_compare import compare_against
+
+            report, comparisons = compare_against(
+                Path.cwd(), request, args.against, args.tolerance, tell
+            )
+            return deliver(args, report, comparisons=comparisons)
+        if args.goal or args.find:
+            from tritongen.app.probe_search import search
+
+            report, answers = search(Path.cwd(), request, _search(args), tell)
+            return deliver(args, report, answers=answers)
+        from tritongen.app.probe import probe
+
+        return deliver(args, probe(Path.cwd(), request, tell))
+
+
+def _check_question(args: argparse.Namespace) -> None:
+    """One question at a time."""
+    asked = [
+        flag
+        for flag, value in (
+            ("--find", args.find),
+            ("--goal", args.goal),
+            ("--compare", args.compare),
+            ("--against", args.against),
+        )
+        if value
+    ]
+    if len(asked) > 1:
+        raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
+    if asked in (["--find"], ["--goal"]) and args.schedule:
+        raise InvalidInputError("TG905", f"{asked[0]} chooses its own load; leave --schedule out")
+    if args.tolerance < 0:
+        raise InvalidInputError("TG905", "--tolerance is a share such as 0.05")
+    if args.format == "text" and args.output is not None:
+        raise InvalidInputError(
+            "TG905", "-o needs a format for files", fix="Add --format json, csv or html."
+        )
+
+
+def _search(args: argparse.Namespace) -> "Search":
+    """The question of --goal or --find; --concurrency and --rate bound it."""
+    from tritongen.app.probe_search import Search
+    from tritongen.domain.workload import parse_concurrency, parse_goals, parse_rates
+
+    levels: tuple[float, ...] = ()
+    if args.concurrency:
+        levels = parse_concurrency(args.concurrency)
+    elif args.rate:
+        levels = parse_rates(args.rate)
+    first = levels[0] if levels else None
+    most = levels[-1] if len(levels) > 1 else None
+    return Search(
+        goals=parse_goals(args.goal) if args.goal else (),
+        by_concurrency=bool(args.concurrency),
+        first=first,
+        most=most,
+    )
 
 
 def _live(bar: ProgressBar) -> "Tell":
@@ -183,6 +277,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
         ),
         processes=args.processes,
         sequence_length=args.sequence,
+        streaming=args.streaming,
         shared_memory=args.shm,
         options=options,
         command=shlex.join(["tritongen", *sys.argv[1:]]),
@@ -245,25 +340,3 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
             "TG905", f"--shape {text!r} is not NAME:1,3,224,224", fix="Give every size."
         )
     return name, tuple(int(size) for size in rest.split(","))
-
-
-def _print(args: argparse.Namespace, report: "ProbeReport") -> int:
-    from tritongen.probe.report.document import document
-    from tritongen.probe.report.text import HEADERS, by_model, details, row
-
-    if args.format == "json":
-        found = document(report.environment, report.levels)
-        if report.problem is not None:
-            found["error"] = {"code": report.problem.code, "message": report.problem.what}
-        emit_json(found)
-    else:
-        for model, levels in by_model(report.levels).items():
-            print(bold(model))
-            print_table(HEADERS, [row(level) for level in levels])
-            for level in levels:
-                print("\n".join(details(level)))
-            print()
-    if report.problem is not None:
-        report_error(report.problem, as_json=False)
-        return int(report.problem.exit_code)
-    return int(ExitCode.OK)

@@ -28,6 +28,7 @@ class Endpoint:
         tls: speak TLS.
         ca_file: certificates to trust, empty for the system's.
         verify: check the server's certificate.
+        streaming: use bidirectional streams, as decoupled models need them.
     """
 
     host: str
@@ -36,6 +37,7 @@ class Endpoint:
     tls: bool = False
     ca_file: str = ""
     verify: bool = True
+    streaming: bool = False
 
     @property
     def address(self) -> str:

@@ -18,6 +18,7 @@ _DRAIN_TICK_NS = 10_000_000
 _FOREVER = 1 << 62
 # An open loop begins a little later than it is set up.
 _LEAD_NS = 2_000_000
+_FIRST_CONNECTIONS = 8
 # Book-keeping waits for a gap of this length between due times, but not longer than the slack.
 _GAP_NS = 400_000
 _SLACK_NS = 50_000_000
@@ -135,7 +136,7 @@ class Generator:
     def _slots(self) -> int:
         """Requests that this part has outstanding in a closed loop; connections to begin with."""
         if not isinstance(self._load, Closed):
-            return len(self._engine.targets) * 2
+            return len(self._engine.targets) * _FIRST_CONNECTIONS
         base, more = divmod(self._load.concurrency, self._parts)
         return base + (self._part < more)
 
@@ -201,24 +202,25 @@ class Generator:
                 current = self._records.main or self._records.warmup
                 current[index].see_outstanding(now, outstanding)
 
-    def mark(self) -> int:
-        """The measured window begins now; returns the moment."""
+    def mark(self, at_ns: int | None = None) -> int:
+        """The measured window begins now, or at that moment just past; returns the moment."""
         self._flush(self._clock())
-        self._mark = self._clock()
+        self._mark = at_ns or self._clock()
         self._records.main = [Recorder(self._mark) for _ in self._engine.targets]
         self._capped = 0
         self._records.due = 0
         return self._mark
 
-    def finish(self, drain_s: float) -> int:
+    def finish(self, drain_s: float, at_ns: int | None = None) -> int:
         """The window ends now: send no more, wait for answers; returns the moment.
 
         Args:
             drain_s: longest wait; what is then without an answer is counted as unfinished.
+            at_ns: the moment just past that ends the window, None for now.
         """
         now = self._clock()
         self._flush(now)
-        self._end = now
+        self._end = at_ns or now
         self._records.unsent = self._engine.waiting
         self._engine.settle()
         limit = now + round(drain_s * 1e9)

@@ -120,4 +120,8 @@ def _encoders(
     if endpoint.protocol is Protocol.HTTP:
         host = endpoint.address
         return (lambda m: request_bytes(m, host)), (lambda m: request_template(m, host))
-    return grpc_bytes, grpc_template
+    streamed = endpoint.streaming
+    return (
+        lambda message: grpc_bytes(message, streamed=streamed),
+        lambda message: grpc_template(message, streamed=streamed),
+    )

@@ -107,8 +107,9 @@ class Update:
         budget_s: longest length of the phase.
         finished: requests finished so far.
         outstanding: requests without an answer.
-        throughput: successful requests per second, None while there are too few.
-        latency: the deciding percentile, microseconds, None while there are too few.
+        throughput: successful requests per second so far, None while there are none.
+        percentile: which one `latency_us` is.
+        latency_us: that percentile so far, None while there are no requests.
     """
 
     phase: str
@@ -116,8 +117,9 @@ class Update:
     budget_s: float
     finished: int
     outstanding: int
-    throughput: Interval | None = None
-    latency: Interval | None = None
+    throughput: float | None = None
+    percentile: float = 99.0
+    latency_us: float | None = None
 
 
 @dataclass(slots=True)
@@ -289,14 +291,23 @@ class _LevelRun:
     def _report(self, progress: Progress, phase: str, elapsed_s: float, budget_s: float) -> None:
         if self._tell is None:
             return
-        records = self._source.records()
-        current = (records.main or records.warmup)[:1]
+        percentile = self._conditions.precision.percentile
         rate, latency = None, None
-        if current and phase == "measuring":
-            rate, latency = self._estimate(current[0], progress.now_ns)
+        # A glance that costs next to nothing: the load waits while it is taken.
+        for recorder in self._source.records().main[:1]:
+            if recorder.successes:
+                rate = float(recorder.completed.sum()) / elapsed_s
+                latency = recorder.everything.quantile(percentile / 100.0) / 1e3
         self._tell(
             Update(
-                phase, elapsed_s, budget_s, progress.finished, progress.outstanding, rate, latency
+                phase,
+                elapsed_s,
+                budget_s,
+                progress.finished,
+                progress.outstanding,
+                rate,
+                percentile,
+                latency,
             )
         )
 

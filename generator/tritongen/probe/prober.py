@@ -9,6 +9,7 @@ This is the probe as a library::
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -20,12 +21,15 @@ from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
 from tritongen.probe.generator import Generator
 from tritongen.probe.grpc.engine import GrpcEngine
+from tritongen.probe.grpc.streaming import StreamEngine
 from tritongen.probe.http.engine import HttpEngine
 from tritongen.probe.jobs import Job, make_plan
-from tritongen.probe.level import Conditions, Run, Update, run_load
+from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
 from tritongen.probe.metrics import Metrics
 from tritongen.probe.observer import Observer, local_server
+from tritongen.probe.processes import LoadProcesses
 from tritongen.probe.results import Subject, level_results
+from tritongen.probe.shared_memory import Placement
 
 _POLL_S = 0.05
 
@@ -42,6 +46,7 @@ class Prober:
         options: EngineOptions | None = None,
         processes: int = 1,
         metrics: Metrics | None = None,
+        shared_slots: int = 0,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -52,14 +57,21 @@ class Prober:
             options: of the engine.
             processes: that make the load.
             metrics: the server's metrics endpoint, where its process cannot be seen.
+            shared_slots: greatest number of requests at a time whose tensors lie in system shared
+                memory, once `check` has told their sizes; 0 sends tensors along.
 
         Raises:
             EnvironmentProblem: TG901, the host has no address.
+            InvalidInputError: TG914, the protocol cannot do what a model needs.
         """
-        self.endpoint = endpoint
+        self.endpoint = endpoint = _streaming_where_needed(endpoint, jobs)
+        if endpoint.streaming and processes > 1:
+            raise InvalidInputError("TG914", "streams are sent by one process")
         self.jobs = tuple(jobs)
         self.processes = processes
         self._control = control
+        self._shared_slots = shared_slots
+        self._placements: list[Placement] = []
         self._options = options or EngineOptions(
             tls=endpoint.tls, ca_file=endpoint.ca_file, verify=endpoint.verify
         )
@@ -69,9 +81,11 @@ class Prober:
             pid=local_server(endpoint.host, endpoint.port),
             metrics=metrics,
         )
-        self._engine = make_engine(
-            endpoint, [make_plan(job, endpoint) for job in jobs], self._options
-        )
+        self._plans = [make_plan(job, endpoint) for job in jobs]
+        self._engine = self._make_engine()
+
+    def _make_engine(self) -> Engine:
+        return make_engine(self.endpoint, self._plans, self._options)
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +99,11 @@ class Prober:
         self.close()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and free shared memory."""
         self._engine.close()
+        for placement in self._placements:
+            placement.close()
+        self._placements.clear()
 
     def check(self) -> None:
         """Send one request to every model and look at its response.
@@ -97,6 +114,30 @@ class Prober:
             InvalidInputError: TG904, the model refuses the request.
         """
         check_targets(self._engine, self._options.timeout_s)
+        if self._shared_slots and not self._placements:
+            self._share_memory()
+
+    def _share_memory(self) -> None:
+        """Move tensors into shared memory, and begin again with an engine for that."""
+        sizes = [dict(target.seen) for target in self._engine.targets]
+        for job, seen in zip(self.jobs, sizes, strict=True):
+            room = {name: _room(size, job, name) for name, size in seen.items()}
+            self._placements.append(
+                Placement(self._control, job.messages, room, self._shared_slots)
+            )
+        self._engine.close()
+        slots = self._shared_slots
+        self._options = replace(
+            self._options, max_outstanding=min(self._options.max_outstanding, slots)
+        )
+        self._plans = [
+            make_plan(job, self.endpoint, placement, slots)
+            for job, placement in zip(self.jobs, self._placements, strict=True)
+        ]
+        self._engine = self._make_engine()
+        check_targets(self._engine, self._options.timeout_s)
+        for target, seen in zip(self._engine.targets, sizes, strict=True):
+            target.seen = seen
 
     def run(
         self,
@@ -115,8 +156,10 @@ class Prober:
             EnvironmentProblem: TG901, the server cannot be reached at the begin.
         """
         wanted = conditions or Conditions()
-        generator = Generator(self._engine, load, wanted.seed)
-        run = run_load(generator, load, wanted, self._observer.read, tell)
+        source: LoadSource = Generator(self._engine, load, wanted.seed)
+        if self.processes > 1:
+            source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes)
+        run = run_load(source, load, wanted, self._observer.read, tell)
         return Outcome(level_results(run, self._subjects()), run)
 
     def _subjects(self) -> list[Subject]:
@@ -152,10 +195,32 @@ class Outcome:
         self.interrupted = run.interrupted
 
 
+def _room(size: int, job: Job, name: str) -> int:
+    """Bytes to keep free for an output: more than was seen where its size is not fixed."""
+    output = next(output for output in job.meta.outputs if output.name == name)
+    served = output.shape[1:] if job.batches else output.shape
+    fixed = -1 not in served and output.datatype != "BYTES"
+    return size if fixed else 2 * size + 1024
+
+
+def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[Job]) -> Endpoint:
+    decoupled = [job.model for job in jobs if job.config.decoupled]
+    if decoupled and endpoint.protocol is Protocol.HTTP:
+        raise InvalidInputError(
+            "TG914",
+            "the model is decoupled: it may answer a request any number of times",
+            where=decoupled[0],
+            fix="Probe it over gRPC: -u HOST:8001 --protocol grpc.",
+        )
+    return replace(endpoint, streaming=True) if decoupled else endpoint
+
+
 def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> Engine:
     """The engine for an endpoint."""
     if endpoint.protocol is Protocol.HTTP:
         return HttpEngine(endpoint.host, endpoint.port, plans, options)
+    if endpoint.streaming:
+        return StreamEngine(endpoint.host, endpoint.port, plans, options)
     return GrpcEngine(endpoint.host, endpoint.port, plans, options)
 
 
@@ -193,6 +258,6 @@ def _refusal(model: str, code: str, message: str) -> InvalidInputError | Environ
         return EnvironmentProblem("TG901", f"the first request failed: {message}", where=model)
     if code in {FailureCode.MALFORMED, FailureCode.WRONG_RESPONSE, FailureCode.WRONG_VALUES}:
         return EnvironmentProblem("TG915", message, where=model)
-    if code in {"HTTP 400", "GRPC INVALID_ARGUMENT"}:
+    if code in {"HTTP 400", "GRPC INVALID_ARGUMENT", "GRPC ERROR"}:
         return InvalidInputError("TG904", message, where=model)
     return EnvironmentProblem("TG903", f"{code}: {message}", where=model)

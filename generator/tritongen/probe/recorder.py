@@ -56,6 +56,12 @@ class Durations:
         self.total_ns += other.total_ns
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
 
+    def quantile(self, fraction: float) -> float:
+        """About the value below which that fraction lies, nanoseconds; quick."""
+        running = np.cumsum(self.counts)
+        bucket = int(np.searchsorted(running, fraction * running[-1]))
+        return float(bucket_bounds(min(bucket, BUCKETS - 1))[0])
+
     def histogram(self) -> Histogram:
         """The same as plain data."""
         return _histogram(self.counts, self.total_ns, self.least, self.most)

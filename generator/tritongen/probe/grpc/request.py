@@ -10,21 +10,29 @@ from tritongen.probe.messages import (
 )
 
 # Numbers of the fields in `ModelInferRequest` and its parts.
-_MODEL, _VERSION, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 1, 2, 4, 5, 6, 7
+_MODEL, _VERSION, _ID, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 1, 2, 3, 4, 5, 6, 7
 _NAME, _DATATYPE, _SHAPE, _INPUT_PARAMETERS = 1, 2, 3, 4
 _OUTPUT_PARAMETERS = 2
 _KEY, _VALUE = 1, 2
 _BOOL, _INT64, _STRING = 1, 2, 3
+# Digits of the id at the end of a streamed request.
+ID_DIGITS = 10
 
 
-def request_bytes(message: Message) -> bytes:
-    """The message behind its prefix: not compressed, four bytes of length."""
-    return _prefixed(_head(message) + _tail(message))
+def request_bytes(message: Message, *, streamed: bool = False) -> bytes:
+    """The message behind its prefix: not compressed, four bytes of length.
+
+    Args:
+        message: what to ask.
+        streamed: for a bidirectional stream: it ends in an id of ten digits, and asks for a final
+            response even where there is nothing to say.
+    """
+    return _prefixed(_head(message) + _tail(message, streamed=streamed))
 
 
-def request_template(message: Message) -> Template:
+def request_template(message: Message, *, streamed: bool = False) -> Template:
     """The same with gaps for a sequence's correlation id, start and end."""
-    head, tail = _head(message), _tail(message)
+    head, tail = _head(message), _tail(message, streamed=streamed)
     number = varint(FIRST_SEQUENCE_ID)
     entries = (
         _entry("sequence_id", varint(_INT64 << 3) + number),
@@ -53,7 +61,7 @@ def _head(message: Message) -> bytes:
     return field(_MODEL, message.model.encode()) + version
 
 
-def _tail(message: Message) -> bytes:
+def _tail(message: Message, *, streamed: bool) -> bytes:
     inputs = b"".join(field(_INPUTS, _input(tensor)) for tensor in message.inputs)
     outputs = b"".join(
         field(_OUTPUTS, field(_NAME, name.encode()) + _region(region, _OUTPUT_PARAMETERS))
@@ -62,7 +70,10 @@ def _tail(message: Message) -> bytes:
     raw = b"".join(
         field(_RAW, tensor.data) for tensor in message.inputs if isinstance(tensor.data, bytes)
     )
-    return inputs + outputs + raw
+    if not streamed:
+        return inputs + outputs + raw
+    final = _entry("triton_enable_empty_final_response", field_number(_BOOL, 1))
+    return final + inputs + outputs + raw + field(_ID, b"0" * ID_DIGITS)
 
 
 def _input(tensor: Tensor) -> bytes:

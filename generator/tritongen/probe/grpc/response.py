@@ -6,7 +6,7 @@ from tritongen.probe.grpc.protobuf import ProtobufError, fields, read_packed
 from tritongen.probe.messages import TensorMeta
 
 # Numbers of the fields in `ModelInferResponse` and its parts.
-_MODEL, _OUTPUTS, _RAW = 1, 5, 6
+_MODEL, _ID, _PARAMETERS, _OUTPUTS, _RAW = 1, 3, 4, 5, 6
 _NAME, _DATATYPE, _SHAPE = 1, 2, 3
 
 
@@ -48,6 +48,55 @@ def decode_response(data: bytes) -> Decoded:
     if raw and len(raw) != len(outputs):
         raise ProtobufError(f"{len(raw)} tensors for {len(outputs)} outputs")
     return Decoded(model, tuple(outputs), tuple(raw), head)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedResponse:
+    """One message of a bidirectional stream.
+
+    Attributes:
+        key: the request's id.
+        decoded: the response, None with an error.
+        final: whether it is the last one for its request.
+        error: the server's message, empty without an error.
+    """
+
+    key: bytes
+    decoded: Decoded | None
+    final: bool
+    error: str = ""
+
+
+def decode_streamed(data: bytes) -> StreamedResponse:
+    """A `ModelStreamInferResponse`.
+
+    Raises:
+        ProtobufError: it is not one.
+    """
+    error, inner = "", b""
+    for number, value, _ in fields(data):
+        if number == 1 and isinstance(value, bytes):
+            error = " ".join(value.decode("utf-8", "replace").split())[:300]
+        elif number == 2 and isinstance(value, bytes):
+            inner = value
+    key, final = b"", False
+    for number, value, _ in fields(inner):
+        if number == _ID and isinstance(value, bytes):
+            key = value
+        elif number == _PARAMETERS and isinstance(value, bytes):
+            final = final or _is_final(value)
+    return StreamedResponse(key, None if error else decode_response(inner), final, error)
+
+
+def _is_final(entry: bytes) -> bool:
+    """Whether an entry of a response's parameters says that it is the last one."""
+    name, truth = b"", False
+    for number, value, _ in fields(entry):
+        if number == 1 and isinstance(value, bytes):
+            name = value
+        elif number == 2 and isinstance(value, bytes):
+            truth = any(key == 1 and bool(flag) for key, flag, _ in fields(value))
+    return name == b"triton_final_response" and truth
 
 
 def _output(data: bytes) -> TensorMeta:

@@ -125,6 +125,8 @@ class HttpControl:
     ) -> tuple[int, Any]:
         raw = None if body is None else json.dumps(body).encode()
         status, data = self._request(method, path, raw, timeout_s)
+        if status == 200 and not data:
+            return status, None
         try:
             return status, json.loads(data)
         except ValueError:

@@ -26,6 +26,7 @@ _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _QUIET = select.EPOLLIN | select.EPOLLOUT
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _BUFFER = 262_144
+_OPENING = 16
 _LONGEST_WAIT_S = 0.1
 
 
@@ -139,7 +140,7 @@ class HttpEngine:
         idle = self._idle[target]
         if idle:
             connection = idle.pop()
-        elif len(self._slots) < self._options.max_outstanding:
+        elif self._may_grow():
             connection = Connection()
             place = sum(c.target is self.targets[target] for c in self._slots)
             connection.serve_target(self.targets[target], self._known[target], place)
@@ -149,6 +150,12 @@ class HttpEngine:
             return
         self.outstanding += 1
         self._begin(connection, intended_ns)
+
+    def _may_grow(self) -> bool:
+        """Whether one more connection may be opened; few at a time, or the server drops them."""
+        if len(self._slots) >= self._options.max_outstanding:
+            return False
+        return sum(connection.connecting for connection in self._slots[-_OPENING:]) < _OPENING
 
     def poll(self, timeout_s: float) -> None:
         """Handle what the sockets have; see `Engine.poll`."""

@@ -140,8 +140,10 @@ def by_model(levels: Sequence[LevelResult]) -> dict[str, list[LevelResult]]:
 
 def live_line(model: str, load: Load, update: Update) -> str:
     """One line of what is known in the middle of a level."""
-    rate = f", {rate_text(update.throughput)}/s" if update.throughput else ""
-    latency = f", {latency_text(update.latency)}" if update.latency else ""
+    rate = f", {update.throughput:,.0f}/s" if update.throughput else ""
+    latency = ""
+    if update.latency_us:
+        latency = f", p{update.percentile:g} {duration_text(update.latency_us)}"
     left = f"{update.elapsed_s:.0f} of at most {update.budget_s:.0f} s"
     return (
         f"{model}, {describe(load)}: {update.phase} {left}, {update.finished:,} requests"

@@ -1,0 +1,225 @@
+"""What `tritongen probe` prints and writes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tritongen.app.probe import ProbeReport
+from tritongen.app.probe_search import Answer
+from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
+from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
+from tritongen.probe.comparing import Change, Comparison
+from tritongen.probe.report.csv import csv_text
+from tritongen.probe.report.document import document, interval_json
+from tritongen.probe.report.text import (
+    HEADERS,
+    by_model,
+    details,
+    duration_text,
+    latency_text,
+    rate_text,
+    row,
+)
+
+
+def deliver(
+    args: argparse.Namespace,
+    report: ProbeReport | None,
+    *,
+    answers: Sequence[Answer] = (),
+    comparisons: Sequence[Comparison] = (),
+) -> int:
+    """Print or write everything, and tell the exit code.
+
+    Args:
+        args: format, and the file to write instead of printing.
+        report: what was measured, None where only files were compared.
+        answers: of a search.
+        comparisons: of two results or configurations.
+    """
+    problem = _problem(report, answers, comparisons)
+    interrupted = report is not None and report.interrupted
+    if args.format == "json":
+        _json(args, _document(report, answers, comparisons, problem, interrupted=interrupted))
+    elif args.format == "csv":
+        _text(args, csv_text(report.levels if report else ()))
+    elif args.format == "html":
+        _html(args, report, answers)
+    else:
+        _table(report, answers, comparisons)
+    if interrupted:
+        sys.stderr.write("interrupted: these are the numbers so far\n")
+    if problem is not None:
+        report_error(problem, as_json=False)
+        return int(problem.exit_code)
+    return int(ExitCode.OK)
+
+
+def _problem(
+    report: ProbeReport | None, answers: Sequence[Answer], comparisons: Sequence[Comparison]
+) -> TritongenError | None:
+    """What makes the exit code other than 0."""
+    if report is not None and report.problem is not None:
+        return report.problem
+    missed = [answer for answer in answers if answer.question == "goal" and answer.value is None]
+    if missed and not (report is not None and report.interrupted):
+        names = ", ".join(answer.model for answer in missed)
+        return GoalNotMetError("TG910", f"no load holds {missed[0].goal}", where=names)
+    worse = [item for item in comparisons if item.change is Change.WORSE]
+    if worse:
+        found = [f"{item.model}, {item.load}: {item.metric} {_ratio(item)}" for item in worse]
+        return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=found)
+    return None
+
+
+def _document(
+    report: ProbeReport | None,
+    answers: Sequence[Answer],
+    comparisons: Sequence[Comparison],
+    problem: TritongenError | None,
+    *,
+    interrupted: bool,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": "tritongen.probe", "levels": []}
+    if report is not None:
+        found = document(report.environment, report.levels)
+    if answers:
+        found["answers"] = [_answer_json(answer) for answer in answers]
+    if comparisons:
+        found["comparisons"] = [_comparison_json(item) for item in comparisons]
+    if interrupted:
+        found["interrupted"] = True
+    if problem is not None:
+        found["error"] = {
+            "code": problem.code,
+            "message": problem.what,
+            "where": problem.where,
+            "fix": problem.fix,
+        }
+    return found
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    best = answer.best
+    return {
+        "model": answer.model,
+        "question": answer.question,
+        "goal": answer.goal,
+        "kind": answer.kind,
+        "value": answer.value,
+        "beyond": answer.beyond,
+        "capacity_per_s": round(answer.capacity_per_s, 3),
+        "throughput_per_s": interval_json(best.throughput, 3) if best else None,
+        "p99_us": interval_json(best.percentile(99.0)) if best else None,
+    }
+
+
+def _comparison_json(item: Comparison) -> dict[str, Any]:
+    return {
+        "model": item.model,
+        "load": item.load,
+        "metric": item.metric,
+        "before": item.before,
+        "after": item.after,
+        "ratio": interval_json(item.ratio, 4),
+        "change": str(item.change),
+    }
+
+
+def _json(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    if args.output is None:
+        emit_json(found)
+        return
+    whole = {"schema_version": SCHEMA_VERSION, **found}
+    _write(args, json.dumps(whole, ensure_ascii=False, indent=2) + "\n")
+
+
+def _text(args: argparse.Namespace, text: str) -> None:
+    if args.output is None:
+        sys.stdout.write(text)
+    else:
+        _write(args, text)
+
+
+def _write(args: argparse.Namespace, text: str) -> None:
+    from tritongen.app.probe import write_result
+
+    write_result(args.output, text)
+    sys.stderr.write(f"wrote {args.output}\n")
+
+
+def _html(args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[Answer]) -> None:
+    if report is None:
+        raise InvalidInputError("TG905", "--compare has no page", fix="Use --format text or json.")
+    from tritongen.probe.report.html import html_page
+
+    found = [(answer.model, answer_text(answer)) for answer in answers]
+    _text(args, html_page(report.environment, report.levels, found))
+
+
+def _table(
+    report: ProbeReport | None,
+    answers: Sequence[Answer],
+    comparisons: Sequence[Comparison],
+) -> None:
+    """Tables on stdout."""
+    for model, levels in by_model(report.levels if report else ()).items():
+        print(bold(model))
+        print_table(HEADERS, [row(level) for level in levels])
+        if not comparisons:
+            for level in levels:
+                print("\n".join(details(level)))
+        print()
+    for answer in answers:
+        print(bold(answer_text(answer)))
+    if comparisons:
+        print_table(
+            ("model", "load", "figure", "before", "after", "after / before", "verdict"),
+            [
+                (
+                    item.model,
+                    item.load,
+                    item.metric,
+                    _figure(item.metric, item.before),
+                    _figure(item.metric, item.after),
+                    _ratio(item),
+                    str(item.change),
+                )
+                for item in comparisons
+            ],
+        )
+
+
+def answer_text(answer: Answer) -> str:
+    """The answer in a sentence."""
+    unit = "requests/s" if answer.kind == "rate" else "concurrency"
+    if answer.question == "knee":
+        if answer.best is None or answer.value is None:
+            return f"{answer.model}: no knee was found"
+        best = answer.best
+        return (
+            f"{answer.model}: the knee is at concurrency {answer.value:g}: "
+            f"{rate_text(best.throughput)} requests/s, p99 {latency_text(best.percentile(99.0))}; "
+            f"capacity {answer.capacity_per_s:,.0f} requests/s"
+        )
+    if answer.value is None:
+        return f"{answer.model}: no load holds {answer.goal}"
+    beyond = f"; {answer.beyond:,.4g} does not" if answer.beyond is not None else ""
+    p99 = latency_text(answer.best.percentile(99.0)) if answer.best else "unknown"
+    return (
+        f"{answer.model}: {answer.goal} holds up to {answer.value:,.4g} {unit} (p99 {p99}){beyond}"
+    )
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None:
+        return "too few"
+    return f"{value:,.0f}/s" if metric == "throughput" else duration_text(value)
+
+
+def _ratio(item: Comparison) -> str:
+    if item.ratio is None:
+        return "unknown"
+    return f"{item.ratio.value:.2f} ({item.ratio.low:.2f} to {item.ratio.high:.2f})"

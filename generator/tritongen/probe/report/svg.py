@@ -1,0 +1,165 @@
+"""Drawing: axes, lines, bars and words as inline SVG, styled by the page's own CSS."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 74, 34, 16, 50
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From values to positions.
+
+    Attributes:
+        low: value at the begin.
+        high: value at the end.
+        begin: position of `low`.
+        end: position of `high`.
+        ticks: (value, label).
+        logarithmic: whether positions follow the logarithm.
+    """
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    ticks: tuple[tuple[float, str], ...]
+    logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """The position of a value; values beyond the ends lie on them."""
+        clipped = min(max(value, self.low), self.high)
+        if self.logarithmic:
+            share = math.log(clipped / self.low) / math.log(self.high / self.low)
+        else:
+            share = (clipped - self.low) / (self.high - self.low)
+        return self.begin + share * (self.end - self.begin)
+
+
+def linear_axis(
+    high: float, begin: float, end: float, label: Callable[[float], str], *, wanted: int = 6
+) -> Axis:
+    """From 0 to a round number that is not below the greatest value."""
+    step = _round_step(max(high, 1e-9) / wanted)
+    count = max(math.ceil(high / step - 1e-9), 1)
+    ticks = tuple((step * index, label(step * index)) for index in range(count + 1))
+    return Axis(0.0, step * count, begin, end, ticks)
+
+
+def log_axis(
+    low: float, high: float, begin: float, end: float, label: Callable[[float], str]
+) -> Axis:
+    """From a round number below the least value to one above the greatest."""
+    low = max(low, 1e-9)
+    high = max(high, low * 1.5)
+    steps = (1.0, 2.0, 5.0) if high / low < 500 else (1.0,)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    values = [step * 10.0**power for power in powers for step in steps]
+    first = max((v for v in values if v <= low * 1.001), default=values[0])
+    last = min((v for v in values if v >= high * 0.999), default=values[-1])
+    ticks = tuple((v, label(v)) for v in values if first <= v <= last)
+    return Axis(first, last, begin, end, ticks, logarithmic=True)
+
+
+def _round_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(
+        step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= rough * 0.999
+    )
+
+
+class Figure:
+    """One drawing with a horizontal and a vertical axis."""
+
+    def __init__(self, title: str, *, height: int = HEIGHT, left: int = LEFT) -> None:
+        """An empty drawing; `title` is what a screen reader says."""
+        self.height, self.left = height, left
+        self.parts: list[str] = [f"<title>{escape(title)}</title>"]
+
+    @property
+    def bottom(self) -> float:
+        """Position of the horizontal axis."""
+        return self.height - BOTTOM
+
+    def axes(self, x: Axis, y: Axis, x_title: str, y_title: str) -> None:
+        """Grid, labels and titles of both axes."""
+        for value, text in _thinned(x, 46.0):
+            at = x.at(value)
+            self.parts.append(
+                f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" '
+                f'y2="{self.bottom:.1f}"/>'
+            )
+            self.text(at, self.bottom + 18, text, anchor="middle")
+        for value, text in _thinned(y, 20.0):
+            at = y.at(value)
+            self.parts.append(
+                f'<line class="grid" x1="{self.left}" x2="{WIDTH - RIGHT}" '
+                f'y1="{at:.1f}" y2="{at:.1f}"/>'
+            )
+            self.text(self.left - 8, at + 5, text, anchor="end")
+        self.text(
+            (self.left + WIDTH - RIGHT) / 2, self.height - 8, x_title, anchor="middle", style="axis"
+        )
+        if y_title:
+            self.parts.append(
+                f'<text class="axis" text-anchor="middle" transform="translate(14 '
+                f'{(TOP + self.bottom) / 2:.1f}) rotate(-90)">{escape(y_title)}</text>'
+            )
+
+    def text(
+        self, x: float, y: float, text: str, *, anchor: str = "start", style: str = ""
+    ) -> None:
+        """Words at a position."""
+        kind = f' class="{style}"' if style else ""
+        self.parts.append(
+            f'<text{kind} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+        )
+
+    def path(self, points: Sequence[tuple[float, float]], style: str) -> None:
+        """A line through positions."""
+        if len(points) > 1:
+            joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+            self.parts.append(f'<polyline class="{style}" points="{joined}"/>')
+
+    def dot(self, x: float, y: float, style: str, tip: str = "", radius: float = 3.5) -> None:
+        """A point, with a text that appears when it is pointed at."""
+        inside = f"<title>{escape(tip)}</title>" if tip else ""
+        self.parts.append(
+            f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">{inside}</circle>'
+        )
+
+    def whisker(self, x1: float, y1: float, x2: float, y2: float, style: str) -> None:
+        """An interval."""
+        self.parts.append(
+            f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+        )
+
+    def box(
+        self, x: float, y: float, width: float, height: float, style: str, tip: str = ""
+    ) -> None:
+        """A rectangle, with a text that appears when it is pointed at."""
+        inside = f"<title>{escape(tip)}</title>" if tip else ""
+        self.parts.append(
+            f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" '
+            f'height="{max(height, 0):.1f}">{inside}</rect>'
+        )
+
+    def svg(self) -> str:
+        """The drawing."""
+        inside = "".join(self.parts)
+        return f'<svg viewBox="0 0 {WIDTH} {self.height}" role="img">{inside}</svg>'
+
+
+def _thinned(axis: Axis, room: float) -> list[tuple[float, str]]:
+    """The ticks that can be told apart, each with at least so much room."""
+    kept: list[tuple[float, str]] = []
+    last = -math.inf
+    for value, text in axis.ticks:
+        at = axis.at(value)
+        if abs(at - last) >= room:
+            kept.append((value, text))
+            last = at
+    return kept
