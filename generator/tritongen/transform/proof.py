@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tritongen.domain.agreement import Gap, Tolerance, gap
+from tritongen.domain.agreement import Gap, Tolerance, gap, tells_apart
 from tritongen.domain.samples import Array, row, stack_rows
 from tritongen.domain.variants import Proof
 from tritongen.transform.session import Arrays, Runner, RunRefusal, Value, Values
@@ -15,6 +15,10 @@ ROWS = (1, 2, 3)
 
 class Unproven(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
     """The rewritten model does not do what the original does; the message says where."""
+
+
+class Indistinct(Unproven):
+    """Rows cannot be told apart, so nothing can be said of them."""
 
 
 def _same(values: Arrays) -> dict[str, Array]:
@@ -163,7 +167,12 @@ def compare_rows(rewritten: Runner, expected: Sequence[Expected], comparison: Co
     """
     rows = single_rows(expected)
     if len(rows) < ROWS[-1]:
-        raise Unproven(f"only {len(rows)} different rows could be fed, too few for a proof")
+        raise Indistinct(f"only {len(rows)} different rows could be fed, too few for a proof")
+    if not any(tells_apart(rows[0].tensors, item.tensors) for item in rows[1:]):
+        raise Indistinct(
+            "the outputs are the same for every input that was tried, so rows cannot be told "
+            "apart; give real inputs with --data"
+        )
     for count in ROWS:
         inputs = stack_rows([dict(item.inputs) for item in rows[:count]])
         outputs = stack_rows([item.tensors for item in rows[:count]])
@@ -201,14 +210,21 @@ def _run(runner: Runner, inputs: Arrays, where: str) -> Values:
         raise Unproven(f"ONNX Runtime refuses the rewritten model {where}: {problem}") from None
 
 
-def rows_agree(rewritten: Runner, expected: Sequence[Expected], tolerance: Tolerance) -> bool:
-    """Whether rows come out the same alone and among others, by the model's own results."""
+def rows_agree(
+    rewritten: Runner, expected: Sequence[Expected], tolerance: Tolerance
+) -> bool | None:
+    """Whether rows come out the same alone and among others, by the model's own results.
+
+    None where the rows at hand cannot be told apart.
+    """
     try:
         own = [
             replace(item, outputs=dict(tensors_only(_run(rewritten, item.inputs, ""))))
             for item in single_rows(expected)[: ROWS[-1]]
         ]
         compare_rows(rewritten, own, Comparison(tolerance))
+    except Indistinct:
+        return None
     except Unproven:
         return False
     return True

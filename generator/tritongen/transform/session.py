@@ -65,7 +65,7 @@ class OrtRunner:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-            raise RunRefusal(_one_line(error, path.parent)) from None
+            raise RunRefusal(one_line(error, path.parent)) from None
         self.output_names: list[str] = [item.name for item in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
@@ -74,7 +74,7 @@ class OrtRunner:
         try:
             results = self._session.run(self.output_names, fed)
         except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(_one_line(error, self._folder)) from None
+            raise RunRefusal(one_line(error, self._folder)) from None
         return {
             name: as_bytes(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(self.output_names, results, strict=True)
@@ -118,7 +118,7 @@ class ReferenceRunner:
         try:
             self._evaluator = ReferenceEvaluator(os.fspath(path))
         except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
-            raise RunRefusal(_one_line(error, path.parent)) from None
+            raise RunRefusal(one_line(error, path.parent)) from None
         self._folder = path.parent
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
@@ -128,7 +128,7 @@ class ReferenceRunner:
         try:
             results = self._evaluator.run(None, fed)
         except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(_one_line(error, self._folder)) from None
+            raise RunRefusal(one_line(error, self._folder)) from None
         return {
             name: as_bytes(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(names, results, strict=True)
@@ -158,7 +158,8 @@ def as_bytes(array: Array) -> Array:
     return result
 
 
-def _one_line(error: Exception, folder: Path) -> str:
+def one_line(error: Exception, folder: Path) -> str:
+    """A runtime's message without line breaks, status and this machine's folder."""
     text = " ".join((str(error) or type(error).__name__).split()).replace(f"{folder}/", "")
     head, found, rest = text.partition("[ONNXRuntimeError] : ")
     if found and not head:

@@ -1,0 +1,62 @@
+"""Operators side by side: what the graph's form allows, and what a measurement says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tritongen.domain.samples import Array, make_inputs
+from tritongen.domain.variants import Speedup, Step, StepKind, paired_speedup
+from tritongen.transform.jobs import Job, Outcome
+from tritongen.transform.session import OrtRunner, RunSettings
+from tritongen.transform.speed import paired_times
+
+# Below this, a chain in all but name: nothing can run beside anything for long.
+_WORTH_TRYING = 1.25
+
+
+def try_parallel(job: Job) -> Outcome:
+    """Measure operators in sequence against operators side by side, on as many threads.
+
+    Raises:
+        RunRefusal: the model does not run.
+    """
+    bound = f"the operators are {job.parallelism:.2f} times as many as the longest path has"
+    if job.parallelism < _WORTH_TRYING:
+        reason = f"{bound}: a chain, which inter-op threads cannot speed up; not tried"
+        return Outcome(steps=(_step(False, reason),))
+    if job.threads < 2:
+        reason = f"{bound}; not tried: with one core nothing runs side by side"
+        return Outcome(steps=(_step(False, reason),))
+    inputs = make_inputs([item.recipe for item in job.inputs], job.seed)
+    speed = _measure(job, inputs)
+    verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"
+    reason = (
+        f"{bound}, so at most that is to be gained; two side by side with "
+        f"{max(1, job.threads // 2)} threads each against one after the other with {job.threads}: "
+        f"{speed}, {verdict}"
+    )
+    applied = speed.low > 1
+    overlay = _overlay(2, max(1, job.threads // 2)) if applied else {}
+    return Outcome(steps=(_step(applied, reason, overlay),), speedups=(speed,))
+
+
+def _measure(job: Job, inputs: Mapping[str, Array]) -> Speedup:
+    path = Path(job.path)
+    runners = (
+        OrtRunner(path, RunSettings(threads=job.threads)),
+        OrtRunner(path, RunSettings(threads=max(1, job.threads // 2), inter_op=2)),
+    )
+    first, second = paired_times(runners, inputs, min(5.0, job.time_budget_s), settle=True)
+    return paired_speedup(first, second, threads=job.threads)
+
+
+def _step(applied: bool, reason: str, overlay: Mapping[str, object] | None = None) -> Step:
+    return Step("inter_op", StepKind.PARALLEL, applied, reason, overlay=overlay or {})
+
+
+def _overlay(inter_op: int, intra_op: int) -> Mapping[str, object]:
+    values = {
+        "execution_mode": 1,
+        "inter_op_thread_count": inter_op,
+        "intra_op_thread_count": intra_op,
+    }
+    return {"parameters": {key: {"string_value": str(value)} for key, value in values.items()}}

@@ -1,0 +1,1 @@
+"""Quantisation under an accuracy gate."""

@@ -1,0 +1,51 @@
+"""Every piece of work by name, and every way in which it can fail as an answer."""
+
+import errno
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tritongen.errors import TritongenError
+from tritongen.transform.evaluate import EvaluationFault
+from tritongen.transform.fix_stage import fix
+from tritongen.transform.fixes import CannotFix
+from tritongen.transform.graph_stage import optimise_graph
+from tritongen.transform.half import halve
+from tritongen.transform.jobs import Job, Outcome, Stage
+from tritongen.transform.parallel import try_parallel
+from tritongen.transform.quantize.builders import BuildFault
+from tritongen.transform.quantize.prepare import CannotQuantise
+from tritongen.transform.quantize.run import quantise
+from tritongen.transform.session import RunRefusal
+
+STAGES: Mapping[Stage, Callable[[Job], Outcome]] = MappingProxyType(
+    {
+        Stage.FIX: fix,
+        Stage.QUANTIZE: quantise,
+        Stage.HALF: halve,
+        Stage.GRAPH: optimise_graph,
+        Stage.PARALLEL: try_parallel,
+    }
+)
+
+_REFUSALS = (BuildFault, CannotFix, CannotQuantise, EvaluationFault, RunRefusal)
+_NO_SPACE = "No space left on device"
+
+
+def run_stage(job: Job) -> Outcome:
+    """Do the work; what goes wrong on the way is part of the answer, never an exception."""
+    try:
+        return STAGES[job.stage](job)
+    except TritongenError as problem:
+        return Outcome(problem.code, str(problem), problem.details)
+    except MemoryError:
+        return Outcome("TG010", "out of memory")
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        words = (error.strerror or str(error)).lower()
+        return Outcome("TG005" if full else "TG004", words)
+    except _REFUSALS as problem:
+        words = str(problem)
+        if _NO_SPACE in words:
+            return Outcome("TG005", _NO_SPACE.lower())
+        quantising = job.stage in {Stage.QUANTIZE, Stage.HALF}
+        return Outcome("TG231" if quantising else "TG213", words)
