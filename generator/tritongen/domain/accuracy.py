@@ -5,36 +5,13 @@ Outputs and truths are arrays with one row a sample on axis 0.
 
 import math
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from types import MappingProxyType
 
 import numpy as np
 
+from tritongen.domain.metric import Metric
 from tritongen.domain.samples import Array
 from tritongen.domain.variants import Accuracy
-
-DEFAULT_MAX_DROP = 0.01
-
-
-class Metric(StrEnum):
-    """A metric by name; `CALLABLE` stands for the user's own."""
-
-    TOP1 = "top1"
-    F1 = "f1"
-    MAE = "mae"
-    MSE = "mse"
-    COSINE = "cosine"
-    CALLABLE = "callable"
-
-    @property
-    def is_error(self) -> bool:
-        """Whether less is better."""
-        return self in {Metric.MAE, Metric.MSE}
-
-    @property
-    def wants_classes(self) -> bool:
-        """Whether truths are class labels."""
-        return self in {Metric.TOP1, Metric.F1}
 
 
 def score(metric: Metric, outputs: Array, truth: Array) -> float:

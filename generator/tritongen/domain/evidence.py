@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tritongen.domain.tensors import DType
+from tritongen.domain.variants import Variant
 
 
 class BatchVerdict(StrEnum):
@@ -171,11 +172,14 @@ class ModelEvidence:
         files: (path relative to the version folder with the version before it, sha256).
         trial: the trial's result, None when it was not run.
         tuned: the tuner's choice, None when it was not tuned.
+        variant: the variant that `files` belong to, with its recipe and proof; None when the
+            original is served.
     """
 
     files: tuple[tuple[str, str], ...]
     trial: Trial | None = None
     tuned: Tuned | None = None
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,25 @@ class DeclaredTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class AccuracyIntent:
+    """How a variant of a model is evaluated.
+
+    Attributes:
+        metric: by name (`tritongen.domain.metric`); empty chooses by the labels.
+        data: a .npz file or a folder of .npy files beside tritongen.yaml, or ``module:function``.
+        function: ``module:function`` of the user's own metric; it wins over `metric`.
+        labels: name of the array with labels; empty looks for the usual names.
+        output: the output that is scored; empty chooses one that suits the metric.
+    """
+
+    metric: str = ""
+    data: str = ""
+    function: str = ""
+    labels: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIntent:
     """What the user says of one model.
 
@@ -70,6 +89,7 @@ class ModelIntent:
         instances: fixed instance count, None for the planner's choice.
         threads: fixed threads an instance, None for the planner's choice.
         accuracy_drop: greatest accepted loss of the metric when quantising.
+        accuracy: how that loss is measured.
         response_cache: answer equal requests from Triton's cache.
         versions: versions to serve; None keeps Triton's rule (the newest one).
         inputs: declared inputs by name.
@@ -88,6 +108,7 @@ class ModelIntent:
     instances: int | None = None
     threads: int | None = None
     accuracy_drop: float | None = None
+    accuracy: AccuracyIntent = field(default_factory=AccuracyIntent)
     response_cache: bool = False
     versions: tuple[int, ...] | None = None
     inputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tritongen.domain.accuracy import Metric, judge_drop, predicted, score
+from tritongen.domain.accuracy import judge_drop, predicted, score
+from tritongen.domain.metric import Metric
 from tritongen.domain.samples import Array
 from tritongen.domain.variants import Accuracy
 from tritongen.errors import InvalidInputError

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tritongen.domain.accuracy import DEFAULT_MAX_DROP
 from tritongen.domain.isa import Isa
+from tritongen.domain.metric import DEFAULT_MAX_DROP
 from tritongen.domain.precision import Precision
 from tritongen.domain.samples import InputRecipe
 from tritongen.domain.tensors import DType

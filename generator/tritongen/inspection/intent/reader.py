@@ -7,6 +7,7 @@ from typing import Any
 
 from tritongen.domain.intent import (
     DEFAULT_TRITON,
+    AccuracyIntent,
     DeclaredTensor,
     Intent,
     ModelIntent,
@@ -132,6 +133,7 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         instances=values.get("instances"),
         threads=values.get("threads"),
         accuracy_drop=_mapping(values.get("accuracy")).get("max_drop"),
+        accuracy=_accuracy(_mapping(values.get("accuracy"))),
         response_cache=bool(values.get("response_cache")),
         versions=values.get("versions"),
         inputs=_tensors(_mapping(values.get("inputs"))),
@@ -149,6 +151,16 @@ def _latency(values: dict[str, Any], path: str, faults: Faults) -> tuple[float, 
         faults.add(f"{path}.latency", "state one percentile", "TG305")
     name, value = next(iter(stated.items()))
     return PERCENTILES[name], float(value)
+
+
+def _accuracy(values: dict[str, Any]) -> AccuracyIntent:
+    return AccuracyIntent(
+        metric=values.get("metric") or "",
+        data=values.get("data") or "",
+        function=values.get("callable") or "",
+        labels=values.get("labels") or "",
+        output=values.get("output") or "",
+    )
 
 
 def _tensors(values: dict[str, Any]) -> dict[str, DeclaredTensor]:

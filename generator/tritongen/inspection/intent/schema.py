@@ -1,6 +1,7 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
 from tritongen.domain.intent import WeightsMode
+from tritongen.domain.metric import Metric
 from tritongen.domain.tensors import DType
 from tritongen.inspection.intent.shapes import (
     Anything,
@@ -47,6 +48,27 @@ _LATENCY = Record(
     shorthand="p99",
 )
 
+_FUNCTION = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+_ACCURACY = Record(
+    {
+        "max_drop": Key(Number(minimum=0, maximum=1), "greatest accepted loss (default: 0.01)"),
+        "metric": Key(
+            Choice(tuple(item.value for item in Metric if item is not Metric.CALLABLE)),
+            "what is measured; default: top1 for labels, else likeness to the original's outputs",
+        ),
+        "data": Key(
+            Text("a .npz file, a folder of .npy files, or module:function"),
+            "samples named after the inputs, with `labels`; paths are relative to this file",
+        ),
+        "callable": Key(
+            Text("module:function", pattern=_FUNCTION),
+            "a metric of your own: called with outputs by name and the labels, more is better",
+        ),
+        "labels": Key(Text("the name of an array"), "the array that holds the labels"),
+        "output": Key(Text("the name of an output"), "the output that is scored"),
+    }
+)
+
 _MODEL = Record(
     {
         "rate": Key(
@@ -72,8 +94,8 @@ _MODEL = Record(
         "instances": Key(Number(minimum=1, maximum=4096, whole=True), "fixed instance count"),
         "threads": Key(Number(minimum=1, maximum=4096, whole=True), "fixed threads an instance"),
         "accuracy": Key(
-            Record({"max_drop": Key(Number(minimum=0, maximum=1), "greatest accepted loss")}),
-            "what quantisation may cost",
+            _ACCURACY,
+            "what quantisation may cost, and how that is measured",
         ),
         "response_cache": Key(Flag(), "answer equal requests from Triton's cache"),
         "versions": Key(
