@@ -246,16 +246,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.inputs import InputOptions
     from tritongen.probe.level import Conditions
 
-    if not 0.5 <= args.confidence < 1.0:
-        raise InvalidInputError("TG905", "--confidence lies between 0.5 and 1, such as 0.95")
-    for flag, value, least in (
-        ("--batch", args.batch, 1),
-        ("--processes", args.processes, 1),
-        ("--sequence", args.sequence, 0),
-        ("--max-outstanding", args.max_outstanding or 1, 1),
-    ):
-        if value < least:
-            raise InvalidInputError("TG905", f"{flag} is at least {least}, not {value}")
+    _check_numbers(args)
     options = EngineOptions(tls=args.tls, ca_file=args.ca, verify=not args.insecure)
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
@@ -282,6 +273,19 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
         options=options,
         command=shlex.join(["tritongen", *sys.argv[1:]]),
     )
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    if not 0.5 <= args.confidence < 1.0:
+        raise InvalidInputError("TG905", "--confidence lies between 0.5 and 1, such as 0.95")
+    for flag, value, least in (
+        ("--batch", args.batch, 1),
+        ("--processes", args.processes, 1),
+        ("--sequence", args.sequence, 0),
+        ("--max-outstanding", 1 if args.max_outstanding is None else args.max_outstanding, 1),
+    ):
+        if value < least:
+            raise InvalidInputError("TG905", f"{flag} is at least {least}, not {value}")
 
 
 def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":

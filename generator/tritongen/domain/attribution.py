@@ -225,34 +225,40 @@ def attribute(
         client_us: CPU time of the generator for one request.
         use: of the server.
     """
-    inside = [own]
-    if composing and own.compute_infer_us == 0.0 and own.queue_us == 0.0:
-        inside = list(composing)
-    # A composing model may run more than once for each request of the ensemble.
-    weights = [item.requests / own.requests if own.requests else 0.0 for item in inside]
-
-    def total(name: str) -> float:
-        return sum(w * float(getattr(item, name)) for w, item in zip(weights, inside, strict=True))
-
-    queue, infer = total("queue_us"), total("compute_infer_us")
-    fetch, store = total("compute_input_us"), total("compute_output_us")
-    left = max(mean_us - lateness_us - queue - fetch - infer - store, 0.0)
+    parts = _inside(own, composing)
+    inside = sum(parts)
+    left = max(mean_us - lateness_us - inside, 0.0)
     client = min(client_us, left)
     # Steps of an ensemble may overlap; then their sum exceeds what the request waited for.
-    server = mean_us - lateness_us - left
-    scale = server / (queue + fetch + infer + store) if queue + fetch + infer + store > 0 else 0.0
+    scale = (mean_us - lateness_us - left) / inside if inside > 0.0 else 0.0
+    queue, fetch, infer, store = (scale * part for part in parts)
     return Attribution(
         total_us=mean_us,
         lateness_us=lateness_us,
         client_us=client,
         network_us=left - client,
-        queue_us=queue * scale,
-        compute_input_us=fetch * scale,
-        compute_infer_us=infer * scale,
-        compute_output_us=store * scale,
+        queue_us=queue,
+        compute_input_us=fetch,
+        compute_infer_us=infer,
+        compute_output_us=store,
         own=own,
         composing=composing,
         use=use or ServerUse(),
+    )
+
+
+def _inside(own: Execution, composing: tuple[Execution, ...]) -> tuple[float, float, float, float]:
+    """Queue, compute input, infer and output of one request, its composing models included."""
+    inside = [own]
+    if composing and own.compute_infer_us == 0.0 and own.queue_us == 0.0:
+        inside = list(composing)
+    # A composing model may run more than once for each request of the ensemble.
+    weighted = [(item.requests / own.requests if own.requests else 0.0, item) for item in inside]
+    return (
+        sum(weight * item.queue_us for weight, item in weighted),
+        sum(weight * item.compute_input_us for weight, item in weighted),
+        sum(weight * item.compute_infer_us for weight, item in weighted),
+        sum(weight * item.compute_output_us for weight, item in weighted),
     )
 
 
@@ -271,6 +277,8 @@ class Advice:
 
 _DOMINANT = 0.5
 _BUSY = 0.9
+_LITTLE = 0.1
+_LARGE = 65_536
 _SINGLE = 1.05
 
 
@@ -291,53 +299,46 @@ def advise(
         closed: whether the loop was closed.
         payload_bytes: of one request and its response.
     """
-    found: list[Advice] = []
-    own = attribution.own
     name = config.model
     queue = attribution.share("queue")
-    if queue >= _DOMINANT:
-        found.append(_queue_advice(attribution, config, queue))
-    if attribution.share("compute infer") >= _DOMINANT:
+    transport = attribution.share("client", "network")
+    found = [_queue_advice(attribution, config, queue)] if queue >= _DOMINANT else []
+    infer = attribution.share("compute infer")
+    if infer >= _DOMINANT:
+        what = f"{infer:.0%} of the time is the model's own computation"
         found.append(
             Advice(
-                f"{attribution.share('compute infer'):.0%} of the time is the model's own "
-                "computation: only a cheaper model or more threads help",
+                f"{what}: only a cheaper model or more threads help",
                 f"tritongen optimize -m {name}",
             )
         )
-    transport = attribution.share("client", "network")
-    if transport >= _DOMINANT and payload_bytes > 65_536:
+    if transport >= _DOMINANT and payload_bytes > _LARGE:
+        what = (
+            f"{transport:.0%} of the time is transport of {payload_bytes / 1024:.0f} KiB a request"
+        )
         found.append(
-            Advice(
-                f"{transport:.0%} of the time is transport of {payload_bytes / 1024:.0f} KiB a "
-                "request: shared memory avoids the copies",
-                f"tritongen probe -m {name} --shm",
-            )
+            Advice(f"{what}: shared memory avoids the copies", f"tritongen probe -m {name} --shm")
         )
     if client_busy >= _BUSY:
+        what = f"the generator itself used {client_busy:.0%} of a core"
         found.append(
-            Advice(
-                f"the generator itself used {client_busy:.0%} of a core: it may be the bottleneck",
-                f"tritongen probe -m {name} --processes 2",
-            )
+            Advice(f"{what}: it may be the bottleneck", f"tritongen probe -m {name} --processes 2")
         )
-    idle = own.busy_share is not None and own.busy_share < _DOMINANT
-    if closed and idle and queue < 0.1 and transport < _DOMINANT:
-        found.append(
-            Advice(
-                f"the instances were busy for {own.busy_share:.0%} of the time: more concurrency "
-                "raises throughput",
-                f"tritongen probe -m {name} --concurrency 1:64",
-            )
-        )
-    if own.cache_hit_share:
-        found.append(
-            Advice(
-                f"{own.cache_hit_share:.0%} of the requests came from the response cache: requests "
-                "that do not repeat will take longer"
-            )
-        )
+    idle = _idle_advice(attribution)
+    if closed and idle and queue < _LITTLE and transport < _DOMINANT:
+        found.append(Advice(idle, f"tritongen probe -m {name} --concurrency 1:64"))
+    if attribution.own.cache_hit_share:
+        what = f"{attribution.own.cache_hit_share:.0%} of the requests came from the response cache"
+        found.append(Advice(f"{what}: requests that do not repeat will take longer"))
     return tuple(found)
+
+
+def _idle_advice(attribution: Attribution) -> str:
+    """What instances without work tell, empty where they have enough or are not known."""
+    busy = attribution.own.busy_share
+    if busy is None or busy >= _DOMINANT:
+        return ""
+    return f"the instances were busy for {busy:.0%} of the time: more concurrency raises throughput"
 
 
 def _queue_advice(attribution: Attribution, config: ServedConfig, share: float) -> Advice:

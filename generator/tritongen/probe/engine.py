@@ -232,5 +232,12 @@ def divide_slots(shares: Sequence[float], slots: int) -> list[int]:
     return counts
 
 
+def note_success(engine: Engine) -> None:
+    """Remember when the last right answer came."""
+    for target in engine.targets:
+        if target.log.done and target.log.done[-1] > engine.last_success_ns:
+            engine.last_success_ns, engine.lost = target.log.done[-1], 0
+
+
 # The one clock of every measurement. It is monotonic: a step of the wall clock does not touch it.
 clock_ns = monotonic_ns

@@ -66,17 +66,11 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
     first = _first_slot(recorder, run)
     latency = recorder.latency(first, run.end_ns, precision.confidence)
     rate = throughput(recorder, first, run.end_ns, precision.confidence)
-    closed = isinstance(run.load, Closed)
     client = _client(run, recorder, subject.processes)
     requests = _counts(recorder, run)
-    deciding = latency.percentiles.get(percentile_key(precision.percentile))
-    if precision.percentile not in PERCENTILES:
-        deciding = recorder.percentile(
-            precision.percentile, first, run.end_ns, precision.confidence
-        )
-    verdict, reason = judge(
-        _evidence(run, recorder, latency, rate, deciding, requests, client), precision
-    )
+    deciding = _deciding(run, recorder, latency, first)
+    evidence = _evidence(run, recorder, latency, rate, deciding, requests, client)
+    verdict, reason = judge(evidence, precision)
     attribution = _attribution(run, recorder, subject, client)
     return LevelResult(
         model=subject.model,
@@ -88,7 +82,7 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
         throughput=rate,
         latency=latency,
         latency_all=summary(recorder.everything),
-        service=latency if closed else summary(recorder.service),
+        service=latency if isinstance(run.load, Closed) else summary(recorder.service),
         requests=requests,
         client=client,
         attribution=attribution,
@@ -103,6 +97,14 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
         engine=subject.engine,
         share=subject.share,
     )
+
+
+def _deciding(run: Run, recorder: Recorder, latency: LatencySummary, first: int) -> Interval | None:
+    """The percentile that the verdict rests on."""
+    precision = run.conditions.precision
+    if precision.percentile in PERCENTILES:
+        return latency.percentiles.get(percentile_key(precision.percentile))
+    return recorder.percentile(precision.percentile, first, run.end_ns, precision.confidence)
 
 
 def _first_slot(recorder: Recorder, run: Run) -> int:

@@ -94,11 +94,7 @@ class Placement:
             EnvironmentProblem: TG909.
         """
         self._offsets: dict[tuple[int, str], int] = {}
-        position = 0
-        for index, message in enumerate(messages):
-            for tensor in message.inputs:
-                self._offsets[index, tensor.name] = position
-                position += _aligned(len(_data(tensor.data)))
+        position = self._lay_out(messages)
         self._outputs: dict[str, tuple[int, int]] = {}
         self._slot_size = 0
         for name, size in output_sizes.items():
@@ -116,6 +112,15 @@ class Placement:
                 begin = self._offsets[index, tensor.name]
                 raw = _data(tensor.data)
                 self._inputs.memory[begin : begin + len(raw)] = raw
+
+    def _lay_out(self, messages: Sequence[Message]) -> int:
+        """Give every input a place; returns the size of all."""
+        position = 0
+        for index, message in enumerate(messages):
+            for tensor in message.inputs:
+                self._offsets[index, tensor.name] = position
+                position += _aligned(len(_data(tensor.data)))
+        return position
 
     def __call__(self, message: Message, index: int, slot: int) -> Message:
         """The message with regions in place of data, for one slot."""

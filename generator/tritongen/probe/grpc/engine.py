@@ -13,13 +13,15 @@ from tritongen.probe.engine import (
     Target,
     clock_ns,
     divide_slots,
+    note_success,
 )
 from tritongen.probe.grpc.connection import Connection
 from tritongen.probe.grpc.frames import FrameError
 from tritongen.probe.grpc.headers import request_block
 from tritongen.probe.grpc.hpack import HpackError
-from tritongen.probe.grpc.layout import KEEP, Knowledge, judge
-from tritongen.probe.grpc.stream import Slot
+from tritongen.probe.grpc.layout import Knowledge
+from tritongen.probe.grpc.stream import Carrier, Slot
+from tritongen.probe.grpc.verify import KEEP, judge
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -143,7 +145,7 @@ class GrpcEngine:
                 if connection is not None:
                     self._work(connection, event)
             now = clock()
-        self._note_success()
+        note_success(self)
 
     def submit(self, target: int, intended_ns: int) -> None:
         """Send a request of an open loop; see `Engine.submit`."""
@@ -165,7 +167,7 @@ class GrpcEngine:
             connection = self._by_fd.get(fd)
             if connection is not None:
                 self._work(connection, event)
-        self._note_success()
+        note_success(self)
 
     def watch(self, descriptor: int) -> None:
         """Let `poll` return when that descriptor can be read."""
@@ -219,11 +221,6 @@ class GrpcEngine:
             del self._by_fd[connection.fd]
         connection.close()
 
-    def _note_success(self) -> None:
-        for target in self.targets:
-            if target.log.done and target.log.done[-1] > self.last_success_ns:
-                self.last_success_ns, self.lost = target.log.done[-1], 0
-
     def _work(self, connection: Connection, event: int) -> None:
         """Read what came, and write what follows from it."""
         fault = self._take(connection, event)
@@ -257,11 +254,13 @@ class GrpcEngine:
                 self._read_size = max(_READ, min(self._read_size, 2 * len(data)))
                 return ""
 
-    def _flush(self, connection: Connection) -> None:
+    def _flush(self, connection: Carrier) -> None:
         try:
             connection.flush()
         except OSError as fault:
-            self._lose(connection, fault.strerror or str(fault))
+            lost = self._by_fd.get(connection.fd)
+            if lost is not None:
+                self._lose(lost, fault.strerror or str(fault))
 
     def _flush_all(self) -> None:
         for connection in list(self._by_fd.values()):
@@ -297,19 +296,17 @@ class GrpcEngine:
         else:
             self._idle[self.targets.index(slot.target)].append(slot)
 
-    def _replace(self, old: Connection) -> Connection:
+    def _replace(self, old: Carrier) -> Carrier:
         """A connection in place of one that takes no more streams.
 
         Raises:
             EnvironmentProblem: TG901, none can be opened.
         """
-        if old in self._connections:
-            self._connections[self._connections.index(old)] = self._dial(wait=False)
-        return min(
-            (c for c in self._connections if not c.draining),
-            key=lambda connection: len(connection.streams),
-            default=old,
-        )
+        for index, connection in enumerate(self._connections):
+            if connection is old:
+                self._connections[index] = self._dial(wait=False)
+        usable = [connection for connection in self._connections if not connection.draining]
+        return min(usable, key=lambda connection: len(connection.streams), default=old)
 
     def _begin(self, slot: Slot, intended_ns: int) -> None:
         """Send the slot's next request."""

@@ -1,13 +1,37 @@
 """One slot of concurrency and the stream that it has open."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from tritongen.probe.engine import Target
+from tritongen.probe.grpc.layout import Knowledge
 
-if TYPE_CHECKING:
-    from tritongen.probe.grpc.connection import Connection
-    from tritongen.probe.grpc.layout import Knowledge
+
+class Carrier(Protocol):
+    """What a slot needs of its connection; see `tritongen.probe.grpc.connection.Connection`."""
+
+    draining: bool
+    fd: int
+
+    @property
+    def streams(self) -> "Mapping[bytes, Slot]":
+        """Slots by the stream's number."""
+
+    @property
+    def waiting(self) -> "list[Slot]":
+        """Slots whose stream waits for the peer's limit."""
+
+    def open_stream(self, slot: "Slot") -> None:
+        """Send the slot's request as soon as the peer allows it."""
+
+    def cancel(self, slot: "Slot") -> None:
+        """Forget the slot's stream and tell the peer."""
+
+    def flush(self) -> None:
+        """Write what is to be written."""
+
+    def admit(self) -> None:
+        """Open the streams that waited for the peer's limit."""
 
 
 class Slot:
@@ -59,10 +83,10 @@ class Slot:
 
     target: Target
     following: Callable[[], bytes]
-    knowledge: "Knowledge"
+    knowledge: Knowledge
     log_sent: Callable[[int], None]
     log_done: Callable[[int], None]
-    connection: "Connection"
+    connection: Carrier
 
     def __init__(self) -> None:
         self.key = b""
@@ -81,7 +105,7 @@ class Slot:
         self.first_block = self.last_block = b""
         self.quick = True
 
-    def serve_target(self, target: Target, knowledge: "Knowledge", place: int, keep: int) -> None:
+    def serve_target(self, target: Target, knowledge: Knowledge, place: int, keep: int) -> None:
         """Send requests of this target from now on, as its slot of that number."""
         self.target = target
         self.following = target.source(place)

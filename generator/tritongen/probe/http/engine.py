@@ -17,6 +17,7 @@ from tritongen.probe.engine import (
     Target,
     clock_ns,
     divide_slots,
+    note_success,
 )
 from tritongen.probe.http.connection import Connection
 from tritongen.probe.http.response import MalformedResponseError, ResponseParser
@@ -133,7 +134,7 @@ class HttpEngine:
                     if connection.sent == now:
                         connection.unsent = 0
                     self._ready(connection, event)
-        self._note_success()
+        note_success(self)
 
     def submit(self, target: int, intended_ns: int) -> None:
         """Send a request of an open loop; see `Engine.submit`."""
@@ -163,7 +164,7 @@ class HttpEngine:
             connection = self._by_fd.get(fd)
             if connection is not None:
                 self._ready(connection, event)
-        self._note_success()
+        note_success(self)
 
     def watch(self, descriptor: int) -> None:
         """Let `poll` return when that descriptor can be read."""
@@ -225,11 +226,6 @@ class HttpEngine:
         if self._by_fd.get(connection.fd) is connection:
             del self._by_fd[connection.fd]
         connection.detach()
-
-    def _note_success(self) -> None:
-        for target in self.targets:
-            if target.log.done and target.log.done[-1] > self.last_success_ns:
-                self.last_success_ns, self.lost = target.log.done[-1], 0
 
     def _begin(self, connection: Connection, intended_ns: int) -> None:
         """Send the connection's next request."""

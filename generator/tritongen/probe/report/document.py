@@ -14,6 +14,7 @@ from tritongen.domain.measurement import (
     LatencySummary,
     LevelResult,
     Moment,
+    RequestCounts,
     percentile_key,
 )
 from tritongen.domain.workload import Closed
@@ -89,15 +90,7 @@ def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]
         "latency_us": latency_json(level.latency),
         "latency_all_us": latency_json(level.latency_all),
         "service_us": latency_json(level.service),
-        "requests": {
-            "sent": level.requests.sent,
-            "ok": level.requests.ok,
-            "failed": level.requests.failed,
-            "failures_by_code": dict(level.requests.failures_by_code),
-            "examples": dict(level.requests.examples),
-            "unfinished": level.requests.unfinished,
-            "unsent": level.requests.unsent,
-        },
+        "requests": _requests_json(level.requests),
         "client": {
             "cpu_us_per_request": round(level.client.cpu_us_per_request, 3),
             "busy_share": round(level.client.busy_share, 4),
@@ -115,6 +108,18 @@ def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]
             "lateness_ns": level.client.lateness.histogram.to_json(),
         }
     return found
+
+
+def _requests_json(requests: RequestCounts) -> dict[str, Any]:
+    return {
+        "sent": requests.sent,
+        "ok": requests.ok,
+        "failed": requests.failed,
+        "failures_by_code": dict(requests.failures_by_code),
+        "examples": dict(requests.examples),
+        "unfinished": requests.unfinished,
+        "unsent": requests.unsent,
+    }
 
 
 def _load_json(level: LevelResult) -> dict[str, Any]:
