@@ -156,7 +156,6 @@ class SyntheticTriton:
         noise: scatter of one measurement, as a share.
         drift: slow swing of the machine's speed, as a share.
         switch_s: time to load another configuration.
-        broken: configurations that cannot be loaded.
         now_s: the simulated clock.
     """
 
@@ -166,9 +165,7 @@ class SyntheticTriton:
     noise: float = 0.07
     drift: float = 0.10
     switch_s: float = 0.5
-    broken: frozenset[Candidate] = frozenset()
     now_s: float = 0.0
-    measured: int = 0
     _stream: Stream = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,9 +175,6 @@ class SyntheticTriton:
         """Loads the configuration and measures it; the clock moves on."""
         begun = self.now_s
         self.now_s += self.switch_s + task.seconds
-        self.measured += 1
-        if task.candidate in self.broken:
-            return Record(task, None, begun, self.now_s, error="load failed: out of memory")
         figures = truth(self.profile, self.cores, task.candidate, task.load, task.rows)
         return Record(task, self._reading(figures, task), begun, self.now_s)
 

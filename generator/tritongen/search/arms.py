@@ -62,6 +62,7 @@ class RaceState:
         verdict: how it ended, None while it runs.
         standings: comparisons after the complete rounds.
         leader: the best by the complete rounds, None before the first.
+        replaced: how often others were let in for arms that failed.
     """
 
     arms: dict[Candidate, Arm]
@@ -70,6 +71,7 @@ class RaceState:
     pending: tuple[Task, ...] = ()
     verdict: Verdict | None = None
     leader: Candidate | None = None
+    replaced: int = 0
 
     def running(self) -> list[Arm]:
         """Arms that are still in the race."""

@@ -1,7 +1,7 @@
 """Calibration: the few short measurements from which the server's model is fitted."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tritongen.domain.queueing import (
@@ -11,19 +11,15 @@ from tritongen.domain.queueing import (
     OpenLoop,
     ServedModel,
     Server,
-    ServicePoint,
     ServiceTimes,
-    simulate,
 )
-from tritongen.search.records import History, Purpose, Record, Task
+from tritongen.search.records import Purpose, Task
 from tritongen.search.space import Candidate, SearchSpace
 
 # Enough executions for a mean within some per cent; the race corrects the rest.
 MIN_REQUESTS = 40
-# Steps of the search for the front end's cost, and requests simulated in each.
-_FIT_STEPS = 7
-_FIT_REQUESTS = 800
-_FIT_SEED = 20_260_101
+# Clients of the measurement that shows what requests cost beside their execution.
+_BESIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,8 @@ def calibration_tasks(
     """What to measure before anything can be predicted.
 
     One client alone for each thread count that shapes the curve, with one row and, where the
-    model batches, with full batches; then all instances at once, to see how they slow each other.
+    model batches, with full batches; several clients of one instance on all cores, to see how
+    requests slow an execution; all instances at once, to see how they slow each other.
 
     Args:
         space: what may be chosen.
@@ -98,31 +95,12 @@ def calibration_tasks(
         _task(Candidate(1, count, max(most, space.unmerged)), 1, batch, seconds)
         for count, batch in dict.fromkeys(alone)
     ]
+    tasks.append(_task(Candidate(1, threads[-1], space.unmerged), _BESIDE, rows, seconds))
     crowd = max(instances for instances, count in space.splits() if count == threads[0])
     if crowd > 1:
         tasks.append(_task(Candidate(crowd, threads[0], space.unmerged), 2 * crowd, rows, seconds))
     tasks += _mode_tasks(space, seconds)
     return tuple(dict.fromkeys(tasks))
-
-
-def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
-    """The server's model from the calibration records, None when none of them can be used.
-
-    Args:
-        history: any records; those of other purposes are left out.
-        cores: that all instances share.
-        prior: shape of the service times where nothing was measured.
-    """
-    records = [r for r in history if r.task.purpose is Purpose.CALIBRATE and _usable(r)]
-    plain = [r for r in records if _mode(r.task.candidate) == (1, True)]
-    points = tuple(_point(record) for record in plain)
-    if prior is not None:
-        points += _prior_points(points, prior)
-    if not points:
-        return None
-    service = ServiceTimes(points, cores)
-    front_end_s, transport_s = _fit_overhead(plain, service)
-    return Calibration(service, front_end_s, transport_s, _factors(records, service))
 
 
 def _spread(space: SearchSpace) -> tuple[int, ...]:
@@ -150,115 +128,11 @@ def _mode_tasks(space: SearchSpace, seconds: float) -> list[Task]:
     rows = space.request_rows
     # The simplest candidate of each mode, in a fixed order.
     alone = [one for one in reversed(space.candidates()) if one.instances == 1]
-    modes = [one for _, one in sorted({_mode(one): one for one in alone}.items())]
+    modes = [one for _, one in sorted({mode_of(one): one for one in alone}.items())]
     plain = [replace(one, max_batch_size=space.unmerged, queue_delay_us=None) for one in modes]
-    return [_task(one, 1, rows, seconds) for one in plain if _mode(one) != (1, True)]
+    return [_task(one, 1, rows, seconds) for one in plain if mode_of(one) != (1, True)]
 
 
-def _mode(candidate: Candidate) -> tuple[int, bool]:
+def mode_of(candidate: Candidate) -> tuple[int, bool]:
+    """Execution mode and arena: what scales the service times as a whole."""
     return candidate.inter_op, candidate.arena
-
-
-def _usable(record: Record) -> bool:
-    reading = record.sound
-    return reading is not None and reading.execution_s > 0.0
-
-
-def _point(record: Record) -> ServicePoint:
-    reading, task = record.reading, record.task
-    assert reading is not None  # noqa: S101  (only usable records come here)
-    batch = reading.mean_batch if reading.mean_batch >= 1.0 else float(task.rows)
-    executions_per_s = reading.throughput_per_s * task.rows / batch
-    busy = executions_per_s * reading.execution_s
-    alone = task.candidate.instances == 1
-    return ServicePoint(
-        batch=max(1, round(batch)),
-        threads=task.candidate.threads,
-        seconds=reading.execution_s,
-        busy=1.0 if alone else min(float(task.candidate.instances), max(1.0, busy)),
-        cv=_variation(record) if alone else 0.0,
-    )
-
-
-def _variation(record: Record) -> float:
-    """Variation of the execution time, from the latencies of a client alone.
-
-    Between the median and the 90th percentile a lognormal spans 1.2816 standard deviations of
-    its logarithm; the far tail belongs to the machine, not to the model.
-    """
-    reading = record.reading
-    if reading is None:
-        return 0.0
-    median, high = reading.latency_s(50.0), reading.latency_s(90.0)
-    if not (high > median > 0.0):
-        return 0.0
-    excess = (high - median) / max(reading.execution_s, 1e-9)
-    sigma = math.log1p(excess) / 1.2816
-    return min(1.0, math.sqrt(math.expm1(sigma * sigma)))
-
-
-def _prior_points(
-    measured: tuple[ServicePoint, ...], prior: ServiceTimes
-) -> tuple[ServicePoint, ...]:
-    """The prior's points brought to the measured level, where nothing was measured."""
-    known = {(point.batch, point.threads) for point in measured}
-    alone = [point for point in measured if point.busy <= 1.0]
-    levels = [math.log(p.seconds / prior.alone(p.batch, p.threads)) for p in alone]
-    level = math.exp(sum(levels) / len(levels)) if levels else 1.0
-    return tuple(
-        replace(point, seconds=point.seconds * level)
-        for point in prior.points
-        if point.busy <= 1.0 and (point.batch, point.threads) not in known
-    )
-
-
-def _fit_overhead(records: Iterable[Record], service: ServiceTimes) -> tuple[float, float]:
-    """(CPU seconds, other seconds) of a request outside its execution.
-
-    Their sum is what a client alone waits beyond the execution. How much of it keeps a core busy
-    shows when all instances are at work: the cost that explains the throughput is taken.
-    """
-    overheads, crowded = [], []
-    for record in records:
-        reading = record.reading
-        if reading is None:
-            continue
-        load = record.task.load
-        if isinstance(load, ClosedLoop) and load.concurrency == 1:
-            mean = 1.0 / reading.throughput_per_s
-            overheads.append(max(0.0, mean - reading.execution_s))
-        elif record.task.candidate.instances > 1:
-            crowded.append(record)
-    if not overheads:
-        return 0.0, 0.0
-    overhead = sorted(overheads)[len(overheads) // 2]
-    share = _core_share(crowded[-1], service, overhead) if crowded and overhead > 0.0 else 0.5
-    return overhead * share, overhead * (1.0 - share)
-
-
-def _core_share(record: Record, service: ServiceTimes, overhead: float) -> float:
-    """The share of the overhead that keeps a core busy, by bisection on the simulation."""
-    reading = record.reading
-    measured = reading.throughput_per_s if reading is not None else 0.0
-    low, high = 0.0, 1.0
-    for _ in range(_FIT_STEPS):
-        share = 0.5 * (low + high)
-        trial = Calibration(service, overhead * share, overhead * (1.0 - share))
-        server = trial.server(record.task.candidate, record.task.load, record.task.rows)
-        found = simulate(server, seed=_FIT_SEED, requests=_FIT_REQUESTS).of("model")
-        if found.throughput_per_s > measured:
-            low = share
-        else:
-            high = share
-    return 0.5 * (low + high)
-
-
-def _factors(records: Iterable[Record], service: ServiceTimes) -> dict[tuple[int, bool], float]:
-    found: dict[tuple[int, bool], float] = {}
-    for record in records:
-        mode = _mode(record.task.candidate)
-        reading = record.reading
-        if mode != (1, True) and reading is not None:
-            alone = service.alone(record.task.rows, record.task.candidate.threads)
-            found[mode] = reading.execution_s / alone
-    return found

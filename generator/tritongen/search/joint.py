@@ -143,7 +143,7 @@ class JointTuner:
                 continue
             calibration = found[0].predictor.calibration
             load = OpenLoop(member.rate)
-            server = calibration.server(candidates[name], load, self._settings.rows)
+            server = calibration.server(candidates[name], load, member.space.request_rows)
             service = server.models[0].service.on_cores(self._cores)
             models.append(replace(server.models[0], name=name, service=service))
             front = max(front, calibration.front_end_s)

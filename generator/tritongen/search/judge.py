@@ -17,6 +17,8 @@ MIN_ROUNDS = 3
 _SURE_ROUNDS = 6
 # A single latency this far over the limit (as a logarithm) settles a level of clients.
 _CLEAR_EXCESS = 0.15
+# A miss (as a logarithm) that a machine's drift from minute to minute may explain.
+_DRIFT = 0.05
 # Room below the limit (as a logarithm) that is expected to remain with more clients.
 _ROOM = 0.02
 
@@ -46,13 +48,15 @@ class Judge:
         return closed and objective.limit_s is not None
 
     def leader(self, state: RaceState) -> Candidate | None:
-        """The best by what was measured: feasible, then value, then simpler."""
+        """The best by what was measured: feasible, then value, then simpler.
+
+        Who fell behind does not come back, unless nobody else is left; who failed comes last.
+        """
         standings = state.standings
-        known = [
-            arm.candidate
-            for arm in state.arms.values()
-            if arm.status is not Status.FAILED and standings.rounds(arm.candidate)
-        ]
+        measured = [arm for arm in state.arms.values() if standings.rounds(arm.candidate)]
+        running = [arm.candidate for arm in measured if arm.status is Status.RUNNING]
+        loaded = [arm.candidate for arm in measured if arm.status is not Status.FAILED]
+        known = running or loaded or [arm.candidate for arm in measured]
 
         def order(candidate: Candidate) -> tuple[float, float, float, tuple[int, ...]]:
             excess = max(0.0, standings.excess(candidate).value)
@@ -70,7 +74,7 @@ class Judge:
             return
         excess = standings.excess(arm.candidate)
         fewer = self.adapts and isinstance(arm.load, ClosedLoop) and arm.load.concurrency > 1
-        if excess.low > 0.0 and not fewer:
+        if excess.low > _DRIFT and not fewer:
             arm.status = Status.INFEASIBLE
             arm.why = f"misses the goal by {expm1(excess.value):.0%}"
         elif arm.candidate != leader and standings.excess(leader).value <= 0.0:
@@ -84,7 +88,7 @@ class Judge:
             more = candidate.total_threads > leader.total_threads
             enough = more and standings.excess(leader).high < 0.0
             return f"{leader.total_threads} cores are enough" if enough else ""
-        difference = standings.difference(candidate, leader)
+        difference = standings.lead(candidate, leader)
         if difference.high >= 0.0:
             return ""
         return (
@@ -110,7 +114,7 @@ class Judge:
         if self.fewest_cores and any(o.total_threads != leader.total_threads for o in others):
             return None
         limit = log1p(self.settings.immaterial)
-        differences = [standings.difference(other, leader) for other in others]
+        differences = [standings.lead(other, leader) for other in others]
         return Verdict.IMMATERIAL if all(d.high <= limit for d in differences) else None
 
     def tied(self, state: RaceState, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

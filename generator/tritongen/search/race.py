@@ -27,6 +27,8 @@ _LEAST_ARMS = 5
 _NEAREST_ARMS = 3
 # Failures after which a candidate is given up; one may be the machine's.
 _FAILURES = 2
+# How often others are let in for arms that failed.
+_REPLACEMENTS = 2
 # Rounds after which the leader's neighbours may enter, and how many.
 _EXTENSIONS = (2, 4, 6)
 _NEW_NEIGHBOURS = 2
@@ -142,8 +144,8 @@ class Race:
             round=number,
             seconds=seconds,
             min_requests=self.settings.samples // 2,
-            max_seconds=max(seconds, 8.0 * self.settings.measure_s),
-            rows=self.settings.rows,
+            max_seconds=2.0 * seconds,
+            rows=self.space.request_rows,
         )
 
     def _cost(self, forecast: Forecast, before: History) -> float:
@@ -170,6 +172,7 @@ class Race:
             moved = [judge.move_level(state, arm) for arm in state.running()]
             if any(moved):
                 state.standings = self._rank(state, seen)
+        self._replace_failed(state)
         state.leader = judge.leader(state)
         for arm in state.running():
             judge.eliminate(state, arm)
@@ -187,6 +190,18 @@ class Race:
             for candidate, load in loads.items()
         }
         return Standings(seen, loads, self.settings.noise, self.settings.confidence, predicted)
+
+    def _replace_failed(self, state: RaceState) -> None:
+        """Lets others in when hardly an arm can be measured, other splits of the cores first."""
+        failed = {a.candidate.split for a in state.arms.values() if a.status is Status.FAILED}
+        short = _LEAST_ARMS - len(state.running())
+        if not failed or len(state.running()) > 1 or state.replaced >= _REPLACEMENTS:
+            return
+        state.replaced += 1
+        fresh = [f for f in self.forecasts if f.simulated and f.candidate not in state.arms]
+        fresh.sort(key=lambda forecast: forecast.candidate.split in failed)
+        for new in fresh[:short]:
+            state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
 
     def _extend(self, state: RaceState, history: History) -> None:
         """Lets neighbours of the leader in, in case the prediction left out something good."""

@@ -136,7 +136,7 @@ class Standings:
         }
         self._confidence = confidence
         self._effects, self._sigma = self._fit(noise)
-        self._gains = self._shrunk(predicted or {})
+        self._gains, self._variances = self._shrunk(predicted or {})
         self._excess_sigma = self._scatter_of_excess(noise)
 
     def rounds(self, candidate: Candidate) -> int:
@@ -163,6 +163,16 @@ class Standings:
         mean = sum(mine[number].gain - theirs[number].gain for number in common) / len(common)
         half = self._reach(len(common)) * self._sigma * math.sqrt(2.0 / len(common))
         return Interval(mean, mean - half, mean + half)
+
+    def lead(self, candidate: Candidate, other: Candidate) -> Interval:
+        """Gain of one over the other by measurement and prediction together; see `gain`."""
+        if candidate not in self._gains or other not in self._gains:
+            return Interval(0.0, -math.inf, math.inf)
+        value = self._gains[candidate] - self._gains[other]
+        count = min(self.rounds(candidate), self.rounds(other))
+        error = math.sqrt(self._variances[candidate] + self._variances[other])
+        half = self._reach(count) * error
+        return Interval(value, value - half, value + half)
 
     def excess(self, candidate: Candidate) -> Interval:
         """Logarithm of latency over limit: below 0 the goal's conditions hold."""
@@ -226,23 +236,29 @@ class Standings:
         freedom = max(0, len(residuals) - len(rows) - len(numbers) + 1)
         return effects, _pooled(sum(r * r for r in residuals), freedom, noise)
 
-    def _shrunk(self, predicted: Mapping[Candidate, float]) -> dict[Candidate, float]:
-        """Effects drawn towards the predictions, whose error shows in the effects themselves."""
-        known = [c for c in self._effects if math.isfinite(predicted.get(c, math.nan))]
-        if len(known) < 2:
-            return dict(self._effects)
-        weights = {c: 1.0 / (self._error(c) + _PREDICTION_ERROR**2) for c in known}
-        total = sum(weights.values())
-        off = {c: self._effects[c] - predicted[c] for c in known}
-        level = sum(weights[c] * off[c] for c in known) / total
-        # What is left of the deviations beyond the noise is the prediction's error.
-        spread = sum((off[c] - level) ** 2 - self._error(c) for c in known) / (len(known) - 1)
-        variance = max(spread, _PREDICTION_ERROR**2)
+    def _shrunk(
+        self, predicted: Mapping[Candidate, float]
+    ) -> tuple[dict[Candidate, float], dict[Candidate, float]]:
+        """Effects drawn towards the predictions, and their variances.
+
+        The error of the predictions shows in the effects themselves.
+        """
         gains = dict(self._effects)
+        variances = {candidate: self._error(candidate) for candidate in gains}
+        known = [c for c in gains if math.isfinite(predicted.get(c, math.nan))]
+        if len(known) < 2:
+            return gains, variances
+        off = {c: gains[c] - predicted[c] for c in known}
+        weights = {c: 1.0 / (variances[c] + _PREDICTION_ERROR**2) for c in known}
+        level = sum(weights[c] * off[c] for c in known) / sum(weights.values())
+        # What is left of the deviations beyond the noise is the prediction's error.
+        spread = sum((off[c] - level) ** 2 - variances[c] for c in known) / (len(known) - 1)
+        error = max(spread, _PREDICTION_ERROR**2)
         for c in known:
-            trust = variance / (variance + self._error(c))
-            gains[c] = trust * self._effects[c] + (1.0 - trust) * (predicted[c] + level)
-        return gains
+            trust = error / (error + variances[c])
+            gains[c] = trust * gains[c] + (1.0 - trust) * (predicted[c] + level)
+            variances[c] *= trust
+        return gains, variances
 
     def _error(self, candidate: Candidate) -> float:
         """Variance of a candidate's effect."""

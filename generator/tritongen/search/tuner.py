@@ -12,7 +12,8 @@ from enum import StrEnum
 from tritongen.domain.objective import GoalKind, Objective, Outcome
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
 from tritongen.search.arms import RaceState, Verdict
-from tritongen.search.calibrate import calibration_tasks, fit
+from tritongen.search.calibrate import calibration_tasks
+from tritongen.search.fit import fit
 from tritongen.search.nearest import nearest_goals
 from tritongen.search.predict import Forecast, Predictor, shortlist
 from tritongen.search.race import Race
@@ -167,14 +168,14 @@ class Tuner:
         calibrated = tuple(r for r in history if r.task.purpose is Purpose.CALIBRATE)
         if self._cached is not None and self._cached[0] == calibrated:
             return self._cached[1]
-        settings = self._settings
+        settings, rows = self._settings, self._space.request_rows
         calibration = fit(calibrated, settings.cores, self._prior)
         if calibration is None:
             return None
         predictor = Predictor(
-            calibration, settings.objective, settings.rows, settings.max_concurrency, settings.seed
+            calibration, settings.objective, rows, settings.max_concurrency, settings.seed
         )
-        service_s = calibration.service.alone(settings.rows, 1)
+        service_s = calibration.service.alone(rows, 1)
         delays = delay_choices(service_s, settings.objective.limit_s)
         space = self._space.with_delays(delays)
         forecasts = shortlist(predictor, space.candidates(), settings.margin)
@@ -183,15 +184,15 @@ class Tuner:
         return race
 
     def _predicted(self, race: Race, state: RaceState) -> Choice:
-        first: Forecast = race.forecasts[0]
-        return Choice(
-            first.candidate,
-            first.load,
-            state.verdict,
-            None,
-            None,
-            self._settings.objective.feasible(first.outcome),
-        )
+        """Before anything was measured, or when nothing could be."""
+        sound = [
+            forecast
+            for forecast in race.forecasts
+            if forecast.candidate not in state.arms or not state.arms[forecast.candidate].failures
+        ]
+        first: Forecast = (sound or race.forecasts)[0]
+        feasible = self._settings.objective.feasible(first.outcome)
+        return Choice(first.candidate, first.load, state.verdict, None, None, feasible)
 
     def _measured(self, race: Race, state: RaceState) -> Choice:
         tied = race.judge.tied(state, state.arms)

@@ -1,0 +1,180 @@
+"""The fit: from calibration records to a model of the server.
+
+Executions that ran alone give the service times as they are. What requests cost beside their
+execution, and how instances slow each other, cannot be read off a number: the values are taken
+with which the simulation gives the measured throughput.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
+from tritongen.domain.queueing.service import DEFAULT_CONTENTION
+from tritongen.search.calibrate import Calibration, mode_of
+from tritongen.search.records import History, Purpose, Reading, Task
+from tritongen.search.space import Candidate
+
+# A record with its reading, which can be used.
+Usable = tuple[Task, Reading]
+
+_SEED = 20_260_101
+_REQUESTS = 700
+# Expected scatter of a measured throughput, as a share.
+_NOISE = 0.08
+# Shares of the overhead that may keep a core busy, and what is expected without a measurement.
+_SHARES = tuple(step / 8 for step in range(9))
+_EXPECTED_SHARE, _SHARE_SPREAD = 0.5, 0.4
+# Contention that may be found; memory-bound models reach the upper end.
+_CONTENTIONS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0)
+_CONTENTION_SPREAD = 0.5
+
+
+def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
+    """The server's model from the calibration records, None when none of them can be used.
+
+    Args:
+        history: any records; those of other purposes are left out.
+        cores: that all instances share.
+        prior: shape of the service times where nothing was measured.
+    """
+    records = _usable(history)
+    plain = [item for item in records if mode_of(item[0].candidate) == (1, True)]
+    alone = [item for item in plain if _clients(item[0]) == 1]
+    points = tuple(_point(task, reading) for task, reading in alone)
+    if prior is not None:
+        points += _prior_points(points, prior)
+    if not points:
+        return None
+    service = ServiceTimes(points, cores, contention=DEFAULT_CONTENTION)
+    overhead = _overhead(alone)
+    beside = _last(plain, lambda candidate: candidate.instances == 1)
+    share = _core_share(service, overhead, beside)
+    crowd = _last(plain, lambda candidate: candidate.instances > 1)
+    contention = _contention(service, overhead, share, crowd)
+    service = replace(service, contention=contention)
+    return Calibration(
+        service, overhead * share, overhead * (1.0 - share), _factors(records, service)
+    )
+
+
+def _usable(history: History) -> list[Usable]:
+    calibrated = (record for record in history if record.task.purpose is Purpose.CALIBRATE)
+    readings = ((record.task, record.sound) for record in calibrated)
+    return [
+        (task, reading)
+        for task, reading in readings
+        if reading is not None and reading.execution_s > 0.0 and reading.throughput_per_s > 0.0
+    ]
+
+
+def _clients(task: Task) -> int:
+    return task.load.concurrency if isinstance(task.load, ClosedLoop) else 0
+
+
+def _last(records: Sequence[Usable], wanted: Callable[[Candidate], bool]) -> Usable | None:
+    """The last measurement with several clients of such a configuration."""
+    return next(
+        (item for item in reversed(records) if _clients(item[0]) > 1 and wanted(item[0].candidate)),
+        None,
+    )
+
+
+def _point(task: Task, reading: Reading) -> ServicePoint:
+    batch = reading.mean_batch if reading.mean_batch >= 1.0 else float(task.rows)
+    return ServicePoint(
+        batch=max(1, round(batch)),
+        threads=task.candidate.threads,
+        seconds=reading.execution_s,
+        cv=_variation(reading),
+    )
+
+
+def _variation(reading: Reading) -> float:
+    """Variation of the execution time, from the latencies of a client alone.
+
+    Between the median and the 90th percentile a lognormal spans 1.2816 standard deviations of
+    its logarithm; the far tail belongs to the machine, not to the model.
+    """
+    median, high = reading.latency_s(50.0), reading.latency_s(90.0)
+    if not (high > median > 0.0):
+        return 0.0
+    sigma = math.log1p((high - median) / reading.execution_s) / 1.2816
+    return min(1.0, math.sqrt(math.expm1(sigma * sigma)))
+
+
+def _prior_points(
+    measured: tuple[ServicePoint, ...], prior: ServiceTimes
+) -> tuple[ServicePoint, ...]:
+    """The prior's points brought to the measured level, where nothing was measured."""
+    known = {(point.batch, point.threads) for point in measured}
+    levels = [math.log(p.seconds / prior.alone(p.batch, p.threads)) for p in measured]
+    level = math.exp(sum(levels) / len(levels)) if levels else 1.0
+    return tuple(
+        replace(point, seconds=point.seconds * level)
+        for point in prior.points
+        if point.busy <= 1.0 and (point.batch, point.threads) not in known
+    )
+
+
+def _overhead(alone: Iterable[Usable]) -> float:
+    """What a client alone waits beyond the execution, in seconds, for the smallest requests."""
+    found = sorted(
+        (task.rows, max(0.0, 1.0 / reading.throughput_per_s - reading.execution_s))
+        for task, reading in alone
+    )
+    smallest = [overhead for rows, overhead in found if rows == found[0][0]]
+    return smallest[len(smallest) // 2] if smallest else 0.0
+
+
+def _core_share(service: ServiceTimes, overhead: float, beside: Usable | None) -> float:
+    """The share of the overhead that keeps a core busy.
+
+    Requests that are handled while an execution has all cores slow it down.
+    """
+    if beside is None or overhead <= 0.0:
+        return _EXPECTED_SHARE
+
+    def mismatch(share: float) -> float:
+        found = _throughput(service, overhead, share, beside)
+        doubt = (share - _EXPECTED_SHARE) / _SHARE_SPREAD
+        return _misfit(found, beside) + doubt * doubt
+
+    return min(_SHARES, key=mismatch)
+
+
+def _contention(
+    service: ServiceTimes, overhead: float, share: float, crowd: Usable | None
+) -> float:
+    """How much instances slow each other when all cores are busy."""
+    if crowd is None:
+        return DEFAULT_CONTENTION
+
+    def mismatch(contention: float) -> float:
+        trial = replace(service, contention=contention)
+        doubt = (contention - DEFAULT_CONTENTION) / _CONTENTION_SPREAD
+        return _misfit(_throughput(trial, overhead, share, crowd), crowd) + doubt * doubt
+
+    return min(_CONTENTIONS, key=mismatch)
+
+
+def _throughput(service: ServiceTimes, overhead: float, share: float, measured: Usable) -> float:
+    task, _ = measured
+    trial = Calibration(service, overhead * share, overhead * (1.0 - share))
+    server = trial.server(task.candidate, task.load, task.rows)
+    return simulate(server, seed=_SEED, requests=_REQUESTS).of("model").throughput_per_s
+
+
+def _misfit(found: float, measured: Usable) -> float:
+    """Squared standard errors between a simulated and a measured throughput."""
+    error = math.log(found / measured[1].throughput_per_s) / _NOISE
+    return error * error
+
+
+def _factors(records: Iterable[Usable], service: ServiceTimes) -> dict[tuple[int, bool], float]:
+    found: dict[tuple[int, bool], float] = {}
+    for task, reading in records:
+        mode = mode_of(task.candidate)
+        if mode != (1, True):
+            found[mode] = reading.execution_s / service.alone(task.rows, task.candidate.threads)
+    return found
