@@ -80,7 +80,7 @@ cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$context/trust/author
 } >"$context/trust/pip.conf"
 
 say "building $image on $base"
-docker build --quiet --network host --build-arg "BASE=$base" --build-arg "PACKAGES=$packages" \
+docker build --quiet --force-rm --network host --build-arg "BASE=$base" --build-arg "PACKAGES=$packages" \
     --build-arg "CONTENT=$content" --tag "$image" "$context" >&2
 docker tag "$image" "$repository:latest"
 echo "$image"

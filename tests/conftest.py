@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ("support.triton",)
+pytest_plugins = ("support.triton", "support.docker")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,4 @@
-"""What every runtime promises: the fake, the embedded Triton, and one attached to.
-
-`docker` joins by one more entry in `HARNESSES`.
-"""
+"""What every runtime promises: the fake, the embedded Triton, a container, and one attached to."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from support.docker import build_slim_image
 from support.fake_runtime import FakeRuntime
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.domain.findings import Severity
 from tritongen.errors import CODES, EnvironmentProblem
 from tritongen.serving.attached import Address, AttachedRuntime
+from tritongen.serving.docker.runtime import DockerRuntime
+from tritongen.serving.docker.settings import DockerOptions
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.serving.protocol import ModelStatus, RunningServer, Runtime, ServerSpec
 from tritongen.serving.state import StateStore
@@ -47,6 +47,11 @@ def embedded(_spec: ServerSpec) -> Iterator[Harness]:
 
 
 @contextmanager
+def docker(_spec: ServerSpec) -> Iterator[Harness]:
+    yield Harness(DockerRuntime(DockerOptions(image=build_slim_image())))
+
+
+@contextmanager
 def _attached(spec: ServerSpec, scheme: str) -> Iterator[Harness]:
     server = EmbeddedRuntime().start(spec)
     try:
@@ -67,7 +72,7 @@ def attached_grpc(spec: ServerSpec):
 
 
 MODELS = ("good", "bad", "other", "absent")
-HARNESSES: list[Callable] = [fake, embedded, attached_http, attached_grpc]
+HARNESSES: list[Callable] = [fake, embedded, docker, attached_http, attached_grpc]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from tritongen.errors.code import Code
 from tritongen.errors.codes_config import CONFIG_CODES
+from tritongen.errors.codes_docker import DOCKER_CODES
 from tritongen.errors.codes_model import MODEL_CODES
 from tritongen.errors.codes_optimize import OPTIMIZE_CODES
 from tritongen.errors.codes_probe import PROBE_CODES
@@ -28,6 +29,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
             *OPTIMIZE_CODES,
             *CONFIG_CODES,
             *SERVING_CODES,
+            *DOCKER_CODES,
             *PROBE_CODES,
         )
     }

@@ -1,0 +1,198 @@
+"""Which image serves a plan, whether it is here, and what it holds."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tritongen.domain.backends import BACKENDS
+from tritongen.domain.intent import DEFAULT_TRITON
+from tritongen.domain.releases import RELEASES, at_least
+from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.serving.docker.engine import speaking
+from tritongen.serving.protocol import Progress
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = [
+    "PYTHON_LABEL",
+    "ImageFacts",
+    "checked",
+    "describe",
+    "official_image",
+    "pull",
+    "releases_with",
+]
+
+OFFICIAL = "nvcr.io/nvidia/tritonserver"
+
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
+# Images beside `-py3` that bring one backend of their own.
+_FLAVOURS = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
+# What every official `-py3` image holds and the registry of backends does not describe.
+_ALWAYS = frozenset({"ensemble", "identity", "square", "repeat", "dali", "python"})
+# Set in official images.
+_RELEASE_VARIABLE = "NVIDIA_TRITON_SERVER_VERSION"
+_SERVER_VARIABLE = "TRITON_SERVER_VERSION"
+_BACKENDS_LABEL = "tritongen.image.backends"
+PYTHON_LABEL = "tritongen.image.python-backends"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image says of itself.
+
+    Attributes:
+        reference: its name.
+        architecture: such as ``amd64``.
+        release: Triton release ``YY.MM``, empty when it does not say.
+        server: version of the server, empty when it does not say.
+        backends: that it holds, None when it does not say.
+        python_backends: of those, the ones that run a process for each instance.
+        entry: `tritonserver` is, or may be, on its PATH.
+    """
+
+    reference: str
+    architecture: str
+    release: str = ""
+    server: str = ""
+    backends: frozenset[str] | None = None
+    python_backends: frozenset[str] = frozenset({"python"})
+    entry: bool = True
+
+
+def checked(reference: str) -> str:
+    """The reference with its tag, when it is one.
+
+    Raises:
+        InvalidInputError: TG304.
+    """
+    if not _REFERENCE.fullmatch(reference):
+        raise InvalidInputError("TG304", f"{reference!r} is not the name of an image")
+    last = reference.rpartition("/")[2]
+    return reference if ":" in last or "@" in last else f"{reference}:latest"
+
+
+def official_image(release: str, backends: tuple[str, ...]) -> str:
+    """The official image of a release that holds the backends.
+
+    Args:
+        release: ``YY.MM``; the tool's default when empty.
+        backends: that the models need.
+
+    Raises:
+        EnvironmentProblem: TG852, the release's images do not hold them together.
+    """
+    tag = release or DEFAULT_TRITON
+    flavours = {_FLAVOURS[name] for name in backends if name in _FLAVOURS}
+    others = set(backends) - set(_FLAVOURS) - _ALWAYS
+    if len(flavours) > 1 or (flavours and others):
+        raise EnvironmentProblem(
+            "TG852", f"no image of {tag} holds {', '.join(sorted(set(backends)))} together"
+        )
+    absent = [name for name in sorted(others) if not _ships(tag, name)]
+    if absent:
+        known = releases_with(backends)
+        fix = f"Set target.triton to one of {known[0]} … {known[-1]}." if known else ""
+        raise EnvironmentProblem(
+            "TG852", f"Triton {tag} does not ship the backend {', '.join(absent)}", fix=fix
+        )
+    return f"{OFFICIAL}:{tag}-{next(iter(flavours), 'py3')}"
+
+
+def _ships(release: str, backend: str) -> bool:
+    """Whether a release's `-py3` image holds a backend; unknown ones are the user's own."""
+    rules = BACKENDS.get(backend)
+    if rules is None or backend in _ALWAYS:
+        return True
+    return (not rules.since or at_least(release, rules.since)) and (
+        not rules.until or at_least(rules.until, release)
+    )
+
+
+def releases_with(backends: tuple[str, ...]) -> tuple[str, ...]:
+    """Known releases whose `-py3` image holds every one of the backends, oldest first."""
+    return tuple(
+        release.tag
+        for release in RELEASES
+        if all(_ships(release.tag, name) for name in backends if name not in _FLAVOURS)
+    )
+
+
+def describe(client: "DockerClient", reference: str) -> ImageFacts | None:
+    """What a local image says of itself, None when it is not here.
+
+    Raises:
+        EnvironmentProblem: TG840.
+    """
+    import docker.errors
+
+    with speaking(reference):
+        try:
+            attributes = client.images.get(reference).attrs
+        except docker.errors.ImageNotFound:
+            return None
+    config = attributes.get("Config") or {}
+    pairs = (entry.partition("=") for entry in config.get("Env") or ())
+    variables = {name: value for name, _, value in pairs}
+    labels = config.get("Labels") or {}
+    own = labels.get(_BACKENDS_LABEL)
+    release = variables.get(_RELEASE_VARIABLE, "")
+    known = bool(own) or bool(release) or _SERVER_VARIABLE in variables
+    return ImageFacts(
+        reference=reference,
+        architecture=str(attributes.get("Architecture", "")),
+        release=release if re.fullmatch(r"\d\d\.\d\d", release) else "",
+        server=variables.get(_SERVER_VARIABLE, ""),
+        backends=frozenset(own.split()) if own else None,
+        python_backends=frozenset((labels.get(PYTHON_LABEL) or "python").split()),
+        entry=known,
+    )
+
+
+def pull(client: "DockerClient", reference: str, progress: Progress | None) -> None:
+    """Brings an image, layer by layer; an interrupted pull leaves no image.
+
+    Args:
+        client: of the engine.
+        reference: with its tag.
+        progress: told of bytes.
+
+    Raises:
+        EnvironmentProblem: TG842 it cannot be pulled, TG005 no space, TG840 the engine is gone.
+    """
+    done: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    repository, tag = _split(reference)
+    try:
+        with speaking(reference):
+            for event in client.api.pull(repository, tag=tag, stream=True, decode=True):
+                if "error" in event:
+                    raise _pull_problem(str(event["error"]), reference)
+                detail = event.get("progressDetail") or {}
+                if event.get("status") == "Downloading" and detail.get("total"):
+                    done[event["id"]] = int(detail["current"])
+                    sizes[event["id"]] = int(detail["total"])
+                elif event.get("status") in {"Download complete", "Pull complete"}:
+                    done[event["id"]] = sizes.get(event["id"], 0)
+                if progress and sizes:
+                    progress(f"pulling {reference}", sum(done.values()), sum(sizes.values()))
+    except EnvironmentProblem as problem:
+        if problem.code != "TG845":
+            raise
+        raise _pull_problem(problem.what, reference) from problem
+
+
+def _pull_problem(text: str, reference: str) -> EnvironmentProblem:
+    if "no space left on device" in text:
+        return EnvironmentProblem("TG005", "no space left for the image", where=reference)
+    return EnvironmentProblem("TG842", f"image cannot be pulled: {text}", where=reference)
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """Repository and tag, or digest."""
+    if "@" in reference:
+        repository, _, digest = reference.partition("@")
+        return repository, digest
+    repository, _, tag = reference.rpartition(":")
+    return repository, tag

@@ -1,0 +1,183 @@
+"""What stands in the way of a container, found without starting anything."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.docker.engine import EngineFacts, engine_facts, speaking
+from tritongen.serving.docker.images import ImageFacts, describe
+from tritongen.serving.docker.links import repository_mounts
+from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
+from tritongen.serving.preflight import network_findings, repository_findings
+from tritongen.serving.protocol import ServerSpec
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = ["engine_findings", "findings", "image_findings"]
+
+_CORE_BACKENDS = frozenset({"", "ensemble"})
+_SHOWN = 3
+
+
+def findings(
+    spec: ServerSpec,
+    options: DockerOptions,
+    connect: Callable[[], "DockerClient"],
+    image_for: Callable[[ServerSpec], str],
+) -> tuple[Finding, ...]:
+    """Everything that `spec` meets; errors forbid the start.
+
+    Args:
+        spec: of the server.
+        options: the user's further choices.
+        connect: gives a client of the engine.
+        image_for: the image of a spec.
+    """
+    found = [*repository_findings(spec)]
+    if not found:
+        found += _mount_findings(spec, options)
+    found += network_findings(spec)
+    try:
+        client = connect()
+        facts = engine_facts(client)
+    except EnvironmentProblem as problem:
+        return (*found, _error(problem))
+    found += engine_findings(facts)
+    found += _resource_findings(spec, facts)
+    try:
+        reference = image_for(spec)
+        found += image_findings(client, reference, spec, facts)
+    except EnvironmentProblem as problem:
+        found.append(_error(problem))
+    return tuple(found)
+
+
+def _error(problem: EnvironmentProblem) -> Finding:
+    return finding(problem.code, Severity.ERROR, str(problem), fix=problem.fix)
+
+
+def engine_findings(facts: EngineFacts) -> Iterator[Finding]:
+    """What the engine cannot do, whatever it is asked for."""
+    if not facts.local:
+        message = "the engine's machine does not have this machine's model repository"
+        yield finding("TG850", Severity.ERROR, message)
+    for words in facts.missing:
+        yield finding("TG848", Severity.WARNING, f"the engine cannot limit {words}")
+
+
+def _resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]:
+    if spec.cores is not None and spec.cores > facts.cpus:
+        message = f"planned for {spec.cores} cores, the engine's machine has {facts.cpus}"
+        yield finding("TG316", Severity.WARNING, message)
+    if missing := sorted(cpu for cpu in spec.cpuset if cpu >= facts.cpus):
+        yield finding("TG316", Severity.ERROR, f"the engine's machine has no CPUs {missing}")
+    if spec.memory_bytes and spec.memory_bytes > facts.memory_bytes:
+        message = (
+            f"planned for {spec.memory_bytes >> 20} MiB, the engine's machine has "
+            f"{facts.memory_bytes >> 20} MiB"
+        )
+        yield finding("TG311", Severity.WARNING, message)
+    wanted = spec.shared_memory_bytes or 0
+    if wanted > (given := shared_memory(spec)):
+        message = (
+            f"shared memory of {wanted >> 20} MiB is needed, and {given >> 20} MiB is half of all"
+        )
+        yield finding("TG818", Severity.WARNING, message)
+    if spec.gpus and not facts.gpus:
+        message = f"{spec.gpus} GPUs are asked for, and the engine has none to give"
+        fix = "Install the NVIDIA Container Toolkit on the engine's machine, or set target.gpus: 0."
+        yield finding("TG826", Severity.ERROR, message, fix=fix)
+
+
+def image_findings(
+    client: "DockerClient", reference: str, spec: ServerSpec, facts: EngineFacts
+) -> Iterator[Finding]:
+    """Whether the image is here or can be had, and whether it fits the plan.
+
+    Raises:
+        EnvironmentProblem: TG840.
+    """
+    image = describe(client, reference)
+    if image is None:
+        yield from _pullable(client, reference)
+        return
+    if image.architecture and facts.architecture and image.architecture != facts.architecture:
+        message = f"{reference} is for {image.architecture}, the engine for {facts.architecture}"
+        yield finding("TG851", Severity.WARNING, message)
+    if not image.entry:
+        message = f"{reference} does not say that it holds Triton"
+        yield finding("TG849", Severity.WARNING, message)
+    yield from _backend_findings(image, spec)
+    if image.release and spec.release and image.release != spec.release:
+        message = f"planned for Triton {spec.release}, {reference} holds {image.release}"
+        yield finding("TG844", Severity.WARNING, message)
+
+
+def _backend_findings(image: ImageFacts, spec: ServerSpec) -> Iterator[Finding]:
+    if image.backends is None:
+        return
+    for backend in sorted(set(spec.backends) - _CORE_BACKENDS - image.backends):
+        held = ", ".join(sorted(image.backends))
+        message = f"{image.reference} has no backend {backend!r}; it holds {held}"
+        yield finding("TG843", Severity.ERROR, message)
+
+
+def _pullable(client: "DockerClient", reference: str) -> Iterator[Finding]:
+    """Asks the registry for the image's manifest, some kilobytes."""
+    try:
+        with speaking(reference):
+            client.images.get_registry_data(reference)
+    except EnvironmentProblem as problem:
+        if problem.code in {"TG840", "TG841"}:
+            raise
+        message = f"{reference} is not here, and its registry says: {problem.what}"
+        yield finding("TG842", Severity.ERROR, message)
+    else:
+        yield finding("TG842", Severity.INFO, f"{reference} is not here yet and will be pulled")
+
+
+def _mount_findings(spec: ServerSpec, options: DockerOptions) -> Iterator[Finding]:
+    mounts, bad = repository_mounts(spec.repository, MODELS)
+    for link in bad:
+        yield finding("TG846", Severity.ERROR, f"{link.path} {link.reason}", path=link.path)
+    hidden = [path for mount in mounts for path in _hidden(Path(mount.source), options.user)]
+    if hidden:
+        shown = ", ".join(str(path) for path in hidden[:_SHOWN])
+        more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
+        yield finding(
+            "TG847", Severity.ERROR, f"user {options.user} cannot read {shown}{more}",
+            path=str(spec.repository),
+        )  # fmt: skip
+
+
+def _hidden(root: Path, user: str) -> Iterator[Path]:
+    """Files and folders below that `uid:gid` cannot read. What links lead to is mounted apart."""
+    uid, _, gid = user.partition(":")
+    if not uid.isdigit() or uid == "0":
+        return
+    numbers = int(uid), int(gid) if gid.isdigit() else int(uid)
+    if not _readable(root, *numbers):
+        yield root
+    for place, folders, files in os.walk(root):
+        for name in sorted((*folders, *files)):
+            path = Path(place, name)
+            if not path.is_symlink() and not _readable(path, *numbers):
+                yield path
+
+
+def _readable(path: Path, uid: int, gid: int) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else 0)
+    if status.st_uid == uid:
+        wanted <<= 6
+    elif status.st_gid == gid:
+        wanted <<= 3
+    return status.st_mode & wanted == wanted

@@ -1,0 +1,270 @@
+"""A running container, seen from the process that started it or from another one."""
+
+import re
+import signal
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.client import HttpClient
+from tritongen.serving.docker.engine import speaking
+from tritongen.serving.docker.guard import Guard
+from tritongen.serving.files import write_atomic
+from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
+from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.reasons import start_failure
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+__all__ = ["DockerServer", "End"]
+
+_LOG_LINES = 5000
+_SIGNALLED = 128
+_STUB = "triton_python_backend_stub"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a container ended.
+
+    Attributes:
+        exit_code: of the server.
+        out_of_memory: the kernel killed a process of it for lack of memory.
+        error: what the engine says, usually nothing.
+    """
+
+    exit_code: int
+    out_of_memory: bool
+    error: str = ""
+
+
+def _signal_of(exit_code: int) -> str:
+    """The signal that an exit code stands for, empty for none."""
+    try:
+        return signal.Signals(exit_code - _SIGNALLED).name
+    except ValueError:
+        return ""
+
+
+class DockerServer:
+    """One container that serves, or did.
+
+    Args:
+        state: what is known of it.
+        container: the engine's handle.
+        python_backends: backends of its image that run a process for each instance.
+        guard: that removes it when this process dies, until `detach`.
+        host: address of the engine for a guard, empty for what the environment says.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        container: "Container",
+        *,
+        python_backends: frozenset[str] = frozenset({"python"}),
+        guard: Guard | None = None,
+        host: str = "",
+    ) -> None:
+        self._state = state
+        self._container = container
+        self._python_backends = python_backends
+        self._guard = guard
+        self._host = host
+
+    @property
+    def state(self) -> ServerState:
+        """What to remember of it."""
+        return self._state
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where it listens."""
+        return self._state.endpoints
+
+    def alive(self) -> bool:
+        """Whether its container still runs.
+
+        Raises:
+            EnvironmentProblem: TG840, the engine does not answer.
+        """
+        return self._status() == "running"
+
+    def wait_ready(
+        self, timeout: float, progress: Progress | None = None
+    ) -> tuple[ModelStatus, ...]:
+        """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
+        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+            return wait_for_models(
+                client,
+                self._state.models,
+                timeout=timeout,
+                check_alive=self._check_started,
+                read_log=self._log_text,
+                progress=progress,
+            )
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """The expected models as they are now; see `RunningServer.statuses`."""
+        if not self.alive():
+            raise self.ended()
+        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+            found, _ = model_statuses(client, self._state.models, self._log_text())
+            stubs = self._stubs()
+            return tuple(self._with_dead_stubs(client, status, stubs) for status in found)
+
+    def logs(self, lines: int = 50) -> tuple[str, ...]:
+        """The last lines of its log, without line ends."""
+        return tuple(deque(self._log_text(lines).splitlines(), maxlen=max(0, lines)))
+
+    def mirror_log(self) -> None:
+        """Copies the log into the state's file while the container runs and this process lives."""
+        threading.Thread(target=self._copy_log, daemon=True).start()
+
+    def detach(self) -> None:
+        """From now on the container outlives this process."""
+        if self._guard is not None:
+            self._guard.dismiss()
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Ends and removes the container; see `RunningServer.stop`.
+
+        From its first moment on, the death of this process makes a guard finish the work.
+        """
+        import docker.errors
+
+        if self._guard is None:
+            self._guard = Guard(self._state.server, self._host)
+        with speaking(self._state.container):
+            try:
+                self._save_log()
+                self._container.stop(timeout=max(1, round(grace)))
+                self._save_log()
+                self._container.remove(force=True, v=True)
+            except docker.errors.NotFound:
+                pass
+            except docker.errors.APIError as error:
+                if "is already in progress" not in str(error):
+                    raise EnvironmentProblem(
+                        "TG816", f"container cannot be removed: {error.explanation}"
+                    ) from error
+        self._guard.dismiss()
+
+    def ended(self, fallback: str = "TG812") -> EnvironmentProblem:
+        """The error for a container that has ended: how, and its last words.
+
+        Args:
+            fallback: code when neither the engine nor the log says more.
+        """
+        end = self._end()
+        log = self._log_text()
+        details = log.splitlines()[-20:]
+        if end is None:
+            return self._problem("TG812", "the container is gone", details)
+        if end.out_of_memory:
+            what = "the kernel ended the server for lack of memory"
+            return self._problem("TG813", f"{what} (exit code {end.exit_code})", details)
+        if name := _signal_of(end.exit_code):
+            return self._problem("TG812", f"the server ended (killed by {name})", details)
+        code, line = start_failure(log)
+        line = end.error or line or "the server ended"
+        code = fallback if code == "TG810" else code
+        return self._problem(code, f"{line} (exit code {end.exit_code})", details)
+
+    def _problem(self, code: str, what: str, details: list[str]) -> EnvironmentProblem:
+        return EnvironmentProblem(code, what, where=self._state.container[:12], details=details)
+
+    def _status(self) -> str:
+        """The engine's word for the container's state; ``gone`` when it was removed."""
+        import docker.errors
+
+        with speaking(self._state.container):
+            try:
+                self._container.reload()
+            except docker.errors.NotFound:
+                return "gone"
+        return str(self._container.status)
+
+    def _end(self) -> End | None:
+        if self._status() == "gone":
+            return None
+        state: dict[str, Any] = self._container.attrs["State"]
+        return End(
+            int(state.get("ExitCode", 0)),
+            bool(state.get("OOMKilled")),
+            str(state.get("Error") or ""),
+        )
+
+    def _check_started(self) -> None:
+        if self._status() not in {"running", "created", "restarting"}:
+            raise self.ended("TG810")
+
+    def _log_text(self, lines: int = _LOG_LINES) -> str:
+        import docker.errors
+
+        with speaking(self._state.container):
+            try:
+                return self._container.logs(tail=max(1, lines)).decode("utf-8", "replace")
+            except docker.errors.APIError:
+                pass  # it is gone, and its log was saved
+        with suppress(OSError):
+            return Path(self._state.log).read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def _copy_log(self) -> None:
+        import docker.errors
+        import requests
+
+        # The file serves those who read on; what ends the copy is told by the container itself.
+        errors = (OSError, docker.errors.DockerException, requests.RequestException)
+        with suppress(*errors), Path(self._state.log).open("wb") as file:
+            for chunk in self._container.logs(stream=True, follow=True):
+                file.write(chunk)
+                file.flush()
+
+    def _save_log(self) -> None:
+        """Keeps the log for `tritongen logs` after the container; a full disk is no obstacle."""
+        text = self._container.logs(tail=_LOG_LINES)
+        with suppress(EnvironmentProblem):
+            write_atomic(Path(self._state.log), text)
+
+    def _stubs(self) -> dict[str, int]:
+        """Backend processes of each model: each names a file of the model's folder."""
+        import docker.errors
+
+        with speaking(self._state.container):
+            try:
+                table = self._container.top(ps_args="-eo pid,args")
+            except docker.errors.APIError:
+                return {}
+        found: dict[str, int] = {}
+        for row in table.get("Processes") or ():
+            match = re.search(rf"{_STUB} /models/([^/]+)/", row[-1])
+            if match:
+                found[match[1]] = found.get(match[1], 0) + 1
+        return found
+
+    def _with_dead_stubs(
+        self, client: HttpClient, status: ModelStatus, stubs: dict[str, int]
+    ) -> ModelStatus:
+        """Triton calls a model ready whose backend processes died; their count tells."""
+        if not status.ready:
+            return status
+        config = client.model_config(status.name)
+        if config.get("backend") not in self._python_backends:
+            return status
+        wanted = sum(int(group["count"]) for group in config.get("instance_group", ()))
+        running = stubs.get(status.name, 0)
+        if running >= wanted:
+            return status
+        reason = f"{wanted - running} of {wanted} backend processes died"
+        end = self._end()
+        if end is not None and end.out_of_memory:
+            reason = f"{reason}; the kernel killed one for lack of memory"
+            return ModelStatus(status.name, ready=False, reason=reason, code="TG813")
+        return ModelStatus(status.name, ready=False, reason=reason, code="TG829")
