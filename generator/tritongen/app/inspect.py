@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.app.project import load_project
+from tritongen.domain.declared import with_observed
 from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding
@@ -65,6 +66,8 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
 def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
     """The verdict of one model: by proof where it was run, else by syntax, and it says which."""
     remarks = trial_findings(facts.name, trial) if trial is not None else ()
+    if trial is not None:
+        facts = with_observed(facts, trial)
     findings = (*facts.findings, *remarks)
     if not facts.servable:
         return InspectedModel(facts, False, "the model cannot be served", findings)

@@ -27,7 +27,7 @@ OPEN_FORMATS = frozenset(
     }
 )
 # Of those, the ones whose types and shapes a trial can find.
-_FOUND_BY_TRIAL = frozenset({ModelFormat.TORCHSCRIPT})
+_FOUND_BY_TRIAL = frozenset({ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI})
 
 _Declared = Mapping[str, DeclaredTensor]
 

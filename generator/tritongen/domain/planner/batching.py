@@ -50,8 +50,10 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
 
 
 def _limit(model: ModelInput, size: int) -> int:
-    limit = model.intent.max_batch_size
-    return size if limit is None else min(size, limit)
+    """The size within the user's limit and, for a model in Python, within its own."""
+    own = model.facts.python.max_batch_size if model.facts.python is not None else None
+    limits = [limit for limit in (model.intent.max_batch_size, own) if limit is not None]
+    return min((size, *limits))
 
 
 def _refused(model: ModelInput) -> Reason | None:
@@ -64,6 +66,9 @@ def _refused(model: ModelInput) -> Reason | None:
             f"above 0, the {model.backend.name} backend fails every execution of fewer rows than "
             "max_batch_size; the full shape is served",
         )
+    python = model.facts.python
+    if python is not None and python.max_batch_size == 0:
+        return Reason(Source.MODEL, "the model sets max_batch_size to 0")
     return _no_batch_axis(model)
 
 

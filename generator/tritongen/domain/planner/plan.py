@@ -154,7 +154,9 @@ def _plan_model(
     warmup, warmup_reason = plan_warmup(model, batch.max_batch_size.value, batch.batching)
     slots = None
     if limited and split.kind.value is InstanceKind.CPU:
-        slots = Planned(split.threads.value, share.reason)
+        pool = model.backend.threads.pooled
+        held = split.threads.value * (split.instances.value if pool else 1)
+        slots = Planned(held, share.reason)
     return ModelPlan(
         name=model.facts.name,
         backend=model.backend.name,

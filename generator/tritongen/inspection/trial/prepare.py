@@ -2,16 +2,20 @@
 
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from tritongen.domain.backends import backend_for
 from tritongen.domain.cores import budget_of
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import DeclaredTensor, ModelIntent
+from tritongen.domain.facts import ModelFacts, ModelFormat
+from tritongen.domain.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
 from tritongen.domain.precision import precision_of
 from tritongen.domain.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.domain.values import parse_values
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.machine import read_cpus
+from tritongen.inspection.trial.guesses import guess_inputs
 from tritongen.inspection.trial.options import TrialOptions
 from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
 
@@ -22,8 +26,14 @@ _ADDRESS_PER_THREAD = 256 * 2**20
 _PARALLEL = 1.5
 
 
+# Formats whose inputs can be found by running with guesses.
+_GUESSED = frozenset({ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI})
+
+
 def unfed_input(facts: ModelFacts, intent: ModelIntent) -> TensorSpec | None:
     """The first required input that cannot be generated, None when there is none."""
+    if facts.format in _GUESSED:
+        return None
     return next((spec for spec in facts.inputs if not _can_feed(spec, intent)), None)
 
 
@@ -41,14 +51,11 @@ def make_request(
     """The request for one trial; see `run_trial` for the arguments and errors."""
     threads = max(1, min(options.cores, budget_of(read_cpus()).value))
     address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE
+    feeds, guesses = _feeds(facts, intent)
     return TrialRequest(
         format=facts.format,
         path=os.fspath(_model_path(facts, root)),
-        inputs=tuple(
-            _feed(spec, intent, facts.name)
-            for spec in facts.inputs
-            if not spec.optional and spec.kind is TensorKind.TENSOR
-        ),
+        inputs=feeds,
         outputs=facts.outputs,
         batch=intent.batch,
         precision=precision_of(facts),
@@ -63,7 +70,51 @@ def make_request(
             cpu_s=math.ceil(options.timeout_s * (threads + 2)) + 10,
             parent=os.getpid(),
         ),
+        guesses=guesses,
+        open_shapes=facts.format in _GUESSED,
+        parameters=_parameters(facts, intent),
+        max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
     )
+
+
+def _feeds(
+    facts: ModelFacts, intent: ModelIntent
+) -> tuple[tuple[Feed, ...], tuple[tuple[Feed, ...], ...]]:
+    """What to feed, and what to feed instead when that does not run."""
+    specs = [spec for spec in facts.inputs if not spec.optional and spec.kind is TensorKind.TENSOR]
+    if facts.format not in _GUESSED:
+        return tuple(_feed(spec, intent, facts.name) for spec in specs), ()
+    examples = facts.torch.examples if facts.torch is not None else ()
+    sizes = examples if len(examples) == len(specs) else (None,) * len(specs)
+    tried = [
+        tuple(
+            _sized(_feed(replace(spec, dtype=dtype, shape=shape), intent, facts.name), example)
+            for spec, (dtype, shape), example in zip(specs, guess, sizes, strict=True)
+        )
+        for guess in guess_inputs(facts, specs)
+    ]
+    return (tried[0], tuple(tried[1:])) if tried else ((), ())
+
+
+def _sized(feed: Feed, example: tuple[int, ...] | None) -> Feed:
+    """The feed with the sizes that the model was traced with, where the user states none."""
+    if example is None or feed.sizes is not None or feed.shape is None:
+        return feed
+    fits = len(example) == len(feed.shape) and 0 not in example
+    return replace(feed, sizes=example) if fits else feed
+
+
+def _parameters(facts: ModelFacts, intent: ModelIntent) -> dict[str, str]:
+    """The backend's parameters that a configuration will state, the user's own last."""
+    backend = backend_for(facts.format)
+    found = {}
+    if backend is not None:
+        found = {item.key: item.value for item in backend.settings(facts, DEFAULT_TRITON)}
+    given = intent.overlay.get("parameters")
+    for key, entry in given.items() if isinstance(given, Mapping) else ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("string_value"), str):
+            found[str(key)] = entry["string_value"]
+    return found
 
 
 def _model_path(facts: ModelFacts, root: Path) -> Path:

@@ -10,12 +10,18 @@ from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTe
 from tritongen.domain.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.domain.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.inspection.trial import memory
+from tritongen.inspection.trial.axes import find_axes
 from tritongen.inspection.trial.costs import Stopwatch
 from tritongen.inspection.trial.feeding import Fed, find_inputs
 from tritongen.inspection.trial.proof import ROWS, Prover, obstacle
 from tritongen.inspection.trial.report import Reporter
 from tritongen.inspection.trial.request import Feed, TrialRequest
-from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
+from tritongen.inspection.trial.runtime import (
+    Interface,
+    Runtime,
+    RuntimeRefusal,
+    Session,
+)
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4
@@ -39,7 +45,12 @@ def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
         report.known(reported_inputs=tuple(session.inputs), reported_outputs=tuple(session.outputs))
         report.stage("running 1 row")
         search_end = begun + limits.timeout_s * _SEARCH_SHARE
-        fed = find_inputs(session, request.inputs, request.seed, search_end)
+        request, fed = _find(request, session, search_end)
+        if request.open_shapes:
+            report.stage("running other sizes")
+            inputs, outputs = find_axes(session, fed, request.seed)
+            report.known(reported_inputs=inputs, reported_outputs=outputs)
+            report.stage("running 1 row")
     except RuntimeRefusal as refusal:
         code = "TG203" if refusal.out_of_memory else "TG201"
         report.known(ok=False, code=code, error=refusal.message)
@@ -54,6 +65,35 @@ def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
     if budget > 0:
         watch = Stopwatch(runtime, session, fed.recipes, request, batched, load_s)
         _measure(watch, budget, idle, report)
+
+
+def interface_of(request: TrialRequest) -> Interface:
+    """What the request says of the model beside its file."""
+    return Interface(
+        inputs=tuple(TensorSpec(feed.name, feed.dtype, feed.shape) for feed in request.inputs),
+        outputs=request.outputs,
+        parameters=request.parameters,
+        max_batch_size=request.max_batch_size,
+    )
+
+
+def _find(request: TrialRequest, session: Session, deadline: float) -> tuple[TrialRequest, Fed]:
+    """Inputs that run, and the request with the guess that they rest on.
+
+    Raises:
+        RuntimeRefusal: nothing runs; the message is that of the first attempt.
+    """
+    first: RuntimeRefusal | None = None
+    for feeds in (request.inputs, *request.guesses):
+        try:
+            return replace(request, inputs=feeds), find_inputs(
+                session, feeds, request.seed, deadline
+            )
+        except RuntimeRefusal as refusal:
+            first = first or refusal
+            if time.monotonic() > deadline:
+                break
+    raise first or RuntimeRefusal("the model takes no inputs that could be generated")
 
 
 def _prove(

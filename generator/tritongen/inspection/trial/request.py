@@ -1,7 +1,8 @@
 """What the parent asks of the child, and its JSON form."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.facts import ModelFormat
@@ -63,6 +64,11 @@ class TrialRequest:
         threads: intra-op threads to try at most.
         seed: of the generated inputs.
         limits: of time and memory.
+        guesses: inputs to feed instead when those do not run, for formats that do not describe
+            them.
+        open_shapes: whether axes are to be tried with other sizes, to find those that vary.
+        parameters: the backend's, by key, where they decide what the model answers.
+        max_batch_size: that a Python model sets; 0 for full shapes.
     """
 
     format: ModelFormat
@@ -76,6 +82,10 @@ class TrialRequest:
     threads: int
     seed: int
     limits: Limits
+    guesses: tuple[tuple[Feed, ...], ...] = ()
+    open_shapes: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    max_batch_size: int = 0
 
     def to_json(self) -> str:
         """One JSON object."""

@@ -1,14 +1,33 @@
 """How a model is loaded and run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tritongen.domain.evidence import ReportedTensor
+from tritongen.domain.tensors import TensorSpec
 
 if TYPE_CHECKING:
     # The parent names runtimes without ever loading numpy.
     from tritongen.domain.samples import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What is known of a model beside its file, for formats whose files do not say it.
+
+    Attributes:
+        inputs: as the configuration names them, batch axis included.
+        outputs: likewise.
+        parameters: the backend's, by key.
+        max_batch_size: of the configuration that a Python model reads; 0 for full shapes.
+    """
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    max_batch_size: int = 0
 
 
 class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)

@@ -4,23 +4,75 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from tritongen.domain.facts import ModelFormat
-from tritongen.inspection.trial.runtime import Runtime
+from tritongen.inspection.trial.runtime import Interface, Runtime
+
+_Maker = Callable[[Interface], Runtime]
 
 
-def _onnx() -> Runtime:
+def _onnx(_interface: Interface) -> Runtime:
     from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime()
 
 
-RUNTIMES: Mapping[ModelFormat, Callable[[], Runtime]] = MappingProxyType({ModelFormat.ONNX: _onnx})
+def _torchscript(interface: Interface) -> Runtime:
+    from tritongen.inspection.trial.torch_runtime import TorchScript
+
+    return TorchScript(interface)
 
 
-def runtime_for(format_: ModelFormat) -> Runtime:
+def _aoti(interface: Interface) -> Runtime:
+    from tritongen.inspection.trial.torch_runtime import AotInductor
+
+    return AotInductor(interface)
+
+
+def _openvino(_interface: Interface) -> Runtime:
+    from tritongen.inspection.trial.openvino_runtime import OpenVino
+
+    return OpenVino()
+
+
+def _forest(format_: ModelFormat) -> _Maker:
+    def make(interface: Interface) -> Runtime:
+        from tritongen.inspection.trial.tree_runtime import Treelite
+
+        return Treelite(format_, interface)
+
+    return make
+
+
+def _python(interface: Interface) -> Runtime:
+    from tritongen.inspection.trial.python_runtime import PythonModels
+
+    return PythonModels(interface)
+
+
+RUNTIMES: Mapping[ModelFormat, _Maker] = MappingProxyType(
+    {
+        ModelFormat.ONNX: _onnx,
+        ModelFormat.TORCHSCRIPT: _torchscript,
+        ModelFormat.TORCH_AOTI: _aoti,
+        ModelFormat.OPENVINO: _openvino,
+        ModelFormat.XGBOOST_JSON: _forest(ModelFormat.XGBOOST_JSON),
+        ModelFormat.XGBOOST_UBJ: _forest(ModelFormat.XGBOOST_UBJ),
+        ModelFormat.XGBOOST_BINARY: _forest(ModelFormat.XGBOOST_BINARY),
+        ModelFormat.LIGHTGBM: _forest(ModelFormat.LIGHTGBM),
+        ModelFormat.TREELITE: _forest(ModelFormat.TREELITE),
+        ModelFormat.PYTHON: _python,
+    }
+)
+
+
+def runtime_for(format_: ModelFormat, interface: Interface | None = None) -> Runtime:
     """The library that runs a format.
+
+    Args:
+        format_: of the model.
+        interface: what the file does not say of itself; None where it says everything.
 
     Raises:
         KeyError: no entry runs it; ask `RUNTIMES` first.
         EnvironmentProblem: TG006, the library is not installed.
     """
-    return RUNTIMES[format_]()
+    return RUNTIMES[format_](interface or Interface())

@@ -15,11 +15,11 @@ def main() -> None:
     confine(request.limits)
     with own_stdout() as sink:
         report = Reporter(sink)
-        from tritongen.inspection.trial.procedure import perform
+        from tritongen.inspection.trial.procedure import interface_of, perform
         from tritongen.inspection.trial.runtimes import runtime_for
 
         try:
-            perform(request, runtime_for(request.format), report)
+            perform(request, runtime_for(request.format, interface_of(request)), report)
         except EnvironmentProblem as problem:
             report.missing(problem.what, problem.fix)
         except MemoryError as error:

@@ -109,17 +109,20 @@ def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
     versions = max(1, len(model.served))
     groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
     if rule is not None and rule.pooled and groups:
-        yield _Demand(model.name, versions, threads, None, 0)
+        # Every execution may keep the whole pool busy.
+        held = _held(groups[0]) if context.rate_limiter else None
+        yield _Demand(model.name, versions, threads, *_resource(held))
         return
     for item in groups:
         held = _held(item) if context.rate_limiter else None
-        yield _Demand(
-            model.name,
-            item.count * versions,
-            threads,
-            (held.name, bool(getattr(held, "global"))) if held is not None else None,
-            int(held.count) if held is not None else 0,
-        )
+        yield _Demand(model.name, item.count * versions, threads, *_resource(held))
+
+
+def _resource(held: ConfigMessage | None) -> tuple[tuple[str, bool] | None, int]:
+    """(Name, global) of the resource that an execution takes, and how much of it."""
+    if held is None:
+        return None, 0
+    return (held.name, bool(getattr(held, "global"))), int(held.count)
 
 
 def _held(item: Instances) -> ConfigMessage | None:

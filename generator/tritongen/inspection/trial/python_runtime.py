@@ -1,0 +1,139 @@
+"""Models of the python backend, run with a stand-in for Triton's own module."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritongen.domain.evidence import ReportedTensor
+from tritongen.domain.samples import Array
+from tritongen.domain.tensors import TensorSpec, is_dynamic
+from tritongen.inspection.trial import backend_utils
+from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
+
+_MODULE = "triton_python_backend_utils"
+_MOST = 300
+
+
+class PythonModels:
+    """This Python.
+
+    Args:
+        interface: inputs, outputs and parameters of the configuration that the model reads.
+    """
+
+    def __init__(self, interface: Interface) -> None:
+        self._interface = interface
+
+    @property
+    def name(self) -> str:
+        """``python`` and its version."""
+        return f"python {sys.version_info.major}.{sys.version_info.minor}"
+
+    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "PythonSession":
+        """Import the file and initialise its model; its libraries' threads are the process's."""
+        del threads, inter_op
+        sys.modules[_MODULE] = backend_utils
+        for folder in (path.parent, path.parent.parent):
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+        try:
+            spec = importlib.util.spec_from_file_location("tritongen_trial_model", path)
+            if spec is None or spec.loader is None:
+                raise RuntimeRefusal("the file cannot be imported")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            model = module.TritonPythonModel()
+            if hasattr(model, "initialize"):
+                model.initialize(_arguments(path, self._interface))
+        except RuntimeRefusal:
+            raise
+        except Exception as error:  # noqa: BLE001  (the user's code raises what it likes)
+            raise _refusal(error) from None
+        return PythonSession(model, self._interface)
+
+
+def _arguments(path: Path, interface: Interface) -> dict[str, str]:
+    """What Triton hands to `initialize`: texts alone."""
+    version = path.parent.name if path.parent.name.isdecimal() else "1"
+    folder = path.parent.parent if path.parent.name.isdecimal() else path.parent
+    return {
+        "model_config": json.dumps(_config(folder.name, interface)),
+        "model_instance_kind": "CPU",
+        "model_instance_name": f"{folder.name}_0_0",
+        "model_instance_device_id": "0",
+        "model_repository": str(folder),
+        "model_version": version,
+        "model_name": folder.name,
+    }
+
+
+def _config(name: str, interface: Interface) -> dict[str, Any]:
+    batched = interface.max_batch_size > 0
+    return {
+        "name": name,
+        "backend": "python",
+        "max_batch_size": interface.max_batch_size,
+        "input": [_entry(spec, batched) for spec in interface.inputs],
+        "output": [_entry(spec, batched) for spec in interface.outputs],
+        "parameters": {key: {"string_value": value} for key, value in interface.parameters.items()},
+    }
+
+
+def _entry(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+    dims = [-1 if is_dynamic(dim) else dim for dim in spec.shape or ()]
+    kind = spec.dtype.config_name if spec.dtype is not None else "TYPE_INVALID"
+    return {"name": spec.name, "data_type": kind, "dims": dims[1:] if batched else dims}
+
+
+class PythonSession:
+    """One initialised model; each run is one request."""
+
+    def __init__(self, model: Any, interface: Interface) -> None:  # noqa: ANN401  (the user's class)
+        self._model = model
+        self._interface = interface
+
+    @property
+    def inputs(self) -> Sequence[ReportedTensor]:
+        """Nothing beyond the configuration."""
+        return ()
+
+    @property
+    def outputs(self) -> Sequence[ReportedTensor]:
+        """Nothing beyond the configuration."""
+        return ()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; see `Session.run`."""
+        tensors = [backend_utils.Tensor(name, array) for name, array in inputs.items()]
+        wanted = [spec.name for spec in self._interface.outputs]
+        request = backend_utils.InferenceRequest("trial", wanted, tensors)
+        try:
+            responses = self._model.execute([request])
+        except Exception as error:  # noqa: BLE001  (the user's code raises what it likes)
+            raise _refusal(error) from None
+        response = request.sent[0] if request.sent else next(iter(responses or ()), None)
+        if response is None:
+            raise RuntimeRefusal("execute() gave no response")
+        if response.has_error():
+            raise RuntimeRefusal(response.error().message()[:_MOST])
+        return {
+            tensor.name(): _plain(np.asarray(tensor.as_numpy()))
+            for tensor in response.output_tensors()
+        }
+
+
+def _plain(array: Array) -> Array:
+    """Texts as objects of bytes."""
+    if array.dtype.kind == "U":
+        array = np.char.encode(array, "utf-8")
+    return array.astype(object) if array.dtype.kind == "S" else array
+
+
+def _refusal(error: Exception) -> RuntimeRefusal:
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST]
+    return RuntimeRefusal(message, out_of_memory=isinstance(error, MemoryError))
