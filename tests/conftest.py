@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ("support.triton", "support.docker")
+pytest_plugins = ("support.triton", "support.docker", "support.cli")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.files import translated
 
-__all__ = ["user_cache"]
+__all__ = ["private_folder", "user_cache"]
 
 
 def user_cache() -> Path:
@@ -23,6 +23,15 @@ def user_cache() -> Path:
     for base in _bases():
         if _writable(base):
             return base / "tritongen"
+    return private_folder()
+
+
+def private_folder() -> Path:
+    """A folder of this user's own among the temporary files, made when it is missing.
+
+    Raises:
+        EnvironmentProblem: TG004, it cannot be made or belongs to somebody else.
+    """
     return _private(Path(tempfile.gettempdir()) / f"tritongen-{os.getuid()}")
 
 

@@ -11,6 +11,7 @@ from tritongen.serving import reaper
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.layout import Layout
+from tritongen.serving.embedded.plain import plain_path
 from tritongen.serving.files import translated
 from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import LABEL, PROJECT, SERVER
@@ -33,10 +34,14 @@ _INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 def command(
     spec: ServerSpec, home: TritonHome, layout: Layout, ports: Ports, server: str
 ) -> list[str]:
-    """The server's argument list; `ports` are settled, `server` is this start's name."""
+    """The server's argument list; `ports` are settled, `server` is this start's name.
+
+    Raises:
+        EnvironmentProblem: TG004, a path that needs a link cannot get one.
+    """
     options = [
-        ("model-repository", str(spec.repository.resolve())),
-        ("backend-directory", str(layout.backends)),
+        ("model-repository", str(plain_path(spec.repository.resolve()))),
+        ("backend-directory", str(plain_path(layout.backends))),
         ("cache-directory", str(home.caches)),
         ("http-address", spec.host),
         ("http-port", str(ports.http)),

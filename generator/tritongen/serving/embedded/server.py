@@ -154,12 +154,15 @@ class EmbeddedServer:
 
     def _stubs(self, model: str) -> int:
         """Backend processes of one model: each names a file of the model's folder."""
-        folder = os.fsencode(Path(self._state.repository, model)) + b"/"
+        folder = Path(self._state.repository, model).resolve()
         count = 0
         for pid in reaper.marked(f"{SERVER}={self._state.server}"):
             try:
                 arguments = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            count += _STUB in arguments[0] and arguments[1].startswith(folder)
+            if _STUB in arguments[0]:
+                # The repository may have been given by a link; see `plain_path`.
+                above = Path(os.fsdecode(arguments[1])).parents
+                count += any(part.name == model and part.resolve() == folder for part in above)
         return count

@@ -1,0 +1,234 @@
+"""The tool as a user runs it: the installed command in a project folder of its own.
+
+Fixtures (registered in ``conftest.py``):
+
+- ``project``: an empty project folder.
+- ``built``: a project whose models are tried and whose repository is written, copied for each test
+  from one that is built once a session.
+- ``served``: such a project with its server up, shared by a module.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from support.onnx_models import external, save, with_weights
+from support.trial_models import FLOAT, INT64, constant, model, node, weights
+from support.triton import EmbeddedRuntime
+
+TRITONGEN = Path(sys.executable).with_name("tritongen")
+FREE_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Project:
+    """A project folder and the commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.models = folder / "models"
+        self.repository = folder / "model_repository"
+
+    def run(self, *arguments: str, expect: int = 0, **variables: str) -> Ran:
+        """Run a command to its end; its exit code must be the expected one.
+
+        Args:
+            *arguments: of the command.
+            expect: exit code.
+            **variables: of the environment, over this process's.
+        """
+        done = subprocess.run(
+            [TRITONGEN, *arguments],
+            cwd=self.folder,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == expect, f"{arguments}: {done.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        assert "TG001" not in out + err
+        return Ran(done.returncode, out, err)
+
+    def json(self, *arguments: str, expect: int = 0, **variables: str) -> dict[str, Any]:
+        """The one object that a command prints with ``--format json``."""
+        ran = self.run(*arguments, "--format", "json", expect=expect, **variables)
+        document = json.loads(ran.out)
+        assert document["schema_version"] == 1
+        return document
+
+    def error_document(self, *arguments: str, expect: int, **variables: str) -> dict[str, Any]:
+        """The one object that a failing command prints; people read the same on stderr."""
+        ran = self.run(*arguments, "--format", "json", expect=expect, **variables)
+        document = json.loads(ran.out)
+        problem = document["error"]
+        assert f"error {problem['code']}" in ran.err
+        assert problem["message"] in ran.err
+        assert problem["fix"] in ran.err
+        return document
+
+    def error(self, *arguments: str, expect: int, **variables: str) -> dict[str, Any]:
+        """The error in it: code, message, where, fix, details."""
+        return self.error_document(*arguments, expect=expect, **variables)["error"]
+
+    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+        """Start a command; the caller waits for it or ends it."""
+        return subprocess.Popen(
+            [TRITONGEN, *arguments],
+            cwd=self.folder,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, path: str, text: str | bytes) -> Path:
+        """A file of the project, its folders included."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+        return target
+
+    def add(self, path: str, message: onnx.ModelProto | bytes) -> Path:
+        """A model file below models/."""
+        return save(message, self.models / path)
+
+    def config(self, name: str) -> Path:
+        """A model's configuration in the repository."""
+        return self.repository / name / "config.pbtxt"
+
+    def lock(self) -> dict[str, Any]:
+        """The repository's lock."""
+        return json.loads((self.repository / "tritongen.lock").read_text())
+
+
+def tree(folder: Path) -> Mapping[str, bytes]:
+    """Content of every file below a folder; links as where they lead."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def dense(seed: int = 0) -> onnx.ModelProto:
+    """y = relu(x · w), rows independent."""
+    nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "y")]
+    sizes = [("x", FLOAT, ["batch", 4])], [("y", FLOAT, ["batch", 3])]
+    return model(nodes, *sizes, [weights("w", 4, 3, seed=seed)])
+
+
+def fixed() -> onnx.ModelProto:
+    """y = relu(x), one row and no more."""
+    sizes = [("x", FLOAT, [1, 4])], [("y", FLOAT, [1, 4])]
+    return model([node("Relu", "x", "y")], *sizes)
+
+
+def labels() -> onnx.ModelProto:
+    """The largest column of each row: an output that is the batch axis alone."""
+    sizes = [("x", FLOAT, ["n", 4])], [("label", INT64, ["n"])]
+    return model([node("ArgMax", "x", "label", axis=1, keepdims=0)], *sizes)
+
+
+def scalar() -> onnx.ModelProto:
+    """y = x + 1 without any axis."""
+    sizes = [("x", FLOAT, [])], [("y", FLOAT, [])]
+    return model([node("Add", "x one", "y")], *sizes, [constant("one", 1.0, "float32")])
+
+
+def sequence() -> onnx.ModelProto:
+    """An output that is no tensor, which Triton refuses."""
+    message = model([node("SequenceConstruct", "x", "s")], [("x", FLOAT, ["n", 4])], [])
+    output = message.graph.output.add(name="s")
+    element = output.type.sequence_type.elem_type.tensor_type
+    element.elem_type = FLOAT
+    return message
+
+
+INTENT = """\
+target: {cpus: 4}
+models:
+  dense:
+    rate: {average: 50, peak: 200}
+    latency: 50ms
+"""
+
+
+def furnish(project: Project) -> Project:
+    """Models of every kind that the main job meets: five that are served, one that is refused."""
+    project.add("dense/model.onnx", dense())
+    project.add("fixed.onnx", fixed())
+    project.add("labels/model.onnx", labels())
+    project.add("scalar/model.onnx", scalar())
+    project.add("sequence/model.onnx", sequence())
+    project.add("twice/1/model.onnx", dense(seed=1))
+    project.add("twice/2/model.onnx", dense(seed=2))
+    project.add("outside/model.onnx", with_weights(external("w", [3], "w.bin", length=12)))
+    project.write("models/outside/w.bin", b"\0\0\x80?" * 3)
+    project.write("models/tritongen.yaml", INTENT)
+    return project
+
+
+SERVED = ("dense", "fixed", "labels", "outside", "scalar", "twice")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = furnish(Project(tmp_path_factory.mktemp("template")))
+    project.run("build", "models")
+    return project.folder
+
+
+def _copy(template: Path, folder: Path) -> Project:
+    shutil.copytree(template, folder, symlinks=True)
+    return Project(folder)
+
+
+@pytest.fixture
+def built(tmp_path: Path, _template: Path) -> Project:
+    """A project that is built, for this test alone."""
+    return _copy(_template, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, _template: Path, embedded_runtime: EmbeddedRuntime
+) -> Iterator[Project]:
+    """A project whose server is up, for a module."""
+    project = _copy(_template, tmp_path_factory.mktemp("served") / "project")
+    try:
+        project.run("up", *FREE_PORTS)
+        yield project
+    finally:
+        project.run("down")

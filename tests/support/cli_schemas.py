@@ -1,0 +1,139 @@
+"""JSON schemas of what each command prints with ``--format json``."""
+
+from typing import Any
+
+
+def _object(absent: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
+    """An object with these fields and no others."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": [name for name in fields if name not in absent],
+        "additionalProperties": False,
+    }
+
+
+def _list(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+NAME: dict[str, Any] = {"type": "string", "minLength": 1}
+BOOL: dict[str, Any] = {"type": "boolean"}
+COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
+CODE: dict[str, Any] = {"type": "string", "pattern": "^TG[0-9]{3}$"}
+ENDPOINT: dict[str, Any] = {"type": "string", "pattern": "^[^:/]+:[0-9]+$"}
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+
+FINDING = _object(
+    absent=("title",),
+    code=CODE,
+    title=NAME,
+    severity={"enum": ["error", "warning", "info"]},
+    message=NAME,
+    fix=NAME,
+    model=TEXT,
+    path=TEXT,
+    line=COUNT,
+    field=TEXT,
+)
+TENSOR = _object(
+    name=NAME,
+    dtype={"type": ["string", "null"]},
+    shape={"anyOf": [{"type": "null"}, _list({"type": ["integer", "string", "null"]})]},
+    kind=NAME,
+    declared_type=TEXT,
+    optional=BOOL,
+)
+GRAPH = _object(operators=COUNT, critical_path=COUNT, width=COUNT)
+ONNX = _object(
+    ir_version=COUNT,
+    opsets=ANY_OBJECT,
+    producer=TEXT,
+    custom_domains=_list(TEXT),
+    external_files=_list(TEXT),
+    quantized_operators=ANY_OBJECT,
+    dynamic_quantization=BOOL,
+)
+INSPECTED = _object(
+    name=NAME,
+    path=NAME,
+    format=NAME,
+    servable=BOOL,
+    batchable=BOOL,
+    batch_reason=NAME,
+    versions=_list(COUNT),
+    inputs=_list(TENSOR),
+    outputs=_list(TENSOR),
+    parameters=COUNT,
+    weight_bytes=COUNT,
+    precisions=ANY_OBJECT,
+    graph={"anyOf": [{"type": "null"}, GRAPH]},
+    onnx={"anyOf": [{"type": "null"}, ONNX]},
+    findings=_list(FINDING),
+)
+BUILT = _object(
+    name=NAME,
+    config=NAME,
+    max_batch_size=COUNT,
+    instances=COUNT,
+    threads=COUNT,
+    dynamic_batching=BOOL,
+)
+READY = _object(name=NAME, ready=BOOL, reason=TEXT)
+ENDPOINTS = _object(http=ENDPOINT, grpc=ENDPOINT, metrics=ENDPOINT)
+VERIFIED = _object(
+    name=NAME,
+    ok=BOOL,
+    outputs=_list(_object(name=NAME, max_abs_diff=NUMBER)),
+    reason=NAME,
+)
+EXPLAINED = _object(
+    field=NAME,
+    value=TEXT,
+    source={"enum": ["model", "trial", "intent", "target", "measured", "rule"]},
+    reason=NAME,
+    numbers=ANY_OBJECT,
+)
+
+
+def _document(**fields: Any) -> dict[str, Any]:
+    return _object(schema_version={"const": 1}, **fields)
+
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "init": _document(path=NAME, models=_list(NAME), text=NAME, written=BOOL),
+    "init --schema": _document(schema=ANY_OBJECT),
+    "inspect": _document(models=_list(INSPECTED), findings=_list(FINDING)),
+    "build": _document(
+        written=BOOL,
+        drift=BOOL,
+        cores=COUNT,
+        threads=COUNT,
+        models=_list(BUILT),
+        refused=_list(_object(name=NAME, codes=_list(CODE))),
+        differences=_list(_object(path=NAME, kind=NAME)),
+        findings=_list(FINDING),
+    ),
+    "check": _document(
+        findings=_list(FINDING),
+        summary=_object(errors=COUNT, warnings=COUNT, infos=COUNT),
+    ),
+    "explain": _document(model=NAME, values=_list(EXPLAINED), findings=_list(FINDING)),
+    "up": _document(runtime=NAME, endpoints=ENDPOINTS, models=_list(READY), log=NAME),
+    "status": _document(
+        runtime=NAME,
+        version=NAME,
+        endpoints=ENDPOINTS,
+        repository=NAME,
+        models=_list(READY),
+        log=NAME,
+    ),
+    "verify": _document(models=_list(VERIFIED)),
+    "logs": _document(lines=_list(TEXT)),
+    "down": _document(stopped=_list(NAME)),
+    "error": _document(
+        error=_object(code=CODE, message=NAME, where=TEXT, fix=NAME, details=_list(TEXT))
+    ),
+}
