@@ -142,14 +142,18 @@ def _refuse_broken(findings: tuple[Finding, ...], planned: set[str]) -> None:
         for item in findings
         if item.severity is Severity.ERROR and (not item.model or item.model in planned)
     ]
-    if broken:
-        raise InvalidInputError(
-            broken[0].code,
-            broken[0].message,
-            where=broken[0].model,
-            fix=broken[0].fix,
-            details=[f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
-        )
+    if not broken:
+        return
+    first, details = (
+        broken[0],
+        [f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
+    )
+    if first.code == "TG531":
+        # The planner obeys the thread rule by itself; only an overlay can break it.
+        first = finding("TG313", first.severity, first.message, model=first.model)
+    raise InvalidInputError(
+        first.code, first.message, where=first.model, fix=first.fix, details=details
+    )
 
 
 def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:

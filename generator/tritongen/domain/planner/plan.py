@@ -26,7 +26,7 @@ from tritongen.domain.planner.details import (
     plan_warmup,
 )
 from tritongen.domain.planner.instances import Split, fits, split_cores
-from tritongen.domain.planner.remarks import trial_findings
+from tritongen.domain.planner.remarks import load_findings, trial_findings
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
@@ -64,7 +64,9 @@ def plan_serving(
     shares, remarks = _shares(wanted, cores.value)
     limited = shares is None
     plans = tuple(
-        _plan_model(model, _share_of(model, shares), intent.target.memory_bytes, limited)
+        _plan_model(
+            model, _share_of(model, shares), intent.target.memory_bytes, cores.value, limited
+        )
         for model in wanted
     )
     server = plan_server(intent.target, cores, plans, limited)
@@ -114,9 +116,9 @@ def _shares(
     shares = share_cores(demands, cores)
     if shares is not None:
         return dict(shares), ()
-    needed = sum(demand.fixed or 1 for demand in demands)
+    needed = sum(demand.needed for demand in demands)
     message = (
-        f"{len(demands)} models need at least {needed} cores at one thread each, the target has "
+        f"{len(demands)} models need at least {needed} cores, the target has "
         f"{cores}: the rate limiter holds executions to the cores, and models wait for each other"
     )
     return None, (finding("TG310", Severity.WARNING, message, field="target.cpus"),)
@@ -127,15 +129,17 @@ def _demand(model: ModelInput) -> Demand:
     fixed = None
     if intent.instances is not None:
         fixed = intent.instances * (intent.threads or 1)
-    return Demand(model.facts.name, intent.planning_rate, model.cost_ms(1, 1), fixed)
+    least = intent.threads or 1
+    return Demand(model.facts.name, intent.planning_rate, model.cost_ms(1, 1), fixed, least)
 
 
 def _share_of(model: ModelInput, shares: dict[str, Share] | None) -> Share:
     if shares is None or model.facts.name not in shares:
-        fixed = _demand(model).fixed or 1
+        needed = _demand(model).needed
+        plural = "core" if needed == 1 else "cores"
         return Share(
-            fixed,
-            Reason(Source.RULE, f"{fixed} core at a time, held by the rate limiter")
+            needed,
+            Reason(Source.RULE, f"{needed} {plural} at a time, held by the rate limiter")
             if _on_cpu(model)
             else Reason(Source.TARGET, "on the GPU"),
         )
@@ -143,7 +147,7 @@ def _share_of(model: ModelInput, shares: dict[str, Share] | None) -> Share:
 
 
 def _plan_model(
-    model: ModelInput, share: Share, memory_bytes: int | None, limited: bool
+    model: ModelInput, share: Share, memory_bytes: int | None, cores: int, limited: bool
 ) -> ModelPlan:
     stale = model.tuned is not None and not fits(model.tuned, share.cores)
     if stale:
@@ -177,7 +181,11 @@ def _plan_model(
         execution_slots=slots,
         overlay=model.intent.overlay,
         findings=tuple(
-            replace(item, model=model.facts.name) for item in _remarks(model, split, share, stale)
+            replace(item, model=model.facts.name)
+            for item in (
+                *_remarks(model, split, share, stale),
+                *load_findings(model, split, batch, cores),
+            )
         ),
     )
 

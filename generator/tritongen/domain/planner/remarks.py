@@ -1,9 +1,13 @@
-"""What a trial has to say of its model, as findings."""
+"""What a trial has to say of its model, and what a plan cannot give, as findings."""
 
 from collections.abc import Iterator
 
 from tritongen.domain.evidence import BatchVerdict, Trial
 from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.plan import InstanceKind
+from tritongen.domain.planner.batching import BatchPlan
+from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.instances import Split
 
 
 def trial_findings(model: str, trial: Trial) -> tuple[Finding, ...]:
@@ -26,3 +30,48 @@ def _warnings(model: str, trial: Trial) -> Iterator[Finding]:
         yield finding("TG209", Severity.WARNING, message, model=model)
     if trial.proof.verdict is BatchVerdict.COUPLED:
         yield finding("TG206", Severity.WARNING, trial.proof.reason, model=model)
+
+
+def load_findings(
+    model: ModelInput, split: Split, batch: BatchPlan, cores: int
+) -> tuple[Finding, ...]:
+    """What the plan cannot give, however it is turned.
+
+    Args:
+        model: with intent and trial.
+        split: its instances and threads.
+        batch: how it batches.
+        cores: of the whole target.
+    """
+    return (*_too_many_threads(split, cores), *_too_high_a_rate(model, split, batch))
+
+
+def _too_many_threads(split: Split, cores: int) -> Iterator[Finding]:
+    threads = split.threads.value
+    if split.kind.value is InstanceKind.CPU and threads > cores:
+        message = f"one instance has {threads} threads, the target has {cores} cores"
+        yield finding("TG305", Severity.ERROR, message, field="threads")
+
+
+def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Iterator[Finding]:
+    rate, trial = model.intent.planning_rate, model.trial
+    if rate is None or trial is None or split.kind.value is not InstanceKind.CPU:
+        return
+    limit = batch.max_batch_size.value if batch.batching is not None else 1
+    threads = split.threads.value
+    known = {cost.threads for cost in trial.costs if cost.inter_op == 1}
+    items = [
+        cost.ms / cost.batch
+        for cost in trial.costs
+        if cost.inter_op == 1
+        and cost.batch <= max(limit, 1)
+        and cost.threads == (threads if threads in known else 1)
+    ]
+    # A client that sends several rows pays for each of them.
+    busy = rate * model.intent.request_batch * min(items, default=0.0) / 1000
+    if busy > split.instances.value:
+        message = (
+            f"{rate:g} requests/s keep {busy:.3g} instances busy, the plan has "
+            f"{split.instances.value}; the queue would grow without end"
+        )
+        yield finding("TG315", Severity.WARNING, message, field="rate")

@@ -15,12 +15,19 @@ class Demand:
         rate: requests per second, None when not stated.
         service_ms: one-thread milliseconds of an item, None when not measured.
         fixed: cores that tritongen.yaml fixes by instances × threads, None when it does not.
+        least: cores of one instance, which is the least that the model can have.
     """
 
     name: str
     rate: float | None
     service_ms: float | None
     fixed: int | None = None
+    least: int = 1
+
+    @property
+    def needed(self) -> int:
+        """Cores without which the model cannot be planned."""
+        return self.fixed or self.least
 
     def load(self, default_rate: float, default_service_ms: float) -> float:
         """Busy cores that the model needs on average, in arbitrary but common units."""
@@ -38,13 +45,13 @@ class Share:
 
 
 def share_cores(demands: tuple[Demand, ...], cores: int) -> Mapping[str, Share] | None:
-    """Give every model at least one core, each further one to the model with the most load a core.
+    """Give every model what it needs, each further core to the model with the most load a core.
 
     Returns:
         Shares by name, whose sum is at most `cores`; None when there are more models (or more
         fixed cores) than cores.
     """
-    given = {demand.name: demand.fixed or 1 for demand in demands}
+    given = {demand.name: demand.needed for demand in demands}
     if sum(given.values()) > cores:
         return None
     loads = _loads(demands)
