@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,27 @@ def tree(folder: Path) -> Mapping[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process; empty when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(item) for item in text.split()]
+
+
+def trial_of(process: "subprocess.Popen[str]") -> int:
+    """Wait until a build runs a trial; the process id of that child."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = children(process.pid)
+        if found:
+            return found[0]
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError("no trial began")
 
 
 def dense(seed: int = 0) -> onnx.ModelProto:
