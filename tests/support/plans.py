@@ -102,6 +102,8 @@ def intents(draw: st.DrawFn) -> ModelIntent:
         request_batch=draw(st.sampled_from([1, 1, 4, 32])),
         batch=draw(st.sampled_from([None, None, True, False])),
         max_batch_size=draw(st.one_of(st.none(), st.sampled_from([0, 1, 8, 64]))),
+        instances=draw(st.sampled_from([None, None, None, 1, 3, 20])),
+        threads=draw(st.sampled_from([None, None, None, 1, 2, 7])),
         response_cache=draw(st.booleans()),
         versions=draw(st.one_of(st.none(), st.just((1, 3)))),
     )
