@@ -22,10 +22,14 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "explain": Command("tritongen.cli.explain", "why a value is what it is"),
         "up": Command("tritongen.cli.up", "serve a repository with a real Triton"),
         "down": Command("tritongen.cli.down", "stop what `up` started"),
+        "restart": Command("tritongen.cli.restart", "end the server and start it again"),
         "status": Command("tritongen.cli.status", "is the server up, are its models ready?"),
         "logs": Command("tritongen.cli.logs", "the last lines of the server's log"),
         "verify": Command("tritongen.cli.verify", "compare Triton's outputs with a local run"),
         "probe": Command("tritongen.cli.probe", "load with honest numbers"),
+        "optimize": Command(
+            "tritongen.cli.optimize", "make models servable, batchable and cheaper"
+        ),
         "completion": Command("tritongen.cli.completion", "completion script for your shell"),
     }
 )

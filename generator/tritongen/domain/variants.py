@@ -213,6 +213,10 @@ def paired_speedup(
     )
 
 
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
@@ -248,7 +252,7 @@ def judge(
         return Verdict.NOT_MEASURED, f"{loss}; meant for {device}, which this machine lacks"
     if speedup is None:
         return Verdict.NO_GAIN, f"{loss}; its speed was not measured"
-    where = f"{speedup} with {speedup.batch} rows on {speedup.threads} threads"
+    where = f"{speedup}, {_count(speedup.batch, 'row')} on {_count(speedup.threads, 'thread')}"
     if speedup.high < 1.0:
         return Verdict.SLOWER, f"{loss}, and slower: {where}"
     if speedup.low <= 1.0:

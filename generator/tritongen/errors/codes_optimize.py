@@ -19,6 +19,13 @@ OPTIMIZE_CODES: tuple[Code, ...] = (
         "Describe its inputs in tritongen.yaml (shape, values), or give real ones with --data.",
     ),
     Code("TG213", "rewrite failed", "The original is kept; read the reason."),
+    Code("TG214", "optimising ran out of time", "Raise --timeout, or give fewer samples."),
+    Code("TG215", "optimising ran out of memory", "Raise --memory, or give fewer samples."),
+    Code(
+        "TG216",
+        "model crashed the runtime while it was optimised",
+        "The original is kept; try another version of onnxruntime.",
+    ),
     Code(
         "TG220",
         "evaluation data cannot be read",

@@ -81,7 +81,7 @@ class Evaluator:
         if self.gate.function:
             return Scale(Metric.CALLABLE, "", labels, "the labels" if labels is not None else "")
         metric = Metric(self.gate.metric) if self.gate.metric else _usual(labels)
-        output = self.gate.output or _scored(original, metric)
+        output = self.gate.output or _scored(original, metric, labels)
         if output not in original:
             raise InvalidInputError(
                 "TG224",
@@ -150,8 +150,11 @@ def _usual(labels: Array | None) -> Metric:
     return Metric.MAE if labels.dtype.kind == "f" else Metric.TOP1
 
 
-def _scored(outputs: Outputs, metric: Metric) -> str:
+def _scored(outputs: Outputs, metric: Metric, labels: Array | None = None) -> str:
     """The output to score where the user names none.
+
+    For classes, an output with labels of the same kind as the user's comes first: the greatest
+    score tells an index only, and classes need not be numbered.
 
     Raises:
         InvalidInputError: TG224, there is none that suits.
@@ -159,8 +162,10 @@ def _scored(outputs: Outputs, metric: Metric) -> str:
     floats = [name for name, array in outputs.items() if array.dtype.kind == "f"]
     if metric.wants_classes:
         scores = [name for name in floats if outputs[name].ndim == 2 and outputs[name].shape[1] > 1]
-        labels = [name for name, a in outputs.items() if a.dtype.kind in "iuO" and a.ndim <= 2]
-        found = scores + labels + floats
+        named = [name for name, a in outputs.items() if a.dtype.kind in "iuO" and a.ndim <= 2]
+        text = labels is not None and labels.dtype.kind in "OSU"
+        alike = [n for n in named if labels is not None and (outputs[n].dtype == object) == text]
+        found = alike + scores + named + floats
     else:
         found = floats + [name for name in outputs if name not in floats]
     if not found:

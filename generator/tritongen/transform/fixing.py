@@ -27,6 +27,7 @@ from tritongen.transform.session import Arrays, OrtRunner, ReferenceRunner, RunR
 from tritongen.transform.storage import Model, load, save
 
 MODEL_FILE = "model.onnx"
+_MAPPED_FROM = 256 * 2**20
 # Faults of odd graphs that a rewrite did not foresee end that rewrite, not the run.
 _ODD_GRAPH = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
@@ -87,8 +88,11 @@ def apply_fixes(
         InvalidInputError: the model cannot be read.
         OSError: the disk is full.
     """
-    state = _State(load(source), [])
-    state.expected, refusal = _originals(source, samples)
+    model = load(source)
+    if model.bytes_ >= _MAPPED_FROM and not model.data_files:
+        model = _mapped(model, work / "original")
+    state = _State(model, [])
+    state.expected, refusal = _originals(model.source, samples)
     for name in names:
         _try(
             FIXES[name],
@@ -104,6 +108,16 @@ def apply_fixes(
     return Fixed(
         tuple(state.steps), state.path, state.proof, state.labels, state.labels_of, rows_equal
     )
+
+
+def _mapped(model: Model, folder: Path) -> Model:
+    """The same graph and weights with the weights in a file of their own.
+
+    ONNX Runtime maps such a file instead of copying it, and every rewrite links to it.
+    """
+    folder.mkdir(parents=True)
+    save(model, folder / MODEL_FILE, outside=True)
+    return load(folder / MODEL_FILE)
 
 
 def _originals(source: Path, samples: Sequence[Arrays]) -> tuple[list[Expected], str]:

@@ -166,6 +166,7 @@ class Outcome:
         details: further lines of a failure.
         steps: what was done or looked at.
         model: main file of the result, relative to the job's folder; empty when there is none.
+        files: every file of the result, the main file first.
         proof: of the result against the original.
         accuracy: in the gate's metric; without data of the user's, similarity only.
         speedups: at every point measured; the first one is the point that counts.
@@ -180,6 +181,7 @@ class Outcome:
     details: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     model: str = ""
+    files: tuple[str, ...] = ()
     proof: Proof | None = None
     accuracy: Accuracy | None = None
     speedups: tuple[Speedup, ...] = ()

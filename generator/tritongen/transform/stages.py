@@ -2,6 +2,8 @@
 
 import errno
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.errors import TritongenError
@@ -16,6 +18,7 @@ from tritongen.transform.quantize.builders import BuildFault
 from tritongen.transform.quantize.prepare import CannotQuantise
 from tritongen.transform.quantize.run import quantise
 from tritongen.transform.session import RunRefusal
+from tritongen.transform.storage import load
 
 STAGES: Mapping[Stage, Callable[[Job], Outcome]] = MappingProxyType(
     {
@@ -34,7 +37,11 @@ _NO_SPACE = "No space left on device"
 def run_stage(job: Job) -> Outcome:
     """Do the work; what goes wrong on the way is part of the answer, never an exception."""
     try:
-        return STAGES[job.stage](job)
+        outcome = STAGES[job.stage](job)
+        if not outcome.model:
+            return outcome
+        data = load(Path(job.work) / outcome.model).data_files
+        return replace(outcome, files=(outcome.model, *data))
     except TritongenError as problem:
         return Outcome(problem.code, str(problem), problem.details)
     except MemoryError:

@@ -212,8 +212,13 @@ def _refer(tensor: Proto, location: str, offset: int, length: int) -> None:
         tensor.external_data.add(key=key, value=str(value))
 
 
-def save(model: Model, path: Path) -> tuple[Path, ...]:
+def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]:
     """Write a model and its data files; the folder must exist and be the model's own.
+
+    Args:
+        model: to write.
+        path: its main file.
+        outside: whether large weights go to a data file even where they would fit inside.
 
     Returns:
         The files written or linked, the model first.
@@ -230,7 +235,8 @@ def save(model: Model, path: Path) -> tuple[Path, ...]:
     own = [tensor for tensor in _tensors(model.proto) if _reference(tensor)[0] == _OWN]
     top = {id(tensor) for tensor in model.proto.graph.initializer}
     inside = sum(_reference(tensor)[2] for tensor in own)
-    embeddable = inside + model.proto.ByteSize() < PROTOBUF_LIMIT and not model.data_files
+    room = inside + model.proto.ByteSize() < PROTOBUF_LIMIT
+    embeddable = room and not model.data_files and not outside
     if own and not (embeddable and all(id(tensor) in top for tensor in own)):
         files.append(path.parent / DATA_FILE)
         _move_out(model, own, files[-1])

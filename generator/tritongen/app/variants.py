@@ -1,0 +1,193 @@
+"""Variants on disk: kept beside the models in a hidden folder, found again, and put in place.
+
+``<models>/.variants/<model>/<variant>/`` holds the model file, its data files, ``labels.txt`` for
+a classifier, and ``variant.json`` with recipe and proof. Inspection passes hidden folders by.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tritongen.app.project import Project
+from tritongen.domain.codec import decode, encode
+from tritongen.domain.facts import ModelFacts, ModelFormat
+from tritongen.domain.variants import RECORD_FILE, VARIANTS_FOLDER, Variant
+from tritongen.errors import InvalidInputError
+from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
+from tritongen.serving.files import translated
+
+LABELS_FILE = "labels.txt"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_STAGING = re.compile(r"\.staging-(\d+)-.*")
+
+
+def new_staging(root: Path, label: str) -> Path:
+    """A fresh folder on the models' own file system; those of dead runs are removed.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005, the models folder cannot be written.
+    """
+    base = root / VARIANTS_FOLDER
+    with translated(base):
+        base.mkdir(exist_ok=True)
+        for entry in sorted(base.glob(".staging-*")):
+            match = _STAGING.fullmatch(entry.name)
+            if match and not Path("/proc", match[1]).exists():
+                shutil.rmtree(entry, ignore_errors=True)
+        folder = base / f".staging-{os.getpid()}-{label}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    return folder
+
+
+def keep_variant(root: Path, work: Path, files: Sequence[str], variant: Variant) -> Variant:
+    """Move a finished variant to its place in one step; an older one of its name is replaced.
+
+    Args:
+        root: the models folder.
+        work: where its files lie, on the same file system.
+        files: relative to `work`, the main file first.
+        variant: its record, without what only the files tell.
+
+    Returns:
+        The record with path, hashes and size.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005, the disk; an older variant is as it was.
+    """
+    staged = work / "kept"
+    place = root / variant.folder
+    with translated(place):
+        staged.mkdir()
+        for name in files:
+            target = staged / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (work / name).replace(target)
+        if variant.labels:
+            text = "".join(f"{label}\n" for label in variant.labels)
+            (staged / LABELS_FILE).write_text(text, encoding="utf-8")
+        hashes = tuple((name, _digest(staged / name)) for name in files)
+        size = sum((staged / name).stat().st_size for name in files)
+        full = replace(variant, path=f"{variant.folder}/{files[0]}", files=hashes, size_bytes=size)
+        record = json.dumps(encode(full), indent=1, sort_keys=True, ensure_ascii=False)
+        (staged / RECORD_FILE).write_text(f"{record}\n", encoding="utf-8")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            place.replace(work / "replaced")
+        staged.replace(place)
+    return full
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def drop_variant(root: Path, model: str, name: str) -> None:
+    """Remove a variant that did not pass, so that an older one of its name is not taken for it.
+
+    Raises:
+        EnvironmentProblem: TG004, the folder cannot be written.
+    """
+    place = root / VARIANTS_FOLDER / model / name
+    with translated(place):
+        if place.is_dir():
+            shutil.rmtree(place)
+
+
+def read_variants(root: Path, model: str) -> tuple[Variant, ...]:
+    """Every variant of a model that is kept, by name.
+
+    Raises:
+        InvalidInputError: TG242, a record cannot be read.
+    """
+    folder = root / VARIANTS_FOLDER / model
+    records = sorted(folder.glob(f"*/{RECORD_FILE}")) if folder.is_dir() else []
+    return tuple(_read(path) for path in records)
+
+
+def _read(path: Path) -> Variant:
+    try:
+        return decode(Variant, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as problem:
+        raise InvalidInputError(
+            "TG242", f"the record cannot be read: {problem}", where=str(path)
+        ) from problem
+
+
+def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
+    """The project with variants in the place of their originals.
+
+    The names, and thus the repository's folders, stay those of the models; files and facts are the
+    variants'. Nothing else of a build needs to know.
+
+    Args:
+        project: as loaded.
+        selection: variant by model.
+
+    Raises:
+        InvalidInputError: TG240 there is no such variant, TG241 the original has changed since,
+            TG242 its files are not those that were proven.
+    """
+    chosen = {
+        facts.name: _facts(project, facts, selection[facts.name])
+        for facts in project.models
+        if facts.name in selection
+    }
+    models = tuple(chosen.get(facts.name, facts) for facts in project.models)
+    return replace(project, models=models)
+
+
+def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
+    """The record of one variant, checked against its original and its files.
+
+    Raises:
+        InvalidInputError: TG240, TG241, TG242, as `with_variants`.
+    """
+    where = f"{facts.name}: {name}"
+    known = {item.name: item for item in read_variants(project.root, facts.name)}
+    if not _NAME.fullmatch(name) or name not in known:
+        names = ", ".join(known) or "none"
+        raise InvalidInputError(
+            "TG240", f"there is no such variant; there are: {names}", where=where
+        )
+    variant = known[name]
+    if variant.sources != source_hashes(project.root, facts):
+        raise InvalidInputError("TG241", "the original is not the one it was made of", where=where)
+    for file, digest in variant.files:
+        path = project.root / variant.folder / file
+        if not path.is_file() or _digest(path) != digest:
+            raise InvalidInputError("TG242", f"{file} is not as it was proven", where=where)
+    return variant
+
+
+def source_hashes(root: Path, facts: ModelFacts) -> tuple[tuple[str, str], ...]:
+    """Hashes of the version that variants are made of: the last one.
+
+    Raises:
+        InvalidInputError: TG003 or TG107, a file cannot be read.
+    """
+    return hash_files(root, replace(facts, versions=facts.versions[-1:]))
+
+
+def variant_facts(project: Project, facts: ModelFacts, path: str) -> ModelFacts:
+    """What inspection says of a variant, under the model's name.
+
+    Args:
+        project: with the models folder and the target release.
+        facts: of the original.
+        path: the variant's main file, relative to the models folder.
+    """
+    number = facts.versions[-1].number if facts.versions else 1
+    version = CandidateVersion(number, path, ModelFormat.ONNX)
+    candidate = Candidate(facts.name, path, ModelFormat.ONNX, (version,))
+    return inspect_model(project.root.resolve(), candidate, project.release)
+
+
+def _facts(project: Project, facts: ModelFacts, name: str) -> ModelFacts:
+    return variant_facts(project, facts, find_variant(project, facts, name).path)

@@ -1,0 +1,266 @@
+"""`tritongen optimize`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_models,
+    existing_folder,
+    positive_float,
+)
+from tritongen.cli.output import (
+    bold,
+    dim,
+    emit_json,
+    finding_json,
+    good,
+    print_finding,
+    print_table,
+    progress,
+    suggest,
+)
+from tritongen.domain.metric import Metric
+from tritongen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tritongen.app.optimize import OptimizedModel, OptimizeOptions
+    from tritongen.domain.variants import Proof, Speedup, Step, Variant
+
+_EXAMPLES = """\
+  tritongen optimize ./models -m wine              what could be fixed, tried and proven
+  tritongen optimize ./models -m wine --fix        keep the fixed model as a variant
+  tritongen optimize ./models -m ocr --quantize --data samples.npz --max-drop 0.01
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    summary = "make models servable, batchable and cheaper, each step proven"
+    parser = add_command(commands, "optimize", summary, _EXAMPLES)
+    add_models(parser)
+    parser.add_argument(
+        "-m", "--model", action="append", default=[], metavar="MODEL",
+        help="only this model; may be repeated (default: every model)",
+    )  # fmt: skip
+    parser.add_argument("--fix", action="store_true", help="keep the fixes that are proven")
+    parser.add_argument(
+        "--quantize", action="store_true", help="8-bit variants (and FP16 for target.gpus)"
+    )
+    parser.add_argument(
+        "--graph", action="store_true", help="a variant with the graph optimised offline"
+    )
+    _add_gate(parser)
+    parser.add_argument(
+        "--labels", choices=("bytes", "indices"), default="bytes",
+        help="text labels of a classifier as texts, or as indices with labels.txt "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--isa", choices=("auto", "avx2", "avx512", "vnni", "amx", "arm"), default="auto",
+        help="instruction sets of the target's CPU (default: this machine's)",
+    )  # fmt: skip
+    _add_limits(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
+        help="repository whose lock holds the target's cores (default: %(default)s)",
+    )  # fmt: skip
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", default="", metavar="FILE",
+        help="samples: a .npz file, or a folder of .npy files, named after the inputs, with "
+        "`labels` (default: accuracy.data of tritongen.yaml)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metric", choices=[item.value for item in Metric if item is not Metric.CALLABLE],
+        default="", help="default: top1 for labels, else likeness to the original's outputs",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-drop", type=_drop, metavar="LOSS",
+        help="greatest accepted loss of the metric (default: tritongen.yaml, else 0.01)",
+    )  # fmt: skip
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget", type=positive_float, default=60.0, metavar="SECONDS",
+        help="for the searches and measurements of each variant (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=positive_float, default=900.0, metavar="SECONDS",
+        help="for each piece of work (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory", type=positive_float, metavar="GIB", help="for each piece (default: by size)"
+    )
+
+
+def _drop(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Optimise and print; exit 4 when the accuracy gate is not met."""
+    from tritongen.app.optimize import optimize
+    from tritongen.app.project import load_project
+
+    project = load_project(
+        existing_folder(options.models), options.output, only=frozenset(options.model)
+    )
+    models = optimize(project, _options(options), lambda text: progress(f"{text} …"))
+    if options.format == "json":
+        emit_json({"models": [_json(model) for model in models]})
+    else:
+        for model in models:
+            _print(model)
+        _suggest(models, options)
+    missed = any(model.gate_missed for model in models)
+    return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
+
+
+def _options(options: argparse.Namespace) -> "OptimizeOptions":
+    from tritongen.app.optimize import OptimizeOptions
+    from tritongen.app.optimize_child import ChildLimits
+
+    memory = int(options.memory * 2**30) if options.memory else None
+    return OptimizeOptions(
+        fix=options.fix,
+        quantize=options.quantize,
+        graph=options.graph,
+        data=options.data,
+        metric=options.metric,
+        max_drop=options.max_drop,
+        string_labels=options.labels == "bytes",
+        isa=options.isa,
+        limits=ChildLimits(options.timeout, memory),
+        budget_s=options.budget,
+    )
+
+
+def _json(model: "OptimizedModel") -> dict[str, object]:
+    return {
+        "name": model.name,
+        "steps": [_step_json(step) for step in model.steps],
+        "variants": [_variant_json(variant) for variant in model.variants],
+        "chosen": model.chosen,
+        "findings": [finding_json(item) for item in model.findings],
+    }
+
+
+def _step_json(step: "Step") -> dict[str, object]:
+    return {
+        "name": step.name,
+        "kind": step.kind.value,
+        "applied": step.applied,
+        "reason": step.reason,
+        "proof": _proof_json(step.proof) if step.proof is not None else None,
+        "cures": list(step.cures),
+        "renamed": dict(step.renamed),
+        "overlay": dict(step.overlay),
+    }
+
+
+def _proof_json(proof: "Proof") -> dict[str, object]:
+    return {
+        "inputs": proof.inputs,
+        "max_abs_diff": proof.max_abs_diff,
+        "tolerance": proof.tolerance,
+        "rows_equal": proof.rows_equal,
+    }
+
+
+def _variant_json(variant: "Variant") -> dict[str, object]:
+    accuracy = variant.accuracy
+    return {
+        "name": variant.name,
+        "path": variant.path or None,
+        "size_bytes": variant.size_bytes,
+        "verdict": variant.verdict.value,
+        "reason": variant.reason,
+        "accuracy": {
+            "metric": accuracy.metric,
+            "original": accuracy.original,
+            "variant": accuracy.variant,
+            "drop": accuracy.drop,
+            "threshold": accuracy.threshold,
+            "accepted": accuracy.accepted,
+            "rows": accuracy.rows,
+            "basis": accuracy.basis,
+        }
+        if accuracy is not None
+        else None,
+        "speedup": _speed_json(variant.speedup) if variant.speedup is not None else None,
+        "speedups": [
+            _speed_json(item) | {"batch": item.batch, "threads": item.threads}
+            for item in variant.speedups
+        ],
+        "rows_equal": variant.rows_equal,
+        "recipe": dict(variant.recipe),
+    }
+
+
+def _speed_json(speed: "Speedup") -> dict[str, object]:
+    return {"value": speed.value, "low": speed.low, "high": speed.high}
+
+
+def _print(model: "OptimizedModel") -> None:
+    print(bold(model.name))
+    for step in model.steps:
+        mark = good("done") if step.applied else dim("left")
+        print(f"  {mark} {step.name}: {step.reason}")
+        if step.proof is not None and step.proof.tolerance:
+            print(dim(f"       {_proof_text(step.proof)}"))
+    if model.variants:
+        print_table(
+            ("  variant", "size", "verdict", "accuracy", "speed-up"),
+            [_row(variant) for variant in model.variants],
+        )
+    for item in model.findings:
+        print_finding(item)
+    print(f"  serve: {good(model.chosen) if model.chosen else 'the original'}\n")
+
+
+def _proof_text(proof: "Proof") -> str:
+    rows = {True: "rows equal alone and together", False: "rows change with their neighbours"}
+    tail = f"; {rows[proof.rows_equal]}" if proof.rows_equal is not None else ""
+    return (
+        f"{proof.inputs} inputs, greatest difference {proof.max_abs_diff:.2g} "
+        f"(allowed {proof.tolerance:.2g}){tail}"
+    )
+
+
+def _row(variant: "Variant") -> tuple[str, ...]:
+    accuracy = variant.accuracy
+    measured = (
+        f"{accuracy.metric} {accuracy.original:.4g} → {accuracy.variant:.4g}"
+        if accuracy is not None
+        else "equal"
+    )
+    return (
+        f"  {variant.name}",
+        f"{variant.size_bytes / 2**20:.2f} MiB",
+        variant.verdict.value,
+        measured,
+        str(variant.speedup) if variant.speedup is not None else "",
+    )
+
+
+def _suggest(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
+    chosen = [f"--variant {model.name}={model.chosen}" for model in models if model.chosen]
+    if chosen:
+        suggest(f"tritongen build {options.models} {' '.join(chosen)}")
+    elif not options.fix and any(step.cures for model in models for step in model.steps):
+        suggest(f"tritongen optimize {options.models} --fix")
