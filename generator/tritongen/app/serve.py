@@ -1,53 +1,49 @@
 """`up`, `down`, `status` and `logs`: one server a project folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.project import read_lock
-from tritongen.app.render import CONFIG_FILE
+from tritongen.app.check import check_repository
+from tritongen.app.runtimes import (
+    choose_runtime,
+    docker_runtime,
+    end_leftovers,
+    find_running,
+    make_room,
+    make_runtime,
+    post_mortem,
+)
+from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spec
 from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.lock import Lock
-from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.orphans import end_server, find_orphans, find_servers
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.serving.protocol import (
     Endpoints,
-    ModelControl,
     ModelStatus,
     Ports,
     RunningServer,
-    Runtime,
     RuntimeName,
     ServerSpec,
+    ServerState,
 )
-from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore, project_label
 
+__all__ = [
+    "StatusResult",
+    "UpOptions",
+    "UpResult",
+    "down",
+    "dry_run",
+    "last_logs",
+    "lint_repository",
+    "make_runtime",
+    "model_names",
+    "running_server",
+    "status",
+    "up",
+]
+
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class UpOptions:
-    """How to start a server.
-
-    Attributes:
-        runtime: where it runs.
-        ports: wanted ports.
-        host: address to listen on.
-        timeout_s: until every model must be decided.
-        keep_going: leave the server up although a model failed.
-        wheel: local copy of the embedded Triton's wheel.
-        model_control: none, or explicit for tuning.
-    """
-
-    runtime: RuntimeName = RuntimeName.EMBEDDED
-    ports: Ports = field(default_factory=Ports)
-    host: str = "127.0.0.1"
-    timeout_s: float = 300.0
-    keep_going: bool = False
-    wheel: Path | None = None
-    model_control: ModelControl = ModelControl.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +57,7 @@ class UpResult:
         log: its log file.
         warnings: of the preflight.
         server: handle on it.
+        command: the ``docker run`` line that starts the same container, empty for another runtime.
     """
 
     runtime: RuntimeName
@@ -69,6 +66,7 @@ class UpResult:
     log: Path
     warnings: tuple[Finding, ...]
     server: RunningServer
+    command: str = ""
 
 
 def up(
@@ -87,20 +85,24 @@ def up(
         EnvironmentProblem: TG808 one runs already, a preflight error, or a model that failed;
             nothing is left running.
     """
-    lock = _readable(repository)
+    lock = readable_lock(repository)
     store = StateStore(project)
     with store.lock("starting or stopping the server"):
-        running = _running(store)
+        running = find_running(store)
         if running is not None:
             raise EnvironmentProblem(
                 "TG808",
                 f"a server of this project runs already at {running.endpoints.http}",
                 where=str(store.path),
             )
-        runtime = make_runtime(options.runtime, options.wheel, progress)
-        spec = _spec(store, repository, lock, options)
-        findings = runtime.preflight(spec)
-        _refuse(findings)
+        spec = server_spec(store, repository, lock, options)
+        name = choose_runtime(spec, options)
+        runtime = make_runtime(name, options, progress)
+        linted = lint_repository(repository, keep_going=options.keep_going)
+        findings = (*linted, *runtime.preflight(spec))
+        _refuse(findings, EnvironmentProblem)
+        if name is RuntimeName.DOCKER:
+            make_room(spec.label)
         server = runtime.start(spec)
         try:
             # Before it is ready: another shell's `down` must find it even then.
@@ -108,12 +110,13 @@ def up(
             models = server.wait_ready(options.timeout_s, progress)
             _refuse_unready(models, server, keep_going=options.keep_going)
             result = UpResult(
-                options.runtime,
+                name,
                 server.endpoints,
                 models,
                 Path(server.state.log),
                 tuple(item for item in findings if item.severity is not Severity.ERROR),
                 server,
+                _command(server.state, spec, options),
             )
             server.detach()
         except BaseException:
@@ -122,14 +125,6 @@ def up(
             store.clear()
             raise
     return result
-
-
-def make_runtime(
-    name: RuntimeName, wheel: Path | None = None, progress: Progress | None = None
-) -> Runtime:
-    """The runtime of a name."""
-    del name
-    return EmbeddedRuntime(wheel=wheel, progress=progress)
 
 
 def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> tuple[str, ...]:
@@ -144,17 +139,14 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
     store = StateStore(project)
     stopped = []
     with store.lock("starting or stopping the server"):
-        running = _running(store)
+        running = find_running(store)
         if running is not None:
             running.stop(grace_s)
             stopped.append(running.endpoints.http)
         store.clear()
+        # Without --all only leftovers of this project's own folder are ended.
         label = project_label(project)
-        for found in find_servers() if everything else find_orphans():
-            # Without --all only leftovers of this project's own folder are ended.
-            if everything or found.label == label:
-                end_server(found, grace_s)
-                stopped.append(found.server)
+        stopped += end_leftovers(label, everything=everything, grace_s=grace_s)
     return tuple(stopped)
 
 
@@ -192,11 +184,14 @@ def running_server(project: Path) -> RunningServer:
     """The project's server.
 
     Raises:
-        EnvironmentProblem: TG809, none runs.
+        EnvironmentProblem: TG809, none runs; TG812 or TG813, its container has ended.
     """
     store = StateStore(project)
-    server = _running(store)
+    server = find_running(store)
     if server is None:
+        problem = post_mortem(store)
+        if problem is not None:
+            raise problem
         state = store.read()
         details = () if state is None else (f"the last one logged to {state.log}",)
         raise EnvironmentProblem(
@@ -212,7 +207,7 @@ def last_logs(project: Path, lines: int) -> tuple[str, ...]:
         EnvironmentProblem: TG809, there was never a server.
     """
     store = StateStore(project)
-    running = _running(store)
+    running = find_running(store)
     if running is not None:
         return running.logs(lines)
     try:
@@ -224,82 +219,55 @@ def last_logs(project: Path, lines: int) -> tuple[str, ...]:
     return tuple(text.splitlines()[-max(lines, 1) :])
 
 
-def _running(store: StateStore) -> RunningServer | None:
-    state = store.read()
-    if state is None:
-        return None
-    return make_runtime(state.runtime).attach_to(state)
+def dry_run(project: Path, repository: Path, options: UpOptions) -> str:
+    """The ``docker run`` line that `up` would start a container by; nothing is started.
 
-
-def _readable(repository: Path) -> Lock | None:
-    """The repository's lock, after checks that nothing stands in the way of serving it."""
-    if not repository.is_dir():
-        raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
-    settle(repository)
-    lock = read_lock(repository)
-    absent = [
-        f"{name}/{path}"
-        for name, model in (lock.models.items() if lock is not None else ())
-        for path, _ in model.evidence.files
-        if not (repository / name / path).exists()
-    ]
-    if absent:
+    Raises:
+        InvalidInputError: the repository cannot be served, or the runtime is not Docker.
+        EnvironmentProblem: TG846, TG852.
+    """
+    spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
+    if choose_runtime(spec, options) is not RuntimeName.DOCKER:
         raise InvalidInputError(
-            "TG705",
-            f"{len(absent)} weight files are missing, {absent[0]} first",
-            where=str(repository),
+            "TG305", "only a container has a command to show", fix="Add --runtime docker."
         )
-    return lock
+    return docker_runtime(options).run_line(spec)
 
 
-def model_names(repository: Path) -> tuple[str, ...]:
-    """Folders that Triton will take for models: every one that holds something."""
-    return tuple(
-        sorted(
-            folder.name
-            for folder in repository.iterdir()
-            if folder.is_dir()
-            and not folder.name.startswith(".")
-            and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
-        )
+def _command(state: ServerState, spec: ServerSpec, options: UpOptions) -> str:
+    """The line for the container that runs; the key of its closed APIs is another one."""
+    if state.runtime is not RuntimeName.DOCKER:
+        return ""
+    numbers = (
+        int(address.rpartition(":")[2])
+        for address in (state.endpoints.http, state.endpoints.grpc, state.endpoints.metrics)
     )
+    return docker_runtime(options).run_line(replace(spec, ports=Ports(*numbers)))
 
 
-def _version_folders(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
+def lint_repository(repository: Path, *, keep_going: bool) -> tuple[Finding, ...]:
+    """The errors of `check`, as warnings when the server is to start all the same.
 
-
-def _spec(store: StateStore, repository: Path, lock: Lock | None, options: UpOptions) -> ServerSpec:
-    names = model_names(repository)
-    if not names:
-        raise InvalidInputError("TG708", "it holds no models", where=str(repository))
-    backends = {model.backend for model in lock.models.values()} if lock is not None else set()
-    return ServerSpec(
-        repository=repository.resolve(),
-        models=names,
-        log=store.log,
-        project=store.project,
-        label=project_label(store.project),
-        backends=tuple(sorted(backends - {""})),
-        environment=tuple(lock.server.environment.items()) if lock is not None else (),
-        flags=lock.server.flags if lock is not None else (),
-        ports=options.ports,
-        host=options.host,
-        cores=lock.target.cores if lock is not None else None,
-        memory_bytes=lock.target.memory_bytes if lock is not None else None,
-        gpus=lock.target.gpus if lock is not None else 0,
-        model_control=options.model_control,
-        # Generated configurations are complete; Triton would spend a second a model on a guess.
-        auto_complete=lock is None or set(names) != set(lock.models),
+    Raises:
+        InvalidInputError: the first error, unless `keep_going`.
+    """
+    errors = tuple(
+        item
+        for item in check_repository(repository, hashes=False)
+        if item.severity is Severity.ERROR
     )
+    if not keep_going:
+        _refuse(errors, InvalidInputError)
+    return tuple(replace(item, severity=Severity.WARNING) for item in errors)
 
 
-def _refuse(findings: tuple[Finding, ...]) -> None:
+def _refuse(findings: tuple[Finding, ...], kind: type[TritongenError]) -> None:
     errors = [item for item in findings if item.severity is Severity.ERROR]
     if errors:
-        raise EnvironmentProblem(
+        raise kind(
             errors[0].code,
             errors[0].message,
+            where=errors[0].location.path or errors[0].model,
             fix=errors[0].fix,
             details=[f"{item.message} [{item.code}] → {item.fix}" for item in errors[1:]],
         )

@@ -15,6 +15,7 @@ from tritongen.cli.options import (
 )
 from tritongen.cli.output import (
     ProgressBar,
+    dim,
     emit_json,
     good,
     print_finding,
@@ -23,15 +24,18 @@ from tritongen.cli.output import (
     suggest,
 )
 from tritongen.domain.findings import Severity
-from tritongen.errors import EnvironmentProblem, ExitCode
+from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.serve import UpResult
+    from tritongen.app.serve import UpOptions, UpResult
 
 _EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
   tritongen up --foreground            stay, print the log, stop on Ctrl-C
   tritongen up --http-port 0 --grpc-port 0 --metrics-port 0     take free ports
+  tritongen up --runtime docker        in a container of the official image that fits the plan
+  tritongen up --image NAME            in a container of that image
+  tritongen up --runtime docker --dry-run       only print the docker run line
 """
 
 
@@ -41,9 +45,24 @@ def register(commands: Subparsers) -> None:
     add_repository(parser)
     parser.add_argument(
         "--runtime",
-        choices=("embedded",),
-        default="embedded",
-        help="embedded: Triton's PyPI wheel, without Docker or GPU (default: %(default)s)",
+        choices=("auto", "embedded", "docker"),
+        default="auto",
+        help="embedded: Triton's PyPI wheel, without Docker or GPU; docker: a container; auto: "
+        "embedded where it can serve the repository (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image", default="", metavar="NAME",
+        help="of the container, in place of the official one; implies docker; a local one is never "
+        "pulled over",
+    )  # fmt: skip
+    parser.add_argument(
+        "--user", default="", metavar="UID:GID", help="in the container (default: 1000:1000)"
+    )
+    parser.add_argument(
+        "--writable", action="store_true", help="leave the container's root file system writable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the docker run line and start nothing"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
@@ -68,24 +87,19 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    from tritongen.app.serve import UpOptions, down, up
-    from tritongen.serving.protocol import Ports, RuntimeName
+    from tritongen.app.serve import down, dry_run, up
 
-    wanted = UpOptions(
-        runtime=RuntimeName(options.runtime),
-        ports=Ports(options.http_port, options.grpc_port, options.metrics_port),
-        host=options.host,
-        timeout_s=options.timeout,
-        keep_going=options.keep_going,
-        wheel=options.triton_wheel,
-    )
+    wanted = _wanted(options)
+    if options.dry_run:
+        print(dry_run(Path.cwd(), options.repository, wanted))
+        return int(ExitCode.OK)
     with ProgressBar() as bar:
         result = up(Path.cwd(), options.repository, wanted, bar)
     if not options.foreground:
-        _show(result, options.format)
+        show(result, options.format)
     else:
         try:
-            _show(result, options.format)
+            show(result, options.format)
             _follow(result)
         finally:
             down(Path.cwd())
@@ -93,7 +107,29 @@ def run(options: argparse.Namespace) -> int:
     return int(ExitCode.OK if ready else ExitCode.FINDINGS)
 
 
-def _show(result: "UpResult", form: str) -> None:
+def _wanted(options: argparse.Namespace) -> "UpOptions":
+    from tritongen.app.serve import UpOptions
+    from tritongen.serving.protocol import Ports, RuntimeName
+
+    if options.image and options.runtime == "embedded":
+        raise InvalidInputError(
+            "TG009", "--image and --runtime embedded exclude each other", fix="Leave one out."
+        )
+    return UpOptions(
+        runtime=None if options.runtime == "auto" else RuntimeName(options.runtime),
+        ports=Ports(options.http_port, options.grpc_port, options.metrics_port),
+        host=options.host,
+        timeout_s=options.timeout,
+        keep_going=options.keep_going,
+        wheel=options.triton_wheel,
+        image=options.image,
+        user=options.user,
+        read_only=False if options.writable else None,
+    )
+
+
+def show(result: "UpResult", form: str) -> None:
+    """Print a server that is up, as text or as JSON."""
     if form == "json":
         emit_json(_json(result))
     else:
@@ -114,6 +150,8 @@ def _json(result: "UpResult") -> dict[str, object]:
             for model in result.models
         ],
         "log": str(result.log),
+        "image": result.server.state.image,
+        "docker_run": result.command,
     }
 
 
@@ -133,6 +171,9 @@ def _print(result: "UpResult") -> None:
     ends = result.endpoints
     print(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
     print(f"log {result.log}")
+    if result.command:
+        print(f"image {result.server.state.image}")
+        print(dim(result.command))
     suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
 
 

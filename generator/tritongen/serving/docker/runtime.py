@@ -127,6 +127,25 @@ class DockerRuntime:
         server = self.find(state)
         return server if server is not None and server.alive() else None
 
+    def options_of(self, state: ServerState) -> DockerOptions | None:
+        """What the user chose for the container of a state file; None when it is gone.
+
+        Raises:
+            EnvironmentProblem: TG840.
+        """
+        import docker.errors
+
+        with speaking(state.container):
+            try:
+                attributes = self._client().containers.get(state.container).attrs
+            except docker.errors.NotFound:
+                return None
+        return DockerOptions(
+            image=state.image,
+            user=str(attributes["Config"]["User"]),
+            read_only=bool(attributes["HostConfig"]["ReadonlyRootfs"]),
+        )
+
     def find(self, state: ServerState) -> DockerServer | None:
         """The container of a state file, also one that has ended; None when it is gone.
 

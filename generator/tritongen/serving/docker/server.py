@@ -16,7 +16,7 @@ from tritongen.serving.docker.guard import Guard
 from tritongen.serving.files import write_atomic
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.reasons import start_failure
+from tritongen.serving.reasons import load_failures, start_failure, telling_lines
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DockerServer", "End"]
 
 _LOG_LINES = 5000
+_SHOWN_LINES = 10
 _SIGNALLED = 128
 _STUB = "triton_python_backend_stub"
 
@@ -130,6 +131,7 @@ class DockerServer:
         """From now on the container outlives this process."""
         if self._guard is not None:
             self._guard.dismiss()
+            self._guard = None
 
     def stop(self, grace: float = 30.0) -> None:
         """Ends and removes the container; see `RunningServer.stop`.
@@ -163,21 +165,28 @@ class DockerServer:
         """
         end = self._end()
         log = self._log_text()
-        details = log.splitlines()[-20:]
-        if end is None:
-            return self._problem("TG812", "the container is gone", details)
-        if end.out_of_memory:
-            what = "the kernel ended the server for lack of memory"
-            return self._problem("TG813", f"{what} (exit code {end.exit_code})", details)
-        if name := _signal_of(end.exit_code):
-            return self._problem("TG812", f"the server ended (killed by {name})", details)
-        code, line = start_failure(log)
-        line = end.error or line or "the server ended"
-        code = fallback if code == "TG810" else code
-        return self._problem(code, f"{line} (exit code {end.exit_code})", details)
+        code, what = self._cause(end, log, fallback)
+        how = f" (exit code {end.exit_code})" if end is not None else ""
+        failed = load_failures(log) if code == "TG820" else ()
+        return EnvironmentProblem(
+            code,
+            f"{what}{how}",
+            where=f"container {self._state.container[:12]}",
+            details=[
+                *(f"model {failure.model}: {failure.reason}" for failure in failed),
+                *telling_lines(log, _SHOWN_LINES),
+            ],
+        )
 
-    def _problem(self, code: str, what: str, details: list[str]) -> EnvironmentProblem:
-        return EnvironmentProblem(code, what, where=self._state.container[:12], details=details)
+    def _cause(self, end: End | None, log: str, fallback: str) -> tuple[str, str]:
+        if end is None:
+            return "TG812", "the container is gone"
+        if end.out_of_memory and end.exit_code:
+            return "TG813", "the kernel ended the server for lack of memory"
+        if name := _signal_of(end.exit_code):
+            return "TG812", f"the server was ended by {name}"
+        code, line = start_failure(log)
+        return (fallback if code == "TG810" else code), end.error or line or "the server ended"
 
     def _status(self) -> str:
         """The engine's word for the container's state; ``gone`` when it was removed."""

@@ -4,11 +4,13 @@ Everything that a user could ask of ``docker run`` stands in `ContainerSettings`
 arguments and the printed line are two readings of it.
 """
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from tritongen.errors import InvalidInputError
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.docker.links import Mount
 from tritongen.serving.protocol import Ports, ServerSpec
@@ -31,6 +33,7 @@ PROJECT = "tritongen.project"
 MODELS = PurePosixPath("/models")
 # The triton-server user of official images. A number holds in every image.
 USER = "1000:1000"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 
 _INSIDE = Ports(8000, 8001, 8002)
 _SHARED_MEMORY = 256 << 20
@@ -42,10 +45,12 @@ _GPU_ULIMITS = (("memlock", -1),)
 # Their models bring no code that would have to run from /tmp.
 _NO_CODE = frozenset({"onnxruntime", "openvino", "fil", "tensorrt", "ensemble"})
 _HEALTH_PROGRAM = (
-    "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); "
-    "c.request('GET', '/v2/health/ready'); raise SystemExit(c.getresponse().status != 200)"
+    "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], timeout=4); "
+    "c.request(*sys.argv[2:]); sys.exit(c.getresponse().status != 200)"
 )
-_HEALTH = ("python3", "-I", "-S", "-c", _HEALTH_PROGRAM)
+HEALTH = (
+    "python3", "-I", "-S", "-c", _HEALTH_PROGRAM, "127.0.0.1:8000", "GET", "/v2/health/ready",
+)  # fmt: skip
 _HEALTH_INTERVAL_S = 10
 _HEALTH_TIMEOUT_S = 5
 _HEALTH_START_S = 300
@@ -63,11 +68,18 @@ class DockerOptions:
         image: to run; the official one of the plan's release when empty.
         user: ``uid:gid`` inside the container.
         read_only: keep the container's root file system read-only; None where it is known to work.
+
+    Raises:
+        InvalidInputError: TG304.
     """
 
     image: str = ""
     user: str = USER
     read_only: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not _USER.fullmatch(self.user):
+            raise InvalidInputError("TG304", f"user {self.user!r} is not UID:GID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,7 @@ class ContainerSettings:
             "ports": [inside for _, _, inside in self.ports],
             "user": self.user,
             "healthcheck": {
-                "test": ["CMD-SHELL", shlex.join(_HEALTH)],
+                "test": ["CMD-SHELL", shlex.join(HEALTH)],
                 "interval": _HEALTH_INTERVAL_S * _NANO,
                 "timeout": _HEALTH_TIMEOUT_S * _NANO,
                 "start_period": _HEALTH_START_S * _NANO,
@@ -204,7 +216,7 @@ class ContainerSettings:
 _FIXED_OPTIONS: tuple[tuple[str, str | None], ...] = (
     ("--cap-drop", "ALL"),
     ("--security-opt", "no-new-privileges"),
-    ("--health-cmd", shlex.join(_HEALTH)),
+    ("--health-cmd", shlex.join(HEALTH)),
     ("--health-interval", f"{_HEALTH_INTERVAL_S}s"),
     ("--health-timeout", f"{_HEALTH_TIMEOUT_S}s"),
     ("--health-start-period", f"{_HEALTH_START_S}s"),

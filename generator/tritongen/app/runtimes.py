@@ -1,0 +1,161 @@
+"""The runtimes behind `up`, `down` and `status`: choosing one, finding servers, leftovers."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.app.spec import UpOptions
+from tritongen.domain.findings import Severity
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.orphans import end_server, find_orphans, find_servers
+from tritongen.serving.protocol import Progress, RunningServer, Runtime, RuntimeName, ServerSpec
+from tritongen.serving.state import StateStore
+
+if TYPE_CHECKING:
+    from tritongen.serving.docker.orphans import FoundContainer
+    from tritongen.serving.docker.runtime import DockerRuntime
+
+__all__ = [
+    "choose_runtime",
+    "docker_runtime",
+    "end_leftovers",
+    "find_running",
+    "make_room",
+    "make_runtime",
+    "post_mortem",
+]
+
+# What makes the embedded runtime unfit for a machine or a repository.
+_UNFIT = frozenset({"TG803", "TG804", "TG805", "TG806", "TG833"})
+
+
+def make_runtime(
+    name: RuntimeName, options: UpOptions | None = None, progress: Progress | None = None
+) -> Runtime:
+    """The runtime of a name.
+
+    Args:
+        name: embedded or docker.
+        options: wheel, image and what else it takes of them.
+        progress: told of downloads.
+
+    Raises:
+        InvalidInputError: TG304, the image's name is none.
+    """
+    wanted = options or UpOptions()
+    if name is RuntimeName.DOCKER:
+        return docker_runtime(wanted, progress)
+    return EmbeddedRuntime(wheel=wanted.wheel, progress=progress)
+
+
+def docker_runtime(options: UpOptions, progress: Progress | None = None) -> "DockerRuntime":
+    """The Docker runtime, with what only it can do.
+
+    Raises:
+        InvalidInputError: TG304, the image's name is none.
+    """
+    from tritongen.serving.docker.runtime import DockerRuntime
+    from tritongen.serving.docker.settings import USER, DockerOptions
+
+    chosen = DockerOptions(options.image, options.user or USER, options.read_only)
+    return DockerRuntime(chosen, progress)
+
+
+def choose_runtime(spec: ServerSpec, options: UpOptions) -> RuntimeName:
+    """Where to serve: as asked; else embedded, unless an image is named or it cannot serve this."""
+    if options.runtime is not None:
+        return options.runtime
+    if options.image:
+        return RuntimeName.DOCKER
+    findings = EmbeddedRuntime(wheel=options.wheel).preflight(spec)
+    unfit = any(item.severity is Severity.ERROR and item.code in _UNFIT for item in findings)
+    return RuntimeName.DOCKER if unfit else RuntimeName.EMBEDDED
+
+
+def find_running(store: StateStore) -> RunningServer | None:
+    """The server that a project's state file names, None when it does not run.
+
+    Raises:
+        EnvironmentProblem: TG817 the file is damaged, TG840 the Docker Engine does not answer.
+    """
+    state = store.read()
+    return None if state is None else make_runtime(state.runtime).attach_to(state)
+
+
+def post_mortem(store: StateStore) -> EnvironmentProblem | None:
+    """Why the project's container ended; None when there is nothing left of it to ask.
+
+    Raises:
+        EnvironmentProblem: TG840.
+    """
+    state = store.read()
+    if state is None or state.runtime is not RuntimeName.DOCKER:
+        return None
+    server = docker_runtime(UpOptions()).find(state)
+    return None if server is None or server.alive() else server.ended()
+
+
+def make_room(label: str) -> None:
+    """Removes this project's containers that have ended, before a new one starts.
+
+    Raises:
+        EnvironmentProblem: TG808 one of them still runs and no state file names it, TG840, TG816.
+    """
+    from tritongen.serving.docker.orphans import end_container
+    from tritongen.serving.docker.orphans import find_orphans as orphaned_containers
+
+    for found in orphaned_containers():
+        if found.label != label:
+            continue
+        if found.running:
+            raise EnvironmentProblem(
+                "TG808",
+                f"container {found.container[:12]} of this project runs, and no state file names "
+                "it",
+                fix="End it with `tritongen down`.",
+            )
+        end_container(found)
+
+
+def end_leftovers(label: str, *, everything: bool, grace_s: float) -> tuple[str, ...]:
+    """Ends what no state file names any more: of one project, or of all with all servers.
+
+    Returns:
+        The name of each server that was ended.
+
+    Raises:
+        EnvironmentProblem: TG816, one cannot be ended.
+    """
+    ended = []
+    for process in find_servers() if everything else find_orphans():
+        if everything or process.label == label:
+            end_server(process, grace_s)
+            ended.append(process.server)
+    for container in _containers(everything=everything):
+        if everything or container.label == label:
+            from tritongen.serving.docker.orphans import end_container
+
+            end_container(container, grace_s)
+            ended.append(container.server)
+    return tuple(ended)
+
+
+def _containers(*, everything: bool) -> "tuple[FoundContainer, ...]":
+    """Containers of this tool; none where no engine answers, which then runs none either."""
+    if not _engine_likely():
+        return ()
+    from tritongen.serving.docker import orphans
+
+    try:
+        return orphans.find_containers() if everything else orphans.find_orphans()
+    except EnvironmentProblem as problem:
+        if problem.code not in {"TG840", "TG841"}:
+            raise
+        return ()
+
+
+def _engine_likely() -> bool:
+    """Whether it is worth loading the client: `down` without Docker should cost nothing."""
+    places = (Path("/var/run/docker.sock"), Path.home() / ".docker/config.json")
+    return bool(os.environ.get("DOCKER_HOST")) or any(place.exists() for place in places)

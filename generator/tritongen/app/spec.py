@@ -1,0 +1,121 @@
+"""From a repository and the wishes of `up` to the spec of a server."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tritongen.app.project import read_lock
+from tritongen.app.render import CONFIG_FILE
+from tritongen.app.shared_memory import shared_memory_bytes
+from tritongen.domain.lock import Lock
+from tritongen.errors import InvalidInputError
+from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
+from tritongen.serving.repository import settle
+from tritongen.serving.state import StateStore, project_label
+
+__all__ = ["UpOptions", "model_names", "readable_lock", "server_spec"]
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """How to start a server.
+
+    Attributes:
+        runtime: where it runs; None takes the embedded one where that serves the repository, and
+            Docker elsewhere.
+        ports: wanted ports.
+        host: address to listen on.
+        timeout_s: until every model must be decided.
+        keep_going: leave the server up although a model failed.
+        wheel: local copy of the embedded Triton's wheel.
+        model_control: none, or explicit for tuning.
+        image: of the container; the official one that fits the plan when empty.
+        user: ``uid:gid`` in the container; the image's triton-server when empty.
+        read_only: keep the container's root read-only; None where that is known to work.
+    """
+
+    runtime: RuntimeName | None = RuntimeName.EMBEDDED
+    ports: Ports = field(default_factory=Ports)
+    host: str = "127.0.0.1"
+    timeout_s: float = 300.0
+    keep_going: bool = False
+    wheel: Path | None = None
+    model_control: ModelControl = ModelControl.NONE
+    image: str = ""
+    user: str = ""
+    read_only: bool | None = None
+
+
+def readable_lock(repository: Path) -> Lock | None:
+    """The repository's lock, after checks that nothing stands in the way of serving it.
+
+    Raises:
+        InvalidInputError: TG708 no such folder, TG705 weights are missing.
+    """
+    if not repository.is_dir():
+        raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
+    settle(repository)
+    lock = read_lock(repository)
+    absent = [
+        f"{name}/{path}"
+        for name, model in (lock.models.items() if lock is not None else ())
+        for path, _ in model.evidence.files
+        if not (repository / name / path).exists()
+    ]
+    if absent:
+        raise InvalidInputError(
+            "TG705",
+            f"{len(absent)} weight files are missing, {absent[0]} first",
+            where=str(repository),
+        )
+    return lock
+
+
+def model_names(repository: Path) -> tuple[str, ...]:
+    """Folders that Triton will take for models: every one that holds something."""
+    return tuple(
+        sorted(
+            folder.name
+            for folder in repository.iterdir()
+            if folder.is_dir()
+            and not folder.name.startswith(".")
+            and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
+        )
+    )
+
+
+def _version_folders(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
+
+
+def server_spec(
+    store: StateStore, repository: Path, lock: Lock | None, options: UpOptions
+) -> ServerSpec:
+    """What a runtime needs to serve the repository as it was planned.
+
+    Raises:
+        InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
+    """
+    names = model_names(repository)
+    if not names:
+        raise InvalidInputError("TG708", "it holds no models", where=str(repository))
+    backends = {model.backend for model in lock.models.values()} if lock is not None else set()
+    return ServerSpec(
+        repository=repository.resolve(),
+        models=names,
+        log=store.log,
+        project=store.project,
+        label=project_label(store.project),
+        backends=tuple(sorted(backends - {""})),
+        environment=tuple(lock.server.environment.items()) if lock is not None else (),
+        flags=lock.server.flags if lock is not None else (),
+        ports=options.ports,
+        host=options.host,
+        cores=lock.target.cores if lock is not None else None,
+        memory_bytes=lock.target.memory_bytes if lock is not None else None,
+        gpus=lock.target.gpus if lock is not None else 0,
+        model_control=options.model_control,
+        # Generated configurations are complete; Triton would spend a second a model on a guess.
+        auto_complete=lock is None or set(names) != set(lock.models),
+        release=lock.target.triton if lock is not None else "",
+        shared_memory_bytes=shared_memory_bytes(repository, lock),
+    )
