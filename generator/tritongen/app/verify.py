@@ -15,9 +15,9 @@ from tritongen.domain.intent import DEFAULT_TRITON
 from tritongen.domain.precision import precision_of
 from tritongen.domain.releases import find
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
-from tritongen.domain.tensors import DType
+from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.trial.runtime import RuntimeRefusal
+from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.serving.client import HttpClient, ServerClient
 
@@ -82,7 +82,8 @@ def _verify(
         reason = f"no local run for the format {facts.format.value}"
         return VerifiedModel(facts.name, False, (), reason)
     try:
-        limit = client.model_config(facts.name).get("max_batch_size", 0)
+        config = client.model_config(facts.name)
+        limit = config.get("max_batch_size", 0)
         metadata = client.model_metadata(facts.name)
         ranks = {item["name"]: len(item["shape"]) for item in metadata["inputs"]}
         served = _Served(client, facts.name, ranks)
@@ -92,7 +93,7 @@ def _verify(
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = []
         for number, main in _served_versions(metadata["versions"], model).items():
-            session = runtime_for(facts.format).load(main, threads=1)
+            session = runtime_for(facts.format, _interface(config)).load(main, threads=1)
             pairs += [(session.run(inputs), served.run(inputs, number)) for inputs in requests]
     except RuntimeRefusal as problem:
         return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
@@ -101,6 +102,32 @@ def _verify(
             raise
         return VerifiedModel(facts.name, False, (), problem.what)
     return _judge(facts, pairs, [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent])
+
+
+def _interface(config: Mapping[str, Any]) -> Interface:
+    """What the server's configuration says of a model whose file does not say it."""
+    batches = int(config.get("max_batch_size", 0)) > 0
+
+    def specs(key: str) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                item["name"],
+                DType.from_config(item["data_type"]),
+                tuple(
+                    dim if dim >= 0 else None
+                    for dim in (*([-1] if batches else []), *map(int, item["dims"]))
+                ),
+            )
+            for item in config.get(key, ())
+        )
+
+    parameters = config.get("parameters", {})
+    return Interface(
+        inputs=specs("input"),
+        outputs=specs("output"),
+        parameters={key: entry.get("string_value", "") for key, entry in parameters.items()},
+        max_batch_size=int(config.get("max_batch_size", 0)),
+    )
 
 
 def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int, Path]:

@@ -164,6 +164,11 @@ MODEL_CODES: tuple[Code, ...] = (
         "Export a model whose forward() takes and returns tensors.",
     ),
     Code(
+        "TG143",
+        "answers other than the library's",
+        "Check the answers against the library that wrote the file.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

@@ -94,7 +94,6 @@ _AOTI = BackendRules(
     ),
     naming="ARGS[0], KWARGS[name], RESULT, RESULT[0] and so on, or INPUT__0 and OUTPUT__0",
     trial="torch",
-    embedded="torch in Python",
 )
 
 _PYTHON_MODULE = BackendRules(

@@ -54,6 +54,22 @@ def _refusals(source: Source, facts: TreeFacts) -> tuple[Finding, ...]:
     if not facts.trees:
         message = "the file holds no trees"
         return (_finding(source, message, "Save a trained model with trees (gbtree or dart)."),)
+    if facts.objective.startswith("multiclassova"):
+        message = (
+            "the objective multiclassova has a sigmoid for each class; the backend's probabilities "
+            "are a softmax over the classes"
+        )
+        fix = "Serve classes (output__0 with dims [-1, 1]), or train with objective multiclass."
+        return (
+            finding(
+                "TG143",
+                Severity.WARNING,
+                message,
+                fix=fix,
+                model=source.model,
+                path=source.path,
+            ),
+        )
     return ()
 
 

@@ -103,6 +103,10 @@ class ForestSession:
         shape = interface.outputs[0].shape if interface.outputs else None
         last = shape[-1] if shape else None
         self._width = last if isinstance(last, int) else 1
+        if self._classifies and self._probabilities and self._classes > 1:
+            # As the backend does, whatever the objective's own way to probabilities is.
+            leaf = int(header.get_field("leaf_vector_shape")[1])
+            header.set_field("postprocessor", "softmax" if leaf == 1 else "identity_multiclass")
 
     @property
     def inputs(self) -> Sequence[ReportedTensor]:

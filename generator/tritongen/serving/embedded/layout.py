@@ -29,7 +29,7 @@ from tritongen.serving.files import translated
 __all__ = ["BACKENDS", "Layout", "build_layout", "find_libpython"]
 
 # Backends that the embedded runtime serves.
-BACKENDS = ("onnxruntime", "python")
+BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
 
 _SOURCES = Path(__file__).resolve().parent.parent / "backends"
 _NUMPY2 = Path(__file__).with_name("stub_numpy2.py")

@@ -1,0 +1,183 @@
+"""An OpenVINO model, held against a configuration and compiled."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from openvino.preprocess import PrePostProcessor
+from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
+    ConfigTensor,
+    Json,
+    RefusedError,
+    tensors,
+)
+
+from .settings import Settings
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_TYPES = {
+    "TYPE_BOOL": "boolean",
+    "TYPE_UINT8": "u8",
+    "TYPE_UINT16": "u16",
+    "TYPE_UINT32": "u32",
+    "TYPE_UINT64": "u64",
+    "TYPE_INT8": "i8",
+    "TYPE_INT16": "i16",
+    "TYPE_INT32": "i32",
+    "TYPE_INT64": "i64",
+    "TYPE_FP16": "f16",
+    "TYPE_FP32": "f32",
+}
+
+
+class Network:
+    """One compiled model with one request.
+
+    Raises:
+        RefusedError: the model does not suit the configuration, or cannot be compiled.
+    """
+
+    def __init__(self, path: Path, config: Json, settings: Settings) -> None:
+        self._name = str(config["name"])
+        self._batch = int(config.get("max_batch_size", 0))
+        self._padding = settings.padding
+        core = openvino.Core()
+        try:
+            if settings.extension:
+                core.add_extension(settings.extension)
+            model = core.read_model(str(path))
+        except Exception as error:
+            raise RefusedError(f"openvino error in reading model: {error}") from error
+        model = self._with_inputs(model, tensors(config, "input"), settings)
+        model = self._with_outputs(model, tensors(config, "output"))
+        try:
+            compiled = core.compile_model(model, "CPU", dict(settings.properties))
+        except Exception as error:
+            raise RefusedError(f"openvino error in loading model: {error}") from error
+        self._request = compiled.create_infer_request()
+        self._outputs = [item.name for item in tensors(config, "output")]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name.
+
+        Raises:
+            RefusedError: another number of rows than max_batch_size, or OpenVINO fails.
+        """
+        rows = len(next(iter(inputs.values()))) if self._batch else 0
+        if self._batch and rows != self._batch:
+            inputs = self._padded(inputs, rows)
+        try:
+            self._request.infer(dict(inputs))
+            found = {name: np.array(self._request.get_tensor(name).data) for name in self._outputs}
+        except Exception as error:
+            raise RefusedError(f"openvino error in running inference: {error}") from error
+        return {name: array[:rows] for name, array in found.items()} if self._batch else found
+
+    def _padded(self, inputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        if not self._padding:
+            raise RefusedError(
+                f"expected requests with batch size '{self._batch}', got '{rows}'... this error "
+                "can be avoided by setting 'ENABLE_BATCH_PADDING' parameter in model configuration "
+                "to 'YES' at a performance cost."
+            )
+        missing = self._batch - rows
+        return {
+            name: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+            for name, array in inputs.items()
+        }
+
+    def _with_inputs(
+        self,
+        model: Any,  # noqa: ANN401  (an openvino.Model)
+        items: Sequence[ConfigTensor],
+        settings: Settings,
+    ) -> Any:  # noqa: ANN401  (an openvino.Model)
+        ports = {port.get_any_name(): port for port in model.inputs}
+        if len(ports) != len(items):
+            raise RefusedError(
+                f"unable to load model '{self._name}', configuration expects {len(items)} inputs, "
+                f"model provides {len(ports)}"
+            )
+        steps = PrePostProcessor(model)
+        for item in items:
+            self._known("input", item, ports)
+            tensor = steps.input(item.name).tensor()
+            tensor.set_element_type(self._element("input", item))
+            shape = ports[item.name].get_partial_shape()
+            if settings.reshape:
+                tensor.set_shape(self._reshaped(shape, item))
+            else:
+                self._compare(item, shape, exact=False)
+            if self._batch:
+                tensor.set_layout(openvino.Layout("N..."))
+        model = steps.build()
+        if self._batch:
+            openvino.set_batch(model, self._batch)
+        return model
+
+    def _with_outputs(self, model: Any, items: Sequence[ConfigTensor]) -> Any:  # noqa: ANN401
+        ports = {port.get_any_name(): port for port in model.outputs}
+        steps = PrePostProcessor(model)
+        for item in items:
+            self._known("output", item, ports)
+            steps.output(item.name).tensor().set_element_type(self._element("output", item))
+            self._compare(item, ports[item.name].get_partial_shape(), exact=True)
+        return steps.build()
+
+    def _known(self, kind: str, item: ConfigTensor, ports: Mapping[str, object]) -> None:
+        if item.name not in ports:
+            names = ", ".join(sorted(ports))
+            raise RefusedError(
+                f"unexpected inference {kind} '{item.name}', allowed {kind}s are: {names}"
+            )
+
+    def _element(self, kind: str, item: ConfigTensor) -> Any:  # noqa: ANN401  (an openvino.Type)
+        name = _TYPES.get(item.dtype)
+        if name is None:
+            raise RefusedError(
+                f"unsupported datatype {item.dtype} for {kind} '{item.name}' for model "
+                f"'{self._name}'"
+            )
+        return getattr(openvino.Type, name)
+
+    def _reshaped(self, shape: Any, item: ConfigTensor) -> Any:  # noqa: ANN401  (a PartialShape)
+        first = [shape[0]] if self._batch else []
+        return openvino.PartialShape([*first, *item.dims])
+
+    def _compare(self, item: ConfigTensor, shape: Any, *, exact: bool) -> None:  # noqa: ANN401
+        """The configuration's shape against the model's, in the C++ backend's words."""
+        full = (self._batch, *item.dims) if self._batch else item.dims
+        same = len(shape) == len(full)
+        if same:
+            for axis, (dim, size) in enumerate(zip(shape, full, strict=True)):
+                if exact or not self._batch or (axis and size != -1):
+                    same = same and _fits(dim, size)
+        if same:
+            return
+        shown = [-1 if dim.is_dynamic else dim.get_length() for dim in shape]
+        initial = (
+            "an initial batch dimension because max_batch_size > 0 followed by the explicit "
+            "tensor shape, making complete shape "
+            if self._batch
+            else "shape "
+        )
+        raise RefusedError(
+            f"model '{self._name}', tensor '{item.name}': the model expects {len(shown)} "
+            f"dimensions (shape {_text(shown)}) but the model configuration specifies {len(full)} "
+            f"dimensions ({initial}{_text(full)})"
+        )
+
+
+def _fits(dim: Any, size: int) -> bool:  # noqa: ANN401  (an openvino.Dimension)
+    if not dim.is_dynamic:
+        return bool(dim.get_length() == size)
+    greatest = int(dim.get_max_length())
+    # Bounds are taken as exclusive, and -1 is no exception.
+    return greatest < 0 or dim.get_min_length() < size < greatest
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "[" + ",".join(str(size) for size in shape) + "]"

@@ -1,0 +1,16 @@
+"""Entry of the Python-based `pytorch` backend: Triton's stub imports this file by its name.
+
+It serves configurations with ``backend: "pytorch"`` as the C++ backend would, on the CPU. The stub
+puts this folder on `sys.path`, so that the package beside this file is found.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
+
+from torch_backend.model import (  # type: ignore[import-not-found]
+    TritonPythonModel,
+)
+
+__all__ = ["TritonPythonModel"]
