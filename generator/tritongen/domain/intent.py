@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tritongen.domain.business import Business, Payload
 from tritongen.domain.tensors import DType
+from tritongen.domain.traffic.pattern import Pattern
 
 DEFAULT_TRITON = "26.07"
 
@@ -96,6 +98,8 @@ class ModelIntent:
         outputs: declared outputs by name.
         overlay: fields of ModelConfig, merged last.
         skip: leave the model out of the repository.
+        pattern: shape of its traffic, None for the project's.
+        payload: sizes on the wire.
     """
 
     rate: float | None = None
@@ -115,6 +119,8 @@ class ModelIntent:
     outputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)
     overlay: Mapping[str, object] = field(default_factory=dict)
     skip: bool = False
+    pattern: Pattern | None = None
+    payload: Payload = field(default_factory=Payload)
 
     @property
     def planning_rate(self) -> float | None:
@@ -130,11 +136,13 @@ class Intent:
         target: the machine.
         models: by name; a model without an entry has the defaults.
         weights: how weights get into the repository.
+        business: traffic, clients, services, availability, budget and cloud.
     """
 
     target: Target = field(default_factory=Target)
     models: Mapping[str, ModelIntent] = field(default_factory=dict)
     weights: WeightsMode = WeightsMode.COPY
+    business: Business = field(default_factory=Business)
 
     def of(self, model: str) -> ModelIntent:
         """The entry of one model, the defaults when it has none."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tritongen.errors.code import Code
+from tritongen.errors.codes_capacity import CAPACITY_CODES, EXPORT_CODES, OBSERVE_CODES
 from tritongen.errors.codes_config import CONFIG_CODES
 from tritongen.errors.codes_docker import DOCKER_CODES
 from tritongen.errors.codes_model import MODEL_CODES
@@ -31,6 +32,9 @@ CODES: Mapping[str, Code] = MappingProxyType(
             *SERVING_CODES,
             *DOCKER_CODES,
             *PROBE_CODES,
+            *CAPACITY_CODES,
+            *EXPORT_CODES,
+            *OBSERVE_CODES,
         )
     }
 )

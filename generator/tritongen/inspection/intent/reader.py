@@ -17,6 +17,7 @@ from tritongen.domain.intent import (
 from tritongen.domain.releases import find as find_release
 from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.inspection.intent.business import business_of, pattern_of, payload_of
 from tritongen.inspection.intent.faults import Fault
 from tritongen.inspection.intent.schema import PERCENTILES, ROOT
 from tritongen.inspection.intent.shapes import Faults
@@ -88,6 +89,7 @@ def parse_intent(text: str, where: str) -> IntentDocument:
             for name, entry in models.items()
         },
         weights=WeightsMode(str(values.get("weights") or WeightsMode.COPY.value)),
+        business=business_of(values, faults),
     )
     return IntentDocument(intent, where, tuple(faults.items), document.lines)
 
@@ -140,6 +142,8 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         outputs=_tensors(_mapping(values.get("outputs"))),
         overlay=_mapping(values.get("overlay")),
         skip=bool(values.get("skip")),
+        pattern=pattern_of(_mapping(values.get("pattern")), f"{path}.pattern", faults),
+        payload=payload_of(_mapping(values.get("payload"))),
     )
 
 

@@ -3,6 +3,7 @@
 from tritongen.domain.intent import WeightsMode
 from tritongen.domain.metric import Metric
 from tritongen.domain.tensors import DType
+from tritongen.inspection.intent.business import MODEL_KEYS, ROOT_KEYS
 from tritongen.inspection.intent.shapes import (
     Anything,
     Choice,
@@ -108,6 +109,7 @@ _MODEL = Record(
             "any field of Triton's ModelConfig, merged last; null removes a generated field",
         ),
         "skip": Key(Flag(), "leave the model out of the repository"),
+        **MODEL_KEYS,
     }
 )
 
@@ -136,6 +138,7 @@ ROOT = Record(
             Choice(tuple(mode.value for mode in WeightsMode)), "how weights get into the repository"
         ),
         "models": Key(MapOf(_MODEL), "what is wanted of each model, by its name"),
+        **ROOT_KEYS,
     }
 )
 

@@ -205,6 +205,23 @@ class MapOf:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """A text of one shape, or anything else of another."""
+
+    text: ValueShape
+    other: ValueShape
+
+    def parse(self, value: Plain, path: str, faults: Faults) -> object:
+        """What the shape for this kind of value makes of it."""
+        shape = self.text if isinstance(value, str) else self.other
+        return shape.parse(value, path, faults)
+
+    def schema(self) -> dict[str, object]:
+        """Either schema."""
+        return {"anyOf": [self.text.schema(), self.other.schema()]}
+
+
+@dataclass(frozen=True, slots=True)
 class Anything:
     """Any value; checked elsewhere."""
 

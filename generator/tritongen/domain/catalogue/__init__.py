@@ -1,0 +1,17 @@
+"""Machine types: what they have, what they cost, and how fast they are against each other."""
+
+from tritongen.domain.catalogue.catalogue import Catalogue, chosen, parse_catalogue, with_prices
+from tritongen.domain.catalogue.machine import Machine
+from tritongen.domain.catalogue.processors import Processor, Speed, processor_of, relative_speed
+
+__all__ = [
+    "Catalogue",
+    "Machine",
+    "Processor",
+    "Speed",
+    "chosen",
+    "parse_catalogue",
+    "processor_of",
+    "relative_speed",
+    "with_prices",
+]

@@ -1,0 +1,35 @@
+"""Traffic: patterns, recorded histories, and the rates over time that a plan is made for."""
+
+from tritongen.domain.traffic.history import History, HistoryNote, Record, build_histories
+from tritongen.domain.traffic.pattern import Burst, Pattern, PatternKind, week_shape
+from tritongen.domain.traffic.profile import (
+    DAY_S,
+    HOUR_S,
+    WEEK_S,
+    Aligned,
+    Profile,
+    align,
+    scaled_shape,
+)
+from tritongen.domain.traffic.prometheus import parse_prometheus
+from tritongen.domain.traffic.table import parse_table
+
+__all__ = [
+    "DAY_S",
+    "HOUR_S",
+    "WEEK_S",
+    "Aligned",
+    "Burst",
+    "History",
+    "HistoryNote",
+    "Pattern",
+    "PatternKind",
+    "Profile",
+    "Record",
+    "align",
+    "build_histories",
+    "parse_prometheus",
+    "parse_table",
+    "scaled_shape",
+    "week_shape",
+]
