@@ -4,16 +4,18 @@ Many models share one server, because Triton takes seconds to give a refused Pyt
 loads them side by side.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from support.lint import codes, context, view_of
-from support.lint_cases import Case
+from support.lint_cases import FILES, Case, swap
 from support.lint_table import CASES, SERVER
 from support.triton import start_server, write_model
 from tritongen.domain.findings import Finding, Severity
+from tritongen.errors import EnvironmentProblem
 from tritongen.render.lint import lint
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.serving.protocol import ModelStatus
@@ -21,6 +23,9 @@ from tritongen.serving.protocol import ModelStatus
 pytestmark = pytest.mark.triton
 
 GROUP = 45
+SERVERS = 6
+LATE = tuple(case for case in CASES if case.late)
+SAFE = tuple(case for case in CASES if not case.late)
 
 
 @dataclass
@@ -42,10 +47,22 @@ class Verdicts:
     findings: dict[str, list[Finding]] = field(default_factory=dict)
 
     def of(self, case: Case) -> tuple[ModelStatus, list[Finding]]:
-        if case.name not in self.statuses:
-            start = CASES.index(case) // GROUP * GROUP
-            self._serve(CASES[start : start + GROUP], self.folder / str(start))
+        if case.name not in self.statuses and case.late:
+            with ThreadPoolExecutor(SERVERS) as pool:
+                list(pool.map(self._serve_alone, LATE))
+        elif case.name not in self.statuses:
+            start = SAFE.index(case) // GROUP * GROUP
+            self._serve(SAFE[start : start + GROUP], self.folder / str(start))
         return self.statuses[case.name], self.findings.get(case.name, [])
+
+    def _serve_alone(self, case: Case) -> None:
+        """A server for one model; its end is a refusal, too."""
+        try:
+            self._serve((case,), self.folder / case.name)
+        except EnvironmentProblem as problem:
+            if problem.code != "TG812":
+                raise
+            self.statuses[case.name] = ModelStatus(case.name, ready=False, reason=case.words)
 
     def _serve(self, cases: tuple[Case, ...], folder: Path) -> None:
         models = {item.name: item for case in cases for item in (case, *case.needs)}
@@ -76,3 +93,25 @@ def test_same_verdict(verdicts, case: Case):
     else:
         assert case.words
         assert case.words in status.reason or case.words in verdicts.logs[case.name]
+
+
+def test_resource_that_is_global_and_per_device(embedded_runtime, tmp_path):
+    """Only a server with its rate limiter on looks at resources."""
+    resources = "".join(
+        '{ kind: KIND_CPU count: 1 rate_limiter { resources [ { name: "R1" '
+        f"{scope} count: 1 }} ] }} }},"
+        for scope in ("global: true", "")
+    )
+    config = swap("{ kind: KIND_CPU count: 1 }", resources.rstrip(","))
+    repository = tmp_path / "repository"
+    write_model(repository, "resources", config, FILES)
+    flags = (("rate-limit", "execution_count"),)
+    with start_server(
+        repository, tmp_path / "project", runtime=embedded_runtime, flags=flags
+    ) as run:
+        assert not run.statuses[0].ready
+        assert 'Resource "R1" is present as both global and device-specific' in "\n".join(
+            (run.statuses[0].reason, *run.server.logs(1000))
+        )
+    found = lint(view_of(repository), context(**SERVER, rate_limiter=True))
+    assert codes(found, Severity.ERROR) == {"TG438"}

@@ -39,6 +39,15 @@ class Case:
         """Whether Triton refuses it."""
         return bool(self.words)
 
+    @property
+    def late(self) -> bool:
+        """Whether it is refused for its initial state or warm-up, after instances were made.
+
+        Triton 2.51 then frees an instance that another thread may still be making, and crashes in
+        some of its runs.
+        """
+        return self.refused and bool({22, 40} & set(self.rules))
+
 
 def plus(text: str, base: str = BASE) -> str:
     """The base configuration with more lines."""
