@@ -250,7 +250,7 @@ def _measure_group(
             outcome = prober.run(load, request.conditions, teller(tell, name, load))
             report.levels += outcome.results
             note_end(report, outcome, connection)
-            if outcome.interrupted or outcome.gone:
+            if report.interrupted or report.problem is not None:
                 return
 
 
@@ -264,10 +264,17 @@ def teller(tell: Tell | None, name: str, load: Load) -> Callable[[Update], None]
 def note_end(report: ProbeReport, outcome: Outcome, connection: Connection) -> None:
     """Take over how a level ended."""
     report.interrupted = report.interrupted or outcome.interrupted
+    where = connection.endpoint.address
     if outcome.gone:
-        report.problem = EnvironmentProblem(
-            "TG908", outcome.ended, where=connection.endpoint.address
-        )
+        report.problem = EnvironmentProblem("TG908", outcome.ended, where=where)
+        return
+    for result in outcome.results:
+        if result.requests.ok or report.interrupted:
+            continue
+        if result.requests.failed:
+            report.problem = EnvironmentProblem("TG919", result.reason, where=result.model)
+        elif outcome.unanswered:
+            report.problem = EnvironmentProblem("TG918", result.reason, where=where)
 
 
 def prepare_jobs(

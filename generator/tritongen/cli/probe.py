@@ -317,7 +317,7 @@ def _replay(args: argparse.Namespace) -> "Load":
 def _model(text: str) -> "ModelChoice":
     from tritongen.app.probe import ModelChoice
 
-    match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/(\d{1,9}))?(?:=(\d+(?:\.\d+)?))?", text)
+    match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
     share = float(match[3]) if match and match[3] else None
     if match is None or share == 0:
         raise InvalidInputError(
@@ -339,7 +339,7 @@ def _pair(flag: str, text: str, separator: str) -> tuple[str, str]:
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     name, rest = _pair("--shape", text, ":")
-    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", rest):
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", rest):
         raise InvalidInputError(
             "TG905", f"--shape {text!r} is not NAME:1,3,224,224", fix="Give every size."
         )

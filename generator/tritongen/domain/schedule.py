@@ -20,8 +20,8 @@ from tritongen.errors import InvalidInputError
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIOD = re.compile(
-    r"(?P<length>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|min|m|h|d)\s+"
-    r"(?P<rate>\d+(?:\.\d+)?)(?:\s*\.\.\s*(?P<to>\d+(?:\.\d+)?))?(?:/s)?"
+    r"(?P<length>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|min|m|h|d)\s+"
+    r"(?P<rate>[0-9]+(?:\.[0-9]+)?)(?:\s*\.\.\s*(?P<to>[0-9]+(?:\.[0-9]+)?))?(?:/s)?"
 )
 _MOST_STAMPS = 5_000_000
 _MOST_FAULTS = 10

@@ -57,6 +57,7 @@ class Evidence:
         capped: requests that waited in the client for a free slot.
         due: requests due in the window; 0 in a closed loop.
         outstanding: greatest number without an answer, slot by slot.
+        unanswered: requests that were given up at the end, those due before the window included.
         ended: why the level ended early, empty when it did not.
         closed: whether the loop was closed.
     """
@@ -72,6 +73,7 @@ class Evidence:
     capped: int
     due: int
     outstanding: Sequence[int]
+    unanswered: int
     ended: str
     closed: bool
 
@@ -139,7 +141,7 @@ def _scarcity(evidence: Evidence, precision: Precision) -> str:
     failed = f": {evidence.commonest_failure}" if evidence.commonest_failure else ""
     if not evidence.ok:
         if not evidence.failed:
-            return evidence.ended or "no request was answered"
+            return evidence.ended or _silence(evidence)
         return f"all {evidence.failed} requests failed{failed}"
     needed = sample_floor(precision.percentile / 100.0, precision.confidence)
     if evidence.latency is None or evidence.ok < needed:
@@ -149,6 +151,12 @@ def _scarcity(evidence: Evidence, precision: Precision) -> str:
             f"{evidence.ok}{ended}"
         )
     return ""
+
+
+def _silence(evidence: Evidence) -> str:
+    if evidence.unanswered:
+        return f"no request was answered; {evidence.unanswered} still wait for an answer"
+    return "no request was due in the measured window"
 
 
 def _width(evidence: Evidence, precision: Precision) -> str:

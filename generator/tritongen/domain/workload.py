@@ -144,8 +144,8 @@ class Goal:
 
 _UNITS_US = {"ns": 1e-3, "us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 _GOAL = re.compile(
-    r"(?:p(?P<percentile>\d{1,2}(?:\.\d{1,3})?)|(?P<word>mean|failures|errors))"
-    r"\s*<=?\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>ns|us|µs|ms|s|%)?",
+    r"(?:p(?P<percentile>[0-9]{1,2}(?:\.[0-9]{1,3})?)|(?P<word>mean|failures|errors))"
+    r"\s*<=?\s*(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ns|us|µs|ms|s|%)?",
 )
 
 
@@ -205,7 +205,7 @@ def parse_rates(text: str) -> tuple[float, ...]:
 
 
 def _levels(flag: str, text: str, *, whole: bool) -> list[float]:
-    number = r"\d{1,7}" if whole else r"\d{1,7}(?:\.\d{1,6})?"
+    number = r"[0-9]{1,7}" if whole else r"[0-9]{1,7}(?:\.[0-9]{1,6})?"
     span = re.fullmatch(rf"({number}):({number})(?::({number}))?", text.strip())
     if span is not None:
         levels = _spread(flag, text, *(float(part) if part else None for part in span.groups()))

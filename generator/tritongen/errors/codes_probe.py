@@ -86,6 +86,11 @@ PROBE_CODES: tuple[Code, ...] = (
         "See `tritongen logs`; the server may be stalled or its port half open.",
     ),
     Code(
+        "TG919",
+        "every request failed",
+        "See the failures' codes and messages, and `tritongen logs`.",
+    ),
+    Code(
         "TG950",
         "tuning journal cannot be continued",
         "Delete the journal and tune afresh.",

@@ -52,7 +52,7 @@ def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
         InvalidInputError: TG905, it is none of these.
     """
     bare = re.sub(r"^(https?|grpcs?)://", "", text.strip()).rstrip("/")
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", bare)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", bare)
     port = int(match[3]) if match and match[3] else _DEFAULT_PORTS[protocol]
     if match is None or not 0 < port < 65_536:
         raise InvalidInputError(

@@ -192,17 +192,18 @@ class _LevelRun:
 
     def run(self) -> Run:
         run, source = self._run, self._source
+        if not self._warmup_limit():
+            run.before = self._read()
         source.start()
         try:
             try:
                 run.begin_ns = source.progress().now_ns
                 self._warm_up()
-                self._enter_window()
-                self._measure()
+                if not run.ended:
+                    self._enter_window()
+                    self._measure()
             except KeyboardInterrupt:
                 run.ended, run.interrupted = "interrupted", True
-                if not run.mark_ns:
-                    self._enter_window()
             run.at_end = source.progress()
             quick = run.gone or run.interrupted
             run.end_ns = source.finish(_QUICK_DRAIN_S if quick else self._conditions.drain_s)
@@ -210,11 +211,23 @@ class _LevelRun:
             run.records = source.records()
         finally:
             source.stop()
+        if not run.mark_ns or (run.ended and not any(r.successes for r in run.records.main)):
+            self._promote_warmup()
         return run
+
+    def _promote_warmup(self) -> None:
+        """The level ended before its window told anything: the warm-up is better than nothing."""
+        run = self._run
+        for warmup, main in zip(run.records.warmup, run.records.main, strict=False):
+            warmup.take_failures_of(main)
+        run.mark_ns = run.begin_ns
+        run.at_mark = Progress()
+        run.records.main = run.records.warmup
+        run.records.warmup = [Recorder(run.begin_ns) for _ in run.records.main]
 
     def _enter_window(self) -> None:
         run = self._run
-        if not run.gone and not run.interrupted:
+        if self._warmup_limit():
             run.before = self._read()
             self._source.run(self._source.progress().now_ns + _SETTLE_NS)
         run.mark_ns = self._source.mark()
@@ -222,11 +235,8 @@ class _LevelRun:
 
     def _warm_up(self) -> None:
         """Run until a cut in the first half of the data makes the rest steady."""
-        conditions = self._conditions
-        limit = conditions.warmup_s
-        if limit is None:
-            limit = _WARMUP_SHARE * conditions.budget_s
-        if limit <= 0 or isinstance(self._load, Replay):
+        limit = self._warmup_limit()
+        if not limit:
             return
         look = min(_FIRST_LOOK_S, limit)
         while True:
@@ -236,6 +246,13 @@ class _LevelRun:
             if now >= self._run.begin_ns + round(limit * _NS) or self._is_warm(now):
                 return
             look = min(look * _NEXT_LOOK, limit)
+
+    def _warmup_limit(self) -> float:
+        """Longest warm-up, seconds; 0 for none. A schedule is measured from its begin."""
+        if isinstance(self._load, Replay):
+            return 0.0
+        wanted = self._conditions.warmup_s
+        return _WARMUP_SHARE * self._conditions.budget_s if wanted is None else wanted
 
     def _is_warm(self, now_ns: int) -> bool:
         for recorder in self._source.records().warmup:

@@ -32,6 +32,10 @@ from tritongen.probe.results import Subject, level_results
 from tritongen.probe.shared_memory import Placement
 
 _POLL_S = 0.05
+# A server that fails now and then may fail the first request, too.
+_ATTEMPTS = 4
+_CERTAIN = frozenset({"TG904", "TG918"})
+_REFUSED = frozenset({"HTTP 400", "GRPC INVALID_ARGUMENT", "GRPC ERROR"})
 
 
 class Prober:
@@ -110,7 +114,7 @@ class Prober:
 
         Raises:
             EnvironmentProblem: TG901 or TG918, the server does not answer; TG915, the response
-                is not what the model's metadata say.
+                is not what the model's metadata say. Other failures may pass; a level counts them.
             InvalidInputError: TG904, the model refuses the request.
         """
         check_targets(self._engine, self._options.timeout_s)
@@ -186,6 +190,7 @@ class Outcome:
         ended: why it ended early, empty when it did not.
         gone: the server cannot be reached any more, or answers nothing.
         interrupted: the user ended it.
+        unanswered: requests that were given up at the end.
     """
 
     def __init__(self, results: list[LevelResult], run: Run) -> None:
@@ -193,6 +198,7 @@ class Outcome:
         self.ended = run.ended
         self.gone = run.gone
         self.interrupted = run.interrupted
+        self.unanswered = run.records.unfinished
 
 
 def _room(size: int, job: Job, name: str) -> int:
@@ -231,6 +237,21 @@ def run_level(prober: Prober, load: Load, conditions: Conditions | None = None) 
 
 def check_targets(engine: Engine, timeout_s: float) -> None:
     """One request for each target, looked at in full; see `Prober.check`."""
+    for attempt in range(_ATTEMPTS):
+        failures = _failures_of_first(engine, timeout_s)
+        refusals = [_refusal(*failure) for failure in failures]
+        certain = [fault for fault in refusals if fault is not None and fault.code in _CERTAIN]
+        if certain:
+            raise certain[0]
+        if not failures:
+            return
+        found = next((fault for fault in refusals if fault is not None), None)
+        if found is not None and attempt == _ATTEMPTS - 1:
+            raise found
+
+
+def _failures_of_first(engine: Engine, timeout_s: float) -> list[tuple[str, str, str]]:
+    """(model, code, message) of the targets whose one request failed."""
     engine.open(len(engine.targets), closed=False)
     for index in range(len(engine.targets)):
         engine.submit(index, clock_ns())
@@ -240,24 +261,24 @@ def check_targets(engine: Engine, timeout_s: float) -> None:
         engine.expire(clock_ns())
     engine.abandon()
     engine.settle()
+    found = []
     for target in engine.targets:
-        failures = dict(target.log.examples) if target.log.failures else {}
+        if target.log.failures:
+            found += [(target.plan.name, *item) for item in target.log.examples.items()]
         target.log.clear()
         target.log.codes.clear()
         target.log.examples.clear()
-        for code, message in failures.items():
-            raise _refusal(target.plan.name, code, message)
+    return found
 
 
-def _refusal(model: str, code: str, message: str) -> InvalidInputError | EnvironmentProblem:
+def _refusal(model: str, code: str, message: str) -> InvalidInputError | EnvironmentProblem | None:
+    """The error of a failed first request; None where the level itself will tell better."""
     if code in {FailureCode.TIMEOUT, FailureCode.UNFINISHED}:
         return EnvironmentProblem(
             "TG918", f"no answer to the first request: {message}", where=model
         )
-    if code in {FailureCode.CONNECTION, FailureCode.CUT_SHORT}:
-        return EnvironmentProblem("TG901", f"the first request failed: {message}", where=model)
-    if code in {FailureCode.MALFORMED, FailureCode.WRONG_RESPONSE, FailureCode.WRONG_VALUES}:
+    if code in {FailureCode.WRONG_RESPONSE, FailureCode.WRONG_VALUES}:
         return EnvironmentProblem("TG915", message, where=model)
-    if code in {"HTTP 400", "GRPC INVALID_ARGUMENT", "GRPC ERROR"}:
+    if code in _REFUSED:
         return InvalidInputError("TG904", message, where=model)
-    return EnvironmentProblem("TG903", f"{code}: {message}", where=model)
+    return None

@@ -200,10 +200,14 @@ class Recorder:
         both = np.maximum(self.outstanding, 0) + np.maximum(other.outstanding, 0)
         unseen = (self.outstanding < 0) & (other.outstanding < 0)
         self.outstanding = np.where(unseen, -1, both)
-        self.everything.merge(other.everything)
         self.service.merge(other.service)
-        self.lateness.merge(other.lateness)
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.take_failures_of(other)
+
+    def take_failures_of(self, other: "Recorder") -> None:
+        """Add the failures of another window, and what concerns all requests."""
+        self.everything.merge(other.everything)
+        self.lateness.merge(other.lateness)
         for code, count in other.codes.items():
             self.codes[code] = self.codes.get(code, 0) + count
             self.examples.setdefault(code, other.examples.get(code, ""))

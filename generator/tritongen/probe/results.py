@@ -190,6 +190,7 @@ def _evidence(
         capped=run.at_end.capped,
         due=run.records.due,
         outstanding=seen[seen >= 0].tolist(),
+        unanswered=run.records.unfinished,
         ended=run.ended,
         closed=isinstance(run.load, Closed),
     )

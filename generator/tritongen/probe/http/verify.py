@@ -75,7 +75,7 @@ def verify(
                 return FailureCode.WRONG_VALUES, f"output {output.name} differs from the reference"
             position += size or 0
     target.seen = {o.name: size or 0 for o, size in zip(outputs, sizes, strict=True)}
-    if not parser.chunked and "content-length" in parser.headers:
+    if parser.keep_alive and not parser.chunked and "content-length" in parser.headers:
         size = parser.json_size
         prefix = parser.raw_head + (parser.body if size is None else parser.body[:size])
         known.learn(prefix, len(parser.raw_head) + parser.body_size)

@@ -1,0 +1,155 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.signal import lfilter
+
+from tritongen.domain.histogram import Histogram
+from tritongen.domain.intervals import (
+    Interval,
+    chi_square_quantile,
+    effective_size,
+    group,
+    mean_interval,
+    quantile_ranks,
+    sample_floor,
+    student_quantile,
+    warmup_end,
+)
+from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
+
+RUNS = 2_000
+SLOTS = 100
+
+
+@pytest.mark.parametrize(
+    ("fraction", "floor"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368), (0.999, 3_688)]
+)
+def test_floors_are_the_known_ones(fraction, floor):
+    assert sample_floor(fraction) == floor
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 5, 10, 29, 100])
+def test_student_quantiles_agree_with_the_tables(freedom):
+    assert student_quantile(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=0.005)
+
+
+@pytest.mark.parametrize("freedom", [5, 19, 29, 60])
+def test_chi_square_quantiles_agree_with_the_tables(freedom):
+    expected = stats.chi2.ppf(0.75, freedom)
+    assert chi_square_quantile(0.75, freedom) == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize(("fraction", "size"), [(0.5, 40), (0.99, 1_000), (0.95, 250_000)])
+def test_ranks_enclose_what_the_binomial_law_says(fraction, size):
+    low, high = quantile_ranks(fraction, size)
+    spread = math.sqrt(size * fraction * (1 - fraction))
+    assert low == pytest.approx(stats.binom.ppf(0.025, size, fraction), abs=1.0 + spread * 0.01)
+    expected = stats.binom.ppf(0.975, size, fraction) + 1
+    assert high == pytest.approx(expected, abs=1.0 + spread * 0.01)
+
+
+def test_groups_keep_everything_and_the_order():
+    assert group([1, 2, 3, 4, 5, 6, 7], 3) == [3, 12, 13]
+    assert group([1, 2], 30) == [1, 2]
+    assert group([], 30) == []
+
+
+def test_independent_requests_count_in_full():
+    draw = np.random.default_rng(7)
+    below = draw.binomial(100, 0.9, SLOTS).tolist()
+    assert effective_size(0.9, [100] * SLOTS, below) == 100 * SLOTS
+
+
+def test_requests_that_move_together_count_for_less():
+    below = [100.0 if slot % 40 < 36 else 0.0 for slot in range(200)]
+    size = effective_size(0.9, [100.0] * 200, below)
+    assert size < 200 * 100 / 20
+
+
+def test_the_mean_of_unequal_batches_is_that_of_the_requests():
+    interval = mean_interval([10, 30], [10.0, 90.0])
+    assert interval is not None
+    assert interval.value == pytest.approx(2.5)
+    assert interval.contains(2.5)
+
+
+def test_one_batch_has_no_interval():
+    assert mean_interval([5], [10.0]) is None
+
+
+def test_relative_width_is_half_the_range():
+    assert Interval(100.0, 90.0, 110.0).relative_width == pytest.approx(0.1)
+    assert Interval(0.0, 0.0, 1.0).relative_width == math.inf
+
+
+def latencies(kind: str, runs: int, size: int, seed: int) -> np.ndarray:
+    """Lognormal latencies in nanoseconds, shape (runs, size), independent or AR(1)."""
+    phi = {"independent": 0.0, "ar 0.5": 0.5, "ar 0.9": 0.9}[kind]
+    noise = np.random.default_rng(seed).standard_normal((runs, size + 200))
+    series = lfilter([1.0], [1.0, -phi], noise, axis=1)[:, 200:] * math.sqrt(1 - phi * phi)
+    return np.round(1e6 * np.exp(0.5 * series)).astype(np.int64)
+
+
+@pytest.mark.parametrize("kind", ["independent", "ar 0.5", "ar 0.9"])
+def test_ninety_five_percent_intervals_cover_ninety_five_percent(kind):
+    """The intervals that the probe prints, from its own slots, in 2,000 seeded runs."""
+    size = 5_000
+    truth = {
+        key: 1e3 * math.exp(0.5 * stats.norm.ppf(fraction))
+        for key, fraction in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+    }
+    truth["mean"] = 1e3 * math.exp(0.125)
+    covered = dict.fromkeys(truth, 0)
+    slot = np.repeat(np.arange(SLOTS), size // SLOTS)
+    for values in latencies(kind, RUNS, size, seed=2024):
+        rows = np.bincount(slot * BUCKETS + buckets_of(values), minlength=SLOTS * BUCKETS)
+        sums = values.reshape(SLOTS, -1).sum(axis=1)
+        ends = (int(values.min()), int(values.max()))
+        counts = rows.reshape(SLOTS, BUCKETS).astype(np.int32)
+        found = summarise(counts, int(values.sum()), ends, sums.tolist())
+        for key, value in truth.items():
+            interval = found.mean if key == "mean" else found.percentiles[key]
+            assert interval is not None
+            covered[key] += interval.contains(value)
+    shares = {key: count / RUNS for key, count in covered.items()}
+    assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+
+
+def test_percentiles_are_refused_below_their_floor():
+    values = np.arange(1_000_000, 1_000_000 + 367, dtype=np.int64)
+    rows = np.bincount(buckets_of(values), minlength=BUCKETS).reshape(1, -1).astype(np.int32)
+    found = summarise(rows, int(values.sum()), (int(values[0]), int(values[-1])), [0])
+    assert found.percentiles["p99"] is None
+    assert found.percentiles["p95"] is not None
+
+
+def test_a_warm_up_is_cut_where_it_ends():
+    counts = [50.0] * 100
+    draw = np.random.default_rng(3)
+    means = np.where(np.arange(100) < 20, 5_000.0, 1_000.0) + draw.normal(0, 20, 100)
+    cut = warmup_end(counts, (means * 50).tolist())
+    assert 20 <= cut <= 24
+
+
+def test_without_a_warm_up_hardly_anything_is_cut():
+    draw = np.random.default_rng(4)
+    cuts = [warmup_end([50.0] * 100, draw.normal(1_000, 20, 100) * 50) for _ in range(50)]
+    assert np.median(cuts) <= 25
+    assert max(cuts) <= 51
+
+
+def test_never_more_than_half_is_cut():
+    rising = [float(index) for index in range(100)]
+    assert warmup_end([1.0] * 100, rising) <= 51
+
+
+def test_batches_without_requests_do_not_disturb():
+    counts = [0.0, 5.0, 0.0, 5.0] * 10
+    assert warmup_end(counts, [count * 100.0 for count in counts]) == 0
+
+
+def test_ranks_of_a_histogram_are_interpolated():
+    histogram = Histogram.of([1_000_000 + 10_000 * index for index in range(100)])
+    assert histogram.value_at_rank(50.5) == pytest.approx(1_495_000, rel=0.01)
