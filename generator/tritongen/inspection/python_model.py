@@ -1,21 +1,24 @@
 """A `model.py` of the python backend: what it says of itself in literals, found in its syntax."""
 
 import ast
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from tritongen.domain.facts import PythonFacts
 from tritongen.domain.findings import Severity, finding
 from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.discovery.python_source import CLASS_NAME
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import read_head
-from tritongen.inspection.reading import Reading, Source
+from tritongen.inspection.paths import contained, read_head
+from tritongen.inspection.reading import Reading, SideFile, Source
 
 _LIMIT = 4 << 20
 _BACKEND = "triton_python_backend_utils"
 _MAX_NAMES = 256
+_MAX_FILES = 10_000
 
 
 def read_python_model(source: Source) -> Reading:
@@ -59,8 +62,36 @@ def read_python_model(source: Source) -> Reading:
         inputs=tuple(_tensors(completing, "add_input", literals, batched)),
         outputs=tuple(_tensors(completing, "add_output", literals, batched)),
         python=facts,
+        files=tuple(_beside(source)),
         findings=tuple(findings),
     )
+
+
+def _beside(source: Source) -> Iterator[SideFile]:
+    """Modules and data in the file's own folder: the model finds them there when it is served."""
+    folder = source.file.parent
+    if folder == source.root:
+        return  # among other models
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if _belongs(name))
+        found += [Path(place, name) for name in names if _belongs(name)]
+    for path in sorted(found)[:_MAX_FILES]:
+        relative = path.relative_to(folder).as_posix()
+        if path != source.file and _is_file(source.root, path):
+            yield SideFile(path.relative_to(source.root).as_posix(), relative)
+
+
+def _belongs(name: str) -> bool:
+    return not name.startswith(".") and name not in {"__pycache__", "config.pbtxt"}
+
+
+def _is_file(root: Path, path: Path) -> bool:
+    try:
+        real = contained(root, path)
+    except OSError:
+        return False
+    return real is not None and real.is_file()
 
 
 def _parse(text: bytes) -> ast.Module:

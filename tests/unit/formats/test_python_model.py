@@ -1,0 +1,82 @@
+"""A `model.py`, read by its syntax and never run."""
+
+from support import format_models as make
+from tritongen.domain.findings import Severity
+from tritongen.domain.intent import DeclaredTensor, Intent, ModelIntent
+from tritongen.domain.releases import find
+from tritongen.domain.tensors import DType
+from tritongen.inspection import inspect_folder
+
+RELEASE = find("26.07")
+
+
+def facts_of(folder, intent=None):
+    (facts,) = inspect_folder(folder, RELEASE, intent=intent).models
+    return facts
+
+
+def codes(facts, severity=Severity.ERROR):
+    return [item.code for item in facts.findings if item.severity is severity]
+
+
+def test_what_it_adds_in_literals(tmp_path):
+    make.python_model(tmp_path / "m" / "1" / "model.py")
+    facts = facts_of(tmp_path, Intent())
+    assert [(spec.name, spec.dtype, spec.shape) for spec in facts.inputs] == [
+        ("X", DType.FP32, (None, 4))
+    ]
+    assert [spec.name for spec in facts.outputs] == ["Y"]
+    assert (facts.python.max_batch_size, facts.python.imports) == (8, ("numpy",))
+    assert facts.findings == ()
+
+
+def test_files_beside_it_belong_to_it(tmp_path):
+    make.python_model(tmp_path / "m" / "1" / "model.py")
+    (tmp_path / "m" / "1" / "helper.py").write_text("A = 1\n")
+    (tmp_path / "m" / "1" / "data").mkdir()
+    (tmp_path / "m" / "1" / "data" / "labels.txt").write_text("a\n")
+    (tmp_path / "m" / "1" / "__pycache__").mkdir()
+    (tmp_path / "m" / "1" / "__pycache__" / "helper.pyc").write_text("")
+    facts = facts_of(tmp_path)
+    targets = [ref.target for ref in facts.versions[0].files]
+    assert targets == ["model.py", "data/labels.txt", "helper.py"]
+
+
+SILENT = """
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        open("/tmp/never", "w")
+        other = pb_utils.InferenceRequest(model_name="resnet", inputs=[])
+        third = pb_utils.InferenceRequest(model_name=self.pick(), inputs=[])
+        return []
+"""
+
+
+def test_what_it_does_not_say_is_declared(tmp_path):
+    make.python_model(tmp_path / "m" / "model.py", SILENT)
+    facts = facts_of(tmp_path, Intent())
+    assert codes(facts) == ["TG133"]
+    assert facts.python.callees == ("resnet", "a model named at run time")
+    assert codes(facts, Severity.INFO) == ["TG141"]
+    declared = ModelIntent(
+        inputs={"IN": DeclaredTensor("IN", DType.BYTES, (-1, 1))},
+        outputs={"OUT": DeclaredTensor("OUT", DType.FP32, (-1, 2))},
+    )
+    facts = facts_of(tmp_path, Intent(models={"m": declared}))
+    assert codes(facts) == []
+    assert [(spec.name, spec.dtype) for spec in facts.inputs] == [("IN", DType.BYTES)]
+
+
+def test_code_that_does_not_parse_and_a_class_without_execute(tmp_path):
+    make.python_model(tmp_path / "a" / "m" / "model.py", make.PYTHON + "def broken(:\n")
+    assert codes(facts_of(tmp_path / "a")) == ["TG102"]
+    make.python_model(tmp_path / "b" / "m" / "model.py", "class TritonPythonModel:\n    pass\n")
+    assert codes(facts_of(tmp_path / "b")) == ["TG142"]
+
+
+def test_deep_nesting_is_told(tmp_path):
+    deep = "class TritonPythonModel:\n    x = " + "(" * 5000 + ")" * 5000 + "\n"
+    make.python_model(tmp_path / "m" / "model.py", deep)
+    assert codes(facts_of(tmp_path)) == ["TG102"]

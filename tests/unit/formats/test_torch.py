@@ -1,0 +1,202 @@
+"""TorchScript archives, pickled weights and AOT Inductor packages, read without torch."""
+
+import json
+import zipfile
+
+import pytest
+
+from support import format_models as make
+from tritongen.domain.findings import Severity
+from tritongen.domain.intent import DeclaredTensor, Intent, ModelIntent
+from tritongen.domain.releases import find
+from tritongen.domain.tensors import DType
+from tritongen.inspection import inspect_folder
+
+RELEASE = find("26.07")
+
+
+def facts_of(folder, intent=None):
+    (facts,) = inspect_folder(folder, RELEASE, intent=intent).models
+    return facts
+
+
+def codes(facts, severity=Severity.ERROR):
+    return [item.code for item in facts.findings if item.severity is severity]
+
+
+def test_a_scripted_module_says_its_arguments_and_weights(tmp_path):
+    make.torch_linear(tmp_path / "m" / "model.pt")
+    facts = facts_of(tmp_path, Intent())
+    assert [spec.name for spec in facts.inputs] == ["x"]
+    assert [spec.name for spec in facts.outputs] == ["OUTPUT__0"]
+    assert facts.inputs[0].dtype is None
+    assert facts.torch.weights[0] == ("first.weight", "FP32", (8, 6))
+    assert (facts.parameters, facts.weight_bytes) == (83, 332)
+    assert facts.precisions == (("FP32", 83),)
+    assert codes(facts) == []
+    assert codes(facts, Severity.INFO) == ["TG133"]
+
+
+def test_a_traced_module_keeps_types_and_ranks(tmp_path):
+    make.torch_image(tmp_path / "m.pt")
+    facts = facts_of(tmp_path)
+    assert (facts.inputs[0].name, facts.inputs[0].dtype) == ("image", DType.FP32)
+    assert facts.inputs[0].shape == (None,) * 4
+    assert facts.torch.examples == ((1, 3, 8, 8),)
+    assert [spec.name for spec in facts.outputs] == ["OUTPUT__0", "OUTPUT__1"]
+
+
+def test_the_users_declaration_completes_it(tmp_path):
+    make.torch_linear(tmp_path / "m.pt")
+    declared = ModelIntent(
+        inputs={"INPUT__0": DeclaredTensor("INPUT__0", DType.FP32, (-1, 6))},
+        outputs={"scores__0": DeclaredTensor("scores__0", DType.FP32, (-1, 3))},
+    )
+    facts = facts_of(tmp_path, Intent(models={"m": declared}))
+    assert [(spec.name, spec.shape) for spec in facts.inputs] == [("INPUT__0", (None, 6))]
+    assert [(spec.name, spec.shape) for spec in facts.outputs] == [("scores__0", (None, 3))]
+    assert facts.findings == ()
+
+
+def test_numbers_beyond_the_arguments_are_told(tmp_path):
+    make.torch_linear(tmp_path / "m.pt")
+    declared = ModelIntent(inputs={"INPUT__3": DeclaredTensor("INPUT__3", DType.FP32, (-1, 6))})
+    facts = facts_of(tmp_path, Intent(models={"m": declared}))
+    assert facts.inputs[0].name == "x" or "TG137" in codes(facts)
+
+
+@pytest.mark.parametrize("dtype", [DType.UINT16, DType.BF16])
+def test_types_that_the_backend_refuses(tmp_path, dtype):
+    make.torch_linear(tmp_path / "m.pt")
+    declared = ModelIntent(inputs={"x": DeclaredTensor("x", dtype, (-1, 6))})
+    assert "TG114" in codes(facts_of(tmp_path, Intent(models={"m": declared})))
+
+
+def test_arguments_and_results_that_cannot_be_passed(tmp_path):
+    make.torch_refused(tmp_path / "m.pt")
+    messages = [item.message for item in facts_of(tmp_path).findings if item.code == "TG142"]
+    assert any("'scale'" in text and "float" in text for text in messages)
+    assert any("Dict[str, Tensor]" in text for text in messages)
+
+
+def test_weights_alone_are_refused_with_the_way_out(tmp_path):
+    make.torch_weights(tmp_path / "m.pt")
+    facts = facts_of(tmp_path)
+    assert codes(facts) == ["TG129"]
+    assert facts.parameters == 21
+    assert "torch.onnx.export" in facts.findings[0].fix
+
+
+def repacked(source, target, change):
+    """An archive whose entries went through `change(name, data)`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            for changed, data in change(name, old.read(name)):
+                new.writestr(changed, data)
+    return target
+
+
+def test_a_pickle_that_calls_something_else_is_never_called(tmp_path):
+    made = b"\x80\x02c__torch__\nNet\n)\x81}(X\x01\x00\x00\x00a"
+    evil = made + b"cos\nsystem\nX\x02\x00\x00\x00id\x85Rub."
+    source = make.torch_linear(tmp_path / "source.pt")
+
+    def change(name, data):
+        yield name, evil if name.endswith("data.pkl") else data
+
+    repacked(source, tmp_path / "models" / "m.pt", change)
+    facts = facts_of(tmp_path / "models")
+    assert not facts.servable
+    assert any(item.code in {"TG138", "TG102"} for item in facts.findings)
+
+
+def test_foreign_names_in_a_sound_pickle_are_told(tmp_path):
+    source = make.torch_linear(tmp_path / "source.pt")
+
+    def change(name, data):
+        if name.endswith("constants.pkl"):
+            data = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R\x85."
+        yield name, data
+
+    repacked(source, tmp_path / "models" / "m.pt", change)
+    facts = facts_of(tmp_path / "models")
+    (fault,) = [item for item in facts.findings if item.code == "TG138"]
+    assert "os.system" in fault.message
+
+
+def test_paths_that_leave_the_archive_and_bombs_are_told(tmp_path):
+    source = make.torch_linear(tmp_path / "source.pt")
+
+    def change(name, data):
+        yield name, data
+        if name.endswith("version"):
+            yield "../../etc/passwd", b"x"
+
+    repacked(source, tmp_path / "models" / "m.pt", change)
+    assert "TG138" in codes(facts_of(tmp_path / "models"))
+
+
+def test_a_deflated_bomb_is_not_unpacked(tmp_path):
+    path = tmp_path / "m.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", b"\0" * (96 << 20))
+        archive.writestr("m/constants.pkl", b"\x80\x02).")
+        archive.writestr("m/code/__torch__.py", b"")
+    facts = facts_of(tmp_path)
+    assert codes(facts) == ["TG102"]
+
+
+def test_an_exported_program_that_is_not_compiled_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/models/model.json", "{}")
+    facts = facts_of(tmp_path)
+    assert codes(facts) == ["TG105"]
+    assert "aoti_compile_and_package" in facts.findings[0].fix
+
+
+LEAF = {"type": None, "context": None, "children_spec": []}
+
+
+def branch(kind, context, *children):
+    return {"type": f"builtins.{kind}", "context": context, "children_spec": list(children)}
+
+
+CALL = branch("tuple", "null", branch("tuple", "null", LEAF), branch("dict", '["mask"]', LEAF))
+WRAPPER = (
+    f"""
+    in_spec_ = R"({json.dumps([1, CALL])})";
+    out_spec_ = R"({json.dumps([1, LEAF])})";
+"""
+    + """
+AOTI_NOINLINE static void check_input_0(
+    int32_t arg0_expected_dtype = aoti_torch_dtype_float32();
+    if (arg0_size[0] < 2) {
+    if (6 != arg0_size[1]) {
+}
+AOTI_NOINLINE static void check_input_1(
+    int32_t arg1_expected_dtype = aoti_torch_dtype_int64();
+    if (4 != arg1_size[0]) {
+}
+"""
+)
+
+
+def test_a_compiled_package_says_types_sizes_and_names(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", WRAPPER)
+        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
+        archive.writestr(
+            "m/data/aotinductor/model/a.wrapper_metadata.json",
+            '{"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64"}',
+        )
+    facts = facts_of(tmp_path)
+    assert [(spec.name, spec.dtype, spec.shape) for spec in facts.inputs] == [
+        ("ARGS[0]", DType.FP32, (None, 6)),
+        ("KWARGS[mask]", DType.INT64, (4,)),
+    ]
+    assert [spec.name for spec in facts.outputs] == ["RESULT"]
+    assert facts.producer == "cpu x86_64"
+    (old,) = inspect_folder(tmp_path, find("25.12")).models
+    assert codes(old) == ["TG136"]
