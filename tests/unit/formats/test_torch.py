@@ -169,7 +169,7 @@ WRAPPER = (
     in_spec_ = R"({json.dumps([1, CALL])})";
     out_spec_ = R"({json.dumps([1, LEAF])})";
 """
-    + """
+    """
 AOTI_NOINLINE static void check_input_0(
     int32_t arg0_expected_dtype = aoti_torch_dtype_float32();
     if (arg0_size[0] < 2) {
