@@ -2,10 +2,14 @@
 
 ``slim_image`` is the name of the slim CPU image, built once and found again by its content.
 ``DockerRuntime(DockerOptions(image=slim_image))`` serves with it; `left_over` says what a server
-has left behind.
+has left behind. `Project` is a folder in which the tool is run as a user runs it.
 """
 
+import json
+import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +18,12 @@ import pytest
 
 from support.triton import READY_SECONDS, server_spec
 from tritongen.serving.client import HttpClient
-from tritongen.serving.docker.orphans import find_containers
+from tritongen.serving.docker.orphans import FoundContainer, find_containers
 from tritongen.serving.docker.runtime import DockerRuntime
 from tritongen.serving.docker.server import DockerServer
 from tritongen.serving.docker.settings import DockerOptions
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import ServerSpec, ServerState
+from tritongen.serving.state import StateStore, project_label
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,3 +66,81 @@ def start_container(
 def left_over(server: str) -> list[str]:
     """Containers of a server."""
     return [item.container for item in find_containers() if item.server == server]
+
+
+class Project:
+    """A project folder with a repository, and the tool as a user runs it there.
+
+    Args:
+        folder: with ``model_repository`` in it.
+        image: of its containers.
+        environment: further variables of the tool.
+    """
+
+    UP = ("up", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+
+    def __init__(self, folder: Path, image: str, environment: dict[str, str] | None = None):
+        self.folder = folder
+        self.image = image
+        self.environment = {**os.environ, **(environment or {})}
+
+    def spawn(self, *arguments: str, **options) -> subprocess.Popen[str]:
+        """One command of the tool, running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tritongen", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, *arguments: str, expect: int | None = 0, **options) -> tuple[str, str]:
+        """One command of the tool; its outputs, after a look at its exit code."""
+        with self.spawn(*arguments, **options) as process:
+            out, err = process.communicate(timeout=300)
+        if expect is not None:
+            assert process.returncode == expect, (arguments, process.returncode, out, err)
+        return out, err
+
+    def up(self, *arguments: str, expect: int = 0, **options) -> dict:
+        """`up` on free ports; its JSON."""
+        words = (*self.UP, "--image", self.image, "--format", "json", *arguments)
+        out, _ = self.run(*words, expect=expect, **options)
+        return json.loads(out)
+
+    def error(self, *arguments: str, expect: int = 3, **options) -> dict:
+        """A command that fails; its one error."""
+        out, err = self.run(*arguments, "--format", "json", expect=expect, **options)
+        assert "Traceback" not in err
+        return json.loads(out)["error"]
+
+    def state(self) -> ServerState | None:
+        """What the state file says."""
+        return StateStore(self.folder).read()
+
+    def containers(self) -> list[FoundContainer]:
+        """Every container of this project, running or not."""
+        label = project_label(self.folder)
+        return [item for item in find_containers() if item.label == label]
+
+    def processes(self) -> list[str]:
+        """Command lines of the tool's processes that work in this project, and of guards."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+                here = (entry / "cwd").readlink() == self.folder.resolve()
+            except OSError:
+                continue
+            if here and int(entry.name) != os.getpid():
+                found.append(" ".join(words))
+        return found
+
+    def settle(self, seconds: float = 90.0) -> None:
+        """Waits until no process of the tool is at work here, guards included."""
+        deadline = time.monotonic() + seconds
+        while self.processes():
+            assert time.monotonic() < deadline, self.processes()
+            time.sleep(0.05)

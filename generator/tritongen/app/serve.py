@@ -45,6 +45,9 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]
 
+# For a server that is given up before it was ready.
+_ABANDON_GRACE_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class UpResult:
@@ -120,8 +123,8 @@ def up(
             )
             server.detach()
         except BaseException:
-            # Also on Ctrl-C and SIGTERM.
-            server.stop()
+            # Also on Ctrl-C and SIGTERM. It has served nobody yet.
+            server.stop(_ABANDON_GRACE_S)
             store.clear()
             raise
     return result

@@ -1,8 +1,9 @@
 """Ends a container whose starter died, and finishes a stop that was interrupted.
 
-The module runs by itself (``python -I guard.py <server>``). It reads its standard input until the
-end; without an ``ok`` the process that started or stopped the container is gone or gave up, and the
-guard removes every container with the label ``tritongen.server=<server>``.
+The module runs by itself (``python -I guard.py <server> <grace>``). It reads its standard input
+until the end; without an ``ok`` the process that started or stopped the container is gone or gave
+up, and the guard removes every container with the label ``tritongen.server=<server>``, which gets
+`grace` seconds to end by itself.
 
 `Guard` is the other end.
 """
@@ -17,7 +18,8 @@ from pathlib import Path
 
 __all__ = ["Guard", "guarded"]
 
-GRACE_S = 10
+# A server that is still starting has nobody to serve.
+START_GRACE_S = 1
 _LABEL = "tritongen.server"
 # A request that was on its way when its sender died may still create a container a moment later.
 _QUIET_ROUNDS = 3
@@ -31,11 +33,12 @@ class Guard:
     Args:
         server: unique name of the start.
         host: address of the engine, empty for what the environment says.
+        grace: seconds for the server to end by itself.
     """
 
-    def __init__(self, server: str, host: str = "") -> None:
+    def __init__(self, server: str, host: str = "", grace: int = START_GRACE_S) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(Path(__file__).resolve()), server],
+            [sys.executable, "-I", str(Path(__file__).resolve()), server, str(grace)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -76,7 +79,7 @@ def guarded() -> frozenset[str]:
     return frozenset(found)
 
 
-def remove(server: str) -> None:
+def remove(server: str, grace: int) -> None:
     """Removes every container of a server, also one that appears while this runs."""
     import docker.errors
     import requests
@@ -86,11 +89,11 @@ def remove(server: str) -> None:
     while quiet < _QUIET_ROUNDS and time.monotonic() < deadline:
         # The engine may be restarting, or somebody else be removing the container.
         with suppress(docker.errors.DockerException, requests.RequestException):
-            quiet = 0 if _remove_found(server) else quiet + 1
+            quiet = 0 if _remove_found(server, grace) else quiet + 1
         time.sleep(_PAUSE_S)
 
 
-def _remove_found(server: str) -> bool:
+def _remove_found(server: str, grace: int) -> bool:
     import docker
     import docker.errors
 
@@ -99,20 +102,20 @@ def _remove_found(server: str) -> bool:
         found = client.containers.list(all=True, filters={"label": f"{_LABEL}={server}"})
         for container in found:
             with suppress(docker.errors.APIError):  # it was never started, or has ended
-                container.stop(timeout=GRACE_S)
+                container.stop(timeout=grace)
             container.remove(force=True, v=True)
     finally:
         client.close()
     return bool(found)
 
 
-def main(server: str) -> None:
+def main(server: str, grace: int) -> None:
     """Waits for the other end, and acts when no ``ok`` comes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if b"ok" not in sys.stdin.buffer.read():
-        remove(server)
+        remove(server, grace)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -87,12 +87,13 @@ def end_container(found: FoundContainer, grace: float = 10.0) -> None:
     """
     import docker.errors
 
-    guard = Guard(found.server, context_host())
+    seconds = max(1, round(grace))
+    guard = Guard(found.server, context_host(), seconds)
     client = connect()
     with speaking(found.container[:12]):
         try:
             container = client.containers.get(found.container)
-            container.stop(timeout=max(1, round(grace)))
+            container.stop(timeout=seconds)
             container.remove(force=True, v=True)
         except docker.errors.NotFound:
             pass

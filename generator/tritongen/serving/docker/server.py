@@ -140,12 +140,13 @@ class DockerServer:
         """
         import docker.errors
 
+        seconds = max(1, round(grace))
         if self._guard is None:
-            self._guard = Guard(self._state.server, self._host)
+            self._guard = Guard(self._state.server, self._host, seconds)
         with speaking(self._state.container):
             try:
                 self._save_log()
-                self._container.stop(timeout=max(1, round(grace)))
+                self._container.stop(timeout=seconds)
                 self._save_log()
                 self._container.remove(force=True, v=True)
             except docker.errors.NotFound:
