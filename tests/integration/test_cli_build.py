@@ -1,4 +1,4 @@
-"""`build` as a user runs it: what it writes, what it refuses to overwrite, and what it only shows."""
+"""`build` as a user runs it: what it writes, what it leaves alone, and what it only shows."""
 
 import subprocess
 
