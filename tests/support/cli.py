@@ -8,13 +8,15 @@ Fixtures (registered in ``conftest.py``):
 - ``served``: such a project with its server up, shared by a module.
 """
 
+import ctypes
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,24 +42,38 @@ class Ran:
     err: str
 
 
-class Project:
-    """A project folder and the commands run in it."""
+def _drop_override() -> None:
+    """Root loses its right to read and write everything; runs in the child before it starts."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
-    def __init__(self, folder: Path) -> None:
+
+class Project:
+    """A project folder and the commands run in it.
+
+    Args:
+        folder: of the project.
+        before: runs in each command's process before the command does.
+    """
+
+    def __init__(self, folder: Path, before: Callable[[], None] | None = None) -> None:
         self.folder = folder
+        self._before = before
         self.models = folder / "models"
         self.repository = folder / "model_repository"
 
-    def run(self, *arguments: str, expect: int = 0, **variables: str) -> Ran:
+    def run(self, *arguments: str, expect: int | None = 0, **variables: str) -> Ran:
         """Run a command to its end; its exit code must be the expected one.
 
         Args:
             *arguments: of the command.
-            expect: exit code.
+            expect: exit code; any when None.
             **variables: of the environment, over this process's.
         """
         ran = self.run_any(*arguments, **variables)
-        assert ran.code == expect, f"{arguments}: {ran.code}\n{ran.out}\n{ran.err}"
+        assert expect is None or ran.code == expect, (
+            f"{arguments}: {ran.code}\n{ran.out}\n{ran.err}"
+        )
         return ran
 
     def run_any(self, *arguments: str, **variables: str) -> Ran:
@@ -70,13 +86,23 @@ class Project:
             capture_output=True,
             timeout=SECONDS,
             check=False,
+            preexec_fn=self._before,
         )
-        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        ran = Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
         assert "Traceback" not in ran.err
         assert "TG001" not in ran.out + ran.err
         return ran
 
-    def json(self, *arguments: str, expect: int = 0, **variables: str) -> dict[str, Any]:
+    def powerless(self) -> "Project":
+        """The same project for a user whom permissions bind, root too."""
+        return Project(self.folder, _drop_override)
+
+    def limited(self, size: int) -> "Project":
+        """The same project where no file can grow beyond `size` bytes, as on a full disk."""
+        limits = (size, size)
+        return Project(self.folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
+
+    def json(self, *arguments: str, expect: int | None = 0, **variables: str) -> dict[str, Any]:
         """The one object that a command prints with ``--format json``."""
         ran = self.run(*arguments, "--format", "json", expect=expect, **variables)
         document = json.loads(ran.out)

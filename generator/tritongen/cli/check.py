@@ -11,6 +11,7 @@ from tritongen.cli.options import (
     add_repository,
     existing_folder,
     positive_float,
+    whole,
 )
 from tritongen.cli.output import emit_json, good, print_finding
 from tritongen.domain.findings import Finding, Severity
@@ -29,7 +30,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "check", "lint any model repository", _EXAMPLES)
     add_repository(parser)
     parser.add_argument("--cpus", type=positive_float, metavar="N", help="cores of the container")
-    parser.add_argument("--gpus", type=int, metavar="N", help="number of GPUs")
+    parser.add_argument("--gpus", type=whole, metavar="N", help="number of GPUs")
     parser.add_argument("--triton", default="", metavar="YY.MM", help="release that will serve it")
     parser.add_argument(
         "--no-auto-complete", action="store_true",

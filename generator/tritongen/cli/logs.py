@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, add_format
+from tritongen.cli.options import Subparsers, add_command, add_format, positive_int
 from tritongen.cli.output import emit_json
 from tritongen.errors import ExitCode
 
@@ -16,7 +16,9 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "logs", "the last lines of the server's log", _EXAMPLES)
-    parser.add_argument("-n", "--lines", type=int, default=50, help="(default: %(default)s)")
+    parser.add_argument(
+        "-n", "--lines", type=positive_int, default=50, help="(default: %(default)s)"
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 

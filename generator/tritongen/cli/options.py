@@ -64,6 +64,35 @@ def positive_float(text: str) -> float:
     return value
 
 
+def whole(text: str) -> int:
+    """A whole number, 0 included, for `type=`."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)
+
+
+def positive_int(text: str) -> int:
+    """A whole number above 0, for `type=`."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """A port, or 0 for a free one, for `type=`."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def address(text: str) -> str:
+    """``HOST:PORT``, for `type=`."""
+    host, _, number = text.rpartition(":")
+    if not host or "/" in text or not number.isdigit() or not 0 < int(number) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {text!r}")
+    return text
+
+
 def existing_folder(path: Path) -> Path:
     """The path when it is a folder.
 

@@ -11,6 +11,7 @@ from tritongen.cli.options import (
     add_command,
     add_format,
     add_repository,
+    port,
     positive_float,
 )
 from tritongen.cli.output import (
@@ -65,9 +66,9 @@ def register(commands: Subparsers) -> None:
         "--dry-run", action="store_true", help="print the docker run line and start nothing"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+    for name, usual in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
-            f"--{name}-port", type=int, default=port, metavar="PORT",
+            f"--{name}-port", type=port, default=usual, metavar="PORT",
             help="0 takes a free one (default: %(default)s)",
         )  # fmt: skip
     parser.add_argument(

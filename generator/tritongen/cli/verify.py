@@ -8,6 +8,7 @@ from tritongen.cli.options import (
     add_command,
     add_format,
     add_repository,
+    address,
     existing_folder,
 )
 from tritongen.cli.output import emit_json, good, print_table, severe
@@ -24,7 +25,9 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
     add_repository(parser)
-    parser.add_argument("-u", "--url", default="", metavar="HOST:PORT", help="HTTP address")
+    parser.add_argument(
+        "-u", "--url", type=address, default="", metavar="HOST:PORT", help="HTTP address"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
     add_format(parser)
     parser.set_defaults(run=run)

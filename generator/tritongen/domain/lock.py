@@ -1,7 +1,7 @@
 """`tritongen.lock`: the evidence and what was written, committed with the repository."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tritongen.domain.codec import decode, encode
@@ -112,6 +112,23 @@ def parse_lock(text: str, where: str) -> Lock:
             "TG704", f"not a lock of schema version {SCHEMA_VERSION}", where=where
         )
     try:
-        return decode(Lock, document)
+        lock = decode(Lock, document)
     except ValueError as problem:
         raise InvalidInputError("TG704", str(problem), where=where) from problem
+    for path in _paths(lock):
+        if not _stays(path):
+            raise InvalidInputError(
+                "TG704", f"names {path!r}, which leaves the repository", where=where
+            )
+    return lock
+
+
+def _paths(lock: Lock) -> Iterator[str]:
+    """Every path below the repository that the lock names: a lock may be a stranger's."""
+    yield from lock.written
+    for name, model in lock.models.items():
+        yield from (f"{name}/{relative}" for relative, _ in model.evidence.files)
+
+
+def _stays(path: str) -> bool:
+    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
