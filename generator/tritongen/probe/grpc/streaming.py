@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.probe.dialer import Dialer
 from tritongen.probe.engine import (
     EngineOptions,
     FailureCode,
@@ -85,7 +86,7 @@ class StreamEngine:
             self._grpc: Any = importlib.import_module("grpc")
         except ImportError:
             raise EnvironmentProblem("TG006", "streaming needs the package grpcio") from None
-        self._where = f"{host}:{port}"
+        self._where, self._place = f"{host}:{port}", (host, port)
         self._channel = self._make_channel(options)
         self._method = self._channel.stream_stream(_METHOD)
         self.targets: Sequence[Target] = [Target(plan) for plan in plans]
@@ -122,14 +123,11 @@ class StreamEngine:
         return len(self._pending)
 
     def open(self, slots: int, *, closed: bool) -> None:
-        """Wait for the channel, and prepare slots."""
+        """See that the server is there, and prepare slots."""
         self.closed, self._sending = closed, True
         self.last_success_ns, self.lost = clock_ns(), 0
-        try:
-            ready = self._grpc.channel_ready_future(self._channel)
-            ready.result(timeout=self._options.connect_timeout_s)
-        except self._grpc.FutureTimeoutError:
-            raise EnvironmentProblem("TG901", "no gRPC connection", where=self._where) from None
+        if not self._streams:
+            self._see_that_it_listens()
         while len(self._streams) < min(slots, _STREAMS):
             self._streams.append(self._open_stream(len(self._streams)))
         for idle in self._idle:
@@ -139,6 +137,14 @@ class StreamEngine:
         self._slots.clear()
         for owner in owners:
             self._add_slot(owner)
+
+    def _see_that_it_listens(self) -> None:
+        """One connection of our own, so that a wrong address or certificate is told at once."""
+        try:
+            Dialer(*self._place, self._options, alpn="h2").dial(wait=True)[0].close()
+        except OSError as fault:
+            what = f"no connection: {fault.strerror or fault}"
+            raise EnvironmentProblem("TG901", what, where=self._where) from None
 
     def _add_slot(self, owner: int) -> None:
         target = self.targets[owner]

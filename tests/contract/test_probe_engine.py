@@ -1,0 +1,304 @@
+"""One suite for every load engine, on synthetic servers and on a real Triton."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
+from support.synthetic_server import Behaviour, synthetic_server
+from support.triton import start_server, write_model
+from tritongen.domain.attribution import ServedConfig
+from tritongen.domain.workload import Closed, Open
+from tritongen.errors import EnvironmentProblem
+from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
+from tritongen.probe.engine import Engine, EngineOptions, Plan, clock_ns
+from tritongen.probe.generator import Generator
+from tritongen.probe.jobs import Job, make_plan
+from tritongen.probe.level import Conditions, run_load
+from tritongen.probe.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.probe.prober import check_targets, make_engine
+
+SECOND = 1_000_000_000
+CONFIG = """
+name: "echo"
+backend: "python"
+max_batch_size: 8
+input [{ name: "IN" data_type: TYPE_FP32 dims: [-1] }]
+output [{ name: "OUT" data_type: TYPE_FP32 dims: [-1] }]
+instance_group [{ count: 1 kind: KIND_CPU }]
+"""
+MODEL = b"""
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
+            )
+            for r in requests
+        ]
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where a model ``echo`` is served, and how it is spoken to."""
+
+    endpoint: Endpoint
+
+    def job(
+        self, columns: int = 4, count: int = 5, *, expect: bool = False, wrong: bool = False
+    ) -> Job:
+        tensors = (TensorMeta("IN", "FP32", (-1, -1)),)
+        meta = ModelMeta("echo", ("1",), "python", tensors, (TensorMeta("OUT", "FP32", (-1, -1)),))
+        messages = []
+        for index in range(count):
+            data = np.full((1, columns), index, dtype=np.float32).tobytes()
+            expected = {"OUT": data[:-1] + b"!" if wrong else data} if expect else {}
+            tensor = Tensor("IN", "FP32", (1, columns), data)
+            messages.append(Message("echo", "", (tensor,), (("OUT", None),), expected))
+        return Job("echo", "", meta, ServedConfig("echo", 8), tuple(messages))
+
+    def engine(self, job: Job | None = None, **options: object) -> Engine:
+        plans: list[Plan] = [make_plan(job or self.job(), self.endpoint)]
+        made = replace(
+            EngineOptions(tls=self.endpoint.tls, ca_file=self.endpoint.ca_file), **options
+        )
+        return make_engine(self.endpoint, plans, made)
+
+
+@pytest.fixture(scope="module")
+def triton(embedded_runtime, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("engines")
+    repository = folder / "repository"
+    write_model(repository, "echo", CONFIG, {"1/model.py": MODEL})
+    with start_server(repository, folder / "project", runtime=embedded_runtime) as server:
+        yield server.server.endpoints
+
+
+@pytest.fixture(
+    params=["synthetic http", "synthetic grpc", "synthetic stream", "http", "grpc", "stream"]
+)
+def served(request, tmp_path) -> Iterator[Served]:
+    kind = request.param
+    if kind == "synthetic http":
+        with synthetic_server(Behaviour(latency_s=0.001), tmp_path) as server:
+            yield Served(Endpoint("127.0.0.1", server.port))
+    elif kind.startswith("synthetic"):
+        with synthetic_grpc(GrpcBehaviour(latency_s=0.001)) as server:
+            yield Served(
+                Endpoint("127.0.0.1", server.port, Protocol.GRPC, streaming="stream" in kind)
+            )
+    else:
+        ends = request.getfixturevalue("triton")
+        protocol = Protocol.HTTP if kind == "http" else Protocol.GRPC
+        url = ends.http if kind == "http" else ends.grpc
+        yield Served(Endpoint(*parse_endpoint(url, protocol), protocol, streaming=kind == "stream"))
+
+
+def run_closed(engine: Engine, slots: int, seconds: float) -> None:
+    engine.open(slots, closed=True)
+    engine.start()
+    engine.serve(clock_ns() + round(seconds * SECOND))
+    engine.settle()
+    engine.serve(clock_ns() + 5 * SECOND)
+
+
+def test_a_closed_loop_keeps_its_requests_outstanding_and_every_answer_is_right(served):
+    engine = served.engine()
+    log = engine.targets[0].log
+    run_closed(engine, 4, 0.3)
+    assert log.codes == {}
+    assert engine.outstanding == 0
+    assert len(log.sent) == len(log.done) > 20
+    times = sorted([(t, 1) for t in log.sent] + [(t, -1) for t in log.done])
+    level = greatest = 0
+    for _, change in times:
+        level += change
+        greatest = max(greatest, level)
+    assert greatest == 4
+    assert all(done > sent for sent, done in zip(log.sent, log.done, strict=True))
+    engine.close()
+
+
+def test_an_open_loop_remembers_when_requests_were_due(served):
+    engine = served.engine()
+    engine.open(2, closed=False)
+    due = [clock_ns() - 7_000_000 for _ in range(20)]
+    for time in due:
+        engine.submit(0, time)
+    limit = clock_ns() + 20 * SECOND
+    while engine.outstanding and clock_ns() < limit:
+        engine.poll(0.05)
+    log = engine.targets[0].log
+    assert sorted(log.intended) == due
+    assert all(sent >= t for t, sent in zip(log.intended, log.sent, strict=True))
+    assert len(log.done) == 20
+    engine.close()
+
+
+def test_requests_beyond_the_cap_wait_for_a_free_slot(served):
+    engine = served.engine(max_outstanding=2)
+    engine.open(1, closed=False)
+    for _ in range(10):
+        engine.submit(0, clock_ns())
+    assert engine.outstanding == 2
+    assert engine.waiting == 8
+    limit = clock_ns() + 20 * SECOND
+    while (engine.outstanding or engine.waiting) and clock_ns() < limit:
+        engine.poll(0.05)
+    assert len(engine.targets[0].log.done) == 10
+    engine.close()
+
+
+def test_an_engine_is_used_again_for_other_levels(served):
+    engine = served.engine()
+    for slots in (1, 5, 2):
+        run_closed(engine, slots, 0.1)
+        log = engine.targets[0].log
+        assert log.codes == {}
+        assert log.done
+        log.clear()
+    engine.open(1, closed=False)
+    engine.submit(0, clock_ns())
+    limit = clock_ns() + 10 * SECOND
+    while engine.outstanding and clock_ns() < limit:
+        engine.poll(0.05)
+    assert len(engine.targets[0].log.done) == 1
+    engine.close()
+
+
+def test_large_tensors_arrive_whole(served):
+    engine = served.engine(served.job(columns=200_000, count=2, expect=True))
+    run_closed(engine, 3, 0.4)
+    log = engine.targets[0].log
+    assert log.codes == {}
+    assert len(log.done) > 3
+    engine.close()
+
+
+def test_what_is_given_up_is_counted(served):
+    engine = served.engine()
+    engine.open(1, closed=False)
+    engine.submit(0, clock_ns())
+    count = engine.abandon()
+    engine.settle()
+    log = engine.targets[0].log
+    assert log.codes.get("UNFINISHED", 0) == count
+    assert engine.outstanding == 0
+    engine.close()
+
+
+def test_a_whole_level_has_no_failures(served):
+    engine = served.engine()
+    for load in (Closed(4), Open(200.0)):
+        generator = Generator(engine, load, 1)
+        run = run_load(generator, load, Conditions(budget_s=0.5, fixed=True), lambda: None)
+        assert run.records.main[0].codes == {}
+        assert run.records.main[0].successes > 20
+    engine.close()
+
+
+def test_the_first_request_is_checked(served):
+    engine = served.engine()
+    check_targets(engine, 10.0)
+    assert engine.targets[0].log.codes == {}
+    engine.close()
+
+
+def unary(served: Served) -> bool:
+    return not served.endpoint.streaming
+
+
+def test_values_are_compared_with_a_reference(served):
+    right, wrong = served.job(expect=True), served.job(expect=True, wrong=True)
+    codes = []
+    for job in (right, wrong):
+        engine = served.engine(job)
+        engine.open(1, closed=False)
+        engine.submit(0, clock_ns())
+        limit = clock_ns() + 10 * SECOND
+        while engine.outstanding and clock_ns() < limit:
+            engine.poll(0.05)
+        codes.append(dict(engine.targets[0].log.codes))
+        engine.close()
+    assert codes[0] == {}
+    # Streams may answer in any number of parts, so their values are not compared.
+    assert codes[1] == ({"WRONG VALUES": 1} if unary(served) else {})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "streaming"),
+    [(Protocol.HTTP, False), (Protocol.GRPC, False), (Protocol.GRPC, True)],
+)
+def test_no_server_is_told(protocol, streaming, unused_port):
+    served = Served(Endpoint("127.0.0.1", unused_port, protocol, streaming=streaming))
+    engine = served.engine(connect_timeout_s=1.0)
+    with pytest.raises(EnvironmentProblem) as caught:
+        engine.open(1, closed=True)
+    assert caught.value.code == "TG901"
+    engine.close()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    both = folder / "both.pem"
+    with both.open("wb") as out:
+        for part in (key, certificate):
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out)
+    return both
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc", "stream"])
+def test_tls_is_spoken_and_checked(kind, certificate, tmp_path):
+    if kind == "http":
+        context = synthetic_server(Behaviour(certificate=str(certificate)), tmp_path)
+    else:
+        context = synthetic_grpc(GrpcBehaviour(certificate=str(certificate)))
+    protocol = Protocol.HTTP if kind == "http" else Protocol.GRPC
+    with context as server:
+        endpoint = Endpoint(
+            "localhost",
+            server.port,
+            protocol,
+            tls=True,
+            ca_file=str(certificate),
+            streaming=kind == "stream",
+        )
+        engine = Served(endpoint).engine(Served(endpoint).job(columns=50_000))
+        run_closed(engine, 3, 0.3)
+        assert engine.targets[0].log.codes == {}
+        assert engine.targets[0].log.done
+        engine.close()
+        stranger = Served(replace(endpoint, ca_file="")).engine(connect_timeout_s=2.0)
+        with pytest.raises(EnvironmentProblem):
+            stranger.open(1, closed=True)
+        stranger.close()

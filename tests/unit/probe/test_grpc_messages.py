@@ -1,0 +1,113 @@
+"""What this client writes and reads, held against the generated protobuf classes."""
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2
+
+from tritongen.probe.grpc.protobuf import ProtobufError, fields, read_varint, varint
+from tritongen.probe.grpc.request import ID_DIGITS, request_bytes, request_template
+from tritongen.probe.grpc.response import decode_response, decode_streamed
+from tritongen.probe.messages import Message, SharedRegion, Tensor, TensorMeta
+
+DATA = np.arange(4, dtype=np.float32).tobytes()
+MESSAGE = Message(
+    "ocr",
+    "2",
+    (Tensor("A", "FP32", (1, 4), DATA), Tensor("B", "INT64", (300,), SharedRegion("r", 64, 2400))),
+    (("OUT", None), ("SHM", SharedRegion("s", 0, 99))),
+    {},
+)
+
+
+def read(data: bytes):
+    assert data[0] == 0
+    assert int.from_bytes(data[1:5], "big") == len(data) - 5
+    return service_pb2.ModelInferRequest.FromString(data[5:])
+
+
+def test_a_request_is_what_the_classes_read():
+    request = read(request_bytes(MESSAGE))
+    assert (request.model_name, request.model_version) == ("ocr", "2")
+    assert list(request.inputs[0].shape) == [1, 4]
+    assert list(request.inputs[1].shape) == [300]
+    assert request.raw_input_contents == [DATA]
+    shared = request.inputs[1].parameters
+    assert shared["shared_memory_region"].string_param == "r"
+    assert shared["shared_memory_offset"].int64_param == 64
+    assert shared["shared_memory_byte_size"].int64_param == 2400
+    assert [output.name for output in request.outputs] == ["OUT", "SHM"]
+    assert request.outputs[1].parameters["shared_memory_byte_size"].int64_param == 99
+
+
+def test_a_step_of_a_sequence_is_filled_in():
+    template = request_template(MESSAGE)
+    first = template.fill(1_000_000_123, start=True, end=False)
+    last = template.fill(1_999_999_999, start=False, end=True)
+    assert len(first) == len(last)
+    parameters = read(first).parameters
+    assert parameters["sequence_id"].int64_param == 1_000_000_123
+    assert parameters["sequence_start"].bool_param is True
+    assert parameters["sequence_end"].bool_param is False
+    assert read(last).parameters["sequence_id"].int64_param == 1_999_999_999
+    assert read(last).parameters["sequence_end"].bool_param is True
+
+
+def test_a_streamed_request_ends_in_its_id():
+    whole = request_bytes(MESSAGE, streamed=True)
+    request = service_pb2.ModelInferRequest.FromString(whole[5:-ID_DIGITS] + b"0000000042")
+    assert request.id == "0000000042"
+    assert request.parameters["triton_enable_empty_final_response"].bool_param
+
+
+def a_response(**changes):
+    response = service_pb2.ModelInferResponse(model_name="ocr", model_version="1", id="7")
+    response.outputs.add(name="OUT", datatype="FP32", shape=[1, 4])
+    response.outputs.add(name="N", datatype="INT64", shape=[-1])
+    response.raw_output_contents.extend([DATA, b"12345678"])
+    for key, value in changes.items():
+        setattr(response, key, value)
+    return response
+
+
+def test_a_response_is_read():
+    data = a_response().SerializeToString()
+    found = decode_response(data)
+    assert found.model == "ocr"
+    assert found.outputs == (TensorMeta("OUT", "FP32", (1, 4)), TensorMeta("N", "INT64", (-1,)))
+    assert found.raw == (DATA, b"12345678")
+    assert data[found.head :].startswith(DATA)
+
+
+def test_a_response_needs_a_tensor_for_each_output():
+    response = a_response()
+    response.raw_output_contents.append(b"more")
+    with pytest.raises(ProtobufError):
+        decode_response(response.SerializeToString())
+
+
+def test_a_streamed_response_knows_its_request_and_whether_it_is_the_last():
+    response = service_pb2.ModelStreamInferResponse(infer_response=a_response(id="0000000042"))
+    found = decode_streamed(response.SerializeToString())
+    assert (found.key, found.final, found.error) == (b"0000000042", False, "")
+    response.infer_response.parameters["triton_final_response"].bool_param = True
+    assert decode_streamed(response.SerializeToString()).final
+    response.infer_response.parameters["triton_final_response"].bool_param = False
+    assert not decode_streamed(response.SerializeToString()).final
+
+
+def test_a_streamed_error_is_told():
+    response = service_pb2.ModelStreamInferResponse(error_message="unexpected\n shape")
+    assert decode_streamed(response.SerializeToString()).error == "unexpected shape"
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**31, 2**63 - 1, 2**64 - 1])
+def test_varints_go_there_and_back(value):
+    assert read_varint(varint(value), 0) == (value, len(varint(value)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x80", b"\x0a\x05ab", b"\x00\x01", b"\x0b", b"\x0d\x01", b"\xff" * 11]
+)
+def test_what_is_no_message_is_refused(data):
+    with pytest.raises(ProtobufError):
+        list(fields(data))
