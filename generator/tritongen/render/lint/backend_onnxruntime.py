@@ -18,19 +18,27 @@ _BACKEND = "onnxruntime"
 _FILE_CODES = frozenset(
     {"TG102", "TG103", "TG108", "TG110", "TG111", "TG112", "TG113", "TG117", "TG118"}
 )
+_UNREAD_CODES = frozenset({"TG102", "TG103"})
 _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
 
 
-def _facts(model: LintedModel) -> ModelFacts | None:
+def _inspected(model: LintedModel) -> ModelFacts | None:
     facts = model.view.facts
     if model.config.backend != _BACKEND or facts is None or facts.format is not ModelFormat.ONNX:
         return None
     return facts
 
 
+def _facts(model: LintedModel) -> ModelFacts | None:
+    """Facts to compare with; None for a file that could not be read."""
+    facts = _inspected(model)
+    unread = facts is not None and any(item.code in _UNREAD_CODES for item in facts.findings)
+    return None if unread else facts
+
+
 def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """What inspection found in the model file, such as an opset too new for the release."""
-    facts = _facts(model)
+    facts = _inspected(model)
     if facts is None:
         return
     for item in facts.findings:

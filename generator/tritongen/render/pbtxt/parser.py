@@ -107,6 +107,8 @@ class Parser:
             self._unknown(descriptor, name, prefix)
             return
         path = f"{prefix}.{name.text}" if prefix else name.text
+        if name.text == "value" and descriptor.GetOptions().map_entry:
+            path = prefix  # the fields of an entry's value count as the entry's own
         self._check_presence(field, name, path, seen)
         self._value(message, field, name, path)
         self._try(";", ",")
@@ -241,24 +243,12 @@ class Parser:
             )
         self.lines[child] = opening.line
         entry: ConfigMessage = message_factory.GetMessageClass(entry_type)()
-        self._entry_body(entry, opening, child)
+        self._body(entry, opening, child)
         target = getattr(message, field.name)
         if value_field.message_type is not None:
             target[entry.key].CopyFrom(entry.value)
         else:
             target[entry.key] = entry.value
-
-    def _entry_body(self, entry: ConfigMessage, opening: Token, child: str) -> None:
-        """Reads `key` and `value`; the value's fields count as the entry's own in paths."""
-        outer, self.lines = self.lines, {}
-        try:
-            self._body(entry, opening, child)
-        finally:
-            inner, self.lines = self.lines, outer
-            start = len(f"{child}.value")
-            for path, line in inner.items():
-                if path.startswith(f"{child}.value"):
-                    self.lines[child + path[start:]] = line
 
     def _key_ahead(self, key_field: FieldDescriptor) -> object:
         """The entry's key, looked up before its value is read so that paths can name it."""
