@@ -279,11 +279,27 @@ def test_a_response_without_trailers_is_malformed(peer):
 def test_a_reset_stream_fails_its_request_alone(peer):
     peer.settle()
     first, second = peer.open(), peer.open()
-    peer.say(frame(frames.RST_STREAM, 0, 1, (7).to_bytes(4, "big")), answer(3))
+    peer.say(frame(frames.RST_STREAM, 0, 1, (2).to_bytes(4, "big")), answer(3))
     assert peer.done == [
-        (first, ("RST REFUSED_STREAM", "the server reset the stream")),
+        (first, ("RST INTERNAL_ERROR", "the server reset the stream")),
         (second, None),
     ]
+
+
+def test_a_refused_stream_is_sent_again_but_not_for_ever(peer):
+    peer.settle()
+    slot = peer.open()
+    refusal = (7).to_bytes(4, "big")
+    peer.say(frame(frames.RST_STREAM, 0, 1, refusal))
+    assert peer.elsewhere == [slot]
+    assert peer.done == []
+    for stream in range(3, 60, 2):
+        peer.connection.open_stream(slot)
+        peer.say(frame(frames.RST_STREAM, 0, stream, refusal))
+        if peer.done:
+            break
+    assert peer.done == [(slot, ("RST REFUSED_STREAM", "the server reset the stream"))]
+    assert len(peer.elsewhere) == 20
 
 
 def test_goaway_sends_the_unseen_elsewhere_and_finishes_the_others(peer):

@@ -14,6 +14,7 @@ from tritongen.probe.grpc.stream import Slot
 _OUR_FRAME = 1 << 20
 _TOP_UP = 1 << 29
 _MOST_BLOCK = 1 << 20
+_MOST_REFUSALS = 20
 _SETTINGS = (
     (frames.HEADER_TABLE_SIZE, 0),
     (frames.ENABLE_PUSH, 0),
@@ -93,9 +94,14 @@ class Connection:
 
     def open_stream(self, slot: Slot) -> None:
         """Send the slot's request as soon as the peer allows it; `flush` puts it on the wire."""
-        if len(self.streams) >= self._most_streams:
+        if self._waiting or len(self.streams) >= self._most_streams:
             self._waiting.append(slot)
-            return
+            self.admit()
+        else:
+            self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        """Open the slot's stream."""
         number = self._next_id
         self._next_id = number + 2
         if number >= self._last_id:
@@ -262,14 +268,24 @@ class Connection:
         elif kind == frames.RST_STREAM:
             if len(payload) != 4:
                 raise FrameError("RST_STREAM of a wrong length")
-            slot = self.streams.pop(key, None)
-            if slot is not None:
-                name = frames.error_name(int.from_bytes(payload, "big"))
-                self._owner.complete(slot, (f"RST {name}", "the server reset the stream"), now)
+            self._reset(key, int.from_bytes(payload, "big"), now)
         elif kind == frames.GOAWAY:
             self._goaway(payload)
         elif kind == frames.PUSH_PROMISE:
             raise FrameError("PUSH_PROMISE though it was switched off")
+
+    def _reset(self, key: bytes, code: int, now: int) -> None:
+        """The peer ended a stream."""
+        slot = self.streams.pop(key, None)
+        if slot is None:
+            return
+        slot.refusals += 1
+        if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MOST_REFUSALS:
+            # The peer did nothing with it; every gRPC client sends it again without a word.
+            self._owner.send_elsewhere([slot])
+            return
+        failure = (f"RST {frames.error_name(code)}", "the server reset the stream")
+        self._owner.complete(slot, failure, now)
 
     def _data(self, key: bytes, flags: int, content: bytes, now: int) -> None:
         self._received += len(content)
@@ -367,7 +383,7 @@ class Connection:
     def admit(self) -> None:
         """Open the streams that waited for the peer's limit."""
         while self._waiting and len(self.streams) < self._most_streams:
-            self.open_stream(self._waiting.pop(0))
+            self._start(self._waiting.pop(0))
 
     @property
     def waiting(self) -> list[Slot]:

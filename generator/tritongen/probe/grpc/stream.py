@@ -56,6 +56,7 @@ class Slot:
         quick: whether the response came in three frames that a pattern can describe.
         data_frames: DATA frames so far.
         keep: bytes of the message to keep.
+        refusals: how often the peer reset the request's stream.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Slot:
         "log_sent",
         "offset",
         "quick",
+        "refusals",
         "request",
         "sent",
         "size",
@@ -104,6 +106,7 @@ class Slot:
         self.size = self.data_frames = 0
         self.first_block = self.last_block = b""
         self.quick = True
+        self.refusals = 0
 
     def serve_target(self, target: Target, knowledge: Knowledge, place: int, keep: int) -> None:
         """Send requests of this target from now on, as its slot of that number."""
