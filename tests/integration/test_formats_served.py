@@ -1,0 +1,114 @@
+"""Real models of every format that runs here, from the file to answers of a real Triton."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support import format_models as make
+from support.busy import backend_processes, busy_threads, thread_ticks
+from support.triton import start_server
+from tritongen.app.build import BuildMode, BuildOptions, build
+from tritongen.app.evidence import TrialPolicy
+from tritongen.app.project import load_project, read_lock
+from tritongen.app.verify import verify
+from tritongen.domain.samples import InputRecipe, make_inputs
+from tritongen.inspection.trial import TrialOptions
+from tritongen.serving.client import HttpClient
+
+pytestmark = pytest.mark.triton
+
+INTENT = """\
+target: { triton: "26.07", cpus: 14 }
+models:
+  forest_json: { instances: 1, threads: 2 }
+  openvino_image: { instances: 2, threads: 1 }
+  torch_linear: { instances: 1, threads: 2 }
+  forest_classes:
+    outputs: { output__0: { dims: [-1, 1] } }
+  torch_numbered:
+    inputs: { INPUT__0: { dtype: FP32, dims: [-1, 6] } }
+    outputs: { SCORES__0: { dtype: FP32, dims: [-1, 3] } }
+"""
+
+
+def models(root):
+    make.torch_linear(root / "torch_linear" / "model.pt")
+    make.torch_linear(root / "torch_numbered" / "model.pt")
+    make.torch_image(root / "torch_image" / "traced.pt")
+    make.torch_text(root / "torch_text" / "1" / "model.pt")
+    make.openvino_image(root / "openvino_image" / "model.xml")
+    make.xgboost_forest(root / "forest_json" / "model.json")
+    make.xgboost_forest(root / "forest_classes" / "model.ubj", "multi:softprob")
+    make.lightgbm_forest(root / "forest_text" / "model.txt")
+    make.treelite_forest(root / "forest_checkpoint" / "model.tl")
+    make.python_model(root / "in_python" / "1" / "model.py")
+    (root / "tritongen.yaml").write_text(INTENT)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, embedded_runtime):
+    """(Repository, server, plan) of one server with all formats."""
+    folder = tmp_path_factory.mktemp("formats")
+    models(folder / "models")
+    project = load_project(folder / "models", folder / "repository")
+    options = TrialOptions(cores=2, time_budget_s=0.2)
+    policy = TrialPolicy(run=True, remeasure=False, options=options)
+    result = build(project, BuildOptions(BuildMode.WRITE, policy), lambda _: None)
+    environment = tuple((name, value.value) for name, value in result.plan.server.environment)
+    with start_server(
+        folder / "repository",
+        folder / "project",
+        runtime=embedded_runtime,
+        environment=environment,
+    ) as server:
+        yield folder / "repository", server, {item.name: item for item in result.plan.models}
+
+
+def test_every_model_is_ready_and_right(served, tmp_path):
+    repository, server, _ = served
+    assert [item.name for item in server.statuses if not item.ready] == []
+    found = verify(tmp_path, repository, address=server.server.endpoints.http)
+    assert {item.name: item.reason for item in found if not item.ok} == {}
+    assert len(found) == 10
+
+
+def test_the_plan_keeps_to_the_cores(served):
+    _, _, plans = served
+    assert sum(plan.total_threads for plan in plans.values()) <= 14
+    assert dict(plans["openvino_image"].parameters)["INFERENCE_NUM_THREADS"].value == "2"
+    assert plans["openvino_image"].max_batch_size.value == 0
+    assert plans["torch_image"].inputs[0].dims == (3, -1, -1)
+    assert plans["torch_text"].inputs[0].dtype.value == "INT64"
+    assert [item.name for item in plans["torch_numbered"].outputs] == ["SCORES__0"]
+    assert plans["forest_classes"].outputs[0].dims == (1,)
+    assert plans["in_python"].max_batch_size.value == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["torch_linear", "torch_image", "openvino_image", "forest_json", "in_python"]
+)
+def test_no_more_threads_work_than_were_planned(served, name):
+    repository, server, plans = served
+    pids = backend_processes(server, name)
+    assert len(pids) == plans[name].instances.value
+    trial = read_lock(repository).models[name].evidence.trial
+    recipes = [InputRecipe(item.name, item.dtype, item.shape, item.values) for item in trial.inputs]
+    inputs = make_inputs(recipes, 0)
+    before = thread_ticks(pids)
+    address = server.server.endpoints.http
+
+    def client(_):
+        with HttpClient(address) as own:
+            for _ in range(150):
+                own.infer(name, inputs)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(client, range(4)))
+    assert busy_threads(before, thread_ticks(pids)) <= plans[name].total_threads
+
+
+def test_building_again_changes_nothing(served):
+    repository, _, _ = served
+    project = load_project(repository.parent / "models", repository)
+    policy = TrialPolicy(run=True, remeasure=False, options=TrialOptions(cores=2))
+    assert not build(project, BuildOptions(BuildMode.CHECK, policy), lambda _: None).drift
