@@ -208,6 +208,7 @@ def _advance(
 
 
 def _store(model: Model, graph: Graph, folder: Path) -> tuple[Model, Path]:
+    graph.drop_unused()
     folder.mkdir(parents=True)
     path = folder / MODEL_FILE
     save(replace(model, proto=graph.proto), path)

@@ -210,6 +210,19 @@ class Graph:
                 _rename(node, old, new, writes=False)
         self.changed()
 
+    def drop_unused(self) -> None:
+        """Drop constants that nothing reads any more; inputs stay."""
+        used = {name for node in self.proto.graph.node for name in _reads(node)}
+        used |= {info.name for info in (*self.proto.graph.output, *self.proto.graph.input)}
+        held = self.proto.graph.initializer
+        for index in reversed(range(len(held))):
+            if held[index].name not in used:
+                del held[index]
+        for node in self.nodes:
+            if node.op_type == "Constant" and not set(node.output) & used:
+                self.remove(node)
+        self.changed()
+
     def forget_shapes(self) -> None:
         """Drop every declared shape between inputs and outputs, sub-graphs included."""
         del self.proto.graph.value_info[:]

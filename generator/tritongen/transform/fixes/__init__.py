@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tritongen.transform.fixes.batch_axis import batch_first, free_batch
+from tritongen.transform.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.transform.fixes.containers import label_indices, optional, sequence, zipmap
 from tritongen.transform.fixes.declarations import names, ranks, scalars, sizes
 from tritongen.transform.fixes.fix import CannotFix, Fix, FixContext, Rewrite
@@ -29,10 +29,10 @@ FIXES: Mapping[str, Fix] = MappingProxyType(
                 ("TG122", "TG205"),
                 "a fixed batch axis follows the request",
                 free_batch,
-                attempts=2,
+                attempts=ATTEMPTS,
             ),
             Fix("scalars", ("TG115",), "scalars get one axis", scalars),
-            Fix("opset", ("TG118", "TG132"), "the opset suits the target", opset),
+            Fix("opset", ("TG118", "TG132"), "the opset suits the target", opset, attempts=2),
             Fix("ir_version", ("TG117",), "the IR version suits the target", ir_version),
         )
     }

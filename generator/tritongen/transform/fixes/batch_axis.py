@@ -1,6 +1,7 @@
 """Frees a batch axis that was fixed at export, and moves one that is not the first to the front."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from tritongen.transform.session import Arrays, Value, Values
 from tritongen.transform.shapes import public
 
 BATCH = "batch"
+ATTEMPTS = 8
+_MOST_MIXTURES = 64
 _BATCH_WORDS = {"b", "batch", "batch_size", "batchsize", "bs", "n", "nb"}
 
 
@@ -49,7 +52,7 @@ def free_batch(graph: Graph, context: FixContext) -> Rewrite | None:
     """A fixed first axis becomes the batch axis, with every constant that states its size."""
     if context.batch is False or not _fixed(graph):
         return None
-    plans = list(_plans(graph))
+    plans = _plans(graph)
     if context.attempt >= len(plans):
         raise CannotFix("no axis of the inputs can be the batch axis")
     plan = plans[context.attempt]
@@ -71,33 +74,28 @@ def _fixed(graph: Graph) -> bool:
     return any(not is_dynamic(dims[0]) for dims in shapes)
 
 
-def _plans(graph: Graph) -> Iterator[Plan]:
-    """Every input's first axis; else its second where only that has the size."""
+def _plans(graph: Graph) -> list[Plan]:
+    """Which axes may carry the batch: every input's first, then mixtures with the second."""
     shapes = {info.name: dims_of(info) for info in graph.inputs}
     known = {name: dims for name, dims in shapes.items() if dims}
     if not known or len(known) != len(shapes):
-        return
-    seen = set()
+        return []
+    plans: list[Plan] = []
     for axis in (0, 1):
-        sizes = [d[axis] for d in known.values() if len(d) > axis]
+        sizes = [dims[axis] for dims in known.values() if len(dims) > axis]
         size = next((dim for dim in sizes if isinstance(dim, int) and dim > 0), 1)
-        axes = {
-            name: found
-            for name, dims in known.items()
-            if (found := _axis_of(dims, size, axis)) is not None
-        }
-        key = (size, tuple(axes.items()))
-        if len(axes) == len(known) and key not in seen:
-            seen.add(key)
-            yield Plan(axes, size)
+        if axis and size != 1:
+            # A second axis of several is much rather a feature's than the batch's.
+            continue
+        choices = [_axes_of(dims, size) for dims in known.values()]
+        mixtures = sorted(itertools.islice(itertools.product(*choices), _MOST_MIXTURES), key=sum)
+        plans += [Plan(dict(zip(known, axes, strict=True)), size) for axes in mixtures]
+    return [plan for index, plan in enumerate(plans) if plan not in plans[:index]]
 
 
-def _axis_of(dims: tuple[Dim, ...], size: int, first: int) -> int | None:
-    """The axis of that size or of a dynamic one: the wanted one before the other."""
-    for axis in (first, 1 - first):
-        if axis < len(dims) and (dims[axis] == size or is_dynamic(dims[axis])):
-            return axis
-    return None
+def _axes_of(dims: tuple[Dim, ...], size: int) -> list[int]:
+    """Axes among the first two that have that size or a dynamic one."""
+    return [axis for axis, dim in enumerate(dims[:2]) if dim == size or is_dynamic(dim)]
 
 
 def _spread(graph: Graph, plan: Plan) -> _Moves:

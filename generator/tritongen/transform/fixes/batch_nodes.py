@@ -78,8 +78,8 @@ def _first_row(graph: Graph, trace: Trace, name: str, axis: int, node: Proto) ->
 def reshape(graph: Graph, node: Proto, trace: Trace) -> bool:
     """A target shape that states the number of rows."""
     data, output = node.input[0], node.output[0]
-    wanted = trace.one.get(output)
-    if trace.carrier(data) is None or wanted is None:
+    wanted, found = trace.one.get(output), trace.carrier(data)
+    if found is None or wanted is None:
         return False
     place = trace.place(data, wanted)
     if place is None:
@@ -88,7 +88,7 @@ def reshape(graph: Graph, node: Proto, trace: Trace) -> bool:
         )
     if trace.carrier(output) == Carrier(place, _inner(trace, output, place)):
         return False
-    copies = trace.one[data][place : place + 1] == wanted[place : place + 1]
+    copies = place == found.axis and trace.one[data][place] == wanted[place]
     keep = copies and not attribute(node, "allowzero", 0)
     node.input[1] = _retarget(graph, node, place, list(wanted), keep=keep)
     graph.changed()

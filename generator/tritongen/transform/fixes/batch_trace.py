@@ -109,13 +109,18 @@ class Trace:
         """
         found = self.carrier(source)
         before = _product(self.one[source][: found.axis]) if found else None
-        if before is None:
+        if found is None or before is None:
             return None
-        for axis, dim in enumerate(target):
-            rows = isinstance(dim, int) and dim and dim % self.plan.size == 0
-            if rows and _product(target[:axis]) == before:
-                return axis
-        return None
+        places = [
+            axis
+            for axis, dim in enumerate(target)
+            if isinstance(dim, int)
+            and dim
+            and dim % self.plan.size == 0
+            and _product(target[:axis]) == before
+        ]
+        # Among axes of size 1 any would do; the one that it has is the likeliest.
+        return found.axis if found.axis in places else next(iter(places), None)
 
 
 def _product(dims: tuple[Dim, ...]) -> int | None:

@@ -155,14 +155,16 @@ def sequence(graph: Graph, context: FixContext) -> Rewrite | None:
     elements: dict[str, list[str]] = {}
     stacked: dict[str, int] = {}
     for info in found:
-        producer = graph.producer(info.name)
+        # The message is replaced on the way, its name with it.
+        name = info.name
+        producer = graph.producer(name)
         if producer is None:
-            raise CannotFix(f"output {info.name!r} is an input passed through")
+            raise CannotFix(f"output {name!r} is an input passed through")
         element = info.type.sequence_type.elem_type.tensor_type.elem_type
         if producer.op_type == "SequenceConstruct":
-            elements[info.name] = _take_apart(graph, info.name, producer, element)
+            elements[name] = _take_apart(graph, name, producer, element)
         else:
-            stacked[info.name] = _stack(graph, info.name, element, 1 - context.attempt)
+            stacked[name] = _stack(graph, name, element, 1 - context.attempt)
     graph.changed()
     names = {old: ", ".join(new) for old, new in elements.items()}
 

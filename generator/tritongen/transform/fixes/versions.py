@@ -58,7 +58,11 @@ def opset(graph: Graph, context: FixContext) -> Rewrite | None:
     if not wanted:
         return None
     for domain, (_, low) in wanted.items():
-        set_opset(graph, low, domain)
+        if context.attempt:
+            # onnx lacks a conversion; most changes only add types, and the proof runs both.
+            _state_opset(graph, low, domain)
+        else:
+            set_opset(graph, low, domain)
     text = ", ".join(f"{d or 'ai.onnx'} {old} → {new}" for d, (old, new) in wanted.items())
     return Rewrite(f"opset {text}, for {context.runtime}")
 
@@ -89,6 +93,10 @@ def set_opset(graph: Graph, version: int, domain: str = "") -> None:
     if changed:
         _convert(graph, version, changed)
         return
+    _state_opset(graph, version, domain)
+
+
+def _state_opset(graph: Graph, version: int, domain: str) -> None:
     for item in graph.proto.opset_import:
         if item.domain == domain or (not domain and item.domain == "ai.onnx"):
             item.version = version
