@@ -47,7 +47,7 @@ def _thread_keys(
     if not rule.mode_key:
         keys = [(rule.intra_key, Planned(str(threads.value), threads.reason))]
         if _read(model, rule.inter_key):
-            one = Reason(Source.RULE, "1: forked parts of a model run on the calling thread")
+            one = Reason(Source.RULE, "1: no second pool beside an instance's own threads")
             keys.append((rule.inter_key, Planned("1", one)))
         return tuple(keys)
     parallel = _parallel(model, threads.value)
