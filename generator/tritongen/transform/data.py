@@ -168,18 +168,19 @@ def _arrays(source: DataSource) -> dict[str, Array]:
             if not files:
                 raise InvalidInputError("TG220", "the folder holds no .npy files", where=str(path))
             return {item.stem: np.load(item, mmap_mode="r", allow_pickle=False) for item in files}
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InvalidInputError(
-                    "TG220",
-                    "the file holds one array without a name",
-                    where=str(path),
-                    fix="Save a .npz file: numpy.savez(FILE, NAME=ARRAY).",
-                )
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InvalidInputError(
+                "TG220",
+                "the file holds one array without a name",
+                where=str(path),
+                fix="Save a .npz file: numpy.savez(FILE, NAME=ARRAY).",
+            )
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidInputError("TG220", f"cannot be read: {error}", where=str(path)) from None
 
 

@@ -26,11 +26,14 @@ _BATCH_WORDS = {"b", "batch", "batch_size", "batchsize", "bs", "n", "nb"}
 
 @dataclass(frozen=True, slots=True)
 class _Moves:
-    """Axes that carry the batch, by input and output; `inner` only for outputs."""
+    """Axes that carry the batch, by input and output; `inner` only for outputs.
+
+    Outputs in `lost` had no batch axis in the original, which took it away at the end.
+    """
 
     inputs: Mapping[str, int]
     outputs: Mapping[str, Carrier]
-    size: int
+    lost: frozenset[str]
 
     def feed(self, values: Arrays) -> dict[str, Array]:
         """Inputs with the batch axis first."""
@@ -41,7 +44,8 @@ class _Moves:
         found = dict(values)
         for name, array in tensors_only(values).items():
             carrier = self.outputs[name]
-            moved = np.moveaxis(array, carrier.axis, 0)
+            whole = np.expand_dims(array, carrier.axis) if name in self.lost else array
+            moved = np.moveaxis(whole, carrier.axis, 0)
             if carrier.inner != 1:
                 moved = moved.reshape(-1, carrier.inner, *moved.shape[1:])
             found[name] = moved
@@ -56,7 +60,7 @@ def free_batch(graph: Graph, context: FixContext) -> Rewrite | None:
     if context.attempt >= len(plans):
         raise CannotFix("no axis of the inputs can be the batch axis")
     plan = plans[context.attempt]
-    moves = _spread(graph, plan)
+    moves = _spread(graph, plan, context.observed)
     moved = [n for n, axis in moves.inputs.items() if axis]
     moved += [n for n, carrier in moves.outputs.items() if carrier.axis]
     text = f"; moved to the front in {', '.join(map(repr, moved))}" if moved else ""
@@ -98,7 +102,7 @@ def _axes_of(dims: tuple[Dim, ...], size: int) -> list[int]:
     return [axis for axis, dim in enumerate(dims[:2]) if dim == size or is_dynamic(dim)]
 
 
-def _spread(graph: Graph, plan: Plan) -> _Moves:
+def _spread(graph: Graph, plan: Plan, observed: Mapping[str, tuple[int, ...]]) -> _Moves:
     """Make every operator follow the batch, and declare it first in every input and output."""
     fold_constants(graph)
     trace = Trace(graph, plan)
@@ -108,12 +112,17 @@ def _spread(graph: Graph, plan: Plan) -> _Moves:
             trace.refresh()
     outputs = {info.name: _output_carrier(info, trace) for info in graph.outputs}
     shapes = {info.name: _output_shape(info, trace) for info in graph.outputs}
+    lost = frozenset(
+        name
+        for name, seen in observed.items()
+        if name in trace.one and len(trace.one[name]) == len(seen) + 1
+    )
     for info in list(graph.proto.graph.output):
         _front_output(graph, info, outputs[info.name], shapes[info.name])
     for info in graph.inputs:
         _front_input(graph, info, plan.axes[info.name])
     graph.forget_shapes()
-    return _Moves(dict(plan.axes), outputs, plan.size)
+    return _Moves(dict(plan.axes), outputs, lost)
 
 
 def _output_shape(info: Proto, trace: Trace) -> tuple[Dim, ...] | None:
@@ -184,7 +193,7 @@ def batch_first(graph: Graph, context: FixContext) -> Rewrite | None:
     if symbol is None:
         return None
     axes = {name: dims.index(symbol) for name, dims in shapes.items()}
-    moves = _spread(graph, Plan(axes, 1, symbol))
+    moves = _spread(graph, Plan(axes, 1, symbol), context.observed)
     names = [repr(name) for name, axis in axes.items() if axis]
     return Rewrite(
         f"the batch axis {symbol!r} of {', '.join(names)} is now the first one",

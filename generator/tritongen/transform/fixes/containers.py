@@ -173,7 +173,7 @@ def sequence(graph: Graph, context: FixContext) -> Rewrite | None:
         for old, new in elements.items():
             result |= dict(zip(new, _arrays(values[old]), strict=True))
         for name, axis in stacked.items():
-            result[name] = np.stack(_arrays(values[name]), axis=axis)
+            result[name] = _stacked(_arrays(values[name]), axis)
         return result
 
     parts = [f"{old!r} is now the outputs {new}" for old, new in names.items()]
@@ -219,6 +219,12 @@ def _stack(graph: Graph, name: str, element: int, axis: int) -> int:
         public(inferred) if inferred else None,
     )
     return axis
+
+
+def _stacked(arrays: Sequence[Array], axis: int) -> Array:
+    if len({array.shape for array in arrays}) != 1:
+        raise CannotFix("the elements of the sequence differ in shape, or there are none")
+    return np.stack(arrays, axis=min(axis, arrays[0].ndim))
 
 
 def _arrays(value: object) -> list[Array]:
