@@ -1,7 +1,7 @@
 """A graph optimised once, offline, and saved."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -49,13 +49,14 @@ def level_for(*, gpu: bool, older: bool) -> tuple[Level, str]:
     return Level.EXTENDED, "extended: operators fused for the CPU"
 
 
-def optimise(source: Path, target: Path, level: Level) -> Path:
+def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = ()) -> Path:
     """Write the optimised graph.
 
     Args:
         source: main file of the model.
         target: file to write; its folder must exist.
         level: how far.
+        without: names of ONNX Runtime's optimisers that are left out.
 
     Raises:
         RunRefusal: ONNX Runtime does not load the model or cannot save it.
@@ -70,7 +71,12 @@ def optimise(source: Path, target: Path, level: Level) -> Path:
         entry = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(entry, DATA_FILE)
     try:
-        library.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
+        library.InferenceSession(
+            os.fspath(source),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(without),
+        )
     except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
         raise RunRefusal(one_line(error, source.parent)) from None
     return target

@@ -11,10 +11,8 @@ from typing import Any, Protocol
 
 from tritongen.transform.data import Samples
 from tritongen.transform.libraries import Library, onnx, onnxruntime
-from tritongen.transform.quantize.prepare import DYNAMIC_TYPES, Prepared
+from tritongen.transform.quantize.prepare import DYNAMIC_TYPES, OUTSIDE_FROM, Prepared
 from tritongen.transform.session import as_texts, folder_bytes
-
-_OUTSIDE_FROM = 2**30
 
 # onnxruntime's TensorsData, passed on as it is.
 Ranges = Any
@@ -80,17 +78,12 @@ class DynamicBuilder:
                 per_channel=True,
                 reduce_range=self.reduce_range,
                 weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=_with_gemm_parts(exclude),
+                nodes_to_exclude=list(exclude),
                 # Inference does not follow operators of other domains; their results are floats.
                 extra_options={"DefaultTensorType": onnx().TensorProto.FLOAT},
                 use_external_data_format=_outside(self.prepared.path),
             )
         return target
-
-
-def _with_gemm_parts(exclude: Collection[str]) -> list[str]:
-    """Names to leave out; a Gemm is taken apart first and its product gets a name of its own."""
-    return [name for own in exclude for name in (own, f"{own}_MatMul")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +186,7 @@ def calibrate(prepared: Prepared, samples: Samples, work: Path) -> Ranges:
 
 
 def _outside(path: Path) -> bool:
-    return folder_bytes(path) >= _OUTSIDE_FROM
+    return folder_bytes(path) >= OUTSIDE_FROM
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What quantising needs first: opset, folded constants, a name for every operator."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +8,19 @@ from pathlib import Path
 
 from tritongen.transform.fixes.versions import RAISED_OPSET, operator_types, set_opset
 from tritongen.transform.graph import Graph
+from tritongen.transform.libraries import onnx, onnxruntime
 from tritongen.transform.offline import Level, optimise
+from tritongen.transform.session import folder_bytes
 from tritongen.transform.storage import load, save
 
-DYNAMIC_TYPES = ("MatMul", "Gemm", "LSTM", "Attention", "EmbedLayerNormalization")
+DYNAMIC_TYPES = ("MatMul", "LSTM", "Attention", "EmbedLayerNormalization")
 STATIC_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _DYNAMIC_SCALES = "DynamicQuantizeLinear"
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger")
+# What the tools make of operators, in any domain.
+_INTEGER = ("DequantizeLinear", "DynamicQuantize", "Integer", "QAttention", "QEmbed", "QLinear")
+# Beyond this the weights go to a file of their own; protobuf reads less than 2 GiB.
+OUTSIDE_FROM = 2**30
 
 
 class CannotQuantise(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
@@ -39,8 +46,13 @@ class Prepared:
         return [name for kind in types for name in self.names.get(kind, ())]
 
 
-def prepare(source: Path, work: Path) -> Prepared:
+def prepare(source: Path, work: Path, *, dynamic: bool) -> Prepared:
     """Raise the opset, fold constants and name every operator, in files of the folder.
+
+    Args:
+        source: main file of the model.
+        work: an existing folder.
+        dynamic: for dynamic quantisation, which knows products and no Gemm.
 
     Raises:
         CannotQuantise: it is quantised already.
@@ -57,8 +69,24 @@ def prepare(source: Path, work: Path) -> Prepared:
     graph.forget_shapes()
     raised = work / "raised.onnx"
     save(model, raised)
-    folded = optimise(raised, work / "folded.onnx", Level.BASIC)
+    without = ("MatMulAddFusion",) if dynamic else ()
+    folded = optimise(raised, work / "folded.onnx", Level.BASIC, without)
+    if dynamic and "Gemm" in set(operator_types(load(folded).proto.graph, "")):
+        folded = _without_gemm(folded, work / "products.onnx")
     return _named(folded, work / "prepared.onnx")
+
+
+def _without_gemm(source: Path, target: Path) -> Path:
+    """Every Gemm as a product and a sum, by onnxruntime's own tool."""
+    library = onnx()
+    onnxruntime()
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    model = ONNXModel(library.load(os.fspath(source)))
+    model.replace_gemm_with_matmul()
+    outside = folder_bytes(source) >= OUTSIDE_FROM
+    model.save_model_to_file(os.fspath(target), outside)
+    return target
 
 
 def _named(source: Path, target: Path) -> Prepared:
@@ -79,6 +107,6 @@ def _named(source: Path, target: Path) -> Prepared:
     )
 
 
-def has_dynamic_scales(path: Path) -> bool:
-    """Whether scales are computed from the request's data by operators of their own."""
-    return _DYNAMIC_SCALES in set(operator_types(load(path).proto.graph, ""))
+def is_quantised(path: Path) -> bool:
+    """Whether any operator works on integers that stand for numbers."""
+    return any(word in node.op_type for node in load(path).proto.graph.node for word in _INTEGER)
