@@ -18,7 +18,7 @@ from tritongen.serving.client import HttpClient
 pytestmark = pytest.mark.triton
 
 INTENT = """\
-target: { triton: "26.07", cpus: 14 }
+target: { triton: "26.07", cpus: 15 }
 models:
   forest_json: { instances: 1, threads: 2 }
   openvino_image: { instances: 2, threads: 1 }
@@ -28,6 +28,12 @@ models:
   torch_numbered:
     inputs: { INPUT__0: { dtype: FP32, dims: [-1, 6] } }
     outputs: { SCORES__0: { dtype: FP32, dims: [-1, 3] } }
+pipelines:
+  scored:
+    steps:
+      - { model: prepare, inputs: { X: rows }, outputs: { Y: table } }
+      - { model: forest_json, inputs: { input__0: table }, outputs: { output__0: score } }
+    outputs: [score]
 """
 
 
@@ -42,6 +48,7 @@ def models(root):
     make.lightgbm_forest(root / "forest_text" / "model.txt")
     make.treelite_forest(root / "forest_checkpoint" / "model.tl")
     make.python_model(root / "in_python" / "1" / "model.py")
+    make.python_model(root / "prepare" / "model.py", make.PYTHON.replace("[4]", "[5]"))
     (root / "tritongen.yaml").write_text(INTENT)
 
 
@@ -69,12 +76,14 @@ def test_every_model_is_ready_and_right(served, tmp_path):
     assert [item.name for item in server.statuses if not item.ready] == []
     found = verify(tmp_path, repository, address=server.server.endpoints.http)
     assert {item.name: item.reason for item in found if not item.ok} == {}
-    assert len(found) == 10
+    assert len(found) == 12
+    (scored,) = [item for item in found if item.name == "scored"]
+    assert [output.name for output in scored.outputs] == ["score"]
 
 
 def test_the_plan_keeps_to_the_cores(served):
     _, _, plans = served
-    assert sum(plan.total_threads for plan in plans.values()) <= 14
+    assert sum(plan.total_threads for plan in plans.values()) <= 15
     assert dict(plans["openvino_image"].parameters)["INFERENCE_NUM_THREADS"].value == "2"
     assert plans["openvino_image"].max_batch_size.value == 0
     assert plans["torch_image"].inputs[0].dims == (3, -1, -1)

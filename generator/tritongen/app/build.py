@@ -1,6 +1,6 @@
 """The main job: a models folder becomes a model repository."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, count
@@ -10,7 +10,15 @@ from tritongen.app.check import check_plan
 from tritongen.app.compare import Difference, DifferenceKind, compare
 from tritongen.app.evidence import TrialPolicy, gather_evidence
 from tritongen.app.project import Project, Target
-from tritongen.app.render import RenderedModel, digest, make_lock, render_models
+from tritongen.app.render import (
+    RenderedEnsemble,
+    RenderedModel,
+    digest,
+    make_lock,
+    render_ensembles,
+    render_models,
+    texts_of,
+)
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
@@ -103,17 +111,23 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     target = project.target(remeasure=options.remeasure)
     plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
     _refuse_unusable(project, plan)
-    rendered = render_models(plan, project.models)
-    lock = _lock(project, plan, rendered, gathered.evidence, target)
-    differences = compare(project, rendered, lock)
-    findings = (*_findings(project, plan), *check_plan(plan, rendered, project.release))
-    _refuse_broken(findings, {item.plan.name for item in rendered})
+    rendered, ensembles = render_models(plan, project.models), render_ensembles(plan)
+    lock = _lock(project, plan, rendered, ensembles, gathered.evidence, target)
+    differences = compare(project, rendered, lock, ensembles)
+    findings = (
+        *_findings(project, plan),
+        *check_plan(plan, rendered, project.release, ensembles),
+    )
+    _refuse_broken(
+        findings, {item.plan.name for item in rendered} | {p.plan.name for p in ensembles}
+    )
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(project, differences, gathered.missing))
     written = False
     if options.mode is BuildMode.WRITE:
         _refuse_conflicts(differences, options.force)
-        written = _write(project, rendered, lock, differences)
+        texts = texts_of(rendered, ensembles)
+        written = _write(project, texts, lock, differences)
     return BuildResult(plan, rendered, lock, differences, findings, written)
 
 
@@ -190,10 +204,11 @@ def _lock(
     project: Project,
     plan: ServingPlan,
     rendered: tuple[RenderedModel, ...],
+    ensembles: tuple[RenderedEnsemble, ...],
     evidence: Evidence,
     target: Target,
 ) -> Lock:
-    lock = make_lock(plan, rendered, evidence, target, project.intent)
+    lock = make_lock(plan, rendered, evidence, target, project.intent, ensembles)
     old = project.lock
     # A newer tool that decides the same leaves the committed lock as it is.
     if old is not None and replace(lock, tool=old.tool) == old:
@@ -218,7 +233,7 @@ def _refuse_conflicts(differences: tuple[Difference, ...], force: bool) -> None:
 
 def _write(
     project: Project,
-    rendered: tuple[RenderedModel, ...],
+    planned: Mapping[str, str],
     lock: Lock,
     differences: tuple[Difference, ...],
 ) -> bool:
@@ -229,7 +244,7 @@ def _write(
     edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
     texts = [
         *(_kept(project.repository, path) for path in edited),
-        *(TextFile(item.path, item.text.encode()) for item in rendered if item.path in changed),
+        *(TextFile(path, text.encode()) for path, text in planned.items() if path in changed),
     ]
     # The lock goes last: a repository whose lock is new is new as a whole.
     texts.append(TextFile(LOCK_FILE, lock_text(lock).encode()))

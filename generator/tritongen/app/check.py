@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritongen.app.compare import file_digest
 from tritongen.app.project import read_lock
-from tritongen.app.render import CONFIG_FILE, RenderedModel
+from tritongen.app.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
 from tritongen.app.repository import stored_models
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity, finding
@@ -67,7 +67,10 @@ def check_repository(
 
 
 def check_plan(
-    plan: ServingPlan, rendered: tuple[RenderedModel, ...], release: Release
+    plan: ServingPlan,
+    rendered: tuple[RenderedModel, ...],
+    release: Release,
+    ensembles: tuple[RenderedEnsemble, ...] = (),
 ) -> tuple[Finding, ...]:
     """Lint what is about to be written."""
     flags = {name: value.value for name, value in plan.server.flags}
@@ -94,7 +97,10 @@ def check_plan(
         )
         for item in rendered
     )
-    return lint(RepositoryView(models), context)
+    pipelines = tuple(
+        ModelView(name=item.plan.name, config=item.text, directories=("1",)) for item in ensembles
+    )
+    return lint(RepositoryView((*models, *pipelines)), context)
 
 
 def _view(repository: Path, facts: Mapping[str, ModelFacts], lock: Lock | None) -> RepositoryView:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tritongen.app.project import Project
-from tritongen.app.render import RenderedModel, digest
+from tritongen.app.render import RenderedEnsemble, RenderedModel, digest, texts_of
 from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.errors import InvalidInputError
@@ -62,7 +62,10 @@ class Difference:
 
 
 def compare(
-    project: Project, rendered: tuple[RenderedModel, ...], lock: Lock
+    project: Project,
+    rendered: tuple[RenderedModel, ...],
+    lock: Lock,
+    ensembles: tuple[RenderedEnsemble, ...] = (),
 ) -> tuple[Difference, ...]:
     """Every difference, in the order of their paths.
 
@@ -70,7 +73,7 @@ def compare(
         InvalidInputError: TG003, a file of the repository cannot be read.
     """
     differences = [
-        *_texts(project, {item.path: item.text for item in rendered}),
+        *_texts(project, texts_of(rendered, ensembles)),
         *_lock_difference(project, lock),
         *_weights(project, rendered, lock),
         *_removals(project, lock),

@@ -10,12 +10,15 @@ from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import Intent
 from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget
-from tritongen.domain.plan import ModelPlan, ServingPlan
-from tritongen.render.message import ConfigMessage, build_message
+from tritongen.domain.plan import EnsemblePlan, ModelPlan, ServingPlan
+from tritongen.render.message import ConfigMessage, build_ensemble, build_message
 from tritongen.render.overlay import apply_overlay
 from tritongen.render.text import Header, render_config
 
 CONFIG_FILE = "config.pbtxt"
+# Triton wants a version folder, and git keeps no empty one.
+KEEP_FILE = "1/.keep"
+KEEP_TEXT = "An ensemble has no files of its own.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,35 @@ def render_models(plan: ServingPlan, models: tuple[ModelFacts, ...]) -> tuple[Re
     return tuple(_render(model, facts[model.name]) for model in plan.models)
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedEnsemble:
+    """A pipeline's configuration as text, and the file that keeps its version folder in git."""
+
+    plan: EnsemblePlan
+    text: str
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text by path, relative to the repository."""
+        folder = self.plan.name
+        return {f"{folder}/{CONFIG_FILE}": self.text, f"{folder}/{KEEP_FILE}": KEEP_TEXT}
+
+
+def render_ensembles(plan: ServingPlan) -> tuple[RenderedEnsemble, ...]:
+    """Every pipeline's configuration.
+
+    Raises:
+        EnvironmentProblem: TG001, a text would not parse back to its message.
+    """
+    return tuple(
+        RenderedEnsemble(
+            item,
+            render_config(build_ensemble(item), Header(item.name, "tritongen.yaml's pipelines")),
+        )
+        for item in plan.ensembles
+    )
+
+
 def _render(plan: ModelPlan, facts: ModelFacts) -> RenderedModel:
     config = apply_overlay(build_message(plan), plan.overlay)
     header = Header(plan.name, facts.path, _notes(plan))
@@ -59,6 +91,7 @@ def make_lock(
     evidence: Evidence,
     target: Target,
     intent: Intent,
+    ensembles: tuple[RenderedEnsemble, ...] = (),
 ) -> Lock:
     """The lock of a repository that holds these texts."""
     models = {item.plan.name: _locked(item, evidence.models) for item in rendered}
@@ -76,8 +109,20 @@ def make_lock(
             flags=tuple((name, value.value) for name, value in plan.server.flags),
         ),
         models=models,
-        written={item.path: digest(item.text.encode()) for item in rendered},
+        written={
+            path: digest(text.encode()) for path, text in texts_of(rendered, ensembles).items()
+        },
     )
+
+
+def texts_of(
+    rendered: tuple[RenderedModel, ...], ensembles: tuple[RenderedEnsemble, ...]
+) -> dict[str, str]:
+    """Every text of the repository beside the lock, by its path."""
+    texts = {item.path: item.text for item in rendered}
+    for ensemble in ensembles:
+        texts |= ensemble.files
+    return texts
 
 
 def _locked(item: RenderedModel, evidence: Mapping[str, ModelEvidence]) -> LockedModel:

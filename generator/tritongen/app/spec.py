@@ -115,7 +115,8 @@ def server_spec(
         gpus=lock.target.gpus if lock is not None else 0,
         model_control=options.model_control,
         # Generated configurations are complete; Triton would spend a second a model on a guess.
-        auto_complete=lock is None or set(names) != set(lock.models),
+        auto_complete=lock is None
+        or set(names) != {path.partition("/")[0] for path in lock.written},
         release=lock.target.triton if lock is not None else "",
         shared_memory_bytes=shared_memory_bytes(repository, lock),
     )

@@ -12,12 +12,12 @@ from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import DEFAULT_TRITON
-from tritongen.domain.precision import precision_of
+from tritongen.domain.precision import Precision, precision_of
 from tritongen.domain.releases import find
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
 from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
+from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.serving.client import HttpClient, ServerClient
 
@@ -67,11 +67,17 @@ def verify(
         else {}
     )
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
-    models = stored_models(repository, lock, release).values()
+    models = stored_models(repository, lock, release)
+    written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
     with HttpClient(address) as client:
         if not client.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
-        return tuple(_verify(client, model, trials.get(model.facts.name), seed) for model in models)
+        found = [_verify(client, model, trials.get(name), seed) for name, model in models.items()]
+        found += [
+            _verify_pipeline(client, name, models, trials, seed)
+            for name in sorted(written - set(trials))
+        ]
+        return tuple(found)
 
 
 def _verify(
@@ -101,7 +107,120 @@ def _verify(
         if problem.code in {"TG006", "TG814"}:
             raise
         return VerifiedModel(facts.name, False, (), problem.what)
-    return _judge(facts, pairs, [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent])
+    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
+    return _judge(facts.name, precision_of(facts), pairs, rows)
+
+
+def _verify_pipeline(
+    client: ServerClient,
+    name: str,
+    models: Mapping[str, StoredModel],
+    trials: Mapping[str, Trial | None],
+    seed: int,
+) -> VerifiedModel:
+    """An ensemble against its steps, run one after the other on this machine."""
+    try:
+        config = client.model_config(name)
+        steps = config["ensemble_scheduling"]["step"]
+        limit = int(config.get("max_batch_size", 0))
+        sent = [_pipeline_recipes(config, steps, trials)]
+        if limit > 0:
+            sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
+        sessions = {
+            step["model_name"]: _session(client, models[step["model_name"]]) for step in steps
+        }
+        ranks = {item["name"]: len(item["dims"]) + (limit > 0) for item in config["input"]}
+        served = _Served(client, name, ranks)
+        outputs = [item["name"] for item in config["output"]]
+        requests = [make_inputs(recipes, seed) for recipes in sent]
+        pairs = [
+            (run_steps(steps, sessions, inputs, outputs), served.run(inputs, 1))
+            for inputs in requests
+        ]
+    except RuntimeRefusal as problem:
+        return VerifiedModel(name, False, (), f"the local run failed: {problem.message}")
+    except (EnvironmentProblem, InvalidInputError) as problem:
+        if problem.code in {"TG006", "TG814"}:
+            raise
+        return VerifiedModel(name, False, (), problem.what)
+    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
+    loosest = max(
+        (precision_of(models[step["model_name"]].facts) for step in steps),
+        key=lambda item: TOLERANCES[item].relative,
+    )
+    return _judge(name, loosest, pairs, rows)
+
+
+def _session(client: ServerClient, model: StoredModel) -> Session:
+    """The newest version of a model, run on this machine.
+
+    Raises:
+        InvalidInputError: TG836, its file is not in the repository, or its format has no run.
+    """
+    facts = model.facts
+    if facts.format not in RUNTIMES or not model.mains:
+        raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
+    runtime = runtime_for(facts.format, _interface(client.model_config(facts.name)))
+    return runtime.load(model.mains[max(model.mains)], threads=1)
+
+
+def _pipeline_recipes(
+    config: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    trials: Mapping[str, Trial | None],
+) -> list[InputRecipe]:
+    """What the trials of the steps fed to the inputs that a request brings.
+
+    Raises:
+        InvalidInputError: TG836, the step that takes one of them was not tried.
+    """
+    recipes = []
+    for item in config["input"]:
+        found = [
+            InputRecipe(item["name"], fed.dtype, fed.shape, fed.values)
+            for step in steps
+            for own, tensor in step["input_map"].items()
+            if tensor == item["name"]
+            for trial in [trials.get(step["model_name"])]
+            for fed in (trial.inputs if trial is not None else ())
+            if fed.name == own
+        ]
+        if not found:
+            message = f"no trial says what to send as {item['name']!r}"
+            raise InvalidInputError("TG836", message)
+        recipes.append(found[0])
+    return recipes
+
+
+def run_steps(
+    steps: Sequence[Mapping[str, Any]],
+    sessions: Mapping[str, Session],
+    inputs: Mapping[str, Array],
+    outputs: Sequence[str],
+) -> dict[str, Array]:
+    """The outputs of a chain of models, each run once what it waits for is there.
+
+    Args:
+        steps: of an ensemble's configuration.
+        sessions: by model.
+        inputs: by the ensemble's tensors.
+        outputs: the ensemble's tensors to return.
+
+    Raises:
+        RuntimeRefusal: a step does not run, or waits for what nothing gives.
+    """
+    tensors = dict(inputs)
+    waiting = list(steps)
+    while waiting:
+        ready = [step for step in waiting if set(step["input_map"].values()) <= set(tensors)]
+        if not ready:
+            raise RuntimeRefusal(f"step {waiting[0]['model_name']} waits for a missing tensor")
+        for step in ready:
+            fed = {own: tensors[tensor] for own, tensor in step["input_map"].items()}
+            given = sessions[step["model_name"]].run(fed)
+            tensors |= {tensor: given[own] for own, tensor in step["output_map"].items()}
+        waiting = [step for step in waiting if step not in ready]
+    return {name: tensors[name] for name in outputs}
 
 
 def _interface(config: Mapping[str, Any]) -> Interface:
@@ -191,9 +310,12 @@ class _Served:
 
 
 def _judge(
-    facts: ModelFacts, pairs: Sequence[tuple[Outputs, Outputs]], rows: list[int]
+    model: str,
+    precision: Precision,
+    pairs: Sequence[tuple[Outputs, Outputs]],
+    rows: list[int],
 ) -> VerifiedModel:
-    tolerance = TOLERANCES[precision_of(facts)]
+    tolerance = TOLERANCES[precision]
     outputs = []
     reasons = []
     for name in pairs[0][0]:
@@ -219,5 +341,5 @@ def _judge(
     sizes = " and ".join(str(size) for size in rows)
     plural = "row" if rows == [1] else "rows"
     return VerifiedModel(
-        facts.name, ok, tuple(outputs), "; ".join(reasons) or f"{sizes} {plural} compared"
+        model, ok, tuple(outputs), "; ".join(reasons) or f"{sizes} {plural} compared"
     )

@@ -129,18 +129,59 @@ class ModelIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineStep:
+    """One model of a pipeline.
+
+    Attributes:
+        model: its name.
+        inputs: the model's input → the pipeline's tensor; one that is not named is the tensor of
+            the same name.
+        outputs: the model's output → the pipeline's tensor; None takes all under their own names.
+    """
+
+    model: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineIntent:
+    """Models that answer one request together.
+
+    Tensors that a step takes and none gives are the pipeline's inputs.
+
+    Attributes:
+        steps: in any order.
+        outputs: tensors that the pipeline answers with.
+        rate: mean requests per second, None when not stated.
+        peak_rate: requests per second at peak, None when not stated.
+        latency_ms: latency goal at `percentile`, None when not stated.
+        percentile: of the latency goal.
+    """
+
+    steps: tuple[PipelineStep, ...]
+    outputs: tuple[str, ...]
+    rate: float | None = None
+    peak_rate: float | None = None
+    latency_ms: float | None = None
+    percentile: float = 99.0
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """The whole of `tritongen.yaml`.
 
     Attributes:
         target: the machine.
         models: by name; a model without an entry has the defaults.
+        pipelines: by name.
         weights: how weights get into the repository.
         business: traffic, clients, services, availability, budget and cloud.
     """
 
     target: Target = field(default_factory=Target)
     models: Mapping[str, ModelIntent] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineIntent] = field(default_factory=dict)
     weights: WeightsMode = WeightsMode.COPY
     business: Business = field(default_factory=Business)
 

@@ -181,6 +181,40 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsembleStep:
+    """One step of an ensemble.
+
+    Attributes:
+        model: its name.
+        inputs: (the model's input, the ensemble's tensor).
+        outputs: (the model's output, the ensemble's tensor).
+    """
+
+    model: str
+    inputs: tuple[tuple[str, str], ...]
+    outputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnsemblePlan:
+    """A pipeline's configuration, before it becomes a message.
+
+    Attributes:
+        name: the pipeline's name and folder.
+        max_batch_size: 0 for full shapes.
+        inputs: what a request brings.
+        outputs: what it is answered with.
+        steps: each after those that it waits for.
+    """
+
+    name: str
+    max_batch_size: Planned[int]
+    inputs: tuple[PlannedTensor, ...]
+    outputs: tuple[PlannedTensor, ...]
+    steps: tuple[EnsembleStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPlan:
     """How the server itself is started.
 
@@ -208,6 +242,7 @@ class ServingPlan:
     Attributes:
         server: how it is started.
         models: in the order of their names.
+        ensembles: pipelines of these models, in the order of their names.
         refused: names of models that cannot be served, with the finding codes that say why.
         findings: remarks on the whole.
     """
@@ -216,6 +251,7 @@ class ServingPlan:
     models: tuple[ModelPlan, ...]
     refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
     findings: tuple[Finding, ...] = ()
+    ensembles: tuple[EnsemblePlan, ...] = ()
 
     @property
     def total_threads(self) -> int:

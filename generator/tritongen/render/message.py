@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tritongen.domain.plan import InstanceKind, ModelPlan, PlannedTensor, Reason
+from tritongen.domain.plan import EnsemblePlan, InstanceKind, ModelPlan, PlannedTensor, Reason
 from tritongen.render.protobuf import model_config_module, new_model_config
 
 # Name of the rate limiter's resource that stands for one core.
@@ -55,6 +55,28 @@ def build_message(plan: ModelPlan) -> ConfigMessage:
         message.response_cache.enable = plan.response_cache.value
         reasons["response_cache"] = plan.response_cache.reason
     return ConfigMessage(message, reasons, remarks)
+
+
+def build_ensemble(plan: EnsemblePlan) -> ConfigMessage:
+    """The message of a pipeline; its steps take the newest version that is served."""
+    message = new_model_config()
+    reasons: dict[str, Reason] = {"max_batch_size": plan.max_batch_size.reason}
+    message.name = plan.name
+    message.platform = "ensemble"
+    message.max_batch_size = plan.max_batch_size.value
+    for label, tensors, target in (
+        ("input", plan.inputs, message.input),
+        ("output", plan.outputs, message.output),
+    ):
+        for index, tensor in enumerate(tensors):
+            _add_tensor(target.add(), tensor, f"{label}[{index}]", reasons)
+    for step in plan.steps:
+        entry = message.ensemble_scheduling.step.add()
+        entry.model_name = step.model
+        entry.model_version = -1
+        entry.input_map.update(dict(step.inputs))
+        entry.output_map.update(dict(step.outputs))
+    return ConfigMessage(message, reasons)
 
 
 def _add_tensor(

@@ -26,6 +26,7 @@ from tritongen.domain.planner.details import (
     plan_warmup,
 )
 from tritongen.domain.planner.instances import Split, fits, split_cores
+from tritongen.domain.planner.pipelines import plan_pipelines, with_pipeline_goals
 from tritongen.domain.planner.remarks import load_findings, trial_findings
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
@@ -61,6 +62,7 @@ def plan_serving(
         if model.servable and not intent.of(model.name).skip
         for gathered in _gather(model, intent, evidence, release)
     ]
+    wanted = with_pipeline_goals(wanted, intent.pipelines)
     shares, remarks = _shares(wanted, cores.value)
     limited = shares is None
     plans = tuple(
@@ -70,7 +72,8 @@ def plan_serving(
         for model in wanted
     )
     server = plan_server(intent.target, cores, plans, limited)
-    return ServingPlan(server, plans, refused, remarks)
+    ensembles, faults = plan_pipelines(intent.pipelines, plans)
+    return ServingPlan(server, plans, refused, (*remarks, *faults), ensembles)
 
 
 def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFacts:

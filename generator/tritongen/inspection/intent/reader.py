@@ -11,6 +11,8 @@ from tritongen.domain.intent import (
     DeclaredTensor,
     Intent,
     ModelIntent,
+    PipelineIntent,
+    PipelineStep,
     Target,
     WeightsMode,
 )
@@ -82,11 +84,16 @@ def parse_intent(text: str, where: str) -> IntentDocument:
     values = ROOT.parse(document.value, "", faults)
     models_value = values.get("models")
     models = models_value if isinstance(models_value, dict) else {}
+    pipelines = _mapping(values.get("pipelines"))
     intent = Intent(
         target=_target(_mapping(values.get("target")), faults),
         models={
             name: _model(_mapping(entry), f"models.{name}", faults)
             for name, entry in models.items()
+        },
+        pipelines={
+            name: _pipeline(_mapping(entry), f"pipelines.{name}", faults)
+            for name, entry in pipelines.items()
         },
         weights=WeightsMode(str(values.get("weights") or WeightsMode.COPY.value)),
         business=business_of(values, faults),
@@ -112,11 +119,39 @@ def _target(values: dict[str, Any], faults: Faults) -> Target:
     )
 
 
-def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
-    rate = _mapping(values.get("rate"))
-    average, peak = rate.get("average"), rate.get("peak")
+def _pipeline(values: dict[str, Any], path: str, faults: Faults) -> PipelineIntent:
+    average, peak = _rate(_mapping(values.get("rate")), path, faults)
+    percentile, latency = _latency(_mapping(values.get("latency")), path, faults)
+    for key in ("steps", "outputs"):
+        if not values.get(key) and f"{path}.{key}" not in {item.path for item in faults.items}:
+            faults.add(f"{path}.{key}", "is missing")
+    steps = []
+    for index, entry in enumerate(values.get("steps") or ()):
+        step = _mapping(entry)
+        if not step.get("model"):
+            faults.add(f"{path}.steps[{index}].model", "is missing")
+            continue
+        outputs = _mapping(step["outputs"]) if step.get("outputs") else None
+        steps.append(PipelineStep(step["model"], _mapping(step.get("inputs")), outputs))
+    return PipelineIntent(
+        steps=tuple(steps),
+        outputs=tuple(values.get("outputs") or ()),
+        rate=average,
+        peak_rate=peak,
+        latency_ms=latency,
+        percentile=percentile,
+    )
+
+
+def _rate(values: dict[str, Any], path: str, faults: Faults) -> tuple[float | None, float | None]:
+    average, peak = values.get("average"), values.get("peak")
     if average is not None and peak is not None and peak < average:
         faults.add(f"{path}.rate.peak", "must not be below average", "TG305")
+    return average, peak
+
+
+def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
+    average, peak = _rate(_mapping(values.get("rate")), path, faults)
     percentile, latency = _latency(_mapping(values.get("latency")), path, faults)
     if values.get("batch") is False and (values.get("max_batch_size") or 0) > 1:
         faults.add(f"{path}.max_batch_size", "contradicts batch: false", "TG305")

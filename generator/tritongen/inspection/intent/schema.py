@@ -113,6 +113,31 @@ _MODEL = Record(
     }
 )
 
+_STEP = Record(
+    {
+        "model": Key(Text("the name of a model"), "the step's model"),
+        "inputs": Key(
+            MapOf(Text("the name of a tensor")),
+            "the model's input: the pipeline's tensor; left out, the tensor of the same name",
+        ),
+        "outputs": Key(
+            MapOf(Text("the name of a tensor")),
+            "the model's output: the pipeline's tensor; left out, all under their own names",
+        ),
+    }
+)
+
+_PIPELINE = Record(
+    {
+        "steps": Key(ListOf(_STEP, least=1), "models that answer one request together"),
+        "outputs": Key(
+            ListOf(Text("the name of a tensor"), least=1), "tensors that the pipeline answers with"
+        ),
+        "rate": _MODEL.keys["rate"],
+        "latency": _MODEL.keys["latency"],
+    }
+)
+
 _TARGET = Record(
     {
         "triton": Key(
@@ -138,6 +163,10 @@ ROOT = Record(
             Choice(tuple(mode.value for mode in WeightsMode)), "how weights get into the repository"
         ),
         "models": Key(MapOf(_MODEL), "what is wanted of each model, by its name"),
+        "pipelines": Key(
+            MapOf(_PIPELINE, r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a name that can be served"),
+            "several models behind one name, served as an ensemble",
+        ),
         **ROOT_KEYS,
     }
 )
