@@ -26,7 +26,7 @@ from tritongen.probe.grpc.control import GrpcControl
 from tritongen.probe.http.control import HttpControl
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import Job, prepare_job
-from tritongen.probe.level import Conditions, Update
+from tritongen.probe.level import Conditions, Update, signal_of
 from tritongen.probe.metrics import Metrics
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.probe.report.document import Environment
@@ -98,13 +98,13 @@ class ProbeReport:
         environment: where and how.
         levels: in order.
         problem: what ended the run early, None when nothing did.
-        interrupted: the user ended it.
+        interrupted: number of the signal by which the user ended it, 0 for none.
     """
 
     environment: Environment
     levels: list[LevelResult] = field(default_factory=list)
     problem: TritongenError | None = None
-    interrupted: bool = False
+    interrupted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,10 @@ def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> Pro
             if not report.levels:
                 raise
             report.problem = problem
-        except KeyboardInterrupt:
-            report.interrupted = True
+        except KeyboardInterrupt as interrupt:
+            if not report.levels:
+                raise
+            report.interrupted = signal_of(interrupt)
     return report
 
 

@@ -32,7 +32,7 @@ from tritongen.probe.ladder import (
     next_rate,
     step_of,
 )
-from tritongen.probe.level import Conditions
+from tritongen.probe.level import Conditions, signal_of
 from tritongen.probe.prober import Prober
 
 _MOST_STEPS = 24
@@ -107,8 +107,10 @@ def search(
             if not report.levels:
                 raise
             report.problem = problem
-        except KeyboardInterrupt:
-            report.interrupted = True
+        except KeyboardInterrupt as interrupt:
+            if not report.levels:
+                raise
+            report.interrupted = signal_of(interrupt)
     return report, answers
 
 

@@ -23,6 +23,9 @@ from tritongen.probe.report.text import (
     row,
 )
 
+# Shells add the number of the signal that ended a command to this.
+_SIGNALLED = 128
+
 
 def deliver(
     args: argparse.Namespace,
@@ -40,9 +43,9 @@ def deliver(
         comparisons: of two results or configurations.
     """
     problem = _problem(report, answers, comparisons)
-    interrupted = report is not None and report.interrupted
+    interrupted = report.interrupted if report is not None else 0
     if args.format == "json":
-        _json(args, _document(report, answers, comparisons, problem, interrupted=interrupted))
+        _json(args, _document(report, answers, comparisons, problem, interrupted=bool(interrupted)))
     elif args.format == "csv":
         _text(args, csv_text(report.levels if report else ()))
     elif args.format == "html":
@@ -54,7 +57,7 @@ def deliver(
     if problem is not None:
         report_error(problem, as_json=False)
         return int(problem.exit_code)
-    return int(ExitCode.OK)
+    return _SIGNALLED + interrupted if interrupted else int(ExitCode.OK)
 
 
 def _problem(

@@ -123,7 +123,8 @@ class Generator:
         self._engine.open(self._slots(), closed=self.closed)
         gc.collect()
         gc.disable()
-        self._begin = max(self._clock() + _LEAD_NS, begin_ns or 0)
+        lead = 0 if self.closed else _LEAD_NS
+        self._begin = max(self._clock() + lead, begin_ns or 0)
         self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
         self._cpu_begin = time.process_time_ns()
         if isinstance(self._load, Closed):
@@ -202,13 +203,19 @@ class Generator:
                 current = self._records.main or self._records.warmup
                 current[index].see_outstanding(now, outstanding)
 
-    def mark(self, at_ns: int | None = None) -> int:
-        """The measured window begins now, or at that moment just past; returns the moment."""
+    def mark(self, *, from_begin: bool = False, at_ns: int | None = None) -> int:
+        """The measured window begins now; returns the moment.
+
+        Args:
+            from_begin: it has begun with the load.
+            at_ns: it has begun at that moment just past.
+        """
         self._flush(self._clock())
-        self._mark = at_ns or self._clock()
+        self._mark = self._begin if from_begin else at_ns or self._clock()
         self._records.main = [Recorder(self._mark) for _ in self._engine.targets]
-        self._capped = 0
-        self._records.due = 0
+        if not from_begin:
+            self._capped = 0
+            self._records.due = 0
         return self._mark
 
     def finish(self, drain_s: float, at_ns: int | None = None) -> int:

@@ -4,6 +4,7 @@ Warm-up runs until the data show that it is over, then the measured window runs 
 are precise enough or its time is up. Both use the same uninterrupted load.
 """
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -64,8 +65,8 @@ class LoadSource(Protocol):
     def run(self, until_ns: int) -> None:
         """Make the load until that moment."""
 
-    def mark(self) -> int:
-        """The measured window begins now."""
+    def mark(self, *, from_begin: bool = False) -> int:
+        """The measured window begins now, or has begun with the load."""
 
     def finish(self, drain_s: float) -> int:
         """The window ends now."""
@@ -139,7 +140,7 @@ class Run:
         at_end: progress at its end.
         ended: why it ended early, empty when it did not.
         gone: the server cannot be reached any more, or answers nothing.
-        interrupted: by the user.
+        interrupted: number of the signal by which the user ended it, 0 for none.
     """
 
     load: Load
@@ -154,7 +155,7 @@ class Run:
     at_end: Progress = field(default_factory=Progress)
     ended: str = ""
     gone: bool = False
-    interrupted: bool = False
+    interrupted: int = 0
 
     @property
     def window_s(self) -> float:
@@ -202,8 +203,8 @@ class _LevelRun:
                 if not run.ended:
                     self._enter_window()
                     self._measure()
-            except KeyboardInterrupt:
-                run.ended, run.interrupted = "interrupted", True
+            except KeyboardInterrupt as signalled:
+                run.ended, run.interrupted = "interrupted", signal_of(signalled)
             run.at_end = source.progress()
             quick = run.gone or run.interrupted
             run.end_ns = source.finish(_QUICK_DRAIN_S if quick else self._conditions.drain_s)
@@ -227,10 +228,13 @@ class _LevelRun:
 
     def _enter_window(self) -> None:
         run = self._run
-        if self._warmup_limit():
+        warmed = bool(self._warmup_limit())
+        if warmed:
             run.before = self._read()
             self._source.run(self._source.progress().now_ns + _SETTLE_NS)
-        run.mark_ns = self._source.mark()
+        run.mark_ns = self._source.mark(from_begin=not warmed)
+        if not warmed:
+            run.begin_ns = run.mark_ns
         run.at_mark = self._source.progress()
 
     def _warm_up(self) -> None:
@@ -344,6 +348,11 @@ class _LevelRun:
         """Longer than the gaps of a slow open loop."""
         patience = self._conditions.patience_s
         return max(patience, 10.0 / self._load.rate) if isinstance(self._load, Open) else patience
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> int:
+    """The signal behind an interrupt; Ctrl-C where it does not say."""
+    return int(getattr(interrupt, "number", signal.SIGINT))
 
 
 def throughput(recorder: Recorder, first: int, end_ns: int, confidence: float) -> Interval | None:

@@ -189,7 +189,7 @@ class Outcome:
         results: one for each model.
         ended: why it ended early, empty when it did not.
         gone: the server cannot be reached any more, or answers nothing.
-        interrupted: the user ended it.
+        interrupted: number of the signal by which the user ended it, 0 for none.
         unanswered: requests that were given up at the end.
     """
 

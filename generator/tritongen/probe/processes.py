@@ -47,7 +47,7 @@ class LoadProcesses:
         self._load, self._seed, self._count = load, seed, processes
         self._workers: list[_Worker] = []
         self._progress = Progress()
-        self._end = 0
+        self._begin = 0
 
     def start(self) -> None:
         """Start the processes, open their connections and begin together.
@@ -55,7 +55,7 @@ class LoadProcesses:
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
         """
-        begin = clock_ns() + _LEAD_NS * self._count
+        self._begin = begin = clock_ns() + _LEAD_NS * self._count
         for part in range(self._count):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
         self._ask({"do": "start", "begin": begin})
@@ -76,10 +76,10 @@ class LoadProcesses:
         self._ask({"do": "run", "until": until_ns})
         self._refresh()
 
-    def mark(self) -> int:
-        """The measured window begins now."""
-        now = clock_ns()
-        self._ask({"do": "mark", "at": now})
+    def mark(self, *, from_begin: bool = False) -> int:
+        """The measured window begins now, or has begun with the load."""
+        now = self._begin if from_begin else clock_ns()
+        self._ask({"do": "mark", "at": now, "from_begin": from_begin})
         self._refresh()
         return now
 
@@ -191,7 +191,7 @@ def _obey(order: dict[str, object], generator: Generator, link: socket.socket) -
         elif what == "run":
             generator.run(_number(order, "until"))
         elif what == "mark":
-            generator.mark(_number(order, "at"))
+            generator.mark(at_ns=_number(order, "at"), from_begin=bool(order["from_begin"]))
         elif what == "finish":
             generator.finish(float(str(order["drain"])), _number(order, "at"))
         elif what == "progress":

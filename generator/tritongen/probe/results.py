@@ -1,5 +1,6 @@
 """From the raw outcome of a level to its results, one a model."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +24,14 @@ from tritongen.domain.measurement import (
     percentile_key,
 )
 from tritongen.domain.verdicts import Evidence, judge
-from tritongen.domain.workload import Closed, Replay
+from tritongen.domain.workload import Closed
 from tritongen.probe.level import Run, throughput
 from tritongen.probe.recorder import Durations, Recorder, summarise
 
 _NS = 1_000_000_000
+# A slot is unlike the rest beyond so many standard deviations of the slots' means.
+_UNUSUAL = 3.0
+_FEWEST_SLOTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def level_results(run: Run, subjects: Sequence[Subject]) -> list[LevelResult]:
 def _result(run: Run, index: int, subject: Subject) -> LevelResult:
     recorder = run.records.main[index]
     precision = run.conditions.precision
-    first = _first_slot(recorder, run)
+    first = _leading_warmup(run, index)
     latency = recorder.latency(first, run.end_ns, precision.confidence)
     rate = throughput(recorder, first, run.end_ns, precision.confidence)
     client = _client(run, recorder, subject.processes)
@@ -78,7 +82,7 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
         verdict=verdict,
         reason=reason,
         duration_s=run.window_s,
-        warmup_s=(run.mark_ns - run.begin_ns) / _NS + first * recorder.slot_ns / _NS,
+        warmup_s=(run.mark_ns - run.begin_ns + first * recorder.slot_ns) / _NS,
         throughput=rate,
         latency=latency,
         latency_all=summary(recorder.everything),
@@ -107,19 +111,37 @@ def _deciding(run: Run, recorder: Recorder, latency: LatencySummary, first: int)
     return recorder.percentile(precision.percentile, first, run.end_ns, precision.confidence)
 
 
-def _first_slot(recorder: Recorder, run: Run) -> int:
-    """Leading slots that still are warm-up: cut off where they are clearly unlike the rest."""
-    if isinstance(run.load, Replay) or run.conditions.warmup_s == 0:
+def _leading_warmup(run: Run, index: int) -> int:
+    """Slots of the window that still are warm-up: slow from the very begin of the load.
+
+    A stall is no warm-up: before it there were requests like those after it, and then nothing is
+    left out.
+    """
+    if run.mark_ns <= run.begin_ns:
         return 0
+    recorder, before = run.records.main[index], run.records.warmup[index]
     cut = recorder.warmup_slots(run.end_ns)
-    if not cut:
+    rest = _slot_means(recorder, cut, recorder.used_slots(run.end_ns))
+    if not cut or len(rest) < _FEWEST_SLOTS:
         return 0
-    rest = recorder.latency(cut, run.end_ns).mean
-    count = int(recorder.counts[:cut].sum())
-    if rest is None or not count:
+    usual = statistics.fmean(rest) + _UNUSUAL * statistics.pstdev(rest)
+    earlier = _slot_means(before, 0, before.used_slots(run.mark_ns))
+    if any(mean <= usual for mean in earlier):
         return 0
-    before_us = float(recorder.sums[:cut].sum()) / count / 1e3
-    return 0 if rest.contains(before_us) else cut
+    leading = _slot_means(recorder, 0, cut)
+    return next((slot for slot, mean in enumerate(leading) if mean <= usual), len(leading))
+
+
+def _slot_means(recorder: Recorder, first: int, last: int) -> list[float]:
+    """Mean latency of each slot; a slot without requests repeats its predecessor."""
+    means: list[float] = []
+    for slot in range(first, last):
+        count = int(recorder.counts[slot])
+        if count:
+            means.append(float(recorder.sums[slot]) / count)
+        elif means:
+            means.append(means[-1])
+    return means
 
 
 def summary(durations: Durations) -> LatencySummary:
@@ -274,6 +296,8 @@ def _timeline(
     for slot in range(used):
         begin = recorder.begin_ns + slot * recorder.slot_ns
         end = min(begin + recorder.slot_ns, end_ns)
+        if end <= begin:
+            break
         count = int(recorder.counts[slot])
         row = recorder.latencies[slot : slot + 1]
         histogram = (

@@ -127,6 +127,20 @@ def test_the_warm_up_is_left_out():
     assert run.mark_ns > run.begin_ns
 
 
+def test_a_stall_within_the_window_is_no_warm_up():
+    """One second in the first half of the window, after a quick begin."""
+    begin = VirtualClock().now
+
+    def serve(_: int, sent: int) -> int:
+        phase = (sent - begin) / SECOND
+        return sent + 10_000_000 + (round((7.0 - phase) * SECOND) if 6.0 < phase < 7.0 else 0)
+
+    conditions = Conditions(budget_s=20.0, fixed=True)
+    level = virtual_level(serve, Open(100.0, Pacing.CONSTANT), conditions)
+    assert level.latency.max_us > 950_000
+    assert level.warmup_s < 5.1
+
+
 def test_no_warm_up_when_none_is_wanted():
     run, _ = virtual_run(constant(0.01), Closed(1), Conditions(budget_s=5.0, warmup_s=0.0))
     assert run.mark_ns - run.begin_ns < 0.1 * SECOND
