@@ -95,11 +95,27 @@ def inspect_model(
         versions.append(ModelVersion(version.number, files))
         findings += [*reading.findings, *problems]
         declared.append((version, reading.inputs, reading.outputs))
-    facts = ModelFacts(
+    facts = _facts(candidate, tuple(versions), reading, tuple(findings))
+    if intent is not None:
+        facts = with_declared(facts, intent)
+    findings = [*facts.findings, *_differences(candidate, declared)]
+    if facts.onnx is not None or facts.inputs or facts.outputs:
+        findings += validate(facts, release, library=library)
+    return replace(facts, findings=tuple(findings))
+
+
+def _facts(
+    candidate: Candidate,
+    versions: tuple[ModelVersion, ...],
+    reading: Reading,
+    findings: tuple[Finding, ...],
+) -> ModelFacts:
+    """What the last version's reading says, as facts."""
+    return ModelFacts(
         name=candidate.name,
         path=candidate.path,
         format=candidate.format,
-        versions=tuple(versions),
+        versions=versions,
         inputs=reading.inputs,
         outputs=reading.outputs,
         parameters=reading.parameters,
@@ -111,14 +127,8 @@ def inspect_model(
         trees=reading.trees,
         python=reading.python,
         producer=reading.producer,
-        findings=tuple(findings),
+        findings=findings,
     )
-    if intent is not None:
-        facts = with_declared(facts, intent)
-    findings = [*facts.findings, *_differences(candidate, declared)]
-    if facts.onnx is not None or facts.inputs or facts.outputs:
-        findings += validate(facts, release, library=library)
-    return replace(facts, findings=tuple(findings))
 
 
 def _read(source: Source, format_: ModelFormat) -> Reading:
