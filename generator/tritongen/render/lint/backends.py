@@ -73,6 +73,7 @@ def autofill(config: ConfigMessage, view: ModelView, release: str) -> None:
             config.platform = config.platform or found.platform
     if not config.backend:
         _by_name(config, view)
+        return
     _fill_rest(config, artefacts)
 
 

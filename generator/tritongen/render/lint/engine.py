@@ -34,6 +34,7 @@ FOLDER_RULES: tuple[Rule, ...] = (
     schema.addressable_name,
     schema.no_configuration,
     layout.version_names,
+    layout.oversized_versions,
     layout.stray_files,
 )
 

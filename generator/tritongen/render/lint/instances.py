@@ -85,7 +85,9 @@ def kinds_and_gpus(model: LintedModel, context: LintContext) -> Iterator[Finding
             continue
         kind, gpus = instances.kind, tuple(group.gpus)
         name = KIND_NAMES.get(kind, str(kind))
-        if kind in {KIND_CPU, KIND_MODEL} and gpus:
+        if kind not in KIND_NAMES:
+            yield model.error("TG434", f"{field}.kind", f"the group has the unknown kind {kind}")
+        elif kind in {KIND_CPU, KIND_MODEL} and gpus:
             resolved = "" if group.kind == kind else " (KIND_AUTO where a GPU is missing)"
             yield model.error(
                 "TG434", f"{field}.gpus", f"the group has kind {name}{resolved} but specifies GPUs"
@@ -111,8 +113,8 @@ def backend_kinds(model: LintedModel, context: LintContext) -> Iterator[Finding]
     """Some backends serve on certain kinds only."""
     rules = model.rules
     for instances in resolved_groups(model, context):
-        name = KIND_NAMES.get(instances.kind, str(instances.kind)).removeprefix("KIND_")
-        if rules and instances.kind != KIND_AUTO and name not in rules.kinds:
+        name = KIND_NAMES.get(instances.kind, "KIND_AUTO").removeprefix("KIND_")
+        if rules and name != "AUTO" and name not in rules.kinds:
             yield model.error(
                 "TG517",
                 f"{instances.field}.kind",

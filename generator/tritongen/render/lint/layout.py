@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from tritongen.domain.findings import Finding
-from tritongen.render.lint.model import RESERVED_FOLDERS, LintedModel, version_number
+from tritongen.render.lint.model import (
+    RESERVED_FOLDERS,
+    LintedModel,
+    is_oversized,
+    version_number,
+)
 from tritongen.render.lint.tensors import escapes, normal
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import map_path
@@ -33,6 +38,8 @@ def version_names(model: LintedModel, _context: LintContext) -> Iterator[Finding
             continue
         number = version_number(folder)
         if number is None:
+            if is_oversized(folder):
+                continue
             if folder[:1].isdigit() or folder[:1] in {"v", "V"}:
                 yield model.folder_warning(
                     "TG619",
@@ -43,6 +50,15 @@ def version_names(model: LintedModel, _context: LintContext) -> Iterator[Finding
             also = "" if folder in counted else f', beside the folder "{number}"'
             yield model.folder_warning(
                 "TG618", f'folder "{folder}" is taken for version {number}{also}', path=folder
+            )
+
+
+def oversized_versions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Triton does not survive a number that its 64 bits cannot hold."""
+    for folder in sorted(model.view.directories):
+        if is_oversized(folder):
+            yield model.folder_error(
+                "TG469", f'folder "{folder}" begins with a number beyond 64 bits', path=folder
             )
 
 
@@ -59,7 +75,14 @@ def served_versions(model: LintedModel, _context: LintContext) -> Iterator[Findi
         yield _at_policy(model, f"at least one version must be available: {message}")
         return
     for version in model.served:
-        if version.folder != str(version.number):
+        if version.number < 0:
+            yield model.folder_error(
+                "TG453",
+                f'folder "{version.folder}" is taken for version {version.number}; '
+                f"Triton looks for {version.number % 2**64}",
+                path=version.folder,
+            )
+        elif version.folder != str(version.number):
             yield model.folder_error(
                 "TG453",
                 f'version {version.number} is served, but its folder is called "{version.folder}": '

@@ -151,10 +151,16 @@ def version_number(folder: str) -> int | None:
     if folder in RESERVED_FOLDERS or (len(folder) > 1 and folder.startswith("0")):
         return None
     match = _LEADING_INTEGER.match(folder)
-    if match is None or len(match.group()) > 20:
-        return None
-    number = int(match.group())
-    return number if -(2**63) <= number < 2**63 else None
+    return int(match.group()) if match and not is_oversized(folder) else None
+
+
+def is_oversized(folder: str) -> bool:
+    """Whether a folder's name begins with a number beyond 64 bits, which ends the server."""
+    match = _LEADING_INTEGER.match(folder)
+    if match is None or folder.startswith("0"):
+        return False
+    digits = match.group().strip()
+    return len(digits) > 20 or not -(2**63) <= int(digits) < 2**63
 
 
 def version_folders(directories: tuple[str, ...]) -> tuple[VersionFolder, ...]:

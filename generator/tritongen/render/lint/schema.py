@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from tritongen.domain.backends import BACKENDS, BackendRules
 from tritongen.domain.findings import Finding
 from tritongen.domain.releases import at_least
 from tritongen.render.lint.backends import ENSEMBLE, PLATFORMS, image_backends
@@ -21,6 +22,7 @@ _FIELDS_SINCE: dict[str, str] = {
     "model_metrics": "24.11",
     "ensemble_scheduling.max_inflight_requests": "25.11",
 }
+_PYTHON_RUNTIME = "model.py"
 _INDEX = re.compile(r"\[(?:[0-9]+|\"(?:[^\"\\]|\\.)*\")\]")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 
@@ -184,12 +186,20 @@ def _own_library(model: LintedModel) -> bool:
 
 
 def runtime_library(model: LintedModel, context: LintContext) -> Iterator[Finding]:
-    """`runtime` names a library file of the backend."""
+    """`runtime` names a library file of the backend, or `model.py` of one written in Python."""
     runtime, backend = model.config.runtime, model.config.backend
-    if not runtime or _own_library(model) or runtime in {"model.py", f"libtriton_{backend}.so"}:
+    if not runtime or runtime == f"libtriton_{backend}.so" or _own_library(model):
+        return
+    entry = BACKENDS.get(backend)
+    in_python = context.backends is not None and backend != "python"
+    if runtime == _PYTHON_RUNTIME and (entry is None or in_python or _has_flavour(entry)):
         return
     if "/" in runtime or "\\" in runtime:
-        yield model.error("TG456", "runtime", f'runtime "{runtime}" leaves the backend\'s folder')
+        yield model.warning(
+            "TG456",
+            "runtime",
+            f'runtime "{runtime}" leaves the folder of the backend, which newer servers refuse',
+        )
     elif context.backends is not None or backend in image_backends(context.release.tag):
         yield model.error(
             "TG456",
@@ -199,9 +209,21 @@ def runtime_library(model: LintedModel, context: LintContext) -> Iterator[Findin
         )
 
 
+def _has_flavour(entry: BackendRules) -> bool:
+    return any(item.flavour == _PYTHON_RUNTIME for item in entry.flavours)
+
+
 def repository_agents(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """A missing agent stops the model before anything else is looked at."""
-    for index, agent in enumerate(model.config.model_repository_agents.agents):
+    agents = model.config.model_repository_agents.agents
+    if model.config.HasField("model_repository_agents") and not agents:
+        yield model.error(
+            "TG457",
+            "model_repository_agents",
+            "model_repository_agents without an agent ends the server",
+            "Remove it.",
+        )
+    for index, agent in enumerate(agents):
         if agent.name not in context.agents:
             yield model.error(
                 "TG457",
@@ -220,10 +242,13 @@ def batching_strategy(model: LintedModel, _context: LintContext) -> Iterator[Fin
         yield model.error("TG458", field, f"{key} cannot be given with sequence_batching")
         return
     path = model.parameters[key]
-    if not path.startswith("/") and model.view.file(path) is None:
-        yield model.error(
-            "TG458", field, f'batching library "{path}" is not in the model\'s folder'
-        )
+    fix = "Put batchstrategy.so into the version folder and remove the parameter."
+    if path.startswith("/"):
+        message = f'batching library "{path}" must lie on the server, within the model folder'
+        yield model.warning("TG458", field, message, fix)
+    else:
+        message = f'batching library "{path}" is looked up from the server\'s working directory'
+        yield model.error("TG458", field, message, fix)
 
 
 def model_metrics(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
