@@ -59,7 +59,7 @@ def start_container(
         with HttpClient(server.endpoints.http) as client:
             yield server, client
     finally:
-        server.stop()
+        server.stop(1)
     assert left_over(server.state.server) == []
 
 
@@ -109,6 +109,10 @@ class Project:
         words = (*self.UP, "--image", self.image, "--format", "json", *arguments)
         out, _ = self.run(*words, expect=expect, **options)
         return json.loads(out)
+
+    def down(self) -> None:
+        """`down`, for a server that nobody needs any more."""
+        self.run("down", "--grace", "1")
 
     def error(self, *arguments: str, expect: int = 3, **options) -> dict:
         """A command that fails; its one error."""

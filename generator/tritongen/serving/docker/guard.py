@@ -51,10 +51,16 @@ class Guard:
         self._close(b"ok")
         self._process.wait()
 
-    def finish(self) -> None:
-        """Has the guard remove the container now, and waits for it. Idempotent."""
+    def finish(self, *, wait: bool = True) -> None:
+        """Has the guard remove the container now. Idempotent.
+
+        Args:
+            wait: until that is done; without, the guard goes on by itself, as long as the engine
+                keeps it waiting.
+        """
         self._close(b"")
-        self._process.wait()
+        if wait:
+            self._process.wait()
 
     def _close(self, last: bytes) -> None:
         pipe = self._process.stdin

@@ -220,6 +220,9 @@ class DockerRuntime:
                 state, container, python_backends=image.python_backends, guard=guard, host=host
             )
             running.mirror_log()
+        except EnvironmentProblem as problem:
+            guard.finish(wait=problem.code != "TG840")
+            raise
         except BaseException:
             guard.finish()
             raise

@@ -4,8 +4,9 @@ import re
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ class DockerServer:
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
         with HttpClient(self.endpoints.http, timeout=10.0) as client:
-            return wait_for_models(
+            found = wait_for_models(
                 client,
                 self._state.models,
                 timeout=timeout,
@@ -109,6 +110,7 @@ class DockerServer:
                 read_log=self._log_text,
                 progress=progress,
             )
+        return self._explained(found)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """The expected models as they are now; see `RunningServer.statuses`."""
@@ -117,7 +119,7 @@ class DockerServer:
         with HttpClient(self.endpoints.http, timeout=10.0) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             stubs = self._stubs()
-            return tuple(self._with_dead_stubs(client, status, stubs) for status in found)
+            return self._explained(self._with_dead_stubs(client, status, stubs) for status in found)
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""
@@ -273,8 +275,23 @@ class DockerServer:
         if running >= wanted:
             return status
         reason = f"{wanted - running} of {wanted} backend processes died"
-        end = self._end()
-        if end is not None and end.out_of_memory:
-            reason = f"{reason}; the kernel killed one for lack of memory"
-            return ModelStatus(status.name, ready=False, reason=reason, code="TG813")
         return ModelStatus(status.name, ready=False, reason=reason, code="TG829")
+
+    def _explained(self, statuses: Iterable[ModelStatus]) -> tuple[ModelStatus, ...]:
+        """Backend processes that died while the kernel was short of the container's memory."""
+        found = tuple(statuses)
+        if all(status.code != "TG829" for status in found):
+            return found
+        end = self._end()
+        if end is None or not end.out_of_memory:
+            return found
+        return tuple(
+            replace(
+                status,
+                code="TG813",
+                reason=f"{status.reason}; the kernel killed one for lack of memory",
+            )
+            if status.code == "TG829"
+            else status
+            for status in found
+        )

@@ -1,0 +1,298 @@
+"""Faults that the tool survives on a real Docker Engine: one error with its cure, nothing left."""
+
+import json
+import resource
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.docker import Project, left_over, start_container
+from support.engine_proxy import EngineProxy
+from support.serving_models import config_text, identity
+from support.triton import READY_SECONDS, server_spec, write_model
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.docker.orphans import find_containers, find_orphans
+from tritongen.serving.protocol import RuntimeName
+
+pytestmark = pytest.mark.docker
+
+MODEL = "1/model.onnx"
+# Takes a gigabyte at its first request.
+HUNGRY = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        self.kept = [b"x" * (64 << 20) for _ in range(16)]
+        return [pb_utils.InferenceResponse([]) for _ in requests]
+"""
+
+
+def add_good(folder: Path) -> Path:
+    repository = folder / "model_repository"
+    write_model(repository, "good", config_text(), {MODEL: identity()})
+    return repository
+
+
+@pytest.fixture
+def project(tmp_path, slim_image) -> Project:
+    add_good(tmp_path)
+    made = Project(tmp_path, slim_image)
+    yield made
+    made.down()
+    made.settle()
+    assert made.containers() == []
+
+
+def engine(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def nothing_runs(project: Project) -> None:
+    project.settle()
+    assert project.containers() == []
+    assert project.state() is None
+
+
+def test_a_second_shell_sees_logs_and_stops(project):
+    up = project.up()
+    assert up["runtime"] == "docker"
+    assert up["image"] == project.image
+    out, _ = project.run("status", "--format", "json")
+    status = json.loads(out)
+    assert status["endpoints"] == up["endpoints"]
+    assert status["models"] == [{"name": "good", "ready": True, "reason": ""}]
+    out, _ = project.run("logs", "-n", "500")
+    assert "successfully loaded 'good'" in out
+    project.run("verify")
+    assert project.error(*project.UP, "--image", project.image)["code"] == "TG808"
+    before = project.state()
+    project.run("restart")
+    after = project.state()
+    assert after.server != before.server
+    assert (after.endpoints, after.image) == (before.endpoints, before.image)
+    project.down()
+    nothing_runs(project)
+    # The log outlives its container.
+    out, _ = project.run("logs", "-n", "500")
+    assert "successfully loaded 'good'" in out
+    assert project.error("status")["code"] == "TG809"
+
+
+def test_server_killed_while_serving(project):
+    project.up()
+    engine("kill", project.state().container)
+    error = project.error("status")
+    assert error["code"] == "TG812"
+    assert "SIGKILL" in error["message"]
+    assert any("HTTPService" in line for line in error["details"])
+    # What is left of it does not stand in the way.
+    project.up()
+    assert len(project.containers()) == 1
+
+
+def test_container_removed_by_somebody_else(project):
+    project.up()
+    engine("rm", "--force", project.state().container)
+    assert project.error("status")["code"] == "TG809"
+    project.down()
+
+
+def test_backend_killed_for_memory(docker_runtime, tmp_path):
+    repository = add_good(tmp_path)
+    config = config_text(batch=0).replace('"onnxruntime"', '"python"')
+    write_model(repository, "hungry", config, {"1/model.py": HUNGRY.encode()})
+    options = {"memory_bytes": 400 << 20, "auto_complete": False}
+    with start_container(docker_runtime, repository, tmp_path / "p", **options) as (server, client):
+        assert all(status.ready for status in server.statuses())
+        import numpy as np
+
+        with pytest.raises(EnvironmentProblem):
+            client.infer("hungry", {"x": np.zeros(2, np.float32)})
+        good, hungry = server.statuses()
+        assert good.ready
+        assert hungry.code == "TG813"
+        assert "lack of memory" in hungry.reason
+
+
+def test_server_killed_for_memory(docker_runtime, tmp_path):
+    repository = add_good(tmp_path)
+    server = docker_runtime.start(server_spec(repository, tmp_path / "p", memory_bytes=8 << 20))
+    try:
+        with pytest.raises(EnvironmentProblem) as caught:
+            server.wait_ready(READY_SECONDS)
+    finally:
+        server.stop()
+    assert caught.value.code == "TG813"
+    assert "137" in caught.value.what
+    assert left_over(server.state.server) == []
+
+
+def test_port_taken(project):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        error = project.error(*project.UP, "--image", project.image, "--http-port", port)
+    assert error["code"] == "TG807"
+    assert port in error["message"]
+    nothing_runs(project)
+
+
+def test_port_lost_between_the_check_and_the_start(docker_runtime, tmp_path, monkeypatch):
+    repository = add_good(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        before = {item.container for item in find_containers()}
+        monkeypatch.setattr("tritongen.serving.docker.runtime.port_findings", lambda *_: ())
+        from tritongen.serving.protocol import Ports
+
+        with pytest.raises(EnvironmentProblem) as caught:
+            docker_runtime.start(server_spec(repository, tmp_path / "p", ports=Ports(port, 0, 0)))
+    assert caught.value.code == "TG807"
+    assert {item.container for item in find_containers()} <= before
+
+
+def test_image_missing(project):
+    error = project.error(*project.UP, "--image", "127.0.0.1:9/absent:1")
+    assert error["code"] == "TG842"
+    assert "127.0.0.1:9/absent:1" in error["message"]
+    assert "--image" in error["fix"]
+    nothing_runs(project)
+
+
+def test_image_without_triton(project):
+    base = engine("image", "inspect", "--format", "{{.Id}}", "tritongen-base:trixie")
+    engine("tag", base, "tritongen-test-empty:1")
+    try:
+        error = project.error(*project.UP, "--image", "tritongen-test-empty:1")
+    finally:
+        engine("rmi", "tritongen-test-empty:1")
+    assert error["code"] == "TG849"
+    nothing_runs(project)
+
+
+def test_engine_stopped_in_between(project, tmp_path):
+    proxy = EngineProxy(tmp_path / "engine.sock")
+    away = Project(tmp_path, project.image, proxy.environment)
+    error = away.error(*away.UP, "--image", away.image)
+    assert error["code"] == "TG840"
+    proxy.start()
+    try:
+        away.up()
+        state = away.state()
+        proxy.stop()
+        assert away.error("status")["code"] == "TG840"
+        assert away.error("down")["code"] == "TG840"
+        assert away.state() == state, "what cannot be asked for must not be forgotten"
+        proxy.start()
+        away.run("status")
+        away.down()
+    finally:
+        proxy.stop()
+    nothing_runs(project)
+
+
+def test_engine_stopped_during_the_start(project, tmp_path):
+    proxy = EngineProxy(tmp_path / "engine.sock")
+    away = Project(tmp_path, project.image, proxy.environment)
+    proxy.start()
+    try:
+        process = away.spawn(*away.UP, "--image", away.image, "--format", "json")
+        while not project.containers():
+            time.sleep(0.02)
+        proxy.stop()
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 3, err
+        assert json.loads(out)["error"]["code"] == "TG840"
+        proxy.start()  # the guard waits for it
+        away.settle()
+        assert project.containers() == []
+    finally:
+        proxy.stop()
+
+
+def test_one_broken_model_among_good_ones(project):
+    repository = project.folder / "model_repository"
+    # Right for `check`, which does not know the weights' bytes; refused by the runtime.
+    write_model(repository, "damaged", config_text(), {MODEL: b"garbage"})
+    error = project.error(*project.UP, "--image", project.image, expect=2)
+    assert error["code"].startswith("TG")
+    assert "damaged" in error["where"] + error["message"]
+    nothing_runs(project)
+    up = project.up("--keep-going", expect=1)
+    ready = {model["name"]: model["ready"] for model in up["models"]}
+    assert ready == {"damaged": False, "good": True}
+    out, _ = project.run("status", "--format", "json", expect=1)
+    reasons = {model["name"]: model["reason"] for model in json.loads(out)["models"]}
+    assert reasons["damaged"]
+
+
+def test_repository_that_the_container_s_user_cannot_read(project):
+    secret = project.folder / "model_repository/good/1/model.onnx"
+    secret.chmod(0o600)
+    error = project.error(*project.UP, "--image", project.image)
+    assert error["code"] == "TG847"
+    assert "model.onnx" in error["message"]
+    nothing_runs(project)
+    project.up("--user", "0:0")
+
+
+def test_disk_full_in_the_state_folder(project):
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+
+    words = (*project.UP, "--image", project.image)
+    assert project.error(*words, preexec_fn=small_files)["code"] == "TG005"
+    nothing_runs(project)
+    assert not (project.folder / ".tritongen/server.json").exists()
+    assert list((project.folder / ".tritongen").glob("*.tmp")) == []
+
+
+def test_two_starts_at_once(project):
+    words = (*project.UP, "--image", project.image, "--format", "json")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(project.run, *words, expect=None) for _ in range(2)]
+        results = [json.loads(job.result()[0]) for job in jobs]
+    winners = [result for result in results if "endpoints" in result]
+    (loser,) = [result["error"] for result in results if "error" in result]
+    assert len(winners) == 1
+    assert loser["code"] in {"TG008", "TG808"}
+    assert [item.server for item in project.containers()] == [project.state().server]
+
+
+def test_stale_state_after_a_reboot(project):
+    project.up()
+    # After a reboot the container is there and has ended.
+    engine("stop", "--time", "5", project.state().container)
+    assert project.error("status")["code"] == "TG812"
+    project.down()
+    nothing_runs(project)
+
+
+def test_orphans_are_found_by_their_label(project):
+    project.up()
+    name = project.state().server
+    (project.folder / ".tritongen/server.json").unlink()
+    assert name in {item.server for item in find_orphans()}
+    # It still holds nobody's ports, but is not forgotten either.
+    assert project.error(*project.UP, "--image", project.image)["code"] == "TG808"
+    out, _ = project.run("down", "--format", "json")
+    assert json.loads(out)["stopped"] == [name]
+    nothing_runs(project)
+
+
+def test_auto_takes_the_container_that_is_named(project):
+    project.up("--runtime", "auto")
+    assert project.state().runtime is RuntimeName.DOCKER
+
+
+def test_an_open_address_is_warned_of(project):
+    out, _ = project.run(*project.UP, "--image", project.image, "--host", "0.0.0.0")  # noqa: S104  (the warning)
+    assert "TG819" in out
+    published = engine("port", project.state().container)
+    assert "0.0.0.0:" in published
