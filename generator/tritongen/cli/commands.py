@@ -23,7 +23,6 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "up": Command("tritongen.cli.up", "serve a repository with a real Triton"),
         "down": Command("tritongen.cli.down", "stop what `up` started"),
         "restart": Command("tritongen.cli.restart", "end the server and start it again"),
-        "restart": Command("tritongen.cli.restart", "end the server and start it again"),
         "status": Command("tritongen.cli.status", "is the server up, are its models ready?"),
         "logs": Command("tritongen.cli.logs", "the last lines of the server's log"),
         "verify": Command("tritongen.cli.verify", "compare Triton's outputs with a local run"),

@@ -119,7 +119,8 @@ class _Run:
         self._begin()
         warm = warmup <= 0
         while self._finished < requests and self._step():
-            if not warm and self._finished >= warmup:
+            # One event may refuse more than all that is asked for: then everything counts.
+            if not warm and warmup <= self._finished < requests:
                 warm = True
                 for station in self._all:
                     station.tally.reset(self._now)
