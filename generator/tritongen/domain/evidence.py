@@ -165,6 +165,28 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """Times measured on a running Triton, from which capacity is planned.
+
+    Attributes:
+        cpus: CPU limit of the server while it was measured; may be a fraction.
+        cpu: name of its processor, empty when not known.
+        costs: mean times of executions inside the server; `spread` is their variation (standard
+            deviation divided by the mean).
+        front_end_ms: CPU time that each request costs outside its execution.
+        transport_ms: latency of each request outside queue and execution that costs no core.
+        contention: how much longer executions take when all cores are busy, as a share.
+    """
+
+    cpus: float
+    cpu: str
+    costs: tuple[Cost, ...]
+    front_end_ms: float = 0.0
+    transport_ms: float = 0.0
+    contention: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEvidence:
     """Evidence for one model, valid while the files' hashes are the same.
 
@@ -172,6 +194,7 @@ class ModelEvidence:
         files: (path relative to the version folder with the version before it, sha256).
         trial: the trial's result, None when it was not run.
         tuned: the tuner's choice, None when it was not tuned.
+        served: times measured on a server, None when there are none.
         variant: the variant that `files` belong to, with its recipe and proof; None when the
             original is served.
     """
@@ -179,6 +202,7 @@ class ModelEvidence:
     files: tuple[tuple[str, str], ...]
     trial: Trial | None = None
     tuned: Tuned | None = None
+    served: Served | None = None
     variant: Variant | None = None
 
 

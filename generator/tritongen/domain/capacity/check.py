@@ -1,0 +1,130 @@
+"""The plan held against the full simulation of Triton's scheduler.
+
+The curves by which the catalogue is searched know one model at a time. Here the whole container
+is simulated at the rates that a replica is planned for: shared cores, front end, rate limiter,
+batcher.
+"""
+
+from dataclasses import dataclass, replace
+
+from tritongen.domain.capacity.fit import Fit, ModelFit
+from tritongen.domain.queueing import (
+    Batcher,
+    FrontEnd,
+    OpenLoop,
+    ServedModel,
+    Server,
+    SimulatedModel,
+    simulate,
+)
+from tritongen.domain.queueing.rates import OperatingCurve
+
+_SEED = 20_260_702
+_REQUESTS = 8_000
+# A model's tail is compared when it has so many requests, and is so close to its greatest rate.
+_FEWEST = 600
+_LOADED = 0.6
+# The correction of one check stays within these.
+_LEAST, _MOST = 0.85, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A fit after the check.
+
+    Attributes:
+        fit: with corrected curves and rates.
+        concurrency: requests at a time in the container, at the planned rates.
+        queue_s: mean wait of a request in its queue.
+    """
+
+    fit: Fit
+    concurrency: int
+    queue_s: float
+
+
+def check(fit: Fit, mix: tuple[float, ...], burstiness: float) -> Checked:
+    """Simulates one replica at its planned rates and corrects the fit by what it shows.
+
+    Args:
+        fit: with at least one model that has a rate.
+        mix: requests per second of each model in the busiest time, in the order of the fit's
+            models; scaled to one replica at its goals.
+        burstiness: variation of the gaps between requests.
+    """
+    load = fit.load(mix)
+    if load <= 0.0:
+        return Checked(fit, 1, 0.0)
+    rates = tuple(rate / load for rate in mix)
+    server = server_of(fit, rates, burstiness)
+    result = simulate(server, seed=_SEED, requests=_REQUESTS, warmup=0.15)
+    found = {model.name: model for model in result.models}
+    models = tuple(
+        _corrected(model, rate, found.get(model.work.name))
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
+    # The share of time with more requests than the mean falls fast: thrice the mean covers bursts.
+    inside = sum(model.mean_in_system for model in result.models)
+    requests = sum(model.requests for model in result.models) or 1
+    wait = sum(model.mean_wait_s * model.requests for model in result.models) / requests
+    return Checked(replace(fit, models=models), max(1, round(3.0 * inside + 1.0)), wait)
+
+
+def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
+    """The server to simulate: a container of the fit at given rates."""
+    cores = float(fit.placement.cores)
+    served = [
+        _served(model, rate, fit, burstiness)
+        for model, rate in zip(fit.models, rates, strict=True)
+        if rate > 0.0
+    ]
+    total = sum(rate for rate in rates if rate > 0.0)
+    front = sum(
+        rate * model.work.front_end_s * fit.speeds[model.work.name].factor
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
+    slots = fit.placement.cores if fit.placement.limited else 0
+    return Server(tuple(served), cores, FrontEnd(front / total) if total > 0.0 else None, slots)
+
+
+def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> ServedModel:
+    work, placed = model.work, model.placed
+    batcher = Batcher(delay_s=placed.delay_s) if placed.delay_s is not None else None
+    factor = fit.speeds[work.name].factor
+    return ServedModel(
+        name=work.name,
+        service=work.service.on_cores(float(fit.placement.cores)).scaled(factor),
+        load=OpenLoop(rate, burstiness),
+        instances=placed.instances,
+        threads=placed.threads,
+        max_batch_size=placed.max_batch if placed.max_batch >= work.rows else 0,
+        batcher=batcher if placed.max_batch >= work.rows else None,
+        rows=(work.rows,),
+        transport_s=work.transport_s,
+        slots=placed.threads if fit.placement.limited else 0,
+    )
+
+
+def _corrected(model: ModelFit, rate: float, seen: SimulatedModel | None) -> ModelFit:
+    """The model's curve stretched by what the simulation shows of its tail."""
+    if seen is None or seen.requests < _FEWEST or rate < _LOADED * model.rate_per_s:
+        return model
+    goal = model.work.goal
+    expected = model.curve.latency_s(rate, goal.percentile) - model.work.transport_s
+    measured = seen.latency_s(goal.percentile) - model.work.transport_s
+    if not 0.0 < expected < float("inf"):
+        return model
+    stretch = min(_MOST, max(_LEAST, measured / expected))
+    transport = model.work.transport_s
+    curve = OperatingCurve(
+        model.curve.capacity_per_s,
+        tuple(
+            replace(
+                point,
+                cells_s=tuple((cell - transport) * stretch + transport for cell in point.cells_s),
+            )
+            for point in model.curve.points
+        ),
+    )
+    greatest = curve.greatest_rate(goal.percentile, goal.limit_s)
+    return replace(model, curve=curve, rate_per_s=greatest or 0.5 * model.rate_per_s)

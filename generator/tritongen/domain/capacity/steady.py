@@ -1,0 +1,218 @@
+"""The steady state of one model on its own instances, fast enough for a whole catalogue.
+
+Time is counted in executions of one request, so that one curve serves every machine and every
+model with the same proportions: instances, how a batch's time grows, variation. The recursion is
+that of a first-come, first-served queue whose free instance takes what waits, up to the greatest
+batch; the simulation in `domain.queueing` is the reference, and the final plan is held against it.
+"""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from heapq import heapify, heapreplace
+from itertools import accumulate
+
+from tritongen.domain.queueing import OpenLoop, OperatingCurve, Stream
+from tritongen.domain.queueing.rates import CELLS, OperatingPoint
+from tritongen.domain.queueing.result import nearest_rank
+
+# Loads as shares of the capacity, and requests simulated at each; tails need more near the limit.
+LOADS: tuple[tuple[float, int], ...] = (
+    (0.05, 1_500),
+    (0.25, 2_500),
+    (0.45, 3_500),
+    (0.6, 5_000),
+    (0.7, 7_000),
+    (0.8, 10_000),
+    (0.87, 14_000),
+    (0.93, 18_000),
+    (0.97, 18_000),
+)
+_MOST_REQUESTS = 18_000
+_WARMUP = 0.15
+_SEED = 20_260_701
+# Instance counts with curves of their own; between them the curves are interpolated.
+COUNTS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 16, 32, 64, 128)
+_SLOPE_STEP = 0.05
+_CVS: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Proportions of a queue; times in executions of one request.
+
+    Attributes:
+        instances: that share the queue.
+        batch: requests in one execution at most.
+        slope: what a further request adds to an execution, 0 to 1.
+        delay: how long a request may wait for company.
+        cv: variation of execution times.
+        arrival_cv: variation of the gaps between requests.
+    """
+
+    instances: int
+    batch: int = 1
+    slope: float = 1.0
+    delay: float = 0.0
+    cv: float = 0.0
+    arrival_cv: float = 1.0
+
+    @property
+    def capacity(self) -> float:
+        """Requests in the time of one execution, all instances in full batches."""
+        return self.instances * self.batch / (1.0 + self.slope * (self.batch - 1))
+
+    def rounded(self) -> "Shape":
+        """The shape whose curve stands for this one: a few proportions serve all models."""
+        batch = 1 << (max(1, self.batch).bit_length() - 1)
+        slope = min(1.0, math.ceil(self.slope / _SLOPE_STEP - 1e-9) * _SLOPE_STEP)
+        if batch == 1 or slope >= 0.95:
+            batch, slope = 1, 1.0
+        delay = 0.0 if batch == 1 else float(f"{self.delay:.1g}")
+        cv = next((known for known in _CVS if known >= self.cv - 0.05), _CVS[-1])
+        return Shape(self.instances, batch, slope, delay, cv, round(self.arrival_cv, 1))
+
+
+class CurveBook:
+    """Curves of shapes, each computed once."""
+
+    def __init__(self) -> None:
+        self._curves: dict[Shape, OperatingCurve] = {}
+        self._gaps: dict[float, list[float]] = {}
+        self._draws: dict[float, list[float]] = {}
+
+    def curve(self, shape: Shape) -> OperatingCurve:
+        """Latency over rate in units of one execution; rates reach up to 97 % of the capacity.
+
+        The capacity is the shape's own; the curve's form that of its rounded proportions.
+        """
+        form = shape.rounded()
+        known = self._form(form)
+        factor = shape.capacity / known.capacity_per_s
+        if abs(factor - 1.0) < 1e-9:
+            return known
+        points = tuple(
+            replace(point, rate_per_s=point.rate_per_s * factor) for point in known.points
+        )
+        return OperatingCurve(shape.capacity, points)
+
+    def _form(self, form: Shape) -> OperatingCurve:
+        found = self._curves.get(form)
+        if found is None:
+            upper = next((count for count in COUNTS if count >= form.instances), None)
+            exact = upper == form.instances
+            found = self._simulated(form) if exact else self._between(form, upper)
+            self._curves[form] = found
+        return found
+
+    def _between(self, form: Shape, upper: int | None) -> OperatingCurve:
+        """By the curves of the nearest counts, at equal shares of the capacity."""
+        lower = max(count for count in COUNTS if count < form.instances)
+        low = self._form(replace(form, instances=lower))
+        high = self._form(replace(form, instances=upper)) if upper is not None else low
+        share = math.log(form.instances / lower) / math.log((upper or 2 * lower) / lower)
+        points = tuple(
+            OperatingPoint(
+                load * form.capacity,
+                tuple(a + (b - a) * share for a, b in zip(one.cells_s, other.cells_s, strict=True)),
+                load,
+                one.mean_batch,
+            )
+            for (load, _), one, other in zip(LOADS, low.points, high.points, strict=True)
+        )
+        return OperatingCurve(form.capacity, points)
+
+    def _simulated(self, form: Shape) -> OperatingCurve:
+        points = []
+        for load, requests in LOADS:
+            rate = load * form.capacity
+            latencies, executions = self._run(form, rate, requests)
+            latencies.sort()
+            points.append(
+                OperatingPoint(
+                    rate,
+                    tuple(nearest_rank(latencies, percentile) for percentile, _ in CELLS),
+                    load,
+                    requests / executions,
+                )
+            )
+        return OperatingCurve(form.capacity, tuple(_rising(points)))
+
+    def _run(self, form: Shape, rate: float, requests: int) -> tuple[list[float], int]:
+        """Latencies after the warm-up, and the number of executions."""
+        arrivals = [at / rate for at in self._arrivals(form.arrival_cv)[:requests]]
+        draws = self._services(form.cv)
+        free = [0.0] * form.instances
+        heapify(free)
+        most, slope, delay = form.batch, form.slope, form.delay
+        latencies: list[float] = []
+        begin = executions = 0
+        while begin < requests:
+            first = arrivals[begin]
+            start = free[0]
+            if most == 1:
+                end = begin + 1
+                start = max(start, first)
+            else:
+                last = begin + most - 1
+                due = first + delay
+                if delay > 0.0 and last < requests:
+                    due = min(due, arrivals[last])
+                start = max(start, due, first)
+                end = min(
+                    bisect_right(arrivals, start, begin + 1, min(requests, begin + most)),
+                    begin + most,
+                )
+            work = (1.0 + slope * (end - begin - 1)) * draws[executions]
+            finish = start + work
+            heapreplace(free, finish)
+            latencies += [finish - at for at in arrivals[begin:end]]
+            executions += 1
+            begin = end
+        return latencies[int(requests * _WARMUP) :], executions
+
+    def _arrivals(self, cv: float) -> list[float]:
+        """Arrival times at one request in a unit of time."""
+        known = self._gaps.get(cv)
+        if known is None:
+            times = OpenLoop(1.0, cv).times(Stream(_SEED).child("arrivals"))
+            known = self._gaps[cv] = [next(times) for _ in range(_MOST_REQUESTS)]
+        return known
+
+    def _services(self, cv: float) -> list[float]:
+        known = self._draws.get(cv)
+        if known is None:
+            stream = Stream(_SEED).child("service")
+            known = self._draws[cv] = [stream.lognormal(cv) for _ in range(_MOST_REQUESTS)]
+        return known
+
+
+def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
+    """Latencies that do not fall with the load, where chance made them."""
+    result = [points[0]]
+    for point in points[1:]:
+        before = result[-1].cells_s
+        cells = tuple(accumulate(map(max, point.cells_s, before), max))
+        result.append(replace(point, cells_s=cells))
+    return result
+
+
+def in_seconds(curve: OperatingCurve, execution_s: float, added_s: float) -> OperatingCurve:
+    """A curve of units as one of seconds.
+
+    Args:
+        curve: in units of one execution.
+        execution_s: of one request.
+        added_s: latency that every request has beside it.
+    """
+    return OperatingCurve(
+        curve.capacity_per_s / execution_s,
+        tuple(
+            replace(
+                point,
+                rate_per_s=point.rate_per_s / execution_s,
+                cells_s=tuple(cell * execution_s + added_s for cell in point.cells_s),
+            )
+            for point in curve.points
+        ),
+    )

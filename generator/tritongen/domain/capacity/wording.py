@@ -1,0 +1,45 @@
+"""Sentences that say why an option is what it is."""
+
+from collections.abc import Sequence
+
+from tritongen.domain.capacity.demand import Demand
+from tritongen.domain.capacity.result import Binding, ServicePlan
+from tritongen.domain.capacity.scaling import Policy
+from tritongen.domain.capacity.service import Screened
+from tritongen.domain.catalogue import Machine
+
+_BINDS = {
+    Binding.CPU: "the cores bind: they could serve hardly more without the goal",
+    Binding.LATENCY: "the latency goal binds: the cores have room",
+    Binding.NETWORK: "the network binds",
+    Binding.AVAILABILITY: "availability binds: fewer replicas could serve it",
+}
+_POLICIES = {
+    Policy.STATIC: "a fixed number of replicas",
+    Policy.SCHEDULE: "replicas by the clock",
+    Policy.LOAD: "replicas by the load",
+    Policy.BOTH: "replicas by clock and load",
+}
+
+
+def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand) -> str:
+    """Why a planned option costs what it does."""
+    largest = max(plans, key=lambda plan: plan.mean_paid)
+    spare = 1.0 - largest.peak_utilization
+    services = "" if len(plans) == 1 else f", {len(plans)} services"
+    mean = sum(demand.mean(name) for name in largest.models)
+    return (
+        f"one {machine.name} ({machine.cores} cores) serves {largest.rate_per_s:,.3g}/s at the "
+        f"goals; {mean:,.3g}/s on average take {largest.mean_paid:.3g} of them, "
+        f"{_POLICIES[largest.policy]}, {spare:.0%} of the cores spare at the peak{services}; "
+        f"{_BINDS[largest.binding]}"
+    )
+
+
+def bound_reason(machine: Machine, services: Sequence[Screened]) -> str:
+    """Why an option that was only screened costs at least so much."""
+    mean = sum(one.mean_replicas for one in services)
+    return (
+        f"at least {mean:.3g} × {machine.name} on average, hour by hour; dearer than the options "
+        "planned in full"
+    )

@@ -1,0 +1,108 @@
+"""Models, traffic and machines to plan with: short to write, with what a test is about."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from functools import cache
+
+from tritongen.domain.business import Business
+from tritongen.domain.capacity import CapacityInput, Demand, Work, work_of
+from tritongen.domain.catalogue import Catalogue, Machine, parse_catalogue
+from tritongen.domain.evidence import (
+    BatchProof,
+    BatchVerdict,
+    Cost,
+    Evidence,
+    ModelEvidence,
+    ObservedTensor,
+    Trial,
+)
+from tritongen.domain.facts import ModelFacts, ModelFormat
+from tritongen.domain.intent import Intent, ModelIntent
+from tritongen.domain.tensors import DType, TensorSpec
+from tritongen.domain.traffic import Pattern, Profile, align, scaled_shape, week_shape
+from tritongen.domain.traffic.pattern import STEP_S
+from tritongen.resources import template_text
+
+CPU = "Intel Xeon Platinum 8370C"
+ZONE = UTC
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The shipped price list."""
+    return parse_catalogue(template_text("data/instance_types.csv"), "instance_types.csv")
+
+
+def machine(name: str) -> Machine:
+    """One machine type of it."""
+    return next(one for one in catalogue().machines if one.name == name)
+
+
+def model_facts(name: str, weight_bytes: int = 20 * 2**20) -> ModelFacts:
+    """An ONNX model with a batch axis."""
+    return ModelFacts(
+        name,
+        f"{name}/model.onnx",
+        ModelFormat.ONNX,
+        inputs=(TensorSpec("x", DType.FP32, ("n", 64)),),
+        outputs=(TensorSpec("y", DType.FP32, ("n", 10)),),
+        weight_bytes=weight_bytes,
+    )
+
+
+def trial_evidence(ms: float, item: float = 1.0, spread: float = 0.1) -> ModelEvidence:
+    """A trial: `ms` alone; in a batch each further row takes `item` of that."""
+    costs = tuple(Cost(batch, 1, ms * (1.0 + item * (batch - 1)), spread) for batch in (1, 2, 4, 8))
+    trial = Trial(
+        "onnxruntime 1.32.0",
+        ok=True,
+        inputs=(ObservedTensor("x", DType.FP32, (1, 64)),),
+        outputs=(ObservedTensor("y", DType.FP32, (1, 10)),),
+        proof=BatchProof(BatchVerdict.PROVEN, "rows are what they are alone"),
+        costs=(*costs, Cost(1, 2, ms * 0.6, spread)),
+        zeros_ok=True,
+        peak_bytes=30 * 2**20,
+    )
+    return ModelEvidence((), trial)
+
+
+def capacity_input(
+    models: Mapping[str, tuple[float, ModelIntent]],
+    business: Business | None = None,
+    *,
+    item: float = 1.0,
+    machines: Sequence[Machine] = (),
+    profiles: Mapping[str, Profile] | None = None,
+    known: bool = True,
+    cpu: str = CPU,
+) -> CapacityInput:
+    """Inputs of a plan: each model has its milliseconds alone and its intent."""
+    wishes = business or Business()
+    facts = tuple(model_facts(name) for name in models)
+    intent = Intent(models={name: one for name, (_, one) in models.items()}, business=wishes)
+    evidence = {name: trial_evidence(ms, item) for name, (ms, _) in models.items()}
+    works: dict[str, Work] = {}
+    for one in facts:
+        work = work_of(one, intent.of(one.name), evidence[one.name], wishes, cpu)
+        assert work is not None
+        works[one.name] = work
+    rates = profiles or {
+        name: profile_of(one.pattern or wishes.pattern, one.rate or 0.0, one.peak_rate)
+        for name, (_, one) in models.items()
+    }
+    return CapacityInput(
+        models=facts,
+        intent=intent,
+        evidence=Evidence(evidence),
+        works=works,
+        demand=Demand(tuple(models), align([rates[name] for name in models]), known),
+        patterns=dict.fromkeys(models, "a pattern"),
+        machines=tuple(machines) or catalogue().machines,
+    )
+
+
+def profile_of(pattern: Pattern, average: float, peak: float | None = None) -> Profile:
+    """A week of a pattern at a mean rate."""
+    if average <= 0.0:
+        return Profile(STEP_S, (0.0,) * 2016)
+    return Profile(STEP_S, scaled_shape(week_shape(pattern), average, peak))
