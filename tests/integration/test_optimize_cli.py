@@ -1,0 +1,402 @@
+"""`tritongen optimize` as a user runs it: what it prints, what it keeps, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+
+from support.cli import Project, tree
+from support.optimize import faulty, trained
+from support.optimize.schema import OPTIMIZE
+from support.trial_models import endless
+
+
+def optimized(project: Project, *arguments: str, expect: int = 0) -> dict[str, Any]:
+    """The one model of a run, checked against the schema."""
+    document = project.json("optimize", "models", *arguments, expect=expect)
+    jsonschema.validate(document, OPTIMIZE)
+    (model,) = document["models"]
+    return model
+
+
+def steps(model: dict[str, Any]) -> dict[str, bool]:
+    return {step["name"]: step["applied"] for step in model["steps"]}
+
+
+def variant(model: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(item for item in model["variants"] if item["name"] == name)
+
+
+def codes(model: dict[str, Any]) -> set[str]:
+    return {item["code"] for item in model["findings"]}
+
+
+@pytest.fixture
+def digits(project: Project) -> Project:
+    """An MLP on digits with samples beside the project's models."""
+    project.add("mlp/model.onnx", trained.mlp())
+    trained.save_samples(project.folder / "samples.npz", "x", (64,), rows=90)
+    return project
+
+
+def test_a_fix_is_shown_and_nothing_is_written(project: Project) -> None:
+    project.add("wine/model.onnx", faulty.zipmap())
+    before = tree(project.folder)
+    model = optimized(project)
+    assert steps(model)["zipmap"] is False
+    assert model["steps"][0]["cures"] == ["TG110"]
+    assert model["steps"][0]["proof"]["rows_equal"] is True
+    assert (model["variants"], model["chosen"]) == ([], None)
+    assert tree(project.folder) == before
+
+
+def test_a_fix_is_kept_beside_the_original(project: Project) -> None:
+    original = project.add("wine/model.onnx", faulty.zipmap(texts=True))
+    before = original.read_bytes()
+    model = optimized(project, "--fix")
+    assert (steps(model)["zipmap"], model["chosen"]) == (True, "fixed")
+    found = variant(model, "fixed")
+    path = project.models / found["path"]
+    assert path.stat().st_size == found["size_bytes"]
+    assert onnx.load(path).graph.output[1].type.HasField("tensor_type")
+    assert (path.parent / "labels.txt").read_text() == "red\ngreen\nblue\n"
+    record = json.loads((path.parent / "variant.json").read_text())
+    assert record["steps"][0]["name"] == "zipmap"
+    assert original.read_bytes() == before
+    # Inspection sees the model and not its variants.
+    listed = project.json("inspect", "models", expect=1)["models"]
+    assert [item["name"] for item in listed] == ["wine"]
+    again = optimized(project, "--fix")
+    assert again["variants"] == model["variants"]
+    assert {path.name for path in (project.models / ".variants").iterdir()} == {".lock", "wine"}
+
+
+def test_labels_as_indices(project: Project) -> None:
+    project.add("wine/model.onnx", faulty.zipmap(texts=True, ml=3))
+    model = optimized(project, "--fix", "--labels", "indices")
+    assert steps(model)["label_indices"]
+    fixed = onnx.load(project.models / variant(model, "fixed")["path"])
+    assert fixed.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+
+
+def test_quantised_under_the_gate(digits: Project) -> None:
+    model = optimized(digits, "--quantize", "--data", "samples.npz", "--budget", "6")
+    assert {item["name"] for item in model["variants"]} == {"int8-dynamic", "int8-static"}
+    for found in model["variants"]:
+        accuracy = found["accuracy"]
+        assert (accuracy["metric"], accuracy["basis"]) == ("top1", "the labels")
+        assert accuracy["accepted"]
+        assert found["speedup"]["low"] <= found["speedup"]["value"] <= found["speedup"]["high"]
+        assert found["verdict"] in {"accepted", "slower", "no_gain"}
+        assert (found["path"] is not None) == (found["verdict"] != "slower")
+    dynamic = variant(model, "int8-dynamic")
+    assert dynamic["rows_equal"] is False
+    assert "rows change with their neighbours" in dynamic["reason"]
+    assert variant(model, "int8-static")["rows_equal"] is True
+
+
+def test_the_gate_is_not_met(digits: Project) -> None:
+    """Not a bit of the original's outputs may change: no 8-bit variant does that."""
+    np.savez(digits.folder / "bare.npz", x=trained.digits().test[:60])
+    options = ("--quantize", "--data", "bare.npz", "--metric", "mse", "--budget", "3")
+    model = optimized(digits, *options, expect=4)
+    assert {item["verdict"] for item in model["variants"]} == {"refused"}
+    assert all(item["path"] is None for item in model["variants"])
+    assert model["chosen"] is None
+    assert "TG230" in codes(model)
+    assert not (digits.models / ".variants" / "mlp").exists()
+
+
+def test_without_samples_nothing_is_chosen(digits: Project) -> None:
+    model = optimized(digits, "--quantize", "--budget", "3")
+    assert model["chosen"] is None
+    assert "TG222" in codes(model)
+    for found in model["variants"]:
+        assert found["verdict"] == "ungated"
+        assert found["accuracy"]["metric"] == "cosine"
+        assert not found["accuracy"]["accepted"]
+
+
+def test_the_users_own_metric_and_samples(digits: Project) -> None:
+    digits.write(
+        "models/mine.py",
+        "import numpy as np\n"
+        "def samples():\n"
+        "    held = np.load(__file__.replace('models/mine.py', 'samples.npz'))\n"
+        "    return {'x': held['x'], 'digit': held['labels']}\n"
+        "def right(outputs, labels):\n"
+        "    print('user code may print')\n"
+        "    return float(np.mean(outputs['scores'].argmax(1) == labels))\n",
+    )
+    digits.write(
+        "models/tritongen.yaml",
+        "models:\n  mlp:\n    accuracy:\n"
+        "      {data: 'mine:samples', callable: 'mine:right', labels: digit, max_drop: 0.05}\n",
+    )
+    model = optimized(digits, "--quantize", "--budget", "3")
+    accuracy = variant(model, "int8-static")["accuracy"]
+    assert (accuracy["metric"], accuracy["threshold"]) == ("callable", 0.05)
+    assert accuracy["original"] > 0.8
+
+
+BAD_METRICS = {
+    "raises": ("raise ZeroDivisionError('no')", "TG223", "raised ZeroDivisionError"),
+    "no_number": ("return 'good'", "TG223", "raised ValueError"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_METRICS)
+def test_a_metric_that_fails(digits: Project, case: str) -> None:
+    body, code, words = BAD_METRICS[case]
+    digits.write("models/bad.py", f"def metric(outputs, labels):\n    {body}\n")
+    digits.write("models/tritongen.yaml", "models: {mlp: {accuracy: {callable: 'bad:metric'}}}\n")
+    problem = digits.error("optimize", "models", "--quantize", "--data", "samples.npz", expect=2)
+    assert problem["code"] == code
+    assert words in problem["message"]
+    assert not (digits.models / ".variants").exists()
+
+
+BAD_SAMPLES = {
+    "names": ({"y": np.zeros((4, 64))}, "TG221", "there is no array for the input 'x'"),
+    "types": ({"x": np.array([["a"] * 64] * 4)}, "TG221", "its type is <U1"),
+    "shapes": ({"x": np.zeros((4, 65))}, "TG221", "not [samples, 64]"),
+    "none": ({"x": np.zeros((0, 64))}, "TG221", "there are no samples"),
+    "labels": (
+        {"x": np.zeros((4, 64)), "labels": np.zeros((4, 2))},
+        "TG224",
+        "labels must be [4]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SAMPLES)
+def test_samples_that_do_not_fit(digits: Project, case: str) -> None:
+    arrays, code, words = BAD_SAMPLES[case]
+    np.savez(digits.folder / "bad.npz", **arrays)
+    before = tree(digits.models)
+    options = ("--quantize", "--data", "bad.npz", "--metric", "top1")
+    problem = digits.error("optimize", "models", *options, expect=2)
+    assert problem["code"] == code
+    assert words in "\n".join([problem["message"], *problem["details"]])
+    assert tree(digits.models) == before
+
+
+@pytest.mark.parametrize("path", ["nowhere.npz", "models", "models/mlp/model.onnx"])
+def test_samples_that_cannot_be_read(digits: Project, path: str) -> None:
+    problem = digits.error("optimize", "models", "--quantize", "--data", path, expect=2)
+    assert problem["code"] == "TG220"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--max-drop", "2"), ("--max-drop", "x"), ("--isa", "mmx"), ("-m", "nobody")]
+)
+def test_bad_arguments(digits: Project, arguments: tuple[str, ...]) -> None:
+    problem = digits.error("optimize", "models", *arguments, expect=2)
+    assert problem["code"] in {"TG009", "TG306"}
+
+
+def test_a_full_disk_leaves_nothing_half_done(project: Project) -> None:
+    original = project.add("net/model.onnx", trained.cnn(batch=1))
+    before = original.read_bytes()
+    full = project.limited(len(before) // 2)
+    problem = full.error("optimize", "models", "--fix", expect=3)
+    assert problem["code"] == "TG005"
+    assert original.read_bytes() == before
+    assert not (project.models / ".variants").exists()
+
+
+def test_a_failed_run_keeps_the_older_variant(project: Project) -> None:
+    project.add("net/model.onnx", trained.cnn(batch=1))
+    optimized(project, "--fix")
+    before = tree(project.models)
+    project.limited(8192).error("optimize", "models", "--fix", expect=3)
+    assert tree(project.models) == before
+
+
+def test_a_models_folder_that_cannot_be_written(project: Project) -> None:
+    project.add("net/model.onnx", faulty.zipmap())
+    project.models.chmod(0o555)
+    try:
+        problem = project.powerless().error("optimize", "models", "--fix", expect=3)
+    finally:
+        project.models.chmod(0o755)
+    assert problem["code"] == "TG004"
+
+
+def test_a_fixed_batch_axis_is_freed_and_the_result_quantised(project: Project) -> None:
+    project.add("net/model.onnx", trained.cnn(batch=1))
+    samples = trained.save_samples(project.folder / "s.npz", "x", (1, 8, 8), rows=90)
+    options = ("--fix", "--quantize", "--data", str(samples), "--budget", "6")
+    model = optimized(project, *options)
+    assert steps(model)["free_batch"]
+    found = variant(model, "int8-static")
+    assert found["accuracy"]["accepted"]
+    assert {item["batch"] for item in found["speedups"]} == {1, 8}
+    recorded = project.models / ".variants" / "net" / "int8-static" / "variant.json"
+    if found["path"] is not None:
+        names = [step["name"] for step in json.loads(recorded.read_text())["steps"]]
+        assert names == ["free_batch", "int8-static"]
+
+
+def test_operators_are_left_out_until_the_gate_holds(project: Project) -> None:
+    """One layer takes inputs of wildly different size: in 8 bits it is lost, and left in float."""
+    nodes = [
+        faulty.node("MatMul", "x w0", "h", name="harmless"),
+        faulty.node("Relu", "h", "r"),
+        faulty.node("Mul", "r big", "b"),
+        faulty.node("MatMul", "b w1", "m", name="lossy"),
+        faulty.node("MatMul", "r w2", "n", name="fine"),
+        faulty.node("Add", "m n", "y"),
+    ]
+    scale = np.ones((1, 8), np.float32)
+    scale[0, 0] = 5000.0
+    kernel = np.random.default_rng(2).normal(0, 1, (8, 3)).astype(np.float32)
+    kernel[0] = 0.0
+    held = [
+        faulty.weights("w0", 4, 8),
+        faulty.constant("big", scale, "float32"),
+        faulty.constant("w1", kernel, "float32"),
+        faulty.weights("w2", 8, 3, seed=3),
+    ]
+    proto = faulty.model(
+        nodes, [faulty.tensor("x", ["n", 4])], [faulty.tensor("y", ["n", 3])], held
+    )
+    project.add("net/model.onnx", proto)
+    rows = np.random.default_rng(4).normal(0, 1, (60, 4)).astype(np.float32)
+    np.savez(project.folder / "s.npz", x=rows)
+    options = ("--quantize", "--data", "s.npz", "--metric", "cosine", "--max-drop", "0.01")
+    found = variant(optimized(project, *options, "--budget", "20"), "int8-static")
+    assert found["accuracy"]["accepted"]
+    assert found["recipe"]["left in float"]
+    assert found["recipe"]["quantised"] != "0 of 3 operators"
+
+
+def test_half_precision_for_a_gpu_is_not_measured_here(project: Project) -> None:
+    project.add("net/model.onnx", trained.cnn())
+    samples = trained.save_samples(project.folder / "s.npz", "x", (1, 8, 8), rows=60)
+    project.write("models/tritongen.yaml", "target: {gpus: 1}\n")
+    model = optimized(project, "--quantize", "--data", str(samples), "--budget", "3")
+    found = variant(model, "fp16")
+    assert found["verdict"] == "not_measured"
+    assert found["accuracy"]["accepted"]
+    assert found["speedup"] is None
+    assert model["chosen"] != "fp16"
+    (step,) = [item for item in model["steps"] if item["kind"] == "accelerator"]
+    assert "not run here" in step["reason"]
+    project.write(
+        "models/tritongen.yaml",
+        "target: {gpus: 1}\nmodels: {net: {overlay: " + json.dumps(step["overlay"]) + "}}\n",
+    )
+    project.run("build", "models", "--dry-run", "--no-trial")
+
+
+def test_dynamic_scales_are_offered_fixed_ones(project: Project) -> None:
+    """A model whose rows change with their neighbours gets a variant whose rows do not."""
+    from support.trial_models import dynamically_quantised
+
+    project.add("net/model.onnx", dynamically_quantised())
+    rows = np.random.default_rng(4).normal(0, 1, (60, 6)).astype(np.float32)
+    np.savez(project.folder / "s.npz", x=rows)
+    model = optimized(project, "--quantize", "--data", "s.npz", "--budget", "3")
+    (found,) = model["variants"]
+    assert found["name"] == "int8-fixed-scales"
+    assert found["accuracy"]["accepted"]
+    if found["path"] is not None:
+        types = {node.op_type for node in onnx.load(project.models / found["path"]).graph.node}
+        assert "DynamicQuantizeLinear" not in types
+
+
+def test_the_graph_offline(digits: Project) -> None:
+    model = optimized(digits, "--graph")
+    (step,) = [item for item in model["steps"] if item["kind"] == "graph"]
+    assert step["proof"]["max_abs_diff"] <= step["proof"]["tolerance"]
+    assert "loading" in step["reason"]
+
+
+def test_other_formats_are_left_alone(project: Project) -> None:
+    project.write("models/py/model.py", "class TritonPythonModel: pass\n")
+    model = optimized(project, "--fix")
+    assert model["steps"] == []
+    assert codes(model) == {"TG211"}
+
+
+def test_nothing_to_quantise(project: Project) -> None:
+    nodes = [faulty.node("Relu", "x", "y")]
+    inputs, outputs = [faulty.tensor("x", ["n", 4])], [faulty.tensor("y", ["n", 4])]
+    project.add("net/model.onnx", faulty.model(nodes, inputs, outputs))
+    model = optimized(project, "--quantize")
+    assert "TG231" in codes(model)
+    assert model["variants"] == []
+
+
+def test_a_model_that_never_ends(project: Project) -> None:
+    project.add("net/model.onnx", endless())
+    model = optimized(project, "--fix", "--quantize", "--timeout", "3")
+    assert {"TG214", "TG212"} <= codes(model)
+    assert model["variants"] == []
+
+
+def test_too_little_memory(project: Project) -> None:
+    project.add("net/model.onnx", faulty.zipmap())
+    model = optimized(project, "--fix", "--memory", "0.02")
+    assert "TG215" in codes(model)
+
+
+def test_what_a_person_reads(digits: Project) -> None:
+    ran = digits.run("optimize", "models", "--quantize", "--data", "samples.npz", "--budget", "3")
+    assert "int8-static" in ran.out
+    assert "serve: " in ran.out
+    assert "top1 0.9" in ran.out
+
+
+def test_two_runs_at_once(digits: Project) -> None:
+    from tritongen.serving.files import FileLock
+
+    (digits.models / ".variants").mkdir()
+    with FileLock(digits.models / ".variants" / ".lock", "a test"):
+        problem = digits.error("optimize", "models", expect=3)
+    assert problem["code"] == "TG008"
+
+
+def test_samples_in_a_folder(digits: Project) -> None:
+    folder = digits.folder / "arrays"
+    folder.mkdir()
+    np.save(folder / "x.npy", trained.digits().test[:60])
+    np.save(folder / "labels.npy", trained.digits().test_labels[:60])
+    model = optimized(digits, "--quantize", "--data", "arrays", "--budget", "3")
+    assert variant(model, "int8-static")["accuracy"]["rows"] == 40
+
+
+def test_a_variant_takes_the_place_of_its_original(project: Project) -> None:
+    from tritongen.app.project import load_project
+    from tritongen.app.variants import find_variant, with_variants
+    from tritongen.errors import InvalidInputError
+
+    original = project.add("wine/model.onnx", faulty.zipmap())
+    path = project.models / variant(optimized(project, "--fix"), "fixed")["path"]
+    loaded = load_project(project.models, project.repository)
+    (facts,) = with_variants(loaded, {"wine": "fixed"}).models
+    assert facts.name == "wine"
+    assert facts.servable
+    assert Path(facts.versions[0].files[0].source) == path.relative_to(project.models)
+
+    def refused(name: str) -> str:
+        fresh = load_project(project.models, project.repository)
+        with pytest.raises(InvalidInputError) as caught:
+            find_variant(fresh, fresh.models[0], name)
+        return caught.value.code
+
+    assert refused("nope") == "TG240"
+    assert refused("../fixed") == "TG240"
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"\0")
+    assert refused("fixed") == "TG242"
+    path.write_bytes(kept)
+    original.write_bytes(faulty.zipmap(texts=True).SerializeToString())
+    assert refused("fixed") == "TG241"
+    (path.parent / "variant.json").write_text("{")
+    assert refused("fixed") == "TG242"

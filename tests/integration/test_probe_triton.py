@@ -1,0 +1,393 @@
+"""`tritongen probe` on a real Triton: every kind of model, both protocols, every question."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.cli import SERVED, Project
+from support.docker import start_container
+from support.serving_models import config_text, identity
+from support.triton import TestServer, start_server, write_model
+from tritongen.domain.workload import Closed, Open
+from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
+from tritongen.probe.grpc.control import GrpcControl
+from tritongen.probe.http.control import HttpControl
+from tritongen.probe.inputs import InputOptions
+from tritongen.probe.jobs import prepare_job
+from tritongen.probe.level import Conditions
+from tritongen.probe.prober import Prober, run_level
+from tritongen.serving.protocol import Endpoints, ModelControl
+
+QUICK = ("--duration", "0.6")
+
+
+def tensor(name: str, dims: str, kind: str = "TYPE_FP32") -> str:
+    return f'{{ name: "{name}" data_type: {kind} dims: [{dims}] }}'
+
+
+def python_config(
+    name: str, dims: str = "4", kind: str = "TYPE_FP32", more: str = "", batch: int = 8
+) -> str:
+    return (
+        f'name: "{name}"\nbackend: "python"\nmax_batch_size: {batch}\n'
+        f"input [{tensor('IN', dims, kind)}]\noutput [{tensor('OUT', dims, kind)}]\n"
+        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{more}\n"
+    )
+
+
+ECHO = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
+            )
+            for r in requests
+        ]
+"""
+SLOW = ECHO.replace("    def execute(self, requests):\n", """\
+    def execute(self, requests):
+        import time
+        time.sleep(0.01)
+""")  # fmt: skip
+PICKY = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            ids = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            if ids.min() < 100 or ids.max() >= 200:
+                error = pb_utils.TritonError("id out of range", pb_utils.TritonError.INVALID_ARG)
+                answers.append(pb_utils.InferenceResponse([], error))
+            else:
+                answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", ids)]))
+        return answers
+"""
+DECOUPLED = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            values = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            for _ in range(3):
+                sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", values)]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
+"""
+STATEFUL = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.steps = {}
+
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            def value(name):
+                return pb_utils.get_input_tensor_by_name(request, name).as_numpy().flat[0]
+
+            sequence = int(value("CORRID"))
+            if value("START"):
+                self.steps[sequence] = 0
+            self.steps[sequence] += 1
+            if value("END") and self.steps.pop(sequence) != 5:
+                raise pb_utils.TritonModelException("a sequence of another length")
+            out = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", out)]))
+        return answers
+"""
+SEQUENCE_BATCHING = """
+sequence_batching {
+  control_input [
+    { name: "START" control [{ kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] }] },
+    { name: "END" control [{ kind: CONTROL_SEQUENCE_END fp32_false_true: [0, 1] }] },
+    { name: "CORRID" control [{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 }] }
+  ]
+}
+"""
+ENSEMBLE = f"""
+name: "pipeline"
+platform: "ensemble"
+max_batch_size: 8
+input [{tensor("IN", "4")}]
+output [{tensor("OUT", "4")}]
+ensemble_scheduling {{
+  step [
+    {{ model_name: "echo" model_version: -1
+       input_map {{ key: "IN" value: "IN" }} output_map {{ key: "OUT" value: "between" }} }},
+    {{ model_name: "slow" model_version: -1
+       input_map {{ key: "IN" value: "between" }} output_map {{ key: "OUT" value: "OUT" }} }}
+  ]
+}}
+"""
+
+
+def fill(repository: Path) -> None:
+    models = {
+        "echo": (python_config("echo"), ECHO),
+        "slow": (python_config("slow"), SLOW),
+        "batching": (python_config("batching", more="dynamic_batching { }"), SLOW),
+        "large": (python_config("large", "3, 224, 224"), ECHO),
+        "strings": (python_config("strings", "-1", "TYPE_STRING"), ECHO),
+        "single": (python_config("single", "2, -1", batch=0), ECHO),
+        "picky": (python_config("picky", "8", "TYPE_INT64"), PICKY),
+        "stateful": (python_config("stateful", more=SEQUENCE_BATCHING), STATEFUL),
+        "decoupled": (
+            python_config(
+                "decoupled", more="model_transaction_policy { decoupled: true }", batch=0
+            ),
+            DECOUPLED,
+        ),
+    }
+    for name, (config, code) in models.items():
+        write_model(repository, name, config, {"1/model.py": code.encode()})
+    write_model(repository, "pipeline", ENSEMBLE, {"1/.keep": b""})
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server and a folder to run the tool in."""
+
+    server: TestServer
+    project: Project
+
+    def address(self, protocol: str) -> list[str]:
+        ends = self.server.server.endpoints
+        return ["-u", ends.http if protocol == "http" else ends.grpc, "--protocol", protocol]
+
+    def level(self, protocol: str, model: str, *arguments: str, expect: int = 0) -> dict:
+        words = ("probe", *self.address(protocol), "-m", model, *QUICK, *arguments)
+        return self.project.json(*words, expect=expect)["levels"][0]
+
+
+@pytest.fixture(scope="module")
+def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("live")
+    fill(folder / "repository")
+    options = {"runtime": embedded_runtime, "model_control": ModelControl.EXPLICIT}
+    names = tuple(sorted(path.name for path in (folder / "repository").iterdir()))
+    with start_server(folder / "repository", folder / "state", names, **options) as server:
+        for name in names:
+            assert server.try_load(name) is None
+        (folder / "project").mkdir()
+        yield Live(server, Project(folder / "project"))
+
+
+protocols = pytest.mark.parametrize("protocol", ["http", "grpc"])
+
+
+@protocols
+def test_a_level_has_everything_that_programs_rely_on(live, protocol):
+    found = live.level(protocol, "echo", "--concurrency", "4", "--duration", "1")
+    assert found["load"]["kind"] == "concurrency"
+    assert found["load"]["value"] == 4
+    assert found["requests"]["failed"] == 0
+    rate = found["throughput_per_s"]
+    assert rate["low"] <= rate["value"] <= rate["high"]
+    assert found["requests"]["ok"] == pytest.approx(rate["value"] * found["duration_s"], rel=0.1)
+    for key in ("p50", "p90", "p95", "p99"):
+        interval = found["latency_us"][key]
+        assert 0 < interval["low"] <= interval["value"] <= interval["high"]
+    assert found["client"]["cpu_us_per_request"] > 0
+    assert found["client"]["lateness_us"] == {"p50": 0.0, "p99": 0.0}
+    server = found["server"]
+    assert server["average_batch"] == 1.0
+    assert server["compute_infer_us"] > 0
+    assert 0 < server["instance_busy_share"] <= 1
+    assert server["use_source"] == "process"
+    assert server["memory_bytes"] > 10_000_000
+    parts = found["attribution"]["parts_us"]
+    assert sum(parts.values()) == pytest.approx(found["attribution"]["total_us"], abs=0.1)
+    assert found["attribution"]["total_us"] == pytest.approx(
+        found["latency_us"]["mean"]["value"], rel=0.05
+    )
+
+
+@protocols
+def test_an_open_loop_keeps_its_rate(live, protocol):
+    found = live.level(protocol, "echo", "--rate", "150", "--duration", "2")
+    assert found["load"]["loop"] == "open"
+    assert found["requests"]["failed"] == 0
+    assert found["requests"]["sent"] == pytest.approx(300, rel=0.25)
+    assert found["client"]["lateness_us"]["p50"] >= 0
+
+
+@protocols
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        ("echo", ("--batch", "4")),
+        ("echo/1", ()),
+        ("strings", ("--shape", "IN:3", "--values", "IN=choice(a,bc,def)")),
+        ("single", ("--shape", "IN:2,7")),
+        ("large", ()),
+        ("large", ("--shm", "--concurrency", "3")),
+        ("echo", ("--shm", "--rate", "100")),
+        ("picky", ("--values", "IN=int[100,200)")),
+        ("stateful", ("--sequence", "5", "--concurrency", "3")),
+        ("stateful", ("--sequence", "5", "--rate", "60")),
+        ("echo", ("--processes", "2", "--concurrency", "4")),
+    ],
+)
+def test_every_kind_of_request_is_answered(live, protocol, model, arguments):
+    found = live.level(protocol, model, *arguments)
+    assert found["requests"]["failed"] == 0, found["requests"]
+    assert found["requests"]["ok"] > 10
+
+
+def test_nothing_is_left_in_shared_memory(live):
+    live.level("http", "large", "--shm", "--concurrency", "2")
+    regions = Path("/dev/shm")  # noqa: S108 - where the system keeps shared memory
+    assert not list(regions.glob("tritongen_probe_*"))
+
+
+def test_decoupled_models_are_streamed(live):
+    found = live.level("grpc", "decoupled", "--concurrency", "2")
+    assert found["requests"]["failed"] == 0
+    assert found["requests"]["ok"] > 10
+    assert found["engine"] == "grpcio streams"
+    words = ("probe", *live.address("http"), "-m", "decoupled")
+    assert live.project.error(*words, expect=2)["code"] == "TG914"
+
+
+@protocols
+def test_a_refused_request_is_bad_input_with_the_servers_words(live, protocol):
+    words = ("probe", *live.address(protocol), "-m", "picky")
+    error = live.project.error(*words, "--values", "IN=int[0,10)", expect=2)
+    assert error["code"] == "TG904"
+    assert "id out of range" in error["message"]
+    error = live.project.error("probe", *live.address(protocol), "-m", "stateful", expect=2)
+    assert "--sequence" in error["fix"]
+    error = live.project.error("probe", *live.address(protocol), "-m", "none", expect=3)
+    assert error["code"] == "TG903"
+    batch = ("-m", "echo", "--batch", "9")
+    error = live.project.error("probe", *live.address(protocol), *batch, expect=2)
+    assert "batch-size must be <= 8" in error["message"]
+
+
+@protocols
+def test_dynamic_batching_shows_in_the_average_batch(live, protocol):
+    found = live.level(protocol, "batching", "--concurrency", "8", "--duration", "1")
+    assert found["server"]["average_batch"] > 1.5
+    off = live.level(protocol, "slow", "--concurrency", "8", "--duration", "1")
+    assert off["server"]["average_batch"] == 1.0
+    assert any("dynamic batching is off" in item["sentence"] for item in off["advice"])
+    assert off["attribution"]["parts_us"]["queue"] > off["attribution"]["total_us"] / 2
+
+
+def test_an_ensemble_tells_of_its_steps(live):
+    found = live.level("http", "pipeline", "--concurrency", "2", "--duration", "1")
+    assert found["requests"]["failed"] == 0
+    steps = {item["model"]: item for item in found["attribution"]["composing"]}
+    assert set(steps) == {"echo", "slow"}
+    assert steps["slow"]["compute_infer_us"] > 10_000
+    parts = found["attribution"]["parts_us"]
+    assert parts["compute_infer"] > 10_000
+    assert sum(parts.values()) == pytest.approx(found["attribution"]["total_us"], abs=0.1)
+
+
+@protocols
+def test_models_at_once_share_the_load(live, protocol):
+    words = ("probe", *live.address(protocol), *QUICK, "-m", "echo=3", "-m", "single=1")
+    first, second = live.project.json(*words, "--rate", "200")["levels"]
+    assert (first["model"], second["model"]) == ("echo", "single")
+    assert first["load"]["share"] == 0.75
+    assert first["requests"]["sent"] > 2 * second["requests"]["sent"]
+
+
+@protocols
+def test_values_are_checked_against_a_reference(live, protocol):
+    path = live.project.folder / "reference.npz"
+    rows = np.arange(32, dtype=np.float32).reshape(8, 4)
+    np.savez(path, IN=rows, OUT=rows)
+    found = live.level(protocol, "echo", "--data", str(path))
+    assert found["requests"]["failed"] == 0
+    np.savez(path, IN=rows, OUT=rows + 1)
+    words = ("probe", *live.address(protocol), "-m", "echo", "--data", str(path))
+    assert live.project.error(*words, expect=3)["code"] == "TG915"
+
+
+def test_two_configurations_are_compared_in_pairs(live):
+    better = python_config("slow", more="dynamic_batching { }")
+    path = live.project.write("better.pbtxt", better)
+    before = live.server.client.config("slow")
+    words = ("probe", *live.address("http"), "-m", "slow", "--concurrency", "8")
+    found = live.project.json(*words, "--against", str(path), "--time-budget", "0.8")
+    changes = {item["metric"]: item for item in found["comparisons"]}
+    assert changes["throughput"]["change"] == "better"
+    assert changes["throughput"]["ratio"]["low"] > 1.5
+    assert changes["p50"]["change"] == "better"
+    assert live.server.client.config("slow") == before
+    path = live.project.write("broken.pbtxt", "max_batch_size: x")
+    error = live.project.error(*words, "--against", str(path), expect=2)
+    assert ":1" in error["where"]
+    path = live.project.write("refused.pbtxt", better.replace('"python"', '"none"'))
+    error = live.project.error(*words, "--against", str(path), expect=3)
+    assert error["code"] == "TG913"
+    assert live.server.client.config("slow") == before
+    assert live.server.client.model_ready("slow")
+
+
+@protocols
+def test_the_library_measures_level_after_level_over_the_same_connections(live, protocol):
+    kind = Protocol(protocol)
+    ends: Endpoints = live.server.server.endpoints
+    url = ends.http if kind is Protocol.HTTP else ends.grpc
+    endpoint = Endpoint(*parse_endpoint(url, kind), kind)
+    control = HttpControl(endpoint.host, endpoint.port)
+    if kind is Protocol.GRPC:
+        control = GrpcControl(endpoint)
+    job = prepare_job(control, "echo", InputOptions(seed=3))
+    short = Conditions(budget_s=0.3, fixed=True, warmup_s=0.1)
+    with Prober(endpoint, control, [job]) as prober:
+        prober.check()
+        for load in (Closed(1), Closed(4), Open(100.0), Closed(2)):
+            result = run_level(prober, load, short)
+            assert result.requests.failed == 0
+            assert result.requests.ok > 5
+            assert result.attribution is not None
+    control.close()
+
+
+def test_without_a_name_every_ready_model_is_probed_on_the_projects_server(served):
+    found = served.json("probe", "--duration", "0.3", "--concurrency", "2")
+    assert [item["model"] for item in found["levels"]] == list(SERVED)
+    assert all(item["requests"]["failed"] == 0 for item in found["levels"])
+    assert set(found["environment"]["configurations"]) == set(SERVED)
+    text = served.run("probe", "-m", "dense", "--duration", "0.3", "--protocol", "grpc").out
+    assert "dense" in text
+    assert "c = 8" in text
+    found = served.json("probe", "-m", "twice/1", "--duration", "0.3", expect=None)
+    assert found["error"]["code"] == "TG903" or found["levels"][0]["version"] == "1"
+
+
+@pytest.mark.docker
+@protocols
+def test_a_triton_in_a_container_is_probed(protocol, docker_runtime, tmp_path):
+    repository = tmp_path / "model_repository"
+    write_model(repository, "good", config_text(), {"1/model.onnx": identity()})
+    project = Project(tmp_path)
+    with start_container(docker_runtime, repository, tmp_path / "state") as (server, _):
+        ends = server.endpoints
+        url = ends.http if protocol == "http" else ends.grpc
+        words = ("probe", "-u", url, "--protocol", protocol, *QUICK)
+        (found,) = project.json(*words, "--concurrency", "4")["levels"]
+        (late,) = project.json(*words, "--rate", "50")["levels"]
+    for level in (found, late):
+        assert level["requests"]["failed"] == 0
+        assert level["requests"]["ok"] > 10
+        assert level["server"]["average_batch"] >= 1.0
