@@ -63,6 +63,8 @@ CAPACITY_CODES: tuple[Code, ...] = (
     ),
     Code("TG352", "beyond the platform's limits", "Split the traffic, or use another platform."),
     Code("TG353", "service that the plan cannot form", "Correct `services` in tritongen.yaml."),
+    Code("TG354", "plan cannot be read", "Run `tritongen plan MODELS` again."),
+    Code("TG355", "plan is not of these models", "Run `tritongen plan MODELS` again."),
 )
 EXPORT_CODES: tuple[Code, ...] = (
     Code(

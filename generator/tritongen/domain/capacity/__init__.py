@@ -2,6 +2,7 @@
 
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.plan import CapacityInput, plan_capacity
+from tritongen.domain.capacity.planfile import PlanFile, parse_plan, plan_path, plan_text
 from tritongen.domain.capacity.result import (
     Binding,
     CapacityPlan,
@@ -25,11 +26,15 @@ __all__ = [
     "ModelForecast",
     "Nearest",
     "Option",
+    "PlanFile",
     "Policy",
     "Range",
     "ServicePlan",
     "Work",
     "changes",
+    "parse_plan",
     "plan_capacity",
+    "plan_path",
+    "plan_text",
     "work_of",
 ]

@@ -28,7 +28,7 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
         most=one.top,
         mean_paid=one.mean_replicas,
         hourly=hourly,
-        rate_per_s=math.fsum(mix) / load if load > 0.0 else math.inf,
+        rate_per_s=one.fit.rate_in(mix),
         concurrency=1,
         queue_s=0.0,
         target=1.0,

@@ -101,6 +101,11 @@ class Fit:
             )
         return max(cpu, self.network_load(rates))
 
+    def rate_in(self, rates: Sequence[float]) -> float:
+        """The greatest rate of all models together in a mix; of the slowest one without a mix."""
+        load = self.load(rates)
+        return math.fsum(rates) / load if load > 0.0 else min(m.rate_per_s for m in self.models)
+
     def network_load(self, rates: Sequence[float]) -> float:
         """The same by the network alone."""
         sent = math.fsum(

@@ -128,7 +128,6 @@ class ServicePlanner:
         staffed = staff(load, reference, self.business.scaling, self.business.min_replicas)
         best = staffed.best
         mix = self.demand.busiest(fit)
-        one = fit.load(mix)
         utilization = self._utilization(fit, staffed)
         plan = ServicePlan(
             name=group.name,
@@ -139,7 +138,7 @@ class ServicePlanner:
             most=best.most,
             mean_paid=best.mean_paid,
             hourly=_by_hour(staffed, best),
-            rate_per_s=math.fsum(mix) / one if one > 0.0 else math.inf,
+            rate_per_s=fit.rate_in(mix),
             concurrency=checked.concurrency,
             queue_s=checked.queue_s,
             target=best.target,
