@@ -13,6 +13,7 @@ The model ``echo`` takes FP32 ``IN`` of shape [-1, 4], the batch first, and retu
 import argparse
 import asyncio
 import json
+import math
 import random
 import signal
 import ssl
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "echo"
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Behaviour:
         chunked: responses are sent in chunks.
         close: every response closes its connection.
         extensions: what the server says that it can do.
-        seed: of all that is drawn.
+        seed: of the spread.
         certificate: file with certificate and key for TLS, empty for none.
     """
 
@@ -207,7 +209,8 @@ class _Server:
             signal.raise_signal(signal.SIGKILL)
         if behaviour.silent_after and self.requests > behaviour.silent_after:
             await asyncio.sleep(3600.0)
-        draw = self.random.random()
+        # Evenly spread, so that any run of requests meets its share of the faults.
+        draw = self.requests * _GOLDEN % 1.0
         hold = behaviour.latency_s + behaviour.spread_s * self.random.random()
         if self.free is None:
             await self._hold(hold)

@@ -1,0 +1,104 @@
+"""The far end of an HTTP/2 connection, held by a test: it says any frame and hears what is sent."""
+
+import socket
+
+from tritonclient.grpc import service_pb2
+
+from tritongen.probe.engine import Plan, Target
+from tritongen.probe.grpc import frames
+from tritongen.probe.grpc.connection import Connection
+from tritongen.probe.grpc.frames import frame
+from tritongen.probe.grpc.hpack import literal
+from tritongen.probe.grpc.layout import Knowledge
+from tritongen.probe.grpc.stream import Slot
+from tritongen.probe.grpc.verify import KEEP, judge
+from tritongen.probe.messages import Expectation, TensorMeta
+
+HEADERS = b"\x88" + literal(b"content-type", b"application/grpc")
+OK = literal(b"grpc-status", b"0")
+NO_TABLE = b"\x20"
+
+
+def response_message(values: bytes = b"0123456789abcdef", model: str = "m") -> bytes:
+    response = service_pb2.ModelInferResponse(model_name=model, model_version="1")
+    response.outputs.add(name="OUT", datatype="FP32", shape=[1, len(values) // 4])
+    response.raw_output_contents.append(values)
+    content = response.SerializeToString()
+    return b"\0" + len(content).to_bytes(4, "big") + content
+
+
+class Peer:
+    """Owner of a connection, and the far end of its socket."""
+
+    def __init__(self, last_id: int = 1 << 30) -> None:
+        ours, self.far = socket.socketpair()
+        ours.setblocking(False)
+        self.far.setblocking(False)
+        self.connection = Connection(ours, b"\x83", self, last_id)
+        self.done: list[tuple[Slot, tuple[str, str] | None]] = []
+        self.quick: list[Slot] = []
+        self.elsewhere: list[Slot] = []
+        self.knowledge = Knowledge()
+        plan = Plan(
+            "m", 1.0, [[b"x"]], Expectation("m", {"OUT": TensorMeta("OUT", "FP32", (-1, -1))}, 1)
+        )
+        self.target = Target(plan)
+
+    def succeed(self, slot: Slot, now: int) -> None:  # noqa: ARG002  (the protocol's signature)
+        self.quick.append(slot)
+
+    def complete(self, slot: Slot, failure: tuple[str, str] | None, _: int) -> None:
+        if failure is None:
+            failure = judge(slot, slot.target, slot.knowledge)
+        self.done.append((slot, failure))
+
+    def send_elsewhere(self, slots: list[Slot]) -> None:
+        self.elsewhere += slots
+
+    def slot(self, request: bytes = b"request") -> Slot:
+        slot = Slot()
+        slot.serve_target(self.target, self.knowledge, 0, KEEP)
+        slot.connection = self.connection
+        slot.request = request
+        return slot
+
+    def open(self, request: bytes = b"request") -> Slot:
+        slot = self.slot(request)
+        self.connection.open_stream(slot)
+        return slot
+
+    def say(self, *pieces: bytes) -> None:
+        self.connection.receive(b"".join(pieces), 0)
+
+    def settle(self) -> None:
+        """The usual beginning: settings both ways."""
+        self.say(frames.settings([]))
+        self.heard()
+
+    def heard(self) -> list[tuple[int, int, int, bytes]]:
+        """(kind, flags, stream, payload) of what the connection has written since the last time."""
+        self.connection.flush()
+        data = b""
+        while True:
+            try:
+                data += self.far.recv(1 << 20)
+            except BlockingIOError:
+                break
+            self.connection.flush()
+        data = data.removeprefix(frames.PREFACE)
+        found = []
+        while data:
+            length = int.from_bytes(data[:3], "big")
+            stream = int.from_bytes(data[5:9], "big")
+            found.append((data[3], data[4], stream, data[9 : 9 + length]))
+            data = data[9 + length :]
+        return found
+
+
+def answer(stream: int, message: bytes | None = None, trailers: bytes = OK) -> bytes:
+    content = response_message() if message is None else message
+    return (
+        frame(frames.HEADERS, frames.END_HEADERS, stream, HEADERS)
+        + frame(frames.DATA, 0, stream, content)
+        + frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream, trailers)
+    )
