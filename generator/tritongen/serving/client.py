@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
 
-__all__ = ["HttpClient", "IndexEntry", "ServerClient", "Tls"]
+__all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -72,6 +72,21 @@ class IndexEntry:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceStep:
+    """Where a request stands in a sequence of requests.
+
+    Attributes:
+        identity: the sequence's, a number above 0 or a text.
+        start: whether it is the first one.
+        end: whether it is the last one.
+    """
+
+    identity: int | str
+    start: bool = False
+    end: bool = False
+
+
 class ServerClient(Protocol):
     """What can be asked of a server. Arrays are numpy's; BYTES are object arrays of bytes.
 
@@ -116,7 +131,12 @@ class ServerClient(Protocol):
         ...
 
     def infer(
-        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), version: str = ""
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        version: str = "",
+        sequence: SequenceStep | None = None,
     ) -> dict[str, Any]:
         """Runs a model once.
 
@@ -125,6 +145,7 @@ class ServerClient(Protocol):
             inputs: name → array, the batch axis included when the model batches.
             outputs: names to return; all when empty.
             version: of the model; the server's choice when empty.
+            sequence: for a model that keeps state; None for any other.
 
         Returns:
             name → array.
@@ -214,10 +235,15 @@ class HttpClient:
         self._checked("POST", f"/v2/repository/models/{quote(name, safe='')}/unload", b"{}")
 
     def infer(
-        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), version: str = ""
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        version: str = "",
+        sequence: SequenceStep | None = None,
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
-        header, tensors = _infer_request(inputs, outputs)
+        header, tensors = _infer_request(inputs, outputs, sequence)
         status, data, length = self._request(
             "POST",
             f"{_model(name, version)}/infer",
@@ -302,7 +328,9 @@ def _refusal(address: str, data: bytes) -> EnvironmentProblem:
     return EnvironmentProblem("TG815", reason, where=address)
 
 
-def _infer_request(inputs: Mapping[str, Any], outputs: Sequence[str]) -> tuple[bytes, list[bytes]]:
+def _infer_request(
+    inputs: Mapping[str, Any], outputs: Sequence[str], sequence: SequenceStep | None
+) -> tuple[bytes, list[bytes]]:
     from tritongen.serving.wire import dtype_of, encode
 
     described, tensors = [], []
@@ -321,7 +349,14 @@ def _infer_request(inputs: Mapping[str, Any], outputs: Sequence[str]) -> tuple[b
                 "parameters": {"binary_data_size": len(tensors[-1])},
             }
         )
-    request: dict[str, Any] = {"inputs": described, "parameters": {"binary_data_output": True}}
+    parameters: dict[str, object] = {"binary_data_output": True}
+    if sequence is not None:
+        parameters |= {
+            "sequence_id": sequence.identity,
+            "sequence_start": sequence.start,
+            "sequence_end": sequence.end,
+        }
+    request: dict[str, Any] = {"inputs": described, "parameters": parameters}
     if outputs:
         request["outputs"] = [
             {"name": name, "parameters": {"binary_data": True}} for name in outputs

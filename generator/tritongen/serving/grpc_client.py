@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import IndexEntry, Tls
+from tritongen.serving.client import IndexEntry, SequenceStep, Tls
 
 __all__ = ["GrpcClient"]
 
@@ -89,7 +89,12 @@ class GrpcClient:
         self._call("unload_model", name)
 
     def infer(
-        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), version: str = ""
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        version: str = "",
+        sequence: SequenceStep | None = None,
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
         from tritonclient.grpc import InferInput, InferRequestedOutput
@@ -107,7 +112,14 @@ class GrpcClient:
             tensor.set_data_from_numpy(array)
             tensors.append(tensor)
         wanted = [InferRequestedOutput(output) for output in outputs] or None
-        result = self._call("infer", name, tensors, model_version=version, outputs=wanted)
+        options: dict[str, object] = {"model_version": version, "outputs": wanted}
+        if sequence is not None:
+            options |= {
+                "sequence_id": sequence.identity,
+                "sequence_start": sequence.start,
+                "sequence_end": sequence.end,
+            }
+        result = self._call("infer", name, tensors, **options)
         names = [output.name for output in result.get_response().outputs]
         return {output: result.as_numpy(output) for output in names}
 

@@ -176,10 +176,44 @@ def _model(shape=("n", 3)):
     )
 
 
-def test_sequence_state_is_refused_in_words():
-    config = _config(sequence_batching={"state": [{"input_name": "s"}]})
-    with pytest.raises(RefusedError, match=r"does not support sequence_batching\.state"):
-        validate(interface(config), _model())
+def _stateful(**state):
+    named = {"input_name": "h", "output_name": "h_out", "data_type": "TYPE_FP32", "dims": ["4"]}
+    return interface(_config(sequence_batching={"state": [{**named, **state}]}))
+
+
+def _recurrent():
+    return signature(
+        session(
+            [("x", "tensor(float)", ["n", 3]), ("h", "tensor(float)", ["n", 4])],
+            [("y", "tensor(float)", ["n", 3]), ("h_out", "tensor(float)", ["n", 4])],
+        )
+    )
+
+
+def test_states_count_as_inputs_and_must_be_the_models():
+    validate(_stateful(), _recurrent())
+    with pytest.raises(RefusedError, match="unexpected inference input 'z', allowed inputs"):
+        validate(_stateful(input_name="z"), _recurrent())
+    with pytest.raises(RefusedError, match="unexpected inference output 'z', allowed outputs"):
+        validate(_stateful(output_name="z"), _recurrent())
+    with pytest.raises(RefusedError, match="TYPE_FP16 for input state 'h', model provides"):
+        validate(_stateful(data_type="TYPE_FP16"), _recurrent())
+    with pytest.raises(RefusedError, match="expects 2 inputs, model provides 1"):
+        validate(_stateful(), _model())
+
+
+@pytest.mark.parametrize(
+    ("batcher", "batch", "sequences"),
+    [
+        ({"oldest": {"max_candidate_sequences": 7}}, 4, 7),
+        ({"oldest": {}}, 4, 4),
+        ({"direct": {}}, 0, 1),
+        ({}, 8, 8),
+    ],
+)
+def test_sequences_of_an_instance_as_the_core_counts_them(batcher, batch, sequences):
+    config = _config(sequence_batching=batcher, max_batch_size=batch)
+    assert interface(config).sequences == sequences
 
 
 @pytest.mark.parametrize(

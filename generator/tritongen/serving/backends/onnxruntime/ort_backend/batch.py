@@ -37,10 +37,17 @@ class Batcher:
         self._ragged = {item.name for item in declared.inputs if item.ragged}
         self._batch_inputs = declared.batch_inputs
         self._scattered = declared.scattered
-        self._dims = {item.name: item.dims for item in declared.outputs}
+        self._dims = {
+            **{state.output: state.dims for state in declared.states},
+            **{item.name: item.dims for item in declared.outputs},
+        }
 
     def join(self, requests: Sequence[Request]) -> dict[str, Array]:
-        """The inputs of one run for all requests; one request's arrays are not copied."""
+        """The inputs of one run for all requests; one request's arrays are not copied.
+
+        Raises:
+            RefusedError: states whose shapes differ from sequence to sequence.
+        """
         feeds = {}
         for name in requests[0]:
             arrays = [request[name] for request in requests]
@@ -51,7 +58,7 @@ class Batcher:
             elif len(arrays) == 1:
                 feeds[name] = arrays[0]
             else:
-                feeds[name] = np.concatenate(arrays)
+                feeds[name] = _joined(name, arrays)
         for batch_input in self._batch_inputs:
             value = describe(batch_input, [request[batch_input.source] for request in requests])
             feeds.update(dict.fromkeys(batch_input.targets, value))
@@ -106,6 +113,13 @@ class Batcher:
                 parts.append(flat[start:end].reshape(shape))
             start = end
         return parts
+
+
+def _joined(name: str, arrays: Sequence[Array]) -> Array:
+    try:
+        return np.concatenate(arrays)
+    except ValueError as error:
+        raise RefusedError(f"input '{name}' cannot be batched: {error}") from error
 
 
 def rows(request: Request) -> int:

@@ -165,6 +165,16 @@ class BatchInput:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A state of the sequence batcher; `dims` are without the batch axis."""
+
+    input: str
+    output: str
+    dtype: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """The configuration's tensors.
 
@@ -176,7 +186,8 @@ class Interface:
         batch_inputs: tensors made from the batch.
         scattered: output → the input whose shapes say how it is split over requests.
         controls: (input, type) of the sequence batcher's controls.
-        states: whether the sequence batcher keeps state.
+        states: that the sequence batcher keeps.
+        sequences: that one instance holds at a time.
     """
 
     model: str
@@ -186,7 +197,8 @@ class Interface:
     batch_inputs: tuple[BatchInput, ...] = ()
     scattered: Mapping[str, str] = field(default_factory=dict)
     controls: tuple[tuple[str, str], ...] = ()
-    states: bool = False
+    states: tuple[State, ...] = ()
+    sequences: int = 1
 
 
 def interface(config: Json) -> Interface:
@@ -216,8 +228,24 @@ def interface(config: Json) -> Interface:
             for item in sequence.get("control_input", ())
             for control in item.get("control", ())
         ),
-        states=bool(sequence.get("state")),
+        states=tuple(
+            State(
+                item.get("input_name", ""),
+                item.get("output_name", ""),
+                item.get("data_type", "TYPE_INVALID"),
+                tuple(int(dim) for dim in item.get("dims", ())),
+            )
+            for item in sequence.get("state", ())
+        ),
+        sequences=_sequences(config),
     )
+
+
+def _sequences(config: Json) -> int:
+    """Sequences that the core assigns to one instance at a time, by its own rule."""
+    oldest = config.get("sequence_batching", {}).get("oldest", {})
+    candidates = int(oldest.get("max_candidate_sequences", 0))
+    return candidates or max(1, int(config.get("max_batch_size", 0)))
 
 
 def _tensor(item: Json) -> ConfigTensor:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .batch import Array, Batcher, Request, rows
 from .config import Json, RefusedError, interface, session_settings
 from .session import Session, from_bfloat16, model_file, to_bfloat16
 from .signature import signature
+from .states import StateKeeper
 from .validate import validate
 
 _BF16 = "TYPE_BF16"
@@ -64,6 +65,7 @@ class TritonPythonModel:
         fed = model.fed
         self._input_types = {name: tensor.dtype for name, tensor in fed.items()}
         self._output_types = {item.name: item.dtype for item in declared.outputs}
+        self._states = StateKeeper(declared) if declared.states else None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers a batch of requests, in their order."""
@@ -84,8 +86,10 @@ class TritonPythonModel:
                 responses[place] = _failure(error)
         if not inputs:
             return responses
+        carried = self._states.outputs if self._states is not None else ()
         wanted = [set(requests[place].requested_output_names()) for place in places]
         names = [name for name in self._output_types if any(name in each for each in wanted)]
+        names += [name for name in carried if name not in names]
         try:
             self._check_size(inputs)
             outputs = self._session.run(names, self._batcher.join(inputs)) if names else []
@@ -98,9 +102,21 @@ class TritonPythonModel:
             for name, output in zip(names, outputs, strict=True)
         }
         for position, place in enumerate(places):
-            own = {name: parts[name][position] for name in names if name in wanted[position]}
-            responses[place] = self._respond(own)
+            own = {name: parts[name][position] for name in names}
+            answer = {
+                name: part
+                for name, part in own.items()
+                if name in wanted[position] and name in self._output_types
+            }
+            responses[place] = self._respond(answer)
+            self._keep(requests[place], {name: own[name] for name in carried})
         return responses
+
+    def _keep(self, request: Any, outputs: Mapping[str, Array | RefusedError]) -> None:  # noqa: ANN401  (the stub's request)
+        """Hold a sequence's new states for its next request."""
+        arrays = {name: part for name, part in outputs.items() if not isinstance(part, Exception)}
+        if self._states is not None and len(arrays) == len(outputs):
+            self._states.update(request.correlation_id(), request.flags(), arrays)
 
     def _check_size(self, inputs: Sequence[Request]) -> None:
         total = sum(rows(request) for request in inputs) if self._batching else 1
@@ -122,6 +138,8 @@ class TritonPythonModel:
                 arrays[name] = _text(name, tensor.as_numpy())
             else:
                 arrays[name] = tensor.as_numpy()
+        if self._states is not None:
+            arrays |= self._states.carried(request.correlation_id(), request.flags())
         return arrays
 
     def _respond(self, outputs: dict[str, Array | RefusedError]) -> Any:  # noqa: ANN401  (the stub's)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from .config import ConfigTensor, Interface, RefusedError
+from .config import ConfigTensor, Interface, RefusedError, State
 from .signature import ModelTensor, Signature
 
 
@@ -17,11 +17,6 @@ def validate(declared: Interface, model: Signature) -> None:
     Raises:
         RefusedError: the first disagreement.
     """
-    if declared.states:
-        raise RefusedError(
-            f"unable to load model '{declared.model}', the Python-based onnxruntime backend does "
-            "not support sequence_batching.state"
-        )
     for name, dtype in declared.controls:
         _check_control(declared, model, name, dtype)
     _check_count(declared, model)
@@ -29,6 +24,8 @@ def validate(declared: Interface, model: Signature) -> None:
         _check_input(declared, model, item)
     for item in declared.outputs:
         _check_output(declared, model, item)
+    for state in declared.states:
+        _check_state(declared, model, state)
 
 
 def _check_control(declared: Interface, model: Signature, name: str, dtype: str) -> None:
@@ -54,6 +51,7 @@ def _check_control(declared: Interface, model: Signature, name: str, dtype: str)
 def _check_count(declared: Interface, model: Signature) -> None:
     required = sum(not item.optional for item in declared.inputs)
     expected = required + len(declared.batch_inputs) + len(declared.controls)
+    expected += len(declared.states)
     if expected != len(model.inputs):
         raise RefusedError(
             f"unable to load model '{declared.model}', configuration expects {expected} inputs, "
@@ -114,6 +112,22 @@ def _check_output(declared: Interface, model: Signature, item: ConfigTensor) -> 
         _check_dims(declared, item, tensor, exact=True)
     else:
         _check_scalar(declared, item)
+
+
+def _check_state(declared: Interface, model: Signature, state: State) -> None:
+    """Names and types of a state. The C++ backend means to check them, and fails at the run."""
+    given = model.inputs.get(state.input)
+    if given is None:
+        raise _allowed("input", state.input, model.inputs)
+    made = model.outputs.get(state.output)
+    if made is None:
+        raise _allowed("output", state.output, model.outputs)
+    for kind, name, tensor in (("input", state.input, given), ("output", state.output, made)):
+        if state.dtype != tensor.dtype:
+            raise RefusedError(
+                f"unable to load model '{declared.model}', configuration expects datatype "
+                f"{state.dtype} for {kind} state '{name}', model provides {tensor.wire}"
+            )
 
 
 def _check_scalar(declared: Interface, item: ConfigTensor) -> None:

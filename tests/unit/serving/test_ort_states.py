@@ -1,0 +1,63 @@
+"""States of sequences are kept by correlation id, and no more of them than can be alive."""
+
+import numpy as np
+
+from tritongen.serving.backends.onnxruntime.ort_backend.config import Interface, State
+from tritongen.serving.backends.onnxruntime.ort_backend.states import END, START, StateKeeper
+
+
+def keeper(sequences=1):
+    state = State("h", "h_out", "TYPE_FP32", (2,))
+    return StateKeeper(Interface("m", 0, (), (), states=(state,), sequences=sequences))
+
+
+def new(number):
+    return {"h_out": np.full((1, 2), number, np.float32)}
+
+
+def test_a_sequence_goes_on_from_its_own_state():
+    states = keeper()
+    assert states.outputs == ("h_out",)
+    for identity in (1, "a"):
+        assert states.carried(identity, START) == {}
+        states.update(identity, START, new(1))
+        assert states.carried(identity, 0)["h"].tolist() == [[1.0, 1.0]]
+    states.update(1, 0, new(2))
+    assert states.carried(1, 0)["h"].tolist() == [[2.0, 2.0]]
+    assert states.carried("a", 0)["h"].tolist() == [[1.0, 1.0]]
+    states.update(1, END, new(3))
+    assert states.carried(1, 0) == {}
+    assert len(states) == 1
+
+
+def test_a_start_in_the_middle_forgets_what_was():
+    states = keeper()
+    states.update(1, START, new(1))
+    assert states.carried(1, START) == {}
+    states.update(1, START | END, new(2))
+    assert len(states) == 0
+
+
+def test_requests_of_no_sequence_leave_nothing():
+    states = keeper()
+    states.update(0, 0, new(1))  # the core's filler for a slot that waits
+    states.update(7, 0, new(1))  # never begun
+    states.update("", START, new(1))
+    assert len(states) == 0
+
+
+def test_a_state_owns_its_memory():
+    states = keeper()
+    batch = np.zeros((4, 2), np.float32)
+    states.update(1, START, {"h_out": batch[1:2]})
+    assert states.carried(1, 0)["h"].base is None
+
+
+def test_sequences_that_are_never_ended_do_not_pile_up():
+    states = keeper(sequences=10)
+    for identity in range(1, 1000):
+        states.update(identity, START, new(identity))
+        states.update(identity, 0, new(identity))
+    assert len(states) == 20
+    assert states.carried(999, 0)["h"][0, 0] == 999
+    assert states.carried(900, 0) == {}
