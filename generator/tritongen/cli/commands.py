@@ -30,6 +30,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "optimize": Command(
             "tritongen.cli.optimize", "make models servable, batchable and cheaper"
         ),
+        "doctor": Command(
+            "tritongen.cli.doctor", "what this machine can run, and how to mend what it can't"
+        ),
+        "plan": Command("tritongen.cli.plan", "which machines, how many, at what cost"),
         "completion": Command("tritongen.cli.completion", "completion script for your shell"),
     }
 )

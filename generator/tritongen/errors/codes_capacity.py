@@ -22,6 +22,11 @@ CAPACITY_CODES: tuple[Code, ...] = (
     ),
     Code("TG325", "history was mended", "Check that the filled stretches are typical."),
     Code("TG326", "unknown time zone", "Use an IANA name such as Europe/Berlin."),
+    Code(
+        "TG327",
+        "clocks change on different days",
+        "State `time_zone` of the traffic's pattern if the plan's clock should be another.",
+    ),
     Code("TG330", "price list cannot be used", "Correct the lines that the message names."),
     Code("TG331", "unknown provider or region", "Use one of the catalogue, or add a price list."),
     Code("TG332", "unknown machine type", "Use one of the catalogue, or add it by a price list."),

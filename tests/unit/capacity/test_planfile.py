@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import PurePath
 
 import pytest
-from support.capacity import capacity_input
 
+from support.capacity import capacity_input
 from tritongen.domain.business import Business
 from tritongen.domain.capacity import (
     CapacityPlan,

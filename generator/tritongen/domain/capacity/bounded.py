@@ -16,7 +16,6 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
     hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
     counts = [replicas_for(load, least) for load in trace.load]
     mix = planner.hourly.busiest(one.fit)
-    load = one.fit.load(mix)
     busy = _busy(one, planner, counts)
     at = max(range(len(counts)), key=trace.load.__getitem__)
     return ServicePlan(
@@ -46,17 +45,22 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
 
 
 def _forecast(model: ModelFit, rate: float, speed: Speed) -> ModelForecast:
-    goal, work = model.work.goal, model.work
-    value = model.curve.latency_s(rate, goal.percentile)
-    low = high = value
-    if math.isfinite(value):
-        inside = value - work.transport_s
-        low = inside * speed.low / speed.factor / (1.0 + work.uncertainty) + work.transport_s
-        high = inside * speed.high / speed.factor * (1.0 + work.uncertainty) + work.transport_s
+    goal = model.work.goal
+    latency = _range(model, rate, speed, goal.percentile)
+    late = goal.late_share if latency.value > goal.limit_s else 0.0
+    p99 = latency if goal.percentile == 99.0 else _range(model, rate, speed, 99.0)
     return ModelForecast(
-        work.name, goal.percentile, Range(value, low, high), goal.limit_s, goal.stated,
-        goal.late_share if value > goal.limit_s else 0.0,
-    )  # fmt: skip
+        model.work.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late
+    )
+
+
+def _range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Range:
+    """A percentile at a rate, with what unknown speed makes of it; a queue without end is cut."""
+    work = model.work
+    inside = model.curve.latency_s(rate, percentile) - work.transport_s
+    low = inside * speed.low / speed.factor / (1.0 + work.uncertainty)
+    high = inside * speed.high / speed.factor * (1.0 + work.uncertainty)
+    return Range.bounded(inside + work.transport_s, low + work.transport_s, high + work.transport_s)
 
 
 def _busy(one: Screened, planner: ServicePlanner, counts: list[int]) -> list[float]:

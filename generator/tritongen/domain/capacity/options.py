@@ -97,7 +97,12 @@ class Chooser:
 
     def _candidate(self, machine: Machine) -> "_Candidate | Option":
         """The cheapest feasible division on a machine, or an option that says why there is none."""
-        refusal = azureml.refusal(machine, self._business.cloud.platform)
+        cloud = self._business.cloud
+        refusal = azureml.refusal(machine, cloud.platform)
+        if not refusal and machine.gpus and machine.name not in cloud.machines:
+            refusal = (
+                f"its {machine.gpu or 'accelerator'} would stand idle: nothing was measured on one"
+            )
         if refusal:
             return self._refused(machine, refusal, Binding.PLATFORM, math.inf)
         candidates = [

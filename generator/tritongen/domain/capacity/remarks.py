@@ -39,7 +39,7 @@ def remarks(
             yield finding(
                 "TG340",
                 Severity.WARNING,
-                f"{name} is planned from the trial's times outside a server, ± "
+                f"planned from the trial's times outside a server, ± "
                 f"{work.uncertainty:.0%} before the processors differ",
                 model=name,
             )
@@ -47,12 +47,13 @@ def remarks(
             yield finding(
                 "TG343",
                 Severity.INFO,
-                f"{name} has no latency goal: p{work.goal.percentile:g} < "
-                f"{work.goal.limit_s * 1e3:.3g} ms is taken, five executions and the way there",
+                f"no latency goal: p{work.goal.percentile:g} < "
+                f"{work.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) and the "
+                "way there",
                 model=name,
             )
         if demand.mean(name) <= 0.0:
-            yield finding("TG342", Severity.WARNING, f"{name} has no rate", model=name)
+            yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
     if not any(option.feasible for option in options):
         yield _infeasible(options, near)
 

@@ -9,6 +9,9 @@ from tritongen.domain.capacity.scaling import Policy
 from tritongen.domain.catalogue import Machine
 from tritongen.domain.findings import Finding
 
+# Clients have given up by then: under overload a percentile says nothing beyond it.
+GIVEN_UP_S = 60.0
+
 
 class Binding(StrEnum):
     """What keeps an option from being cheaper."""
@@ -31,11 +34,17 @@ class Estimate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A value with what it hardly falls below or exceeds."""
+    """A latency with what it hardly falls below or exceeds, in seconds."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def bounded(cls, value: float, low: float, high: float) -> "Range":
+        """A range in order; a queue that grows without end is told as `GIVEN_UP_S`."""
+        value, low, high = (min(one, GIVEN_UP_S) for one in (value, low, high))
+        return cls(value, min(low, value), max(high, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class ModelForecast:
         model: its name.
         percentile: of the latency.
         latency_s: that percentile over the whole traffic.
+        p99_s: the 99th percentile, whatever the goal's.
         limit_s: the goal.
         stated: whether the goal is the user's.
         late_share: share of requests later than the goal.
@@ -54,6 +64,7 @@ class ModelForecast:
     model: str
     percentile: float
     latency_s: Range
+    p99_s: Range
     limit_s: float
     stated: bool
     late_share: float
@@ -161,6 +172,15 @@ class Option:
     def most(self) -> int:
         """Replicas of all services at most."""
         return sum(service.most for service in self.services)
+
+    @property
+    def utilization(self) -> tuple[float, float] | None:
+        """Mean and greatest share of the cores that is busy, None where nothing is served."""
+        paid = sum(service.mean_paid for service in self.services)
+        if not paid:
+            return None
+        mean = sum(one.mean_utilization * one.mean_paid for one in self.services) / paid
+        return mean, max(one.peak_utilization for one in self.services)
 
     @property
     def worst(self) -> ModelForecast | None:

@@ -21,6 +21,7 @@ from tritongen.domain.traffic import HOUR_S, WEEK_S
 _SATURATED = 0.9
 # Up to this share of what the replicas for availability hold, nothing hangs on a closer look.
 _SMALL = 0.6
+_P99 = 99.0
 _HOURS = round(WEEK_S / HOUR_S)
 
 
@@ -196,54 +197,54 @@ class ServicePlanner:
         self, group: Group, machine: Machine, fit: Fit, staffed: Staffed
     ) -> tuple[ModelForecast, ...]:
         serving = _coarse(staffed.best, self.demand.aligned.steps)
+        models = {model.work.name: model for model in fit.models}
         result = []
         for name in group.models:
-            model = next(one for one in fit.models if one.work.name == name)
+            model = models[name]
             goal = model.work.goal
-            if self.demand.peak(name) <= 0.0:
-                alone = Range(model.alone_s, model.alone_s, model.alone_s)
-                result.append(
-                    ModelForecast(name, goal.percentile, alone, goal.limit_s, goal.stated, 0.0)
-                )
-                continue
-            figures = self._seen(name, model, serving)
-            low, high = self._bounds(name, machine, model, figures.latency_s, staffed.best)
-            latency = Range(figures.latency_s, low, high)
+            latency = self._range(machine, model, staffed.best, serving, goal.percentile)
+            p99 = latency
+            if goal.percentile != _P99:
+                p99 = self._range(machine, model, staffed.best, serving, _P99)
+            late = 0.0
+            if self.demand.peak(name) > 0.0:
+                late = self._seen(model, serving, goal.percentile).late_share
             result.append(
-                ModelForecast(
-                    name,
-                    goal.percentile,
-                    latency,
-                    goal.limit_s,
-                    goal.stated,
-                    figures.late_share,
-                )
+                ModelForecast(name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late)
             )
         return tuple(result)
 
-    def _seen(self, name: str, model: ModelFit, serving: Sequence[int]) -> Seen:
-        goal, aligned = model.work.goal, self.demand.aligned
-        rates = self.demand.rates_of((name,))[0]
-        return seen(model.curve, rates, serving, aligned.step_s, goal.percentile, goal.limit_s)
+    def _seen(self, model: ModelFit, serving: Sequence[int], percentile: float) -> Seen:
+        aligned, limit = self.demand.aligned, model.work.goal.limit_s
+        rates = self.demand.rates_of((model.work.name,))[0]
+        return seen(model.curve, rates, serving, aligned.step_s, percentile, limit)
 
-    def _bounds(
-        self, name: str, machine: Machine, model: ModelFit, value: float, staffing: Staffing
-    ) -> tuple[float, float]:
-        """The percentile if executions are faster or slower than estimated.
+    def _range(
+        self,
+        machine: Machine,
+        model: ModelFit,
+        staffing: Staffing,
+        serving: Sequence[int],
+        percentile: float,
+    ) -> Range:
+        """A percentile, and what it is if executions are faster or slower than estimated.
 
         An autoscaler that looks at the load answers slower executions with more replicas.
         """
+        name = model.work.name
+        if self.demand.peak(name) <= 0.0:
+            return Range(model.alone_s, model.alone_s, model.alone_s)
+        value = self._seen(model, serving, percentile).latency_s
         speed, unknown = self.fitter.speed(name, machine), model.work.uncertainty
         faster = speed.low / speed.factor / (1.0 + unknown)
         slower = speed.high / speed.factor * (1.0 + unknown)
         follows = staffing.policy in {Policy.LOAD, Policy.BOTH}
-        serving = _coarse(staffing, self.demand.aligned.steps)
         ends = []
         for factor in (faster, slower):
             other = replace(model, curve=_stretched(model, factor))
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
-            ends.append(self._seen(name, other, count).latency_s)
-        return min(ends[0], value), max(ends[1], value)
+            ends.append(self._seen(other, count, percentile).latency_s)
+        return Range.bounded(value, *ends)
 
 
 def _stretched(model: ModelFit, factor: float) -> OperatingCurve:

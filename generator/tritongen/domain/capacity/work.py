@@ -11,8 +11,9 @@ from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.domain.tensors import TensorSpec
 
-# Without a stated goal the percentile may take so many undisturbed executions.
+# Without a stated goal the percentile may take so many undisturbed executions, and this at least.
 GOAL_EXECUTIONS = 5.0
+GOAL_LEAST_S = 5e-3
 # CPU seconds of one request in Triton's front end, and of each byte that it copies.
 FRONT_END_S = 60e-6
 _BYTE_S = 0.25e-9
@@ -119,7 +120,9 @@ def work_of(
     limit = intent.latency_ms
     goal = Goal(
         intent.percentile,
-        limit / 1e3 if limit is not None else GOAL_EXECUTIONS * alone + front_end + transport,
+        limit / 1e3
+        if limit is not None
+        else max(GOAL_EXECUTIONS * (alone + front_end), GOAL_LEAST_S) + transport,
         limit is not None,
     )
     peak = trial.peak_bytes if trial is not None else 0

@@ -1,5 +1,6 @@
 """Traffic: patterns, recorded histories, and the rates over time that a plan is made for."""
 
+from tritongen.domain.traffic.forecast import Expected, Wish, expected, zone_of
 from tritongen.domain.traffic.history import History, HistoryNote, Record, build_histories
 from tritongen.domain.traffic.pattern import Burst, Pattern, PatternKind, week_shape
 from tritongen.domain.traffic.profile import (
@@ -20,16 +21,20 @@ __all__ = [
     "WEEK_S",
     "Aligned",
     "Burst",
+    "Expected",
     "History",
     "HistoryNote",
     "Pattern",
     "PatternKind",
     "Profile",
     "Record",
+    "Wish",
     "align",
     "build_histories",
+    "expected",
     "parse_prometheus",
     "parse_table",
     "scaled_shape",
     "week_shape",
+    "zone_of",
 ]

@@ -1,0 +1,295 @@
+"""`tritongen plan`."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_models,
+    existing_folder,
+    positive_int,
+)
+from tritongen.cli.output import (
+    bold,
+    dim,
+    emit_json,
+    finding_json,
+    good,
+    print_finding,
+    print_table,
+    progress,
+    suggest,
+)
+from tritongen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tritongen.app.plan import Planned
+    from tritongen.domain.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
+
+_EXAMPLES = """\
+  tritongen plan ./models                              which machines, how many, at what cost
+  tritongen plan ./models --provider azure --top 5     the five best of one provider
+  tritongen plan ./models --price-list ours.csv        with prices of your own
+  tritongen plan ./models --format json > options.json
+"""
+# A percentile beyond this means that the queue grows as long as the overload lasts.
+_OVERLOADED_S = 60.0
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "plan", "which machines, how many, at what cost", _EXAMPLES)
+    add_models(parser)
+    parser.add_argument(
+        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
+        help="repository with the evidence; the plan is stored beside it (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--catalogue", type=Path, metavar="CSV", help="machine types instead of the shipped ones"
+    )
+    parser.add_argument(
+        "--price-list", type=Path, metavar="CSV", help="prices over those of the catalogue"
+    )
+    parser.add_argument("--provider", default="", help="such as azure, aws or gcp")
+    parser.add_argument("--region", default="", help="such as eastus")
+    parser.add_argument(
+        "--machine", action="append", default=[], metavar="TYPE",
+        help="consider this machine type; several times for several",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top", type=positive_int, default=10, metavar="N",
+        help="options to show (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="where to store the plan (default: REPO.plan.json)",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="store nothing")
+    parser.add_argument("--no-trial", action="store_true", help="run no model")
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, print the options, store the best one."""
+    from tritongen.app.plan import PlanOptions, plan
+    from tritongen.app.plan_inputs import PriceChoice
+
+    choice = PriceChoice(
+        catalogue=options.catalogue,
+        price_list=options.price_list,
+        provider=options.provider,
+        region=options.region,
+        machines=tuple(options.machine),
+    )
+    planned = plan(
+        existing_folder(options.models),
+        PlanOptions(
+            repository=options.repository,
+            prices=choice,
+            trial=not options.no_trial,
+            write=not options.dry_run,
+            output=options.output,
+        ),
+        lambda name: progress(f"trying {name} …"),
+    )
+    if options.format == "json":
+        emit_json(_json(planned, options.top))
+    else:
+        _print(planned, options.top)
+    return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
+
+
+def _json(planned: "Planned", top: int) -> dict[str, object]:
+    plan = planned.plan
+    return {
+        "options": [_option(option) for option in plan.options[:top]],
+        "considered": len(plan.options),
+        "traffic": [
+            {
+                "model": one.model,
+                "mean_per_s": _six(one.mean_rate),
+                "peak_per_s": _six(one.peak_rate),
+                "pattern": one.pattern,
+            }
+            for one in plan.traffic
+        ],
+        "lower_bound_usd_per_month": _six(plan.lower_bound_usd_per_month),
+        "nearest": [
+            {
+                "change": near.change,
+                "usd_per_month": _six(near.usd_per_month),
+                "machine": near.machine,
+            }
+            for near in plan.nearest
+        ],
+        "assumptions": dict(plan.assumptions),
+        "plan_file": str(planned.path) if planned.path is not None else None,
+        "findings": [finding_json(item) for item in planned.findings],
+    }
+
+
+def _option(option: "Option") -> dict[str, object]:
+    machine, worst, usage = option.machine, option.worst, option.utilization
+    return {
+        "machine": machine.name,
+        "provider": machine.provider,
+        "region": machine.region,
+        "usd_per_hour": machine.usd_per_hour,
+        "price_date": machine.price_date,
+        "price_source": machine.price_source,
+        "replicas": {"min": option.least, "max": option.most},
+        "services": [_service(service) for service in option.services],
+        "usd_per_month": _six(option.usd_per_month),
+        "static_usd_per_month": _six(option.static_usd_per_month),
+        "usd_per_million": _six(option.usd_per_million),
+        "p99_us": _range_us(worst) if worst is not None else None,
+        "utilization": {"mean": _six(usage[0]), "peak": _six(usage[1])} if usage else None,
+        "spare": _six(1.0 - usage[1]) if usage else None,
+        "binding": option.binding.value,
+        "lower_bound_ratio": _six(option.lower_bound_ratio),
+        "feasible": option.feasible,
+        "reason": option.reason,
+        "estimate": option.estimate.value,
+    }
+
+
+def _service(service: "ServicePlan") -> dict[str, object]:
+    return {
+        "name": service.name,
+        "models": list(service.models),
+        "cpus": service.placement.cores,
+        "memory_bytes": service.memory_bytes,
+        "instances": service.instances,
+        "threads": service.threads,
+        "split": [
+            {
+                "model": one.name,
+                "instances": one.instances,
+                "threads": one.threads,
+                "max_batch_size": one.max_batch,
+                "queue_delay_us": None if one.delay_s is None else _us(one.delay_s),
+            }
+            for one in service.placement.models
+        ],
+        "policy": service.policy.value,
+        "replicas": {"min": service.least, "max": service.most, "mean": _six(service.mean_paid)},
+        "hourly": list(service.hourly),
+        "rate_per_s": _six(service.rate_per_s),
+        "concurrency": service.concurrency,
+        "latency": [
+            {
+                "model": one.model,
+                "percentile": one.percentile,
+                "us": {
+                    "value": _us(one.latency_s.value),
+                    "low": _us(one.latency_s.low),
+                    "high": _us(one.latency_s.high),
+                },
+                "goal_us": _us(one.limit_s),
+                "stated": one.stated,
+                "late_share": _six(one.late_share),
+            }
+            for one in service.forecasts
+        ],
+    }
+
+
+def _range_us(worst: "ModelForecast") -> dict[str, float]:
+    p99 = worst.p99_s
+    return {"value": _us(p99.value), "low": _us(p99.low), "high": _us(p99.high)}
+
+
+def _us(seconds: float) -> float:
+    return round(seconds * 1e6, 1)
+
+
+def _six(value: float | None) -> float | None:
+    """Six digits; None where there is no number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def _print(planned: "Planned", top: int) -> None:
+    plan = planned.plan
+    _print_traffic(plan)
+    print_table(
+        ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),
+        [_row(option) for option in plan.options[:top]],
+    )
+    more = len(plan.options) - top
+    if more > 0:
+        print(dim(f"and {more} more; --top {len(plan.options)} shows all"))
+    best = plan.best
+    if best is not None:
+        print(f"\n{bold('best')}: {best.reason}")
+        _print_services(best)
+        low = f"{plan.lower_bound_usd_per_month:,.2f} USD"
+        print(
+            dim(
+                f"cost is {best.lower_bound_ratio:.2f} × the least possible ({low} a month); "
+                f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
+            )
+        )
+    for item in planned.findings:
+        print_finding(item)
+    if planned.path is not None:
+        print(good(f"stored in {planned.path}"))
+        suggest("tritongen export kubernetes -o deploy")
+
+
+def _print_traffic(plan: "CapacityPlan") -> None:
+    for one in plan.traffic:
+        print(
+            f"{one.model}: {one.mean_rate:,.4g}/s on average, {one.peak_rate:,.4g}/s at peak "
+            f"{dim(one.pattern)}"
+        )
+    print()
+
+
+def _row(option: "Option") -> tuple[str, ...]:
+    machine, worst, usage = option.machine, option.worst, option.utilization
+    replicas = str(option.most) if option.most == option.least else f"{option.least}–{option.most}"
+    return (
+        machine.name,
+        f"{machine.provider} {machine.region}",
+        replicas if option.services else "–",
+        _money(option.usd_per_month),
+        _money(option.usd_per_million),
+        _latency(worst) if worst is not None else "–",
+        f"{usage[0]:.0%}, {usage[1]:.0%} at peak" if usage else "–",
+        "yes" if option.feasible else option.reason,
+    )
+
+
+def _latency(worst: "ModelForecast") -> str:
+    p99 = worst.p99_s
+    high = "overload" if p99.high >= _OVERLOADED_S else f"{p99.high * 1e3:.3g}"
+    return f"{p99.value * 1e3:.3g} ({p99.low * 1e3:.3g}–{high})"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.2f}" if math.isfinite(value) else "–"
+
+
+def _print_services(option: "Option") -> None:
+    rows = []
+    for service in option.services:
+        split = ", ".join(
+            f"{one.name} {one.instances} × {one.threads}" for one in service.placement.models
+        )
+        count = f"{service.least}–{service.most}" if service.autoscaled else str(service.most)
+        rows.append(
+            (
+                service.name,
+                count,
+                f"{service.mean_paid:.3g}",
+                service.policy.value,
+                f"{service.placement.cores}",
+                split,
+            )
+        )
+    print_table(("service", "replicas", "mean", "by", "cpus", "instances × threads"), rows)
