@@ -120,6 +120,7 @@ class Execution:
         compute_output_us: extracting outputs.
         request_us: inside the server altogether.
         cache_hit_share: of requests looked up in the response cache, None without any.
+        execution_us: mean time of one execution, however many requests it served; None without.
     """
 
     model: str
@@ -133,6 +134,7 @@ class Execution:
     compute_output_us: float
     request_us: float
     cache_hit_share: float | None = None
+    execution_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ def execution_of(delta: ModelStatistics, config: ServedConfig, wall_s: float) ->
         compute_output_us=delta.compute_output_ns / count,
         request_us=delta.request_ns / count,
         cache_hit_share=delta.cache_hits / looked_up if looked_up else None,
+        execution_us=delta.executed_ns / delta.executions / 1e3 if delta.executions else None,
     )
 
 

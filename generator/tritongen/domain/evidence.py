@@ -153,6 +153,7 @@ class Tuned:
         queue_delay_us: None when dynamic batching is off.
         inter_op: inter-op threads; 1 means sequential execution.
         numbers: measured figures by name.
+        cores: that it was tuned for, 0 when not known.
     """
 
     goal: str
@@ -162,6 +163,7 @@ class Tuned:
     queue_delay_us: int | None
     inter_op: int = 1
     numbers: Mapping[str, float] = field(default_factory=dict)
+    cores: int = 0
 
 
 @dataclass(frozen=True, slots=True)

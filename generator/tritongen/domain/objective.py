@@ -16,6 +16,7 @@ EXAMPLES: tuple[str, ...] = (
     "latency@300/s",
     "p95@300/s",
     "cores@300/s,p99<50ms",
+    "rate=300,p99<50ms",
 )
 DEFAULT_PERCENTILE = 99.0
 # A rate counts as served from this share on: short probes of a random arrival process scatter.
@@ -33,6 +34,8 @@ _GRAMMAR: tuple[re.Pattern[str], ...] = tuple(
         rf"(?:latency|p(?P<percentile>{_NUMBER}))@{_RATE}",
         rf"(?P<cores>cores)@{_RATE},{_LIMIT}",
         rf"(?P<cores>cores)@{_LIMIT}@{_RATE}",
+        rf"(?P<cores>rate)=(?P<rate>{_NUMBER})(?:/s)?,{_LIMIT}",
+        rf"rate=(?P<rate>{_NUMBER})(?:/s)?",
     )
 )
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6}
@@ -146,6 +149,7 @@ def parse_goal(text: str) -> Objective:
     ``latency@300/s``      lowest 99th percentile at 300 requests per second
     ``p95@300/s``          the same for the 95th percentile
     ``cores@300/s,p99<50ms``  fewest cores that hold 50 ms at 300 requests per second
+    ``rate=300,p99<50ms``  the same; ``rate=300`` alone is ``latency@300/s``
     ====================== =====================================================================
 
     Units are ``us`` or ``µs``, ``ms`` and ``s``.

@@ -64,7 +64,7 @@ class Candidate:
         """Ties go to the least: fewer threads, smaller batch, no delay, fewer instances."""
         return (
             self.total_threads,
-            max(1, self.max_batch_size),
+            self.max_batch_size if self.batches else 1,
             self.queue_delay_us or 0,
             self.instances,
             self.inter_op,
@@ -85,8 +85,8 @@ class Candidate:
             parts.append("-arena")
         return " ".join(parts)
 
-    def tuned(self, goal: str, numbers: dict[str, float]) -> Tuned:
-        """The choice as the lock records it."""
+    def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0) -> Tuned:
+        """The choice as the lock records it, made for so many cores."""
         return Tuned(
             goal=goal,
             instances=self.instances,
@@ -95,6 +95,7 @@ class Candidate:
             queue_delay_us=self.queue_delay_us,
             inter_op=self.inter_op,
             numbers=numbers,
+            cores=cores,
         )
 
 
@@ -112,6 +113,10 @@ class SearchSpace:
         delays_us: queue delays worth a try; 0 is implied.
         request_rows: rows that clients send at most; smaller batches could not serve them.
         max_instances: limit by memory, None for none.
+        client_rows: rows that a request may bring where requests are not merged, for a model
+            whose batch axis is to stay whatever is chosen; 0 leaves its full shape.
+        fixed_instances: the user's own count, None for any.
+        fixed_threads: the user's own threads an instance, None for any.
     """
 
     backend: BackendRules
@@ -123,10 +128,19 @@ class SearchSpace:
     delays_us: tuple[int, ...] = ()
     request_rows: int = 1
     max_instances: int | None = None
+    client_rows: int = 0
+    fixed_instances: int | None = None
+    fixed_threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.cores < 1 or self.max_batch < 1 or self.request_rows < 1 or not self.arenas:
             raise InvalidInputError("TG304", f"not a search space: {self}")
+        if not self.splits():
+            raise InvalidInputError(
+                "TG305",
+                f"{self.fixed_instances or 1} instances of {self.fixed_threads or 1} threads do "
+                f"not fit {self.cores} cores",
+            )
 
     @property
     def merges(self) -> bool:
@@ -137,13 +151,14 @@ class SearchSpace:
     def unmerged(self) -> int:
         """max_batch_size without merging: 0, or what the clients' own rows and the backend need."""
         needed = self.backend.batching is BatchSupport.REQUIRED or self.request_rows > 1
-        return self.request_rows if needed else 0
+        return max(self.request_rows if needed else 0, self.client_rows)
 
     @property
     def one_thread_each(self) -> Candidate:
         """The plain configuration that fits most models: an instance on each core, no merging."""
-        instances = max(count for count, threads in self.splits() if threads == 1)
-        return Candidate(instances, 1, self.unmerged)
+        threads = min(threads for _, threads in self.splits())
+        instances = max(count for count, each in self.splits() if each == threads)
+        return Candidate(instances, threads, self.unmerged)
 
     def splits(self) -> tuple[tuple[int, int], ...]:
         """(instances, threads), all with instances × threads ≤ cores, fewest instances first."""
@@ -151,7 +166,7 @@ class SearchSpace:
         found = [
             (instances, threads)
             for threads in self._thread_counts()
-            for instances in _counts(min(limit, self.cores // threads))
+            for instances in self._instance_counts(min(limit, self.cores // threads))
         ]
         return tuple(sorted(found))
 
@@ -211,7 +226,14 @@ class SearchSpace:
         by_process = rule.scope is ThreadScope.PROCESS or not rule.intra_key
         return one.threads != other.threads and by_process
 
+    def _instance_counts(self, most: int) -> tuple[int, ...]:
+        if self.fixed_instances is None:
+            return _counts(most)
+        return (self.fixed_instances,) if self.fixed_instances <= most else ()
+
     def _thread_counts(self) -> tuple[int, ...]:
+        if self.fixed_threads is not None:
+            return (self.fixed_threads,)
         rule = self.backend.threads
         if not rule.intra_key and not rule.environment:
             return (1,)

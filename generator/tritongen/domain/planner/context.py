@@ -1,5 +1,7 @@
 """What the planning of one model rests on, gathered once."""
 
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tritongen.domain.backends import BackendRules
@@ -89,7 +91,34 @@ def _merged(
 
 def tuned_reason(tuned: Tuned) -> Reason:
     """The reason of everything that the tuner chose, with what it measured."""
-    numbers = tuple(tuned.numbers.items())
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in numbers)
-    sentence = f"tuned for {tuned.goal}" + (f": {figures}" if figures else "")
-    return Reason(Source.MEASURED, sentence, numbers)
+    where = f" on {tuned.cores} {'core' if tuned.cores == 1 else 'cores'}" if tuned.cores else ""
+    figures = ", ".join(_figures(tuned.numbers))
+    sentence = f"tuned for {tuned.goal}{where}" + (f": {figures}" if figures else "")
+    return Reason(Source.MEASURED, sentence, tuple(tuned.numbers.items()))
+
+
+def _figures(numbers: Mapping[str, float]) -> Iterator[str]:
+    """What the tuner measured, for people; what it did not measure is left out."""
+    rate, latency = numbers.get("throughput_per_s"), numbers.get("p99_us")
+    low, high = numbers.get("throughput_low"), numbers.get("throughput_high")
+    if rate is not None:
+        span = f" ({show_figure(low)} to {show_figure(high)})" if low and high else ""
+        yield f"{show_figure(rate)} requests/s{span}"
+    if latency is not None:
+        yield f"p99 {show_figure(latency / 1e3)} ms"
+    default, slow = numbers.get("default_throughput_per_s"), numbers.get("default_p99_us")
+    if default is not None:
+        tail = f" at p99 {show_figure(slow / 1e3)} ms" if slow is not None else ""
+        yield f"by Triton's own completion {show_figure(default)}/s{tail}"
+    measured, rounds = numbers.get("candidates"), numbers.get("rounds")
+    if measured is not None and rounds is not None:
+        yield f"{rounds:.0f} rounds, {measured:.0f} candidates measured"
+
+
+def show_figure(value: float) -> str:
+    """Three significant digits, never with an exponent: ``0.123``, ``12.3``, ``1,230``."""
+    if value == 0.0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    return f"{rounded:,.{max(0, digits)}f}"

@@ -28,6 +28,12 @@ from tritongen.domain.planner.details import (
 from tritongen.domain.planner.instances import Split, fits, split_cores
 from tritongen.domain.planner.pipelines import plan_pipelines, with_pipeline_goals
 from tritongen.domain.planner.remarks import load_findings, trial_findings
+from tritongen.domain.planner.sequences import (
+    client_tensors,
+    plan_sequence,
+    sequence_batch,
+    sequence_findings,
+)
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
@@ -56,13 +62,7 @@ def plan_serving(
         for model in models
         if not model.servable
     )
-    wanted = [
-        gathered
-        for model in sorted(models, key=lambda facts: facts.name)
-        if model.servable and not intent.of(model.name).skip
-        for gathered in _gather(model, intent, evidence, release)
-    ]
-    wanted = with_pipeline_goals(wanted, intent.pipelines)
+    wanted = _wanted(models, intent, evidence, release)
     shares, remarks = _shares(wanted, cores.value)
     limited = shares is None
     plans = tuple(
@@ -74,6 +74,31 @@ def plan_serving(
     server = plan_server(intent.target, cores, plans, limited)
     ensembles, faults = plan_pipelines(intent.pipelines, plans)
     return ServingPlan(server, plans, refused, (*remarks, *faults), ensembles)
+
+
+def model_inputs(
+    models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, cores: int
+) -> tuple[tuple[ModelInput, int], ...]:
+    """What the planning of every servable model rests on, each with its share of the cores.
+
+    Where there are more models than cores, each has what one execution needs.
+    """
+    completed = [_completed(model, intent, evidence) for model in models]
+    wanted = _wanted(completed, intent, evidence, find(intent.target.triton))
+    shares, _ = _shares(wanted, cores)
+    return tuple((model, _share_of(model, shares).cores) for model in wanted)
+
+
+def _wanted(
+    models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, release: Release
+) -> list[ModelInput]:
+    wanted = [
+        gathered
+        for model in sorted(models, key=lambda facts: facts.name)
+        if model.servable and not intent.of(model.name).skip
+        for gathered in _gather(model, intent, evidence, release)
+    ]
+    return with_pipeline_goals(wanted, intent.pipelines)
 
 
 def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFacts:
@@ -157,7 +182,9 @@ def _plan_model(
         model = replace(model, tuned=None)
     split = split_cores(model, share, memory_bytes)
     batch = plan_batching(model, split.instances.value, split.threads.value)
-    inputs, outputs = plan_tensors(model, batch.max_batch_size.value > 0)
+    batch = sequence_batch(model, batch, split.instances.value)
+    batching = batch.max_batch_size.value > 0
+    inputs, outputs = client_tensors(model, *plan_tensors(model, batching))
     warmup, warmup_reason = plan_warmup(model, batch.max_batch_size.value, batch.batching)
     slots = None
     if limited and split.kind.value is InstanceKind.CPU:
@@ -188,8 +215,10 @@ def _plan_model(
             for item in (
                 *_remarks(model, split, share, stale),
                 *load_findings(model, split, batch, cores),
+                *sequence_findings(model, batching),
             )
         ),
+        sequence=plan_sequence(model, batch, split.instances.value),
     )
 
 
@@ -203,6 +232,9 @@ def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tupl
     name, trial = model.facts.name, model.trial
     if stale:
         message = f"{name} was tuned for more cores than the {share.cores} that it has now"
+        remarks.append(finding("TG317", Severity.WARNING, message))
+    elif model.tuned is not None and 0 < model.tuned.cores < share.cores:
+        message = f"{name} was tuned for {model.tuned.cores} cores and has {share.cores} now"
         remarks.append(finding("TG317", Severity.WARNING, message))
     if trial is None:
         message = f"{name} is planned from syntax alone; it was not run"
