@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "tritongen.cli.doctor", "what this machine can run, and how to mend what it can't"
         ),
         "plan": Command("tritongen.cli.plan", "which machines, how many, at what cost"),
+        "export": Command("tritongen.cli.export", "deployment files that agree with the plan"),
         "completion": Command("tritongen.cli.completion", "completion script for your shell"),
     }
 )

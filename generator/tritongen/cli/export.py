@@ -1,0 +1,180 @@
+"""`tritongen export`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import Subparsers, add_command, add_format, add_repository
+from tritongen.cli.output import (
+    dim,
+    emit_json,
+    finding_json,
+    good,
+    print_finding,
+    print_table,
+    suggest,
+)
+from tritongen.errors import ExitCode, InvalidInputError
+
+if TYPE_CHECKING:
+    from tritongen.app.export import ExportRequest, ExportResult
+
+_EXAMPLES = """\
+  tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
+  tritongen export kubernetes --plan plan.json --storage pvc://models -o deploy
+  tritongen export swarm -o stack --check      exit 1 when the committed files are not up to date
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
+    parser.add_argument(
+        "target", metavar="TARGET", help="{targets}".format(targets=", ".join(_NAMES))
+    )
+    add_repository(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder to write (default: TARGET)"
+    )
+    parser.add_argument(
+        "--models", type=Path, metavar="MODELS", help="folder of models with tritongen.yaml"
+    )
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="of `tritongen plan`")
+    parser.add_argument("--name", default="triton", help="of the deployment (default: %(default)s)")
+    parser.add_argument("--image", default="", help="of the containers (default: the official one)")
+    parser.add_argument(
+        "--storage", default="", metavar="URI",
+        help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as:// "
+        "(default: pvc://NAME-models)",
+    )  # fmt: skip
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
+    mode.add_argument("--diff", action="store_true", help="write nothing; show the differences")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite hand edits; they are kept as *.orig"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, and report what changed."""
+    from tritongen.app.export import export
+
+    result = export(_request(options))
+    if options.format == "json":
+        emit_json(_json(options.target, result))
+    else:
+        _print(result, options)
+    drift = bool(result.differences) and not result.written
+    return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
+
+
+def _request(options: argparse.Namespace) -> "ExportRequest":
+    from tritongen.app.export import ExportMode, ExportRequest
+    from tritongen.app.export_deployment import DeploymentOptions
+
+    mode = ExportMode.WRITE
+    if options.check:
+        mode = ExportMode.CHECK
+    elif options.diff:
+        mode = ExportMode.SHOW
+    return ExportRequest(
+        target=options.target,
+        deployment=DeploymentOptions(
+            repository=options.repository,
+            output=options.output or Path(options.target),
+            name=options.name,
+            image=options.image,
+            storage=options.storage,
+        ),
+        models=_models(options),
+        mode=mode,
+        force=options.force,
+    )
+
+
+def _models(options: argparse.Namespace) -> Path | None:
+    from tritongen.app.memory import last_models
+
+    if options.models is not None:
+        if not options.models.is_dir():
+            raise InvalidInputError("TG002", "is not a folder", where=str(options.models))
+        return Path(options.models)
+    try:
+        return last_models(options.repository)
+    except InvalidInputError:
+        return None  # a repository without its models can be deployed, too
+
+
+def _json(target: str, result: "ExportResult") -> dict[str, object]:
+    return {
+        "target": target,
+        "written": result.written,
+        "drift": bool(result.differences) and not result.written,
+        "services": [
+            {
+                "name": service.name,
+                "models": [model.name for model in service.models],
+                "image": service.container.image,
+                "cpus": service.container.cpus,
+                "memory_bytes": service.container.memory_bytes,
+                "shared_memory_bytes": service.container.shared_memory_bytes,
+                "threads": service.total_threads,
+                "replicas": {"min": service.replicas.least, "max": service.replicas.most},
+                "queue_target_us": service.queue_target_us,
+                "concurrency": service.concurrency,
+            }
+            for service in result.deployment.services
+        ],
+        "files": [item.path for item in result.files],
+        "differences": [
+            {"path": item.path, "kind": item.kind.value} for item in result.differences
+        ],
+        "findings": [finding_json(item) for item in result.findings],
+    }
+
+
+def _print(result: "ExportResult", options: argparse.Namespace) -> None:
+    for item in result.findings:
+        print_finding(item)
+    if options.diff:
+        for difference in result.differences:
+            sys.stdout.writelines(f"{line}\n" for line in difference.diff())
+        return
+    print_table(
+        ("service", "replicas", "cores", "threads", "queue target", "models"),
+        [
+            (
+                service.name,
+                f"{service.replicas.least} to {service.replicas.most}",
+                str(service.container.cpus or "all"),
+                str(service.total_threads),
+                f"{service.queue_target_us} µs",
+                ", ".join(model.name for model in service.models),
+            )
+            for service in result.deployment.services
+        ],
+    )
+    for difference in result.differences:
+        print(f"{difference.kind.value}: {difference.path}")
+    _conclude(result, options)
+
+
+def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
+    from tritongen.export.targets import TARGETS
+
+    folder = options.output or options.target
+    if result.written:
+        print(good(f"wrote {folder}"))
+        for command in TARGETS[options.target].deploy:
+            print(dim(f"in {folder}: {command}"))
+        suggest(f"tritongen export {options.target} -o {folder} --check")
+    elif options.check and result.differences:
+        print("drift: run `tritongen export` and commit")
+    else:
+        print(good("up to date" if options.check else "nothing to change"))

@@ -1,0 +1,221 @@
+"""What is deployed: services with their containers, replicas and goals."""
+
+import re
+from dataclasses import dataclass
+
+from tritongen.errors import InvalidInputError
+
+__all__ = [
+    "Container",
+    "Deployment",
+    "Health",
+    "Replicas",
+    "ServedModel",
+    "Service",
+]
+
+# A DNS label, short enough for Azure's 32 characters and for suffixes such as `-canary`.
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
+HOURS_A_WEEK = 168
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model of a service, as its configuration has it.
+
+    Attributes:
+        name: of the model.
+        backend: that serves it; ``ensemble`` for a pipeline.
+        instances: instance count, 0 for a pipeline.
+        threads: that one instance uses at most.
+        latency_ms: goal at `percentile`, None when not stated.
+        percentile: of the goal.
+        peak_rate: requests per second that are planned for, None when not stated.
+        config_digest: sha256 of its config.pbtxt.
+    """
+
+    name: str
+    backend: str
+    instances: int
+    threads: int
+    latency_ms: float | None = None
+    percentile: float = 99.0
+    peak_rate: float | None = None
+    config_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an engine finds out whether a container serves, and how it ends one.
+
+    Attributes:
+        command: to run inside; exit code 0 is healthy.
+        interval_s: between two checks.
+        timeout_s: of one check.
+        start_s: failures within are not counted after the start.
+        retries: failures in a row that make it unhealthy.
+        stop_grace_s: between SIGTERM and SIGKILL; Triton itself waits 30 s for its requests.
+    """
+
+    command: tuple[str, ...]
+    interval_s: int
+    timeout_s: int
+    start_s: int
+    retries: int
+    stop_grace_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The container of a service, the same that `tritongen up --runtime docker` starts.
+
+    Attributes:
+        image: reference.
+        entrypoint: replaces the image's own; empty keeps it.
+        arguments: that follow it.
+        environment: (variable, value).
+        cpus: limit in whole cores; None for none.
+        memory_bytes: limit; None for none.
+        memory_request_bytes: what it is expected to need.
+        shared_memory_bytes: size of /dev/shm.
+        gpus: number of GPUs.
+        user: ``uid:gid``.
+        read_only: root file system.
+        tmp_bytes: size of /tmp.
+        ulimits: (name, soft and hard limit).
+        health: checks.
+        key: value of the header that the closed APIs ask for; part of `arguments`.
+    """
+
+    image: str
+    entrypoint: tuple[str, ...]
+    arguments: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    cpus: int | None
+    memory_bytes: int | None
+    memory_request_bytes: int
+    shared_memory_bytes: int
+    gpus: int
+    user: str
+    read_only: bool
+    tmp_bytes: int
+    ulimits: tuple[tuple[str, int], ...]
+    health: Health
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many containers run.
+
+    Attributes:
+        least: at any time.
+        most: the autoscaler's upper bound.
+        hourly: by hour of the week from Monday 00:00, empty when not known.
+        start_up_s: until a new replica serves.
+        interval_s: between two looks of the autoscaler.
+        cool_down_s: the load must have been lower for so long before a replica goes.
+        planned: whether a capacity plan decided them.
+    """
+
+    least: int
+    most: int
+    hourly: tuple[int, ...] = ()
+    start_up_s: float = 180.0
+    interval_s: float = 30.0
+    cool_down_s: float = 300.0
+    planned: bool = False
+
+    @property
+    def weekend_least(self) -> int:
+        """Replicas at least on Saturdays and Sundays."""
+        if len(self.hourly) != HOURS_A_WEEK:
+            return self.least
+        return max(self.least, min(self.hourly[5 * 24 :]))
+
+    @property
+    def weekday_least(self) -> int:
+        """Replicas at least from Monday to Friday."""
+        if len(self.hourly) != HOURS_A_WEEK:
+            return self.least
+        return max(self.least, min(self.hourly[: 5 * 24]))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One kind of container and its replicas.
+
+    Attributes:
+        name: a DNS label.
+        models: in the order of their names.
+        container: that serves them.
+        replicas: how many.
+        queue_target_us: mean wait in the queue at which the autoscaler aims.
+        concurrency: requests at a time that one replica serves within its goals.
+        rate_per_s: the greatest rate of one replica at the goals, None when not measured.
+
+    Raises:
+        InvalidInputError: TG752, the name is no DNS label of 1 to 30 characters.
+    """
+
+    name: str
+    models: tuple[ServedModel, ...]
+    container: Container
+    replicas: Replicas
+    queue_target_us: int
+    concurrency: int
+    rate_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidInputError(
+                "TG752",
+                f"service {self.name!r} must be 1 to 30 lower-case letters, digits and hyphens, "
+                "beginning with a letter",
+            )
+
+    @property
+    def total_threads(self) -> int:
+        """Threads of all instances together."""
+        return sum(model.instances * model.threads for model in self.models)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The tightest goal of its models, None when none is stated."""
+        goals = [model.latency_ms for model in self.models if model.latency_ms is not None]
+        return min(goals, default=None)
+
+    @property
+    def peak_rate(self) -> float:
+        """Requests per second of all its models at their peaks, 0 when not stated."""
+        return sum(model.peak_rate or 0.0 for model in self.models)
+
+    @property
+    def limited(self) -> bool:
+        """Whether the rate limiter holds executions to the cores."""
+        return any(argument.startswith("--rate-limit=") for argument in self.container.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that is deployed together.
+
+    Attributes:
+        name: of the whole.
+        release: Triton release, ``YY.MM``; empty when not known.
+        services: one or more.
+        digest: of configurations and weights: changes when what is served changes.
+        repository: path of the model repository, relative to the folder that is written.
+        storage: where the cluster finds the repository, such as ``pvc://models`` or ``s3://…``.
+        machine: machine type that was planned for, empty when not planned.
+        provider: of that machine type.
+    """
+
+    name: str
+    release: str
+    services: tuple[Service, ...]
+    digest: str
+    repository: str
+    storage: str
+    machine: str = ""
+    provider: str = ""

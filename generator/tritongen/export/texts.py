@@ -1,0 +1,59 @@
+"""From a deployment and a template to a text, with every value quoted for its format."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tritongen.resources import template_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["ExportFile", "quote", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """One file of an export; `path` is relative to the folder that is written."""
+
+    path: str
+    text: str
+
+
+def quote(value: object) -> str:
+    """A value as JSON, which YAML reads as the same value: no text can end its quotes."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def quote_compose(value: object) -> str:
+    """The same where ``$`` begins a variable of Compose."""
+    return quote(value).replace("$", "$$")
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    """The text of a template.
+
+    Args:
+        template: path below templates/.
+        values: by the names that the template uses.
+    """
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    # YAML and JSON, no HTML: every value goes through a filter that quotes it.
+    environment = Environment(  # noqa: S701
+        loader=FunctionLoader(template_text),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["q"] = quote
+    environment.filters["qc"] = quote_compose
+    return environment
