@@ -72,6 +72,7 @@ INSPECTED = _object(
     graph={"anyOf": [{"type": "null"}, GRAPH]},
     onnx={"anyOf": [{"type": "null"}, ONNX]},
     findings=_list(FINDING),
+    cures=_list(_object(code=CODE, fix=NAME, summary=NAME)),
 )
 BUILT = _object(
     name=NAME,
@@ -80,6 +81,7 @@ BUILT = _object(
     instances=COUNT,
     threads=COUNT,
     dynamic_batching=BOOL,
+    variant={"type": ["string", "null"]},
 )
 READY = _object(name=NAME, ready=BOOL, reason=TEXT)
 ENDPOINTS = _object(http=ENDPOINT, grpc=ENDPOINT, metrics=ENDPOINT)
@@ -121,7 +123,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         summary=_object(errors=COUNT, warnings=COUNT, infos=COUNT),
     ),
     "explain": _document(model=NAME, values=_list(EXPLAINED), findings=_list(FINDING)),
-    "up": _document(runtime=NAME, endpoints=ENDPOINTS, models=_list(READY), log=NAME),
+    "up": _document(
+        runtime=NAME,
+        reason=NAME,
+        endpoints=ENDPOINTS,
+        models=_list(READY),
+        log=NAME,
+        image=TEXT,
+        docker_run=TEXT,
+    ),
     "status": _document(
         runtime=NAME,
         version=NAME,
@@ -129,6 +139,21 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         repository=NAME,
         models=_list(READY),
         log=NAME,
+        drift=_list(FINDING),
+    ),
+    "doctor": _document(
+        runtime=NAME,
+        reason=NAME,
+        checks=_list(
+            _object(
+                name=NAME,
+                ok=BOOL,
+                severity={"enum": ["error", "warning", "info"]},
+                message=NAME,
+                fix=TEXT,
+                code={"type": "string", "pattern": "^(TG[0-9]{3})?$"},
+            )
+        ),
     ),
     "verify": _document(models=_list(VERIFIED)),
     "logs": _document(lines=_list(TEXT)),

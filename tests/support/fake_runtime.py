@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tritongen.domain.findings import Severity, finding
@@ -127,6 +128,9 @@ class FakeServer:
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         return ("started",)[:lines]
+
+    def follow(self, lines: int = 50) -> Iterator[str]:
+        return iter(("started",)[:lines])
 
     def detach(self) -> None:
         """It lives in this process and ends with it."""

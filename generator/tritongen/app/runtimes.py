@@ -1,10 +1,11 @@
 """The runtimes behind `up`, `down` and `status`: choosing one, finding servers, leftovers."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.spec import UpOptions
+from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "choose_runtime",
+    "choose_with_reason",
     "docker_runtime",
     "end_leftovers",
     "find_running",
     "make_room",
     "make_runtime",
     "post_mortem",
+    "settle_runtime",
 ]
 
 # What makes the embedded runtime unfit for a machine or a repository.
@@ -64,13 +67,32 @@ def docker_runtime(options: UpOptions, progress: Progress | None = None) -> "Doc
 
 def choose_runtime(spec: ServerSpec, options: UpOptions) -> RuntimeName:
     """Where to serve: as asked; else embedded, unless an image is named or it cannot serve this."""
+    return choose_with_reason(spec, options)[0]
+
+
+def choose_with_reason(spec: ServerSpec, options: UpOptions) -> tuple[RuntimeName, str]:
+    """Where to serve, and why there."""
     if options.runtime is not None:
-        return options.runtime
+        return options.runtime, "asked for with --runtime"
     if options.image:
-        return RuntimeName.DOCKER
+        return RuntimeName.DOCKER, "an image is named"
     findings = EmbeddedRuntime(wheel=options.wheel).preflight(spec)
-    unfit = any(item.severity is Severity.ERROR and item.code in _UNFIT for item in findings)
-    return RuntimeName.DOCKER if unfit else RuntimeName.EMBEDDED
+    unfit = [item for item in findings if item.severity is Severity.ERROR and item.code in _UNFIT]
+    if unfit:
+        return RuntimeName.DOCKER, f"the embedded Triton cannot serve this: {unfit[0].message}"
+    held = ", ".join(sorted(set(spec.backends) - {"", "ensemble"})) or "its standard backends"
+    return RuntimeName.EMBEDDED, f"this machine runs it, with {held}, and needs no Docker for it"
+
+
+def settle_runtime(project: Path, repository: Path, options: UpOptions) -> tuple[UpOptions, str]:
+    """The options with their runtime chosen, and why that one.
+
+    Raises:
+        InvalidInputError: the repository cannot be served as it is.
+    """
+    spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
+    name, reason = choose_with_reason(spec, options)
+    return replace(options, runtime=name), reason
 
 
 def find_running(store: StateStore) -> RunningServer | None:

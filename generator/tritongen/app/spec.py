@@ -6,8 +6,10 @@ from pathlib import Path
 from tritongen.app.project import read_lock
 from tritongen.app.render import CONFIG_FILE
 from tritongen.app.shared_memory import shared_memory_bytes
+from tritongen.domain.backends import BACKENDS
 from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError
+from tritongen.render.pbtxt import parse_config
 from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
 from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore, project_label
@@ -87,6 +89,20 @@ def _version_folders(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
 
 
+def _configured_backend(folder: Path) -> str:
+    """The backend that a hand-written configuration names; empty when it leaves it to Triton."""
+    try:
+        text = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""  # none, or one that the preflight tells of
+    config = parse_config(text, str(folder / CONFIG_FILE)).message
+    if config.backend or not config.platform:
+        return str(config.backend)
+    platform = str(config.platform)
+    known = (name for name, rules in BACKENDS.items() if platform in rules.platforms)
+    return next(known, "ensemble" if platform == "ensemble" else "")
+
+
 def server_spec(
     store: StateStore, repository: Path, lock: Lock | None, options: UpOptions
 ) -> ServerSpec:
@@ -98,7 +114,12 @@ def server_spec(
     names = model_names(repository)
     if not names:
         raise InvalidInputError("TG708", "it holds no models", where=str(repository))
-    backends = {model.backend for model in lock.models.values()} if lock is not None else set()
+    backends = {
+        lock.models[name].backend
+        if lock is not None and name in lock.models
+        else _configured_backend(repository / name)
+        for name in names
+    }
     return ServerSpec(
         repository=repository.resolve(),
         models=names,

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from tritongen.cli.options import Subparsers, add_command, add_format, positive_int
 from tritongen.cli.output import emit_json
-from tritongen.errors import ExitCode
+from tritongen.errors import ExitCode, InvalidInputError
 
 _EXAMPLES = """\
   tritongen logs               the last 50 lines
   tritongen logs -n 500
+  tritongen logs --follow      and every further one until the server ends or Ctrl-C
 """
 
 
@@ -19,6 +20,9 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "-n", "--lines", type=positive_int, default=50, help="(default: %(default)s)"
     )
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="stay until the server ends, or Ctrl-C"
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -27,10 +31,30 @@ def run(options: argparse.Namespace) -> int:
     """Print the log's end, also of a server that has ended."""
     from tritongen.app.serve import last_logs
 
+    if options.follow:
+        return _follow(options)
     lines = last_logs(Path.cwd(), options.lines)
     if options.format == "json":
         emit_json({"lines": list(lines)})
     else:
         for line in lines:
             print(line)
+    return int(ExitCode.OK)
+
+
+def _follow(options: argparse.Namespace) -> int:
+    """Print the log as it grows.
+
+    Raises:
+        InvalidInputError: TG009, JSON is asked for: one document cannot grow.
+    """
+    from tritongen.app.serve import running_server
+
+    if options.format == "json":
+        raise InvalidInputError("TG009", "--follow has no JSON form")
+    try:
+        for line in running_server(Path.cwd()).follow(options.lines):
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        pass  # the asked-for end
     return int(ExitCode.OK)

@@ -38,6 +38,6 @@ def run(options: argparse.Namespace) -> int:
     wanted = RestartOptions(options.grace, options.timeout, options.keep_going)
     with ProgressBar() as bar:
         result = restart(Path.cwd(), wanted, bar)
-    show(result, options.format)
+    show(result, options.format, "as before")
     ready = all(model.ready for model in result.models)
     return int(ExitCode.OK if ready else ExitCode.FINDINGS)

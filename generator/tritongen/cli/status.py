@@ -1,62 +1,148 @@
 """`tritongen status`."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format
-from tritongen.cli.output import emit_json, good, print_table, severe
-from tritongen.domain.findings import Severity
-from tritongen.errors import ExitCode
+from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
+from tritongen.cli.output import emit_json, finding_json, good, print_finding, print_table, severe
+from tritongen.domain.findings import Finding, Severity
+from tritongen.errors import ExitCode, InvalidInputError
+
+if TYPE_CHECKING:
+    from tritongen.serving.protocol import Endpoints, ModelStatus
 
 _EXAMPLES = """\
-  tritongen status                 exit 0 when every model is ready
+  tritongen status                      this project's server; exit 0 when every model is ready
+  tritongen status -u HOST:8000         any Triton, compared with model_repository/ where there is one
+  tritongen status -u grpcs://HOST:8001 --ca ca.pem --header-file admin.txt
   tritongen status --format json
-"""
+"""  # noqa: E501  (shown as it stands)
+_DEFAULT = Path("model_repository")
 
 
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "status", "is the server up, are its models ready?", _EXAMPLES)
+    parser.add_argument(
+        "repository", type=Path, nargs="?", metavar="REPO",
+        help="to compare the server with (default: the one it was started on; with -u "
+        f"{_DEFAULT}, where there is one)",
+    )  # fmt: skip
+    group = parser.add_argument_group("a server that runs elsewhere")
+    group.add_argument(
+        "-u", "--url", default="", metavar="ADDRESS",
+        help="HOST:PORT, or with http://, https://, grpc:// or grpcs:// before it",
+    )  # fmt: skip
+    group.add_argument("--ca", type=Path, metavar="PEM", help="authorities to trust")
+    group.add_argument("--cert", type=Path, metavar="PEM", help="this client's certificate")
+    group.add_argument("--key", type=Path, metavar="PEM", help="its private key")
+    group.add_argument("--insecure", action="store_true", help="accept any certificate")
+    group.add_argument(
+        "--header", action="append", default=[], metavar="'NAME: VALUE'",
+        help="for every request, such as those of restricted APIs; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--header-file", type=Path, metavar="FILE",
+        help="the same, one a line: keeps secrets out of the process list",
+    )  # fmt: skip
     add_format(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the server and each model; exit 1 when one is not ready, 3 when no server runs."""
+    """Print the server and each model.
+
+    Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
+    """
+    return _elsewhere(options) if options.url else _own(options)
+
+
+def _own(options: argparse.Namespace) -> int:
+    from tritongen.app.attached import own_drift
     from tritongen.app.serve import status
 
+    only_elsewhere = ("ca", "cert", "key", "insecure", "header", "header_file")
+    for name in only_elsewhere:
+        if getattr(options, name):
+            flag = name.replace("_", "-")
+            raise InvalidInputError("TG009", f"--{flag} is for a server named with --url")
     result = status(Path.cwd())
-    if options.format == "json":
+    repository = existing_folder(options.repository) if options.repository else result.repository
+    failed = {model.name for model in result.models if not model.ready}
+    # A model that does not serve has said so already, with the server's reason.
+    drift = [item for item in own_drift(result.endpoints, repository) if item.model not in failed]
+    head = f"Triton {result.version} ({result.runtime.value}) serves {result.repository}"
+    known = {
+        "runtime": result.runtime.value,
+        "version": result.version,
+        "repository": str(result.repository),
+        "log": str(result.log),
+    }
+    return _show(options.format, head, known, result.endpoints, result.models, drift)
+
+
+def _elsewhere(options: argparse.Namespace) -> int:
+    from tritongen.app.attached import Connection, attached_status
+
+    connection = Connection(
+        options.url,
+        options.ca,
+        options.cert,
+        options.key,
+        options.insecure,
+        tuple(options.header),
+        options.header_file,
+    )
+    repository = options.repository or (_DEFAULT if _DEFAULT.is_dir() else None)
+    result = attached_status(connection, existing_folder(repository) if repository else None)
+    head = f"Triton {result.version} (attached)"
+    if repository:
+        head += f", compared with {repository}"
+    known = {
+        "runtime": "attached",
+        "version": result.version,
+        "repository": str(repository or ""),
+        "log": "",
+    }
+    return _show(options.format, head, known, result.endpoints, result.models, result.drift)
+
+
+def _show(
+    form: str,
+    head: str,
+    known: dict[str, str],
+    ends: "Endpoints",
+    models: "Sequence[ModelStatus]",
+    drift: Sequence[Finding],
+) -> int:
+    """Print it, and the exit code."""
+    addresses = {"http": ends.http, "grpc": ends.grpc, "metrics": ends.metrics}
+    if form == "json":
         emit_json(
             {
-                "runtime": result.runtime.value,
-                "version": result.version,
-                "endpoints": {
-                    "http": result.endpoints.http,
-                    "grpc": result.endpoints.grpc,
-                    "metrics": result.endpoints.metrics,
-                },
-                "repository": str(result.repository),
-                "log": str(result.log),
+                **known,
+                "endpoints": addresses,
                 "models": [
                     {"name": model.name, "ready": model.ready, "reason": model.reason}
-                    for model in result.models
+                    for model in models
                 ],
+                "drift": [finding_json(item) for item in drift],
             }
         )
     else:
-        ends = result.endpoints
-        print(f"Triton {result.version} ({result.runtime.value}) serves {result.repository}")
-        print(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
-        print_table(
-            ("model", "state"),
-            [
-                (
-                    model.name,
-                    good("ready") if model.ready else severe(model.reason, Severity.ERROR),
-                )
-                for model in result.models
-            ],
-        )
-    ready = all(model.ready for model in result.models)
-    return int(ExitCode.OK if ready else ExitCode.FINDINGS)
+        print(head)
+        print("  ".join(f"{name} {where}" for name, where in addresses.items() if where))
+        rows = [
+            (
+                model.name,
+                good("ready") if model.ready else severe(model.reason, Severity.ERROR),
+            )
+            for model in models
+        ]
+        print_table(("model", "state"), rows)
+        for item in drift:
+            print_finding(item)
+    ready = all(model.ready for model in models)
+    return int(ExitCode.OK if ready and not drift else ExitCode.FINDINGS)

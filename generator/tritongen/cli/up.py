@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,24 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "up", "serve a repository with a real Triton", _EXAMPLES)
     add_repository(parser)
+    add_server_options(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the docker run line and start nothing"
+    )
+    parser.add_argument(
+        "--timeout", type=positive_float, default=300.0, metavar="SECONDS",
+        help="until every model is ready (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-going", action="store_true", help="leave the server up although a model failed"
+    )
+    parser.add_argument("--foreground", action="store_true", help="stay until Ctrl-C or SIGTERM")
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Where a server runs, in what, and on which ports."""
     parser.add_argument(
         "--runtime",
         choices=("auto", "embedded", "docker"),
@@ -62,9 +81,6 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--writable", action="store_true", help="leave the container's root file system writable"
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the docker run line and start nothing"
-    )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     for name, usual in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
@@ -72,35 +88,35 @@ def register(commands: Subparsers) -> None:
             help="0 takes a free one (default: %(default)s)",
         )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=positive_float, default=300.0, metavar="SECONDS",
-        help="until every model is ready (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--keep-going", action="store_true", help="leave the server up although a model failed"
-    )
-    parser.add_argument("--foreground", action="store_true", help="stay until Ctrl-C or SIGTERM")
-    parser.add_argument(
         "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
     )
-    add_format(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
+    from tritongen.app.runtimes import settle_runtime
     from tritongen.app.serve import down, dry_run, up
 
-    wanted = _wanted(options)
+    wanted = replace(
+        wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going
+    )
     if options.dry_run:
         print(dry_run(Path.cwd(), options.repository, wanted))
         return int(ExitCode.OK)
-    with ProgressBar() as bar:
-        result = up(Path.cwd(), options.repository, wanted, bar)
+    wanted, reason = settle_runtime(Path.cwd(), options.repository, wanted)
+    try:
+        with ProgressBar() as bar:
+            result = up(Path.cwd(), options.repository, wanted, bar)
+    except EnvironmentProblem as problem:
+        # Whoever asked for no runtime should learn which one failed, and why it was taken.
+        told = f"runtime {wanted.runtime}: {reason}" if options.runtime == "auto" else ""
+        problem.details = (*problem.details, *([told] if told else []))
+        raise
     if not options.foreground:
-        show(result, options.format)
+        show(result, options.format, reason)
     else:
         try:
-            show(result, options.format)
+            show(result, options.format, reason)
             _follow(result)
         finally:
             down(Path.cwd())
@@ -108,7 +124,12 @@ def run(options: argparse.Namespace) -> int:
     return int(ExitCode.OK if ready else ExitCode.FINDINGS)
 
 
-def _wanted(options: argparse.Namespace) -> "UpOptions":
+def wanted_server(options: argparse.Namespace) -> "UpOptions":
+    """The wishes of `add_server_options`.
+
+    Raises:
+        InvalidInputError: TG009, two of them exclude each other.
+    """
     from tritongen.app.serve import UpOptions
     from tritongen.serving.protocol import Ports, RuntimeName
 
@@ -120,8 +141,6 @@ def _wanted(options: argparse.Namespace) -> "UpOptions":
         runtime=None if options.runtime == "auto" else RuntimeName(options.runtime),
         ports=Ports(options.http_port, options.grpc_port, options.metrics_port),
         host=options.host,
-        timeout_s=options.timeout,
-        keep_going=options.keep_going,
         wheel=options.triton_wheel,
         image=options.image,
         user=options.user,
@@ -129,18 +148,19 @@ def _wanted(options: argparse.Namespace) -> "UpOptions":
     )
 
 
-def show(result: "UpResult", form: str) -> None:
-    """Print a server that is up, as text or as JSON."""
+def show(result: "UpResult", form: str, reason: str) -> None:
+    """Print a server that is up, as text or as JSON; `reason` says why it runs where it does."""
     if form == "json":
-        emit_json(_json(result))
+        emit_json(_json(result, reason))
     else:
-        _print(result)
+        _print(result, reason)
     sys.stdout.flush()
 
 
-def _json(result: "UpResult") -> dict[str, object]:
+def _json(result: "UpResult", reason: str) -> dict[str, object]:
     return {
         "runtime": result.runtime.value,
+        "reason": reason,
         "endpoints": {
             "http": result.endpoints.http,
             "grpc": result.endpoints.grpc,
@@ -156,7 +176,8 @@ def _json(result: "UpResult") -> dict[str, object]:
     }
 
 
-def _print(result: "UpResult") -> None:
+def _print(result: "UpResult", reason: str) -> None:
+    print(f"runtime {result.runtime.value}: {reason}")
     for item in result.warnings:
         print_finding(item)
     print_table(

@@ -25,9 +25,7 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
     add_repository(parser)
-    parser.add_argument(
-        "-u", "--url", type=address, default="", metavar="HOST:PORT", help="HTTP address"
-    )
+    parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
     add_format(parser)
     parser.set_defaults(run=run)
@@ -38,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.verify import verify
 
     models = verify(
-        Path.cwd(), existing_folder(options.repository), address=options.url, seed=options.seed
+        Path.cwd(),
+        existing_folder(options.repository),
+        address=options.url or "",
+        seed=options.seed,
     )
     if options.format == "json":
         emit_json(

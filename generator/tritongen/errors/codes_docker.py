@@ -77,6 +77,11 @@ DOCKER_CODES: tuple[Code, ...] = (
         "Restart the server (`tritongen restart`), or build the repository that it serves.",
     ),
     Code(
+        "TG854",
+        "image that was chosen",
+        "Name another one with --image, or plan for another release with target.triton.",
+    ),
+    Code(
         "TG860",
         "folder holds files that tritongen did not write",
         "Choose another folder with -o, or replace them with --force.",

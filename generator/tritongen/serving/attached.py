@@ -1,7 +1,7 @@
 """Any Triton that runs already, by its address. It is looked at and never started or stopped."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -174,6 +174,10 @@ class AttachedServer:
     def logs(self, lines: int = 50) -> tuple[str, ...]:  # noqa: ARG002  (the protocol's argument)
         """Nothing: its log is not within reach."""
         return ()
+
+    def follow(self, lines: int = 50) -> Iterator[str]:  # noqa: ARG002  (the protocol's argument)
+        """Nothing: its log is not within reach."""
+        return iter(())
 
     def detach(self) -> None:
         """Nothing: it is independent of this process anyway."""

@@ -5,7 +5,16 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LABEL", "PROJECT", "SERVER", "ProcessRef", "boot_id", "environment_of", "oom_kills"]
+__all__ = [
+    "LABEL",
+    "PROJECT",
+    "SERVER",
+    "ProcessRef",
+    "boot_id",
+    "environment_of",
+    "oom_kills",
+    "own_cgroups",
+]
 
 # Variables by which a server's processes are found again: the project's label and folder, and the
 # unique name of the start.
@@ -35,13 +44,24 @@ def oom_kills() -> int:
     Meaningful as a difference: a count that rose while a server ran explains its end.
     """
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-        group = next(line[3:] for line in lines if line.startswith("0::"))
-        folder = Path("/sys/fs/cgroup", group.lstrip("/"))
-        events = (folder / "memory.events").read_text(encoding="ascii").split()
+        events = (own_cgroups()[0] / "memory.events").read_text(encoding="ascii").split()
         return int(events[events.index("oom_kill") + 1])
-    except (OSError, StopIteration, ValueError):
+    except (OSError, IndexError, ValueError):
         return 0
+
+
+def own_cgroups() -> tuple[Path, ...]:
+    """Folders of this process's control group and its ancestors; empty without cgroup v2."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return ()
+    for line in lines:
+        if line.startswith("0::"):
+            folder = root / line[3:].lstrip("/")
+            return (folder, *(part for part in folder.parents if part.is_relative_to(root)))
+    return ()
 
 
 def _start_ticks(pid: int) -> int | None:

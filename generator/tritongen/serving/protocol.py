@@ -10,7 +10,7 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -287,6 +287,14 @@ class RunningServer(Protocol):
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""
+        ...
+
+    def follow(self, lines: int = 50) -> Iterator[str]:
+        """The last lines of its log, then every further one until the server ends.
+
+        Raises:
+            EnvironmentProblem: TG840, the Docker Engine went away.
+        """
         ...
 
     def detach(self) -> None:

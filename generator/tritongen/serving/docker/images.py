@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PYTHON_LABEL",
+    "ImageChoice",
     "ImageFacts",
     "checked",
+    "choose_image",
     "describe",
     "official_image",
     "pull",
@@ -61,6 +63,14 @@ class ImageFacts:
     entry: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """An image and, in a sentence, why it is this one."""
+
+    reference: str
+    reason: str
+
+
 def checked(reference: str) -> str:
     """The reference with its tag, when it is one.
 
@@ -71,6 +81,29 @@ def checked(reference: str) -> str:
         raise InvalidInputError("TG304", f"{reference!r} is not the name of an image")
     last = reference.rpartition("/")[2]
     return reference if ":" in last or "@" in last else f"{reference}:latest"
+
+
+def choose_image(release: str, backends: tuple[str, ...]) -> ImageChoice:
+    """The official image for a plan, or for a repository that nobody planned.
+
+    Args:
+        release: ``YY.MM`` that was planned for; empty for a hand-written repository, which gets the
+            tool's default, or the newest release that still has its backends.
+        backends: that the models need.
+
+    Raises:
+        EnvironmentProblem: TG852, no image holds them together.
+    """
+    held = ", ".join(sorted(set(backends) - {"", "ensemble"})) or "the standard backends"
+    if release:
+        reference = official_image(release, backends)
+        return ImageChoice(reference, f"planned for Triton {release}, whose image holds {held}")
+    known = releases_with(backends)
+    if not known or DEFAULT_TRITON in known:
+        reference = official_image("", backends)
+        return ImageChoice(reference, f"no release is planned for; {DEFAULT_TRITON} holds {held}")
+    reference = official_image(known[-1], backends)
+    return ImageChoice(reference, f"{known[-1]} is the last release whose image holds {held}")
 
 
 def official_image(release: str, backends: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.engine import EngineFacts, engine_facts, speaking
-from tritongen.serving.docker.images import ImageFacts, describe
+from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe
 from tritongen.serving.docker.links import repository_mounts
 from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
 from tritongen.serving.preflight import network_findings, repository_findings
@@ -18,7 +18,13 @@ from tritongen.serving.protocol import ServerSpec
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["engine_findings", "findings", "image_findings"]
+__all__ = [
+    "engine_findings",
+    "findings",
+    "image_findings",
+    "mount_findings",
+    "resource_findings",
+]
 
 _CORE_BACKENDS = frozenset({"", "ensemble"})
 _SHOWN = 3
@@ -28,7 +34,7 @@ def findings(
     spec: ServerSpec,
     options: DockerOptions,
     connect: Callable[[], "DockerClient"],
-    image_for: Callable[[ServerSpec], str],
+    choice_for: Callable[[ServerSpec], ImageChoice],
 ) -> tuple[Finding, ...]:
     """Everything that `spec` meets; errors forbid the start.
 
@@ -36,11 +42,11 @@ def findings(
         spec: of the server.
         options: the user's further choices.
         connect: gives a client of the engine.
-        image_for: the image of a spec.
+        choice_for: the image of a spec.
     """
     found = [*repository_findings(spec)]
     if not found:
-        found += _mount_findings(spec, options)
+        found += mount_findings(spec, options)
     found += network_findings(spec)
     try:
         client = connect()
@@ -48,10 +54,9 @@ def findings(
     except EnvironmentProblem as problem:
         return (*found, _error(problem))
     found += engine_findings(facts)
-    found += _resource_findings(spec, facts)
+    found += resource_findings(spec, facts)
     try:
-        reference = image_for(spec)
-        found += image_findings(client, reference, spec, facts)
+        found += image_findings(client, choice_for(spec), spec, facts)
     except EnvironmentProblem as problem:
         found.append(_error(problem))
     return tuple(found)
@@ -70,7 +75,8 @@ def engine_findings(facts: EngineFacts) -> Iterator[Finding]:
         yield finding("TG848", Severity.WARNING, f"the engine cannot limit {words}")
 
 
-def _resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]:
+def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]:
+    """CPUs, memory, shared memory and GPUs that the engine's machine does not have."""
     if spec.cores is not None and spec.cores > facts.cpus:
         message = f"planned for {spec.cores} cores, the engine's machine has {facts.cpus}"
         yield finding("TG316", Severity.WARNING, message)
@@ -95,17 +101,20 @@ def _resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding
 
 
 def image_findings(
-    client: "DockerClient", reference: str, spec: ServerSpec, facts: EngineFacts
+    client: "DockerClient", choice: ImageChoice, spec: ServerSpec, facts: EngineFacts
 ) -> Iterator[Finding]:
     """Whether the image is here or can be had, and whether it fits the plan.
 
     Raises:
         EnvironmentProblem: TG840.
     """
+    reference = choice.reference
     image = describe(client, reference)
     if image is None:
-        yield from _pullable(client, reference)
+        yield from _pullable(client, choice)
         return
+    message = f"image {reference}: {choice.reason}; it is here and is not pulled over"
+    yield finding("TG854", Severity.INFO, message)
     if image.architecture and facts.architecture and image.architecture != facts.architecture:
         message = f"{reference} is for {image.architecture}, the engine for {facts.architecture}"
         yield finding("TG851", Severity.WARNING, message)
@@ -127,8 +136,9 @@ def _backend_findings(image: ImageFacts, spec: ServerSpec) -> Iterator[Finding]:
         yield finding("TG843", Severity.ERROR, message)
 
 
-def _pullable(client: "DockerClient", reference: str) -> Iterator[Finding]:
+def _pullable(client: "DockerClient", choice: ImageChoice) -> Iterator[Finding]:
     """Asks the registry for the image's manifest, some kilobytes."""
+    reference = choice.reference
     try:
         with speaking(reference):
             client.images.get_registry_data(reference)
@@ -138,10 +148,12 @@ def _pullable(client: "DockerClient", reference: str) -> Iterator[Finding]:
         message = f"{reference} is not here, and its registry says: {problem.what}"
         yield finding("TG842", Severity.ERROR, message)
     else:
-        yield finding("TG842", Severity.INFO, f"{reference} is not here yet and will be pulled")
+        message = f"image {reference}: {choice.reason}; it is not here yet and will be pulled"
+        yield finding("TG854", Severity.INFO, message)
 
 
-def _mount_findings(spec: ServerSpec, options: DockerOptions) -> Iterator[Finding]:
+def mount_findings(spec: ServerSpec, options: DockerOptions) -> Iterator[Finding]:
+    """Links and files of the repository that the container's user cannot follow or read."""
     mounts, bad = repository_mounts(spec.repository, MODELS)
     for link in bad:
         yield finding("TG846", Severity.ERROR, f"{link.path} {link.reason}", path=link.path)

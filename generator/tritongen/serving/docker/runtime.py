@@ -20,10 +20,11 @@ from tritongen.serving.docker.engine import (
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.docker.images import (
     PYTHON_LABEL,
+    ImageChoice,
     ImageFacts,
     checked,
+    choose_image,
     describe,
-    official_image,
     pull,
 )
 from tritongen.serving.docker.links import repository_mounts
@@ -68,17 +69,32 @@ class DockerRuntime:
         if self._options.image:
             self._options = replace(self._options, image=checked(self._options.image))
 
+    @property
+    def options(self) -> DockerOptions:
+        """What the user chose."""
+        return self._options
+
     def image_for(self, spec: ServerSpec) -> str:
         """The image that serves a spec: the user's, or the official one that fits the plan.
 
         Raises:
             EnvironmentProblem: TG852, no official image of the release does.
         """
-        return self._options.image or official_image(spec.release, spec.backends)
+        return self.choice_for(spec).reference
+
+    def choice_for(self, spec: ServerSpec) -> ImageChoice:
+        """The image of `image_for`, with the reason.
+
+        Raises:
+            EnvironmentProblem: TG852.
+        """
+        if self._options.image:
+            return ImageChoice(self._options.image, "named with --image")
+        return choose_image(spec.release, spec.backends)
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way; see `Runtime.preflight`."""
-        return preflight.findings(spec, self._options, self._client, self.image_for)
+        return preflight.findings(spec, self._options, self._client, self.choice_for)
 
     def run_line(self, spec: ServerSpec) -> str:
         """The ``docker run`` command that starts the same container; nothing is started.

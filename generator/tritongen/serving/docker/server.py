@@ -4,7 +4,7 @@ import re
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from tritongen.serving.client import HttpClient
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.files import write_atomic
+from tritongen.serving.following import lines_of
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.reasons import load_failures, start_failure, telling_lines
@@ -124,6 +125,16 @@ class DockerServer:
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""
         return tuple(deque(self._log_text(lines).splitlines(), maxlen=max(0, lines)))
+
+    def follow(self, lines: int = 50) -> Iterator[str]:
+        """The log as it grows; see `RunningServer.follow`."""
+        import docker.errors
+
+        with speaking(self._state.container):
+            try:
+                yield from lines_of(self._container.logs(stream=True, follow=True, tail=lines))
+            except docker.errors.NotFound:
+                return  # it ended before the first look
 
     def mirror_log(self) -> None:
         """Copies the log into the state's file while the container runs and this process lives."""

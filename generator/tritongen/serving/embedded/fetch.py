@@ -18,7 +18,15 @@ from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, translated
 from tritongen.serving.protocol import Progress
 
-__all__ = ["TritonHome", "check_machine", "default_cache", "ensure_triton", "installed"]
+__all__ = [
+    "NEEDED_BYTES",
+    "TritonHome",
+    "availability",
+    "check_machine",
+    "default_cache",
+    "ensure_triton",
+    "installed",
+]
 
 DISTRIBUTION = "nvidia-pytriton"
 DISTRIBUTION_VERSION = "0.7.0"
@@ -27,7 +35,8 @@ TRITON_VERSION = "2.51.0"
 WHEEL_VARIABLE = "TRITONGEN_TRITON_WHEEL"
 
 _WHEEL_BYTES = 55_369_373
-_NEEDED_BYTES = 400_000_000  # the wheel and what is unpacked of it, at the same time
+NEEDED_BYTES = 400_000_000  # the wheel and what is unpacked of it, at the same time
+_ASK_SECONDS = 30.0
 _GLIBC = (2, 35)
 _PARTS = ("pytriton/tritonserver/", "nvidia_pytriton.libs/")
 _EXECUTABLES = ("tritonserver", "triton_python_backend_stub")
@@ -149,6 +158,44 @@ def ensure_triton(
     return home
 
 
+def availability(cache: Path | None = None, wheel: Path | None = None) -> str:
+    """Where Triton comes from when a server is started, in words; nothing is fetched.
+
+    Args:
+        cache: as for `ensure_triton`.
+        wheel: as for `ensure_triton`.
+
+    Raises:
+        EnvironmentProblem: TG801 the package index does not offer it, TG802 or TG003 the given
+            wheel is not it, TG004 there is no cache.
+    """
+    cache = cache or default_cache()
+    if home := installed(cache):
+        return f"{TRITON_VERSION} is in {home.folder}"
+    if given := _given(wheel):
+        _verify(given)
+        return f"{TRITON_VERSION} will be unpacked from {given}"
+    command = [
+        sys.executable, "-m", "pip", "index", "versions", DISTRIBUTION, "--no-input",
+        "--disable-pip-version-check", "--retries", "0", "--timeout", "10",
+    ]  # fmt: skip
+    try:
+        asked = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        raise EnvironmentProblem("TG801", "the package index does not answer") from late
+    if asked.returncode or DISTRIBUTION_VERSION not in asked.stdout:
+        _explain(asked.stdout + asked.stderr)
+    return f"{TRITON_VERSION} will be downloaded ({_WHEEL_BYTES // 10**6} MB)"
+
+
+def _given(wheel: Path | None) -> Path | None:
+    """The local copy of the wheel that the user named, by argument or by variable."""
+    named = os.environ.get(WHEEL_VARIABLE)
+    return wheel or (Path(named) if named else None)
+
+
 def _silent(_what: str, _done: int, _total: int) -> None:
     """Progress for those who do not ask."""
 
@@ -157,13 +204,13 @@ def _fetch(parent: Path, home: TritonHome, wheel: Path | None, progress: Progres
     for leftover in parent.glob(".work-*"):  # of a run that was killed; the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
     free = shutil.disk_usage(parent).free
-    if free < _NEEDED_BYTES:
+    if free < NEEDED_BYTES:
         raise EnvironmentProblem(
             "TG005",
-            f"Triton needs {_NEEDED_BYTES // 10**6} MB, and {free // 10**6} MB are free",
+            f"Triton needs {NEEDED_BYTES // 10**6} MB, and {free // 10**6} MB are free",
             where=str(parent),
         )
-    given = wheel or (Path(path) if (path := os.environ.get(WHEEL_VARIABLE)) else None)
+    given = _given(wheel)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".work-") as name:
         work = Path(name)
         source = given or _download(work, progress)

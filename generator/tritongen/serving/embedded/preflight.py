@@ -4,21 +4,38 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import check_machine
 from tritongen.serving.embedded.layout import BACKENDS, find_libpython
 from tritongen.serving.preflight import network_findings, repository_findings
+from tritongen.serving.processes import own_cgroups
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 
-__all__ = ["findings", "machine_findings"]
+__all__ = [
+    "PACKAGES",
+    "available_memory",
+    "backend_findings",
+    "findings",
+    "machine_findings",
+    "resource_findings",
+]
 
-# Packages that a backend imports inside the server.
-_PACKAGES = {"onnxruntime": ("numpy", "onnxruntime"), "python": ("numpy",)}
+# Packages that a backend imports inside the server, and the extra that brings them.
+PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
+    {
+        "fil": (("numpy", "treelite"), "trees"),
+        "onnxruntime": (("numpy", "onnxruntime"), "onnx"),
+        "openvino": (("numpy", "openvino"), "openvino"),
+        "python": (("numpy",), ""),
+        "pytorch": (("numpy", "torch"), "torch"),
+    }
+)
 _BUNDLED_LIBPYTHON = 13  # the wheel's stub for Python 3.13 brings its own
 _LEAST_SHARED_MEMORY = 64 << 20
 
@@ -48,28 +65,34 @@ def findings(spec: ServerSpec) -> tuple[Finding, ...]:
     return (
         *machine_findings(),
         *repository_findings(spec),
-        *_backend_findings(spec),
+        *backend_findings(spec),
         *network_findings(spec),
-        *_resource_findings(spec),
+        *resource_findings(spec),
     )
 
 
-def _backend_findings(spec: ServerSpec) -> Iterator[Finding]:
+def backend_findings(spec: ServerSpec) -> Iterator[Finding]:
+    """Backends that the embedded Triton lacks, and packages that its own ones need."""
     for backend in sorted(set(spec.backends) - {"", "ensemble"}):
         if backend not in BACKENDS:
             yield finding(
                 "TG806", Severity.ERROR, f"the embedded runtime has no backend {backend!r}"
             )
-        for package in _PACKAGES.get(backend, ()):
+        packages, extra = PACKAGES.get(backend, ((), ""))
+        for package in packages:
             if importlib.util.find_spec(package) is None:
                 yield finding(
-                    "TG805", Severity.ERROR, f"backend {backend!r} needs the package {package}"
+                    "TG805",
+                    Severity.ERROR,
+                    f"backend {backend!r} needs the package {package}",
+                    fix=f"{sys.executable} -m pip install 'tritongen[{extra}]'" if extra else "",
                 )
     if spec.gpus:
         yield finding("TG806", Severity.ERROR, "the embedded runtime serves on CPUs only")
 
 
-def _resource_findings(spec: ServerSpec) -> Iterator[Finding]:
+def resource_findings(spec: ServerSpec) -> Iterator[Finding]:
+    """Cores and memory that were planned for and are not here."""
     mine = os.sched_getaffinity(0)
     if spec.cores is not None and spec.cores > len(mine):
         yield finding(
@@ -77,7 +100,7 @@ def _resource_findings(spec: ServerSpec) -> Iterator[Finding]:
         )
     if missing := sorted(set(spec.cpuset) - mine):
         yield finding("TG316", Severity.WARNING, f"CPUs {missing} are not available here")
-    available = _available_memory()
+    available = available_memory()
     if spec.memory_bytes and available and spec.memory_bytes > available:
         yield finding(
             "TG311",
@@ -86,11 +109,24 @@ def _resource_findings(spec: ServerSpec) -> Iterator[Finding]:
         )
 
 
-def _available_memory() -> int:
-    """Bytes that can be used without swapping, 0 when unknown."""
+def available_memory() -> int:
+    """Bytes that can be used without swapping, within the cgroup's limit; 0 when unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
     values = dict(line.split(":", 1) for line in lines)
-    return int(values.get("MemAvailable", "0 kB").split()[0]) * 1024
+    machine = int(values.get("MemAvailable", "0 kB").split()[0]) * 1024
+    return min([machine, *_cgroup_memory()])
+
+
+def _cgroup_memory() -> Iterator[int]:
+    """What each limit on the way up from this process's control group leaves."""
+    for folder in own_cgroups():
+        try:
+            limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+            used = (folder / "memory.current").read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if limit.isdigit() and used.isdigit():
+            yield max(0, int(limit) - int(used))

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.client import HttpClient
 from tritongen.serving.embedded.launch import Guard
+from tritongen.serving.following import follow_file
 from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
@@ -84,6 +86,10 @@ class EmbeddedServer:
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""
         return tuple(deque(self._log_text().splitlines(), maxlen=max(0, lines)))
+
+    def follow(self, lines: int = 50) -> Iterator[str]:
+        """The log as it grows; see `RunningServer.follow`."""
+        return follow_file(Path(self._state.log), lines, self.alive)
 
     def detach(self) -> None:
         """From now on the server outlives this process."""

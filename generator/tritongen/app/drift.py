@@ -1,0 +1,117 @@
+"""What a server serves against the repository on disk: configurations, models, versions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tritongen.app.render import CONFIG_FILE
+from tritongen.app.spec import model_names
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.errors import EnvironmentProblem
+from tritongen.render.pbtxt import parse_config
+from tritongen.render.protobuf import new_model_config
+from tritongen.serving.client import ServerClient
+
+__all__ = ["repository_drift"]
+
+_SHOWN_CHARACTERS = 60
+
+
+def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, ...]:
+    """Where the server's models differ from those on disk, as warnings with code TG853.
+
+    A field that the file leaves out is the server's to fill in and is no difference.
+
+    Args:
+        client: of a server that is live.
+        repository: folder of models.
+
+    Raises:
+        EnvironmentProblem: TG814, the server went away; TG815, it does not tell.
+    """
+    here = set(model_names(repository))
+    there = {entry.name for entry in client.index()}
+    return (
+        *(
+            _drift(name, "is on disk, and the server does not know it")
+            for name in sorted(here - there)
+        ),
+        *(_drift(name, "is served, and not on disk") for name in sorted(there - here)),
+        *(item for name in sorted(here & there) for item in _model_drift(client, repository, name)),
+    )
+
+
+def _drift(name: str, message: str, field: str = "") -> Finding:
+    return finding("TG853", Severity.WARNING, message, model=name, field=field)
+
+
+def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[Finding]:
+    """One model; what the server does not serve is told by its status, and has no configuration."""
+    from google.protobuf.json_format import ParseDict
+
+    try:
+        answer = client.model_config(name)
+    except EnvironmentProblem as problem:
+        if problem.code != "TG815":
+            raise
+        return
+    path = repository / name / CONFIG_FILE
+    try:
+        parsed = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    except OSError:
+        return  # without one Triton completes it, and nothing can differ
+    if not parsed.ok:
+        yield _drift(
+            name, "the file on disk can no longer be read by Triton; see `tritongen check`"
+        )
+        return
+    served = ParseDict(answer, new_model_config(), ignore_unknown_fields=True)
+    for place, written, found in _differences(parsed.message, served, ""):
+        yield _drift(name, f"{place} is {written} on disk and {found} on the server", place)
+
+
+def _differences(written: Any, served: Any, path: str) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  (messages of any type)
+    """(field, as written, as served) for every field that is written and served otherwise."""
+    for described, value in written.ListFields():
+        place = f"{path}.{described.name}" if path else described.name
+        other = getattr(served, described.name)
+        kind = described.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            inner = kind.fields_by_name["value"].message_type is not None
+            for key in sorted(value):
+                entry = f'{place}["{key}"]'
+                if key not in other:
+                    yield entry, "set", "absent"
+                else:
+                    yield from _entries(value[key], other[key], entry, inner)
+        elif described.is_repeated:
+            if len(value) != len(other):
+                yield place, f"{len(value)} entries", f"{len(other)} entries"
+                continue
+            for index, (mine, its) in enumerate(zip(value, other, strict=True)):
+                yield from _entries(mine, its, f"{place}[{index}]", kind is not None)
+        elif kind is not None and not served.HasField(described.name):
+            yield place, "set", "absent"
+        else:
+            yield from _entries(
+                _named(described, value), _named(described, other), place, kind is not None
+            )
+
+
+def _entries(mine: Any, its: Any, place: str, message: bool) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  (messages or scalars)
+    if message:
+        yield from _differences(mine, its, place)
+    elif mine != its:
+        yield place, _short(mine), _short(its)
+
+
+def _named(described: Any, value: Any) -> Any:  # noqa: ANN401  (a field and its value)
+    """An enumeration's value by its name; anything else as it is."""
+    kind = described.enum_type
+    known = kind.values_by_number.get(value) if kind is not None else None
+    return known.name if known is not None else value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,82 @@
+"""`tritongen doctor`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import Subparsers, add_command, add_format
+from tritongen.cli.output import ProgressBar, dim, emit_json, good, print_table, severe
+from tritongen.cli.up import add_server_options, wanted_server
+from tritongen.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from tritongen.app.doctor import Check
+
+_EXAMPLES = """\
+  tritongen doctor                      can this machine serve model_repository/?
+  tritongen doctor --runtime docker     in a container of the official image
+  tritongen doctor --image NAME         in a container of that image
+  tritongen doctor --format json
+"""
+_DEFAULT = Path("model_repository")
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    summary = "what this machine can run, and how to mend what it can't"
+    parser = add_command(commands, "doctor", summary, _EXAMPLES)
+    parser.add_argument(
+        "repository", type=Path, nargs="?", metavar="REPO",
+        help=f"model repository (default: {_DEFAULT}, where there is one)",
+    )  # fmt: skip
+    add_server_options(parser)
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every check; exit 3 when the machine, 1 when only the repository stands in the way."""
+    from tritongen.app.doctor import diagnose
+
+    repository = options.repository
+    if repository is None:
+        repository = _DEFAULT if _DEFAULT.is_dir() else None
+    elif not repository.is_dir():
+        raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
+    with ProgressBar() as bar:
+        diagnosis = diagnose(Path.cwd(), repository, wanted_server(options), bar)
+    if options.format == "json":
+        emit_json(
+            {
+                "runtime": diagnosis.runtime.value,
+                "reason": diagnosis.reason,
+                "checks": [_json(item) for item in diagnosis.checks],
+            }
+        )
+    else:
+        _print(diagnosis.checks)
+    return int(diagnosis.exit_code)
+
+
+def _json(item: "Check") -> dict[str, object]:
+    return {
+        "name": item.name,
+        "ok": item.ok,
+        "severity": item.severity.value,
+        "message": item.message,
+        "fix": item.fix,
+        "code": item.code,
+    }
+
+
+def _print(checks: "tuple[Check, ...]") -> None:
+    print_table(
+        ("check", "state", "found"),
+        [(item.name, "ok" if item.ok else item.severity.value, item.message) for item in checks],
+    )
+    for item in checks:
+        if not item.ok:
+            head = severe(f"{item.severity.value} {item.code}", item.severity)
+            print(f"\n{head} {item.name}\n  {dim('→ ' + item.fix)}")
+    if all(item.ok for item in checks):
+        print(good("nothing stands in the way"))
