@@ -100,12 +100,14 @@ class TritonPythonModel:
             def value(name):
                 return pb_utils.get_input_tensor_by_name(request, name).as_numpy().flat[0]
 
-            sequence = int(value("CORRID"))
-            if value("START"):
-                self.steps[sequence] = 0
-            self.steps[sequence] += 1
-            if value("END") and self.steps.pop(sequence) != 5:
-                raise pb_utils.TritonModelException("a sequence of another length")
+            # A slot without a request is filled with an empty one, which is not ready.
+            if value("READY"):
+                sequence = int(value("CORRID"))
+                if value("START"):
+                    self.steps[sequence] = 0
+                self.steps[sequence] += 1
+                if value("END") and self.steps.pop(sequence) != 5:
+                    raise pb_utils.TritonModelException("a sequence of another length")
             out = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
             answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", out)]))
         return answers
@@ -114,6 +116,7 @@ SEQUENCE_BATCHING = """
 sequence_batching {
   control_input [
     { name: "START" control [{ kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] }] },
+    { name: "READY" control [{ kind: CONTROL_SEQUENCE_READY fp32_false_true: [0, 1] }] },
     { name: "END" control [{ kind: CONTROL_SEQUENCE_END fp32_false_true: [0, 1] }] },
     { name: "CORRID" control [{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 }] }
   ]
@@ -324,21 +327,21 @@ def test_values_are_checked_against_a_reference(live, protocol):
 def test_two_configurations_are_compared_in_pairs(live):
     better = python_config("slow", more="dynamic_batching { }")
     path = live.project.write("better.pbtxt", better)
-    before = live.server.client.config("slow")
+    before = live.server.client.model_config("slow")
     words = ("probe", *live.address("http"), "-m", "slow", "--concurrency", "8")
     found = live.project.json(*words, "--against", str(path), "--time-budget", "0.8")
     changes = {item["metric"]: item for item in found["comparisons"]}
     assert changes["throughput"]["change"] == "better"
     assert changes["throughput"]["ratio"]["low"] > 1.5
     assert changes["p50"]["change"] == "better"
-    assert live.server.client.config("slow") == before
+    assert live.server.client.model_config("slow") == before
     path = live.project.write("broken.pbtxt", "max_batch_size: x")
     error = live.project.error(*words, "--against", str(path), expect=2)
     assert ":1" in error["where"]
     path = live.project.write("refused.pbtxt", better.replace('"python"', '"none"'))
     error = live.project.error(*words, "--against", str(path), expect=3)
     assert error["code"] == "TG913"
-    assert live.server.client.config("slow") == before
+    assert live.server.client.model_config("slow") == before
     assert live.server.client.model_ready("slow")
 
 

@@ -154,6 +154,7 @@ class VirtualPacer:
     def __init__(self, engine: Engine, late_ns: int = 0) -> None:
         assert isinstance(engine, VirtualEngine)
         self._engine, self._late = engine, late_ns
+        self.spun_ns = 0
 
     def wait(self, due_ns: int) -> int:
         self._engine.advance(due_ns + self._late)

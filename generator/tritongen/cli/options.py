@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]  # noqa: SLF001  (argparse gives it no public name)
 else:
     Subparsers = Any
+
+_SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def add_command(
@@ -61,6 +64,20 @@ def positive_float(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Seconds above 0 from a plain number or one with a unit (``500ms``, ``90s``, ``2m``, ``1h``).
+
+    For `type=`.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|sec|m|min|h)?\s*", text)
+    value = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"must be a time above 0 such as 30, 500ms, 120s or 2m, got {text!r}"
+        )
     return value
 
 

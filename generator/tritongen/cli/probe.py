@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, positive_float
+from tritongen.cli.options import Subparsers, add_command, positive_float, seconds
 from tritongen.cli.output import ProgressBar
 from tritongen.errors import InvalidInputError
 
@@ -105,14 +105,15 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 def _add_measurement(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("measurement")
     group.add_argument(
-        "--duration", type=positive_float, metavar="S", help="measure each level for so long"
+        "--duration", type=seconds, metavar="TIME", help="measure each level for so long"
     )
     group.add_argument(
         "--time-budget",
-        type=positive_float,
+        type=seconds,
         default=10.0,
-        metavar="S",
-        help="longest time for a level; it ends when precise (default: %(default)g)",
+        metavar="TIME",
+        help="longest time for a level, such as 30, 500ms or 2m; it ends when precise "
+        "(default: %(default)g s)",
     )
     group.add_argument(
         "--confidence", type=float, default=0.95, help="of intervals (default: %(default)s)"

@@ -80,6 +80,8 @@ class Evidence:
 
 def judge(evidence: Evidence, precision: Precision) -> tuple[Verdict, str]:
     """The verdict and its reason, one sentence without a full stop."""
+    if not evidence.ok:
+        return Verdict.TOO_FEW, _nothing(evidence)
     saturated = "" if evidence.closed else saturation(evidence.outstanding, evidence.due)
     if saturated:
         return Verdict.SATURATED, saturated
@@ -137,12 +139,19 @@ def _lateness(evidence: Evidence) -> str:
     return f"1 % of the requests left {late / 1e3:.1f} ms or more after they were due"
 
 
-def _scarcity(evidence: Evidence, precision: Precision) -> str:
-    failed = f": {evidence.commonest_failure}" if evidence.commonest_failure else ""
-    if not evidence.ok:
-        if not evidence.failed:
-            return evidence.ended or _silence(evidence)
+def _nothing(evidence: Evidence) -> str:
+    """Why there is not one answer."""
+    if evidence.failed:
+        failed = f": {evidence.commonest_failure}" if evidence.commonest_failure else ""
         return f"all {evidence.failed} requests failed{failed}"
+    if evidence.ended:
+        return evidence.ended
+    if evidence.unanswered:
+        return f"no request was answered; {evidence.unanswered} still wait for an answer"
+    return "no request was due in the measured window"
+
+
+def _scarcity(evidence: Evidence, precision: Precision) -> str:
     needed = sample_floor(precision.percentile / 100.0, precision.confidence)
     if evidence.latency is None or evidence.ok < needed:
         ended = f"; {evidence.ended}" if evidence.ended else ""
@@ -151,12 +160,6 @@ def _scarcity(evidence: Evidence, precision: Precision) -> str:
             f"{evidence.ok}{ended}"
         )
     return ""
-
-
-def _silence(evidence: Evidence) -> str:
-    if evidence.unanswered:
-        return f"no request was answered; {evidence.unanswered} still wait for an answer"
-    return "no request was due in the measured window"
 
 
 def _width(evidence: Evidence, precision: Precision) -> str:

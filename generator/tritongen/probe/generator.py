@@ -36,6 +36,7 @@ class Progress:
         lost: connections that could not be opened since then.
         exhausted: the schedule has come to its end.
         cpu_ns: CPU time that this process has taken since the load began.
+        spun_ns: of that, spent on waiting for due times.
         finished: requests finished since then.
     """
 
@@ -46,6 +47,7 @@ class Progress:
     lost: int = 0
     exhausted: bool = False
     cpu_ns: int = 0
+    spun_ns: int = 0
     finished: int = 0
 
 
@@ -100,6 +102,7 @@ class Generator:
         self._records = Records()
         self._cpu_begin = 0
         self._finished = 0
+        self._spun_ns = 0
         self._capped = 0
         self._blocks: Iterator[list[int]] = iter(())
         self._block: list[int] = []
@@ -246,6 +249,7 @@ class Generator:
     def stop(self) -> None:
         """Put back what `start` changed; `finish` does it, too."""
         if self._pacer is not None:
+            self._spun_ns += self._pacer.spun_ns
             self._pacer.close()
             self._pacer = None
         if self._collecting:
@@ -261,6 +265,7 @@ class Generator:
             lost=self._engine.lost,
             exhausted=self._over(),
             cpu_ns=time.process_time_ns() - self._cpu_begin,
+            spun_ns=self._spun_ns + (self._pacer.spun_ns if self._pacer else 0),
             finished=self._finished,
         )
 

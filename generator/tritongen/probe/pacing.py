@@ -28,7 +28,13 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Waiter(Protocol):
-    """Lets an engine work until a moment."""
+    """Lets an engine work until a moment.
+
+    Attributes:
+        spun_ns: spent on spinning so far, without anything to do.
+    """
+
+    spun_ns: int
 
     def wait(self, due_ns: int) -> int:
         """Work until then, or a little less; returns the time now."""
@@ -49,6 +55,7 @@ class Pacer:
         self._setting = _Itimerspec()
         self._pointer = ctypes.byref(self._setting)
         self._margin_ns = 100_000.0
+        self.spun_ns = 0
         engine.watch(self._timer)
 
     def close(self) -> None:
@@ -72,8 +79,11 @@ class Pacer:
                 self._learn(now - wake)
             return now
         while now < due_ns:
+            begun, outstanding = now, self._engine.outstanding
             self._engine.poll(0.0)
             now = clock_ns()
+            if self._engine.outstanding == outstanding:
+                self.spun_ns += now - begun
         return now
 
     def _arm(self, wake_ns: int) -> None:

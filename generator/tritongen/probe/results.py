@@ -244,9 +244,17 @@ def _attribution(
         tuple(executions[name] for name in config.steps if name in executions),
         float(recorder.sums.sum()) / recorder.successes / 1e3,
         lateness,
-        client.cpu_us_per_request,
+        _client_us(run),
         _use(run),
     )
+
+
+def _client_us(run: Run) -> float:
+    """The generator's CPU time for one request; waiting for due times is no part of a latency."""
+    cpu_ns = run.at_end.cpu_ns - run.at_mark.cpu_ns
+    spun_ns = run.at_end.spun_ns - run.at_mark.spun_ns
+    finished = run.at_end.finished - run.at_mark.finished
+    return max(cpu_ns - spun_ns, 0) / 1e3 / finished if finished else 0.0
 
 
 def _use(run: Run) -> ServerUse:

@@ -40,6 +40,7 @@ def test_precise_numbers_are_valid():
         ({"ok": 0, "failed": 50, "commonest_failure": "HTTP 503 no"}, Verdict.TOO_FEW, "all 50"),
         ({"ok": 0, "unanswered": 4}, Verdict.TOO_FEW, "4 still wait"),
         ({"ok": 0}, Verdict.TOO_FEW, "no request was due"),
+        ({"ok": 0, "failed": 9, "lateness_us": 9e3}, Verdict.TOO_FEW, "all 9 requests failed"),
         ({"lateness_us": 900.0}, Verdict.GENERATOR_LATE, "left 0.9 ms or more after"),
         ({"closed": True, "busy_share": 0.99}, Verdict.GENERATOR_LATE, "99% of a core"),
         ({"outstanding": list(range(0, 3_000, 10))}, Verdict.SATURATED, "does not keep up"),
