@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from support.lint import codes, context, view_of
-from support.lint_cases import FILES, Case, swap
-from support.lint_table import CASES, SERVER
+from support.lint_cases import Case
+from support.lint_table import CASES, ELSEWHERE, SERVER
 from support.triton import start_server, write_model
 from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import EnvironmentProblem
@@ -62,7 +62,8 @@ class Verdicts:
         except EnvironmentProblem as problem:
             if problem.code != "TG812":
                 raise
-            self.statuses[case.name] = ModelStatus(case.name, ready=False, reason=case.words)
+            reason = problem.what if case.ends else case.words
+            self.statuses[case.name] = ModelStatus(case.name, ready=False, reason=reason)
 
     def _serve(self, cases: tuple[Case, ...], folder: Path) -> None:
         models = {item.name: item for case in cases for item in (case, *case.needs)}
@@ -95,23 +96,27 @@ def test_same_verdict(verdicts, case: Case):
         assert case.words in status.reason or case.words in verdicts.logs[case.name]
 
 
-def test_resource_that_is_global_and_per_device(embedded_runtime, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "flags", "words"),
+    [
+        (
+            "resource_global_and_per_device",
+            (),
+            'Resource "R1" is present as both global and device-specific',
+        ),
+        ("resource_below_need", (("rate-limit-resource", "R1:1"),), "R1"),
+    ],
+)
+def test_resources(embedded_runtime, tmp_path, name, flags, words):
     """Only a server with its rate limiter on looks at resources."""
-    resources = "".join(
-        '{ kind: KIND_CPU count: 1 rate_limiter { resources [ { name: "R1" '
-        f"{scope} count: 1 }} ] }} }},"
-        for scope in ("global: true", "")
-    )
-    config = swap("{ kind: KIND_CPU count: 1 }", resources.rstrip(","))
+    case = next(case for case in ELSEWHERE if case.name == name)
     repository = tmp_path / "repository"
-    write_model(repository, "resources", config, FILES)
-    flags = (("rate-limit", "execution_count"),)
+    write_model(repository, name, case.config, case.files)
+    limited = (("rate-limit", "execution_count"), *flags)
     with start_server(
-        repository, tmp_path / "project", runtime=embedded_runtime, flags=flags
+        repository, tmp_path / "project", runtime=embedded_runtime, flags=limited
     ) as run:
         assert not run.statuses[0].ready
-        assert 'Resource "R1" is present as both global and device-specific' in "\n".join(
-            (run.statuses[0].reason, *run.server.logs(1000))
-        )
-    found = lint(view_of(repository), context(**SERVER, rate_limiter=True))
-    assert codes(found, Severity.ERROR) == {"TG438"}
+        assert words in "\n".join((run.statuses[0].reason, *run.server.logs(1000)))
+    found = lint(view_of(repository), context(**{**SERVER, **case.server}))
+    assert codes(found, Severity.ERROR) == {case.code}

@@ -24,6 +24,7 @@ class Case:
         rules: numbers of the load rules that it covers.
         files: by path relative to the model's folder.
         needs: models that must be in the repository too.
+        ends: whether it ends the server, so that no other model can share it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     rules: tuple[int, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)
     needs: tuple["Case", ...] = ()
+    ends: bool = False
 
     @property
     def refused(self) -> bool:
@@ -41,12 +43,12 @@ class Case:
 
     @property
     def late(self) -> bool:
-        """Whether it is refused for its initial state or warm-up, after instances were made.
+        """Whether it wants a server of its own.
 
-        Triton 2.51 then frees an instance that another thread may still be making, and crashes in
-        some of its runs.
+        Refused for its initial state or warm-up, after instances were made, it lets Triton 2.51
+        free an instance that another thread may still be making, and crash in some of its runs.
         """
-        return self.refused and bool({22, 40} & set(self.rules))
+        return self.ends or (self.refused and bool({22, 40} & set(self.rules)))
 
 
 def plus(text: str, base: str = BASE) -> str:

@@ -134,6 +134,6 @@ CORE_CODES: tuple[Code, ...] = (
     Code("TG465", "fields that exclude each other", "Keep one of them."),
     Code("TG466", "configuration is too large", "Check that this is the right file."),
     Code("TG467", "configuration is not plain text", "Save the file as UTF-8 text."),
-    Code("TG469", "version number beyond 64 bits", "Rename the folder; it ends the server."),
     Code("TG468", "no configuration", "Write config.pbtxt, or start with auto-completion."),
+    Code("TG469", "version number beyond 64 bits", "Rename the folder; it ends the server."),
 )

@@ -68,6 +68,25 @@ LAYOUT: tuple[Case, ...] = (
         files={"1/model.py": PYTHON_MODEL, "1x/model.py": PYTHON_MODEL},
     ),
     Case("exponent", ONNX, ("TG453",), "unable to find", files={"1e3/model.onnx": RELU}),
+    Case("negative", ONNX, ("TG453",), "unable to find", files={"-3/model.onnx": RELU}),
+    Case("negative_beside", ONNX, files={"-3/model.onnx": RELU, "1/model.onnx": RELU}),
+    Case("greatest_version", BASE, files={f"{2**63 - 1}/model.py": PYTHON_MODEL}),
+    Case(
+        "version_beyond_64_bits",
+        BASE,
+        ("TG469",),
+        "killed by SIGABRT",
+        files={f"{2**63}/model.py": PYTHON_MODEL},
+        ends=True,
+    ),
+    Case(
+        "long_version_beside",
+        BASE,
+        ("TG469",),
+        "killed by SIGABRT",
+        files={**FILES, f"{'9' * 30}/model.py": PYTHON_MODEL},
+        ends=True,
+    ),
     Case("file_missing", ONNX, ("TG454",), "unable to find", files={"1/other.onnx": RELU}),
     Case("file_present", ONNX, files={"1/model.onnx": RELU}),
     Case(
@@ -113,6 +132,12 @@ SILENT: tuple[Case, ...] = (
         plus('parameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { string_value: "maybe" } }'),
         ("TG501",),
         "Incorrect value for FORCE_CPU_ONLY_INPUT_TENSORS: maybe'",
+    ),
+    Case(
+        "strategy_by_relative_path",
+        plus('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x.so" } }'),
+        ("TG458",),
+        "Batching library path not found: x.so",
     ),
     Case(
         "strategy_of_sequences",

@@ -52,6 +52,13 @@ INSTANCES: tuple[Case, ...] = (
         "specifies profile field which is only supported for TensorRT models",
         (35,),
     ),
+    Case(
+        "kind_by_unknown_number",
+        group("kind: 7 count: 1"),
+        ("TG434",),
+        "has unexpected kind KIND_AUTO",
+        (34,),
+    ),
     Case("count_zero", group("kind: KIND_CPU count: 0"), ("TG603",)),
     Case("count_negative", group("kind: KIND_CPU count: -3"), ("TG603",)),
     Case("count_missing", group("kind: KIND_CPU"), ("TG642",)),

@@ -81,6 +81,7 @@ RESHAPED = tensor_text("input", "x", "TYPE_FP32", [2], "reshape { shape: [ 1, 2 
 ONNXRUNTIME: tuple[Case, ...] = (
     onnx("ort_fine", config_text(), codes=("TG532",)),
     onnx("ort_limited", stated("intra_op_thread_count", "1")),
+    onnx("ort_python_runtime", stated("intra_op_thread_count", "1") + 'runtime: "model.py"\n'),
     onnx("ort_completed", HEAD, codes=("TG644",)),
     onnx("ort_outputs_may_be_left_out", tensors(A, B, SUM), two_by_two()),
     onnx("ort_input_missing", tensors(A, SUM), two_by_two(), ("TG506",), "expects 1 inputs"),

@@ -60,6 +60,21 @@ IDENTITY: tuple[Case, ...] = (
         "unable to find backend library 'nolib.so' for model 'unknown_runtime', searched:",
     ),
     Case(
+        "python_runtime_of_python",
+        plus('runtime: "model.py"'),
+        ("TG456",),
+        "unable to find Python backend based backend library 'model.py'",
+    ),
+    Case("runtime_by_name", plus('runtime: "libtriton_python.so"')),
+    Case("runtime_elsewhere", plus('runtime: "../python/libtriton_python.so"'), ("TG456",)),
+    Case(
+        "no_agent_in_agents",
+        plus("model_repository_agents { }"),
+        ("TG457",),
+        "killed by SIGSEGV",
+        ends=True,
+    ),
+    Case(
         "absent_agent",
         plus('model_repository_agents { agents { name: "checksum" } }'),
         ("TG457",),

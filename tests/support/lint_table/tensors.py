@@ -202,5 +202,6 @@ TENSORS: tuple[Case, ...] = (
         "target output name 'OUT' can only be specified once",
         (33,),
     ),
-    Case("bf16_and_text", of_input('name: "IN" data_type: TYPE_BF16 dims: [ 4 ]'), ("TG617",)),
+    Case("bf16_for_python", of_input('name: "IN" data_type: TYPE_BF16 dims: [ 4 ]'), ("TG617",)),
+    Case("text_for_python", of_input('name: "IN" data_type: TYPE_STRING dims: [ 4 ]'), ("TG617",)),
 )

@@ -6,7 +6,8 @@ import pytest
 
 from support.lint import codes, context, model_view, view_of
 from support.lint_cases import Case
-from support.lint_table import CASES, SERVER
+from support.lint_table import CASES, ELSEWHERE, SAID, SERVER, SWALLOWED, WITH_FLAG
+from support.lint_table.elsewhere import Elsewhere
 from support.triton import write_model
 from tritongen.domain.findings import Severity
 from tritongen.errors import CODES
@@ -14,13 +15,9 @@ from tritongen.render.lint import RepositoryView, lint
 
 # Load rules that no file can break.
 RUN_TIME_ONLY = {23: "the size of a request to a sequence model"}
-# Load rules whose cases stand in other test modules, and why.
-ELSEWHERE = {
-    35: "profiles of TensorRT plans",
-    36: "backends without optional inputs",
-    38: "the rate limiter, a flag of the server",
-    39: "metric controls, newer than that server",
-}
+# Load rules that say what Triton accepts.
+ACCEPTED = {8: "a batcher without batching", 32: "names twice, or no tensors at all"}
+BY_NAME = {case.name: case for case in CASES}
 
 
 def view_for(case: Case, folder: Path) -> RepositoryView:
@@ -44,13 +41,44 @@ def test_verdict(case, tmp_path):
         assert set(case.codes) <= codes(found), found
 
 
+@pytest.mark.parametrize("case", ELSEWHERE, ids=lambda case: case.name)
+def test_verdict_of_other_servers(case: Elsewhere):
+    view = model_view(case.name, case.config, case.files)
+    found = lint(RepositoryView((view,)), context(**case.server))
+    assert codes(found, Severity.ERROR) == {case.code}, found
+
+
 def test_names_are_unique():
-    assert len({case.name for case in CASES}) == len(CASES)
+    names = [case.name for case in (*CASES, *ELSEWHERE)]
+    assert len(set(names)) == len(names)
 
 
-def test_every_load_rule_is_covered():
-    covered = {rule for case in CASES for rule in case.rules}
-    assert covered | set(RUN_TIME_ONLY) | set(ELSEWHERE) == set(range(1, 52))
+@pytest.mark.parametrize("rule", range(1, 52))
+def test_every_load_rule_is_covered(rule):
+    """Each rule that refuses has a case that it refuses; the others have one that loads."""
+    refusing = [case for case in CASES if rule in case.rules and case.refused]
+    elsewhere = [case for case in ELSEWHERE if rule in case.rules]
+    if rule in ACCEPTED:
+        assert [case for case in CASES if rule in case.rules and not case.refused]
+    elif rule not in RUN_TIME_ONLY:
+        assert refusing or elsewhere
+
+
+@pytest.mark.parametrize("row", SAID)
+def test_every_reason_of_the_server_is_covered(row):
+    name, words = SAID[row]
+    if name in WITH_FLAG:
+        assert name in {case.name for case in ELSEWHERE}
+    else:
+        assert BY_NAME[name].refused
+        assert words in BY_NAME[name].words
+
+
+@pytest.mark.parametrize("row", SWALLOWED)
+def test_everything_that_the_server_swallows_is_told(row):
+    for name in SWALLOWED[row]:
+        assert not BY_NAME[name].refused
+        assert BY_NAME[name].codes
 
 
 def test_every_code_of_a_configuration_has_a_title_and_a_cure():

@@ -64,7 +64,7 @@ def oversized_versions(model: LintedModel, _context: LintContext) -> Iterator[Fi
 
 def served_versions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """The version policy must leave a version, and its folder must carry the number's name."""
-    if not model.served:
+    if not model.served and not any(map(is_oversized, model.view.directories)):
         policy = model.config.version_policy
         if not model.versions:
             message = "there is no version folder"

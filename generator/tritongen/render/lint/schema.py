@@ -188,11 +188,15 @@ def _own_library(model: LintedModel) -> bool:
 def runtime_library(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """`runtime` names a library file of the backend, or `model.py` of one written in Python."""
     runtime, backend = model.config.runtime, model.config.backend
-    if not runtime or runtime == f"libtriton_{backend}.so" or _own_library(model):
+    if not runtime or runtime == f"libtriton_{backend}.so":
         return
-    entry = BACKENDS.get(backend)
-    in_python = context.backends is not None and backend != "python"
-    if runtime == _PYTHON_RUNTIME and (entry is None or in_python or _has_flavour(entry)):
+    if runtime == _PYTHON_RUNTIME:
+        # Looked up in the backend's folder alone, unlike a library.
+        entry = BACKENDS.get(backend)
+        in_python = context.backends is not None and backend != "python"
+        if entry is None or in_python or _has_flavour(entry):
+            return
+    elif _own_library(model):
         return
     if "/" in runtime or "\\" in runtime:
         yield model.warning(
