@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tritongen.app.project import read_lock
 from tritongen.app.repository import StoredModel, stored_models
 from tritongen.app.serve import running_server
+from tritongen.app.verify_sequence import COMPARED, sequence_pairs
 from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial
 from tritongen.domain.facts import ModelFacts
@@ -19,7 +21,7 @@ from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
-from tritongen.serving.client import HttpClient, ServerClient
+from tritongen.serving.client import HttpClient, SequenceStep, ServerClient
 
 # Beside a single row, so many rows in one request show that the batch axis is served right.
 ROWS = 3
@@ -100,15 +102,22 @@ def _verify(
         pairs = []
         for number, main in _served_versions(metadata["versions"], model).items():
             session = runtime_for(facts.format, _interface(config)).load(main, threads=1)
-            pairs += [(session.run(inputs), served.run(inputs, number)) for inputs in requests]
+            if config.get("sequence_batching"):
+                pairs += sequence_pairs(
+                    config, sent[0], seed, session.run, partial(served.run, version=number)
+                )
+            else:
+                pairs += [
+                    (session.run(inputs), served.run(inputs, version=number)) for inputs in requests
+                ]
     except RuntimeRefusal as problem:
         return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
         if problem.code in {"TG006", "TG814"}:
             raise
         return VerifiedModel(facts.name, False, (), problem.what)
-    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
-    return _judge(facts.name, precision_of(facts), pairs, rows)
+    compared = _rows(sent, limit) if not config.get("sequence_batching") else COMPARED
+    return _judge(facts.name, precision_of(facts), pairs, compared)
 
 
 def _verify_pipeline(
@@ -134,7 +143,7 @@ def _verify_pipeline(
         outputs = [item["name"] for item in config["output"]]
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = [
-            (run_steps(steps, sessions, inputs, outputs), served.run(inputs, 1))
+            (run_steps(steps, sessions, inputs, outputs), served.run(inputs, version=1))
             for inputs in requests
         ]
     except RuntimeRefusal as problem:
@@ -143,12 +152,11 @@ def _verify_pipeline(
         if problem.code in {"TG006", "TG814"}:
             raise
         return VerifiedModel(name, False, (), problem.what)
-    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
     loosest = max(
         (precision_of(models[step["model_name"]].facts) for step in steps),
         key=lambda item: TOLERANCES[item].relative,
     )
-    return _judge(name, loosest, pairs, rows)
+    return _judge(name, loosest, pairs, _rows(sent, limit))
 
 
 def _session(client: ServerClient, model: StoredModel) -> Session:
@@ -297,7 +305,13 @@ class _Served:
     name: str
     ranks: Mapping[str, int]
 
-    def run(self, inputs: Mapping[str, Array], version: int) -> Outputs:
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        sequence: SequenceStep | None = None,
+        *,
+        version: int,
+    ) -> Outputs:
         """Send one request.
 
         A scalar is served as [1], and an input that is the batch axis alone as [n, 1].
@@ -306,14 +320,21 @@ class _Served:
             name: array[..., None] if array.ndim < self.ranks.get(name, 0) else array
             for name, array in inputs.items()
         }
-        return self.client.infer(self.name, sent, version=str(version))
+        return self.client.infer(self.name, sent, version=str(version), sequence=sequence)
+
+
+def _rows(sent: Sequence[Sequence[InputRecipe]], limit: int) -> str:
+    """How many rows the requests had, in words."""
+    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
+    sizes = " and ".join(str(size) for size in rows)
+    return f"{sizes} {'row' if rows == [1] else 'rows'}"
 
 
 def _judge(
     model: str,
     precision: Precision,
     pairs: Sequence[tuple[Outputs, Outputs]],
-    rows: list[int],
+    compared: str,
 ) -> VerifiedModel:
     tolerance = TOLERANCES[precision]
     outputs = []
@@ -338,8 +359,4 @@ def _judge(
                 reasons.append(f"{name} differs by {found.difference:.3g}")
         outputs.append(VerifiedOutput(name, worst, within))
     ok = all(item.within for item in outputs)
-    sizes = " and ".join(str(size) for size in rows)
-    plural = "row" if rows == [1] else "rows"
-    return VerifiedModel(
-        model, ok, tuple(outputs), "; ".join(reasons) or f"{sizes} {plural} compared"
-    )
+    return VerifiedModel(model, ok, tuple(outputs), "; ".join(reasons) or f"{compared} compared")

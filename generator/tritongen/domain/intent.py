@@ -75,6 +75,48 @@ class AccuracyIntent:
     output: str = ""
 
 
+class SequenceStrategy(StrEnum):
+    """How Triton's sequence batcher forms executions."""
+
+    OLDEST = "oldest"
+    DIRECT = "direct"
+
+
+class SequenceControl(StrEnum):
+    """What the sequence batcher can tell a model of each request."""
+
+    START = "start"
+    END = "end"
+    READY = "ready"
+    ID = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceIntent:
+    """Requests that belong together, and the state that the server keeps between them.
+
+    Attributes:
+        state: state output by state input.
+        controls: model input by control.
+        strategy: ``oldest`` batches whatever sequences have requests, ``direct`` gives each
+            sequence a fixed row of the batch.
+        concurrent: sequences open at the same time, None when not stated.
+        idle_ms: time without a request after which a sequence's state is dropped, None when not
+            stated.
+    """
+
+    state: Mapping[str, str] = field(default_factory=dict)
+    controls: Mapping[SequenceControl, str] = field(default_factory=dict)
+    strategy: SequenceStrategy = SequenceStrategy.OLDEST
+    concurrent: int | None = None
+    idle_ms: float | None = None
+
+    @property
+    def own_inputs(self) -> frozenset[str]:
+        """Inputs of the model that the server feeds itself."""
+        return frozenset(self.state) | frozenset(self.controls.values())
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIntent:
     """What the user says of one model.
@@ -100,6 +142,7 @@ class ModelIntent:
         skip: leave the model out of the repository.
         pattern: shape of its traffic, None for the project's.
         payload: sizes on the wire.
+        sequence: what is kept between the requests of a sequence, None for independent requests.
     """
 
     rate: float | None = None
@@ -121,6 +164,7 @@ class ModelIntent:
     skip: bool = False
     pattern: Pattern | None = None
     payload: Payload = field(default_factory=Payload)
+    sequence: SequenceIntent | None = None
 
     @property
     def planning_rate(self) -> float | None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from tritongen.domain.findings import Finding
+from tritongen.domain.intent import SequenceControl
 from tritongen.domain.tensors import DType
 
 T = TypeVar("T")
@@ -129,6 +130,47 @@ class Warmup:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceState:
+    """A state that the server keeps; `dims` and `initial` are without the batch axis.
+
+    Attributes:
+        input: the model's input that takes it.
+        output: the model's output that holds the next one.
+        dtype: element type.
+        dims: -1 is dynamic.
+        initial: size of the zeros that a sequence begins with.
+        reason: why these dims.
+    """
+
+    input: str
+    output: str
+    dtype: DType
+    dims: tuple[int, ...]
+    initial: tuple[int, ...]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SequencePlan:
+    """Triton's sequence batcher.
+
+    Attributes:
+        idle_us: a sequence without requests for so long is given up.
+        candidates: sequences that one instance holds at a time, None for the direct strategy,
+            which holds one for each row of a batch.
+        states: kept between a sequence's requests.
+        controls: (control, input, type of its values).
+        reason: why it is on.
+    """
+
+    idle_us: Planned[int]
+    candidates: Planned[int] | None
+    states: tuple[SequenceState, ...]
+    controls: tuple[tuple[SequenceControl, str, DType], ...]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One model's configuration, before it becomes a message.
 
@@ -152,6 +194,7 @@ class ModelPlan:
         execution_slots: cores that an execution holds under the rate limiter; None when off.
         overlay: fields of ModelConfig that the user sets, merged last.
         findings: what the planner has to say.
+        sequence: None where requests are independent.
     """
 
     name: str
@@ -173,6 +216,7 @@ class ModelPlan:
     execution_slots: Planned[int] | None = None
     overlay: Mapping[str, object] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    sequence: SequencePlan | None = None
 
     @property
     def total_threads(self) -> int:

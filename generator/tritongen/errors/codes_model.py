@@ -169,6 +169,11 @@ MODEL_CODES: tuple[Code, ...] = (
         "Check the answers against the library that wrote the file.",
     ),
     Code(
+        "TG144",
+        "state that clients carry themselves",
+        "Let the server keep it with `sequence` in tritongen.yaml, or leave it to the clients.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

@@ -76,6 +76,11 @@ TOOL_CODES: tuple[Code, ...] = (
         "Set target.cpus in tritongen.yaml and build again.",
     ),
     Code("TG317", "tuned for other cores", "Run `tritongen tune` again for this target."),
+    Code(
+        "TG318",
+        "sequence that the model cannot form",
+        "Name inputs and outputs of the model whose types and shapes agree.",
+    ),
     Code("TG320", "pipeline step that is not served", "Name a model of the folder that is served."),
     Code("TG321", "pipeline that is not connected", "Connect each input and output by one name."),
     Code("TG322", "tensors of a pipeline that do not fit", "Make types and shapes equal."),

@@ -9,6 +9,7 @@ from tritongen.domain.facts import ModelFacts, ModelFormat, ModelVersion
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import Intent, ModelIntent
 from tritongen.domain.releases import Release
+from tritongen.domain.states import likely_states
 from tritongen.domain.tensors import TensorSpec
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery import Candidate, CandidateVersion, find_models
@@ -101,7 +102,30 @@ def inspect_model(
     findings = [*facts.findings, *_differences(candidate, declared)]
     if facts.onnx is not None or facts.inputs or facts.outputs:
         findings += validate(facts, release, library=library)
+    if intent is None or intent.sequence is None:
+        findings += _recurrent(facts)
     return replace(facts, findings=tuple(findings))
+
+
+def _recurrent(facts: ModelFacts) -> list[Finding]:
+    """A hint that the server could keep the model's state."""
+    pairs = likely_states(facts)
+    if not pairs:
+        return []
+    listed = ", ".join(f"{name} → {output}" for name, output in pairs)
+    state = ", ".join(f"{name}: {output}" for name, output in pairs)
+    return [
+        finding(
+            "TG144",
+            Severity.INFO,
+            f"looks like a model that carries state from request to request: {listed}",
+            fix=f"To have the server keep it: models.{facts.name}.sequence: "
+            f"{{ state: {{ {state} }} }} in tritongen.yaml.",
+            model=facts.name,
+            path=facts.path,
+            field=pairs[0][0],
+        )
+    ]
 
 
 def _facts(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tritongen.domain.plan import EnsemblePlan, InstanceKind, ModelPlan, PlannedTensor, Reason
+from tritongen.render.message_sequence import set_sequence
 from tritongen.render.protobuf import model_config_module, new_model_config
 
 # Name of the rate limiter's resource that stands for one core.
@@ -44,6 +45,8 @@ def build_message(plan: ModelPlan) -> ConfigMessage:
             _add_tensor(target.add(), tensor, f"{label}[{index}]", reasons)
     _set_instances(message, plan, reasons)
     _set_batching(message, plan, reasons, remarks)
+    if plan.sequence is not None:
+        set_sequence(message, plan.sequence, reasons)
     for key, value in plan.parameters:
         message.parameters[key].string_value = value.value
         reasons[f'parameters["{key}"]'] = value.reason

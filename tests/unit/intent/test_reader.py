@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tritongen.domain.intent import WeightsMode
+from tritongen.domain.intent import SequenceControl, WeightsMode
 from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import json_schema, raise_faults, read_intent
@@ -89,12 +89,45 @@ def test_every_key_arrives() -> None:
         ),
         ("models: {a: {inputs: {x: {dtype: F}}}}", "models.a.inputs.x.dtype", 1, "TG304", "FP32"),
         ("weights: none\nweights: copy", "weights", 2, "TG304", "twice"),
+        ("models: {a: {sequence: {}}}", "models.a.sequence", 1, "TG304", "a state or a control"),
+        (
+            "models: {a: {sequence: {state: {h: y, c: y}}}}",
+            "models.a.sequence.state", 1, "TG305", "y is named twice",
+        ),
+        (
+            "models: {a: {sequence: {state: {h: y}, controls: {start: h}}}}",
+            "models.a.sequence", 1, "TG305", "h is named twice",
+        ),
+        (
+            "models: {a: {response_cache: true, sequence: {state: {h: y}}}}",
+            "models.a.response_cache", 1, "TG305", "depend on the requests before",
+        ),
+        (
+            "models: {a: {request_batch: 2, sequence: {state: {h: y}}}}",
+            "models.a.request_batch", 1, "TG305", "has one row",
+        ),
+        (
+            "models: {a: {sequence: {state: {h: y}, idle: 5}}}",
+            "models.a.sequence.idle", 1, "TG304", "duration",
+        ),
     ],
 )  # fmt: skip
 def test_fault(text: str, path: str, line: int, code: str, words: str) -> None:
     (fault,) = parse_intent(text, "tritongen.yaml").faults
     assert (fault.path, fault.line, fault.code) == (path, line, code)
     assert words in fault.message
+
+
+def test_sequences_arrive() -> None:
+    text = "state: {h: hn}, controls: {ready: mask}, strategy: direct, concurrent: 9, idle: 2s"
+    document = parse_intent(f"models: {{a: {{sequence: {{{text}}}}}, b: {{}}}}", "t.yaml")
+    assert document.faults == ()
+    sequence = document.intent.of("a").sequence
+    assert sequence is not None
+    assert (sequence.state, sequence.controls) == ({"h": "hn"}, {SequenceControl.READY: "mask"})
+    assert sequence.own_inputs == {"h", "mask"}
+    assert (sequence.strategy, sequence.concurrent, sequence.idle_ms) == ("direct", 9, 2000.0)
+    assert document.intent.of("b").sequence is None
 
 
 def test_all_faults_are_reported_together() -> None:

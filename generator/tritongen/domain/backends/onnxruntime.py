@@ -12,6 +12,7 @@ ONNXRUNTIME = BackendRules(
     "outputs is missing; every dynamic first axis is then taken for the batch axis",
     trial="onnxruntime",
     embedded="onnxruntime in Python",
+    states=True,
     default_cpu_instances=2,
     optional_inputs=True,
     bf16_since="26.03",

@@ -146,6 +146,7 @@ PYTORCH = BackendRules(
         environment=_ATEN_VARIABLES,
         unset="one thread for every core of the host",
     ),
+    states=True,
     naming="inputs: names of forward()'s arguments, else <name>__<index>, else in its order; "
     "outputs: <name>__<index>, else in the order of the returned tuple",
     names=_names,

@@ -124,6 +124,7 @@ class BackendRules:
         names: checks that.
         completes: what the backend fills in of a configuration that leaves it out, for people.
         settings: parameters that a configuration must state, from what the file says.
+        states: whether it hands states of sequences back to the server.
         trial: library that runs its models in the trial, empty for none.
         embedded: what serves it in the embedded Triton, empty for nothing.
     """
@@ -152,6 +153,7 @@ class BackendRules:
     names: NamesCheck = own_names
     completes: str = "nothing"
     settings: SettingsOf = no_settings
+    states: bool = False
     trial: str = ""
     embedded: str = ""
 

@@ -109,6 +109,8 @@ def plan_warmup(
 ) -> tuple[tuple[Warmup, ...], Reason]:
     """Zero-filled requests for every batch size that will occur, where the trial ran on zeros."""
     trial = model.trial
+    if model.intent.sequence is not None:
+        return (), Reason(Source.RULE, "a warm-up request cannot bring the state of a sequence")
     if trial is None or not trial.ok:
         return (), Reason(Source.RULE, "the model was not tried on the zeros that it sends")
     if not trial.zeros_ok:

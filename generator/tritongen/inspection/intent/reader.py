@@ -13,6 +13,9 @@ from tritongen.domain.intent import (
     ModelIntent,
     PipelineIntent,
     PipelineStep,
+    SequenceControl,
+    SequenceIntent,
+    SequenceStrategy,
     Target,
     WeightsMode,
 )
@@ -179,6 +182,36 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         skip=bool(values.get("skip")),
         pattern=pattern_of(_mapping(values.get("pattern")), f"{path}.pattern", faults),
         payload=payload_of(_mapping(values.get("payload"))),
+        sequence=_sequence(values, path, faults),
+    )
+
+
+def _sequence(values: dict[str, Any], path: str, faults: Faults) -> SequenceIntent | None:
+    if "sequence" not in values:
+        return None
+    given = _mapping(values["sequence"])
+    state, controls = _mapping(given.get("state")), _mapping(given.get("controls"))
+    if not state and not controls:
+        faults.add(f"{path}.sequence", "must name a state or a control")
+    for key, names in (
+        ("sequence.state", list(state.values())),
+        ("sequence", [*state, *controls.values()]),
+    ):
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if twice:
+            faults.add(f"{path}.{key}", f"{', '.join(twice)} is named twice", "TG305")
+    for key, why in (
+        ("response_cache", "answers depend on the requests before"),
+        ("request_batch", "a request of a sequence has one row"),
+    ):
+        if (values.get(key) or 0) > (1 if key == "request_batch" else 0):
+            faults.add(f"{path}.{key}", f"contradicts sequence: {why}", "TG305")
+    return SequenceIntent(
+        state=state,
+        controls={SequenceControl(name): entry for name, entry in controls.items() if entry},
+        strategy=SequenceStrategy(given.get("strategy") or SequenceStrategy.OLDEST),
+        concurrent=given.get("concurrent"),
+        idle_ms=given.get("idle"),
     )
 
 

@@ -1,6 +1,6 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
-from tritongen.domain.intent import WeightsMode
+from tritongen.domain.intent import SequenceControl, SequenceStrategy, WeightsMode
 from tritongen.domain.metric import Metric
 from tritongen.domain.tensors import DType
 from tritongen.inspection.intent.business import MODEL_KEYS, ROOT_KEYS
@@ -70,6 +70,37 @@ _ACCURACY = Record(
     }
 )
 
+_SEQUENCE = Record(
+    {
+        "state": Key(
+            MapOf(Text("the name of an output")),
+            "state input: the output that holds the next state; the server keeps it",
+        ),
+        "controls": Key(
+            Record(
+                {
+                    control.value: Key(Text("the name of an input"), meaning)
+                    for control, meaning in (
+                        (SequenceControl.START, "input that is 1 at a sequence's first request"),
+                        (SequenceControl.END, "input that is 1 at a sequence's last request"),
+                        (SequenceControl.READY, "input that is 1 for rows that hold a request"),
+                        (SequenceControl.ID, "input that holds the sequence's number"),
+                    )
+                }
+            ),
+            "inputs of the model that the server fills",
+        ),
+        "strategy": Key(
+            Choice(tuple(item.value for item in SequenceStrategy)),
+            "oldest (default) batches sequences as they come, direct gives each a row of its own",
+        ),
+        "concurrent": Key(
+            Number(minimum=1, maximum=1_000_000, whole=True), "sequences open at the same time"
+        ),
+        "idle": Key(_DURATION, "a sequence without requests for so long loses its state"),
+    }
+)
+
 _MODEL = Record(
     {
         "rate": Key(
@@ -107,6 +138,9 @@ _MODEL = Record(
         "overlay": Key(
             Anything(mapping=True),
             "any field of Triton's ModelConfig, merged last; null removes a generated field",
+        ),
+        "sequence": Key(
+            _SEQUENCE, "requests that belong together, with state kept on the server between them"
         ),
         "skip": Key(Flag(), "leave the model out of the repository"),
         **MODEL_KEYS,

@@ -1,0 +1,109 @@
+"""Sequences on a server against a loop on this machine that carries the state by hand."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tritongen.domain.samples import Array, InputRecipe, make_inputs
+from tritongen.domain.tensors import DType
+from tritongen.errors import InvalidInputError
+from tritongen.serving.client import SequenceStep
+
+# Two sequences at once show that states are not mixed up; the third step rests on two others.
+SEQUENCES = 2
+STEPS = 4
+COMPARED = f"{SEQUENCES} sequences of {STEPS} requests"
+
+Outputs = Mapping[str, Array]
+Local = Callable[[Mapping[str, Array]], Outputs]
+Served = Callable[[Mapping[str, Array], SequenceStep], Outputs]
+
+
+def sequence_pairs(
+    config: Mapping[str, Any],
+    recipes: Sequence[InputRecipe],
+    seed: int,
+    local: Local,
+    served: Served,
+) -> list[tuple[Outputs, Outputs]]:
+    """The outputs of every step of several interleaved sequences: expected, and served.
+
+    Args:
+        config: the model's, as the server holds it.
+        recipes: of all inputs of the model, one row each; states and controls are passed by.
+        seed: of the inputs.
+        local: runs the model once on this machine.
+        served: sends one request.
+
+    Raises:
+        InvalidInputError: TG836, a state that begins with a file's content.
+    """
+    batcher = config["sequence_batching"]
+    states = {item["input_name"]: item["output_name"] for item in batcher.get("state", ())}
+    batches = int(config.get("max_batch_size", 0)) > 0
+    carried = [_initial(batcher.get("state", ()), batches) for _ in range(SEQUENCES)]
+    controls = list(_controls(batcher))
+    own = set(states) | {name for name, _, _ in controls}
+    sent = [recipe for recipe in recipes if recipe.name not in own]
+    outputs = [item["name"] for item in config["output"]]
+    first = 1 + secrets.randbelow(2**30)  # a sequence of another client must not be met
+    pairs: list[tuple[Outputs, Outputs]] = []
+    for step in range(STEPS):
+        for number in range(SEQUENCES):
+            inputs = make_inputs(sent, seed + step * SEQUENCES + number)
+            at = SequenceStep(first + number, start=step == 0, end=step == STEPS - 1)
+            fed = {name: _control(kind, dtype, at, batches) for name, kind, dtype in controls}
+            given = local({**inputs, **fed, **carried[number]})
+            carried[number] = {name: given[output] for name, output in states.items()}
+            pairs.append(({name: given[name] for name in outputs}, served(inputs, at)))
+    return pairs
+
+
+def _initial(states: Sequence[Mapping[str, Any]], batches: bool) -> dict[str, Array]:
+    import numpy as np
+
+    found = {}
+    for state in states:
+        initial: Mapping[str, Any] = next(iter(state.get("initial_state", ())), {})
+        name = state["input_name"]
+        if initial.get("data_file"):
+            message = f"state {name} begins with the content of a file, which is not compared"
+            raise InvalidInputError("TG836", message)
+        dims = [max(1, int(dim)) for dim in initial.get("dims") or state["dims"]]
+        dtype = DType.from_config(state["data_type"])
+        shape = (1, *dims) if batches else tuple(dims)
+        found[name] = np.zeros(shape, np.dtype(dtype.numpy_name if dtype else "float32"))
+    return found
+
+
+def _controls(batcher: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(input, kind, numpy's type) of every control."""
+    for tensor in batcher.get("control_input", ()):
+        for control in tensor.get("control", ()):
+            dtype = DType.from_config(control.get("data_type", ""))
+            for key, name in (
+                ("fp32_false_true", "float32"),
+                ("int32_false_true", "int32"),
+                ("bool_false_true", "bool"),
+            ):
+                if control.get(key):
+                    yield tensor["name"], control["kind"], name
+                    break
+            else:
+                yield tensor["name"], control["kind"], dtype.numpy_name if dtype else "uint64"
+
+
+def _control(kind: str, dtype: str, at: SequenceStep, batches: bool) -> Array:
+    """What the server feeds to a control, for the usual values 0 and 1."""
+    import numpy as np
+
+    values: dict[str, object] = {
+        "CONTROL_SEQUENCE_START": at.start,
+        "CONTROL_SEQUENCE_END": at.end,
+        "CONTROL_SEQUENCE_READY": True,
+        "CONTROL_SEQUENCE_CORRID": at.identity,
+    }
+    value = values[kind]
+    if dtype == "object":
+        value = str(value).encode()
+    return np.array([value], np.dtype(dtype)).reshape((1, 1) if batches else (1,))

@@ -1,0 +1,91 @@
+"""Recurrent models through the command line: states kept by Triton, held against a loop by hand."""
+
+import shutil
+
+import pytest
+
+from support.cli import FREE_PORTS, Project
+from support.recurrent import cell, silero_vad
+
+pytestmark = pytest.mark.triton
+
+INTENT = """\
+target: { cpus: 3 }
+models:
+  vad:
+    instances: 1
+    inputs:
+      input: { shape: [1, 512], values: "float[-1,1]" }
+      sr: { values: choice(16000) }
+    sequence: { state: { state: stateN }, concurrent: 20, idle: 1s }
+  cell:
+    instances: 1
+    sequence: { state: { h: h_out }, controls: { start: first, ready: mask } }
+  rows:
+    instances: 1
+    batch: true
+    max_batch_size: 4
+    sequence: { state: { h: h_out }, controls: { ready: mask }, strategy: direct }
+"""
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory, embedded_runtime):
+    folder = tmp_path_factory.mktemp("recurrent") / "project"
+    folder.mkdir()
+    project = Project(folder)
+    (project.models / "vad").mkdir(parents=True)
+    shutil.copy(silero_vad(), project.models / "vad" / "model.onnx")
+    project.add("cell/model.onnx", cell(["first", "mask"]))
+    project.add("rows/model.onnx", cell(["mask"]))
+    project.write("models/tritongen.yaml", INTENT)
+    project.run("build", "models")
+    try:
+        project.run("up", *FREE_PORTS)
+        yield project
+    finally:
+        project.run("down")
+
+
+def test_every_sequence_is_what_a_loop_by_hand_gives(recurrent):
+    found = {item["name"]: item for item in recurrent.json("verify")["models"]}
+    assert set(found) == {"cell", "rows", "vad"}
+    assert {item["reason"] for item in found.values()} == {"2 sequences of 4 requests compared"}
+    assert all(item["ok"] for item in found.values())
+    assert [output["name"] for output in found["vad"]["outputs"]] == ["output"]
+
+
+def test_the_configuration_says_it(recurrent):
+    text = recurrent.config("vad").read_text()
+    for line in ("max_candidate_sequences: 20", 'input_name: "state"', "dims: [ 2, 1, 128 ]"):
+        assert line in text
+    assert "direct {" in recurrent.config("rows").read_text()
+    assert "No model_warmup" in text
+    recurrent.run("check", "model_repository")
+    recurrent.run("build", "models", "--check")
+    (line,) = [
+        item
+        for item in recurrent.json("explain", "vad")["values"]
+        if item["field"] == "sequence_batching.state[0]"
+    ]
+    assert "zeros of [2, 1, 128] begin a sequence" in line["reason"]
+
+
+def test_sequences_are_probed(recurrent):
+    found = recurrent.json(
+        "probe", "-m", "vad", "--sequence", "5", "--concurrency", "2", "--duration", "1s",
+        expect=None,
+    )  # fmt: skip
+    requests = found["levels"][0]["requests"]
+    assert requests["failed"] == 0
+    assert requests["ok"] > 0
+
+
+def test_a_state_that_the_model_lacks_is_told(recurrent, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(recurrent.folder / "models" / "cell", folder / "models" / "cell")
+    project = Project(folder)
+    project.write("models/tritongen.yaml", "models: {cell: {sequence: {state: {h: hidden}}}}")
+    problem = project.error("build", "models", "--no-trial", expect=2)
+    assert problem["code"] == "TG318"
+    assert "no output 'hidden'; it has y, h_out" in problem["message"]
