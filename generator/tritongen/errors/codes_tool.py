@@ -40,6 +40,8 @@ TOOL_CODES: tuple[Code, ...] = (
         "overlay is not a valid ModelConfig",
         "Use the field names of Triton's ModelConfig.",
     ),
+    Code("TG308", "pipeline step that is not served", "Name a model of the folder that is served."),
+    Code("TG309", "pipeline that is not connected", "Connect each input and output by one name."),
     Code(
         "TG310",
         "more models than cores",
@@ -81,9 +83,7 @@ TOOL_CODES: tuple[Code, ...] = (
         "sequence that the model cannot form",
         "Name inputs and outputs of the model whose types and shapes agree.",
     ),
-    Code("TG320", "pipeline step that is not served", "Name a model of the folder that is served."),
-    Code("TG321", "pipeline that is not connected", "Connect each input and output by one name."),
-    Code("TG322", "tensors of a pipeline that do not fit", "Make types and shapes equal."),
+    Code("TG319", "tensors of a pipeline that do not fit", "Make types and shapes equal."),
     Code("TG701", "drift", "Run `tritongen build` and commit the result."),
     Code(
         "TG702",

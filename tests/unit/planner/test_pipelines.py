@@ -105,26 +105,26 @@ def test_names_that_are_left_out_stand_for_themselves():
 @pytest.mark.parametrize(
     ("steps", "outputs", "expected"),
     [
-        ([PipelineStep("nobody")], ["y"], ("TG320", "pipelines.p.steps[0].model")),
+        ([PipelineStep("nobody")], ["y"], ("TG308", "pipelines.p.steps[0].model")),
         (
             [FIRST, PipelineStep("detect", {"q": "pixels"}, {})],
             ["pixels"],
-            ("TG321", "pipelines.p.steps[1].inputs.q"),
+            ("TG309", "pipelines.p.steps[1].inputs.q"),
         ),
         (
             [FIRST, PipelineStep("detect", {"x": "pixels"}, {"q": "q"})],
             ["pixels"],
-            ("TG321", "pipelines.p.steps[1].outputs.q"),
+            ("TG309", "pipelines.p.steps[1].outputs.q"),
         ),
-        ([FIRST], ["boxes"], ("TG321", "pipelines.p.outputs")),
-        ([FIRST, FIRST], ["pixels"], ("TG321", "pipelines.p.steps[1].outputs.pixels")),
+        ([FIRST], ["boxes"], ("TG309", "pipelines.p.outputs")),
+        ([FIRST, FIRST], ["pixels"], ("TG309", "pipelines.p.steps[1].outputs.pixels")),
         (
             [
                 PipelineStep("detect", {"x": "loop"}, {"score": "s"}),
                 PipelineStep("wide", {"x": "s"}, {"z": "loop"}),
             ],
             ["s"],
-            ("TG321", "pipelines.p.steps"),
+            ("TG309", "pipelines.p.steps"),
         ),
         (
             [
@@ -132,7 +132,7 @@ def test_names_that_are_left_out_stand_for_themselves():
                 PipelineStep("decode", {"raw": "x"}, {"pixels": "y"}),
             ],
             ["y"],
-            ("TG322", "pipelines.p.steps[1]"),
+            ("TG319", "pipelines.p.steps[1]"),
         ),
         (
             [
@@ -140,7 +140,7 @@ def test_names_that_are_left_out_stand_for_themselves():
                 PipelineStep("wide", {"x": "b"}, {"z": "z"}),
             ],
             ["z"],
-            ("TG322", "pipelines.p.steps[1]"),
+            ("TG319", "pipelines.p.steps[1]"),
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_faults(steps, outputs, expected):
 
 def test_a_pipeline_cannot_have_a_models_name():
     pipeline = PipelineIntent((FIRST,), ("pixels",))
-    assert plan_pipelines({"decode": pipeline}, MODELS)[1][0].code == "TG320"
+    assert plan_pipelines({"decode": pipeline}, MODELS)[1][0].code == "TG308"
 
 
 def test_the_yaml_of_a_pipeline():

@@ -102,7 +102,7 @@ def plan_pipelines(
         wiring = _wire(pipeline, models)
         order = _order(wiring)
         if name in models:
-            wiring.fault("TG320", "", "a model has the same name")
+            wiring.fault("TG308", "", "a model has the same name")
         _check(pipeline, wiring)
         if wiring.faults:
             findings += [
@@ -127,7 +127,7 @@ def _wire(pipeline: PipelineIntent, models: Mapping[str, ModelPlan]) -> _Wiring:
         if plan is None:
             served = ", ".join(sorted(models)) or "none"
             message = f"step {index} names {step.model!r}, which is not served; served: {served}"
-            wiring.fault("TG320", f"{place}.model", message)
+            wiring.fault("TG308", f"{place}.model", message)
             wiring.steps.append(EnsembleStep(step.model, (), ()))
             continue
         _wire_step(wiring, index, step, plan)
@@ -145,7 +145,7 @@ def _wire_step(wiring: _Wiring, index: int, step: PipelineStep, plan: ModelPlan)
         for name in given:
             if name not in own:
                 message = f"model {plan.name} has no {kind} {name!r}; it has {', '.join(own)}"
-                wiring.fault("TG321", f"{place}.{kind}s.{name}", message)
+                wiring.fault("TG309", f"{place}.{kind}s.{name}", message)
     taken = {
         name: step.inputs.get(name, name)
         for name, tensor in inputs.items()
@@ -161,7 +161,7 @@ def _wire_step(wiring: _Wiring, index: int, step: PipelineStep, plan: ModelPlan)
         end = _End(index, plan.name, outputs[name], _full(plan, outputs[name]))
         if tensor in wiring.makers:
             message = f"{wiring.makers[tensor].label} and {end.label} both give {tensor!r}"
-            wiring.fault("TG321", f"{place}.outputs.{name}", message)
+            wiring.fault("TG309", f"{place}.outputs.{name}", message)
         wiring.makers[tensor] = end
     wiring.steps.append(EnsembleStep(plan.name, tuple(taken.items()), tuple(made.items())))
 
@@ -175,7 +175,7 @@ def _check(pipeline: PipelineIntent, wiring: _Wiring) -> None:
     for name in pipeline.outputs:
         if name not in wiring.makers:
             given = ", ".join(wiring.makers) or "none"
-            wiring.fault("TG321", ".outputs", f"no step gives {name!r}; given: {given}")
+            wiring.fault("TG309", ".outputs", f"no step gives {name!r}; given: {given}")
     for name, takers in wiring.takers.items():
         first = wiring.makers.get(name, takers[0])
         for end in takers:
@@ -184,13 +184,13 @@ def _check(pipeline: PipelineIntent, wiring: _Wiring) -> None:
                     f"{name!r} is {first.tensor.dtype} at {first.label} and {end.tensor.dtype} at "
                     f"{end.label}"
                 )
-                wiring.fault("TG322", f".steps[{end.step}]", message)
+                wiring.fault("TG319", f".steps[{end.step}]", message)
             elif not _agree(first.shape, end.shape):
                 message = (
                     f"{name!r} has the shape {list(first.shape)} at {first.label} and "
                     f"{list(end.shape)} at {end.label}"
                 )
-                wiring.fault("TG322", f".steps[{end.step}]", message)
+                wiring.fault("TG319", f".steps[{end.step}]", message)
 
 
 def _agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -210,7 +210,7 @@ def _order(wiring: _Wiring) -> list[int]:
         ready = [index for index, on in waits.items() if index not in order and on <= set(order)]
         if not ready:
             left = ", ".join(wiring.steps[i].model for i in waits if i not in order)
-            wiring.fault("TG321", ".steps", f"the steps {left} wait for each other")
+            wiring.fault("TG309", ".steps", f"the steps {left} wait for each other")
             return order
         order += ready
     return order
