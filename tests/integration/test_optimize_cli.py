@@ -1,38 +1,15 @@
 """`tritongen optimize` as a user runs it: what it prints, what it keeps, and what it refuses."""
 
 import json
-from pathlib import Path
-from typing import Any
 
-import jsonschema
 import numpy as np
 import onnx
 import pytest
 
 from support.cli import Project, tree
 from support.optimize import faulty, trained
-from support.optimize.schema import OPTIMIZE
+from support.optimize.running import codes, optimized, steps, variant
 from support.trial_models import endless
-
-
-def optimized(project: Project, *arguments: str, expect: int = 0) -> dict[str, Any]:
-    """The one model of a run, checked against the schema."""
-    document = project.json("optimize", "models", *arguments, expect=expect)
-    jsonschema.validate(document, OPTIMIZE)
-    (model,) = document["models"]
-    return model
-
-
-def steps(model: dict[str, Any]) -> dict[str, bool]:
-    return {step["name"]: step["applied"] for step in model["steps"]}
-
-
-def variant(model: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(item for item in model["variants"] if item["name"] == name)
-
-
-def codes(model: dict[str, Any]) -> set[str]:
-    return {item["code"] for item in model["findings"]}
 
 
 @pytest.fixture
@@ -369,34 +346,3 @@ def test_samples_in_a_folder(digits: Project) -> None:
     np.save(folder / "labels.npy", trained.digits().test_labels[:60])
     model = optimized(digits, "--quantize", "--data", "arrays", "--budget", "3")
     assert variant(model, "int8-static")["accuracy"]["rows"] == 40
-
-
-def test_a_variant_takes_the_place_of_its_original(project: Project) -> None:
-    from tritongen.app.project import load_project
-    from tritongen.app.variants import find_variant, with_variants
-    from tritongen.errors import InvalidInputError
-
-    original = project.add("wine/model.onnx", faulty.zipmap())
-    path = project.models / variant(optimized(project, "--fix"), "fixed")["path"]
-    loaded = load_project(project.models, project.repository)
-    (facts,) = with_variants(loaded, {"wine": "fixed"}).models
-    assert facts.name == "wine"
-    assert facts.servable
-    assert Path(facts.versions[0].files[0].source) == path.relative_to(project.models)
-
-    def refused(name: str) -> str:
-        fresh = load_project(project.models, project.repository)
-        with pytest.raises(InvalidInputError) as caught:
-            find_variant(fresh, fresh.models[0], name)
-        return caught.value.code
-
-    assert refused("nope") == "TG240"
-    assert refused("../fixed") == "TG240"
-    kept = path.read_bytes()
-    path.write_bytes(kept + b"\0")
-    assert refused("fixed") == "TG242"
-    path.write_bytes(kept)
-    original.write_bytes(faulty.zipmap(texts=True).SerializeToString())
-    assert refused("fixed") == "TG241"
-    (path.parent / "variant.json").write_text("{")
-    assert refused("fixed") == "TG242"

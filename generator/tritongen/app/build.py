@@ -1,7 +1,7 @@
 """The main job: a models folder becomes a model repository."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
@@ -19,6 +19,7 @@ from tritongen.app.render import (
     render_models,
     texts_of,
 )
+from tritongen.app.variants import with_selection
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
@@ -55,12 +56,14 @@ class BuildOptions:
         trial: when models are run.
         remeasure: read this machine's cores again.
         force: overwrite hand edits, keeping them beside as ``*.orig``.
+        variants: to serve, by model; those of the lock where nothing is said.
     """
 
     mode: BuildMode
     trial: TrialPolicy
     remeasure: bool = False
     force: bool = False
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,13 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
 
 
 def _build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
+    project = with_selection(project, options.variants)
     gathered = gather_evidence(project, options.trial, progress)
     target = project.target(remeasure=options.remeasure)
     plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
     _refuse_unusable(project, plan)
-    rendered, ensembles = render_models(plan, project.models), render_ensembles(plan)
+    rendered = render_models(plan, project.models, project.variants)
+    ensembles = render_ensembles(plan)
     lock = _lock(project, plan, rendered, ensembles, gathered.evidence, target)
     differences = compare(project, rendered, lock, ensembles)
     findings = (

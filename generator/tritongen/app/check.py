@@ -91,6 +91,10 @@ def check_plan(
                 RepositoryFile(f"{version.number}/{ref.target}", ref.size)
                 for version in item.facts.versions
                 for ref in version.files
+            )
+            + tuple(
+                RepositoryFile(path.partition("/")[2], len(text.encode()))
+                for path, text in item.files.items()
             ),
             directories=tuple(str(version.number) for version in item.facts.versions),
             facts=item.facts,

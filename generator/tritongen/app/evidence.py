@@ -97,7 +97,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
             evidence = replace(evidence, trial=trial)
         if evidence.trial is None:
             missing.append(facts.name)
-        models[facts.name] = evidence
+        models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
     if cache != before:
         _save_cache(project.root, cache)
     return Gathered(Evidence(models), tuple(missing))

@@ -7,11 +7,13 @@ from typing import Any
 
 from tritongen.app.project import load_project
 from tritongen.app.render import render_models
+from tritongen.app.variants import with_selection
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Finding
-from tritongen.domain.plan import Reason
+from tritongen.domain.plan import Reason, ServerPlan
 from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
+from tritongen.render.message import ConfigMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     Raises:
         InvalidInputError: TG306 no such model, or it cannot be served; TG304 no such field.
     """
-    project = load_project(root, repository)
+    project = with_selection(load_project(root, repository))
     names = [facts.name for facts in project.models]
     if model not in names:
         raise InvalidInputError(
@@ -58,7 +60,9 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
         )
     evidence = project.lock.evidence if project.lock is not None else Evidence()
     plan = plan_serving(project.models, project.intent, evidence, project.target().cores)
-    rendered = {item.plan.name: item for item in render_models(plan, project.models)}
+    rendered = {
+        item.plan.name: item for item in render_models(plan, project.models, project.variants)
+    }
     if model not in rendered:
         raise InvalidInputError(
             "TG306",
@@ -66,28 +70,32 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
         )
-    config = rendered[model].config
-    values = [
-        *(
-            Explanation(path, _value(config.message, path), reason)
-            for path, reason in config.reasons.items()
-        ),
-        *(Explanation(path, "", reason) for path, reason in config.remarks.items()),
-        Explanation("server.cores", str(plan.server.cores.value), plan.server.cores.reason),
-        *(
-            Explanation(f"server.environment.{name}", value.value, value.reason)
-            for name, value in plan.server.environment
-        ),
-        *(
-            Explanation(f"server.flags.{name}", value.value, value.reason)
-            for name, value in plan.server.flags
-        ),
-    ]
+    values = _explanations(rendered[model].config, plan.server)
     wanted = tuple(item for item in values if field in item.field)
     if not wanted:
         known = ", ".join(item.field for item in values)
         raise InvalidInputError("TG304", f"no field {field!r} is explained; known: {known}")
     return Explained(model, wanted, rendered[model].plan.findings)
+
+
+def _explanations(config: ConfigMessage, server: ServerPlan) -> list[Explanation]:
+    """Every value of one configuration and of the server, with its reason."""
+    return [
+        *(
+            Explanation(path, _value(config.message, path), reason)
+            for path, reason in config.reasons.items()
+        ),
+        *(Explanation(path, "", reason) for path, reason in config.remarks.items()),
+        Explanation("server.cores", str(server.cores.value), server.cores.reason),
+        *(
+            Explanation(f"server.environment.{name}", value.value, value.reason)
+            for name, value in server.environment
+        ),
+        *(
+            Explanation(f"server.flags.{name}", value.value, value.reason)
+            for name, value in server.flags
+        ),
+    ]
 
 
 _STEP = re.compile(r'([a-z_]+)(?:\[(\d+)\]|\["([^"]*)"\])?(?:\.|$)')

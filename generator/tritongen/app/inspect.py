@@ -1,15 +1,30 @@
 """Facts, findings and the verdict on the batch axis for every model of a folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.project import load_project
 from tritongen.domain.declared import with_observed
 from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
-from tritongen.domain.facts import ModelFacts
+from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.findings import Finding
 from tritongen.domain.planner.remarks import trial_findings
 from tritongen.domain.tensors import is_dynamic
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """A fix that `tritongen optimize --fix` tries for a finding.
+
+    Attributes:
+        code: of the finding.
+        fix: its name.
+        summary: what it does.
+    """
+
+    code: str
+    fix: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +36,14 @@ class InspectedModel:
         batchable: whether axis 0 is taken for the batch axis.
         batch_reason: on what that rests.
         findings: on the file and from the trial.
+        cures: fixes of `tritongen optimize` for them, each once.
     """
 
     facts: ModelFacts
     batchable: bool
     batch_reason: str
     findings: tuple[Finding, ...]
+    cures: tuple[Cure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,20 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
 
 def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
     """The verdict of one model: by proof where it was run, else by syntax, and it says which."""
+    found = _verdict(facts, trial)
+    return replace(found, cures=_cures(facts, found.findings))
+
+
+def _cures(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[Cure, ...]:
+    from tritongen.transform.fixes import fixes_for
+
+    if facts.format is not ModelFormat.ONNX:
+        return ()
+    codes = dict.fromkeys(item.code for item in findings)
+    return tuple(Cure(code, fix.name, fix.summary) for code in codes for fix in fixes_for(code))
+
+
+def _verdict(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
     remarks = trial_findings(facts.name, trial) if trial is not None else ()
     if trial is not None:
         facts = with_observed(facts, trial)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritongen.app.optimize_bench import Bench
 from tritongen.app.optimize_child import ChildLimits
-from tritongen.app.optimize_model import OptimizedModel, optimize_model
+from tritongen.app.optimize_model import FIXED, OptimizedModel, optimize_model
 from tritongen.app.project import Project
 from tritongen.app.variants import new_staging
 from tritongen.domain.cores import budget_of
@@ -25,7 +25,7 @@ from tritongen.serving.files import FileLock
 from tritongen.transform.jobs import DataSource, Gate, Runtime
 from tritongen.transform.libraries import FIX
 
-__all__ = ["OptimizeOptions", "OptimizedModel", "optimize"]
+__all__ = ["FIXED", "OptimizeOptions", "OptimizedModel", "optimize"]
 
 Progress = Callable[[str], None]
 _CPUINFO = Path("/proc/cpuinfo")

@@ -20,6 +20,7 @@ from tritongen.domain.variants import (
 )
 from tritongen.transform.accelerators import accelerator_steps
 from tritongen.transform.jobs import Job, Method, Outcome, Stage
+from tritongen.transform.parallel import futile_step
 
 FIXED = "fixed"
 _MAX_BATCH = 32
@@ -57,7 +58,8 @@ def optimize_model(bench: Bench, *, fix: bool, quantize: bool, graph: bool) -> O
         bench.note("TG213", Severity.ERROR, "there is no version that can be read")
         return OptimizedModel(bench.facts.name, findings=tuple(bench.findings))
     base = try_base(bench, bench.facts)
-    base = _fixed(bench, base, keep=fix)
+    gpus = bench.project.intent.target.gpus
+    base = _fixed(bench, base, keep=fix, further=quantize or graph or gpus > 0)
     if base.trial.ok:
         if quantize:
             _quantise(bench, base)
@@ -68,7 +70,7 @@ def optimize_model(bench: Bench, *, fix: bool, quantize: bool, graph: bool) -> O
         bench.note("TG212", Severity.WARNING, f"the model does not run: {base.trial.error}")
     bench.steps += accelerator_steps(
         base.inputs,
-        gpus=bench.project.intent.target.gpus,
+        gpus=gpus,
         isa=bench.isa,
         max_batch=bench.intent.max_batch_size or (_MAX_BATCH if base.batched else 1),
     )
@@ -85,8 +87,11 @@ def optimize_model(bench: Bench, *, fix: bool, quantize: bool, graph: bool) -> O
     )
 
 
-def _fixed(bench: Bench, base: Base, *, keep: bool) -> Base:
-    """The model with every proven fix; the model as it is when there is none or none is wanted."""
+def _fixed(bench: Bench, base: Base, *, keep: bool, further: bool) -> Base:
+    """The model with every proven fix; the model as it is when there is none or none is wanted.
+
+    With `further` work to be done on the result, it is tried.
+    """
     job = make_job(bench, base, Stage.FIX, FIXED)
     outcome = do(bench, job, "trying fixes")
     if outcome.code:
@@ -117,6 +122,8 @@ def _fixed(bench: Bench, base: Base, *, keep: bool) -> Base:
     )
     kept = keep_variant(bench.project.root, Path(job.work), outcome.files, variant)
     bench.variants.append(kept)
+    if not further:
+        return base
     facts = variant_facts(bench.project, bench.facts, kept.path)
     renamed = {old: new for step in outcome.steps for old, new in step.renamed.items()}
     return replace(
@@ -262,6 +269,11 @@ def _optimise_graph(bench: Bench, base: Base) -> None:
 
 
 def _parallel(bench: Bench, base: Base) -> None:
+    graph = base.facts.graph
+    futile = futile_step(graph.parallelism if graph is not None else 1.0, bench.threads)
+    if futile is not None:
+        bench.steps.append(futile)
+        return
     job = make_job(bench, base, Stage.PARALLEL, "parallel")
     outcome = do(bench, job, "trying operators side by side")
     if outcome.code:

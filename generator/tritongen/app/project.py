@@ -2,8 +2,8 @@
 
 import difflib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
 from tritongen.domain.plan import Planned
 from tritongen.domain.releases import Release, find
 from tritongen.domain.values import parse_values
+from tritongen.domain.variants import Variant
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import (
     INTENT_FILE,
@@ -59,6 +60,7 @@ class Project:
         findings: on the folder as a whole.
         lock: of the repository, None when there is none yet.
         lock_text: what `lock` was read from, None when there is none yet.
+        variants: by model, for those that stand in the place of their originals in `models`.
     """
 
     root: Path
@@ -69,6 +71,7 @@ class Project:
     findings: tuple[Finding, ...]
     lock: Lock | None
     lock_text: str | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tritongen import __version__
 from tritongen.app.project import Target
@@ -10,7 +11,8 @@ from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import Intent
 from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget
-from tritongen.domain.plan import EnsemblePlan, ModelPlan, ServingPlan
+from tritongen.domain.plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
+from tritongen.domain.variants import LABELS_FILE, Variant
 from tritongen.render.message import ConfigMessage, build_ensemble, build_message
 from tritongen.render.overlay import apply_overlay
 from tritongen.render.text import Header, render_config
@@ -19,31 +21,56 @@ CONFIG_FILE = "config.pbtxt"
 # Triton wants a version folder, and git keeps no empty one.
 KEEP_FILE = "1/.keep"
 KEEP_TEXT = "An ensemble has no files of its own.\n"
+# TYPE_FP16, TYPE_FP32 and TYPE_FP64.
+_SCORES = frozenset({10, 11, 12})
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedModel:
-    """One model's configuration as message and as text."""
+    """One model's configuration as message and as text.
+
+    `labels` are its class names, one a line; `variant` the variant that is served, empty for the
+    original.
+    """
 
     plan: ModelPlan
     facts: ModelFacts
     config: ConfigMessage
     text: str
+    labels: str = ""
+    variant: str = ""
 
     @property
     def path(self) -> str:
         """Path of the text, relative to the repository."""
         return f"{self.plan.name}/{CONFIG_FILE}"
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text by path, relative to the repository."""
+        named = {f"{self.plan.name}/{LABELS_FILE}": self.labels} if self.labels else {}
+        return {self.path: self.text, **named}
 
-def render_models(plan: ServingPlan, models: tuple[ModelFacts, ...]) -> tuple[RenderedModel, ...]:
+
+def render_models(
+    plan: ServingPlan,
+    models: tuple[ModelFacts, ...],
+    variants: Mapping[str, Variant] = MappingProxyType({}),
+) -> tuple[RenderedModel, ...]:
     """Every planned model's configuration.
+
+    Args:
+        plan: of the server.
+        models: facts of every model, of the variants where they stand in for their originals.
+        variants: those, by model.
 
     Raises:
         EnvironmentProblem: TG001, a text would not parse back to its message.
     """
     facts = {model.name: model for model in models}
-    return tuple(_render(model, facts[model.name]) for model in plan.models)
+    return tuple(
+        _render(model, facts[model.name], variants.get(model.name)) for model in plan.models
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +102,30 @@ def render_ensembles(plan: ServingPlan) -> tuple[RenderedEnsemble, ...]:
     )
 
 
-def _render(plan: ModelPlan, facts: ModelFacts) -> RenderedModel:
-    config = apply_overlay(build_message(plan), plan.overlay)
-    header = Header(plan.name, facts.path, _notes(plan))
-    return RenderedModel(plan, facts, config, render_config(config, header))
+def _render(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) -> RenderedModel:
+    config, labels = build_message(plan), ""
+    notes = _notes(plan)
+    if variant is not None:
+        config, labels = _as_variant(config, variant)
+        notes = (f"variant {variant.name}: {variant.reason}", *notes)
+    config = apply_overlay(config, plan.overlay)
+    header = Header(plan.name, facts.path, notes)
+    name = variant.name if variant is not None else ""
+    return RenderedModel(plan, facts, config, render_config(config, header), labels, name)
+
+
+def _as_variant(config: ConfigMessage, variant: Variant) -> tuple[ConfigMessage, str]:
+    """The configuration with what a variant brings along, and the text of its class names."""
+    for step in variant.steps:
+        config = apply_overlay(config, step.overlay, Reason(Source.MEASURED, step.reason))
+    # A name with a line break cannot stand in a file of one name a line.
+    if any(len(name.splitlines()) != 1 for name in variant.labels):
+        return config, ""
+    for output in config.message.output:
+        # Triton names the places of an output's greatest numbers; of an index it would name none.
+        if output.name == variant.labels_of and output.data_type in _SCORES:
+            output.label_filename = LABELS_FILE
+    return config, "".join(f"{name}\n" for name in variant.labels)
 
 
 def _notes(plan: ModelPlan) -> tuple[str, ...]:
@@ -119,7 +166,9 @@ def texts_of(
     rendered: tuple[RenderedModel, ...], ensembles: tuple[RenderedEnsemble, ...]
 ) -> dict[str, str]:
     """Every text of the repository beside the lock, by its path."""
-    texts = {item.path: item.text for item in rendered}
+    texts: dict[str, str] = {}
+    for item in rendered:
+        texts |= item.files
     for ensemble in ensembles:
         texts |= ensemble.files
     return texts

@@ -16,12 +16,18 @@ from pathlib import Path
 from tritongen.app.project import Project
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.variants import RECORD_FILE, VARIANTS_FOLDER, Variant
+from tritongen.domain.intent import DeclaredTensor, Intent
+from tritongen.domain.variants import (
+    LABELS_FILE,
+    ORIGINAL,
+    RECORD_FILE,
+    VARIANTS_FOLDER,
+    Variant,
+)
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.serving.files import translated
 
-LABELS_FILE = "labels.txt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAGING = re.compile(r"\.staging-(\d+)-.*")
 
@@ -134,13 +140,66 @@ def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
         InvalidInputError: TG240 there is no such variant, TG241 the original has changed since,
             TG242 its files are not those that were proven.
     """
-    chosen = {
-        facts.name: _facts(project, facts, selection[facts.name])
+    variants = {
+        facts.name: find_variant(project, facts, selection[facts.name])
         for facts in project.models
         if facts.name in selection
     }
-    models = tuple(chosen.get(facts.name, facts) for facts in project.models)
-    return replace(project, models=models)
+    models = tuple(
+        variant_facts(project, facts, variants[facts.name].path)
+        if facts.name in variants
+        else facts
+        for facts in project.models
+    )
+    intent = _renamed(project.intent, variants)
+    return replace(project, models=models, intent=intent, variants=variants)
+
+
+def with_selection(project: Project, wanted: Mapping[str, str] | None = None) -> Project:
+    """The project with the variants that are wanted, else those that its lock says are served.
+
+    Args:
+        project: as loaded.
+        wanted: variant by model; `ORIGINAL` for the model as it is.
+
+    Raises:
+        InvalidInputError: TG306 there is no such model; TG240, TG241, TG242 as `with_variants`.
+    """
+    names = {facts.name for facts in project.models}
+    for name in sorted(set(wanted or {}) - names):
+        found = ", ".join(sorted(names))
+        raise InvalidInputError("TG306", f"there is no model {name!r}; found: {found}")
+    locked = project.lock.evidence.models if project.lock is not None else {}
+    served = {
+        name: known.variant.name
+        for name, known in locked.items()
+        if known.variant is not None and name in names
+    }
+    selection = served | dict(wanted or {})
+    return with_variants(
+        project, {model: name for model, name in selection.items() if name != ORIGINAL}
+    )
+
+
+def _renamed(intent: Intent, variants: Mapping[str, Variant]) -> Intent:
+    """What the user declares, under the names that the variants' inputs and outputs have."""
+    models = dict(intent.models)
+    for name, variant in variants.items():
+        names = {old: new for step in variant.steps for old, new in step.renamed.items()}
+        if name in models and names:
+            models[name] = replace(
+                models[name],
+                inputs=_under(names, models[name].inputs),
+                outputs=_under(names, models[name].outputs),
+            )
+    return replace(intent, models=models)
+
+
+def _under(
+    names: Mapping[str, str], declared: Mapping[str, DeclaredTensor]
+) -> dict[str, DeclaredTensor]:
+    found = [replace(item, name=names.get(item.name, item.name)) for item in declared.values()]
+    return {item.name: item for item in found}
 
 
 def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
@@ -187,7 +246,3 @@ def variant_facts(project: Project, facts: ModelFacts, path: str) -> ModelFacts:
     version = CandidateVersion(number, path, ModelFormat.ONNX)
     candidate = Candidate(facts.name, path, ModelFormat.ONNX, (version,))
     return inspect_model(project.root.resolve(), candidate, project.release)
-
-
-def _facts(project: Project, facts: ModelFacts, name: str) -> ModelFacts:
-    return variant_facts(project, facts, find_variant(project, facts, name).path)

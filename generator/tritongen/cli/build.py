@@ -23,11 +23,13 @@ from tritongen.cli.output import (
     progress,
     suggest,
 )
-from tritongen.errors import ExitCode
+from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
     from tritongen.app.build import BuildOptions, BuildResult
+    from tritongen.app.build_fix import FixedModels
     from tritongen.app.compare import DifferenceKind
+    from tritongen.app.project import Project
 
 _EXAMPLES = """\
   tritongen build ./models                     write model_repository/
@@ -59,6 +61,15 @@ def register(commands: Subparsers) -> None:
         help="how weights get into the repository (default: tritongen.yaml, else copy)",
     )
     parser.add_argument(
+        "--fix", action="store_true",
+        help="make what cannot be served servable first, as `tritongen optimize --fix` does",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variant", action="append", default=[], type=_variant, metavar="MODEL=VARIANT",
+        help="serve this variant of a model, or its `original`; may be repeated "
+        "(default: what the lock says)",
+    )  # fmt: skip
+    parser.add_argument(
         "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
     )
     parser.add_argument("--no-trial", action="store_true", help="run no model; plan from syntax")
@@ -79,8 +90,17 @@ def register(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
+def _variant(text: str) -> tuple[str, str]:
+    model, _, variant = text.partition("=")
+    if not model or not variant:
+        raise argparse.ArgumentTypeError(f"must be MODEL=VARIANT, got {text!r}")
+    return model, variant
+
+
 def run(options: argparse.Namespace) -> int:
     """Build, and report what changed."""
+    from dataclasses import replace
+
     from tritongen.app.build import build
     from tritongen.app.memory import remember_models
     from tritongen.app.project import load_project
@@ -91,7 +111,13 @@ def run(options: argparse.Namespace) -> int:
         cpus=options.cpus,
         weights=options.weights,
     )
-    result = build(project, _options(options), lambda name: progress(f"trying {name} …"))
+    chosen = dict(options.variant)
+    fixed = _fixed(project, options) if options.fix else None
+    variants = {**fixed.variants, **chosen} if fixed is not None else chosen
+    settings = replace(_options(options), variants=variants)
+    result = build(project, settings, lambda name: progress(f"trying {name} …"))
+    if fixed is not None:
+        result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
     if options.format == "json":
@@ -99,6 +125,23 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(result, options)
     return int(ExitCode.FINDINGS if options.check and result.drift else ExitCode.OK)
+
+
+def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
+    from tritongen.app.build_fix import fix_models
+    from tritongen.app.optimize import OptimizeOptions
+    from tritongen.app.optimize_child import ChildLimits
+
+    if options.check or options.diff or options.dry_run:
+        raise InvalidInputError(
+            "TG009",
+            "--fix writes variants beside the models: it goes with none of --check, --diff and "
+            "--dry-run",
+            fix="Leave one out.",
+        )
+    memory = int(options.trial_memory * 2**30) if options.trial_memory else None
+    limits = ChildLimits(memory_bytes=memory)
+    return fix_models(project, OptimizeOptions(limits=limits), lambda text: progress(f"{text} …"))
 
 
 def _options(options: argparse.Namespace) -> "BuildOptions":
@@ -138,6 +181,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
                 "instances": item.plan.instances.value,
                 "threads": item.plan.threads.value,
                 "dynamic_batching": item.config.message.HasField("dynamic_batching"),
+                "variant": item.variant or None,
             }
             for item in result.rendered
         ],
@@ -163,7 +207,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         ("model", "batch", "instances × threads", "dynamic batching"),
         [
             (
-                item.plan.name,
+                f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
                 str(item.plan.max_batch_size.value),
                 f"{item.plan.instances.value} × {item.plan.threads.value}",
                 _batching(item.plan.batching is not None, item.plan.batching_off),

@@ -65,7 +65,10 @@ def run(options: argparse.Namespace) -> int:
             _print(model)
         for item in result.findings:
             print_finding(item)
-        suggest(f"tritongen build {options.models}")
+        curable = [item.facts.name for item in result.models if item.cures]
+        for name in curable[:3]:
+            suggest(f"tritongen optimize {options.models} -m {name} --fix")
+        suggest(f"tritongen build {options.models}{' --fix' if curable else ''}")
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
 
@@ -88,6 +91,9 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "graph": None,
         "onnx": None,
         "findings": [finding_json(entry) for entry in item.findings],
+        "cures": [
+            {"code": cure.code, "fix": cure.fix, "summary": cure.summary} for cure in item.cures
+        ],
     }
     if facts.graph is not None:
         document["graph"] = {
@@ -141,6 +147,8 @@ def _print(item: "InspectedModel") -> None:
     print(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
     for entry in item.findings:
         print_finding(entry)
+    for cure in item.cures:
+        print(f"  {good('cure')} {cure.code}: {cure.fix}, {cure.summary}")
     print()
 
 

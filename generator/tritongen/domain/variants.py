@@ -14,6 +14,9 @@ from tritongen.domain.intervals import quantile_ranks
 
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
+LABELS_FILE = "labels.txt"
+# The name by which a user asks for the model as it is.
+ORIGINAL = "original"
 
 
 class StepKind(StrEnum):

@@ -78,8 +78,16 @@ def _unknown_fields(
                     yield from _unknown_fields(kind, entry, f"{place}.{key}")
 
 
-def apply_overlay(config: ConfigMessage, overlay: Mapping[str, object]) -> ConfigMessage:
-    """The configuration with the overlay merged in; the overlay must be free of faults."""
+def apply_overlay(
+    config: ConfigMessage, overlay: Mapping[str, object], reason: Reason = _OVERLAID
+) -> ConfigMessage:
+    """The configuration with the overlay merged in; the overlay must be free of faults.
+
+    Args:
+        config: left as it is.
+        overlay: fields by name.
+        reason: stands beside every field that it sets.
+    """
     if not overlay:
         return config
     from google.protobuf.json_format import ParseDict
@@ -96,10 +104,10 @@ def apply_overlay(config: ConfigMessage, overlay: Mapping[str, object]) -> Confi
                 remarks[name] = Reason(Source.INTENT, "removed by the overlay in tritongen.yaml")
                 continue
             ParseDict({name: plain}, message)
-            reasons[_first(message, name)] = _OVERLAID
+            reasons[_first(message, name)] = reason
         else:
             _clear_rivals(message, name, reasons)
-            _merge(message, name, plain, name, reasons)
+            _merge(message, name, plain, name, (reasons, reason))
         remarks.pop(name, None)
     return ConfigMessage(message, reasons, remarks)
 
@@ -119,11 +127,12 @@ def _merge(
     name: str,
     value: Mapping[str, object],
     path: str,
-    reasons: dict[str, Reason],
+    notes: tuple[dict[str, Reason], Reason],
 ) -> None:
-    """Merge a mapping into the message or map field `name`."""
+    """Merge a mapping into the message or map field `name`; `notes` are all reasons and its own."""
     from google.protobuf.json_format import ParseDict
 
+    reasons, reason = notes
     described = message.DESCRIPTOR.fields_by_name[name]
     if _is_map(described):
         target = getattr(message, name)
@@ -136,7 +145,7 @@ def _merge(
                 ParseDict({name: {key: item}}, entry)
                 message.MergeFrom(entry)
             _forget(reasons, f'{path}["{key}"]')
-            reasons[f'{path}["{key}"]'] = _OVERLAID
+            reasons[f'{path}["{key}"]'] = reason
         return
     inner = getattr(message, name)
     inner.SetInParent()
@@ -144,13 +153,13 @@ def _merge(
         below = f"{path}.{key}"
         if isinstance(item, Mapping) and not _is_list(inner, key):
             _clear_rivals(inner, key, reasons)
-            _merge(inner, key, item, below, reasons)
+            _merge(inner, key, item, below, notes)
             continue
         inner.ClearField(key)
         _forget(reasons, below)
         if item is not None:
             ParseDict({key: item}, inner)
-            reasons[below] = _OVERLAID
+            reasons[below] = reason
 
 
 def _clear_rivals(

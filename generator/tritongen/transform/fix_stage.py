@@ -1,15 +1,18 @@
 """The fixes as one piece of work: samples in, a proven model and its steps out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tritongen.domain.agreement import TOLERANCES
 from tritongen.domain.samples import Array, make_inputs
+from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
 from tritongen.transform.data import load_samples
 from tritongen.transform.fixes import FixContext
 from tritongen.transform.fixing import MODEL_FILE, apply_fixes
-from tritongen.transform.jobs import Job, Outcome
+from tritongen.transform.graph import Graph, dims_of
+from tritongen.transform.jobs import Job, JobInput, Outcome
+from tritongen.transform.libraries import onnx
 from tritongen.transform.storage import load, save
 
 _SEEDS = 4
@@ -50,22 +53,40 @@ def fix(job: Job) -> Outcome:
     )
 
 
+def _optional_inputs(path: Path) -> Iterator[JobInput]:
+    """Inputs that may be missing, as tensors that are there; a trial does not feed them."""
+    library = onnx()
+    for info in Graph(load(path).proto).inputs:
+        inner = info.type.optional_type.elem_type
+        if not info.type.HasField("optional_type") or not inner.HasField("tensor_type"):
+            continue
+        kind = library.helper.tensor_dtype_to_np_dtype(inner.tensor_type.elem_type)
+        dtype = next((item for item in DType if item.numpy_name == str(kind)), None)
+        if dtype is not None:
+            plain = library.ValueInfoProto(type=inner)
+            dims = tuple(
+                dim if isinstance(dim, int) and dim > 0 else -1 for dim in dims_of(plain) or ()
+            )
+            yield JobInput(info.name, dtype, dims, tuple(max(1, dim) for dim in dims))
+
+
 def _samples(job: Job) -> tuple[list[Mapping[str, Array]], str]:
     """Seeded inputs, several rows of them where axis 0 is open, and some of the user's own.
 
     The user's samples may be made for the fixed model; the proof does without them then.
     """
-    recipes = [item.recipe for item in job.inputs]
+    inputs = (*job.inputs, *_optional_inputs(Path(job.path)))
+    recipes = [item.recipe for item in inputs]
     samples: list[Mapping[str, Array]] = [
         make_inputs(recipes, job.seed + number) for number in range(_SEEDS)
     ]
-    if job.inputs and all(item.dims and item.dims[0] == -1 for item in job.inputs):
+    if inputs and all(item.dims and item.dims[0] == -1 for item in inputs):
         many = [recipe.with_rows(_ROWS) for recipe in recipes]
         samples.append(make_inputs(many, job.seed + _SEEDS))
     if job.data is None:
         return samples, ""
     try:
-        own = load_samples(job.data, job.inputs, {})
+        own = load_samples(job.data, inputs, {})
     except InvalidInputError as problem:
         if problem.code != "TG221":
             raise

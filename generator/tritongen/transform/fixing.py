@@ -190,7 +190,7 @@ def _advance(
 ) -> None:
     before = state.path
     state.model, state.path, state.expected, state.proof = model, path, expected, proof
-    if rewrite.labels and not state.labels:
+    if rewrite.labels:
         state.labels, state.labels_of = rewrite.labels, rewrite.labels_of
     state.steps.append(
         Step(

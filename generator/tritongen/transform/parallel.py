@@ -13,19 +13,35 @@ from tritongen.transform.speed import paired_times
 _WORTH_TRYING = 1.25
 
 
+def _bound(parallelism: float) -> str:
+    return f"the operators are {parallelism:.2f} times as many as the longest path has"
+
+
+def futile_step(parallelism: float, threads: int) -> Step | None:
+    """Why there is nothing to try, None where there is something.
+
+    Args:
+        parallelism: operators divided by the longest path.
+        threads: to be used at most.
+    """
+    bound = _bound(parallelism)
+    if parallelism < _WORTH_TRYING:
+        return _step(False, f"{bound}: a chain, which inter-op threads cannot speed up; not tried")
+    if threads < 2:
+        return _step(False, f"{bound}; not tried: with one core nothing runs side by side")
+    return None
+
+
 def try_parallel(job: Job) -> Outcome:
     """Measure operators in sequence against operators side by side, on as many threads.
 
     Raises:
         RunRefusal: the model does not run.
     """
-    bound = f"the operators are {job.parallelism:.2f} times as many as the longest path has"
-    if job.parallelism < _WORTH_TRYING:
-        reason = f"{bound}: a chain, which inter-op threads cannot speed up; not tried"
-        return Outcome(steps=(_step(False, reason),))
-    if job.threads < 2:
-        reason = f"{bound}; not tried: with one core nothing runs side by side"
-        return Outcome(steps=(_step(False, reason),))
+    futile = futile_step(job.parallelism, job.threads)
+    if futile is not None:
+        return Outcome(steps=(futile,))
+    bound = _bound(job.parallelism)
     inputs = make_inputs([item.recipe for item in job.inputs], job.seed)
     speed = _measure(job, inputs)
     verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"

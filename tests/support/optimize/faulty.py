@@ -97,6 +97,12 @@ def sequence(*, split: bool = False) -> ModelProto:
     return model(nodes, [tensor("x", ["n", 4])], outputs, [weights("w", 4, 3)])
 
 
+def sequence_info(name: str) -> ValueInfoProto:
+    """A sequence of tensors as an input or output."""
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
+    return helper.make_value_info(name, kind)
+
+
 def optional_output() -> ModelProto:
     """A layer wrapped as an optional value."""
     inner = helper.make_tensor_type_proto(FLOAT, ["n", 3])
@@ -206,11 +212,11 @@ def second_axis() -> ModelProto:
     )
 
 
-def new_versions() -> ModelProto:
+def new_versions(opset: int = 23, ir: int = 11) -> ModelProto:
     """An IR version and an opset of tomorrow, though nothing in it is new."""
     nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "y")]
     inputs, outputs = [tensor("x", ["n", 4])], [tensor("y", ["n", 3])]
-    return model(nodes, inputs, outputs, [weights("w", 4, 3)], opset=23, ir=11)
+    return model(nodes, inputs, outputs, [weights("w", 4, 3)], opset=opset, ir=ir)
 
 
 def old_opset() -> ModelProto:
