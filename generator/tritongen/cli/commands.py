@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "logs": Command("tritongen.cli.logs", "the last lines of the server's log"),
         "verify": Command("tritongen.cli.verify", "compare Triton's outputs with a local run"),
         "probe": Command("tritongen.cli.probe", "load with honest numbers"),
+        "tune": Command("tritongen.cli.tune", "find the best configuration by measuring it"),
         "optimize": Command(
             "tritongen.cli.optimize", "make models servable, batchable and cheaper"
         ),

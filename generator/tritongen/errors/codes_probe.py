@@ -95,4 +95,10 @@ PROBE_CODES: tuple[Code, ...] = (
         "tuning journal cannot be continued",
         "Delete the journal and tune afresh.",
     ),
+    Code("TG951", "budget too small", "Give more time, such as --budget 60s."),
+    Code(
+        "TG952",
+        "nothing could be measured",
+        "Serve the model by itself: `tritongen build`, `tritongen up`, `tritongen probe`.",
+    ),
 )

@@ -1,0 +1,181 @@
+"""`tritongen tune`."""
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.cli.options import (
+    Subparsers,
+    add_command,
+    add_format,
+    add_models,
+    existing_folder,
+    positive_float,
+    whole,
+)
+from tritongen.cli.output import ProgressBar, emit_json
+from tritongen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tritongen.app.tune_options import Listener, TuneOptions, TuneProgress
+
+_EXAMPLES = """\
+  tritongen tune ./models                       every model, each on its share of the target's cores
+  tritongen tune ./models -m ocr --budget 60s   one model in one minute
+  tritongen tune ./models -m ocr --cpus 2 --goal 'p99<20ms'
+  tritongen tune ./models -m ocr --goal 'rate=300,p99<50ms'    with as few cores as possible
+  tritongen tune ./models -m ocr --resume       go on after a kill
+
+goals:
+  throughput           most requests per second (@16: by 16 clients that wait for their answers)
+  p99<20ms             most requests per second while the 99th percentile stays below 20 ms
+  rate=300             lowest 99th percentile at 300 requests per second (also latency@300/s)
+  p99<50ms@300/s       the same, and at most 50 ms
+  rate=300,p99<50ms    fewest cores that hold 50 ms at 300 requests per second
+"""
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_LINE_S = 5.0
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    summary = "find the best configuration by measuring it, and keep the evidence"
+    parser = add_command(commands, "tune", summary, _EXAMPLES)
+    add_models(parser)
+    parser.add_argument(
+        "-m", "--model", action="append", default=[], metavar="MODEL",
+        help="only this model; may be repeated (default: every model)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--goal", default="", metavar="GOAL",
+        help="see below (default: rate and latency of tritongen.yaml, else throughput)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--budget", type=_seconds, default=120.0, metavar="TIME",
+        help="for each model, such as 90s or 2m (default: 120s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cpus", type=positive_float, metavar="N",
+        help="cores for the named models (default: the target's, each model its share)",
+    )  # fmt: skip
+    _add_server(parser)
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="of the search (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="measure, and leave the repository as it is"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run was killed"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
+        help="repository whose lock takes the evidence (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
+    parser.add_argument(
+        "--all", action="store_true", help="list candidates that were only predicted, too"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runtime", choices=("embedded", "docker"),
+        help="where candidates are served (default: embedded, where it serves the models)",
+    )  # fmt: skip
+    parser.add_argument("--image", default="", metavar="IMAGE", help="of the container")
+    parser.add_argument(
+        "--wheel", type=Path, metavar="FILE", help="local copy of the embedded Triton's wheel"
+    )
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
+    value = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0.0 < value <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"must be a time such as 90s or 2m, got {text!r}")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tune, print, and tell by the exit code whether the goals are met."""
+    from tritongen.app.project import load_project
+    from tritongen.app.tune import tune
+    from tritongen.app.tune_page import write_page
+    from tritongen.cli.tune_output import document, print_report
+
+    project = load_project(existing_folder(options.models), options.output)
+    with Live() as live:
+        report = tune(Path.cwd(), project, _options(options), _listener(live))
+    if options.format == "json":
+        emit_json(document(report))
+    else:
+        print_report(report, options.models, whole=options.all, dry_run=options.dry_run)
+    if options.html is not None:
+        write_page(report, options.html)
+    if report.interrupted:
+        return 128 + report.interrupted
+    return int(ExitCode.OK if report.met else ExitCode.GOAL_NOT_MET)
+
+
+def _options(options: argparse.Namespace) -> "TuneOptions":
+    from tritongen.app.spec import UpOptions
+    from tritongen.app.tune_options import TuneOptions
+    from tritongen.serving.protocol import RuntimeName
+
+    runtime = RuntimeName(options.runtime) if options.runtime else None
+    return TuneOptions(
+        models=tuple(dict.fromkeys(options.model)),
+        goal=options.goal,
+        budget_s=options.budget,
+        cpus=options.cpus,
+        server=UpOptions(runtime=runtime, image=options.image, wheel=options.wheel),
+        seed=options.seed,
+        dry_run=options.dry_run,
+        resume=options.resume,
+    )
+
+
+def _listener(live: "Live") -> "Listener":
+    from tritongen.app.tune_options import Listener
+
+    return Listener(live.step, live.note, live.bar)
+
+
+class Live:
+    """Progress on stderr: one line that rewrites itself on a terminal, a line now and then else."""
+
+    def __init__(self) -> None:
+        self.bar = ProgressBar()
+        self._told = 0.0
+
+    def __enter__(self) -> "Live":
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self.bar.__exit__(*rest)
+
+    def note(self, text: str) -> None:
+        """What is done before the search."""
+        self._say(f"{text} …", always=True)
+
+    def step(self, progress: "TuneProgress") -> None:
+        """Where the search stands."""
+        from tritongen.cli.tune_output import progress_line
+
+        self._say(progress_line(progress), always=False)
+
+    def _say(self, text: str, *, always: bool) -> None:
+        if sys.stderr.isatty():
+            self.bar(text, 0, 0)
+            return
+        now = time.monotonic()
+        if always or now - self._told >= _LINE_S:
+            self._told = now
+            print(text, file=sys.stderr, flush=True)

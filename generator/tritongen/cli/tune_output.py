@@ -1,0 +1,182 @@
+"""What `tritongen tune` prints: progress, tables, JSON, and the page."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritongen.app.tune_page import load_text, span
+from tritongen.cli.output import bold, dim, good, print_table, suggest
+from tritongen.domain.planner.context import show_figure
+
+if TYPE_CHECKING:
+    from tritongen.app.tune_options import TuneProgress
+    from tritongen.app.tune_result import Figures, TunedModel, TuneReport
+    from tritongen.search.report import Evaluated
+    from tritongen.search.space import Candidate
+    from tritongen.search.standings import Interval
+
+
+def progress_line(progress: "TuneProgress") -> str:
+    """The model, what is measured, the time that is left, the best so far."""
+    head = f"{progress.model}: "
+    if progress.models > 1:
+        head = f"[{progress.index + 1}/{progress.models}] {head}"
+    line = f"{head}{progress.doing} · at most {progress.left_s:.0f} s left"
+    best = progress.best
+    if best is None:
+        return line
+    known = best.throughput
+    figure = f" {show_figure(known.value)}/s" if known is not None else ""
+    tail = f", {show_figure(best.latency.value * 1e3)} ms" if best.latency is not None else ""
+    return f"{line} · best so far {best.candidate.key}{figure}{tail}"
+
+
+def document(report: "TuneReport") -> dict[str, object]:
+    """The report as JSON."""
+    return {
+        "models": [_model_json(model) for model in report.models],
+        "wall_s": round(report.wall_s, 3),
+        "runtime": report.runtime,
+        "server": report.server,
+        "machine": dict(report.machine),
+        "seed": report.seed,
+        "notes": list(report.notes),
+        "interrupted": report.interrupted or None,
+        "met": report.met,
+    }
+
+
+def _model_json(model: "TunedModel") -> dict[str, object]:
+    return {
+        "name": model.name,
+        "goal": model.objective.text,
+        "met": model.met,
+        "cores": model.cores,
+        "default": {**_candidate_json(model.default_candidate), **_figures_json(model.default)},
+        "best": {**_candidate_json(model.choice.candidate), **_figures_json(model.best)},
+        "before": _candidate_json(model.incumbent),
+        "evaluated": [_row_json(row) for row in model.rows],
+        "pareto": [row.candidate.key for row in model.front],
+        "nearest": [goal.text for goal in model.choice.nearest],
+        "verdict": model.verdict,
+        "reason": model.sentence,
+        "notes": list(model.notes),
+        "recorded": model.recorded,
+        "diff": list(model.diff),
+        "wall_s": round(model.wall_s, 3),
+    }
+
+
+def _candidate_json(candidate: "Candidate") -> dict[str, object]:
+    return {
+        "key": candidate.key,
+        "instances": candidate.instances,
+        "threads": candidate.threads,
+        "max_batch_size": candidate.max_batch_size,
+        "queue_delay_us": candidate.queue_delay_us,
+        "inter_op": candidate.inter_op,
+    }
+
+
+def _figures_json(figures: "Figures | None") -> dict[str, object]:
+    if figures is None:
+        return {"throughput_per_s": None, "p99_us": None, "load": None, "rounds": 0}
+    return {
+        "throughput_per_s": _interval_json(figures.throughput, 1.0),
+        "p99_us": _interval_json(figures.p99_s, 1e6),
+        "load": load_text(figures.load),
+        "rounds": figures.rounds,
+    }
+
+
+def _row_json(row: "Evaluated") -> dict[str, object]:
+    predicted = row.predicted
+    return {
+        **_candidate_json(row.candidate),
+        "load": load_text(row.load),
+        "fate": row.fate,
+        "predicted": None
+        if predicted is None
+        else {
+            "throughput_per_s": _number(predicted.throughput_per_s),
+            "latency_us": _number(predicted.latency_s * 1e6),
+        },
+        "throughput_per_s": _interval_json(row.throughput, 1.0),
+        "latency_us": _interval_json(row.latency, 1e6),
+        "rounds": row.rounds,
+        "why": row.why,
+    }
+
+
+def _interval_json(interval: "Interval | None", scale: float) -> dict[str, object] | None:
+    if interval is None:
+        return None
+    return {
+        "value": _number(interval.value * scale),
+        "low": _number(interval.low * scale),
+        "high": _number(interval.high * scale),
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bool) -> None:
+    """The report for people."""
+    for model in report.models:
+        _print_model(model, whole=whole)
+    for note in report.notes:
+        print(dim(f"note: {note}"))
+    if report.interrupted or dry_run:
+        return
+    if any(model.recorded for model in report.models):
+        suggest(f"tritongen build {models}")
+
+
+def _print_model(model: "TunedModel", *, whole: bool) -> None:
+    from tritongen.app.tune_result import gain_sentence
+
+    head = f"{model.name}: {model.objective.text} on {model.cores} cores"
+    print(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
+    rows = [row for row in model.rows if whole or row.fate != "predicted"]
+    left = len(model.rows) - len(rows)
+    front = {row.candidate for row in model.front}
+    if rows:
+        tail = f"p{model.objective.percentile:g} ms"
+        print_table(
+            ("", "candidate", "load", "predicted/s", "measured/s", tail, "rounds", "why not"),
+            [row_cells(row, on_front=row.candidate in front) for row in rows],
+        )
+    if left:
+        print(dim(f"  and {left} more by prediction only; --all lists them"))
+    if front:
+        print(dim("  * none is better in throughput and latency at once"))
+    print(f"{model.sentence}")
+    gain = gain_sentence(model)
+    if gain:
+        print(gain)
+    for goal in model.choice.nearest:
+        print(f"nearest goal that can be met: {goal.text}")
+    for note in model.notes:
+        print(dim(f"note: {note}"))
+    for line in model.diff:
+        print(line)
+    print()
+
+
+def row_cells(row: "Evaluated", *, on_front: bool) -> tuple[str, ...]:
+    """One candidate as cells of a table."""
+    mark = {"best": "→", "baseline": "T"}.get(row.fate, "*" if on_front else "")
+    name = f"{row.candidate.key} (Triton's own)" if row.fate == "baseline" else row.candidate.key
+    predicted = show_figure(row.predicted.throughput_per_s) if row.predicted is not None else ""
+    return (
+        mark,
+        name,
+        load_text(row.load),
+        predicted,
+        span(row.throughput, 1.0),
+        span(row.latency, 1e3),
+        str(row.rounds or ""),
+        row.why,
+    )
