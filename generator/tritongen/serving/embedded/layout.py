@@ -140,7 +140,9 @@ def _python_folder() -> Path | None:
     """
     folder = Path(sys.prefix, "bin")
     candidate = folder / "python3"
-    if candidate.exists() and candidate.resolve() == Path(sys.executable).resolve():
+    # In a virtual environment made with copies, each name is a program of its own.
+    virtual = sys.prefix != sys.base_prefix
+    if candidate.exists() and (virtual or candidate.resolve() == Path(sys.executable).resolve()):
         return folder
     return None
 
