@@ -43,24 +43,26 @@ fi
 # The build's context: what the image is made of, and nothing else.
 context=$work/context
 source=generator/tritongen
-mkdir -p "$context/fetch/tritongen/serving" "$context/package" "$context/trust"
+copy() { tar -c --exclude='__pycache__' -C generator "$@" | tar -x -C "$context/package"; }
+constant() { sed -nE "s/^$1 = \"(.*)\"$/\1/p" "$source/serving/embedded/fetch.py"; }
+mkdir -p "$context/package" "$context/trust"
 cp compose/slim/{Dockerfile,requirements.txt,arrange.py} "$context"
-tar -c --exclude='__pycache__' -C generator tritongen/__init__.py tritongen/errors \
-    tritongen/domain/__init__.py tritongen/domain/findings.py \
-    tritongen/serving/__init__.py tritongen/serving/cache.py tritongen/serving/files.py \
-    tritongen/serving/protocol.py tritongen/serving/embedded/__init__.py \
-    tritongen/serving/embedded/fetch.py | tar -x -C "$context/fetch"
-cp -r "$context/fetch/." "$context/package"
-tar -c --exclude='__pycache__' -C generator tritongen/serving/backends \
-    tritongen/serving/embedded/layout.py tritongen/serving/embedded/stub_numpy2.py |
-    tar -x -C "$context/package"
+echo "$(constant DISTRIBUTION)==$(constant DISTRIBUTION_VERSION) --hash=sha256:$(constant SHA256)" \
+    >"$context/triton.txt"
+copy tritongen/serving/backends tritongen/serving/embedded/fetch.py \
+    tritongen/serving/embedded/layout.py tritongen/serving/embedded/stub_numpy2.py
 
+# What the image holds follows from these files.
 content=$(
     {
         echo "$base $packages"
         (cd "$context" && find . -type f | LC_ALL=C sort | xargs sha256sum)
     } | sha256sum | cut -c 1-16
 )
+# What they import only tells of faults, and makes no image stale.
+copy tritongen/__init__.py tritongen/errors tritongen/domain/__init__.py \
+    tritongen/domain/findings.py tritongen/serving/__init__.py tritongen/serving/cache.py \
+    tritongen/serving/files.py tritongen/serving/protocol.py tritongen/serving/embedded/__init__.py
 image=$repository:$content
 
 exec 9>"${TMPDIR:-/tmp}/tritongen-slim-$(id -u).lock"

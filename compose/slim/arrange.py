@@ -5,20 +5,20 @@ what the embedded runtime serves with.
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 from tritongen.serving.embedded.fetch import ensure_triton
+from tritongen.serving.embedded.layout import build_layout
 
 CACHE = Path("/build/cache")
+WHEEL = Path("/build/wheel")
 ROOT = Path("/opt/tritonserver")
 
 
-def arrange() -> None:
+def main() -> None:
     """Copy program, libraries, caches and backends into place."""
-    from tritongen.serving.embedded.layout import build_layout
-
-    home = ensure_triton(CACHE)
+    (wheel,) = WHEEL.glob("*.whl")
+    home = ensure_triton(CACHE, wheel)
     layout = build_layout(home, CACHE)
     (ROOT / "bin").mkdir(parents=True)
     shutil.copy(home.executable, ROOT / "bin/tritonserver")
@@ -33,14 +33,6 @@ def arrange() -> None:
         if licence.is_file():
             (ROOT / "licenses").mkdir(exist_ok=True)
             shutil.copy(licence, ROOT / "licenses" / licence.name)
-
-
-def main() -> None:
-    """`fetch` brings the wheel, `arrange` does the rest, so that the download is cached."""
-    if sys.argv[1] == "fetch":
-        ensure_triton(CACHE)
-    else:
-        arrange()
 
 
 if __name__ == "__main__":

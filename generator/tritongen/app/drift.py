@@ -30,10 +30,11 @@ def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, .
         EnvironmentProblem: TG814, the server went away; TG815, it does not tell.
     """
     here = set(model_names(repository))
-    there = {entry.name for entry in client.index()}
+    # The index lists what is on the server's disk; only what was tried has a state.
+    there = {entry.name for entry in client.index() if entry.state}
     return (
         *(
-            _drift(name, "is on disk, and the server does not know it")
+            _drift(name, "is on disk, and the server has not loaded it")
             for name in sorted(here - there)
         ),
         *(_drift(name, "is served, and not on disk") for name in sorted(there - here)),

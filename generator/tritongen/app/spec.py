@@ -51,18 +51,23 @@ def readable_lock(repository: Path) -> Lock | None:
     """The repository's lock, after checks that nothing stands in the way of serving it.
 
     Raises:
-        InvalidInputError: TG708 no such folder, TG705 weights are missing.
+        InvalidInputError: TG708 no such folder, TG705 weights are missing, TG003 not readable.
     """
     if not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
     settle(repository)
     lock = read_lock(repository)
-    absent = [
-        f"{name}/{path}"
-        for name, model in (lock.models.items() if lock is not None else ())
-        for path, _ in model.evidence.files
-        if not (repository / name / path).exists()
-    ]
+    try:
+        absent = [
+            f"{name}/{path}"
+            for name, model in (lock.models.items() if lock is not None else ())
+            for path, _ in model.evidence.files
+            if not (repository / name / path).exists()
+        ]
+    except OSError as problem:
+        raise InvalidInputError(
+            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
+        ) from problem
     if absent:
         raise InvalidInputError(
             "TG705",
@@ -73,16 +78,25 @@ def readable_lock(repository: Path) -> Lock | None:
 
 
 def model_names(repository: Path) -> tuple[str, ...]:
-    """Folders that Triton will take for models: every one that holds something."""
-    return tuple(
-        sorted(
-            folder.name
-            for folder in repository.iterdir()
-            if folder.is_dir()
-            and not folder.name.startswith(".")
-            and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
+    """Folders that Triton will take for models: every one that holds something.
+
+    Raises:
+        InvalidInputError: TG003, one of them cannot be read.
+    """
+    try:
+        return tuple(
+            sorted(
+                folder.name
+                for folder in repository.iterdir()
+                if folder.is_dir()
+                and not folder.name.startswith(".")
+                and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
+            )
         )
-    )
+    except OSError as problem:
+        raise InvalidInputError(
+            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
+        ) from problem
 
 
 def _version_folders(folder: Path) -> list[Path]:
