@@ -112,14 +112,17 @@ def ratio_variance(counts: Sequence[float], sums: Sequence[float]) -> tuple[floa
 def mean_interval(
     counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """The mean Σsums / Σcounts with its interval by batch means; None without two batches."""
+    """The mean Σsums / Σcounts with its interval by batch means; None without two batches.
+
+    Nothing that is measured here can be negative, so neither is the interval.
+    """
     grouped_counts, grouped_sums = group(counts), group(sums)
     variance, freedom = ratio_variance(grouped_counts, grouped_sums)
     if freedom < 1:
         return None
     mean = math.fsum(sums) / math.fsum(counts)
     reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(variance)
-    return Interval(mean, mean - reach, mean + reach)
+    return Interval(mean, max(mean - reach, 0.0), mean + reach)
 
 
 def effective_size(

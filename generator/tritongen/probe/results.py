@@ -32,6 +32,8 @@ _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.
 _UNUSUAL = 3.0
 _FEWEST_SLOTS = 8
+# How Triton words that a queue policy refused a request.
+_POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
     deciding = _deciding(run, recorder, latency, first)
     evidence = _evidence(run, recorder, latency, rate, deciding, requests, client)
     verdict, reason = judge(evidence, precision)
-    attribution = _attribution(run, recorder, subject, client)
+    attribution = _attribution(run, recorder, subject)
     return LevelResult(
         model=subject.model,
         load=run.load,
@@ -218,9 +220,7 @@ def _evidence(
     )
 
 
-def _attribution(
-    run: Run, recorder: Recorder, subject: Subject, client: ClientCost
-) -> Attribution | None:
+def _attribution(run: Run, recorder: Recorder, subject: Subject) -> Attribution | None:
     before, after = run.before, run.after
     if before is None or after is None or subject.model not in after.statistics:
         return None
@@ -278,7 +278,13 @@ def _advice(
     for code, count in requests.failures_by_code.items():
         share = count / max(requests.ok + requests.failed, 1)
         message = requests.examples.get(code, "")
-        found.append(Advice(f"{share:.2%} of the requests failed with {code}: {message}"))
+        sentence = f"{share:.2%} of the requests failed with {code}: {message}"
+        if any(words in message for words in _POLICY_REFUSALS):
+            sentence += "; the model's queue policy gives up requests rather than let them wait"
+            command = f"tritongen explain {subject.model} dynamic_batching.default_queue_policy"
+            found.append(Advice(sentence, command))
+        else:
+            found.append(Advice(sentence))
     if attribution is not None and run.after is not None:
         config = run.after.configs.get(subject.model, ServedConfig(subject.model))
         found.extend(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.histogram import Histogram
-from tritongen.domain.measurement import LevelResult
+from tritongen.domain.measurement import LevelResult, Moment
 from tritongen.domain.workload import Closed
 from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Figure, linear_axis, log_axis
 from tritongen.probe.report.text import duration_text, load_text, rate_text, share_text
@@ -13,6 +13,8 @@ from tritongen.probe.report.text import duration_text, load_text, rate_text, sha
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
 _MOST_CURVES = 8
 _LABEL_LEFT = 132
+# A curve over time ends where so many moments in a row are without a request.
+_GAP_SLOTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +238,11 @@ def timeline(level: LevelResult) -> Chart:
     top = f"{max(rates, default=0.0):,.0f}/s"
     figure.text(LEFT - 8, split + 26, top, anchor="end", style="note")
     for colour, pick in ((0, "p50_us"), (2, "p99_us")):
-        points = [
-            (x.at(m.at_s + m.seconds / 2), y.at(value))
-            for m in moments
-            if (value := getattr(m, pick))
-        ]
-        figure.path(points, f"line thin c{colour}")
+        for stretch in _stretches(moments, pick):
+            points = [(x.at(at), y.at(value)) for at, value in stretch]
+            figure.path(points, f"line thin c{colour}")
+            if len(points) == 1:
+                figure.dot(*points[0], f"dot c{colour}", radius=1.5)
     return Chart(
         f"Timeline, {load_text(level)}",
         "Latency above, answers per second below, both in the order of time. The shaded warm-up "
@@ -249,6 +250,20 @@ def timeline(level: LevelResult) -> Chart:
         figure.svg(),
         (("c0", "p50"), ("c2", "p99"), ("rate", "answers per second")),
     )
+
+
+def _stretches(moments: Sequence[Moment], pick: str) -> list[list[tuple[float, float]]]:
+    """(seconds, microseconds) of a curve, divided where for a while no request was due."""
+    found: list[list[tuple[float, float]]] = []
+    for moment in moments:
+        value = getattr(moment, pick)
+        if not value:
+            continue
+        at = moment.at_s + moment.seconds / 2
+        if not found or at - found[-1][-1][0] > _GAP_SLOTS * moment.seconds:
+            found.append([])
+        found[-1].append((at, value))
+    return found
 
 
 def lateness(levels: Sequence[LevelResult]) -> Chart:
