@@ -1,31 +1,14 @@
 """Attached servers over TLS and behind restricted APIs, on the real Triton."""
 
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from support.certificates import certificate
 from support.serving_models import config_text, identity
 from support.triton import start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.client import HttpClient, Tls
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
-    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-keyout", str(key), "-out", str(cert),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return cert, key
 
 
 @pytest.fixture(scope="module")
