@@ -1,11 +1,12 @@
 """Real models of every format that runs here, from the file to answers of a real Triton."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support import format_models as make
-from support.busy import backend_processes, busy_threads, thread_ticks
+from support.busy import count_computing
 from support.triton import start_server
 from tritongen.app.build import BuildMode, BuildOptions, build
 from tritongen.app.evidence import TrialPolicy
@@ -17,27 +18,44 @@ from tritongen.serving.client import HttpClient
 
 pytestmark = pytest.mark.triton
 
-INTENT = """\
-target: { triton: "26.07", cpus: 15 }
+# One of every backend; the wide ones have two threads and work enough for both.
+WIDE = ("onnx_wide", "torch_wide")
+BUSY = (*WIDE, "onnx_two", "openvino_image", "forest_json", "in_python")
+SECONDS = 1.0
+LEAST = 20
+WINDOWS = 30
+CORES = 20
+
+INTENT = f"""\
+target: {{ triton: "26.07", cpus: {CORES} }}
 models:
-  forest_json: { instances: 1, threads: 2 }
-  openvino_image: { instances: 2, threads: 1 }
-  torch_linear: { instances: 1, threads: 2 }
+  onnx_wide: {{ instances: 1, threads: 2 }}
+  onnx_two: {{ instances: 2, threads: 1 }}
+  torch_wide:
+    instances: 1
+    threads: 2
+    inputs: {{ x: {{ dtype: FP32, dims: [-1, 8, 1024] }} }}
+  forest_json: {{ instances: 1, threads: 2 }}
+  openvino_image: {{ instances: 2, threads: 1 }}
+  torch_linear: {{ instances: 1, threads: 2 }}
   forest_classes:
-    outputs: { output__0: { dims: [-1, 1] } }
+    outputs: {{ output__0: {{ dims: [-1, 1] }} }}
   torch_numbered:
-    inputs: { INPUT__0: { dtype: FP32, dims: [-1, 6] } }
-    outputs: { SCORES__0: { dtype: FP32, dims: [-1, 3] } }
+    inputs: {{ INPUT__0: {{ dtype: FP32, dims: [-1, 6] }} }}
+    outputs: {{ SCORES__0: {{ dtype: FP32, dims: [-1, 3] }} }}
 pipelines:
   scored:
     steps:
-      - { model: prepare, inputs: { X: rows }, outputs: { Y: table } }
-      - { model: forest_json, inputs: { input__0: table }, outputs: { output__0: score } }
+      - {{ model: prepare, inputs: {{ X: rows }}, outputs: {{ Y: table }} }}
+      - {{ model: forest_json, inputs: {{ input__0: table }}, outputs: {{ output__0: score }} }}
     outputs: [score]
 """
 
 
 def models(root):
+    make.onnx_linear(root / "onnx_wide" / "model.onnx", 1024)
+    make.onnx_linear(root / "onnx_two" / "model.onnx", 64)
+    make.torch_wide(root / "torch_wide" / "model.pt", 1024)
     make.torch_linear(root / "torch_linear" / "model.pt")
     make.torch_linear(root / "torch_numbered" / "model.pt")
     make.torch_image(root / "torch_image" / "traced.pt")
@@ -76,14 +94,14 @@ def test_every_model_is_ready_and_right(served, tmp_path):
     assert [item.name for item in server.statuses if not item.ready] == []
     found = verify(tmp_path, repository, address=server.server.endpoints.http)
     assert {item.name: item.reason for item in found if not item.ok} == {}
-    assert len(found) == 12
+    assert len(found) == 15
     (scored,) = [item for item in found if item.name == "scored"]
     assert [output.name for output in scored.outputs] == ["score"]
 
 
 def test_the_plan_keeps_to_the_cores(served):
     _, _, plans = served
-    assert sum(plan.total_threads for plan in plans.values()) <= 15
+    assert sum(plan.total_threads for plan in plans.values()) <= CORES
     assert dict(plans["openvino_image"].parameters)["INFERENCE_NUM_THREADS"].value == "2"
     assert plans["openvino_image"].max_batch_size.value == 0
     assert plans["torch_image"].inputs[0].dims == (3, -1, -1)
@@ -93,27 +111,53 @@ def test_the_plan_keeps_to_the_cores(served):
     assert plans["in_python"].max_batch_size.value == 8
 
 
-@pytest.mark.parametrize(
-    "name", ["torch_linear", "torch_image", "openvino_image", "forest_json", "in_python"]
-)
-def test_no_more_threads_work_than_were_planned(served, name):
-    repository, server, plans = served
-    pids = backend_processes(server, name)
-    assert len(pids) == plans[name].instances.value
+def ask(address, repository, name, seconds):
+    """Requests for a while; returns how many were answered."""
     trial = read_lock(repository).models[name].evidence.trial
     recipes = [InputRecipe(item.name, item.dtype, item.shape, item.values) for item in trial.inputs]
     inputs = make_inputs(recipes, 0)
-    before = thread_ticks(pids)
+    end = time.monotonic() + seconds
+    answered = 0
+    with HttpClient(address) as client:
+        while answered < LEAST or time.monotonic() < end:
+            client.infer(name, inputs)
+            answered += 1
+    return answered
+
+
+def test_no_more_threads_compute_than_were_planned(served):
+    """All backends under load at once; the threads of their processes, as the kernel saw them."""
+    repository, server, plans = served
     address = server.server.endpoints.http
+    jobs = [(name, number) for name in BUSY for number in range(plans[name].instances.value)]
 
-    def client(_):
-        with HttpClient(address) as own:
-            for _ in range(150):
-                own.infer(name, inputs)
+    def load():
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            list(pool.map(lambda job: ask(address, repository, job[0], SECONDS), jobs))
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(client, range(4)))
-    assert busy_threads(before, thread_ticks(pids)) <= plans[name].total_threads
+    counted = count_computing(server, BUSY, load)
+    for name, found in counted.items():
+        assert found.processes == plans[name].instances.value, name
+        assert found.cpu_s > 0, name
+        assert 1 <= found.threads <= plans[name].total_threads, (name, found)
+    assert sum(found.threads for found in counted.values()) <= CORES
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_count_misses_no_thread_of_a_pool(served, name):
+    """Where the work is wide enough for two threads, two are seen, and never a third."""
+    repository, server, plans = served
+    address = server.server.endpoints.http
+    seen = []
+    # On a busy machine one thread may do all the work of a window.
+    for _ in range(WINDOWS):
+        found = count_computing(server, [name], lambda: ask(address, repository, name, SECONDS))[
+            name
+        ]
+        seen.append(found.threads)
+        if found.threads >= plans[name].total_threads:
+            break
+    assert max(seen) == plans[name].total_threads == 2, seen
 
 
 def test_building_again_changes_nothing(served):

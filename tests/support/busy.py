@@ -1,13 +1,19 @@
-"""Which threads of a server's backend processes work, counted from /proc."""
+"""Which threads of a server's backend processes compute, counted from /proc.
+
+A thread computes when it used a good part of the CPU time that the busiest thread of its process
+used. Threads that only wait, hand messages on or belong to a pool that nothing uses do not.
+"""
 
 import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from support.triton import TestServer
 
 _STUB = b"triton_python_backend_stub"
-# A thread counts as busy from this part of the busiest thread's time on.
-_PART = 0.25
+# Of the busiest thread's time. A pool's threads share the work; they are not alike to the tick.
+_PART = 0.2
 
 
 def backend_processes(server: TestServer, model: str) -> list[int]:
@@ -26,18 +32,49 @@ def backend_processes(server: TestServer, model: str) -> list[int]:
     return found
 
 
-def thread_ticks(pids: list[int]) -> dict[tuple[int, int], int]:
-    """Clock ticks of every thread so far, by (process, thread)."""
+def thread_times(pids: Iterable[int]) -> dict[tuple[int, int], int]:
+    """Nanoseconds on a CPU of every thread so far, by (process, thread)."""
     found = {}
     for pid in pids:
         for task in Path("/proc", str(pid), "task").iterdir():
-            fields = (task / "stat").read_text().rpartition(")")[2].split()
-            found[pid, int(task.name)] = int(fields[11]) + int(fields[12])
+            try:
+                found[pid, int(task.name)] = int((task / "schedstat").read_text().split()[0])
+            except OSError:
+                continue  # ended meanwhile
     return found
 
 
-def busy_threads(before: dict[tuple[int, int], int], after: dict[tuple[int, int], int]) -> int:
-    """How many threads worked between two readings."""
-    spent = {key: ticks - before.get(key, 0) for key, ticks in after.items()}
-    most = max(spent.values(), default=0)
-    return sum(ticks > 0 and ticks >= most * _PART for ticks in spent.values())
+@dataclass(frozen=True)
+class Computing:
+    """What was counted of one model.
+
+    Attributes:
+        processes: that serve it.
+        threads: that computed, over all its processes.
+        cpu_s: CPU time that they used.
+    """
+
+    processes: int
+    threads: int
+    cpu_s: float
+
+
+def count_computing(
+    server: TestServer, models: Iterable[str], load: Callable[[], object]
+) -> Mapping[str, Computing]:
+    """Count the threads of each model that compute while `load` runs."""
+    pids = {name: backend_processes(server, name) for name in models}
+    before = {name: thread_times(own) for name, own in pids.items()}
+    load()
+    found = {}
+    for name, own in pids.items():
+        after = thread_times(own)
+        spent = {key: time - before[name].get(key, 0) for key, time in after.items()}
+        threads = sum(_computing([t for key, t in spent.items() if key[0] == pid]) for pid in own)
+        found[name] = Computing(len(own), threads, sum(spent.values()) / 1e9)
+    return found
+
+
+def _computing(times: list[int]) -> int:
+    most = max(times, default=0)
+    return sum(time > 0 and time >= most * _PART for time in times)

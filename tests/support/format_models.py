@@ -15,6 +15,32 @@ FEATURES = 5
 ROWS = 400
 
 
+# -- onnx ----------------------------------------------------------------------------------------
+
+
+def onnx_linear(path: Path, width: int) -> Path:
+    """Two layers of `width` over the last axis of [n, 8, width]: more work the wider they are."""
+    from onnx import helper, numpy_helper
+
+    from support.serving_models import graph_model, value
+
+    generator = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(generator.normal(size=(width, width)).astype(np.float32), name)
+        for name in ("w", "v")
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    shape = ("n", 8, width)
+    model = graph_model(nodes, [value("x", shape=shape)], [value("y", shape=shape)], weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 # -- torch ---------------------------------------------------------------------------------------
 
 
@@ -32,6 +58,22 @@ def torch_linear(path: Path) -> Path:
             return self.second(torch.relu(self.first(x)))
 
     return _save_script(torch.jit.script(_seeded(Linear)), path)
+
+
+def torch_wide(path: Path, width: int) -> Path:
+    """Scripted: two layers of `width`, more work the wider they are."""
+    import torch
+
+    class Wide(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Linear(width, width)
+            self.second = torch.nn.Linear(width, width)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.relu(self.first(x)))
+
+    return _save_script(torch.jit.script(_seeded(Wide)), path)
 
 
 def torch_image(path: Path) -> Path:
