@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from tritongen.app.compare import Difference, DifferenceKind
-from tritongen.app.export_deployment import DeploymentOptions, make_deployment
+from tritongen.app.export_deployment import DeploymentOptions, make_deployment, repository_lock
+from tritongen.app.export_plan import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import Intent
@@ -49,6 +50,7 @@ class ExportRequest:
         target: a key of `TARGETS`.
         deployment: repository, output and what else the user chooses.
         models: folder with `tritongen.yaml`; None where it is not known.
+        plan: file of `tritongen plan`; None takes the one beside the repository, if any.
         mode: write, only compare, or only show.
         force: overwrite hand edits, keeping them beside as ``*.orig``.
     """
@@ -56,6 +58,7 @@ class ExportRequest:
     target: str
     deployment: DeploymentOptions
     models: Path | None = None
+    plan: Path | None = None
     mode: ExportMode = ExportMode.WRITE
     force: bool = False
 
@@ -94,7 +97,7 @@ def export(request: ExportRequest) -> ExportResult:
     output = request.deployment.output
     if output.exists() and not output.is_dir():
         raise InvalidInputError("TG002", "is not a folder", where=str(output))
-    deployment, findings = make_deployment(_intent(request.models), request.deployment)
+    deployment, findings = _deployment(request)
     files = TARGETS[request.target].files(deployment)
     findings = (*findings, *validate(files, deployment))
     _refuse_broken(findings)
@@ -109,6 +112,27 @@ def export(request: ExportRequest) -> ExportResult:
             _refuse_conflicts(differences, request.force)
             done = _write(output, files, differences, request)
     return ExportResult(deployment, files, differences, findings, done)
+
+
+def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]]:
+    options = request.deployment
+    lock = repository_lock(options.repository)
+    planned = from_plan(options.repository, request.plan, options.name, lock)
+    told: tuple[Finding, ...] = ()
+    machine, vcpus = planned.machine, planned.vcpus
+    if request.target == "azureml":
+        cores = max((one.cores for one in planned.services), default=lock.target.cores)
+        chosen, told = azure_machine(planned, cores, lock.target.gpus)
+        machine, vcpus = chosen.name, chosen.vcpus
+    options = replace(
+        options,
+        services=planned.services,
+        machine=machine,
+        machine_vcpus=vcpus,
+        time_zone=planned.time_zone,
+    )
+    deployment, findings = make_deployment(_intent(request.models), options, lock)
+    return deployment, (*planned.findings, *told, *findings)
 
 
 def _intent(models: Path | None) -> Intent:

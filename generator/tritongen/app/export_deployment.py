@@ -15,6 +15,7 @@ from tritongen.domain.deployment import (
     Container,
     Deployment,
     Health,
+    PlannedService,
     Replicas,
     ServedModel,
     Service,
@@ -34,7 +35,7 @@ from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerS
 from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore
 
-__all__ = ["DeploymentOptions", "PlannedService", "make_deployment"]
+__all__ = ["DeploymentOptions", "make_deployment", "repository_lock"]
 
 _NANO = 10**9
 _MIB = 1 << 20
@@ -51,31 +52,6 @@ _MOST_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedService:
-    """What a plan of machines says of one service.
-
-    Attributes:
-        name: of the service.
-        models: (name, instances, threads).
-        cores: CPU limit of its container.
-        memory_bytes: that one container needs, None when not known.
-        replicas: how many.
-        queue_target_us: at which the autoscaler aims, None when not known.
-        concurrency: requests at a time, None when not known.
-        rate_per_s: the greatest rate of one replica, None when not known.
-    """
-
-    name: str
-    models: tuple[tuple[str, int, int], ...]
-    cores: int
-    memory_bytes: int | None
-    replicas: Replicas
-    queue_target_us: int | None = None
-    concurrency: int | None = None
-    rate_per_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DeploymentOptions:
     """What the user chooses beyond intent and plan.
 
@@ -86,8 +62,9 @@ class DeploymentOptions:
         image: of every container; the official one that fits the release when empty.
         storage: where a cluster finds the repository.
         services: of a plan of machines; empty for one service with every model.
-        machine: machine type of that plan.
-        provider: of that machine type.
+        machine: machine type, empty where it does not matter.
+        machine_vcpus: its virtual CPUs, None when not known.
+        time_zone: IANA name of the clock of every schedule.
     """
 
     repository: Path
@@ -97,20 +74,20 @@ class DeploymentOptions:
     storage: str = ""
     services: tuple[PlannedService, ...] = ()
     machine: str = ""
-    provider: str = ""
+    machine_vcpus: int | None = None
+    time_zone: str = "UTC"
 
 
 def make_deployment(
-    intent: Intent, options: DeploymentOptions
+    intent: Intent, options: DeploymentOptions, lock: Lock
 ) -> tuple[Deployment, tuple[Finding, ...]]:
     """What is deployed, and what there is to say of it.
 
     Raises:
-        InvalidInputError: TG708 no repository, TG750 it has no lock or not the plan's models, TG304
-            the image's name is none, TG752 a name that targets refuse.
+        InvalidInputError: TG708 no models, TG750 not the plan's models or threads beyond the plan's
+            cores, TG304 the image's name is none, TG752 a name that targets refuse.
         EnvironmentProblem: TG852, no official image serves the models.
     """
-    lock = _lock(options.repository)
     # Only its paths differ from what `up` makes; none of them is written down.
     store = StateStore(options.repository.parent)
     spec = server_spec(store, options.repository, lock, UpOptions(RuntimeName.DOCKER))
@@ -129,12 +106,18 @@ def make_deployment(
         repository=Path(os.path.relpath(options.repository, options.output)).as_posix(),
         storage=options.storage or f"pvc://{options.name}-models",
         machine=options.machine,
-        provider=options.provider,
+        machine_vcpus=options.machine_vcpus,
+        time_zone=options.time_zone,
     )
     return deployment, tuple(findings)
 
 
-def _lock(repository: Path) -> Lock:
+def repository_lock(repository: Path) -> Lock:
+    """The lock of a repository; its weights need not be here.
+
+    Raises:
+        InvalidInputError: TG708 no repository, TG750 it has no lock, TG704 it cannot be read.
+    """
     if not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
     settle(repository)
@@ -191,7 +174,10 @@ def _plan_findings(
     lock: Lock, planned: Iterable[PlannedService], models: tuple[str, ...]
 ) -> Iterable[Finding]:
     placed: set[str] = set()
+    limited = any(flag == "rate-limit" for flag, _ in lock.server.flags)
     for service in planned:
+        built_threads = [math.prod(_shares(lock, name)) for name, _, _ in service.models]
+        over = sum(built_threads) > service.cores and not limited
         for name, instances, threads in service.models:
             placed.add(name)
             if name not in models:
@@ -202,7 +188,7 @@ def _plan_findings(
             if built not in ((instances, threads), (0, 0)):
                 yield finding(
                     "TG750",
-                    Severity.WARNING,
+                    Severity.ERROR if over else Severity.WARNING,
                     f"planned with {instances} × {threads} threads in {service.cores} cores, built "
                     f"with {built[0]} × {built[1]} in {lock.target.cores}",
                     fix=f"Run `tritongen build MODELS --cpus {service.cores}`, then export.",

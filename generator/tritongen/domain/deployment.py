@@ -9,6 +9,7 @@ __all__ = [
     "Container",
     "Deployment",
     "Health",
+    "PlannedService",
     "Replicas",
     "ServedModel",
     "Service",
@@ -142,6 +143,31 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedService:
+    """What a plan of machines says of one service.
+
+    Attributes:
+        name: of the service.
+        models: (name, instances, threads).
+        cores: CPU limit of its container.
+        memory_bytes: that one container needs, None when not known.
+        replicas: how many.
+        queue_target_us: at which the autoscaler aims, None when not known.
+        concurrency: requests at a time, None when not known.
+        rate_per_s: the greatest rate of one replica, None when not known.
+    """
+
+    name: str
+    models: tuple[tuple[str, int, int], ...]
+    cores: int
+    memory_bytes: int | None
+    replicas: Replicas
+    queue_target_us: int | None = None
+    concurrency: int | None = None
+    rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One kind of container and its replicas.
 
@@ -207,8 +233,9 @@ class Deployment:
         digest: of configurations and weights: changes when what is served changes.
         repository: path of the model repository, relative to the folder that is written.
         storage: where the cluster finds the repository, such as ``pvc://models`` or ``s3://…``.
-        machine: machine type that was planned for, empty when not planned.
-        provider: of that machine type.
+        machine: machine type, empty where it does not matter.
+        machine_vcpus: its virtual CPUs, None when not known.
+        time_zone: IANA name of the clock of every schedule.
     """
 
     name: str
@@ -218,4 +245,5 @@ class Deployment:
     repository: str
     storage: str
     machine: str = ""
-    provider: str = ""
+    machine_vcpus: int | None = None
+    time_zone: str = "UTC"

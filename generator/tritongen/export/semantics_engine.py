@@ -5,7 +5,7 @@ from typing import Any
 
 from tritongen.domain.deployment import Deployment, Service
 from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.export.quantities import cpus_of, quantity, seconds_of
+from tritongen.export.quantities import cpus_of, default_of, quantity, seconds_of
 from tritongen.export.semantics_server import check_server
 
 __all__ = ["check_engine"]
@@ -89,7 +89,7 @@ def _update(path: str, where: str, deploy: Mapping[str, Any]) -> Iterator[Findin
     if "update_config" not in deploy:
         return
     update = deploy["update_config"] or {}
-    if update.get("order") != "start-first":
+    if default_of(update.get("order")) != "start-first":
         message = f"{where} stops a replica before the new one serves"
         yield _error("TG766", message, path, f"{where}.deploy.update_config.order")
     replicas = cpus_of(deploy.get("replicas", 1))

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tritongen.domain.deployment import Deployment
+from tritongen.export.azureml import azureml_files
 from tritongen.export.compose import compose_files
+from tritongen.export.kserve import kserve_files
+from tritongen.export.kubernetes import keda_files, kubernetes_files
+from tritongen.export.swarm import swarm_files
 from tritongen.export.texts import ExportFile
 
 __all__ = ["TARGETS", "Target"]
@@ -32,6 +36,34 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             "Docker Compose: Triton with Prometheus and Grafana on one machine",
             compose_files,
             ("docker compose up --detach --wait",),
+        ),
+        "swarm": Target(
+            "Docker Swarm: replicas behind the ingress ports, updated without an interruption",
+            swarm_files,
+            ("docker stack deploy -c stack.yaml NAME",),
+        ),
+        "kubernetes": Target(
+            "Kubernetes: Deployment, Service, PodDisruptionBudget, HPA on the time in the queue",
+            kubernetes_files,
+            ("kubectl apply -k .",),
+        ),
+        "kserve": Target(
+            "KServe: an InferenceService on its Triton runtime",
+            kserve_files,
+            ("kubectl apply -f inferenceservice.yaml",),
+        ),
+        "keda": Target(
+            "Kubernetes with KEDA: the same, scaled by Prometheus and the week's schedule",
+            keda_files,
+            ("kubectl apply -k .",),
+        ),
+        "azureml": Target(
+            "Azure ML: managed online endpoint, deployments without code and by container",
+            azureml_files,
+            (
+                "az ml online-endpoint create -f endpoint.yml",
+                "az ml online-deployment create -f deployment.yml --all-traffic",
+            ),
         ),
     }
 )

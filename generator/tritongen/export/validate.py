@@ -21,11 +21,8 @@ def validate(files: tuple[ExportFile, ...], deployment: Deployment) -> tuple[Fin
     Raises:
         EnvironmentProblem: TG001, a file cannot be read back.
     """
-    return tuple(
-        item
-        for file in files
-        for item in check_documents(file.path, list(documents(file)), deployment)
-    )
+    read = {file.path: list(documents(file)) for file in files}
+    return tuple(check_documents(read, deployment))
 
 
 def documents(file: ExportFile) -> Iterator[Any]:

@@ -23,9 +23,14 @@ _FAMILIES = re.compile(
 _RETIRED = re.compile(r"Standard_NC\d+s_v3")
 
 
+def offers(name: str) -> bool:
+    """Whether managed online endpoints offer a machine type of this name."""
+    return _FAMILIES.fullmatch(name) is not None
+
+
 def managed(machine: Machine) -> bool:
     """Whether managed online endpoints offer a machine type."""
-    return machine.provider == "azure" and _FAMILIES.fullmatch(machine.name) is not None
+    return machine.provider == "azure" and offers(machine.name)
 
 
 def refusal(machine: Machine, platform: Platform) -> str:

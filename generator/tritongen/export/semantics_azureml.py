@@ -1,0 +1,188 @@
+"""Rules for Azure ML that its own loader misses: sizes, limits, probes, autoscale rules."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tritongen.domain.catalogue import azureml
+from tritongen.domain.deployment import Deployment, Service
+from tritongen.domain.findings import Finding, Severity, finding
+
+__all__ = ["check_autoscale", "check_azureml"]
+
+_TARGET_USE = 0.7
+_ROUTES = {"liveness_route": "/v2/health/live", "readiness_route": "/v2/health/ready"}
+
+
+def _error(code: str, message: str, path: str, field: str = "") -> Finding:
+    return finding(code, Severity.ERROR, message, path=path, field=field)
+
+
+def check_azureml(
+    path: str, document: Mapping[str, Any], deployment: Deployment
+) -> Iterator[Finding]:
+    """What an endpoint's or a deployment's file does wrong."""
+    known = {service.name: service for service in deployment.services}
+    name = str(document.get("name"))
+    if not azureml.NAME.fullmatch(name) or len(name) < 3:
+        message = f"{name!r} must be 3 to 32 letters, digits and hyphens"
+        yield _error("TG752", message, path, "name")
+    if "endpoint_name" not in document:
+        if document.get("auth_mode") not in {"key", "aml_token", "aad_token"}:
+            yield _error("TG762", "the endpoint admits everyone", path, "auth_mode")
+        return
+    service = known.get(str(document.get("endpoint_name")))
+    if service is None:
+        message = f"the endpoint {document.get('endpoint_name')!r} is not of this export"
+        yield _error("TG753", message, path, "endpoint_name")
+        return
+    yield from _machine(path, document, deployment)
+    yield from _numbers(path, document, service)
+    yield from _environment(path, document, service)
+    if document.get("environment"):
+        yield from _container(path, document)
+    elif (document.get("model") or {}).get("type") != "triton_model":
+        yield _error("TG762", "without code the model's type is triton_model", path, "model.type")
+
+
+def _machine(path: str, document: Mapping[str, Any], deployment: Deployment) -> Iterator[Finding]:
+    machine = str(document.get("instance_type"))
+    if not azureml.offers(machine):
+        message = f"Azure ML's managed endpoints do not offer {machine}"
+        yield _error("TG760", message, path, "instance_type")
+    count = document.get("instance_count")
+    if not isinstance(count, int) or not 1 <= count <= azureml.INSTANCES:
+        message = f"{count} instances; an endpoint takes 1 to {azureml.INSTANCES}"
+        yield _error("TG761", message, path, "instance_count")
+        return
+    least = min(service.replicas.least for service in deployment.services)
+    if 1 < least <= count < azureml.HIGH_AVAILABILITY:
+        message = f"{count} instances; Azure calls {azureml.HIGH_AVAILABILITY} highly available"
+        yield finding("TG761", Severity.INFO, message, path=path, field="instance_count")
+
+
+def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterator[Finding]:
+    settings = document.get("request_settings") or {}
+    timeout = settings.get("request_timeout_ms", 5000)
+    if not 1 <= timeout <= azureml.TIMEOUT_S * 1000:
+        message = f"a timeout of {timeout} ms; Azure admits up to {azureml.TIMEOUT_S:g} s"
+        yield _error("TG761", message, path, "request_settings.request_timeout_ms")
+    elif service.latency_ms is not None and timeout < service.latency_ms:
+        message = f"requests end after {timeout} ms, the goal is {service.latency_ms:g} ms"
+        yield _error("TG761", message, path, "request_settings.request_timeout_ms")
+    at_a_time = settings.get("max_concurrent_requests_per_instance", 1)
+    instances = sum(model.instances for model in service.models)
+    if at_a_time < max(instances, service.concurrency):
+        message = (
+            f"{at_a_time} requests at a time for {instances} instances that serve "
+            f"{service.concurrency}"
+        )
+        yield _error("TG763", message, path, "request_settings")
+        return
+    if service.peak_rate > azureml.REQUESTS_PER_S:
+        message = (
+            f"{service.peak_rate:g} requests/s at the peak; an endpoint takes "
+            f"{azureml.REQUESTS_PER_S:g}"
+        )
+        yield _error("TG761", message, path)
+    needed = math.ceil(
+        service.peak_rate * (service.latency_ms or 0.0) / 1000.0 / _TARGET_USE / at_a_time
+    )
+    if needed > service.replicas.most:
+        message = (
+            f"{service.peak_rate:g} requests/s of {service.latency_ms:g} ms need {needed} "
+            f"instances by Azure's rule, at most {service.replicas.most} are planned"
+        )
+        yield _error("TG761", message, path, "request_settings")
+
+
+def _environment(path: str, document: Mapping[str, Any], service: Service) -> Iterator[Finding]:
+    given = document.get("environment_variables") or {}
+    if "WORKER_COUNT" in given:
+        message = "WORKER_COUNT belongs to Azure's own inference server, Triton does not read it"
+        yield _error("TG762", message, path, "environment_variables.WORKER_COUNT")
+    for variable, value in service.container.environment:
+        if str(given.get(variable)) != value:
+            message = f"{variable}={given.get(variable)!r}, the repository was built for {value!r}"
+            yield _error("TG764", message, path, f"environment_variables.{variable}")
+    for kind in ("liveness_probe", "readiness_probe"):
+        probe = document.get(kind) or {}
+        if probe.get("timeout", 2) > probe.get("period", 10):
+            yield _error("TG758", f"{kind} may take longer than its period", path, kind)
+        patience = probe.get("initial_delay", 10) + probe.get("period", 10) * probe.get(
+            "failure_threshold", 30
+        )
+        if patience < service.replicas.start_up_s:
+            message = f"{kind} gives up after {patience} s, a start takes longer"
+            yield _error("TG758", message, path, kind)
+
+
+def _container(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+    mount = str(document.get("model_mount_path", "/var/azureml-app"))
+    if not mount.startswith("/"):
+        yield _error("TG756", f"model_mount_path {mount!r} is not absolute", path)
+    routes = (document["environment"] or {}).get("inference_config") or {}
+    for kind, wanted in _ROUTES.items():
+        route = routes.get(kind) or {}
+        if route.get("path") != wanted or route.get("port") != 8000:
+            message = f"{kind} asks {route.get('path')} at port {route.get('port')}"
+            yield _error("TG758", message, path, f"environment.inference_config.{kind}")
+    if (routes.get("scoring_route") or {}).get("port") != 8000:
+        message = "requests do not go to Triton's port 8000"
+        yield _error("TG755", message, path, "environment.inference_config.scoring_route")
+
+
+def check_autoscale(
+    path: str, document: Mapping[str, Any], deployment: Deployment
+) -> Iterator[Finding]:
+    """What autoscale settings do wrong."""
+    for resource in document.get("resources") or ():
+        for profile in (resource.get("properties") or {}).get("profiles") or ():
+            where = f"profile {profile.get('name')}"
+            yield from _capacity(path, where, profile.get("capacity") or {})
+            yield from _rules(path, where, profile.get("rules") or (), deployment)
+
+
+def _capacity(path: str, where: str, capacity: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        least, most, usual = (int(capacity[key]) for key in ("minimum", "maximum", "default"))
+    except (KeyError, ValueError):
+        yield _error("TG761", f"{where} lacks minimum, maximum or default", path, where)
+        return
+    if not 1 <= least <= usual <= most <= azureml.INSTANCES:
+        message = f"{where}: {least} ≤ {usual} ≤ {most} ≤ {azureml.INSTANCES} does not hold"
+        yield _error("TG761", message, path, where)
+
+
+def _rules(
+    path: str,
+    where: str,
+    rules: Sequence[Mapping[str, Any]],
+    deployment: Deployment,
+) -> Iterator[Finding]:
+    thresholds: dict[str, float] = {}
+    for rule in rules:
+        trigger, action = rule.get("metricTrigger") or {}, rule.get("scaleAction") or {}
+        direction = str(action.get("direction"))
+        wanted = {"GreaterThan": "Increase", "LessThan": "Decrease"}.get(
+            str(trigger.get("operator"))
+        )
+        if direction != wanted:
+            message = (
+                f"{where}: {direction} when CPU use is {trigger.get('operator')} the threshold"
+            )
+            yield _error("TG759", message, path, where)
+        thresholds[direction] = float(trigger.get("threshold", 0))
+    if set(thresholds) != {"Increase", "Decrease"}:
+        yield _error("TG759", f"{where} cannot scale both ways", path, where)
+        return
+    if thresholds["Decrease"] >= thresholds["Increase"]:
+        yield _error("TG759", f"{where} goes up and down at once", path, where)
+    vcpus = deployment.machine_vcpus
+    threads = max(service.total_threads for service in deployment.services)
+    if vcpus and thresholds["Increase"] >= min(100.0, 100.0 * threads / vcpus):
+        message = (
+            f"{where} adds instances above {thresholds['Increase']:g} % CPU; {threads} threads on "
+            f"{vcpus} virtual CPUs reach {100.0 * threads / vcpus:.0f} %"
+        )
+        yield _error("TG759", message, path, where)
