@@ -43,10 +43,6 @@ def nothing_runs(project: Project) -> None:
     assert not (project.folder / ".tritongen/server.json").exists()
 
 
-def state_of(project: Project) -> dict:
-    return json.loads((project.folder / ".tritongen/server.json").read_text())
-
-
 def test_port_taken(built: Project, embedded_runtime: EmbeddedRuntime):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
@@ -218,7 +214,7 @@ def test_an_open_address_is_warned_of(built: Project, embedded_runtime: Embedded
     try:
         out = built.run(*UP, "--host", "0.0.0.0").out  # noqa: S104  (the warning)
         assert "TG819" in out
-        assert state_of(built)["endpoints"]["http"].startswith("127.0.0.1:")
+        assert built.state()["endpoints"]["http"].startswith("127.0.0.1:")
     finally:
         built.run("down", "--grace", "1")
     assert Path(built.folder / ".tritongen/server.log").exists()

@@ -150,6 +150,10 @@ class Project:
         """A model's configuration in the repository."""
         return self.repository / name / "config.pbtxt"
 
+    def state(self) -> dict[str, Any]:
+        """What is remembered of its server."""
+        return json.loads((self.folder / ".tritongen/server.json").read_text())
+
     def lock(self) -> dict[str, Any]:
         """The repository's lock."""
         return json.loads((self.repository / "tritongen.lock").read_text())
