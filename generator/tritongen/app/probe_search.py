@@ -1,5 +1,6 @@
 """`probe --goal` and `probe --find knee`: levels chosen by what the earlier ones gave."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tritongen.app.probe import (
     teller,
 )
 from tritongen.domain.measurement import LevelResult
-from tritongen.domain.workload import Closed, Goal, Load, Open
+from tritongen.domain.workload import Closed, Goal, Load, Open, describe
 from tritongen.errors import TritongenError
 from tritongen.probe.ladder import (
     Held,
@@ -30,6 +31,7 @@ from tritongen.probe.ladder import (
     next_concurrency,
     next_for_knee,
     next_rate,
+    requests_needed,
     step_of,
 )
 from tritongen.probe.level import Conditions, signal_of
@@ -39,8 +41,11 @@ _MOST_STEPS = 24
 _RESOLUTION = 0.05
 _MOST_RATE = 1_000_000.0
 _MOST_CONCURRENCY = 1024
-# A level whose interval holds the goal's limit is measured again for so much longer.
+# A level whose interval holds the goal's limit is measured again for so much longer, and one
+# with too few requests for as long as they need, but not for more than so many budgets.
 _LONGER = 2.0
+_MOST_LONGER = 4.0
+_SPARE = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Answer:
         beyond: least load that was seen to fail, None when none did.
         best: the level at that value, None without one.
         capacity_per_s: greatest throughput seen.
+        undecided: why the search ended before it was sure, empty when it was.
     """
 
     model: str
@@ -66,6 +72,7 @@ class Answer:
     beyond: float | None
     best: LevelResult | None
     capacity_per_s: float
+    undecided: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,17 @@ def _round(rate: float) -> float:
     return float(f"{rate:.3g}")
 
 
+def _too_slow(load: Load, needed: int, seconds: float) -> str:
+    """Why a level could not decide, and what would."""
+    if not math.isfinite(seconds):
+        return f"{describe(load)}: nothing was answered"
+    budget = math.ceil(seconds / _MOST_LONGER)
+    return (
+        f"{describe(load)}: the goal needs {needed} answers, which take {seconds:.0f} s; "
+        f"--time-budget {budget}s would allow that"
+    )
+
+
 class _Climber:
     """Measures levels of one model as a stepper asks for them."""
 
@@ -152,6 +170,7 @@ class _Climber:
         self._prober, self._conditions, self._model = prober, conditions, model
         self._report, self._connection, self._tell = report, connection, tell
         self._levels: list[LevelResult] = []
+        self._undecided = ""
 
     def _measure(self, load: Load, conditions: Conditions) -> LevelResult | None:
         """One level; None once there is no point in going on."""
@@ -173,7 +192,7 @@ class _Climber:
                 break
             load: Load = Closed(round(value)) if wanted.by_concurrency else Open(_round(value))
             held = self._decide(load, wanted.goals)
-            if held is None:
+            if held is None or held is Held.UNDECIDED:
                 break
             history.append(Step(load.value, held))
         return self._goal_answer(history, wanted)
@@ -203,13 +222,23 @@ class _Climber:
         held = holds(level, goals)
         if held is not Held.UNDECIDED:
             return held
-        longer = replace(
-            self._conditions,
-            budget_s=self._conditions.budget_s * _LONGER,
-            least_s=self._conditions.budget_s,
-        )
+        budget = self._conditions.budget_s
+        needed = requests_needed(goals, self._conditions.precision.confidence)
+        rate = level.throughput.value if level.throughput else 0.0
+        seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
+        if seconds > _MOST_LONGER * budget:
+            self._undecided = _too_slow(load, needed, seconds)
+            return Held.UNDECIDED
+        longer = replace(self._conditions, budget_s=seconds, least_s=seconds / _LONGER)
         again = self._measure(load, longer)
-        return None if again is None else holds_by_estimate(again, goals)
+        if again is None:
+            return None
+        held = holds(again, goals)
+        if held is Held.UNDECIDED:
+            held = holds_by_estimate(again, goals)
+        if held is Held.UNDECIDED:
+            self._undecided = _too_slow(load, needed, seconds)
+        return held
 
     def _goal_answer(self, history: Sequence[Step], wanted: Search) -> Answer:
         good = max((step.value for step in history if step.held is Held.YES), default=None)
@@ -223,6 +252,7 @@ class _Climber:
             beyond=bad,
             best=self._level_at(good),
             capacity_per_s=self._capacity(),
+            undecided=self._undecided,
         )
 
     def find_knee(self, wanted: Search) -> Answer:

@@ -69,7 +69,7 @@ def _problem(
     missed = [answer for answer in answers if answer.question == "goal" and answer.value is None]
     if missed and not (report is not None and report.interrupted):
         names = ", ".join(answer.model for answer in missed)
-        return GoalNotMetError("TG910", f"no load holds {missed[0].goal}", where=names)
+        return GoalNotMetError("TG910", _miss(missed[0]), where=names)
     worse = [item for item in comparisons if item.change is Change.WORSE]
     if worse:
         found = [f"{item.model}, {item.load}: {item.metric} {_ratio(item)}" for item in worse]
@@ -113,6 +113,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
         "kind": answer.kind,
         "value": answer.value,
         "beyond": answer.beyond,
+        "undecided": answer.undecided,
         "capacity_per_s": round(answer.capacity_per_s, 3),
         "throughput_per_s": interval_json(best.throughput, 3) if best else None,
         "p99_us": interval_json(best.percentile(99.0)) if best else None,
@@ -171,8 +172,11 @@ def _table(
     for model, levels in by_model(report.levels if report else ()).items():
         print(bold(model))
         print_table(HEADERS, [row(level) for level in levels])
+        best = [answer.best for answer in answers if answer.model == model]
+        # A search measures many levels; where it ended is what matters.
+        shown = [level for level in best if level is not None] if answers else levels
         if not comparisons:
-            for level in levels:
+            for level in shown:
                 print("\n".join(details(level)))
         print()
     for answer in answers:
@@ -208,12 +212,21 @@ def answer_text(answer: Answer) -> str:
             f"capacity {answer.capacity_per_s:,.0f} requests/s"
         )
     if answer.value is None:
-        return f"{answer.model}: no load holds {answer.goal}"
+        return f"{answer.model}: {_miss(answer)}"
     beyond = f"; {answer.beyond:,.4g} does not" if answer.beyond is not None else ""
     p99 = latency_text(answer.best.percentile(99.0)) if answer.best else "unknown"
+    unsure = f"; not sure beyond: {answer.undecided}" if answer.undecided else ""
     return (
-        f"{answer.model}: {answer.goal} holds up to {answer.value:,.4g} {unit} (p99 {p99}){beyond}"
+        f"{answer.model}: {answer.goal} holds up to {answer.value:,.4g} {unit} (p99 {p99})"
+        f"{beyond}{unsure}"
     )
+
+
+def _miss(answer: Answer) -> str:
+    """Why there is no load to name."""
+    if answer.undecided:
+        return f"whether any load holds {answer.goal} is not known: {answer.undecided}"
+    return f"no load holds {answer.goal}"
 
 
 def _figure(metric: str, value: float | None) -> str:

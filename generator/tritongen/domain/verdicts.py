@@ -14,6 +14,8 @@ _GROWTH = 1.5
 # A generator this late changes what is measured.
 _LATE_US = 500.0
 _LATE_SHARE = 0.1
+# Of fewer requests the latest one says nothing about one in a hundred.
+_FEWEST_LATE = 100
 _BUSY = 0.95
 
 
@@ -132,7 +134,7 @@ def _lateness(evidence: Evidence) -> str:
             "server"
         )
     late = evidence.lateness_us
-    if late is None or evidence.capped:
+    if late is None or evidence.capped or evidence.ok + evidence.failed < _FEWEST_LATE:
         return ""
     if late <= max(_LATE_US, _LATE_SHARE * (evidence.median_us or 0.0)):
         return ""

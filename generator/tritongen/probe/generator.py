@@ -36,7 +36,8 @@ class Progress:
         lost: connections that could not be opened since then.
         exhausted: the schedule has come to its end.
         cpu_ns: CPU time that this process has taken since the load began.
-        spun_ns: of that, spent on waiting for due times.
+        request_ns: of that, spent on requests: neither on waiting for due times nor on keeping
+            the books.
         finished: requests finished since then.
     """
 
@@ -47,7 +48,7 @@ class Progress:
     lost: int = 0
     exhausted: bool = False
     cpu_ns: int = 0
-    spun_ns: int = 0
+    request_ns: int = 0
     finished: int = 0
 
 
@@ -102,7 +103,7 @@ class Generator:
         self._records = Records()
         self._cpu_begin = 0
         self._finished = 0
-        self._spun_ns = 0
+        self._request_ns = 0
         self._capped = 0
         self._blocks: Iterator[list[int]] = iter(())
         self._block: list[int] = []
@@ -149,10 +150,12 @@ class Generator:
         now = self._clock()
         while now < until_ns and not self._over():
             tick = min(until_ns, now + _TICK_NS)
+            cpu = time.process_time_ns()
             if self.closed:
                 self._engine.serve(tick)
             else:
                 self._run_open(tick)
+            self._request_ns += time.process_time_ns() - cpu
             now = self._clock()
             self._engine.expire(now)
             self._engine.inspect()
@@ -249,7 +252,7 @@ class Generator:
     def stop(self) -> None:
         """Put back what `start` changed; `finish` does it, too."""
         if self._pacer is not None:
-            self._spun_ns += self._pacer.spun_ns
+            self._request_ns = max(self._request_ns - self._pacer.spun_ns, 0)
             self._pacer.close()
             self._pacer = None
         if self._collecting:
@@ -265,7 +268,7 @@ class Generator:
             lost=self._engine.lost,
             exhausted=self._over(),
             cpu_ns=time.process_time_ns() - self._cpu_begin,
-            spun_ns=self._spun_ns + (self._pacer.spun_ns if self._pacer else 0),
+            request_ns=max(self._request_ns - (self._pacer.spun_ns if self._pacer else 0), 0),
             finished=self._finished,
         )
 

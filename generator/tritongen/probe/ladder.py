@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.domain.intervals import Interval
+from tritongen.domain.intervals import Interval, sample_floor
 from tritongen.domain.measurement import LevelResult, Verdict
 from tritongen.domain.workload import Goal, Metric
+
+# A goal counts as missed where what was seen would come about less often than this if it held.
+_STRANGE = 0.01
 
 
 class Held(StrEnum):
@@ -55,14 +58,42 @@ def _holds_one(result: LevelResult, goal: Goal) -> Held:
         return Held.YES if result.requests.failure_share < goal.limit else Held.NO
     interval = measured(result, goal)
     if interval is None:
-        return Held.UNDECIDED
+        return Held.NO if _surely_exceeds(result, goal) else Held.UNDECIDED
     if interval.high < goal.limit:
         return Held.YES
     return Held.NO if interval.low >= goal.limit else Held.UNDECIDED
 
 
+def _surely_exceeds(result: LevelResult, goal: Goal) -> bool:
+    """Whether so many of a few requests exceed the limit as would be strange if the goal held."""
+    histogram, allowed = result.latency.histogram, 1.0 - goal.percentile / 100.0
+    slow = math.floor(histogram.count_above(goal.limit * 1e3))
+    if goal.metric is not Metric.LATENCY or not slow:
+        return False
+    return 1.0 - math.fsum(_binomial(histogram.total, allowed, k) for k in range(slow)) < _STRANGE
+
+
+def _binomial(size: int, share: float, count: int) -> float:
+    """Probability of exactly `count` among `size`, each with the probability `share`."""
+    ways = math.lgamma(size + 1) - math.lgamma(count + 1) - math.lgamma(size - count + 1)
+    return math.exp(ways + count * math.log(share) + (size - count) * math.log1p(-share))
+
+
+def requests_needed(goals: Sequence[Goal], confidence: float) -> int:
+    """The fewest successful requests that can show that every goal is held."""
+    floors = [
+        sample_floor(goal.percentile / 100.0, confidence)
+        for goal in goals
+        if goal.metric is Metric.LATENCY
+    ]
+    return max(floors, default=1)
+
+
 def holds_by_estimate(result: LevelResult, goals: Sequence[Goal]) -> Held:
-    """The same by the estimates alone, once more time did not decide."""
+    """The same by the estimates alone, once more time did not decide.
+
+    A percentile is not guessed from fewer requests than it speaks of: p99 needs a hundred.
+    """
     if result.verdict is Verdict.SATURATED:
         return Held.NO
     for goal in goals:
@@ -72,13 +103,16 @@ def holds_by_estimate(result: LevelResult, goals: Sequence[Goal]) -> Held:
             continue
         interval = measured(result, goal)
         histogram = result.latency.histogram
+        if not histogram.total:
+            return Held.NO
         if interval is not None:
             value = interval.value
-        elif histogram.total:
-            # Below the floor of its interval a percentile still is a guess.
-            value = histogram.quantile(goal.percentile / 100.0) / 1e3
+        elif goal.metric is Metric.MEAN:
+            value = histogram.mean_ns / 1e3
+        elif histogram.total * (1.0 - goal.percentile / 100.0) < 1.0 - 1e-9:
+            return Held.UNDECIDED
         else:
-            return Held.NO
+            value = histogram.quantile(goal.percentile / 100.0) / 1e3
         if not value < goal.limit:
             return Held.NO
     return Held.YES

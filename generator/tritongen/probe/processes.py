@@ -114,7 +114,7 @@ class LoadProcesses:
             lost=sum(part.lost for part in parts),
             exhausted=all(part.exhausted for part in parts),
             cpu_ns=sum(part.cpu_ns for part in parts),
-            spun_ns=sum(part.spun_ns for part in parts),
+            request_ns=sum(part.request_ns for part in parts),
             finished=sum(part.finished for part in parts),
         )
 

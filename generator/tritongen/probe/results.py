@@ -250,11 +250,10 @@ def _attribution(run: Run, recorder: Recorder, subject: Subject) -> Attribution 
 
 
 def _client_us(run: Run) -> float:
-    """The generator's CPU time for one request; waiting for due times is no part of a latency."""
-    cpu_ns = run.at_end.cpu_ns - run.at_mark.cpu_ns
-    spun_ns = run.at_end.spun_ns - run.at_mark.spun_ns
+    """CPU time on the way of one request: book-keeping and waiting are no part of a latency."""
+    spent_ns = run.at_end.request_ns - run.at_mark.request_ns
     finished = run.at_end.finished - run.at_mark.finished
-    return max(cpu_ns - spun_ns, 0) / 1e3 / finished if finished else 0.0
+    return max(spent_ns, 0) / 1e3 / finished if finished else 0.0
 
 
 def _use(run: Run) -> ServerUse:

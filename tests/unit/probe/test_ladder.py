@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from support.probe import a_level
@@ -12,6 +14,7 @@ from tritongen.probe.ladder import (
     next_concurrency,
     next_for_knee,
     next_rate,
+    requests_needed,
     step_of,
 )
 
@@ -96,3 +99,29 @@ def test_power_is_throughput_divided_by_latency():
     assert step.value == 4
     assert step.power == pytest.approx(300.0 / 1_499.5, rel=0.01)
     assert step_of(a_level(load=Open(5.0), latencies_us=())).power == 0.0
+
+
+def few(*latencies_us: float):
+    level = a_level(latencies_us=latencies_us)
+    return replace(level, latency=replace(level.latency, percentiles={}, mean=None))
+
+
+def test_a_percentile_is_not_guessed_from_a_handful_of_requests():
+    two = few(900.0, 1_000.0)
+    assert holds(two, parse_goals("p99<5ms")) is Held.UNDECIDED
+    assert holds_by_estimate(two, parse_goals("p99<5ms")) is Held.UNDECIDED
+    assert holds_by_estimate(two, parse_goals("p50<5ms,mean<5ms")) is Held.YES
+    assert holds_by_estimate(two, parse_goals("mean<0.5ms")) is Held.NO
+
+
+def test_few_slow_requests_are_enough_to_miss_a_goal():
+    slow = few(*(900.0,) * 36, *(9_000.0,) * 4)
+    assert holds(slow, parse_goals("p99<5ms")) is Held.NO
+    assert holds(slow, parse_goals("p90<5ms")) is not Held.NO
+    one = few(*(900.0,) * 39, 9_000.0)
+    assert holds(one, parse_goals("p99<5ms")) is Held.UNDECIDED
+
+
+def test_how_many_requests_a_goal_needs():
+    assert requests_needed(parse_goals("p50<1ms,p99<5ms"), 0.95) == 368
+    assert requests_needed(parse_goals("mean<1ms,failures<1%"), 0.95) == 1

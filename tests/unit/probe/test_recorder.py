@@ -141,7 +141,7 @@ def test_records_travel_between_processes_unchanged():
 
 
 def test_progress_travels_between_processes_unchanged():
-    progress = Progress(1, 2, 3, 4, 5, exhausted=True, cpu_ns=7, spun_ns=2, finished=8)
+    progress = Progress(1, 2, 3, 4, 5, exhausted=True, cpu_ns=7, request_ns=2, finished=8)
     assert unpack_progress(pack_progress(progress)) == progress
 
 
