@@ -38,7 +38,7 @@ def optimise(name: str, folder: Path, samples: Path, budget: float) -> dict[str,
     """One model through the command line; exit code 4 is an answer, too."""
     command = [
         TRITONGEN, "optimize", "models", "-m", name, "--quantize", "--data", samples,
-        "--budget", str(budget), "--format", "json", *CASES[name].arguments,
+        "--budget", str(budget), "--format", "json",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 4}:

@@ -45,7 +45,11 @@ MODEL_CODES: tuple[Code, ...] = (
         "non-tensor input or output",
         "Replace it by tensors: `tritongen optimize --fix`, or export without ZipMap.",
     ),
-    Code("TG111", "optional input or output", "Export the model with the value always present."),
+    Code(
+        "TG111",
+        "optional input or output",
+        "Make it always present: `tritongen optimize --fix`, or export it so.",
+    ),
     Code("TG112", "sparse input or output", "Export the model with a dense tensor."),
     Code(
         "TG113",
@@ -62,16 +66,20 @@ MODEL_CODES: tuple[Code, ...] = (
         "scalar input or output",
         "It is served as dims [1]; reshape it in the model to be explicit.",
     ),
-    Code("TG116", "name that cannot be served", "Rename the input or output in the model."),
+    Code(
+        "TG116",
+        "name that cannot be served",
+        "Rename the input or output: `tritongen optimize --fix`, or in the model.",
+    ),
     Code(
         "TG117",
         "IR version newer than the target's runtime",
-        "Raise target.triton, or export with an older IR version.",
+        "Raise target.triton, export with an older IR version, or `tritongen optimize --fix`.",
     ),
     Code(
         "TG118",
         "opset newer than the target's runtime",
-        "Raise target.triton, or export with an older opset.",
+        "Raise target.triton, export with an older opset, or `tritongen optimize --fix`.",
     ),
     Code("TG119", "custom operators", "Set model_operations.op_library_filename in the overlay."),
     Code(
@@ -103,7 +111,7 @@ MODEL_CODES: tuple[Code, ...] = (
     Code(
         "TG128",
         "declared dimension is invalid",
-        "Export the model with positive or symbolic dimensions.",
+        "Export with positive or symbolic dimensions, or `tritongen optimize --fix`.",
     ),
     Code(
         "TG129",
@@ -123,7 +131,7 @@ MODEL_CODES: tuple[Code, ...] = (
     Code(
         "TG132",
         "opset older than the runtime supports",
-        "Convert it with onnx.version_converter, or export with opset 7 or later.",
+        "Convert it: `tritongen optimize --fix`, or export with opset 7 or later.",
     ),
     Code(
         "TG133",
@@ -172,6 +180,11 @@ MODEL_CODES: tuple[Code, ...] = (
         "TG144",
         "state that clients carry themselves",
         "Let the server keep it with `sequence` in tritongen.yaml, or leave it to the clients.",
+    ),
+    Code(
+        "TG145",
+        "model that the runtime does not load",
+        "`tritongen optimize --fix`, or export it with operators that ONNX Runtime implements.",
     ),
     Code(
         "TG201",

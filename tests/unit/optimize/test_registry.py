@@ -1,4 +1,4 @@
-"""Every fix is tested as the others are: a golden case, a property, and a run in the real Triton."""
+"""Every fix is tested as the others are: a golden case, a property, a run in the real Triton."""
 
 import ast
 from pathlib import Path
