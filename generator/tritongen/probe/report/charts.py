@@ -255,12 +255,13 @@ def timeline(level: LevelResult) -> Chart:
 def _stretches(moments: Sequence[Moment], pick: str) -> list[list[tuple[float, float]]]:
     """(seconds, microseconds) of a curve, divided where for a while no request was due."""
     found: list[list[tuple[float, float]]] = []
+    gap = _GAP_SLOTS * max((moment.seconds for moment in moments), default=0.0)
     for moment in moments:
         value = getattr(moment, pick)
         if not value:
             continue
         at = moment.at_s + moment.seconds / 2
-        if not found or at - found[-1][-1][0] > _GAP_SLOTS * moment.seconds:
+        if not found or at - found[-1][-1][0] > gap:
             found.append([])
         found[-1].append((at, value))
     return found
