@@ -5,6 +5,7 @@ is simulated at the rates that a replica is planned for: shared cores, front end
 batcher.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from tritongen.domain.capacity.fit import Fit, ModelFit
@@ -17,7 +18,7 @@ from tritongen.domain.queueing import (
     SimulatedModel,
     simulate,
 )
-from tritongen.domain.queueing.rates import OperatingCurve
+from tritongen.domain.queueing.rates import CELLS, OperatingCurve
 
 _SEED = 20_260_702
 _REQUESTS = 8_000
@@ -63,11 +64,34 @@ def check(fit: Fit, mix: tuple[float, ...], burstiness: float) -> Checked:
         _corrected(model, rate, found.get(model.work.name))
         for model, rate in zip(fit.models, rates, strict=True)
     )
-    # The share of time with more requests than the mean falls fast: thrice the mean covers bursts.
     inside = sum(model.mean_in_system for model in result.models)
     requests = sum(model.requests for model in result.models) or 1
     wait = sum(model.mean_wait_s * model.requests for model in result.models) / requests
-    return Checked(replace(fit, models=models), max(1, round(3.0 * inside + 1.0)), wait)
+    return Checked(replace(fit, models=models), _at_a_time(inside), wait)
+
+
+def unchecked(fit: Fit, mix: tuple[float, ...]) -> Checked:
+    """Concurrency and wait by the curves alone.
+
+    Args:
+        fit: whose curves are trusted.
+        mix: as for `check`.
+    """
+    load = max(1.0, fit.load(mix))
+    inside = wait = 0.0
+    for rate, model in zip(mix, fit.models, strict=True):
+        one = rate / load
+        cells = model.curve.cells_s(one)
+        mean = math.fsum(share * cell for (_, share), cell in zip(CELLS, cells, strict=True))
+        inside += one * (mean - model.work.transport_s)
+        wait += one * max(0.0, mean - model.alone_s)
+    total = math.fsum(mix) / load
+    return Checked(fit, _at_a_time(inside), wait / total if total > 0.0 else 0.0)
+
+
+def _at_a_time(inside: float) -> int:
+    """Requests at a time: the share of time with more falls fast, thrice the mean covers bursts."""
+    return max(1, round(3.0 * inside + 1.0))
 
 
 def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:

@@ -53,6 +53,18 @@ class Demand:
         step = self.aligned.step_s * ratio
         return Demand(self.names, Aligned(step, self.aligned.phase_s, rates), self.known)
 
+    def finer(self, step_s: float) -> "Demand":
+        """In steps of about that length, rates going straight from middle to middle.
+
+        A recording in steps of seconds stays as it is.
+        """
+        ratio = max(1, round(self.aligned.step_s / step_s))
+        if ratio == 1:
+            return self
+        rates = tuple(_interpolated(one, ratio, around=self.known) for one in self.aligned.rates)
+        aligned = Aligned(self.aligned.step_s / ratio, self.aligned.phase_s, rates)
+        return Demand(self.names, aligned, self.known)
+
     def load(self, fit: Fit) -> LoadTrace:
         """The load that a container's models put on it, in replicas at their goals."""
         rates = self.rates_of(fit.names)
@@ -93,3 +105,16 @@ class Demand:
         return tuple(
             total / count if count else 0.0 for total, count in zip(sums, counts, strict=True)
         )
+
+
+def _interpolated(rates: Sequence[float], ratio: int, *, around: bool) -> tuple[float, ...]:
+    """Every step in `ratio` parts; a known pattern repeats, so its ends are neighbours."""
+    ends = (rates[-1], rates[0]) if around else (rates[0], rates[-1])
+    whole = (ends[0], *rates, ends[1])
+    fine: list[float] = []
+    for index in range(1, len(whole) - 1):
+        before, here, after = whole[index - 1 : index + 2]
+        for part in range(ratio):
+            place = (part + 0.5) / ratio - 0.5
+            fine.append(here + ((before if place < 0.0 else after) - here) * abs(place))
+    return tuple(fine)

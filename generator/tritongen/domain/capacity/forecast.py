@@ -68,7 +68,7 @@ def seen(
         for level, weight in enumerate(weights)
         if weight
     ]
-    return Seen(_percentile(levels, percentile / 100.0), max(0.0, 1.0 - _within(levels, limit_s)))
+    return Seen(_percentile(levels, percentile / 100.0), _late(_within(levels, limit_s)))
 
 
 def _followed(
@@ -81,7 +81,12 @@ def _followed(
 ) -> Seen:
     steps = [RateStep(step_s, rate, n) for rate, n in zip(rates, serving, strict=True)]
     figures = simulate_rates(curve, steps, percentile=percentile)
-    return Seen(figures.latency_s(percentile), max(0.0, 1.0 - figures.share_within(limit_s)))
+    return Seen(figures.latency_s(percentile), _late(figures.share_within(limit_s)))
+
+
+def _late(within: float) -> float:
+    """The rest of a share; what rounding leaves is none."""
+    return max(0.0, 1.0 - within) if within < 1.0 - 1e-12 else 0.0
 
 
 def _within(levels: Sequence[tuple[float, tuple[float, ...]]], limit_s: float) -> float:

@@ -9,7 +9,6 @@ from tritongen.domain.business import Business
 from tritongen.domain.capacity.bounded import service_by_hour
 from tritongen.domain.capacity.partition import partitions
 from tritongen.domain.capacity.result import Binding, Estimate, Option, ServicePlan
-from tritongen.domain.capacity.scaling import Policy
 from tritongen.domain.capacity.service import Screened, ServicePlanner
 from tritongen.domain.capacity.wording import bound_reason, served_reason
 from tritongen.domain.catalogue import Machine, azureml
@@ -17,6 +16,10 @@ from tritongen.domain.cost import usd_per_million, usd_per_month
 
 # Options that are planned in full, beginning with the cheapest.
 REFINED = 6
+# Of a recording by the second fewer are: each takes a simulation of every second.
+_LONG_STEPS, _LONG_REFINED = 40_000, 3
+# Percentiles are read from a simulation: so much above the stated share is its noise.
+_TOLERANCE = 1.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Chooser:
         The hourly screening gives a bound of every machine's cost. Machines are planned in full
         in the order of their bounds until so many stand before all that are left.
         """
+        if self._planner.fine.aligned.steps > _LONG_STEPS:
+            refined = min(refined, _LONG_REFINED)
         heap: list[tuple[float, int, _Candidate | Option]] = []
         infeasible: list[Option] = []
         for number, machine in enumerate(machines):
@@ -76,6 +81,8 @@ class Chooser:
                 heapq.heappush(heap, (candidate.usd_per_month, number, candidate))
         feasible = list(self._popped(heap, refined))
         options = [option for option in feasible if option.feasible]
+        # The screening by the hour is no strict bound; what was simulated comes first.
+        options.sort(key=lambda one: (one.estimate is Estimate.BOUND, one.usd_per_month))
         infeasible += [option for option in feasible if not option.feasible]
         infeasible.sort(key=lambda option: (option.excess, option.usd_per_month))
         return (*options, *infeasible)
@@ -151,7 +158,7 @@ class Chooser:
                 return what, Binding.PLATFORM, plan.most / most - 1.0
             for one in plan.forecasts:
                 allowed = 1.0 - one.percentile / 100.0
-                if plan.policy is not Policy.STATIC and one.late_share > 1.5 * allowed:
+                if one.late_share > allowed * _TOLERANCE:
                     what = f"{one.late_share:.2%} of the requests to {one.model} would be late"
                     return what, Binding.LATENCY, one.late_share / allowed - 1.0
         return self._budget(cost)

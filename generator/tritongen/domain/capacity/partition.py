@@ -8,7 +8,7 @@ from tritongen.domain.catalogue import Machine
 from tritongen.errors import InvalidInputError
 
 # Models whose busiest hour takes at most this share of the least replicas are packed.
-_SMALL = 0.5
+_SMALL = 0.85
 # Packed replicas are filled up to this share, for the parts that do not add up evenly.
 _FILLED = 0.85
 

@@ -48,8 +48,8 @@ def remarks(
                 "TG343",
                 Severity.INFO,
                 f"no latency goal: p{work.goal.percentile:g} < "
-                f"{work.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) and the "
-                "way there",
+                f"{work.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) and "
+                "the way there",
                 model=name,
             )
         if demand.mean(name) <= 0.0:

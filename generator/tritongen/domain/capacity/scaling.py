@@ -15,7 +15,9 @@ from tritongen.domain.business import Scaling
 from tritongen.domain.traffic import HOUR_S, WEEK_S
 
 # Shares of the load at the goal that an autoscaler may aim at, greatest first.
-TARGETS: tuple[float, ...] = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4)
+TARGETS: tuple[float, ...] = (
+    1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3,
+)  # fmt: skip
 _HOURS = round(WEEK_S / HOUR_S)
 _EPSILON = 1e-9
 
@@ -49,25 +51,6 @@ class LoadTrace:
     def peak(self) -> float:
         """The greatest load."""
         return max(self.load)
-
-    def finer(self, step_s: float) -> "LoadTrace":
-        """With steps of about that length, the load going straight from middle to middle.
-
-        A recording in steps of seconds stays as it is.
-        """
-        ratio = max(1, round(self.step_s / step_s))
-        if ratio == 1:
-            return self
-        around = (self.load[-1] if self.known else self.load[0], *self.load)
-        around = (*around, self.load[0] if self.known else self.load[-1])
-        fine: list[float] = []
-        for index in range(1, len(around) - 1):
-            before, here, after = around[index - 1 : index + 2]
-            for part in range(ratio):
-                place = (part + 0.5) / ratio - 0.5
-                other = before if place < 0.0 else after
-                fine.append(here + (other - here) * abs(place))
-        return LoadTrace(self.step_s / ratio, self.phase_s, tuple(fine), self.known)
 
 
 @dataclass(frozen=True, slots=True)

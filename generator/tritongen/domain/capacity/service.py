@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.domain.business import Business, Platform
-from tritongen.domain.capacity.check import Checked, check
+from tritongen.domain.capacity.check import Checked, check, unchecked
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.fit import Fit, Fitter, ModelFit
 from tritongen.domain.capacity.forecast import Seen, seen
 from tritongen.domain.capacity.result import Binding, ModelForecast, Range, ServicePlan
 from tritongen.domain.capacity.scaling import Policy, Staffing, replicas_for
-from tritongen.domain.capacity.staffing import Staffed, staff
+from tritongen.domain.capacity.staffing import Staffed, control_step, staff
 from tritongen.domain.capacity.steady import in_seconds
 from tritongen.domain.catalogue import Machine, azureml
 from tritongen.domain.queueing import OperatingCurve
@@ -21,6 +21,8 @@ from tritongen.domain.traffic import HOUR_S, WEEK_S
 _SATURATED = 0.9
 # Up to this share of what the replicas for availability hold, nothing hangs on a closer look.
 _SMALL = 0.6
+# One model whose requests come no more in bursts than this is known by its curve.
+_SMOOTH = 1.2
 _P99 = 99.0
 _HOURS = round(WEEK_S / HOUR_S)
 
@@ -63,6 +65,7 @@ class ServicePlanner:
         """Remember traffic and wishes."""
         self.demand = demand
         self.hourly = demand.hourly()
+        self.fine = demand.finer(control_step(business.scaling))
         self.business = business
         self.fitter = fitter
         self._checks: dict[object, Checked] = {}
@@ -126,7 +129,9 @@ class ServicePlanner:
         fit = checked.fit
         load = self.demand.load(fit)
         reference = self._reference(fit)
-        staffed = staff(load, reference, self.business.scaling, self.business.min_replicas)
+        staffed = staff(
+            self.fine.load(fit), reference, self.business.scaling, self.business.min_replicas
+        )
         best = staffed.best
         mix = self.demand.busiest(fit)
         utilization = self._utilization(fit, staffed)
@@ -153,16 +158,15 @@ class ServicePlanner:
 
     def _checked(self, fit: Fit) -> Checked:
         """The fit held against the full simulation, where the number of replicas hangs on it."""
-        if self.demand.load(fit).peak <= _SMALL * self.business.min_replicas:
-            inside = math.fsum(
-                rate * model.alone_s
-                for rate, model in zip(self.demand.busiest(fit), fit.models, strict=True)
-            )
-            return Checked(fit, max(1, round(3.0 * inside + 1.0)), 0.0)
+        busiest = self.demand.busiest(fit)
+        small = self.demand.load(fit).peak <= _SMALL * self.business.min_replicas
+        alone = len(fit.models) == 1 and self.business.burstiness <= _SMOOTH
+        if small or alone:
+            return unchecked(fit, busiest)
         key = (fit.placement, tuple(sorted((n, s.factor) for n, s in fit.speeds.items())))
         found = self._checks.get(key)
         if found is None:
-            found = check(fit, self.demand.busiest(fit), self.business.burstiness)
+            found = check(fit, busiest, self.business.burstiness)
             self._checks[key] = found
         return replace(found, fit=replace(found.fit, machine=fit.machine))
 
@@ -196,36 +200,35 @@ class ServicePlanner:
     def _forecasts(
         self, group: Group, machine: Machine, fit: Fit, staffed: Staffed
     ) -> tuple[ModelForecast, ...]:
-        serving = _coarse(staffed.best, self.demand.aligned.steps)
+        # The clock changes replicas between steps; an autoscaler within them.
+        follows = staffed.best.policy in {Policy.LOAD, Policy.BOTH}
+        demand = self.fine if follows else self.demand
+        serving = _coarse(staffed.best, demand.aligned.steps)
         models = {model.work.name: model for model in fit.models}
         result = []
         for name in group.models:
             model = models[name]
             goal = model.work.goal
-            latency = self._range(machine, model, staffed.best, serving, goal.percentile)
+            latency = self._range(machine, model, demand, serving, goal.percentile, follows)
             p99 = latency
             if goal.percentile != _P99:
-                p99 = self._range(machine, model, staffed.best, serving, _P99)
+                p99 = self._range(machine, model, demand, serving, _P99, follows)
             late = 0.0
             if self.demand.peak(name) > 0.0:
-                late = self._seen(model, serving, goal.percentile).late_share
+                late = _seen(model, demand, serving, goal.percentile).late_share
             result.append(
                 ModelForecast(name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late)
             )
         return tuple(result)
 
-    def _seen(self, model: ModelFit, serving: Sequence[int], percentile: float) -> Seen:
-        aligned, limit = self.demand.aligned, model.work.goal.limit_s
-        rates = self.demand.rates_of((model.work.name,))[0]
-        return seen(model.curve, rates, serving, aligned.step_s, percentile, limit)
-
     def _range(
         self,
         machine: Machine,
         model: ModelFit,
-        staffing: Staffing,
+        demand: Demand,
         serving: Sequence[int],
         percentile: float,
+        follows: bool,
     ) -> Range:
         """A percentile, and what it is if executions are faster or slower than estimated.
 
@@ -234,17 +237,22 @@ class ServicePlanner:
         name = model.work.name
         if self.demand.peak(name) <= 0.0:
             return Range(model.alone_s, model.alone_s, model.alone_s)
-        value = self._seen(model, serving, percentile).latency_s
+        value = _seen(model, demand, serving, percentile).latency_s
         speed, unknown = self.fitter.speed(name, machine), model.work.uncertainty
         faster = speed.low / speed.factor / (1.0 + unknown)
         slower = speed.high / speed.factor * (1.0 + unknown)
-        follows = staffing.policy in {Policy.LOAD, Policy.BOTH}
         ends = []
         for factor in (faster, slower):
             other = replace(model, curve=_stretched(model, factor))
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
-            ends.append(self._seen(other, count, percentile).latency_s)
+            ends.append(_seen(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
+
+
+def _seen(model: ModelFit, demand: Demand, serving: Sequence[int], percentile: float) -> Seen:
+    rates = demand.rates_of((model.work.name,))[0]
+    step, limit = demand.aligned.step_s, model.work.goal.limit_s
+    return seen(model.curve, rates, serving, step, percentile, limit)
 
 
 def _stretched(model: ModelFit, factor: float) -> OperatingCurve:

@@ -17,10 +17,12 @@ from tritongen.domain.capacity.scaling import (
 )
 from tritongen.domain.traffic import WEEK_S
 
-# Steps in which an autoscaler is simulated.
+# The coarsest steps in which an autoscaler is simulated.
 CONTROL_STEP_S = 60.0
 # Below this gain a fixed number of replicas is the simpler choice.
 WORTHWHILE = 0.02
+# A fixed number for a recording is found to this share of itself.
+_STATIC_ERROR = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,20 @@ class Staffed:
     late_share: float
 
 
-def staff(load: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -> Staffed:
+def control_step(scaling: Scaling) -> float:
+    """Steps in which an autoscaler is simulated: about as fine as it looks."""
+    return min(CONTROL_STEP_S, max(scaling.interval_s, 1.0) * 2.0)
+
+
+def staff(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -> Staffed:
     """Chooses between a fixed number, the clock, and an autoscaler.
 
     Args:
-        load: over time, in replicas at the goals.
+        trace: the load in replicas at the goals, in steps of `control_step` or finer.
         reference: the model that decides the load.
         scaling: what is possible.
         least: replicas for availability.
     """
-    # As fine as the autoscaler looks, where the traffic is known that finely.
-    trace = load.finer(min(CONTROL_STEP_S, max(scaling.interval_s, 1.0) * 2.0))
     fixed = _static(trace, reference, least)
     if scaling.mode is ScalingMode.STATIC or fixed.most <= least:
         return Staffed(fixed, fixed, trace, late_share(trace, reference, fixed))
@@ -80,13 +85,13 @@ def _static(trace: LoadTrace, reference: ModelFit, least: int) -> Staffing:
     allowed = reference.work.goal.late_share
     mean = math.fsum(trace.load) / len(trace.load)
     low, high = replicas_for(mean, least), top.most
-    while low < high:
+    while high - low > _STATIC_ERROR * high:
         middle = (low + high) // 2
         if late_share(trace, reference, static(trace, least, float(middle))) <= allowed:
             high = middle
         else:
             low = middle + 1
-    return static(trace, least, float(low))
+    return static(trace, least, float(high))
 
 
 def _moving(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -> list[Staffing]:
@@ -102,11 +107,39 @@ def _moving(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int)
     if announces and not trace.known:
         floors.append(clock.hourly)
     for floor in floors:
-        for target in TARGETS:
-            one = by_load(trace, least, scaling, target, floor=floor)
-            if found and one.mean_paid >= min(best.mean_paid for best in found):
-                break
-            if late_share(trace, reference, one) <= allowed:
-                found.append(one)
-                break
+        best = _highest(trace, reference, scaling, least, floor)
+        if best is not None:
+            found.append(best)
     return found
+
+
+def _highest(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int, floor: tuple[int, ...]
+) -> Staffing | None:
+    """The autoscaler with the highest target that holds the goal.
+
+    The first targets usually do: the search doubles its steps, then halves them.
+    """
+    allowed = reference.work.goal.late_share
+    best: Staffing | None = None
+
+    def holds(index: int) -> bool:
+        nonlocal best
+        one = by_load(trace, least, scaling, TARGETS[index], floor=floor)
+        fine = late_share(trace, reference, one) <= allowed
+        if fine:
+            best = one
+        return fine
+
+    high, low = 0, 0
+    while not holds(high):
+        if high == len(TARGETS) - 1:
+            return None
+        low, high = high + 1, min(2 * high + 1, len(TARGETS) - 1)
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return best

@@ -37,9 +37,9 @@ def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand
 
 
 def bound_reason(machine: Machine, services: Sequence[Screened]) -> str:
-    """Why an option that was only screened costs at least so much."""
+    """Why an option that was only screened costs about so much."""
     mean = sum(one.mean_replicas for one in services)
     return (
-        f"at least {mean:.3g} × {machine.name} on average, hour by hour; dearer than the options "
-        "planned in full"
+        f"about {mean:.3g} × {machine.name} on average, counted by the hour; dearer than the "
+        "options that were simulated"
     )
