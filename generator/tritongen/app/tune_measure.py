@@ -129,11 +129,11 @@ class Bench:
     def _buried(self, subject: Subject, error: str) -> str:
         """Takes note of the server's death; the next measurement starts another one."""
         self.deaths += 1
-        last = next((line for line in reversed(self.server.logs()) if line.strip()), "")
-        self.died.append(f"{subject.name}: {last or error or 'without a word'}")
+        words = self.server.last_words() or error or "the server ended"
+        self.died.append(f"{words}, while {subject.name} was measured")
         self._close_probers()
         self.server.stop()
-        return f"the server died: {last or error}"
+        return words
 
     def _close_probers(self) -> None:
         for prober in self._probers.values():

@@ -17,7 +17,7 @@ from tritongen.serving.files import write_atomic
 
 _TEMPLATE = "tune.html.j2"
 _BAR, _ROW = 14, 26
-_LABELS = 150
+_LABELS = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _bars(rows: Sequence[Evaluated]) -> str:
     highs = [row.throughput.high for row in ordered if row.throughput is not None]
     highs += [row.predicted.throughput_per_s for row in ordered if row.predicted is not None]
     height = TOP + len(ordered) * _ROW + BOTTOM
-    across = linear_axis(max(highs), LEFT + _LABELS, WIDTH - RIGHT, show_figure)
+    across = linear_axis(max(highs), _LABELS, WIDTH - RIGHT, show_figure)
     bottom = height - BOTTOM
     parts = []
     for value, label in across.ticks:
@@ -184,7 +184,7 @@ def _bars(rows: Sequence[Evaluated]) -> str:
         parts.append(_text(x, bottom + 18, label, "middle"))
     for number, row in enumerate(ordered):
         parts += _bar(row, across, TOP + number * _ROW + (_ROW - _BAR) / 2)
-    middle = (LEFT + _LABELS + WIDTH - RIGHT) / 2
+    middle = (_LABELS + WIDTH - RIGHT) / 2
     parts.append(_text(middle, height - 8, "requests per second", "middle", "title"))
     return _svg(parts, height, "Predicted and measured throughput")
 

@@ -144,9 +144,16 @@ class PrivateServer:
         """Whether the server runs."""
         return self._server is not None and self._server.alive()
 
-    def logs(self, lines: int = 20) -> tuple[str, ...]:
-        """The end of its log."""
-        return self._server.logs(lines) if self._server is not None else ()
+    def last_words(self) -> str:
+        """Why the server ended; empty while it runs, or when nobody knows."""
+        if self._server is None:
+            return ""
+        try:
+            self._server.statuses()
+        except EnvironmentProblem as problem:
+            told = [line for line in problem.details if "error" in line.lower()]
+            return f"{problem.what}{': ' + told[-1] if told else ''}"
+        return ""
 
     def stop(self) -> None:
         """End it and forget what was loaded; nothing happens when none runs."""

@@ -19,7 +19,7 @@ from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tune_subject import Subject
 from tritongen.probe.level import signal_of
 from tritongen.search.journal import JournalHeader
-from tritongen.search.records import History, Record, Task, elapsed_s
+from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.tuner import Phase, Step, Tuner
 from tritongen.serving.files import FileLock, translated
@@ -102,8 +102,8 @@ class Session:
                 f"noisy: other processes took {share:.0%} of this machine's CPUs meanwhile; "
                 "comparisons are paired, levels are lower than on a quiet machine"
             )
-        notes += [f"the server died: {words}" for words in self._bench.died]
-        return tuple(notes)
+        died = [f"{words}; another one was started" for words in self._bench.died]
+        return (*notes, *died)
 
     def run(self) -> tuple[TunedModel, ...]:
         """Tune every model; what was measured is never lost."""
@@ -167,8 +167,10 @@ class Session:
         self.interrupted, self._ended = number, "interrupted"
 
     def _over(self, history: History) -> bool:
-        """Whether the time is up; something is measured in any case."""
-        return bool(history) and self._clock() >= self._options.budget_s
+        """Whether the time is up; a candidate and Triton's own choice are measured in any case."""
+        purposes = {found.task.purpose for found in history}
+        enough = {Purpose.RACE, Purpose.BASELINE} <= purposes
+        return enough and self._clock() >= self._options.budget_s
 
     def _clock(self) -> float:
         return self._offset + time.monotonic() - self._begun

@@ -137,7 +137,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 def _print_model(model: "TunedModel", *, whole: bool) -> None:
     from tritongen.app.tune_result import gain_sentence
 
-    head = f"{model.name}: {model.objective.text} on {model.cores} cores"
+    head = f"{model.name}: {model.objective.text} on {model.cores} {'core' if model.cores == 1 else 'cores'}"
     print(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
     left = len(model.rows) - len(rows)

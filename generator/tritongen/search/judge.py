@@ -19,6 +19,9 @@ _SURE_ROUNDS = 6
 _CLEAR_EXCESS = 0.15
 # A miss (as a logarithm) that a machine's drift from minute to minute may explain.
 _DRIFT = 0.05
+# A single round takes out only who is this far behind (as a logarithm): until a candidate was
+# measured twice, the machine's scatter is a guess.
+_FAR_BEHIND = 1.0
 # Room below the limit (as a logarithm) that is expected to remain with more clients.
 _ROOM = 0.02
 
@@ -90,6 +93,8 @@ class Judge:
             return f"{leader.total_threads} cores are enough" if enough else ""
         difference = standings.lead(candidate, leader)
         if difference.high >= 0.0:
+            return ""
+        if standings.rounds(candidate) < 2 and difference.value > -_FAR_BEHIND:
             return ""
         return (
             f"{-expm1(difference.value):.1%} behind {leader.key} "

@@ -25,6 +25,7 @@ _EXPECTED_ROUNDS = 4.0
 # Arms at first, while the budget lets them and there are so many that differ.
 _LEAST_ARMS = 5
 _NEAREST_ARMS = 3
+_LEAST_MEASURED = 2
 # Failures after which a candidate is given up; one may be the machine's.
 _FAILURES = 2
 # How often others are let in for arms that failed.
@@ -118,7 +119,8 @@ class Race:
         affordable: list[Task] = []
         for task in tasks:
             left -= task.seconds + overhead
-            if left >= 0.0 or (state.round == 1 and not affordable):
+            # However little time there was, the best by prediction and the baseline are measured.
+            if left >= 0.0 or (state.round == 1 and len(affordable) < _LEAST_MEASURED):
                 affordable.append(task)
         if state.round > 1 and len(affordable) < min(2, len(tasks)):
             return []
@@ -126,7 +128,8 @@ class Race:
 
     def _precedence(self, state: RaceState, task: Task) -> tuple[int, float]:
         """Who is measured when not all can be: the leader, then the baseline, then the best."""
-        if task.candidate == state.leader:
+        first = state.leader or next(iter(state.arms))
+        if task.candidate == first and task.purpose is Purpose.RACE:
             return (0, 0.0)
         if task.purpose is Purpose.BASELINE:
             return (1, 0.0)

@@ -112,7 +112,9 @@ def _figures(numbers: Mapping[str, float]) -> Iterator[str]:
         yield f"by Triton's own completion {show_figure(default)}/s{tail}"
     measured, rounds = numbers.get("candidates"), numbers.get("rounds")
     if measured is not None and rounds is not None:
-        yield f"{rounds:.0f} rounds, {measured:.0f} candidates measured"
+        many = "candidate" if measured == 1 else "candidates"
+        often = "once" if rounds == 1 else f"{rounds:.0f} times"
+        yield f"measured {often}, {measured:.0f} {many} in all"
 
 
 def show_figure(value: float) -> str:
