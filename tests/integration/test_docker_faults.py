@@ -1,18 +1,17 @@
 """Faults that the tool survives on a real Docker Engine: one error with its cure, nothing left."""
 
 import json
-import resource
+import signal
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from support.docker import Project, left_over, start_container
+from support.docker import Project, add_good, engine, left_over, start_container
 from support.engine_proxy import EngineProxy
-from support.serving_models import config_text, identity
+from support.serving_models import config_text
+from support.small_disk import full_disk
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.orphans import find_containers, find_orphans
@@ -33,25 +32,9 @@ class TritonPythonModel:
 """
 
 
-def add_good(folder: Path) -> Path:
-    repository = folder / "model_repository"
-    write_model(repository, "good", config_text(), {MODEL: identity()})
-    return repository
-
-
 @pytest.fixture
-def project(tmp_path, slim_image) -> Project:
-    add_good(tmp_path)
-    made = Project(tmp_path, slim_image)
-    yield made
-    made.down()
-    made.settle()
-    assert made.containers() == []
-
-
-def engine(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def project(docker_project) -> Project:
+    return docker_project
 
 
 def nothing_runs(project: Project) -> None:
@@ -242,15 +225,15 @@ def test_repository_that_the_container_s_user_cannot_read(project):
     project.up("--user", "0:0")
 
 
-def test_disk_full_in_the_state_folder(project):
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
-
-    words = (*project.UP, "--image", project.image)
-    assert project.error(*words, preexec_fn=small_files)["code"] == "TG005"
-    nothing_runs(project)
-    assert not (project.folder / ".tritongen/server.json").exists()
-    assert list((project.folder / ".tritongen").glob("*.tmp")) == []
+@pytest.mark.parametrize("left", [0, 8192], ids=["nothing is left", "the log fills it"])
+def test_disk_full_in_the_state_folder(project, left):
+    state = project.folder / ".tritongen"
+    with full_disk(state, left=left):
+        error = project.error(*project.UP, "--image", project.image)
+        assert list(state.glob("*.tmp")) == []
+        nothing_runs(project)
+    assert error["code"] == "TG005"
+    assert ".tritongen" in error["where"]
 
 
 def test_two_starts_at_once(project):
@@ -287,8 +270,23 @@ def test_orphans_are_found_by_their_label(project):
 
 
 def test_auto_takes_the_container_that_is_named(project):
-    project.up("--runtime", "auto")
+    up = project.up("--runtime", "auto")
+    assert up["reason"] == "an image is named"
     assert project.state().runtime is RuntimeName.DOCKER
+
+
+def test_the_log_is_followed(project):
+    project.up()
+    follower = project.spawn("logs", "--follow", "-n", "1")
+    interrupted = project.spawn("logs", "--follow", "-n", "500")
+    assert any("Started HTTPService" in line for line in interrupted.stdout)
+    interrupted.send_signal(signal.SIGINT)
+    _, err = interrupted.communicate(timeout=60)
+    assert (interrupted.returncode, err) == (0, "")
+    project.run("down")
+    out, err = follower.communicate(timeout=60)
+    assert (follower.returncode, err) == (0, "")
+    assert len(out.splitlines()) > 1, "what came after it began to follow"
 
 
 def test_an_open_address_is_warned_of(project):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from support.triton import READY_SECONDS, server_spec
+from support.serving_models import config_text, identity
+from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.serving.client import HttpClient
 from tritongen.serving.docker.orphans import FoundContainer, find_containers
 from tritongen.serving.docker.runtime import DockerRuntime
@@ -45,6 +46,19 @@ def slim_image() -> str:
 def docker_runtime(slim_image: str) -> DockerRuntime:
     """A runtime that serves with the slim image."""
     return DockerRuntime(DockerOptions(image=slim_image))
+
+
+def engine(*arguments: str) -> str:
+    """What a ``docker`` command prints."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def add_good(folder: Path) -> Path:
+    """A repository with one model that is served."""
+    repository = folder / "model_repository"
+    write_model(repository, "good", config_text(), {"1/model.onnx": identity()})
+    return repository
 
 
 @contextmanager
@@ -148,3 +162,14 @@ class Project:
         while self.processes():
             assert time.monotonic() < deadline, self.processes()
             time.sleep(0.05)
+
+
+@pytest.fixture
+def docker_project(tmp_path: Path, slim_image: str) -> Iterator[Project]:
+    """A project with one model; nothing of it is left when the test ends."""
+    add_good(tmp_path)
+    made = Project(tmp_path, slim_image)
+    yield made
+    made.down()
+    made.settle()
+    assert made.containers() == []

@@ -31,6 +31,8 @@ from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 if TYPE_CHECKING:
     from tritongen.app.serve import UpOptions, UpResult
 
+# Another run or another server stands in the way, wherever this one would have run.
+_NOT_THE_RUNTIME = frozenset({"TG008", "TG808"})
 _EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
   tritongen up --foreground            stay, print the log, stop on Ctrl-C
@@ -109,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
             result = up(Path.cwd(), options.repository, wanted, bar)
     except EnvironmentProblem as problem:
         # Whoever asked for no runtime should learn which one failed, and why it was taken.
-        told = f"runtime {wanted.runtime}: {reason}" if options.runtime == "auto" else ""
-        problem.details = (*problem.details, *([told] if told else []))
+        if options.runtime == "auto" and problem.code not in _NOT_THE_RUNTIME:
+            problem.details = (*problem.details, f"runtime {wanted.runtime}: {reason}")
         raise
     if not options.foreground:
         show(result, options.format, reason)
