@@ -25,6 +25,17 @@ _INPUT_CODES = {"TG220", "TG221", "TG223", "TG224"}
 _MACHINE_CODES = {"TG004", "TG005", "TG006"}
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is asked for; see `OptimizeOptions`."""
+
+    fix: bool = False
+    quantize: bool = False
+    graph: bool = False
+    openvino: bool = False
+    accelerate: bool = False
+
+
 @dataclass(slots=True)
 class Bench:
     """What the work on one model needs; see `Job` for most of it."""

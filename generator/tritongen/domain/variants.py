@@ -28,6 +28,7 @@ class StepKind(StrEnum):
     HALF = "half"
     PARALLEL = "parallel"
     ACCELERATOR = "accelerator"
+    CONVERT = "convert"
 
 
 class Verdict(StrEnum):

@@ -23,6 +23,7 @@ class Stage(StrEnum):
     HALF = "half"
     GRAPH = "graph"
     PARALLEL = "parallel"
+    OPENVINO = "openvino"
 
 
 class Method(StrEnum):

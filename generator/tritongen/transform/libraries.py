@@ -1,4 +1,4 @@
-"""onnx and onnxruntime, imported when they are first needed."""
+"""onnx, onnxruntime and openvino, imported when they are first needed."""
 
 import os
 from typing import Any
@@ -44,6 +44,20 @@ def onnxruntime() -> Library:
     except ImportError as error:
         raise _missing("onnxruntime", error) from None
     return onnxruntime
+
+
+def openvino() -> Library:
+    """The package openvino.
+
+    Raises:
+        EnvironmentProblem: TG006, it is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        what = f"converting models needs openvino, which cannot be imported: {error}"
+        raise EnvironmentProblem("TG006", what, fix="pip install 'tritongen[openvino]'") from None
+    return openvino
 
 
 def _missing(name: str, error: ImportError) -> EnvironmentProblem:

@@ -5,7 +5,7 @@ interval; two runs of one model thus measure as no difference.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ def points(threads: int, *, batched: bool) -> tuple[Point, ...]:
     return tuple(Point(batch, count) for count in counts for batch in batches)
 
 
+# Makes a runner of the original, and one of the variant.
+Runners = tuple[Callable[[RunSettings], Runner], Callable[[RunSettings], Runner]]
+
+
 def speedups(
     original: Path,
     variant: Path,
@@ -44,11 +48,35 @@ def speedups(
     where: Sequence[Point],
     seconds: float,
 ) -> tuple[Speedup, ...]:
-    """Speed-ups at every point, as far as the seconds reach; at least at the first one.
+    """Speed-ups of one ONNX model over another; see `speedups_of`.
 
     Args:
         original: main file.
         variant: main file.
+        rows: inputs of one run each; several are joined for a batch.
+        where: points, the most important one first.
+        seconds: for all of them.
+
+    Raises:
+        RunRefusal: a model does not run at the first point.
+    """
+    runners: Runners = (
+        lambda settings: OrtRunner(original, settings),
+        lambda settings: OrtRunner(variant, settings),
+    )
+    return speedups_of(runners, rows, where, seconds)
+
+
+def speedups_of(
+    make: Runners,
+    rows: Sequence[Mapping[str, Array]],
+    where: Sequence[Point],
+    seconds: float,
+) -> tuple[Speedup, ...]:
+    """Speed-ups at every point, as far as the seconds reach; at least at the first one.
+
+    Args:
+        make: the original's runner and the variant's.
         rows: inputs of one run each; several are joined for a batch.
         where: points, the most important one first.
         seconds: for all of them.
@@ -65,7 +93,7 @@ def speedups(
         inputs = rows[0] if point.batch == 1 else _batch(rows, point.batch)
         settings = RunSettings(threads=point.threads)
         try:
-            runners = (OrtRunner(original, settings), OrtRunner(variant, settings))
+            runners = (make[0](settings), make[1](settings))
             share = max(left, 0.5) / (len(where) - index)
             first, second = paired_times(runners, inputs, share, settle=point.threads > 1)
         except RunRefusal:

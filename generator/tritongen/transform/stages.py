@@ -13,6 +13,7 @@ from tritongen.transform.fixes import CannotFix
 from tritongen.transform.graph_stage import optimise_graph
 from tritongen.transform.half import halve
 from tritongen.transform.jobs import Job, Outcome, Stage
+from tritongen.transform.openvino_stage import convert
 from tritongen.transform.parallel import try_parallel
 from tritongen.transform.quantize.builders import BuildFault
 from tritongen.transform.quantize.prepare import CannotQuantise
@@ -27,6 +28,7 @@ STAGES: Mapping[Stage, Callable[[Job], Outcome]] = MappingProxyType(
         Stage.HALF: halve,
         Stage.GRAPH: optimise_graph,
         Stage.PARALLEL: try_parallel,
+        Stage.OPENVINO: convert,
     }
 )
 
@@ -38,7 +40,7 @@ def run_stage(job: Job) -> Outcome:
     """Do the work; what goes wrong on the way is part of the answer, never an exception."""
     try:
         outcome = STAGES[job.stage](job)
-        if not outcome.model:
+        if not outcome.model or outcome.files:
             return outcome
         data = load(Path(job.work) / outcome.model).data_files
         return replace(outcome, files=(outcome.model, *data))
