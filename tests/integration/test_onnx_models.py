@@ -4,6 +4,7 @@ What cannot be served is listed here, each with its reason, and the reason is he
 ONNX Runtime and Triton say themselves.
 """
 
+import io
 import locale
 from dataclasses import dataclass
 from itertools import count
@@ -17,8 +18,17 @@ from support.cli import Project
 from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
 from tritongen.app.project import read_lock
-from tritongen.inspection.trial import RuntimeRefusal
+from tritongen.domain.codec import decode
+from tritongen.domain.evidence import BatchVerdict, Trial
+from tritongen.domain.facts import ModelFormat
+from tritongen.domain.intent import DEFAULT_TRITON, ModelIntent
+from tritongen.domain.releases import find
+from tritongen.inspection import Candidate, CandidateVersion, inspect_model
+from tritongen.inspection.trial import RuntimeRefusal, TrialOptions
 from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
+from tritongen.inspection.trial.prepare import make_request
+from tritongen.inspection.trial.procedure import perform
+from tritongen.inspection.trial.report import Reporter, read_report
 
 pytestmark = pytest.mark.triton
 
@@ -87,6 +97,8 @@ NEED_LOCALE = frozenset(
         "test_strnorm_model_monday_insensintive_upper_twodim",
     }
 )
+# What a trial cannot guess: values that fit the sizes of another input.
+NOT_GUESSED = {"test_sequence_model8": "split_size_sum"}
 # Models that one server loads: each is a process of its own.
 GROUP = 40
 
@@ -217,6 +229,60 @@ def test_inspected(everything: Everything, name: str) -> None:
 def test_refused_by_the_runtime_too(name: str) -> None:
     with pytest.raises(RuntimeRefusal, match=r"ai\.onnx\.preview\.training"):
         OnnxRuntime().load(BY_NAME[name].path, threads=1)
+
+
+def tried(model: SuiteModel) -> Trial:
+    """The trial of one model, in this process: none of these needs limits."""
+    facts = inspect_model(model.path.parent, candidate_of(model), find(DEFAULT_TRITON))
+    options = TrialOptions(cores=1, time_budget_s=0.01)
+    request = make_request(facts, model.path.parent, ModelIntent(), options)
+    said = io.StringIO()
+    perform(request, OnnxRuntime(), Reporter(said))
+    fields = {"runtime": "", "ok": False, **read_report(said.getvalue()).fields}
+    return decode(Trial, fields)
+
+
+def candidate_of(model: SuiteModel) -> Candidate:
+    version = CandidateVersion(1, model.path.name, ModelFormat.ONNX)
+    return Candidate(model.name, model.path.name, ModelFormat.ONNX, (version,))
+
+
+@pytest.mark.parametrize("name", SERVABLE)
+def test_tried(everything: Everything, name: str) -> None:
+    """The trial refuses for good what Triton does not load, and nothing else."""
+    trial, answer = tried(BY_NAME[name]), everything.answers[name]
+    if name in NOT_IMPLEMENTED:
+        assert (trial.ok, trial.code) == (False, "TG145")
+        assert exception_of(name) in trial.error
+        assert not answer.ready
+    elif exception_of(name) or name in NOT_GUESSED:
+        assert (trial.ok, trial.code) == (False, "TG201")
+        assert (exception_of(name) or NOT_GUESSED[name]) in trial.error
+    else:
+        assert trial.ok, trial.error
+        assert trial.proof.verdict is BatchVerdict.DISPROVEN
+        assert answer.ready
+
+
+def test_a_refusal_by_trial_is_remembered(project: Project) -> None:
+    for name in ("test_Linear", "test_ReLU"):
+        project.write(f"models/{name}/model.onnx", BY_NAME[name].path.read_bytes())
+    built = project.json("build", "models")
+    assert [item["name"] for item in built["models"]] == ["test_ReLU"]
+    assert built["refused"] == [{"name": "test_Linear", "codes": ["TG145"]}]
+    (told,) = [item for item in built["findings"] if item["code"] == "TG145"]
+    assert (told["severity"], told["model"]) == ("error", "test_Linear")
+    assert not project.json("build", "models", "--check")["drift"]
+    assert not project.json("build", "models", "--no-trial")["written"]
+    found = project.json("inspect", "models", expect=1)["models"]
+    assert [item["servable"] for item in found] == [False, True]
+    # The operators of a GPU are others, and so may those of a newer runtime be.
+    project.write("models/tritongen.yaml", "target: {gpus: 1}\n")
+    again = project.json("build", "models", "--dry-run")
+    assert again["refused"] == []
+    assert [item["severity"] for item in again["findings"] if item["code"] == "TG145"] == [
+        "warning"
+    ]
 
 
 @pytest.mark.parametrize("name", SERVABLE)

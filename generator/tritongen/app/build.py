@@ -142,7 +142,7 @@ def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
     details = [
         f"{model.name}: {item.message} [{item.code}]"
         for model in project.models
-        for item in model.findings
+        for item in (*model.findings, *(f for f in plan.findings if f.model == model.name))
         if item.severity is Severity.ERROR
     ]
     raise InvalidInputError(

@@ -9,6 +9,8 @@ from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.findings import Finding
 from tritongen.domain.planner.remarks import trial_findings
+from tritongen.domain.refusal import with_refusal
+from tritongen.domain.releases import Release
 from tritongen.domain.tensors import is_dynamic
 
 
@@ -73,16 +75,29 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
         evidence = gather_evidence(project, trial_policy(run=trial), lambda _name: None).evidence
     models = tuple(
         inspected(
-            facts, evidence.models[facts.name].trial if facts.name in evidence.models else None
+            facts,
+            evidence.models[facts.name].trial if facts.name in evidence.models else None,
+            project.release,
+            project.intent.target.gpus,
         )
         for facts in project.models
     )
     return InspectionResult(models, project.findings)
 
 
-def inspected(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
-    """The verdict of one model: by proof where it was run, else by syntax, and it says which."""
-    found = _verdict(facts, trial)
+def inspected(
+    facts: ModelFacts, trial: Trial | None, release: Release, gpus: int = 0
+) -> InspectedModel:
+    """The verdict of one model: by proof where it was run, else by syntax, and it says which.
+
+    Args:
+        facts: from the file.
+        trial: None when it was not run.
+        release: the target Triton.
+        gpus: number of GPUs of the target.
+    """
+    refused = with_refusal(facts, trial, release, gpus)
+    found = _verdict(refused, None if refused is not facts else trial)
     return replace(found, cures=_cures(facts, found.findings))
 
 

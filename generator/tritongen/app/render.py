@@ -12,7 +12,7 @@ from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import Intent
 from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget
 from tritongen.domain.plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
-from tritongen.domain.variants import LABELS_FILE, Variant
+from tritongen.domain.variants import LABELS_FILE, StepKind, Variant
 from tritongen.render.message import ConfigMessage, build_ensemble, build_message
 from tritongen.render.overlay import apply_overlay
 from tritongen.render.text import Header, render_config
@@ -117,7 +117,8 @@ def _render(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) -> Rend
 def _as_variant(config: ConfigMessage, variant: Variant) -> tuple[ConfigMessage, str]:
     """The configuration with what a variant brings along, and the text of its class names."""
     for step in variant.steps:
-        config = apply_overlay(config, step.overlay, Reason(Source.MEASURED, step.reason))
+        source = Source.TARGET if step.kind is StepKind.ACCELERATOR else Source.MEASURED
+        config = apply_overlay(config, step.overlay, Reason(source, step.reason))
     # A name with a line break cannot stand in a file of one name a line.
     if any(len(name.splitlines()) != 1 for name in variant.labels):
         return config, ""
@@ -142,6 +143,7 @@ def make_lock(
 ) -> Lock:
     """The lock of a repository that holds these texts."""
     models = {item.plan.name: _locked(item, evidence.models) for item in rendered}
+    tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
         tool=f"tritongen {__version__}",
         target=LockedTarget(
@@ -159,6 +161,7 @@ def make_lock(
         written={
             path: digest(text.encode()) for path, text in texts_of(rendered, ensembles).items()
         },
+        refused={name: tried[name] for name, _ in plan.refused if name in tried},
     )
 
 

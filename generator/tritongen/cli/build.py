@@ -21,6 +21,7 @@ from tritongen.cli.output import (
     print_finding,
     print_table,
     progress,
+    severe,
     suggest,
 )
 from tritongen.errors import ExitCode, InvalidInputError
@@ -37,6 +38,9 @@ _EXAMPLES = """\
   tritongen build ./models --diff              show what would change, write nothing
   tritongen build ./models --weights none      configurations and hashes only, for git
 """
+
+# Of files that differ; a first build of many models is told in a screenful.
+_MOST_LINES = 60
 
 
 def register(commands: Subparsers) -> None:
@@ -219,8 +223,13 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     limited = any(name == "rate-limit" for name, _ in result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
     print(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
-    for difference in result.differences:
+    if result.plan.refused:
+        refused = (f"{name} [{', '.join(codes)}]" for name, codes in result.plan.refused)
+        print(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
+    for difference in result.differences[:_MOST_LINES]:
         print(f"{_told(difference.kind, result.written)}: {difference.path}")
+    if (rest := len(result.differences) - _MOST_LINES) > 0:
+        print(f"and {rest} files more")
     _conclude(result, options)
 
 

@@ -79,7 +79,9 @@ def print_finding(item: Finding) -> None:
         for part in (item.location.path, str(item.location.line or ""), item.location.field)
         if part
     )
-    where = " ".join(part for part in (item.model, place) if part)
+    # A path inside the model's folder names the model already.
+    named = place.replace(":", "/").partition("/")[0] == item.model
+    where = place if named else " ".join(part for part in (item.model, place) if part)
     head = severe(f"{item.severity.value} {item.code}", item.severity)
     print(f"{head} {where + ': ' if where else ''}{item.message}")
     if item.severity is not Severity.INFO:

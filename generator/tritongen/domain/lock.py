@@ -77,6 +77,7 @@ class Lock:
         server: how to start it.
         models: by name.
         written: sha256 of every text file that was written, by path relative to the repository.
+        refused: evidence of models that were tried and are not served, by name.
     """
 
     tool: str
@@ -84,11 +85,13 @@ class Lock:
     server: LockedServer = field(default_factory=LockedServer)
     models: Mapping[str, LockedModel] = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, ModelEvidence] = field(default_factory=dict)
 
     @property
     def evidence(self) -> Evidence:
-        """The evidence of every model."""
-        return Evidence({name: model.evidence for name, model in self.models.items()})
+        """The evidence of every model, served or not."""
+        served = {name: model.evidence for name, model in self.models.items()}
+        return Evidence({**self.refused, **served})
 
 
 def lock_text(lock: Lock) -> str:

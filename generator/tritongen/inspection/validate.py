@@ -288,7 +288,9 @@ def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
         yield _finding(facts, "TG119", Severity.INFO, message)
         return
     message = f"operators of {names} are not part of ONNX Runtime as Triton ships it"
-    yield _finding(facts, "TG119", Severity.ERROR, message)
+    training = all(domain.startswith("ai.onnx.") for domain in facts.onnx.custom_domains)
+    fix = "Export the model for inference, without its training graph." if training else ""
+    yield _finding(facts, "TG119", Severity.ERROR, message, fix=fix)
 
 
 def _size(facts: ModelFacts) -> Iterator[Finding]:

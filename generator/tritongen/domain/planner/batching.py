@@ -82,7 +82,7 @@ def _no_batch_axis(model: ModelInput) -> Reason | None:
     if proof is not None and model.verdict is BatchVerdict.DISPROVEN:
         return Reason(Source.TRIAL, f"no batch axis: {proof.reason}")
     if model.verdict is BatchVerdict.UNTESTED and intent.batch is not True:
-        why = proof.reason if proof is not None and model.ran else "the model was not tried"
+        why = proof.reason if proof is not None and model.ran else _why_not_run(model.trial)
         axis = "the first axes are dynamic, but " if model.syntactic_batch else ""
         return Reason(
             Source.RULE, f"{axis}no batch axis is proven ({why}), so the full shape is served"
@@ -90,6 +90,10 @@ def _no_batch_axis(model: ModelInput) -> Reason | None:
     if not model.syntactic_batch:
         return Reason(Source.MODEL, "not every input and output has a dynamic first axis")
     return None
+
+
+def _why_not_run(trial: Trial | None) -> str:
+    return "the model was not tried" if trial is None else "the trial failed"
 
 
 def _tuned(tuned: Tuned) -> BatchPlan:

@@ -37,6 +37,7 @@ from tritongen.domain.planner.sequences import (
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
+from tritongen.domain.refusal import with_refusal
 from tritongen.domain.releases import Release, find
 
 
@@ -56,6 +57,7 @@ def plan_serving(
         rate limiter holds executions to it, with a finding that says why.
     """
     release = find(intent.target.triton)
+    known = {model.name: model.findings for model in models}
     models = [_completed(model, intent, evidence) for model in models]
     refused = tuple(
         (model.name, tuple(sorted({f.code for f in model.findings if f.severity == "error"})))
@@ -73,7 +75,14 @@ def plan_serving(
     )
     server = plan_server(intent.target, cores, plans, limited)
     ensembles, faults = plan_pipelines(intent.pipelines, plans)
-    return ServingPlan(server, plans, refused, (*remarks, *faults), ensembles)
+    reasons = tuple(
+        item
+        for model in models
+        if not model.servable
+        for item in model.findings
+        if item not in known[model.name]
+    )
+    return ServingPlan(server, plans, refused, (*remarks, *faults, *reasons), ensembles)
 
 
 def model_inputs(
@@ -103,8 +112,9 @@ def _wanted(
 
 def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFacts:
     """Facts with what the trial saw, and with what the target cannot run."""
-    seen = evidence.models.get(facts.name)
-    facts = with_observed(facts, seen.trial if seen is not None else None)
+    seen = evidence.models.get(facts.name, ModelEvidence(()))
+    facts = with_observed(facts, seen.trial)
+    facts = with_refusal(facts, seen.trial, find(intent.target.triton), intent.target.gpus)
     backend = backend_for(facts.format)
     if backend is None or "CPU" in backend.kinds or intent.target.gpus:
         return facts

@@ -28,6 +28,10 @@ _VALUES = re.compile(
     r"out of (data )?bounds|out of range|ind(ices|ex)\b|idx|invalid value|must be within|token",
     re.IGNORECASE,
 )
+# Statuses of ONNX Runtime that rest on the model alone.
+_FOR_GOOD = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : (NOT_IMPLEMENTED|INVALID_GRAPH|INVALID_PROTOBUF) "
+)
 _SHAPES = re.compile(r"dimension|shape|rank", re.IGNORECASE)
 
 
@@ -84,7 +88,7 @@ class OnnxRuntime:
                 os.fspath(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-            raise _refusal(error, path.parent) from None
+            raise _refusal(error, path.parent, loading=True) from None
         return OnnxSession(session, library, path.parent)
 
 
@@ -190,12 +194,13 @@ def _bfloat16(value: _Value) -> Array:
     return np.frombuffer(raw, dtype=numpy_dtype(DType.BF16)).reshape(shape)
 
 
-def _refusal(error: Exception, folder: Path) -> RuntimeRefusal:
+def _refusal(error: Exception, folder: Path, *, loading: bool = False) -> RuntimeRefusal:
     message = one_line(str(error) or type(error).__name__, folder)
     return RuntimeRefusal(
         message,
         out_of_memory=isinstance(error, MemoryError) or bool(_MEMORY.search(message)),
         about_values=bool(_VALUES.search(message)) and not _SHAPES.search(message),
+        for_good=loading and bool(_FOR_GOOD.match(str(error))),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
+from tritongen.domain.refusal import NOT_LOADED
 from tritongen.domain.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.domain.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.inspection.trial import memory
@@ -52,8 +53,7 @@ def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
             report.known(reported_inputs=inputs, reported_outputs=outputs)
             report.stage("running 1 row")
     except RuntimeRefusal as refusal:
-        code = "TG203" if refusal.out_of_memory else "TG201"
-        report.known(ok=False, code=code, error=refusal.message)
+        report.known(ok=False, code=_code(refusal), error=refusal.message)
         return
     proof, fed = _prove(request, session, fed, report, begun)
     batched = proof.verdict is BatchVerdict.PROVEN
@@ -65,6 +65,12 @@ def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
     if budget > 0:
         watch = Stopwatch(runtime, session, fed.recipes, request, batched, load_s)
         _measure(watch, budget, idle, report)
+
+
+def _code(refusal: RuntimeRefusal) -> str:
+    if refusal.for_good:
+        return NOT_LOADED
+    return "TG203" if refusal.out_of_memory else "TG201"
 
 
 def interface_of(request: TrialRequest) -> Interface:

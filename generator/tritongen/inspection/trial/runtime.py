@@ -37,15 +37,23 @@ class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing i
         message: the runtime's own words, one line.
         out_of_memory: whether memory was the reason.
         about_values: whether the message speaks of values rather than of shapes.
+        for_good: whether no input and no machine would make a difference: the runtime lacks an
+            operator, or finds the graph invalid.
     """
 
     def __init__(
-        self, message: str, *, out_of_memory: bool = False, about_values: bool = False
+        self,
+        message: str,
+        *,
+        out_of_memory: bool = False,
+        about_values: bool = False,
+        for_good: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.out_of_memory = out_of_memory
         self.about_values = about_values
+        self.for_good = for_good
 
 
 class Session(Protocol):
