@@ -102,6 +102,8 @@ def _backend(rules: BackendRules) -> Iterator[str]:
     yield f"- Instance kinds: {', '.join(f'KIND_{kind}' for kind in rules.kinds)}."
     yield f"- Element types that it refuses: {_refused(rules)}."
     yield f"- Threads: {_threads(rules)}."
+    states = "kept by the server, with `sequence`" if rules.states else "left to the clients"
+    yield f"- States of recurrent models: {states}."
     yield f"- Filled in by the backend: {rules.completes}."
     if rules.parameters:
         yield f"- Booleans: {_booleans(rules)}.\n"

@@ -46,6 +46,12 @@ BACKEND_CODES: tuple[Code, ...] = (
         "Set max_batch_size to 0 and write the batch axis as -1 in dims.",
     ),
     Code(
+        "TG523",
+        "state that the backend does not hand back",
+        "Serve the model with a backend that does, or let clients carry the state.",
+    ),
+    Code("TG524", "warm-up of a model that keeps state", "Remove model_warmup."),
+    Code(
         "TG531",
         "threads exceed the cores",
         "Lower instance counts or threads until their sum fits the cores.",

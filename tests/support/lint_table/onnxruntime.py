@@ -3,6 +3,7 @@
 from onnx import TensorProto, helper
 
 from support.lint_cases import Case
+from support.recurrent import cell
 from support.serving_models import (
     ONE_INSTANCE,
     config_text,
@@ -20,6 +21,20 @@ Y = tensor_text("output", "y", "TYPE_FP32", [2])
 A = tensor_text("input", "a", "TYPE_FP32", [2])
 B = tensor_text("input", "b", "TYPE_FP32", [2])
 SUM = tensor_text("output", "sum", "TYPE_FP32", [2])
+
+
+RECURRENT = (
+    HEAD
+    + "max_batch_size: 4\n"
+    + tensor_text("input", "x", "TYPE_FP32", [3])
+    + tensor_text("output", "y", "TYPE_FP32", [1])
+    + 'sequence_batching { state { input_name: "h" output_name: "h_out" data_type: TYPE_FP32 '
+    "dims: [ 4 ] } }\n"
+)
+WARMED_UP = (
+    'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 '
+    "dims: [ 3 ] zero_data: true } } }\n"
+)
 
 
 def tensors(*texts: str, batch: int = 4) -> str:
@@ -210,6 +225,28 @@ ONNXRUNTIME: tuple[Case, ...] = (
         "ort_negative_threads",
         stated("intra_op_thread_count", "-1"),
         codes=("TG501",),
+    ),
+    onnx("ort_states", RECURRENT, cell()),
+    onnx(
+        "ort_state_of_no_output",
+        RECURRENT.replace('"h_out"', '"absent"'),
+        cell(),
+        ("TG514",),
+        "unexpected inference output 'absent'",
+    ),
+    onnx(
+        "ort_state_of_no_input",
+        RECURRENT.replace('"h"', '"absent"'),
+        cell(),
+        ("TG514",),
+        "unexpected inference input 'absent'",
+    ),
+    onnx(
+        "ort_states_warmed_up",
+        RECURRENT + WARMED_UP,
+        cell(),
+        ("TG524",),
+        "failed to run warmup sample",
     ),
     onnx("ort_unknown_key", stated("intra_op_threads", "1"), codes=("TG610",)),
     onnx(

@@ -164,6 +164,36 @@ def test_the_release_that_reads_a_key(rules, rule):
         assert ("TG503", field) in codes(rules, rule.key, value, after[0])[0]
 
 
+# What no backend can read as such a value.
+WRONG = {"bool": "maybe", "choice": "no such choice", "int": "many", "float": "half"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [(rules, rule) for rules, rule in EVERY if rule.kind in WRONG],
+    ids=[f"{rules.name}-{rule.key}" for rules, rule in EVERY if rule.kind in WRONG],
+)
+def test_a_value_that_cannot_be_read_is_caught(rules, rule):
+    release = rule.until or max("24.10", rule.since)
+    found, _ = codes(rules, rule.key, WRONG[rule.kind], release)
+    assert ("TG501", f'parameters["{rule.key}"]') in found
+
+
+@pytest.mark.parametrize("rules", [item for item in every_flavour() if item.parameters])
+def test_booleans_are_spelt_as_the_backend_reads_them(rules):
+    rule = next((item for item in rules.parameters if item.kind == "bool"), None)
+    if rule is None:
+        assert rules.name in {"python", "pytorch"}  # whose switches are texts and numbers
+        return
+    release = rule.until or max("24.10", rule.since)
+    field = ("TG501", f'parameters["{rule.key}"]')
+    for text in (*rules.true_texts, *rules.false_texts):
+        assert field not in codes(rules, rule.key, text, release)[0]
+        changed = text.swapcase()
+        if changed != text:
+            assert (field in codes(rules, rule.key, changed, release)[0]) == rules.case_sensitive
+
+
 def test_every_format_that_triton_serves_has_one_backend():
     unserved = {"torch_pickle", "sklearn_pickle", "keras", "safetensors", "tflite", "unknown"}
     assert {item.value for item in ModelFormat if backend_for(item) is None} == unserved

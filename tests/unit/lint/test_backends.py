@@ -184,6 +184,34 @@ def test_fil_opens_the_file_of_its_model_type():
     assert "TG454" not in errors(config, ("1/xgboost.json",))
 
 
+STATE = (
+    'sequence_batching { state [ { input_name: "SI" output_name: "SO" data_type: TYPE_FP32 '
+    "dims: [ 2 ] } ] }\n"
+)
+WARMUP = (
+    'model_warmup { name: "w" batch_size: 1 inputs { key: "INPUT__0" value { '
+    "data_type: TYPE_FP32 dims: [ 4 ] zero_data: true } } }\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "kept"),
+    [
+        ("onnxruntime", True), ("pytorch", True), ("tensorrt", True),
+        ("openvino", False), ("fil", False), ("python", False), ("tensorflow", False),
+    ],
+)  # fmt: skip
+def test_states_need_a_backend_that_hands_them_back(backend, kept):
+    model = model_view("m", other(backend, STATE, batch=4), FILES[backend])
+    assert ("TG523" in codes(findings_of(model))) is not kept
+
+
+def test_a_model_that_keeps_state_is_not_warmed_up():
+    assert "TG524" in errors(other("onnxruntime", STATE + WARMUP, batch=4))
+    assert "TG524" not in errors(other("onnxruntime", STATE, batch=4))
+    assert "TG524" not in errors(other("onnxruntime", WARMUP, batch=4))
+
+
 def test_batch_sizes_that_backends_want():
     assert "TG521" in errors(other("fil"), FILES["fil"])
     assert "TG521" not in errors(other("fil", batch=8), FILES["fil"])

@@ -21,6 +21,7 @@ TENSORRT = BackendRules(
     ),
     bf16_since="00.00",
     kinds=("AUTO", "GPU", "MODEL"),
+    states=True,
     completes="inputs, outputs, max_batch_size and dynamic_batching, from the engine, on a GPU",
     threads=ThreadRule(
         scope=ThreadScope.PROCESS,

@@ -83,6 +83,7 @@ RULES: tuple[Rule, ...] = (
     ensemble.data_flow,
     parameters.backend_parameters,
     registry.batch_support,
+    registry.kept_states,
     registry.tensor_names,
     registry.classifier_threshold,
     dtypes.refused_types,

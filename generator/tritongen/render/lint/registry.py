@@ -32,6 +32,28 @@ def batch_support(model: LintedModel, _context: LintContext) -> Iterator[Finding
         )
 
 
+def kept_states(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """States need a backend that hands them back, and real sequences."""
+    rules, config = model.rules, model.config
+    if rules is None or not config.sequence_batching.state:
+        return
+    field = "sequence_batching.state[0]"
+    if not rules.states:
+        yield model.warning(
+            "TG523",
+            field,
+            f"backend {rules.name} hands no state back to Triton, so that every request would see "
+            "the initial one",
+        )
+    elif any(sample.batch_size for sample in config.model_warmup):
+        yield model.error(
+            "TG524",
+            "model_warmup[0]",
+            "a warm-up request belongs to no sequence; handing its state back fails, and so does "
+            "the load",
+        )
+
+
 def tensor_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Backends that map inputs and outputs by the form of their names."""
     rules, facts, config = model.rules, model.view.facts, model.config
