@@ -7,9 +7,10 @@ loaded and are measured in turn without the pause of a reload.
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from tritongen.app.runtimes import choose_runtime, make_runtime
@@ -17,7 +18,7 @@ from tritongen.app.spec import UpOptions
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity
 from tritongen.domain.intent import WeightsMode
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.http.control import HttpControl
 from tritongen.serving.client import HttpClient
@@ -36,6 +37,7 @@ from tritongen.serving.state import project_label
 _GRACE_S = 1.0
 _START_S = 120.0
 _LOAD_S = 120.0
+_LOOK_S = 1.0
 # Room for the tensors of Python-based backends; nothing of it is taken before it is used.
 _SHARED_MEMORY = 2 << 30
 
@@ -195,16 +197,39 @@ class PrivateServer:
         slot = f"{facts.name}-{self._made}"
         self._made += 1
         self._place(slot, facts)
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")
         try:
-            self._client.load(slot, {**config, "name": slot})
+            self._watched(lambda: client.load(slot, {**config, "name": slot}))
         except EnvironmentProblem as problem:
             shutil.rmtree(self.repository / slot, ignore_errors=True)
             reason = clean(problem.what).replace(slot, facts.name)
             raise EnvironmentProblem(problem.code, reason, where=facts.name) from problem
         self._slots[key] = (slot, instances)
         return slot
+
+    def _watched(self, ask: Callable[[], None]) -> None:
+        """Waits for an answer for as long as the server lives.
+
+        The processes of a dead server's instances hold its sockets open: nobody would answer.
+        """
+        problems: list[TritongenError] = []
+
+        def run() -> None:
+            try:
+                ask()
+            except TritongenError as problem:
+                problems.append(problem)
+
+        waiting = Thread(target=run, daemon=True)
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(_LOOK_S)
+            if waiting.is_alive() and not self.alive():
+                raise EnvironmentProblem("TG812", self.last_words() or "the server ended")
+        if problems:
+            raise problems[0]
 
     def _held(self) -> int:
         return sum(instances for _, instances in self._slots.values())
