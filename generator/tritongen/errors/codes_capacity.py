@@ -124,4 +124,9 @@ OBSERVE_CODES: tuple[Code, ...] = (
     Code("TG987", "requests fail", "Read the reasons in the server's log and its failure metric."),
     Code("TG988", "execution is slower than measured", "Tune again on this machine."),
     Code("TG989", "server was restarted meanwhile", "Find out why; its counters began anew."),
+    Code(
+        "TG979",
+        "tritongen.yaml cannot be changed safely",
+        "Write the rates that the message names by hand.",
+    ),
 )

@@ -6,9 +6,9 @@ Three synthetic traces and three in the shape of public ones, peak ÷ mean from 
 from functools import cache
 
 import pytest
+
 from support.capacity import capacity_input
 from support.traces import TRACES
-
 from tritongen.domain.business import Business, Scaling, ScalingMode
 from tritongen.domain.capacity import CapacityPlan, Policy, plan_capacity
 from tritongen.domain.catalogue import Machine
@@ -29,7 +29,7 @@ CASES = {
 
 @cache
 def machine() -> Machine:
-    """The one with most work for its price; one is enough here, the catalogue is tested elsewhere."""
+    """The one with most work for its price; one is enough here."""
     from support.capacity import machine as named
 
     return named("c7a.2xlarge")

@@ -1,0 +1,29 @@
+"""What a live server's counters say, held against the intent and the plan."""
+
+from tritongen.domain.observing.advice import (
+    Advised,
+    Expectation,
+    RateChange,
+    advise,
+)
+from tritongen.domain.observing.tally import (
+    Observed,
+    Reading,
+    Step,
+    Tally,
+    merged,
+    observed,
+)
+
+__all__ = [
+    "Advised",
+    "Expectation",
+    "Observed",
+    "RateChange",
+    "Reading",
+    "Step",
+    "Tally",
+    "advise",
+    "merged",
+    "observed",
+]

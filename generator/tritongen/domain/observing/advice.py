@@ -1,0 +1,205 @@
+"""What should change, and why: the observed traffic held against intent, plan and measurements."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.observing.tally import Observed
+
+# Fewer requests than this say nothing of a model's batches and times.
+ENOUGH = 100
+# A peak or mean that differs by no more than this from the intent agrees with it.
+_AGREES = 1.15
+# That so many times as many were due says something of itself.
+_DUE = 3.0
+_BELOW = 0.7
+# A batch below this holds one request.
+_ALONE = 1.1
+_FAILING = 1e-3
+_IDLE = 0.1
+_SLOWER = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What was expected of one model.
+
+    Attributes:
+        average: requests per second that tritongen.yaml states, None when it does not.
+        peak: requests per second at peak, None when not stated.
+        window_rate: mean rate that the pattern gives for the time that was observed, None when
+            nothing is stated.
+        latency_ms: the goal, None when not stated.
+        queue_delay_us: of the configuration, None when requests are not merged.
+        instances: of one server, None when not known.
+        execution_ms: measured time of one execution at the observed batch, None when unknown.
+        request_batch: rows of one request.
+        replicas: most replicas of the plan's service, None without a plan.
+        replica_rate: requests per second of this model that one replica holds at the goals.
+    """
+
+    average: float | None = None
+    peak: float | None = None
+    window_rate: float | None = None
+    latency_ms: float | None = None
+    queue_delay_us: float | None = None
+    instances: int | None = None
+    execution_ms: float | None = None
+    request_batch: int = 1
+    replicas: int | None = None
+    replica_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """A rate for tritongen.yaml.
+
+    Attributes:
+        model: its name.
+        average: requests per second.
+        peak: requests per second.
+    """
+
+    model: str
+    average: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """What follows for one model.
+
+    Attributes:
+        findings: what differs and what to do.
+        change: the rate that tritongen.yaml should state, None when its own agrees.
+    """
+
+    findings: tuple[Finding, ...]
+    change: RateChange | None
+
+
+def advise(seen: Observed, wanted: Expectation) -> Advised:
+    """What should change for one model."""
+    count = seen.total.requests + seen.total.failures
+    due = (wanted.window_rate or 0.0) * seen.seconds
+    if len(seen.steps) < 2 or (count < ENOUGH and due < _DUE * ENOUGH):
+        what = f"{count:.0f} requests in {seen.seconds:.0f} s are too few to judge by"
+        few = finding("TG981", Severity.INFO, what, model=seen.model)
+        return Advised((few, *_restarts(seen), *_failures(seen)), None)
+    findings = (
+        *_restarts(seen),
+        *_failures(seen),
+        *_traffic(seen, wanted),
+        *_batches(seen, wanted),
+        *_waiting(seen, wanted),
+        *_use(seen, wanted),
+        *_speed(seen, wanted),
+    )
+    differs = any(item.code in {"TG982", "TG983"} for item in findings) or wanted.average is None
+    change = RateChange(seen.model, _three(seen.rate), _three(seen.peak)) if differs else None
+    return Advised(findings, change)
+
+
+def _three(rate: float) -> float:
+    """Three digits: a person reads it, and the fourth is chance."""
+    return float(f"{rate:.3g}")
+
+
+def _restarts(seen: Observed) -> Iterator[Finding]:
+    if seen.restarts:
+        times = "once" if seen.restarts == 1 else f"{seen.restarts} times"
+        what = f"its counters began anew {times}; what came after each is counted"
+        yield finding("TG989", Severity.WARNING, what, model=seen.model)
+
+
+def _failures(seen: Observed) -> Iterator[Finding]:
+    share, count = seen.failure_share, seen.total.failures
+    if count and share > _FAILING:
+        what = f"{count:.0f} requests failed, {share:.2%} of all"
+        yield finding("TG987", Severity.ERROR, what, model=seen.model)
+
+
+def _traffic(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+    stated = wanted.peak if wanted.peak is not None else wanted.average
+    if stated is None:
+        what = f"{seen.rate:.3g}/s on average and {seen.peak:.3g}/s at peak; no rate is stated"
+        yield finding("TG982", Severity.WARNING, what, model=seen.model)
+        return
+    ratio = seen.peak / stated if stated else math.inf
+    if ratio > _AGREES:
+        what = f"peak is {ratio:.2g} × the intent ({seen.peak:.3g}/s, stated {stated:.3g}/s)"
+        yield finding("TG982", Severity.WARNING, what + _replicas(seen, wanted), model=seen.model)
+        return
+    expected = wanted.window_rate
+    if expected and seen.rate < _BELOW * expected:
+        what = (
+            f"{seen.rate:.3g}/s came where the intent expects {expected:.3g}/s at this time"
+            f"{_replicas(seen, wanted)}"
+        )
+        yield finding("TG983", Severity.INFO, what, model=seen.model)
+
+
+def _replicas(seen: Observed, wanted: Expectation) -> str:
+    """Replicas that the observed peak needs, where that differs from the plan."""
+    if not wanted.replicas or not wanted.replica_rate:
+        return ""
+    needed = max(1, math.ceil(seen.peak / wanted.replica_rate - 1e-9))
+    return f": replicas {wanted.replicas} → {needed}" if needed != wanted.replicas else ""
+
+
+def _batches(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+    batch = seen.batch
+    if batch is None or not wanted.queue_delay_us:
+        return
+    if batch < _ALONE * wanted.request_batch:
+        delay = wanted.queue_delay_us
+        company = 1e6 / seen.rate
+        why = "is too short to matter" if company > delay else "gathers nobody: instances are free"
+        what = (
+            f"average batch {batch:.1f} under {seen.rate:.3g}/s: the queue delay of {delay:.0f} µs "
+            f"{why}, drop it"
+        )
+        yield finding("TG984", Severity.WARNING, what, model=seen.model)
+
+
+def _waiting(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+    queue, compute = seen.queue_us, seen.compute_us
+    if queue is None or compute is None:
+        return
+    own = max(0.0, queue - (wanted.queue_delay_us or 0.0))
+    goal = wanted.latency_ms
+    late = goal is not None and own / 1e3 > 0.25 * goal
+    if (own > 0.5 * compute and own > 500.0) or late:
+        part = f", {own / 10.0 / goal:.0f} % of the goal" if goal is not None else ""
+        what = (
+            f"requests wait {own / 1e3:.3g} ms on average for an execution of "
+            f"{compute / 1e3:.3g} ms{part}{_replicas(seen, wanted)}"
+        )
+        yield finding("TG985", Severity.WARNING, what, model=seen.model)
+
+
+def _use(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+    instances = wanted.instances
+    busy = seen.busy(instances * seen.sources if instances else None)
+    if busy is None or instances is None:
+        return
+    if busy < _IDLE and instances * seen.sources > 1:
+        used = max(1, math.ceil(busy * instances * seen.sources))
+        what = (
+            f"its {instances * seen.sources} instances execute {busy:.1%} of the time: "
+            f"{used} would do"
+        )
+        yield finding("TG986", Severity.INFO, what, model=seen.model)
+
+
+def _speed(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+    total, measured = seen.total, wanted.execution_ms
+    if not measured or not total.executions:
+        return
+    executed = total.executed_us or total.compute_us * total.executions / total.requests
+    now_ms = executed / total.executions / 1e3
+    # Extremely short executions are mostly the server's own work.
+    if now_ms > _SLOWER * measured and now_ms - measured > 0.5:
+        what = f"an execution takes {now_ms:.3g} ms, {now_ms / measured:.2g} × what was measured"
+        yield finding("TG988", Severity.WARNING, what, model=seen.model)

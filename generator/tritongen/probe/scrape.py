@@ -1,0 +1,190 @@
+"""Counters of a live server: from its statistics, its metrics page, or a Prometheus's history."""
+
+import http.client
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from tritongen.domain.observing import Observed, Reading, Tally, merged, observed
+from tritongen.errors import EnvironmentProblem
+from tritongen.probe.control import model_statistics
+
+# Metric of Triton → field of a tally; several add up in one field.
+METRICS: Mapping[str, str] = {
+    "nv_inference_request_success": "requests",
+    "nv_inference_request_failure": "failures",
+    "nv_inference_count": "inferences",
+    "nv_inference_exec_count": "executions",
+    "nv_inference_request_duration_us": "request_us",
+    "nv_inference_queue_duration_us": "queue_us",
+    "nv_inference_compute_input_duration_us": "compute_us",
+    "nv_inference_compute_infer_duration_us": "compute_us",
+    "nv_inference_compute_output_duration_us": "compute_us",
+}
+_LINE = re.compile(r"^(nv_inference_\w+)(?:\{(.*)\})?\s+(\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+# Prometheus answers a range query with at most 11,000 points a series.
+_MOST_POINTS = 10_000
+_MOST_BYTES = 256 * 2**20
+_TIMEOUT_S = 30.0
+
+
+def tallies_of_metrics(text: str) -> dict[str, Tally]:
+    """Counters by model from the text of a metrics page; empty when it is none of Triton's."""
+    sums: dict[str, dict[str, float]] = {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        field = METRICS.get(match[1]) if match is not None else None
+        if match is None or field is None:
+            continue
+        model = dict(_LABEL.findall(match[2] or "")).get("model", "")
+        try:
+            value = float(match[3])
+        except ValueError:
+            continue
+        if model and math.isfinite(value):
+            known = sums.setdefault(model, {})
+            known[field] = known.get(field, 0.0) + value
+    return {model: Tally(**values) for model, values in sums.items()}
+
+
+def tallies_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
+    """Counters by model from the answer of the statistics extension."""
+    versions: dict[str, list[Mapping[str, Any]]] = {}
+    for item in items:
+        versions.setdefault(str(item.get("name", "")), []).append(item)
+    result = {}
+    for model, stats in versions.items():
+        one = model_statistics({"model_stats": stats})
+        compute = one.compute_input_ns + one.compute_infer_ns + one.compute_output_ns
+        result[model] = Tally(
+            requests=one.requests,
+            failures=one.failures,
+            inferences=one.inferences,
+            executions=one.executions,
+            request_us=one.request_ns / 1e3,
+            queue_us=one.queue_ns / 1e3,
+            compute_us=compute / 1e3,
+            executed_us=one.executed_ns / 1e3,
+        )
+    return result
+
+
+def metrics_page(address: str) -> str | None:
+    """The text of ``http://address/metrics``, None when there is no such page."""
+    connection = http.client.HTTPConnection(address, timeout=5.0)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read(16 * 2**20).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return text if answer.status == 200 else None
+
+
+def prometheus_history(
+    url: str, begin_s: float, end_s: float, step_s: float, selector: str = ""
+) -> dict[str, Observed]:
+    """What a Prometheus server recorded of Triton's counters, by model.
+
+    Args:
+        url: of the Prometheus server, ``http://host:9090``.
+        begin_s: seconds since 1970.
+        end_s: seconds since 1970.
+        step_s: between samples; made longer where the range has too many.
+        selector: further label matchers, ``job="triton"``.
+
+    Raises:
+        EnvironmentProblem: TG980, it does not answer, refuses, or knows no metric of Triton.
+    """
+    step = max(step_s, (end_s - begin_s) / _MOST_POINTS)
+    names = "|".join(METRICS)
+    matchers = f'__name__=~"{names}"' + (f",{selector}" if selector else "")
+    query = {
+        "query": f"{{{matchers}}}",
+        "start": f"{begin_s:.3f}",
+        "end": f"{end_s:.3f}",
+        "step": f"{step:.3f}",
+    }
+    series = _matrix(_get(url, "/api/v1/query_range?" + urlencode(query)), url)
+    found = _observed(series)
+    if not found:
+        raise EnvironmentProblem(
+            "TG980",
+            "it holds no metric of Triton for that time",
+            where=url,
+            fix="Let it scrape Triton's metrics port (8002), or name another time or selector.",
+        )
+    return found
+
+
+def _observed(series: Sequence[Mapping[str, Any]]) -> dict[str, Observed]:
+    """Series of counters joined by server and model, then servers added up by model."""
+    tables: dict[tuple[str, str], dict[float, dict[str, float]]] = {}
+    for one in series:
+        labels = one.get("metric") or {}
+        field = METRICS.get(str(labels.get("__name__", "")))
+        model = str(labels.get("model", ""))
+        if field is None or not model:
+            continue
+        server = ",".join(
+            str(labels.get(name, "")) for name in ("instance", "pod", "version", "gpu_uuid")
+        )
+        table = tables.setdefault((model, server), {})
+        for at_s, value in _samples(one.get("values")):
+            row = table.setdefault(at_s, {})
+            row[field] = row.get(field, 0.0) + value
+    models: dict[str, list[Observed]] = {}
+    for (model, _), table in tables.items():
+        readings = [Reading(at_s, Tally(**row)) for at_s, row in table.items() if "requests" in row]
+        models.setdefault(model, []).append(observed(model, readings))
+    return {model: merged(model, parts) for model, parts in sorted(models.items())}
+
+
+def _samples(values: object) -> list[tuple[float, float]]:
+    samples = []
+    for pair in values if isinstance(values, list) else []:
+        try:
+            at_s, value = float(pair[0]), float(pair[1])
+        except (TypeError, ValueError, IndexError, KeyError):
+            continue
+        if math.isfinite(value):  # NaN is a hole
+            samples.append((at_s, value))
+    return samples
+
+
+def _matrix(text: str, url: str) -> list[Mapping[str, Any]]:
+    try:
+        document = json.loads(text)
+    except ValueError as problem:
+        raise EnvironmentProblem(
+            "TG980", "what answers there is no Prometheus", where=url
+        ) from problem
+    if not isinstance(document, dict) or document.get("status") != "success":
+        said = document.get("error", "an error") if isinstance(document, dict) else "an error"
+        raise EnvironmentProblem("TG980", f"Prometheus answered: {said}", where=url)
+    result = (document.get("data") or {}).get("result")
+    return [item for item in result or [] if isinstance(item, dict)]
+
+
+def _get(url: str, path: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise EnvironmentProblem("TG980", "is not an address such as http://host:9090", where=url)
+    try:
+        connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        connection.request("GET", parts.path.rstrip("/") + path)
+        return connection.getresponse().read(_MOST_BYTES).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        raise EnvironmentProblem(
+            "TG980",
+            f"no Prometheus answers: {problem}",
+            where=url,
+            fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
+        ) from problem

@@ -1,0 +1,133 @@
+"""What an observation leads to: each finding where it belongs, none where all agrees."""
+
+from dataclasses import replace
+
+import pytest
+
+from tritongen.domain.observing import (
+    Advised,
+    Expectation,
+    Observed,
+    Reading,
+    Tally,
+    advise,
+    observed,
+)
+
+WANTED = Expectation(
+    average=100.0,
+    peak=150.0,
+    window_rate=100.0,
+    latency_ms=20.0,
+    instances=2,
+    execution_ms=4.0,
+    replicas=2,
+    replica_rate=90.0,
+)
+
+
+def seen(
+    rates: tuple[float, ...] = (90.0, 110.0, 130.0),
+    *,
+    batch: float = 1.0,
+    queue_ms: float = 0.2,
+    compute_ms: float = 4.0,
+    failures: float = 0.0,
+) -> Observed:
+    """Steps of ten seconds at these rates."""
+    total, found = Tally(), [Reading(0.0, Tally())]
+    for index, rate in enumerate(rates, start=1):
+        requests = rate * 10.0
+        total = total.plus(
+            Tally(
+                requests=requests,
+                failures=failures * requests,
+                inferences=requests,
+                executions=requests / batch,
+                request_us=requests * (queue_ms + compute_ms) * 1e3,
+                queue_us=requests * queue_ms * 1e3,
+                compute_us=requests * compute_ms * 1e3,
+            )
+        )
+        found.append(Reading(index * 10.0, total))
+    return observed("ocr", found)
+
+
+def codes(advised: Advised) -> list[str]:
+    return [item.code for item in advised.findings]
+
+
+def test_what_agrees_is_not_mentioned() -> None:
+    assert advise(seen(), WANTED) == Advised((), None)
+
+
+def test_a_peak_above_the_intent_names_replicas_and_a_new_rate() -> None:
+    advised = advise(seen((100.0, 200.0, 345.0)), WANTED)
+    assert codes(advised) == ["TG982"]
+    assert "peak is 2.3 × the intent" in advised.findings[0].message
+    assert "replicas 2 → 4" in advised.findings[0].message
+    assert advised.change is not None
+    assert (advised.change.average, advised.change.peak) == (215.0, 345.0)
+
+
+def test_traffic_below_what_the_pattern_expects_now() -> None:
+    advised = advise(seen((20.0, 22.0, 25.0)), WANTED)
+    assert codes(advised) == ["TG983", "TG986"]
+    assert "replicas 2 → 1" in advised.findings[0].message
+
+
+def test_no_requests_where_many_were_due_is_told() -> None:
+    assert codes(advise(seen((0.0, 0.0, 0.0)), WANTED)) == ["TG983"]
+
+
+def test_a_model_without_a_rate_gets_one() -> None:
+    advised = advise(seen(), replace(WANTED, average=None, peak=None, window_rate=None))
+    assert codes(advised) == ["TG982"]
+    assert advised.change is not None
+    assert advised.change.average == 110.0
+
+
+def test_a_queue_delay_that_gathers_nobody() -> None:
+    advised = advise(seen((180.0, 180.0)), replace(WANTED, peak=200.0, queue_delay_us=100.0))
+    assert codes(advised) == ["TG984"]
+    message = advised.findings[0].message
+    assert "average batch 1.0 under 180/s" in message
+    assert "too short to matter, drop it" in message
+
+
+def test_batches_that_form_need_no_advice() -> None:
+    assert codes(advise(seen(batch=3.0), replace(WANTED, queue_delay_us=100.0, instances=1))) == []
+
+
+def test_requests_that_wait() -> None:
+    advised = advise(seen(queue_ms=6.0), WANTED)
+    assert codes(advised) == ["TG985"]
+    assert "30 % of the goal" in advised.findings[0].message
+
+
+def test_instances_that_are_idle() -> None:
+    advised = advise(seen((9.0, 9.0, 9.0), compute_ms=4.0), replace(WANTED, window_rate=9.0))
+    assert codes(advised) == ["TG986"]
+    assert "1 would do" in advised.findings[0].message
+
+
+def test_failures_are_an_error() -> None:
+    advised = advise(seen(failures=0.02), WANTED)
+    assert codes(advised) == ["TG987"]
+    assert "1.96%" in advised.findings[0].message
+
+
+def test_an_execution_that_is_slower_than_measured() -> None:
+    assert codes(advise(seen(compute_ms=7.0), WANTED)) == ["TG988"]
+
+
+@pytest.mark.parametrize("rates", [(1.0,), (1.0, 1.0)])
+def test_too_little_to_judge_by(rates: tuple[float, ...]) -> None:
+    advised = advise(seen(rates), replace(WANTED, window_rate=1.0))
+    assert codes(advised) == ["TG981"]
+    assert advised.change is None
+
+
+def test_a_restart_is_told_beside_the_rest() -> None:
+    steps = seen()
+    assert codes(advise(replace(steps, restarts=1), WANTED)) == ["TG989"]

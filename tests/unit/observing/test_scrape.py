@@ -1,0 +1,131 @@
+"""Counters from a metrics page and from a Prometheus server's history."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.probe.scrape import prometheus_history, tallies_of_metrics
+
+PAGE = """\
+# TYPE nv_inference_request_success counter
+nv_inference_request_success{model="ocr",version="1"} 90
+nv_inference_request_success{model="ocr",version="2"} 10
+nv_inference_request_failure{model="ocr",reason="REJECTED",version="1"} 3
+nv_inference_request_failure{model="ocr",reason="OTHER",version="1"} 2
+nv_inference_count{model="ocr",version="1"} 400
+nv_inference_exec_count{model="ocr",version="1"} 100
+nv_inference_queue_duration_us{model="ocr",version="1"} 5000
+nv_inference_compute_infer_duration_us{model="ocr",version="1"} 70000
+nv_inference_compute_input_duration_us{model="ocr",version="1"} 1000
+nv_inference_pending_request_count{model="ocr",version="1"} 7
+nv_cpu_utilization 0.4
+nv_inference_count{model="odd"} not-a-number
+"""
+
+
+class Prometheus(BaseHTTPRequestHandler):
+    """Answers every query with the class's document."""
+
+    answer: ClassVar[bytes] = b""
+    paths: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.answer)))
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base's name)
+        """Quiet."""
+
+
+@contextmanager
+def serving(answer: object) -> Iterator[tuple[str, list[str]]]:
+    body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    handler = type("Answer", (Prometheus,), {"answer": body, "paths": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler.paths
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def series(metric: str, instance: str, *values: float, model: str = "ocr") -> dict[str, Any]:
+    labels = {"__name__": metric, "instance": instance, "model": model, "version": "1"}
+    return {
+        "metric": labels,
+        "values": [[1_000_000 + 60 * n, str(value)] for n, value in enumerate(values)],
+    }
+
+
+def matrix(*result: dict[str, Any]) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": list(result)}}
+
+
+def test_a_metrics_page_adds_versions_and_reasons() -> None:
+    tally = tallies_of_metrics(PAGE)["ocr"]
+    assert (tally.requests, tally.failures) == (100.0, 5.0)
+    assert (tally.inferences, tally.executions) == (400.0, 100.0)
+    assert (tally.queue_us, tally.compute_us) == (5000.0, 71000.0)
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "up 1", 'nv_inference_count{model="x" 3'])
+def test_a_page_of_something_else_is_empty(text: str) -> None:
+    assert tallies_of_metrics(text) == {}
+
+
+def test_a_history_of_two_replicas_of_which_one_restarts() -> None:
+    success = "nv_inference_request_success"
+    answer = matrix(
+        series(success, "a:8002", 0, 600, 1200, 1800),
+        series(success, "b:8002", 5000, 5600, 300, 900),
+        series("nv_inference_exec_count", "a:8002", 0, 300, 600, 900),
+    )
+    with serving(answer) as (url, paths):
+        found = prometheus_history(url, 0.0, 600.0, 60.0, 'job="triton"')["ocr"]
+    assert [step.rate for step in found.steps] == [20.0, 15.0, 20.0]
+    assert (found.restarts, found.sources) == (1, 2)
+    assert "query_range" in paths[0]
+    assert "job%3D%22triton%22" in paths[0]
+
+
+def test_holes_and_odd_samples_are_left_out() -> None:
+    one = series("nv_inference_request_success", "a", 0, 60, 120)
+    one["values"][1][1] = "NaN"
+    one["values"].append("odd")
+    with serving(matrix(one)) as (url, _):
+        found = prometheus_history(url, 0.0, 600.0, 60.0)["ocr"]
+    assert [(step.seconds, step.rate) for step in found.steps] == [(120.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("<html>Grafana</html>", "no Prometheus"),
+        ({"status": "error", "error": "bad_data: parse error"}, "parse error"),
+        (matrix(), "no metric of Triton"),
+        ([], "an error"),
+    ],
+)
+def test_answers_without_counters(answer: object, says: str) -> None:
+    with serving(answer) as (url, _), pytest.raises(EnvironmentProblem, match=says) as caught:
+        prometheus_history(url, 0.0, 60.0, 1.0)
+    assert caught.value.code == "TG980"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:1", "ftp://host", "http://"])
+def test_an_address_where_nobody_answers(url: str) -> None:
+    with pytest.raises(EnvironmentProblem) as caught:
+        prometheus_history(url, 0.0, 60.0, 1.0)
+    assert caught.value.code == "TG980"
