@@ -22,6 +22,9 @@ _NS = 1_000_000_000
 _FIRST_LOOK_S = 0.5
 _NEXT_LOOK = 1.3
 _LONGEST_STEP_S = 1.0
+# So many looks in a row must find the numbers precise: an interval may be narrow once by luck, and
+# more so where requests resemble their neighbours.
+_LOOKS = 2
 _FEWEST_WARM = 20
 _WARMUP_SHARE = 0.25
 # Time between reading the statistics and the measured window, for an open loop to catch up.
@@ -48,7 +51,7 @@ class Conditions:
 
     budget_s: float = 10.0
     fixed: bool = False
-    least_s: float = 1.0
+    least_s: float = 3.0
     precision: Precision = field(default_factory=Precision)
     warmup_s: float | None = None
     drain_s: float = 5.0
@@ -272,10 +275,14 @@ class _LevelRun:
         if isinstance(self._load, Replay):
             budget = min(budget, self._load.schedule.duration_s)
         look = budget if conditions.fixed else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
+        precise = 0
         while not self._run.ended:
             if self._advance(look, "measuring", budget):
                 return
-            if self._source.progress().exhausted or look >= budget or self._is_precise():
+            if self._source.progress().exhausted or look >= budget:
+                return
+            precise = precise + 1 if self._is_precise() else 0
+            if precise == _LOOKS:
                 return
             look = min(look * _NEXT_LOOK, budget)
 

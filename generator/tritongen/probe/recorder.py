@@ -236,6 +236,12 @@ class Recorder:
         histogram = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most)))
         return _quantile(histogram, slots, counts, percentile / 100.0, confidence)
 
+    def slot_histogram(self, slot: int) -> Histogram:
+        """Latencies of the successful requests that were due in one slot."""
+        counts = self.latencies[slot].astype(np.int64)
+        ends = _clip_ends(counts, (self.least, self.most))
+        return _histogram(counts, int(self.sums[slot]), *ends)
+
     def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
         """Distribution of successful requests from a slot on, microseconds."""
         return summarise(

@@ -26,7 +26,7 @@ from tritongen.domain.measurement import (
 from tritongen.domain.verdicts import Evidence, judge
 from tritongen.domain.workload import Closed
 from tritongen.probe.level import Run, throughput
-from tritongen.probe.recorder import Durations, Recorder, summarise
+from tritongen.probe.recorder import Durations, Recorder
 
 _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.
@@ -312,12 +312,7 @@ def _timeline(
         if end <= begin:
             break
         count = int(recorder.counts[slot])
-        row = recorder.latencies[slot : slot + 1]
-        histogram = (
-            summarise(row, int(recorder.sums[slot]), (recorder.least, recorder.most), [0]).histogram
-            if count
-            else None
-        )
+        histogram = recorder.slot_histogram(slot) if count else None
         moments.append(
             Moment(
                 at_s=(begin - run.begin_ns) / _NS,

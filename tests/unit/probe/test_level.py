@@ -1,6 +1,7 @@
 """Whole levels on an engine with a virtual clock: the numbers are held against closed forms."""
 
 import math
+from statistics import NormalDist
 
 import pytest
 
@@ -92,6 +93,19 @@ def test_a_level_ends_when_it_is_precise():
     run, (level,) = virtual_run(uniform(0.010, 0.011), Closed(8), Conditions(budget_s=600.0))
     assert level.verdict is Verdict.VALID
     assert run.window_s < 5.0
+
+
+def test_ending_early_leaves_the_intervals_right():
+    """A level ends when its interval is narrow; that must not prefer those that miss the truth."""
+    truth = {q: 10_000.0 * math.exp(0.3 * NormalDist().inv_cdf(q / 100.0)) for q in (50.0, 99.0)}
+    held, runs = dict.fromkeys(truth, 0), 50
+    for seed in range(runs):
+        service = autocorrelated(0.010, 0.5, seed)
+        run, (level,) = virtual_run(service, Closed(4), Conditions(budget_s=60.0))
+        assert run.window_s < 60.0
+        for percentile, value in truth.items():
+            held[percentile] += level.percentile(percentile).contains(value)
+    assert all(count >= 0.86 * runs for count in held.values()), held
 
 
 def test_correlated_latencies_take_longer_to_be_known():
