@@ -14,7 +14,9 @@ from tritongen.serving.reasons import clean, code_for, poll_failures, telling_li
 
 __all__ = ["model_statuses", "wait_for_models"]
 
-_FIRST_POLL = 0.05
+# What a wait may be longer than it has to be, as a share of it, within these bounds (seconds).
+_LATE_SHARE = 0.03
+_FIRST_POLL = 0.03
 _LAST_POLL = 0.5
 _PENDING_STATES = {"LOADING", "UNLOADING"}
 
@@ -95,8 +97,8 @@ def wait_for_models(
     Raises:
         EnvironmentProblem: TG811 when time ran out; what `check_alive` raises.
     """
-    deadline = time.monotonic() + timeout
-    pause = _FIRST_POLL
+    begun = time.monotonic()
+    deadline = begun + timeout
     statuses: tuple[ModelStatus, ...] = ()
     while True:
         check_alive()
@@ -113,8 +115,8 @@ def wait_for_models(
             progress("loading models", sum(status.ready for status in statuses), len(models))
         if time.monotonic() >= deadline:
             raise _too_late(timeout, models, statuses, read_log())
-        time.sleep(pause)
-        pause = min(_LAST_POLL, pause * 1.5)
+        waited = time.monotonic() - begun
+        time.sleep(min(_LAST_POLL, max(_FIRST_POLL, _LATE_SHARE * waited)))
 
 
 def _too_late(

@@ -136,6 +136,21 @@ class DockerServer:
             except docker.errors.NotFound:
                 return  # it ended before the first look
 
+    def processes(self) -> tuple[tuple[int, str], ...]:
+        """Its processes: number on the engine's machine, and command line. None after its end.
+
+        Raises:
+            EnvironmentProblem: TG840.
+        """
+        import docker.errors
+
+        with speaking(self._state.container):
+            try:
+                table = self._container.top(ps_args="-eo pid,args")
+            except docker.errors.APIError:
+                return ()
+        return tuple((int(row[0]), str(row[-1])) for row in table.get("Processes") or ())
+
     def mirror_log(self) -> None:
         """Copies the log into the state's file while the container runs and this process lives."""
         threading.Thread(target=self._copy_log, daemon=True).start()
@@ -258,16 +273,9 @@ class DockerServer:
 
     def _stubs(self) -> dict[str, int]:
         """Backend processes of each model: each names a file of the model's folder."""
-        import docker.errors
-
-        with speaking(self._state.container):
-            try:
-                table = self._container.top(ps_args="-eo pid,args")
-            except docker.errors.APIError:
-                return {}
         found: dict[str, int] = {}
-        for row in table.get("Processes") or ():
-            match = re.search(rf"{_STUB} /models/([^/]+)/", row[-1])
+        for _, command in self.processes():
+            match = re.search(rf"{_STUB} /models/([^/]+)/", command)
             if match:
                 found[match[1]] = found.get(match[1], 0) + 1
         return found
