@@ -10,6 +10,8 @@ from tritongen.errors import ExitCode, InvalidInputError
 _EXAMPLES = """\
   tritongen init ./models                      draft ./models/tritongen.yaml
   tritongen init --schema > tritongen.schema.json
+  tritongen init ./models --step image --model resnet     a step in Python before resnet
+  tritongen init ./models --step labels --model resnet    and one after it
 """
 
 
@@ -21,6 +23,14 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("models", type=Path, nargs="?", metavar="MODELS", help="folder of models")
     parser.add_argument("--schema", action="store_true", help="print the file's JSON schema")
     parser.add_argument("--stdout", action="store_true", help="print the draft, write nothing")
+    parser.add_argument(
+        "--step", choices=("image", "text", "table", "labels"),
+        help="draft a step in Python before --model, or after it (labels)",
+    )  # fmt: skip
+    parser.add_argument("--model", default="", metavar="MODEL", help="the model of the step")
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="of the step (default: MODEL_STEP)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_format(parser)
     parser.set_defaults(run=run)
@@ -38,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         return int(ExitCode.OK)
     if options.models is None:
         raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
+    if options.step or options.model or options.name:
+        return _draft_step(options)
     from tritongen.app.init import draft_intent
     from tritongen.serving.files import write_atomic
 
@@ -52,4 +64,29 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(good(f"wrote {draft.path}"))
         suggest(f"tritongen build {options.models}")
+    return int(ExitCode.OK)
+
+
+def _draft_step(options: argparse.Namespace) -> int:
+    """Write a step, or print it, and say how it joins its model."""
+    if not options.step or not options.model:
+        raise InvalidInputError(
+            "TG009", "a step needs --step and --model", where="tritongen init --step"
+        )
+    from tritongen.app.project import DEFAULT_REPOSITORY, load_project
+    from tritongen.app.scaffold import StepKind, draft_step, write_step
+
+    root = existing_folder(options.models)
+    project = load_project(root, DEFAULT_REPOSITORY)
+    step = draft_step(project, StepKind(options.step), options.model, options.name)
+    if not options.stdout:
+        write_step(root, step, force=options.force)
+    if options.format == "json":
+        document = {"name": step.name, "files": dict(step.files), "pipeline": step.pipeline}
+        emit_json({**document, "written": not options.stdout})
+        return int(ExitCode.OK)
+    for path, text in step.files.items():
+        print(text if options.stdout else good(f"wrote {root / path}"))
+    print(f"\nAdd to {root / 'tritongen.yaml'}, and see what it plans:\n\n{step.pipeline}")
+    suggest(f"tritongen build {options.models} --dry-run")
     return int(ExitCode.OK)

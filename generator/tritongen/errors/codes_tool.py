@@ -84,6 +84,11 @@ TOOL_CODES: tuple[Code, ...] = (
         "Name inputs and outputs of the model whose types and shapes agree.",
     ),
     Code("TG319", "tensors of a pipeline that do not fit", "Make types and shapes equal."),
+    Code(
+        "TG370",
+        "step that does not suit the model",
+        "Choose another step, declare the model's inputs, or write the step by hand.",
+    ),
     Code("TG701", "drift", "Run `tritongen build` and commit the result."),
     Code(
         "TG702",

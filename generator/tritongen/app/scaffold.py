@@ -1,0 +1,266 @@
+"""Drafts a step in Python before or after a model: pixels, texts or tables in, labels out."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from tritongen.app.project import Project
+from tritongen.domain.declared import with_observed
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.tensors import DType, Shape, TensorSpec, show_shape
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.discovery.names import name_fault
+from tritongen.resources import template_text
+from tritongen.serving.files import translated, write_atomic
+
+MODEL_FILE = "model.py"
+LABELS_FILE = "labels.txt"
+_BATCH = 8
+_SIDE = 224
+_LENGTH = 128
+_TOP = 5
+# Means and deviations of ImageNet, which most models of three channels were trained with.
+_MEAN, _DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+_FLOATS = frozenset({DType.FP32, DType.FP16, DType.FP64})
+_INTEGERS = frozenset({DType.INT64, DType.INT32})
+_UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
+
+
+class StepKind(StrEnum):
+    """What a step is for."""
+
+    IMAGE = "image"
+    TEXT = "text"
+    TABLE = "table"
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """A drafted step.
+
+    Attributes:
+        name: of the new model.
+        files: text by path, relative to the models folder.
+        pipeline: what to add to tritongen.yaml.
+    """
+
+    name: str
+    files: Mapping[str, str]
+    pipeline: str
+
+
+_Values = dict[str, object]
+
+
+def draft_step(project: Project, kind: StepKind, model: str, name: str = "") -> Scaffold:
+    """The files of a step for a model, and the pipeline of both.
+
+    Args:
+        project: with the model; its lock, where there is one, knows what files do not say.
+        kind: of the step.
+        model: its name.
+        name: of the new model; empty for ``<model>_<kind>``.
+
+    Raises:
+        InvalidInputError: TG306 no such model; TG106 the name cannot be served; TG370 the model
+            has no tensor that such a step gives or takes.
+    """
+    facts = _facts(project, model)
+    name = name or f"{model}_{kind.value}"
+    fault = name_fault(name)
+    if fault is not None:
+        raise InvalidInputError(fault.code, fault.message, fix=fault.fix)
+    values = _VALUES[kind](facts)
+    if values is None:
+        raise InvalidInputError(
+            "TG370", f"{model} has {_listed(facts)}: {_WANTED[kind]}", where=facts.path
+        )
+    more = {"model": model, "batch": _BATCH, "subject": _subject(values)}
+    files = {f"{name}/{MODEL_FILE}": _render(kind, values | more)}
+    classes = values.get("classes")
+    if isinstance(classes, int):
+        labels = "".join(f"class {number}\n" for number in range(classes))
+        files[f"{name}/{LABELS_FILE}"] = labels
+    return Scaffold(name, files, _pipeline(facts, kind, name))
+
+
+def write_step(root: Path, step: Scaffold, *, force: bool) -> None:
+    """Write a step into the models folder.
+
+    Raises:
+        InvalidInputError: TG703, a file exists and `force` is not set; nothing was written.
+        EnvironmentProblem: TG004 or TG005, the folder cannot be written.
+    """
+    for path in step.files:
+        if (root / path).exists() and not force:
+            raise InvalidInputError(
+                "TG703", "exists already", where=str(root / path), fix="Replace it with --force."
+            )
+    with translated(root):
+        for path, text in step.files.items():
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(target, text.encode())
+
+
+def _facts(project: Project, model: str) -> ModelFacts:
+    known = {facts.name: facts for facts in project.models}
+    if model not in known:
+        raise InvalidInputError(
+            "TG306", f"there is no model {model!r}; found: {', '.join(known)}",
+            where=str(project.root),
+        )  # fmt: skip
+    seen = project.lock.evidence.models.get(model) if project.lock is not None else None
+    return with_observed(known[model], seen.trial if seen is not None else None)
+
+
+def _render(kind: StepKind, values: _Values) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(  # noqa: S701  (Python; every name of the model passes through repr)
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["repr"] = repr
+    return environment.from_string(template_text(f"steps/{kind.value}.py.j2")).render(values)
+
+
+def _subject(values: _Values) -> str:
+    """Names of the tensors where the two models meet, safe in a docstring."""
+    met = values.get("outputs") or values.get("inputs")
+    names = [str(item["name"]) for item in met] if isinstance(met, list) else []
+    return _UNSAFE.sub("?", ", ".join(names))
+
+
+def _tensor(spec: TensorSpec, rest: Sequence[int]) -> _Values:
+    dtype = spec.dtype or DType.FP32
+    return {
+        "name": spec.name,
+        "dtype": dtype.config_name,
+        "numpy": dtype.numpy_name,
+        "dims": list(rest),
+    }
+
+
+def _sizes(shape: Shape | None, default: int) -> list[int]:
+    """Sizes after the batch axis, the default where they are dynamic."""
+    return [dim if isinstance(dim, int) and dim > 0 else default for dim in (shape or ())[1:]]
+
+
+def _of(specs: Sequence[TensorSpec], dtypes: frozenset[DType], rank: int) -> list[TensorSpec]:
+    return [spec for spec in specs if spec.dtype in dtypes and spec.rank == rank]
+
+
+def _image(facts: ModelFacts) -> _Values | None:
+    found = _of(facts.inputs, _FLOATS, 4)
+    if len(facts.inputs) != 1 or not found:
+        return None
+    shape = found[0].shape or ()
+    # Three or fewer of the last axis are channels, unless the first one has as few.
+    last = isinstance(shape[3], int) and shape[3] <= 4
+    first = not (last and not (isinstance(shape[1], int) and shape[1] <= 4))
+    channels = shape[1 if first else 3]
+    channels = channels if isinstance(channels, int) else 3
+    sides = _sizes(shape, _SIDE)
+    height, width = sides[1:] if first else sides[:2]
+    dims = [channels, height, width] if first else [height, width, channels]
+    plain = channels != 3
+    return {
+        "outputs": [_tensor(found[0], dims)],
+        "channels": channels,
+        "channels_first": first,
+        "height": height,
+        "width": width,
+        "mean": [0.5] * channels if plain else _MEAN,
+        "deviation": [0.5] * channels if plain else _DEVIATION,
+    }
+
+
+def _text(facts: ModelFacts) -> _Values | None:
+    found = _of(facts.inputs, _INTEGERS, 2)
+    if not found or len(found) < len(facts.inputs):
+        return None
+    length = min((_sizes(spec.shape, _LENGTH)[0] for spec in found), default=_LENGTH)
+    outputs = [_tensor(spec, [length]) | {"part": _part(spec.name)} for spec in found]
+    return {"outputs": outputs, "length": length}
+
+
+def _part(name: str) -> str:
+    lower = name.lower()
+    if "mask" in lower:
+        return "mask"
+    return "segments" if "type" in lower or "segment" in lower else "ids"
+
+
+def _table(facts: ModelFacts) -> _Values | None:
+    found = _of(facts.inputs, _FLOATS, 2)
+    if len(facts.inputs) != 1 or not found:
+        return None
+    columns = (found[0].shape or ())[1]
+    if not isinstance(columns, int):
+        return None
+    return {"outputs": [_tensor(found[0], [columns])], "columns": columns}
+
+
+def _labels(facts: ModelFacts) -> _Values | None:
+    scores = [
+        spec
+        for spec in _of(facts.outputs, _FLOATS, 2)
+        if isinstance((spec.shape or ())[1], int) and (spec.shape or ())[1] != 1
+    ]
+    if not scores:
+        return None
+    classes = (scores[-1].shape or ())[1]
+    assert isinstance(classes, int)  # noqa: S101  (chosen so above)
+    probabilities = facts.trees is not None or "prob" in scores[-1].name.lower()
+    return {
+        "inputs": [_tensor(scores[-1], [classes])],
+        "classes": classes,
+        "top": min(_TOP, classes),
+        "softmax": not probabilities,
+    }
+
+
+_VALUES: Mapping[StepKind, Callable[[ModelFacts], _Values | None]] = MappingProxyType(
+    {
+        StepKind.IMAGE: _image,
+        StepKind.TEXT: _text,
+        StepKind.TABLE: _table,
+        StepKind.LABELS: _labels,
+    }
+)
+_WANTED: Mapping[StepKind, str] = MappingProxyType(
+    {
+        StepKind.IMAGE: "an image step gives one float input of four axes",
+        StepKind.TEXT: "a text step gives integer inputs of two axes",
+        StepKind.TABLE: "a table step gives one float input [rows, columns]",
+        StepKind.LABELS: "a labels step takes one float output [rows, classes]",
+    }
+)
+
+
+def _listed(facts: ModelFacts) -> str:
+    specs = [*(("input", spec) for spec in facts.inputs), *(("output", s) for s in facts.outputs)]
+    return ", ".join(
+        f"{role} {spec.name} {spec.dtype or '?'} {show_shape(spec.shape)}" for role, spec in specs
+    )
+
+
+def _pipeline(facts: ModelFacts, kind: StepKind, name: str) -> str:
+    """Tensors meet by their names: a step's are those of its model."""
+    after = kind is StepKind.LABELS
+    steps = (facts.name, name) if after else (name, facts.name)
+    outputs = ["LABEL", "SCORE"] if after else [spec.name for spec in facts.outputs]
+    lines = ["pipelines:", f"  {facts.name}_with_{kind.value}:", "    steps:"]
+    lines += [f"      - model: {json.dumps(step)}" for step in steps]
+    listed = ", ".join(json.dumps(output, ensure_ascii=False) for output in outputs)
+    lines += [f"    outputs: [{listed}]", ""]
+    if kind is StepKind.TABLE:
+        # Texts that are no numbers would all become the same row, and nothing could be proven.
+        values = '{ ROW: { values: "choice(0,1,2.5)" } }'
+        lines += ["models:", f"  {name}:", f"    inputs: {values}", ""]
+    return "\n".join(lines)
