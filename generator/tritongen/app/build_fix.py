@@ -52,7 +52,7 @@ def fix_models(project: Project, options: OptimizeOptions, progress: Progress) -
             todo.append(facts)
     if not todo:
         return FixedModels(done)
-    chosen = replace(options, fix=True, quantize=False, graph=False)
+    chosen = replace(options, fix=True, quantize=False, graph=False, accelerate=False)
     fixed = optimize(replace(project, models=tuple(todo)), chosen, progress)
     done |= {item.name: FIXED for item in fixed if any(v.name == FIXED for v in item.variants)}
     return FixedModels(done, tuple(entry for item in fixed for entry in item.findings))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritongen.app.optimize_bench import Bench
+from tritongen.app.optimize_bench import Bench, Work
 from tritongen.app.optimize_child import ChildLimits
 from tritongen.app.optimize_model import FIXED, OptimizedModel, optimize_model
 from tritongen.app.project import Project
@@ -16,7 +16,7 @@ from tritongen.domain.cores import budget_of
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.findings import Severity, finding
 from tritongen.domain.intent import AccuracyIntent, ModelIntent
-from tritongen.domain.isa import named_isa, parse_cpuinfo
+from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.domain.metric import DEFAULT_MAX_DROP, Metric
 from tritongen.domain.variants import VARIANTS_FOLDER
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -39,6 +39,8 @@ class OptimizeOptions:
         fix: keep the fixes; otherwise they are tried and shown.
         quantize: make 8-bit variants, and half precision ones for a target with a GPU.
         graph: save the graph optimised offline.
+        openvino: convert to OpenVINO IR, which Triton serves by another backend.
+        accelerate: keep variants with the accelerators of the target in their configuration.
         data: samples, over `accuracy.data` of tritongen.yaml; relative to the current folder.
         metric: over `accuracy.metric`.
         max_drop: over `accuracy.max_drop`.
@@ -51,6 +53,8 @@ class OptimizeOptions:
     fix: bool = False
     quantize: bool = False
     graph: bool = False
+    openvino: bool = False
+    accelerate: bool = False
     data: str = ""
     metric: str = ""
     max_drop: float | None = None
@@ -77,6 +81,13 @@ def optimize(
             written; TG008 another run is at work.
     """
     _require_packages()
+    work = Work(
+        fix=options.fix,
+        quantize=options.quantize,
+        graph=options.graph,
+        openvino=options.openvino,
+        accelerate=options.accelerate,
+    )
     isa = named_isa(options.isa, parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8")))
     staging = new_staging(project.root, "run")
     lock = project.root / VARIANTS_FOLDER / ".lock"
@@ -84,25 +95,10 @@ def optimize(
         with FileLock(lock, "optimising the models of this folder"):
             return tuple(
                 optimize_model(
-                    Bench(
-                        project=project,
-                        facts=facts,
-                        intent=intent,
-                        staging=staging,
-                        runtime=_runtime(project),
-                        isa=isa,
-                        threads=min(project.target().cores.value, budget_of(read_cpus()).value),
-                        limits=options.limits,
-                        budget_s=options.budget_s,
-                        gate=_gate(project, options, intent),
-                        data=_data(project, options, intent.accuracy),
-                        string_labels=options.string_labels,
-                        elsewhere=options.isa != "auto",
-                        progress=progress,
+                    _bench(
+                        project, options, facts, intent, staging=staging, isa=isa, tell=progress
                     ),
-                    fix=options.fix,
-                    quantize=options.quantize,
-                    graph=options.graph,
+                    work,
                 )
                 if facts.format is ModelFormat.ONNX
                 else _foreign(facts)
@@ -110,6 +106,34 @@ def optimize(
             )
     finally:
         _remove(staging)
+
+
+def _bench(
+    project: Project,
+    options: OptimizeOptions,
+    facts: ModelFacts,
+    intent: ModelIntent,
+    *,
+    staging: Path,
+    isa: Isa,
+    tell: Progress,
+) -> Bench:
+    return Bench(
+        project=project,
+        facts=facts,
+        intent=intent,
+        staging=staging,
+        runtime=_runtime(project),
+        isa=isa,
+        threads=min(project.target().cores.value, budget_of(read_cpus()).value),
+        limits=options.limits,
+        budget_s=options.budget_s,
+        gate=_gate(project, options, intent),
+        data=_data(project, options, intent.accuracy),
+        string_labels=options.string_labels,
+        elsewhere=options.isa != "auto",
+        progress=tell,
+    )
 
 
 def _require_packages() -> None:

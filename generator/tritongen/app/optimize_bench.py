@@ -21,7 +21,7 @@ from tritongen.transform.jobs import DataSource, Gate, Job, JobInput, Outcome, R
 
 _TRIAL_S = 3.0
 # Failures of the user's own input, or of the machine: they end the run, not one variant.
-_INPUT_CODES = {"TG220", "TG221", "TG223", "TG224"}
+_INPUT_CODES = {"TG220", "TG221", "TG223", "TG224", "TG225"}
 _MACHINE_CODES = {"TG004", "TG005", "TG006"}
 
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.optimize_bench import Base, Bench, do, make_job, try_base
+from tritongen.app.optimize_accelerate import offer_accelerators
+from tritongen.app.optimize_bench import Base, Bench, Work, do, make_job, try_base
+from tritongen.app.optimize_convert import convert_to_openvino
 from tritongen.app.variants import drop_variant, keep_variant, source_hashes, variant_facts
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity
@@ -18,12 +20,10 @@ from tritongen.domain.variants import (
     gate_missed,
     judge,
 )
-from tritongen.transform.accelerators import accelerator_steps
 from tritongen.transform.jobs import Job, Method, Outcome, Stage
 from tritongen.transform.parallel import futile_step
 
 FIXED = "fixed"
-_MAX_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class OptimizedModel:
     gate_missed: bool = False
 
 
-def optimize_model(bench: Bench, *, fix: bool, quantize: bool, graph: bool) -> OptimizedModel:
+def optimize_model(bench: Bench, work: Work) -> OptimizedModel:
     """Fix, quantise, optimise and measure one ONNX model, as far as asked for.
 
     Raises:
@@ -58,22 +58,19 @@ def optimize_model(bench: Bench, *, fix: bool, quantize: bool, graph: bool) -> O
         bench.note("TG213", Severity.ERROR, "there is no version that can be read")
         return OptimizedModel(bench.facts.name, findings=tuple(bench.findings))
     base = try_base(bench, bench.facts)
-    gpus = bench.project.intent.target.gpus
-    base = _fixed(bench, base, keep=fix, further=quantize or graph or gpus > 0)
+    further = work.quantize or work.graph or work.openvino or work.accelerate
+    base = _fixed(bench, base, keep=work.fix, further=further)
     if base.trial.ok:
-        if quantize:
+        if work.quantize:
             _quantise(bench, base)
-        if graph:
+        if work.graph:
             _optimise_graph(bench, base)
+        if work.openvino:
+            convert_to_openvino(bench, base)
         _parallel(bench, base)
-    elif quantize or graph:
+    elif work.quantize or work.graph or work.openvino:
         bench.note("TG212", Severity.WARNING, f"the model does not run: {base.trial.error}")
-    bench.steps += accelerator_steps(
-        base.inputs,
-        gpus=gpus,
-        isa=bench.isa,
-        max_batch=bench.intent.max_batch_size or (_MAX_BATCH if base.batched else 1),
-    )
+    offer_accelerators(bench, base, keep=work.accelerate)
     missed = gate_missed(bench.variants)
     if missed:
         bench.note("TG230", Severity.WARNING, bench.variants[-1].reason)
@@ -171,9 +168,11 @@ def _methods(facts: ModelFacts) -> Iterator[Method]:
     counts = dict(facts.graph.counts) if facts.graph is not None else {}
     convolutions = counts.get("Conv", 0) + counts.get("ConvTranspose", 0)
     products = counts.get("MatMul", 0) + counts.get("Gemm", 0)
-    if counts.get("LSTM", 0) or (products and products >= convolutions):
+    recurrent = counts.get("LSTM", 0) > 0
+    if recurrent or (products and products >= convolutions):
         yield Method.DYNAMIC
-    if convolutions or products:
+    # There is no static form of an LSTM; what stands around one is not worth it.
+    if convolutions or (products and not recurrent):
         yield Method.STATIC
 
 

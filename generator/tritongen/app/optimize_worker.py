@@ -1,17 +1,34 @@
 """The child process of `optimize`: one job on stdin, one outcome on stdout, nothing else there."""
 
+import ctypes
 import json
 import os
 import sys
+from contextlib import suppress
 
 from tritongen.domain.codec import decode, encode
 from tritongen.inspection.trial.confine import confine, own_stdout
 from tritongen.inspection.trial.request import Limits
 from tritongen.transform.jobs import Job
 
+# From this size on, a block is mapped by itself.
+_MAPPED_FROM = 2**20
+_M_MMAP_THRESHOLD = -3
+
+
+def give_memory_back() -> None:
+    """Have large blocks go back to the system when they are freed.
+
+    glibc raises its threshold with the first large block that is freed and keeps the next ones in
+    reserve: copies of a model that are long gone would count for memory.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+
 
 def main() -> None:
     """Do one job within its limits."""
+    give_memory_back()
     request = json.loads(sys.stdin.read())
     confine(decode(Limits, request["limits"]))
     with own_stdout() as sink:

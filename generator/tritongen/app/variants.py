@@ -151,7 +151,7 @@ def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
         else facts
         for facts in project.models
     )
-    intent = _renamed(project.intent, variants)
+    intent = _renamed(project.intent, variants, models)
     return replace(project, models=models, intent=intent, variants=variants)
 
 
@@ -181,25 +181,35 @@ def with_selection(project: Project, wanted: Mapping[str, str] | None = None) ->
     )
 
 
-def _renamed(intent: Intent, variants: Mapping[str, Variant]) -> Intent:
+def _renamed(
+    intent: Intent, variants: Mapping[str, Variant], models: Sequence[ModelFacts]
+) -> Intent:
     """What the user declares, under the names that the variants' inputs and outputs have."""
-    models = dict(intent.models)
-    for name, variant in variants.items():
-        names = {old: new for step in variant.steps for old, new in step.renamed.items()}
-        if name in models and names:
-            models[name] = replace(
-                models[name],
-                inputs=_under(names, models[name].inputs),
-                outputs=_under(names, models[name].outputs),
-            )
-    return replace(intent, models=models)
+    declared = dict(intent.models)
+    for facts in models:
+        if facts.name not in variants or facts.name not in declared:
+            continue
+        steps = variants[facts.name].steps
+        names = {old: new for step in steps for old, new in step.renamed.items()}
+        model = declared[facts.name]
+        declared[facts.name] = replace(
+            model,
+            inputs=_under(names, model.inputs, {spec.name for spec in facts.inputs}),
+            outputs=_under(names, model.outputs, {spec.name for spec in facts.outputs}),
+        )
+    return replace(intent, models=declared)
 
 
 def _under(
-    names: Mapping[str, str], declared: Mapping[str, DeclaredTensor]
+    names: Mapping[str, str], declared: Mapping[str, DeclaredTensor], known: set[str]
 ) -> dict[str, DeclaredTensor]:
-    found = [replace(item, name=names.get(item.name, item.name)) for item in declared.values()]
-    return {item.name: item for item in found}
+    """Declarations by their present names; one that became several tensors is no longer meant."""
+    found = {}
+    for item in declared.values():
+        name = item.name if item.name in known else names.get(item.name, item.name)
+        if name in known or item.name not in names:
+            found[name] = replace(item, name=name)
+    return found
 
 
 def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
@@ -243,6 +253,7 @@ def variant_facts(project: Project, facts: ModelFacts, path: str) -> ModelFacts:
         path: the variant's main file, relative to the models folder.
     """
     number = facts.versions[-1].number if facts.versions else 1
-    version = CandidateVersion(number, path, ModelFormat.ONNX)
-    candidate = Candidate(facts.name, path, ModelFormat.ONNX, (version,))
+    format_ = ModelFormat.OPENVINO if path.endswith(".xml") else ModelFormat.ONNX
+    version = CandidateVersion(number, path, format_)
+    candidate = Candidate(facts.name, path, format_, (version,))
     return inspect_model(project.root.resolve(), candidate, project.release)

@@ -53,6 +53,14 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--graph", action="store_true", help="a variant with the graph optimised offline"
     )
+    parser.add_argument(
+        "--openvino", action="store_true",
+        help="a variant as OpenVINO IR, which Triton's openvino backend serves",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accelerate", action="store_true",
+        help="variants configured for TensorRT (target.gpus) or OpenVINO (an Intel CPU)",
+    )  # fmt: skip
     _add_gate(parser)
     parser.add_argument(
         "--labels", choices=("bytes", "indices"), default="bytes",
@@ -140,6 +148,8 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
         fix=options.fix,
         quantize=options.quantize,
         graph=options.graph,
+        openvino=options.openvino,
+        accelerate=options.accelerate,
         data=options.data,
         metric=options.metric,
         max_drop=options.max_drop,

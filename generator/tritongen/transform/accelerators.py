@@ -1,36 +1,53 @@
 """Execution accelerators of the target as fields of the configuration; none of them runs here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tritongen.domain.isa import Isa
 from tritongen.domain.variants import Step, StepKind
 from tritongen.transform.jobs import JobInput
 
 _WORKSPACE = 2**30
-_NOT_RUN = "not run here: measure it on the target with `tritongen tune`"
+_NOT_RUN = "not run here: measure it on the target"
 
 
-def accelerator_steps(
-    inputs: Sequence[JobInput], *, gpus: int, isa: Isa, max_batch: int
-) -> tuple[Step, ...]:
-    """What could be switched on for the target, each as an overlay for tritongen.yaml.
+@dataclass(frozen=True, slots=True)
+class Accelerated:
+    """What could be switched on.
+
+    Attributes:
+        step: with the fields of the configuration as its overlay.
+        quantised: whether it is meant for the 8-bit variant.
+    """
+
+    step: Step
+    quantised: bool = False
+
+
+def accelerators(
+    inputs: Sequence[JobInput], *, gpus: int, isa: Isa, max_batch: int, quantised: bool = False
+) -> Iterator[Accelerated]:
+    """What suits the target.
 
     Args:
         inputs: of the model, with sizes that it accepts.
         gpus: of the target.
         isa: of its CPU.
         max_batch: greatest batch of the plan; 0 or 1 without batching.
+        quantised: whether there is an 8-bit variant with Q/DQ operators.
     """
     if gpus:
-        return (_tensorrt(inputs, max_batch),)
-    if "intel" in isa.model.lower():
-        return (_openvino(),)
-    return ()
+        yield Accelerated(_tensorrt(inputs, max_batch, "FP16"))
+        if quantised:
+            yield Accelerated(_tensorrt(inputs, max_batch, "INT8"), quantised=True)
+    elif "intel" in isa.model.lower():
+        yield Accelerated(_openvino())
 
 
-def _tensorrt(inputs: Sequence[JobInput], max_batch: int) -> Step:
+def _tensorrt(inputs: Sequence[JobInput], max_batch: int, precision: str) -> Step:
+    name = f"tensorrt-{precision.lower()}"
     parameters: dict[str, str] = {
-        "precision_mode": "FP16",
+        "precision_mode": precision,
         "max_workspace_size_bytes": str(_WORKSPACE),
         "trt_engine_cache_enable": "true",
         "trt_engine_cache_path": "/tmp/tritongen-trt",  # noqa: S108  (inside the server's container)
@@ -43,19 +60,26 @@ def _tensorrt(inputs: Sequence[JobInput], max_batch: int) -> Step:
             "trt_profile_opt_shapes": most,
             "trt_profile_max_shapes": most,
         }
-    overlay = {
-        "optimization": {
-            "execution_accelerators": {
-                "gpu_execution_accelerator": [{"name": "tensorrt", "parameters": parameters}]
-            }
-        }
-    }
-    reason = (
-        "TensorRT in FP16 with an engine cache and profile shapes up to the planned batch; "
-        f"{_NOT_RUN}. INT8 needs a calibration table made on that GPU: precision_mode INT8 with "
-        "int8_calibration_table_name"
+    overlay = _overlay("gpu_execution_accelerator", "tensorrt", parameters)
+    scales = (
+        "; its Q/DQ operators carry the calibration, so no table is needed"
+        if precision == "INT8"
+        else ""
     )
-    return Step("tensorrt", StepKind.ACCELERATOR, False, reason, overlay=overlay)
+    reason = (
+        f"TensorRT in {precision} with an engine cache and profile shapes up to the planned batch"
+        f"{scales}; {_NOT_RUN}"
+    )
+    return Step(name, StepKind.ACCELERATOR, False, reason, overlay=overlay)
+
+
+def _overlay(
+    place: str, name: str, parameters: Mapping[str, str] | None = None
+) -> Mapping[str, object]:
+    entry: dict[str, object] = {"name": name}
+    if parameters:
+        entry["parameters"] = dict(parameters)
+    return {"optimization": {"execution_accelerators": {place: [entry]}}}
 
 
 def _profile(inputs: Sequence[JobInput], batch: int) -> str:
@@ -70,11 +94,7 @@ def _profile(inputs: Sequence[JobInput], batch: int) -> str:
 
 
 def _openvino() -> Step:
-    overlay: Mapping[str, object] = {
-        "optimization": {
-            "execution_accelerators": {"cpu_execution_accelerator": [{"name": "openvino"}]}
-        }
-    }
+    overlay = _overlay("cpu_execution_accelerator", "openvino")
     reason = (
         "OpenVINO executes what it can on this Intel CPU; the thread counts of the configuration "
         f"do not hold for it; {_NOT_RUN}"

@@ -11,7 +11,7 @@ from tritongen.transform.fixing import MODEL_FILE
 from tritongen.transform.jobs import Job, Outcome
 from tritongen.transform.libraries import onnx, onnxruntime
 from tritongen.transform.quantize.builders import BuildFault
-from tritongen.transform.session import OrtRunner, RunSettings, folder_bytes
+from tritongen.transform.session import OrtRunner, RunSettings, model_bytes
 from tritongen.transform.storage import DATA_FILE, load, save
 
 _SEEDED_ROWS = 32
@@ -64,7 +64,7 @@ def _convert(source: Path, target: Path) -> None:
 
         model = library.load(os.fspath(source))
         half = convert_float_to_float16(model, keep_io_types=True)
-        outside = folder_bytes(source) >= _OUTSIDE_FROM
+        outside = model_bytes(source) >= _OUTSIDE_FROM
         location = DATA_FILE if outside else None
         library.save_model(
             half, os.fspath(target), save_as_external_data=outside, location=location

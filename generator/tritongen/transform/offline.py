@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.transform.libraries import onnxruntime
-from tritongen.transform.session import RunRefusal, folder_bytes, one_line
+from tritongen.transform.session import RunRefusal, model_bytes, one_line
 from tritongen.transform.storage import DATA_FILE
 
 # Beyond this the weights go to a file of their own; protobuf reads less than 2 GiB.
@@ -67,7 +67,7 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
     options.intra_op_num_threads = 1
     options.graph_optimization_level = getattr(library.GraphOptimizationLevel, _LEVELS[level])
     options.optimized_model_filepath = os.fspath(target)
-    if folder_bytes(source) >= _OUTSIDE_FROM:
+    if model_bytes(source) >= _OUTSIDE_FROM:
         entry = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(entry, DATA_FILE)
     try:

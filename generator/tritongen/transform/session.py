@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from tritongen.domain.samples import Array
+from tritongen.errors import InvalidInputError
 from tritongen.transform.libraries import Library, onnx, onnxruntime
+from tritongen.transform.storage import load
 
 # An array, a list for a sequence, a mapping for a map, None for an optional without a value.
 Value = object
@@ -45,11 +46,13 @@ class RunSettings:
         threads: intra-op threads.
         inter_op: operators side by side; 1 runs them in sequence.
         optimize: False runs the graph as it is.
+        lean: spare the second copy of a large model's weights that makes it fast.
     """
 
     threads: int = 1
     inter_op: int = 1
     optimize: bool = True
+    lean: bool = True
 
 
 class OrtRunner:
@@ -82,7 +85,7 @@ class OrtRunner:
 
 
 def session_options(library: Library, path: Path, settings: RunSettings) -> Library:
-    """Options of a silent session; large models do not get a second copy of their weights."""
+    """Options of a silent session."""
     options = library.SessionOptions()
     options.log_severity_level = _FATAL
     options.intra_op_num_threads = settings.threads
@@ -91,18 +94,17 @@ def session_options(library: Library, path: Path, settings: RunSettings) -> Libr
         options.inter_op_num_threads = settings.inter_op
     if not settings.optimize:
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if folder_bytes(path) >= _LEAN_FROM:
+    if settings.lean and model_bytes(path) >= _LEAN_FROM:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 
 
-def folder_bytes(path: Path) -> int:
-    """Bytes of the model file and of everything beside it."""
-    total = 0
-    for item in path.parent.rglob("*"):
-        with suppress(OSError):
-            total += item.stat().st_size if item.is_file() else 0
-    return total
+def model_bytes(path: Path) -> int:
+    """Bytes of the model file and of its data files."""
+    try:
+        return load(path).bytes_
+    except InvalidInputError:
+        return path.stat().st_size if path.is_file() else 0
 
 
 class ReferenceRunner:

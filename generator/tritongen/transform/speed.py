@@ -91,7 +91,7 @@ def speedups_of(
         if found and left <= 0:
             break
         inputs = rows[0] if point.batch == 1 else _batch(rows, point.batch)
-        settings = RunSettings(threads=point.threads)
+        settings = RunSettings(threads=point.threads, lean=False)
         try:
             runners = (make[0](settings), make[1](settings))
             share = max(left, 0.5) / (len(where) - index)

@@ -9,9 +9,10 @@ model. No more than the small rest is ever in memory.
 import mmap
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -230,7 +231,7 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     for name in model.data_files:
         target = path.parent / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        _link(model.source.parent / name, target)
+        link_or_copy(model.source.parent / name, target)
         files.append(target)
     own = [tensor for tensor in _tensors(model.proto) if _reference(tensor)[0] == _OWN]
     top = {id(tensor) for tensor in model.proto.graph.initializer}
@@ -238,7 +239,7 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     room = inside + model.proto.ByteSize() < PROTOBUF_LIMIT
     embeddable = room and not model.data_files and not outside
     if own and not (embeddable and all(id(tensor) in top for tensor in own)):
-        files.append(path.parent / DATA_FILE)
+        files.append(path.parent / _free_name(model.data_files))
         _move_out(model, own, files[-1])
         own = []
     if not own:
@@ -250,8 +251,16 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     return tuple(files)
 
 
-def _link(source: Path, target: Path) -> None:
+def _free_name(taken: Sequence[str]) -> str:
+    """A name for one more data file: those that are taken are links to the original's own."""
+    names = chain((DATA_FILE,), (f"model.onnx.{number}.data" for number in count(1)))
+    return next(name for name in names if name not in taken)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
     """The same bytes under another name: linked where the file system allows, else copied."""
+    if target.exists() and target.samefile(source):
+        return
     target.unlink(missing_ok=True)
     with suppress(OSError):
         os.link(source, target)
@@ -261,6 +270,8 @@ def _link(source: Path, target: Path) -> None:
 
 def _move_out(model: Model, tensors: list[Proto], path: Path) -> None:
     """Streams weights of the model's own file into a data file, and refers to them there."""
+    # What is there may be a link to a file of the user's.
+    path.unlink(missing_ok=True)
     with path.open("wb") as sink, model.source.open("rb") as source:
         for tensor in tensors:
             _, offset, length = _reference(tensor)

@@ -224,3 +224,12 @@ def old_opset() -> ModelProto:
     nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "y")]
     inputs, outputs = [tensor("x", ["n", 4])], [tensor("y", ["n", 3])]
     return model(nodes, inputs, outputs, [weights("w", 4, 3)], opset=6)
+
+
+def outside(name: str, shape: tuple[int, ...], file: str, offset: int) -> TensorProto:
+    """A float32 constant whose content lies in a file beside the model."""
+    held = TensorProto(name=name, data_type=FLOAT, dims=shape, data_location=1)
+    length = 4 * int(np.prod(shape))
+    for key, value in (("location", file), ("offset", offset), ("length", length)):
+        held.external_data.add(key=key, value=str(value))
+    return held

@@ -8,7 +8,7 @@ from support.cli import Project
 from support.optimize.schema import OPTIMIZE
 
 
-def optimized(project: Project, *arguments: str, expect: int = 0) -> dict[str, Any]:
+def optimized(project: Project, *arguments: str, expect: int | None = 0) -> dict[str, Any]:
     """The one model of a run, checked against the schema."""
     document = project.json("optimize", "models", *arguments, expect=expect)
     jsonschema.validate(document, OPTIMIZE)

@@ -154,3 +154,37 @@ def test_wire_fields_of_every_kind() -> None:
     assert bytes(data[found[2].begin : found[2].end]) == b"ab"
     with pytest.raises(wire.WireError):
         list(wire.fields(memoryview(b"\x0b"), 0, 1))
+
+
+def test_an_originals_data_file_is_never_written(tmp_path: Path) -> None:
+    """Its data file has the very name that a new one would get, and is linked beside the result."""
+    model = big()
+    external_data_helper.convert_model_to_external_data(
+        model, location=DATA_FILE, size_threshold=0, convert_attribute=False
+    )
+    folder = tmp_path / "original"
+    folder.mkdir()
+    onnx.save_model(model, folder / "model.onnx")
+    before = (folder / DATA_FILE).read_bytes()
+    loaded = load(folder / "model.onnx")
+    (tmp_path / "mixed").mkdir()
+    # A model with weights outside and, in its own file, others that are large.
+    mixed = onnx.ModelProto()
+    mixed.CopyFrom(loaded.proto)
+    whole = numpy_helper.from_array(np.zeros((SIZE, SIZE), np.float32), "extra")
+    mixed.graph.initializer.append(whole)
+    mixed.graph.node.append(faulty.node("MatMul", "h extra", "unused"))
+    path = folder / "mixed.onnx"
+    path.write_bytes(mixed.SerializeToString())
+    files = save(load(path), tmp_path / "mixed" / "model.onnx", outside=True)
+    assert len({item.name for item in files}) == 3
+    assert (folder / DATA_FILE).read_bytes() == before
+    same(folder / "model.onnx", tmp_path / "mixed" / "model.onnx")
+
+
+def test_saving_beside_itself_keeps_the_data_file(tmp_path: Path) -> None:
+    path = stored(tmp_path / "original", big())
+    (tmp_path / "out").mkdir()
+    save(load(path), tmp_path / "out" / "first.onnx", outside=True)
+    save(load(tmp_path / "out" / "first.onnx"), tmp_path / "out" / "second.onnx")
+    same(path, tmp_path / "out" / "second.onnx")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tritongen.transform.data import Samples
 from tritongen.transform.libraries import Library, onnx, onnxruntime
 from tritongen.transform.quantize.prepare import DYNAMIC_TYPES, OUTSIDE_FROM, Prepared
-from tritongen.transform.session import as_texts, folder_bytes
+from tritongen.transform.session import as_texts, model_bytes
 
 # onnxruntime's TensorsData, passed on as it is.
 Ranges = Any
@@ -186,7 +186,7 @@ def calibrate(prepared: Prepared, samples: Samples, work: Path) -> Ranges:
 
 
 def _outside(path: Path) -> bool:
-    return folder_bytes(path) >= OUTSIDE_FROM
+    return model_bytes(path) >= OUTSIDE_FROM
 
 
 @contextmanager

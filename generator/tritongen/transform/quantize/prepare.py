@@ -10,7 +10,7 @@ from tritongen.transform.fixes.versions import RAISED_OPSET, operator_types, set
 from tritongen.transform.graph import Graph
 from tritongen.transform.libraries import onnx, onnxruntime
 from tritongen.transform.offline import Level, optimise
-from tritongen.transform.session import folder_bytes
+from tritongen.transform.session import model_bytes
 from tritongen.transform.storage import load, save
 
 DYNAMIC_TYPES = ("MatMul", "LSTM", "Attention", "EmbedLayerNormalization")
@@ -67,13 +67,20 @@ def prepare(source: Path, work: Path, *, dynamic: bool) -> Prepared:
     if graph.opset() < RAISED_OPSET:
         set_opset(graph, RAISED_OPSET)
     graph.forget_shapes()
-    raised = work / "raised.onnx"
+    raised = _place(work, "raised")
     save(model, raised)
     without = ("MatMulAddFusion",) if dynamic else ()
-    folded = optimise(raised, work / "folded.onnx", Level.BASIC, without)
+    folded = optimise(raised, _place(work, "folded"), Level.BASIC, without)
     if dynamic and "Gemm" in set(operator_types(load(folded).proto.graph, "")):
-        folded = _without_gemm(folded, work / "products.onnx")
-    return _named(folded, work / "prepared.onnx")
+        folded = _without_gemm(folded, _place(work, "products"))
+    return _named(folded, _place(work, "prepared"))
+
+
+def _place(work: Path, name: str) -> Path:
+    """A file in a folder of its own: tools overwrite data files, and some are links."""
+    folder = work / name
+    folder.mkdir()
+    return folder / "model.onnx"
 
 
 def _without_gemm(source: Path, target: Path) -> Path:
@@ -84,7 +91,7 @@ def _without_gemm(source: Path, target: Path) -> Path:
 
     model = ONNXModel(library.load(os.fspath(source)))
     model.replace_gemm_with_matmul()
-    outside = folder_bytes(source) >= OUTSIDE_FROM
+    outside = model_bytes(source) >= OUTSIDE_FROM
     model.save_model_to_file(os.fspath(target), outside)
     return target
 

@@ -12,6 +12,7 @@ from tritongen.domain.agreement import TOLERANCES
 from tritongen.domain.precision import Precision
 from tritongen.domain.samples import Array
 from tritongen.domain.variants import Accuracy, Proof
+from tritongen.errors import InvalidInputError
 from tritongen.transform.data import Samples, load_samples, seeded_samples
 from tritongen.transform.evaluate import Evaluator, Scale
 from tritongen.transform.fixing import MODEL_FILE
@@ -37,6 +38,7 @@ SEEDED_ROWS = 32
 # Of the samples, one in so many is for calibration and not for evaluation.
 _CALIBRATE_EVERY = 3
 _FEW_ROWS = 6
+_LEAST_ROWS = 2
 _RANKING_ROWS = 8
 
 
@@ -134,6 +136,8 @@ def _bench(job: Job) -> Bench:
         samples = load_samples(job.data, job.inputs, job.renamed)
     else:
         samples = seeded_samples(job.inputs, job.seed, SEEDED_ROWS)
+    if data and samples.rows < _LEAST_ROWS:
+        raise InvalidInputError("TG225", "one sample is too few to calibrate and evaluate on")
     calibration, evaluation = split(samples)
     if job.method is Method.DYNAMIC:
         evaluation = samples
