@@ -14,6 +14,7 @@ from tritongen.app.tune_record import record
 from tritongen.app.tune_result import TunedModel, TuneReport
 from tritongen.app.tune_session import Session
 from tritongen.app.tune_subject import Subject, make_subject
+from tritongen.app.tune_together import side_by_side
 from tritongen.domain.objective import goal_of_intent, parse_goal
 from tritongen.domain.planner import model_inputs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -50,14 +51,17 @@ def tune(
         results = record(project, gathered.evidence, results, dry_run=options.dry_run)
     elif not session.interrupted:
         raise _nothing(results)
+    cores = _cores(project, options)
+    together, remarks = side_by_side(subjects, session.histories, options, cores)
     return TuneReport(
         models=results,
         wall_s=time.monotonic() - begun,
         runtime=session.runtime,
         server=session.version,
         machine=_machine(),
-        cores=max(subject.cores for subject in subjects),
-        notes=(*notes, *session.notes()),
+        cores=cores,
+        notes=(*notes, *session.notes(), *remarks),
+        together=together,
         interrupted=session.interrupted,
         seed=options.seed,
     )
@@ -90,6 +94,13 @@ def _evidence(project: Project, options: TuneOptions, told: Listener) -> Gathere
     return gather_evidence(project, policy, lambda name: told.note(f"trying {name}"))
 
 
+def _cores(project: Project, options: TuneOptions) -> int:
+    """Whole cores of the container."""
+    if options.cpus is None:
+        return project.target().cores.value
+    return max(1, int(options.cpus))
+
+
 def make_subjects(
     project: Project, gathered: Gathered, options: TuneOptions
 ) -> tuple[tuple[Subject, ...], tuple[str, ...]]:
@@ -99,9 +110,7 @@ def make_subjects(
         InvalidInputError: TG306, none of them can be served; TG305.
     """
     known = tuple(facts for facts in project.models if facts.name in gathered.evidence.models)
-    cores = int(options.cpus) if options.cpus is not None else project.target().cores.value
-    cores = max(1, cores)
-    shares = model_inputs(known, project.intent, gathered.evidence, cores)
+    shares = model_inputs(known, project.intent, gathered.evidence, _cores(project, options))
     here = len(os.sched_getaffinity(0))
     notes = []
     found = []

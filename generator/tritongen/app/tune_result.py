@@ -12,6 +12,7 @@ from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
 from tritongen.search.arms import Verdict
 from tritongen.search.calibrate import Calibration
 from tritongen.search.fit import fit
+from tritongen.search.joint import Together
 from tritongen.search.records import History, Purpose, elapsed_s
 from tritongen.search.report import Evaluated, evaluated, pareto
 from tritongen.search.settings import TuneSettings
@@ -160,6 +161,7 @@ class TuneReport:
         notes: on the run as a whole.
         interrupted: number of the signal that ended it, 0 for none.
         seed: of the search.
+        together: the choices side by side, by simulation; None where that is no question.
     """
 
     models: tuple[TunedModel, ...]
@@ -171,6 +173,7 @@ class TuneReport:
     notes: tuple[str, ...] = ()
     interrupted: int = 0
     seed: int = 0
+    together: Together | None = None
 
     @property
     def met(self) -> bool:

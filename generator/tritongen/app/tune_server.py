@@ -123,6 +123,16 @@ class PrivateServer:
         host, port = self._address()
         return Endpoint(host, port, Protocol.HTTP)
 
+    @property
+    def grpc(self) -> str:
+        """``host:port`` of its gRPC endpoint; empty without a server."""
+        return self._server.endpoints.grpc if self._server is not None else ""
+
+    @property
+    def metrics(self) -> str:
+        """``host:port`` of its metrics; empty without a server."""
+        return self._server.endpoints.metrics if self._server is not None else ""
+
     def _address(self) -> tuple[str, int]:
         if self._server is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")

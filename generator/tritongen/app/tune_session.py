@@ -49,6 +49,7 @@ class Session:
         self._offset = 0.0
         self._begun = time.monotonic()
         self.interrupted = 0
+        self.histories: dict[str, History] = {}
         self._ended = ""
         wish = ServerWish(
             project=self._store.project,
@@ -143,6 +144,7 @@ class Session:
                 self._take(search, step)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
+        self.histories[subject.name] = search.history
         return result_of(subject, tuner, settings, search.history, self._ended)
 
     def _take(self, search: "_Search", step: Step) -> None:

@@ -11,6 +11,7 @@ from tritongen.domain.planner.context import show_figure
 if TYPE_CHECKING:
     from tritongen.app.tune_options import TuneProgress
     from tritongen.app.tune_result import Figures, TunedModel, TuneReport
+    from tritongen.search.joint import Together
     from tritongen.search.report import Evaluated
     from tritongen.search.space import Candidate
     from tritongen.search.standings import Interval
@@ -39,10 +40,27 @@ def document(report: "TuneReport") -> dict[str, object]:
         "runtime": report.runtime,
         "server": report.server,
         "machine": dict(report.machine),
+        "cores": report.cores,
         "seed": report.seed,
+        "together": _together_json(report.together),
         "notes": list(report.notes),
         "interrupted": report.interrupted or None,
         "met": report.met,
+    }
+
+
+def _together_json(together: "Together | None") -> dict[str, object] | None:
+    if together is None:
+        return None
+    return {
+        "feasible": together.feasible,
+        "models": {
+            name: {
+                "throughput_per_s": _number(outcome.throughput_per_s),
+                "latency_us": _number(outcome.latency_s * 1e6),
+            }
+            for name, outcome in together.outcomes.items()
+        },
     }
 
 
@@ -137,7 +155,8 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 def _print_model(model: "TunedModel", *, whole: bool) -> None:
     from tritongen.app.tune_result import gain_sentence
 
-    head = f"{model.name}: {model.objective.text} on {model.cores} {'core' if model.cores == 1 else 'cores'}"
+    unit = "core" if model.cores == 1 else "cores"
+    head = f"{model.name}: {model.objective.text} on {model.cores} {unit}"
     print(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
     left = len(model.rows) - len(rows)
@@ -160,8 +179,10 @@ def _print_model(model: "TunedModel", *, whole: bool) -> None:
         print(f"nearest goal that can be met: {goal.text}")
     for note in model.notes:
         print(dim(f"note: {note}"))
-    for line in model.diff:
-        print(line)
+    # A file that is not there yet is news as a whole.
+    if not any(line.startswith("@@ -0,0") for line in model.diff):
+        for line in model.diff:
+            print(line)
     print()
 
 

@@ -1,0 +1,355 @@
+"""The parts of the tuning benchmark; each takes minutes, and its result can be kept.
+
+*Grid*: every configuration that the tuner may choose, measured once each, beside the simulation.
+*Tune*: the command as a user runs it, with several seeds. *Final*: the choices, the best of the
+grid and Triton's own completion, measured again by perf_analyzer in turn. *Analyzer*: Model
+Analyzer's quick search on the same server.
+"""
+
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from probe_bench_tools import perf_analyzer
+from serving_bench import TRITONGEN, fetch_models
+from tritongen.app.evidence import gather_evidence, trial_policy
+from tritongen.app.project import load_project
+from tritongen.app.spec import UpOptions
+from tritongen.app.tune import make_subjects
+from tritongen.app.tune_measure import Bench
+from tritongen.app.tune_options import TuneOptions
+from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.app.tune_subject import Subject
+from tritongen.domain.queueing import ClosedLoop
+from tritongen.search.calibrate import calibration_tasks
+from tritongen.search.fit import fit
+from tritongen.search.predict import Predictor
+from tritongen.search.records import Purpose, Record, Task
+from tritongen.search.space import Candidate, delay_choices
+from tritongen.serving.protocol import RuntimeName
+
+ANALYZER = "1.58.0"
+GRID_S = 1.0
+# perf_analyzer takes at least three windows of this length.
+WINDOW_MS = 700
+ROUNDS = 3
+# Of the grid, those that are measured again: one measurement alone is a lottery.
+TOP = 3
+_CACHE = Path.home() / ".cache/tritongen/benchmarks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on a number of CPUs."""
+
+    model: str
+    cpus: int
+
+    @property
+    def key(self) -> str:
+        """For the file of results."""
+        return f"{self.model}/{self.cpus}"
+
+
+@contextmanager
+def project(row: Row) -> Iterator[Path]:
+    """A project folder with this model alone, tried."""
+    with tempfile.TemporaryDirectory(prefix="tune-bench-") as name:
+        folder = Path(name)
+        (folder / "models").mkdir()
+        shutil.copytree(fetch_models() / row.model, folder / "models" / row.model)
+        (folder / "models/tritongen.yaml").write_text(f"target: {{cpus: {row.cpus}}}\n")
+        yield folder
+
+
+def subject_of(folder: Path, row: Row) -> Subject:
+    """The model as the tuner sees it."""
+    loaded = load_project(folder / "models", folder / "model_repository")
+    gathered = gather_evidence(loaded, trial_policy(run=True), lambda _: None)
+    options = TuneOptions(models=(row.model,), goal="throughput", cpus=row.cpus)
+    (subject,), _ = make_subjects(loaded, gathered, options)
+    return subject
+
+
+@contextmanager
+def bench(folder: Path, subject: Subject) -> Iterator[Bench]:
+    """A private server limited to the row's CPUs, and a way to measure on it."""
+    home = folder / ".tritongen/tune"
+    home.mkdir(parents=True, exist_ok=True)
+    wish = ServerWish(
+        folder,
+        home,
+        (folder / "models").resolve(),
+        (subject.space.backend.name,),
+        subject.intent.target.triton,
+        UpOptions(runtime=RuntimeName.EMBEDDED),
+    )
+    mine = sorted(os.sched_getaffinity(0))
+    found = Bench(PrivateServer(wish), lambda cores: divide_cores(cores, mine), 0, time.monotonic)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def clients_of(candidate: Candidate) -> int:
+    """Clients that keep every instance in full batches, as the tuner has them, 64 at most."""
+    place = candidate.max_batch_size if candidate.batches else 1
+    wanted = 2 * candidate.instances * max(1, place)
+    return next((n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if n >= wanted), 64)
+
+
+def grid_part(row: Row, tell: Callable[[str], None], *, delays: bool) -> list[dict[str, Any]]:
+    """Every configuration once: measured, and as the simulation has it after calibration."""
+    with project(row) as folder:
+        subject = subject_of(folder, row)
+        with bench(folder, subject) as found:
+            records = [found.measure(subject, task) for task in calibration_tasks(subject.space)]
+            calibration = fit(tuple(records), float(row.cpus))
+            if calibration is None:
+                raise SystemExit(f"{row.key}: nothing could be calibrated: {records[-1].error}")
+            predictor = Predictor(calibration, subject.objective)
+            service = calibration.service.alone(1, 1)
+            space = subject.space.with_delays(delay_choices(service) if delays else ())
+            candidates = space.candidates()
+            points = []
+            for number, candidate in enumerate(candidates):
+                tell(f"{row.key}: grid {number + 1} of {len(candidates)}: {candidate.key}")
+                load = ClosedLoop(clients_of(candidate))
+                task = Task(candidate, load, Purpose.RACE, 1, GRID_S, 100, 4.0 * GRID_S)
+                points.append(_point(found.measure(subject, task), predictor))
+            return points
+
+
+def _point(record: Record, predictor: Predictor) -> dict[str, Any]:
+    candidate, load = record.task.candidate, record.task.load
+    predicted = predictor.under(candidate, load).outcome
+    reading = record.sound
+    return {
+        "candidate": _fields(candidate),
+        "clients": load.concurrency if isinstance(load, ClosedLoop) else 0,
+        "throughput": reading.throughput_per_s if reading is not None else 0.0,
+        "p99_ms": reading.latency_s(99.0) * 1e3 if reading is not None else 0.0,
+        "predicted": predicted.throughput_per_s,
+        "predicted_p99_ms": predicted.latency_s * 1e3,
+        "error": record.error,
+    }
+
+
+def _fields(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "instances": candidate.instances,
+        "threads": candidate.threads,
+        "max_batch_size": candidate.max_batch_size,
+        "queue_delay_us": candidate.queue_delay_us,
+        "inter_op": candidate.inter_op,
+    }
+
+
+def tune_part(row: Row, seed: int, budget_s: float) -> dict[str, Any]:
+    """The command with one seed; its result for the model."""
+    with project(row) as folder:
+        words = ("-m", row.model, "--cpus", str(row.cpus), "--budget", f"{budget_s:g}s")
+        subprocess.run(
+            [TRITONGEN, "build", "models"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        done = subprocess.run(
+            [TRITONGEN, "tune", "models", *words, "--goal", "throughput", "--seed", str(seed),
+             "--dry-run", "--format", "json"],
+            cwd=folder, stdout=subprocess.PIPE, check=True,
+        )  # fmt: skip
+        document = json.loads(done.stdout)
+    (model,) = document["models"]
+    return {
+        "best": {key: model["best"][key] for key in _FIELDS},
+        "throughput": model["best"]["throughput_per_s"]["value"],
+        "verdict": model["verdict"],
+        "wall_s": document["wall_s"],
+        "notes": document["notes"],
+    }
+
+
+_FIELDS = ("instances", "threads", "max_batch_size", "queue_delay_us", "inter_op")
+
+
+def final_part(
+    row: Row,
+    grid: Sequence[dict[str, Any]],
+    tunes: dict[str, dict[str, Any]],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Choices, the grid's best and Triton's own completion by perf_analyzer, in turn."""
+    best = sorted(grid, key=lambda point: -point["throughput"])[:TOP]
+    wanted = {Candidate(**point["candidate"]) for point in best}
+    wanted |= {Candidate(**tune["best"]) for tune in tunes.values()}
+    with project(row) as folder:
+        subject = subject_of(folder, row)
+        with bench(folder, subject) as found:
+            tasks = [
+                Task(one, ClosedLoop(clients_of(one)), Purpose.RACE, 1, GRID_S)
+                for one in sorted(wanted, key=lambda one: one.simplicity)
+            ]
+            default = subject.baseline
+            load = ClosedLoop(clients_of(default))
+            tasks.append(Task(default, load, Purpose.BASELINE, 1, GRID_S))
+            slots = {task: _slot(found, subject, task) for task in tasks}
+            seen: dict[str, list[tuple[float, float]]] = {}
+            for number in range(ROUNDS):
+                for task in tasks if number % 2 == 0 else reversed(tasks):
+                    name = "default" if task.purpose is Purpose.BASELINE else task.candidate.key
+                    tell(f"{row.key}: perf_analyzer, round {number + 1} of {ROUNDS}: {name}")
+                    seen.setdefault(name, []).append(_by_peer(found, subject, slots[task], task))
+    return {
+        "throughput": {name: _mean([pair[0] for pair in pairs]) for name, pairs in seen.items()},
+        "p99_ms": {name: _mean([pair[1] for pair in pairs]) for name, pairs in seen.items()},
+        "grid": [Candidate(**point["candidate"]).key for point in best],
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Geometric mean of what was measured."""
+    known = [value for value in values if value > 0.0]
+    return math.exp(sum(map(math.log, known)) / len(known)) if known else 0.0
+
+
+def _slot(found: Bench, subject: Subject, task: Task) -> str:
+    wanted = found.configuration(subject, task)
+    found.server.ensure(found.divide(subject.cores), wanted.environment)
+    return found.server.load(wanted.key, subject.facts, wanted.config, wanted.instances, 64)
+
+
+def _by_peer(found: Bench, subject: Subject, slot: str, task: Task) -> tuple[float, float]:
+    """(requests per second, p99 in ms) by perf_analyzer; zeros when it gives none."""
+    trial = subject.evidence.trial
+    clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1
+    batches = task.candidate.max_batch_size > 0
+    shapes = [
+        word
+        for tensor in (trial.inputs if trial is not None else ())
+        for word in ("--shape", f"{tensor.name}:{_dims(tensor.shape, batches)}")
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name) / "out.csv"
+        subprocess.run(
+            [perf_analyzer(), "-m", slot, "-u", found.server.grpc, "-i", "grpc", "--async",
+             "--concurrency-range", str(clients), "-p", str(WINDOW_MS),
+             "--stability-percentage", "999", "--input-data", "random", *shapes, "-f", out],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=300,
+            preexec_fn=lambda: os.sched_setaffinity(0, found.server.cores.generator),
+        )  # fmt: skip
+        if not out.exists():
+            return 0.0, 0.0
+        with out.open() as file:
+            line = next(csv.DictReader(file), {})
+    return float(line.get("Inferences/Second") or 0.0), float(line.get("p99 latency") or 0.0) / 1e3
+
+
+def _dims(shape: Sequence[int], batches: bool) -> str:
+    return ",".join(map(str, (shape[1:] or (1,)) if batches else shape or (1,)))
+
+
+def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
+    """Model Analyzer's quick search in remote mode: whether it finished, and its best."""
+    with project(row) as folder:
+        subprocess.run(
+            [TRITONGEN, "build", "models"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        subject = subject_of(folder, row)
+        with bench(folder, subject) as found:
+            found.server.ensure(found.divide(subject.cores), ())
+            file = folder / "analyzer.json"
+            file.write_text(json.dumps(_analyzer_file(folder, found, row)))
+            begun = time.monotonic()
+            log = folder / "analyzer.log"
+            with log.open("w") as output:
+                process = subprocess.Popen(
+                    [_analyzer(), "profile", "-f", file],
+                    cwd=folder, stdout=output, stderr=output, start_new_session=True,
+                    env={**os.environ, "PATH": f"{_analyzer().parent}:{os.environ['PATH']}"},
+                )  # fmt: skip
+                try:
+                    code: int | None = process.wait(60.0 * minutes)
+                except subprocess.TimeoutExpired:
+                    code = None
+                    os.killpg(process.pid, signal.SIGINT)
+                    with_patience(process)
+            wall = time.monotonic() - begun
+            return {
+                "finished": code == 0,
+                "wall_s": wall,
+                "minutes": minutes,
+                "best": _analyzer_best(folder),
+                "log": log.read_text(errors="replace").splitlines()[-15:],
+            }
+
+
+def with_patience(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process that was asked to end, if it does not."""
+    try:
+        process.wait(20.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
+    server = found.server
+    return {
+        "model_repository": str(folder / "model_repository"),
+        "triton_launch_mode": "remote",
+        "triton_http_endpoint": server.endpoint.address,
+        "triton_grpc_endpoint": server.grpc,
+        "triton_metrics_url": f"http://{server.metrics}/metrics",
+        "perf_analyzer_path": str(perf_analyzer()),
+        "output_model_repository_path": str(server.repository),
+        "override_output_model_repository": True,
+        "checkpoint_directory": str(folder / "checkpoints"),
+        "export_path": str(folder / "export"),
+        "perf_analyzer_flags": {"stability-percentage": 50},
+        "run_config_search_mode": "quick",
+        "run_config_search_max_instance_count": row.cpus,
+        "run_config_search_max_model_batch_size": 32,
+        "run_config_search_max_concurrency": 64,
+        "profile_models": {row.model: {"cpu_only": True}},
+    }
+
+
+def _analyzer() -> Path:
+    """The program, from its wheel in a virtual environment that is made once (some 630 MB)."""
+    home = _CACHE / f"model-analyzer-{ANALYZER}"
+    program = home / "bin/model-analyzer"
+    if not program.is_file():
+        print(f"installing triton-model-analyzer {ANALYZER} (once)", file=sys.stderr)
+        venv.create(home, with_pip=True)
+        wanted = f"triton-model-analyzer=={ANALYZER}"
+        subprocess.run([home / "bin/python", "-m", "pip", "install", "-q", wanted], check=True)
+    return program
+
+
+def _analyzer_best(folder: Path) -> dict[str, Any]:
+    """The row of most throughput in what it exported, empty without any."""
+    best: dict[str, Any] = {}
+    for path in folder.glob("export/**/metrics-model-inference.csv"):
+        with path.open() as file:
+            for line in csv.DictReader(file):
+                rate = float(line.get("Throughput (infer/sec)") or 0.0)
+                if rate > best.get("throughput", 0.0):
+                    best = {
+                        "throughput": rate,
+                        "config": line.get("Model Config Path", ""),
+                        "clients": line.get("Concurrency", ""),
+                    }
+    return best
