@@ -69,6 +69,7 @@ INSPECTED = _object(
     parameters=COUNT,
     weight_bytes=COUNT,
     precisions=ANY_OBJECT,
+    callees=_list(NAME),
     graph={"anyOf": [{"type": "null"}, GRAPH]},
     onnx={"anyOf": [{"type": "null"}, ONNX]},
     findings=_list(FINDING),

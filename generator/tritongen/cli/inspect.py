@@ -88,6 +88,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "parameters": facts.parameters,
         "weight_bytes": facts.weight_bytes,
         "precisions": dict(facts.precisions),
+        "callees": list(facts.python.callees) if facts.python is not None else [],
         "graph": None,
         "onnx": None,
         "findings": [finding_json(entry) for entry in item.findings],
@@ -144,6 +145,8 @@ def _print(item: "InspectedModel") -> None:
     if facts.onnx is not None:
         opsets = ", ".join(f"{domain} {version}" for domain, version in facts.onnx.opsets)
         print(f"  IR {facts.onnx.ir_version}, opset {opsets}")
+    if facts.python is not None and facts.python.callees:
+        print(f"  calls: {', '.join(facts.python.callees)}")
     print(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
     for entry in item.findings:
         print_finding(entry)

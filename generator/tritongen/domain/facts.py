@@ -167,6 +167,10 @@ class TreeFacts:
         return self.task in {TreeTask.BINARY, TreeTask.MULTICLASS}
 
 
+# Stands for a callee whose name is made when the model runs.
+NAMED_LATER = "a model named at run time"
+
+
 @dataclass(frozen=True, slots=True)
 class PythonFacts:
     """What a `model.py` says of itself, read without running it.
@@ -174,7 +178,7 @@ class PythonFacts:
     Attributes:
         decoupled: whether it sends any number of responses, None when it does not say.
         max_batch_size: that it sets, None when it does not say.
-        callees: names of models that it calls.
+        callees: names of models that it calls; `NAMED_LATER` for one that no literal names.
         imports: packages that it imports, its own folder's modules left out.
         completes: whether it has `auto_complete_config`.
     """

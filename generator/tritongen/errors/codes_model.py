@@ -186,6 +186,7 @@ MODEL_CODES: tuple[Code, ...] = (
         "model that the runtime does not load",
         "`tritongen optimize --fix`, or export it with operators that ONNX Runtime implements.",
     ),
+    Code("TG146", "called model that is not served", "Put it into the models folder."),
     Code(
         "TG201",
         "trial failed",

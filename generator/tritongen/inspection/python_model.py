@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritongen.domain.facts import PythonFacts
+from tritongen.domain.facts import NAMED_LATER, PythonFacts
 from tritongen.domain.findings import Severity, finding
 from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.discovery.python_source import CLASS_NAME
@@ -216,7 +216,7 @@ def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
         for keyword in call.keywords:
             if keyword.arg == "model_name":
                 value = _value(keyword.value, literals)
-                yield value if isinstance(value, str) else "a model named at run time"
+                yield value if isinstance(value, str) else NAMED_LATER
 
 
 def _imports(source: Source, tree: ast.AST) -> Iterator[str]:

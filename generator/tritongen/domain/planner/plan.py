@@ -27,7 +27,7 @@ from tritongen.domain.planner.details import (
 )
 from tritongen.domain.planner.instances import Split, fits, split_cores
 from tritongen.domain.planner.pipelines import plan_pipelines, with_pipeline_goals
-from tritongen.domain.planner.remarks import load_findings, trial_findings
+from tritongen.domain.planner.remarks import callee_findings, load_findings, trial_findings
 from tritongen.domain.planner.sequences import (
     client_tensors,
     plan_sequence,
@@ -82,7 +82,8 @@ def plan_serving(
         for item in model.findings
         if item not in known[model.name]
     )
-    return ServingPlan(server, plans, refused, (*remarks, *faults, *reasons), ensembles)
+    findings = (*remarks, *faults, *reasons, *callee_findings(wanted, intent.pipelines))
+    return ServingPlan(server, plans, refused, findings, ensembles)
 
 
 def model_inputs(

@@ -1,8 +1,9 @@
 """What a trial has to say of its model, and what a plan cannot give, as findings."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from tritongen.domain.evidence import BatchVerdict, Trial
+from tritongen.domain.facts import NAMED_LATER
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.plan import InstanceKind
 from tritongen.domain.planner.batching import BatchPlan
@@ -30,6 +31,30 @@ def _warnings(model: str, trial: Trial) -> Iterator[Finding]:
         yield finding("TG209", Severity.WARNING, message, model=model)
     if trial.proof.verdict is BatchVerdict.COUPLED:
         yield finding("TG206", Severity.WARNING, trial.proof.reason, model=model)
+
+
+def callee_findings(
+    models: Sequence[ModelInput], pipelines: Collection[str]
+) -> tuple[Finding, ...]:
+    """Models that others call by their name and that this server does not have.
+
+    Args:
+        models: that are served.
+        pipelines: names of pipelines, which can be called as well.
+    """
+    served = {model.facts.name for model in models} | set(pipelines)
+    return tuple(
+        finding(
+            "TG146",
+            Severity.WARNING,
+            f"{model.facts.name} calls {callee}, which is not served here",
+            model=model.facts.name,
+            path=model.facts.path,
+        )
+        for model in models
+        for callee in (model.facts.python.callees if model.facts.python is not None else ())
+        if callee not in served and callee != NAMED_LATER
+    )
 
 
 def load_findings(

@@ -1,0 +1,38 @@
+"""Models that a model in Python calls must be served beside it."""
+
+from tritongen.domain.cores import budget_of_limit
+from tritongen.domain.evidence import Evidence
+from tritongen.domain.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonFacts
+from tritongen.domain.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
+from tritongen.domain.planner import plan_serving
+from tritongen.domain.tensors import DType, TensorSpec
+
+
+def model(name, *callees):
+    spec = (TensorSpec("x", DType.FP32, (None, 4)),)
+    python = PythonFacts(callees=callees)
+    return ModelFacts(
+        name, f"{name}/model.py", ModelFormat.PYTHON, inputs=spec, outputs=spec, python=python
+    )
+
+
+def told(models, intent=None):
+    plan = plan_serving(models, intent or Intent(), Evidence(), budget_of_limit(8))
+    return [(item.model, item.message) for item in plan.findings if item.code == "TG146"]
+
+
+def test_callees_that_are_not_served():
+    assert told([model("router", "small", "large"), model("small")]) == [
+        ("router", "router calls large, which is not served here")
+    ]
+
+
+def test_served_ones_pipelines_and_names_made_later_are_fine():
+    pipelines = {"whole": PipelineIntent((PipelineStep("small"),), ("x",))}
+    intent = Intent(pipelines=pipelines)
+    assert told([model("router", "small", "whole", NAMED_LATER), model("small")], intent) == []
+
+
+def test_a_skipped_model_is_not_served():
+    intent = Intent(models={"small": ModelIntent(skip=True)})
+    assert len(told([model("router", "small"), model("small")], intent)) == 1
