@@ -10,6 +10,7 @@ from tritongen import __version__
 from tritongen.app.evidence import gather_evidence, trial_policy
 from tritongen.app.plan_inputs import PriceChoice, capacity_inputs, machines_of
 from tritongen.app.project import load_project
+from tritongen.app.variants import with_selection
 from tritongen.domain.capacity import (
     CapacityPlan,
     Option,
@@ -78,7 +79,7 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> Planned:
     Raises:
         InvalidInputError: TG32x traffic, TG33x prices, TG341 no service times, TG353 services.
     """
-    project = load_project(root, options.repository)
+    project = with_selection(load_project(root, options.repository))
     intent, machines = machines_of(project, options.prices)
     evidence = gather_evidence(project, trial_policy(run=options.trial), progress).evidence
     inputs = capacity_inputs(project, intent, evidence, machines)

@@ -61,6 +61,7 @@ class Project:
         lock: of the repository, None when there is none yet.
         lock_text: what `lock` was read from, None when there is none yet.
         variants: by model, for those that stand in the place of their originals in `models`.
+        originals: facts of those originals.
     """
 
     root: Path
@@ -72,6 +73,7 @@ class Project:
     lock: Lock | None
     lock_text: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    originals: Mapping[str, ModelFacts] = field(default_factory=dict)
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""

@@ -140,23 +140,29 @@ def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
         InvalidInputError: TG240 there is no such variant, TG241 the original has changed since,
             TG242 its files are not those that were proven.
     """
+    originals = tuple(project.originals.get(facts.name, facts) for facts in project.models)
     variants = {
         facts.name: find_variant(project, facts, selection[facts.name])
-        for facts in project.models
+        for facts in originals
         if facts.name in selection
     }
     models = tuple(
         variant_facts(project, facts, variants[facts.name].path)
         if facts.name in variants
         else facts
-        for facts in project.models
+        for facts in originals
     )
-    intent = _renamed(project.intent, variants, models)
-    return replace(project, models=models, intent=intent, variants=variants)
+    return replace(
+        project,
+        models=models,
+        intent=_renamed(project.intent, variants, models),
+        variants=variants,
+        originals={facts.name: facts for facts in originals if facts.name in variants},
+    )
 
 
 def with_selection(project: Project, wanted: Mapping[str, str] | None = None) -> Project:
-    """The project with the variants that are wanted, else those that its lock says are served.
+    """The project with the variants that are wanted, else those that it has or its lock names.
 
     Args:
         project: as loaded.
@@ -175,7 +181,8 @@ def with_selection(project: Project, wanted: Mapping[str, str] | None = None) ->
         for name, known in locked.items()
         if known.variant is not None and name in names
     }
-    selection = served | dict(wanted or {})
+    present = {name: variant.name for name, variant in project.variants.items()}
+    selection = served | present | dict(wanted or {})
     return with_variants(
         project, {model: name for model, name in selection.items() if name != ORIGINAL}
     )

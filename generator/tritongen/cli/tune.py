@@ -107,9 +107,10 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.project import load_project
     from tritongen.app.tune import tune
     from tritongen.app.tune_page import write_page
+    from tritongen.app.variants import with_selection
     from tritongen.cli.tune_output import document, print_report
 
-    project = load_project(existing_folder(options.models), options.output)
+    project = with_selection(load_project(existing_folder(options.models), options.output))
     with Live() as live:
         report = tune(Path.cwd(), project, _options(options), _listener(live))
     if options.format == "json":
