@@ -12,6 +12,14 @@ repository=tritongen-slim
 base_image=tritongen-base:trixie
 packages=${PACKAGES:-}
 base=${BASE:-}
+backends='onnxruntime python'
+for package in $packages; do
+    case $package in
+        torch*) backends+=' pytorch' ;;
+        openvino*) backends+=' openvino' ;;
+        treelite*) backends+=' fil' ;;
+    esac
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -83,6 +91,6 @@ cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$context/trust/author
 
 say "building $image on $base"
 docker build --quiet --force-rm --network host --build-arg "BASE=$base" --build-arg "PACKAGES=$packages" \
-    --build-arg "CONTENT=$content" --tag "$image" "$context" >&2
+    --build-arg "CONTENT=$content" --build-arg "BACKENDS=$backends" --tag "$image" "$context" >&2
 docker tag "$image" "$repository:latest"
 echo "$image"

@@ -143,7 +143,7 @@ def test_drift_between_the_server_and_the_disk(built: Project, embedded_runtime:
         config.write_text(f"{text}\nparameters {extra}\n")
         built.write("model_repository/later/1/model.onnx", b"")
         out = built.run("status", expect=1).out
-        assert 'parameters["enable_mem_arena"] is set on disk and absent on the server' in out
+        assert 'parameters["enable_mem_arena"]: set on disk, absent on the server' in out
         assert "later: is on disk, and the server has not loaded it" in out
         assert "tritongen restart" in out
     finally:

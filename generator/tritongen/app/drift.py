@@ -68,7 +68,7 @@ def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[
         return
     served = ParseDict(answer, new_model_config(), ignore_unknown_fields=True)
     for place, written, found in _differences(parsed.message, served, ""):
-        yield _drift(name, f"{place} is {written} on disk and {found} on the server", place)
+        yield _drift(name, f"{written} on disk, {found} on the server", place)
 
 
 def _differences(written: Any, served: Any, path: str) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  (messages of any type)
