@@ -200,8 +200,8 @@ def _refuse_shared(
     history: History, name: str, names: tuple[str, ...], intent: Intent, file: str
 ) -> None:
     """A recording that does not tell models apart cannot be the rate of several of them."""
-    alone = len(names) == 1 or name in history.profiles
-    if not alone and intent.of(name).planning_rate is None:
+    apart = len(names) == 1 or "" not in history.profiles
+    if not apart and intent.of(name).planning_rate is None:
         raise InvalidInputError(
             "TG320",
             f"{file} does not tell models apart, and {name} has no rate",

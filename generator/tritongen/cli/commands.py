@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "plan": Command("tritongen.cli.plan", "which machines, how many, at what cost"),
         "export": Command("tritongen.cli.export", "deployment files that agree with the plan"),
         "observe": Command("tritongen.cli.observe", "what a live server does, and what to change"),
+        "report": Command("tritongen.cli.report", "one HTML page about the service"),
         "completion": Command("tritongen.cli.completion", "completion script for your shell"),
     }
 )

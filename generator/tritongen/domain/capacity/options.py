@@ -16,6 +16,8 @@ from tritongen.domain.cost import usd_per_million, usd_per_month
 
 # Options that are planned in full, beginning with the cheapest.
 REFINED = 6
+# Options that are planned in full because the others turned out dearer.
+_LAST_LOOKS = 4
 # Of a recording by the second fewer are: each takes a simulation of every second.
 _LONG_STEPS, _LONG_REFINED = 40_000, 3
 # Percentiles are read from a simulation: so much above the stated share is its noise.
@@ -79,13 +81,24 @@ class Chooser:
                 infeasible.append(candidate)
             else:
                 heapq.heappush(heap, (candidate.usd_per_month, number, candidate))
-        feasible = list(self._popped(heap, refined))
-        options = [option for option in feasible if option.feasible]
-        # The screening by the hour is no strict bound; what was simulated comes first.
-        options.sort(key=lambda one: (one.estimate is Estimate.BOUND, one.usd_per_month))
-        infeasible += [option for option in feasible if not option.feasible]
+        found = self._cheapest_planned(list(self._popped(heap, refined)))
+        infeasible += [option for option in found if not option.feasible]
         infeasible.sort(key=lambda option: (option.excess, option.usd_per_month))
-        return (*options, *infeasible)
+        return (*(option for option in found if option.feasible), *infeasible)
+
+    def _cheapest_planned(self, found: list[Option]) -> list[Option]:
+        """By cost, the first one planned in full: the screening is no strict bound."""
+        for _ in range(_LAST_LOOKS):
+            found.sort(key=lambda option: (not option.feasible, option.usd_per_month))
+            if not found or found[0].estimate is Estimate.SIMULATED:
+                return found
+            candidate = self._candidate(found[0].machine)
+            if isinstance(candidate, Option):
+                return found
+            found[0] = self._planned(candidate)
+        # So many turned out dearer than they seemed: those that were simulated come first.
+        found.sort(key=lambda o: (not o.feasible, o.estimate is Estimate.BOUND, o.usd_per_month))
+        return found
 
     def _popped(
         self, heap: list[tuple[float, int, _Candidate | Option]], refined: int

@@ -22,6 +22,11 @@ _POLICIES = {
 }
 
 
+def figure(value: float) -> str:
+    """A number for people: no more digits than count, no exponent."""
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"
+
+
 def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand) -> str:
     """Why a planned option costs what it does."""
     largest = max(plans, key=lambda plan: plan.mean_paid)
@@ -29,8 +34,9 @@ def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand
     services = "" if len(plans) == 1 else f", {len(plans)} services"
     mean = sum(demand.mean(name) for name in largest.models)
     return (
-        f"one {machine.name} ({machine.cores} cores) serves {largest.rate_per_s:,.3g}/s at the "
-        f"goals; {mean:,.3g}/s on average take {largest.mean_paid:.3g} of them, "
+        f"one {machine.name} ({machine.cores} {'core' if machine.cores == 1 else 'cores'}) serves "
+        f"{figure(largest.rate_per_s)}/s at the goals; {figure(mean)}/s on average take "
+        f"{largest.mean_paid:.3g} of them, "
         f"{_POLICIES[largest.policy]}, {spare:.0%} of the cores spare at the peak{services}; "
         f"{_BINDS[largest.binding]}"
     )

@@ -179,6 +179,9 @@ def _reprice(
     number: int,
     faults: list[str],
 ) -> None:
+    if not row["usd_per_hour"]:
+        faults.append(f"line {number}: usd_per_hour is missing")
+        return
     price = _number(row, "usd_per_hour", number, faults)
     _check_date(row, number, faults)
     for key in matching:

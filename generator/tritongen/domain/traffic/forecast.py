@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tritongen.domain.traffic.history import History, HistoryNote
 from tritongen.domain.traffic.pattern import STEP_S, Pattern, week_shape
-from tritongen.domain.traffic.profile import Profile, scaled_shape
+from tritongen.domain.traffic.profile import WEEK_S, Profile, scaled_shape
 from tritongen.errors import InvalidInputError
 
 # Days on which clocks differ by their winter's and by their summer's offsets.
 _WINTER, _SUMMER = datetime(2026, 1, 5), datetime(2026, 7, 6)
+
+_NOTHING = Profile(STEP_S, (0.0,) * round(WEEK_S / STEP_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def expected(model: str, wish: Wish, clock: ZoneInfo, history: History | None) -
     if history is not None:
         return _recorded(model, wish, history)
     if not stated:
-        return Expected(Profile(STEP_S, (0.0,) * round(7 * 86400 / STEP_S)), "no rate")
+        return Expected(_NOTHING, "no rate")
     shape = week_shape(wish.pattern)
     if wish.average is None:
         top = max(shape)
@@ -89,6 +91,8 @@ def expected(model: str, wish: Wish, clock: ZoneInfo, history: History | None) -
 def _recorded(model: str, wish: Wish, history: History) -> Expected:
     where = wish.pattern.file
     profile = history.profiles.get(model) or history.profiles.get("")
+    if profile is None and wish.average is None and wish.peak is None:
+        return Expected(_NOTHING, f"no requests in {where}")
     if profile is None:
         known = ", ".join(sorted(history.profiles))
         raise InvalidInputError("TG323", f"no traffic of {model}; it has {known}", where=where)

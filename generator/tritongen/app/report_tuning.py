@@ -1,0 +1,82 @@
+"""What tuning has measured, from the journals that it leaves in the project's state folder."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.domain.evidence import Tuned
+
+_MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One configuration with its best reading.
+
+    Attributes:
+        text: its settings, for people.
+        throughput: requests per second.
+        p99_ms: latency at the highest percentile that was kept, up to the 99th.
+        chosen: whether it is the one in the lock.
+        baseline: whether it is Triton's own.
+    """
+
+    text: str
+    throughput: float
+    p99_ms: float
+    chosen: bool = False
+    baseline: bool = False
+
+
+def candidates_of(state: Path, model: str, tuned: Tuned | None) -> tuple[Candidate, ...]:
+    """Every configuration of a model that was measured; empty without a readable journal."""
+    path = state / "tune" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', model)}.jsonl"
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return ()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    best: dict[str, Candidate] = {}
+    for line in lines[1:]:
+        found = _candidate(line, tuned)
+        if found is not None:
+            known = best.get(found.text)
+            if known is None or found.throughput > known.throughput:
+                best[found.text] = found
+    return tuple(sorted(best.values(), key=lambda one: -one.throughput))
+
+
+def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
+    """One line of a journal; None for what holds no reading or is cut off."""
+    try:
+        record = json.loads(line)
+        settings, reading = record["candidate"], record["reading"]
+        throughput = float(reading["throughput_per_s"])
+        latency = max(
+            (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None),
+            default=None,
+        )
+        key = (
+            int(settings["instances"]),
+            int(settings["threads"]),
+            int(settings["max_batch_size"]),
+            settings["queue_delay_us"],
+        )
+        baseline = record["purpose"] == "baseline"
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    if latency is None or not throughput > 0.0 or not math.isfinite(float(latency[1])):
+        return None
+    batch = f", batches of {key[2]}" if key[2] > 1 else ""
+    delay = f", delay {key[3]} µs" if key[3] is not None else ""
+    chosen = tuned is not None and key == (
+        tuned.instances,
+        tuned.threads,
+        tuned.max_batch_size,
+        tuned.queue_delay_us,
+    )
+    text = f"{key[0]} × {key[1]} threads{batch}{delay}"
+    return Candidate(text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline)

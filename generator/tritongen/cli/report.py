@@ -1,0 +1,45 @@
+"""`tritongen report`."""
+
+import argparse
+from pathlib import Path
+
+from tritongen.cli.options import Subparsers, add_command, existing_folder
+from tritongen.cli.output import good
+from tritongen.errors import ExitCode
+
+_EXAMPLES = """\
+  tritongen report                          model_repository/ with its plan, as report.html
+  tritongen report ./models -o service.html
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "report", "one HTML page about the service", _EXAMPLES)
+    parser.add_argument(
+        "models", type=Path, nargs="?", metavar="MODELS",
+        help="folder of models (default: the last one built)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
+        help="repository whose lock and plan are shown (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="plan (default: REPO.plan.json)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("report.html"), metavar="FILE",
+        help="page to write (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(run=run, format="text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page."""
+    from tritongen.app.memory import last_models
+    from tritongen.app.report import report_page
+    from tritongen.serving.files import write_atomic
+
+    root = existing_folder(options.models or last_models(options.repository))
+    page = report_page(root, options.repository, options.plan)
+    write_atomic(options.output, page.encode())
+    print(good(f"written to {options.output}"))
+    return int(ExitCode.OK)
