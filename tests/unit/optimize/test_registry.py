@@ -36,3 +36,10 @@ def test_a_property_test(name: str) -> None:
 def test_its_codes_exist(name: str) -> None:
     assert set(FIXES[name].codes) <= set(CODES)
     assert FIXES[name].summary
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_its_line_in_the_docs(name: str) -> None:
+    page = (TESTS.parent / "docs" / "optimize.md").read_text()
+    codes = ", ".join(FIXES[name].codes) or "–"
+    assert f"| `{name}` | {codes} | " in page
