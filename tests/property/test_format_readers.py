@@ -1,5 +1,6 @@
 """Every reader on cut, changed and foreign files: findings, never an exception or a long wait."""
 
+import pickle
 import zipfile
 from io import BytesIO
 
@@ -35,6 +36,9 @@ def samples(tmp_path_factory):
     )
     found["m.py"] = make.PYTHON.encode()
     found["m.plan"] = b"ptrt" + bytes(60)
+    found["m.pt2"] = make.aoti_package()
+    found["m.safetensors"] = b"\x02" + bytes(7) + b"{}" + bytes(20)
+    found["m.pkl"] = pickle.dumps({"a": [1, 2.5, "text"], "b": (None, True)})
     return found
 
 
@@ -48,7 +52,10 @@ def inspected(folder):
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-@pytest.mark.parametrize("name", [*MAKERS, "m.model", "m.pb", "m.py", "m.plan"])
+@pytest.mark.parametrize(
+    "name",
+    [*MAKERS, "m.model", "m.pb", "m.py", "m.plan", "m.pt2", "m.safetensors", "m.pkl"],
+)
 def test_changed_and_cut_files(tmp_path_factory, samples, name, data):
     content = bytearray(samples[name])
     kind = data.draw(st.sampled_from(["cut", "change", "insert", "claim"]))
@@ -74,13 +81,50 @@ def test_foreign_files(tmp_path_factory, content, name):
     inspected(folder)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+@pytest.mark.parametrize("name", ["m.pt", "m.pt2"])
+def test_changed_members_of_sound_archives(tmp_path_factory, samples, name, data):
+    """The archive's own checks pass, so that readers meet what is inside."""
+    with zipfile.ZipFile(BytesIO(samples[name])) as archive:
+        members = {item: archive.read(item) for item in archive.namelist()}
+    target = data.draw(st.sampled_from(sorted(members)))
+    content = bytearray(members[target])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, max(0, len(content) - 1)))
+        if data.draw(st.booleans()):
+            content[place : place + 1] = data.draw(st.binary(max_size=12))
+        else:
+            del content[place : place + data.draw(st.integers(1, 200))]
+    members[target] = bytes(content)
+    folder = tmp_path_factory.mktemp("models")
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for item, body in members.items():
+            archive.writestr(item, body)
+    inspected(folder)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(pickle=st.binary(max_size=60), protocol=st.sampled_from([b"", b"\x80\x02", b"\x80\x04"]))
-def test_any_pickle_in_an_archive(tmp_path_factory, pickle, protocol):
+@given(data=st.data())
+def test_changed_saved_models(tmp_path_factory, data):
+    info = make.tensor_info(1, [-1, 4])
+    folder = tmp_path_factory.mktemp("models")
+    make.saved_model(folder / "m.savedmodel", {"x": info}, {"y": info})
+    path = folder / "m.savedmodel" / "saved_model.pb"
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=12))
+    path.write_bytes(content)
+    inspected(folder)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.binary(max_size=60), protocol=st.sampled_from([b"", b"\x80\x02", b"\x80\x04"]))
+def test_any_pickle_in_an_archive(tmp_path_factory, body, protocol):
     folder = tmp_path_factory.mktemp("models")
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("m/data.pkl", protocol + pickle)
+        archive.writestr("m/data.pkl", protocol + body)
         archive.writestr("m/constants.pkl", b"\x80\x02).")
         archive.writestr("m/code/__torch__.py", "class A(Module):\n  def forward(self, x: Tensor")
     (folder / "m.pt").write_bytes(packed.getvalue())

@@ -5,8 +5,11 @@ Every maker writes into a folder and returns the main file. The torch models are
 run takes microseconds.
 """
 
+import json
 import struct
+import zipfile
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +144,48 @@ def _save_script(module: object, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     module.save(str(path))  # type: ignore[attr-defined]  # a ScriptModule
     return path
+
+
+_LEAF = {"type": None, "context": None, "children_spec": []}
+
+
+def _branch(kind: str, context: str, *children: object) -> dict[str, object]:
+    return {"type": f"builtins.{kind}", "context": context, "children_spec": list(children)}
+
+
+_CALL = _branch(
+    "tuple", "null", _branch("tuple", "null", _LEAF), _branch("dict", '["mask"]', _LEAF)
+)
+_WRAPPER = (
+    f"""
+    in_spec_ = R"({json.dumps([1, _CALL])})";
+    out_spec_ = R"({json.dumps([1, _LEAF])})";
+"""
+    """
+AOTI_NOINLINE static void check_input_0(
+    int32_t arg0_expected_dtype = aoti_torch_dtype_float32();
+    if (arg0_size[0] < 2) {
+    if (6 != arg0_size[1]) {
+}
+AOTI_NOINLINE static void check_input_1(
+    int32_t arg1_expected_dtype = aoti_torch_dtype_int64();
+    if (4 != arg1_size[0]) {
+}
+"""
+)
+
+
+def aoti_package() -> bytes:
+    """A compiled package of two inputs, as far as it is read: call spec, checks and metadata."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", _WRAPPER)
+        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
+        archive.writestr(
+            "m/data/aotinductor/model/a.wrapper_metadata.json",
+            '{"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64"}',
+        )
+    return packed.getvalue()
 
 
 # -- openvino ------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """TorchScript archives, pickled weights and AOT Inductor packages, read without torch."""
 
-import json
 import zipfile
 
 import pytest
@@ -156,41 +155,8 @@ def test_an_exported_program_that_is_not_compiled_says_so(tmp_path):
     assert "aoti_compile_and_package" in facts.findings[0].fix
 
 
-LEAF = {"type": None, "context": None, "children_spec": []}
-
-
-def branch(kind, context, *children):
-    return {"type": f"builtins.{kind}", "context": context, "children_spec": list(children)}
-
-
-CALL = branch("tuple", "null", branch("tuple", "null", LEAF), branch("dict", '["mask"]', LEAF))
-WRAPPER = (
-    f"""
-    in_spec_ = R"({json.dumps([1, CALL])})";
-    out_spec_ = R"({json.dumps([1, LEAF])})";
-"""
-    """
-AOTI_NOINLINE static void check_input_0(
-    int32_t arg0_expected_dtype = aoti_torch_dtype_float32();
-    if (arg0_size[0] < 2) {
-    if (6 != arg0_size[1]) {
-}
-AOTI_NOINLINE static void check_input_1(
-    int32_t arg1_expected_dtype = aoti_torch_dtype_int64();
-    if (4 != arg1_size[0]) {
-}
-"""
-)
-
-
 def test_a_compiled_package_says_types_sizes_and_names(tmp_path):
-    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
-        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", WRAPPER)
-        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
-        archive.writestr(
-            "m/data/aotinductor/model/a.wrapper_metadata.json",
-            '{"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64"}',
-        )
+    (tmp_path / "m.pt2").write_bytes(make.aoti_package())
     facts = facts_of(tmp_path)
     assert [(spec.name, spec.dtype, spec.shape) for spec in facts.inputs] == [
         ("ARGS[0]", DType.FP32, (None, 6)),
