@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tritongen.domain.business import Business
 from tritongen.domain.capacity.bounded import service_by_hour
-from tritongen.domain.capacity.partition import partitions
+from tritongen.domain.capacity.partition import Units, partitions
 from tritongen.domain.capacity.result import Binding, Estimate, Option, ServicePlan
 from tritongen.domain.capacity.service import Screened, ServicePlanner
 from tritongen.domain.capacity.wording import bound_reason, served_reason
@@ -49,21 +49,23 @@ class Chooser:
     """Makes options from machines."""
 
     def __init__(
-        self, planner: ServicePlanner, business: Business, names: Sequence[str], bound: float
+        self, planner: ServicePlanner, business: Business, units: Units, bound: float
     ) -> None:
         """Remember what is planned.
 
         Args:
             planner: of services.
             business: wishes.
-            names: of models.
+            units: models that one container must hold, by a name.
             bound: the work-conserving lower bound, USD a month.
         """
         self._planner = planner
         self._business = business
-        self._names = tuple(names)
+        self._units = units
         self._bound = bound
-        self._rate = math.fsum(planner.demand.mean(name) for name in names)
+        self._rate = math.fsum(
+            planner.demand.mean(name) for models in units.values() for name in models
+        )
 
     def options(self, machines: Sequence[Machine], refined: int = REFINED) -> tuple[Option, ...]:
         """Ranked options, best first.
@@ -127,7 +129,7 @@ class Chooser:
             return self._refused(machine, refusal, Binding.PLATFORM, math.inf)
         candidates = [
             _Candidate(machine, tuple(self._planner.screen(group, machine) for group in groups))
-            for groups in partitions(self._names, self._business, self._planner, machine)
+            for groups in partitions(self._units, self._business, self._planner, machine)
         ]
         fine = [one for one in candidates if one.refusal is None]
         if fine:

@@ -72,7 +72,8 @@ class Placer:
             evidence: what was observed.
         """
         self._facts: Mapping[str, ModelFacts] = {model.name: model for model in models}
-        self._intent = replace(intent, target=replace(intent.target, memory_bytes=None, gpus=0))
+        target = replace(intent.target, memory_bytes=None, gpus=0)
+        self._intent = replace(intent, target=target, pipelines={})
         self._evidence = evidence
         self._known: dict[tuple[tuple[str, ...], int], Placement] = {}
 

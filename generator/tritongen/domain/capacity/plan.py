@@ -13,6 +13,7 @@ from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.capacity.remarks import assumptions, remarks
 from tritongen.domain.capacity.result import CapacityPlan, Nearest, Option, TrafficSummary
 from tritongen.domain.capacity.service import ServicePlanner
+from tritongen.domain.capacity.wishes import tied
 from tritongen.domain.capacity.work import Work
 from tritongen.domain.catalogue import Machine
 from tritongen.domain.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
@@ -106,7 +107,7 @@ class _Solver:
         best = [_best_rate_per_usd(name, types, fitter) for name in names]
         means = [demand.mean(name) for name in names]
         bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
-        chooser = Chooser(planner, business, names, bound)
+        chooser = Chooser(planner, business, tied(self._inputs.intent, names), bound)
         return chooser.options(types, refined), bound
 
     def cheapest_of(self, options: Sequence[Option]) -> Cheapest:

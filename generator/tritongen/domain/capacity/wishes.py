@@ -1,7 +1,7 @@
 """What is wanted of each model once the pipelines' wishes are handed down to their steps."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tritongen.domain.intent import Intent, ModelIntent, PipelineIntent
@@ -21,20 +21,23 @@ def handed_down(intent: Intent, costs_ms: Mapping[str, float]) -> Intent:
     return replace(intent, models=models)
 
 
-def tied(intent: Intent, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """The models in groups that one container must hold: the steps of a pipeline stay together."""
-    groups = [{name} for name in names]
-    for pipeline in intent.pipelines.values():
-        steps = {step.model for step in pipeline.steps}
-        touched = [group for group in groups if group & steps]
-        groups = [group for group in groups if not group & steps]
+def tied(intent: Intent, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Models that one container must hold, by a name: the steps of a pipeline stay together.
+
+    Args:
+        intent: whose pipelines count.
+        names: of the models that are served.
+    """
+    units: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
+    for pipeline, wanted in intent.pipelines.items():
+        steps = {step.model for step in wanted.steps}
+        touched = [unit for unit, models in units.items() if steps & set(models)]
         if touched:
-            groups.append(set().union(*touched))
-    order = {name: number for number, name in enumerate(names)}
-    return tuple(
-        tuple(sorted(group))
-        for group in sorted(groups, key=lambda group: min(order[name] for name in group))
-    )
+            # A pipeline that shares a model with another one joins it.
+            name = next((unit for unit in touched if unit not in names), pipeline)
+            members = sorted({model for unit in touched for model in units.pop(unit)})
+            units[name if len(members) > 1 else members[0]] = tuple(members)
+    return units
 
 
 def _model(
