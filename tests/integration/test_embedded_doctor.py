@@ -124,12 +124,17 @@ def test_the_project_s_own_server_holds_its_ports(
     ends = project.json("up", *FREE_PORTS)["endpoints"]
     try:
         port = ends["http"].rpartition(":")[2]
-        message = doctor(project, "--http-port", port)["ports"]["message"]
-        assert message == "held by this project's own server"
+        checks = doctor(project, "--http-port", port)
+        assert checks["ports"]["message"] == "held by this project's own server"
+        assert ends["http"] in checks["server"]["message"]
         os.kill(int(project.state()["pid"]), signal.SIGKILL)
     finally:
         project.run("down")
-    assert "free" in doctor(project, "--http-port", port)["ports"]["message"]
+    checks = doctor(project, "--http-port", port)
+    assert "free" in checks["ports"]["message"]
+    assert "none" in checks["server"]["message"]
+    project.write(".tritongen/server.json", "{")
+    assert doctor(project, expect=3)["server"]["code"] == "TG817"
 
 
 def test_triton_that_cannot_be_had(project: Project, tmp_path):

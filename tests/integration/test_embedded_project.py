@@ -13,6 +13,7 @@ import pytest
 
 from support.cli import FREE_PORTS, Project, tree
 from support.cli_schemas import SCHEMAS
+from support.memory_limit import memory_limit
 from support.serving_models import config_text, identity
 from support.small_disk import full_disk
 from support.triton import EmbeddedRuntime, write_model
@@ -98,12 +99,17 @@ def test_stale_state_after_a_reboot(built: Project, embedded_runtime: EmbeddedRu
     nothing_runs(built)
 
 
-def test_a_damaged_state_file(built: Project):
+def test_a_damaged_state_file(built: Project, embedded_runtime: EmbeddedRuntime):
+    built.run(*UP)
+    (server,) = servers_of(built)
     path = built.write(".tritongen/server.json", '{"schema_version": 1, "pid"')
-    for command in ("status", "down"):
-        problem = built.error(command, expect=3)
+    for words in (("status",), UP):
+        problem = built.error(*words, expect=3)
         assert problem["code"] == "TG817"
         assert str(path) in problem["where"]
+        assert "tritongen down" in problem["fix"]
+    assert built.json("down", "--grace", "1")["stopped"] == [server]
+    nothing_runs(built)
 
 
 def test_the_log_is_followed(built: Project, embedded_runtime: EmbeddedRuntime):
@@ -218,3 +224,24 @@ def test_an_open_address_is_warned_of(built: Project, embedded_runtime: Embedded
     finally:
         built.run("down", "--grace", "1")
     assert Path(built.folder / ".tritongen/server.log").exists()
+
+
+HUNGRY = """
+class TritonPythonModel:
+    def initialize(self, args):
+        self.kept = [b"x" * (64 << 20) for _ in range(16)]
+
+    def execute(self, requests):
+        return []
+"""
+
+
+def test_a_backend_killed_for_memory(built: Project, embedded_runtime: EmbeddedRuntime):
+    config = config_text(batch=0).replace('"onnxruntime"', '"python"')
+    write_model(built.repository, "hungry", config, {"1/model.py": HUNGRY.encode()})
+    with memory_limit(500 << 20) as join:
+        problem = Project(built.folder, join).error(*UP, expect=3)
+    assert problem["code"] == "TG813"
+    assert "hungry" in problem["message"]
+    assert "lack of memory" in problem["message"]
+    nothing_runs(built)

@@ -79,11 +79,13 @@ def diagnose(
     report("checking the repository", 0, 0)
     spec, about_repository = _repository(store, repository, options)
     report("checking the machine", 0, 0)
+    own, about_server = _own_server(store)
     machine = [
+        about_server,
         cpu_check(spec),
         *memory_checks(spec),
         *disk_checks(store),
-        *port_checks(spec, _own_server(store)),
+        *port_checks(spec, own),
         gpu_check(spec),
     ]
     report("checking the embedded Triton", 0, 0)
@@ -112,16 +114,17 @@ def _as_needed(checks: list[Check], needed: bool) -> Iterator[Check]:
         yield replace(item, severity=Severity.WARNING) if demoted else item
 
 
-def _own_server(store: StateStore) -> tuple[str, ...]:
-    """Addresses of the project's own server, which may hold the ports."""
+def _own_server(store: StateStore) -> tuple[tuple[str, ...], Check]:
+    """Addresses of the project's own server, which may hold the ports; and whether it runs."""
     try:
         running = find_running(store)
-    except EnvironmentProblem:
-        return ()  # told by the checks of the engine, or by `status`
+    except EnvironmentProblem as problem:
+        return (), problem_check("server", problem)
     if running is None:
-        return ()
+        return (), passed("server", "none of this project runs")
     ends = running.endpoints
-    return ends.http, ends.grpc, ends.metrics
+    message = f"this project's own runs at {ends.http}"
+    return (ends.http, ends.grpc, ends.metrics), passed("server", message)
 
 
 def _repository(

@@ -95,13 +95,22 @@ def settle_runtime(project: Path, repository: Path, options: UpOptions) -> tuple
     return replace(options, runtime=name), reason
 
 
-def find_running(store: StateStore) -> RunningServer | None:
+def find_running(store: StateStore, *, damaged_names_none: bool = False) -> RunningServer | None:
     """The server that a project's state file names, None when it does not run.
+
+    Args:
+        store: of the project.
+        damaged_names_none: what a damaged file named is an orphan, for those who look for these.
 
     Raises:
         EnvironmentProblem: TG817 the file is damaged, TG840 the Docker Engine does not answer.
     """
-    state = store.read()
+    try:
+        state = store.read()
+    except EnvironmentProblem:
+        if not damaged_names_none:
+            raise
+        return None
     return None if state is None else make_runtime(state.runtime).attach_to(state)
 
 

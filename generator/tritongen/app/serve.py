@@ -142,7 +142,7 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
     store = StateStore(project)
     stopped = []
     with store.lock("starting or stopping the server"):
-        running = find_running(store)
+        running = find_running(store, damaged_names_none=True)
         if running is not None:
             running.stop(grace_s)
             stopped.append(running.endpoints.http)

@@ -82,7 +82,7 @@ SERVING_CODES: tuple[Code, ...] = (
     Code(
         "TG817",
         "state file cannot be read",
-        "Run `tritongen down --all`, then delete the file.",
+        "Run `tritongen down`: it ends what the file may have named, and forgets it.",
     ),
     Code(
         "TG818",

@@ -12,8 +12,8 @@ __all__ = [
     "ProcessRef",
     "boot_id",
     "environment_of",
+    "memory_left",
     "oom_kills",
-    "own_cgroups",
 ]
 
 # Variables by which a server's processes are found again: the project's label and folder, and the
@@ -21,6 +21,13 @@ __all__ = [
 LABEL = "TRITONGEN_LABEL"
 PROJECT = "TRITONGEN_PROJECT"
 SERVER = "TRITONGEN_SERVER"
+
+# (limit, use) in v2 and in v1.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+_NO_LIMIT = 1 << 60  # v1 writes a number near 2**63 for none
 
 
 def boot_id() -> str:
@@ -43,24 +50,45 @@ def oom_kills() -> int:
 
     Meaningful as a difference: a count that rose while a server ran explains its end.
     """
-    try:
-        events = (own_cgroups()[0] / "memory.events").read_text(encoding="ascii").split()
-        return int(events[events.index("oom_kill") + 1])
-    except (OSError, IndexError, ValueError):
-        return 0
+    for folder in memory_cgroups()[:1]:
+        # v2 has the first, v1 the second.
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                words = (folder / name).read_text(encoding="ascii").split()
+                return int(words[words.index("oom_kill") + 1])
+            except (OSError, IndexError, ValueError):
+                continue
+    return 0
 
 
-def own_cgroups() -> tuple[Path, ...]:
-    """Folders of this process's control group and its ancestors; empty without cgroup v2."""
-    root = Path("/sys/fs/cgroup")
+def memory_left() -> int | None:
+    """Bytes that the least limit on the way up from this control group leaves; None without one."""
+    left = []
+    for folder in memory_cgroups():
+        for limit, used in _MEMORY_FILES:
+            try:
+                most = (folder / limit).read_text(encoding="ascii").strip()
+                now = (folder / used).read_text(encoding="ascii").strip()
+            except OSError:
+                continue
+            if most.isdigit() and now.isdigit() and int(most) < _NO_LIMIT:
+                left.append(max(0, int(most) - int(now)))
+    return min(left, default=None)
+
+
+def memory_cgroups() -> tuple[Path, ...]:
+    """Folders of this process's control group for memory, itself first, then its ancestors."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
     except OSError:
         return ()
     for line in lines:
-        if line.startswith("0::"):
-            folder = root / line[3:].lstrip("/")
-            return (folder, *(part for part in folder.parents if part.is_relative_to(root)))
+        _, controllers, place = (*line.split(":", 2), "", "")[:3]
+        if controllers in {"memory", ""}:
+            root = Path("/sys/fs/cgroup", controllers)
+            folder = root / place.lstrip("/")
+            if controllers or (root / "cgroup.controllers").exists():
+                return (folder, *(part for part in folder.parents if part.is_relative_to(root)))
     return ()
 
 

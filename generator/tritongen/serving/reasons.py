@@ -5,7 +5,7 @@ general one. Patterns are parts of what tritonserver and its backends print.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.serving.protocol import ModelStatus
@@ -16,6 +16,7 @@ __all__ = [
     "code_for",
     "load_failures",
     "poll_failures",
+    "short_of_memory",
     "start_failure",
     "telling_lines",
     "to_findings",
@@ -165,6 +166,20 @@ def start_failure(log: str) -> tuple[str, str]:
             if pattern.search(line):
                 return code, line
     return "TG810", lines[-1] if lines else ""
+
+
+def short_of_memory(statuses: tuple[ModelStatus, ...]) -> tuple[ModelStatus, ...]:
+    """The models whose backend processes died, when the kernel killed for lack of memory."""
+    return tuple(
+        replace(
+            status,
+            code="TG813",
+            reason=f"{status.reason}; the kernel killed one for lack of memory",
+        )
+        if status.code == "TG829"
+        else status
+        for status in statuses
+    )
 
 
 def to_findings(statuses: tuple[ModelStatus, ...]) -> tuple[Finding, ...]:

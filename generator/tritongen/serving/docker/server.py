@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,12 @@ from tritongen.serving.files import write_atomic
 from tritongen.serving.following import lines_of
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.reasons import load_failures, start_failure, telling_lines
+from tritongen.serving.reasons import (
+    load_failures,
+    short_of_memory,
+    start_failure,
+    telling_lines,
+)
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -302,15 +307,4 @@ class DockerServer:
         if all(status.code != "TG829" for status in found):
             return found
         end = self._end()
-        if end is None or not end.out_of_memory:
-            return found
-        return tuple(
-            replace(
-                status,
-                code="TG813",
-                reason=f"{status.reason}; the kernel killed one for lack of memory",
-            )
-            if status.code == "TG829"
-            else status
-            for status in found
-        )
+        return short_of_memory(found) if end is not None and end.out_of_memory else found

@@ -13,7 +13,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import check_machine
 from tritongen.serving.embedded.layout import BACKENDS, find_libpython
 from tritongen.serving.preflight import network_findings, repository_findings
-from tritongen.serving.processes import own_cgroups
+from tritongen.serving.processes import memory_left
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 
@@ -117,16 +117,5 @@ def available_memory() -> int:
         return 0
     values = dict(line.split(":", 1) for line in lines)
     machine = int(values.get("MemAvailable", "0 kB").split()[0]) * 1024
-    return min([machine, *_cgroup_memory()])
-
-
-def _cgroup_memory() -> Iterator[int]:
-    """What each limit on the way up from this process's control group leaves."""
-    for folder in own_cgroups():
-        try:
-            limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-            used = (folder / "memory.current").read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if limit.isdigit() and used.isdigit():
-            yield max(0, int(limit) - int(used))
+    left = memory_left()
+    return machine if left is None else min(machine, left)

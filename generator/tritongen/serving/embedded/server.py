@@ -16,7 +16,12 @@ from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.reasons import load_failures, start_failure, telling_lines
+from tritongen.serving.reasons import (
+    load_failures,
+    short_of_memory,
+    start_failure,
+    telling_lines,
+)
 
 __all__ = ["EmbeddedServer"]
 
@@ -66,7 +71,7 @@ class EmbeddedServer:
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
         with HttpClient(self.endpoints.http, timeout=10.0) as client:
-            return wait_for_models(
+            found = wait_for_models(
                 client,
                 self._state.models,
                 timeout=timeout,
@@ -74,6 +79,7 @@ class EmbeddedServer:
                 read_log=self._log_text,
                 progress=progress,
             )
+        return self._explained(found)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """The expected models as they are now; see `RunningServer.statuses`."""
@@ -81,7 +87,7 @@ class EmbeddedServer:
             raise self._ended("TG812", "the server ended")
         with HttpClient(self.endpoints.http, timeout=10.0) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
-            return tuple(self._with_dead_stubs(client, status) for status in found)
+            return self._explained(tuple(self._with_dead_stubs(client, item) for item in found))
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""
@@ -145,6 +151,10 @@ class EmbeddedServer:
                 *telling_lines(log, 10),
             ],
         )
+
+    def _explained(self, statuses: tuple[ModelStatus, ...]) -> tuple[ModelStatus, ...]:
+        """Backend processes that died while this process looked on and memory was short."""
+        return short_of_memory(statuses) if oom_kills() > self._oom_kills else statuses
 
     def _with_dead_stubs(self, client: HttpClient, status: ModelStatus) -> ModelStatus:
         """Triton calls a model ready whose backend processes died; their count tells."""
