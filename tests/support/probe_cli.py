@@ -1,5 +1,6 @@
 """`tritongen probe` as a command against a synthetic server."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,13 @@ def serving(folder: Path, **behaviour: Any) -> Iterator[SyntheticServer]:
     """A synthetic server; its log lies in `folder`."""
     with synthetic_server(Behaviour(**behaviour), folder) as server:
         yield server
+
+
+def wait_for(server: SyntheticServer, requests: int) -> None:
+    """Until the server has answered so many requests; not for ever."""
+    limit = time.monotonic() + 60.0
+    while len(server.log()) < requests and time.monotonic() < limit:
+        time.sleep(0.05)
 
 
 def level(

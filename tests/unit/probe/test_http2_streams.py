@@ -41,6 +41,21 @@ def test_a_refused_stream_is_sent_again_but_not_for_ever(peer):
     assert len(peer.elsewhere) == 20
 
 
+def test_a_stream_refused_beside_others_waits_for_the_end_of_one(peer):
+    peer.settle()
+    first, second = peer.open(), peer.open()
+    peer.heard()
+    peer.say(frame(frames.RST_STREAM, 0, 3, (7).to_bytes(4, "big")))
+    assert peer.elsewhere == []
+    assert peer.connection.waiting == [second]
+    assert peer.heard() == []
+    peer.say(answer(1))
+    peer.connection.admit()
+    assert [stream for kind, _, stream, _ in peer.heard() if kind == frames.HEADERS] == [5]
+    peer.say(answer(5))
+    assert [slot for slot, failure in peer.done if failure is None] == [first, second]
+
+
 def test_goaway_sends_the_unseen_elsewhere_and_finishes_the_others(peer):
     peer.settle()
     first, second = peer.open(), peer.open()

@@ -281,8 +281,12 @@ class Connection:
             return
         slot.refusals += 1
         if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MOST_REFUSALS:
-            # The peer did nothing with it; every gRPC client sends it again without a word.
-            self._owner.send_elsewhere([slot])
+            # The peer did nothing with it; every gRPC client sends it again without a word. While
+            # others are open it has enough to do: then the end of one of them makes room.
+            if self.streams:
+                self._waiting.append(slot)
+            else:
+                self._owner.send_elsewhere([slot])
             return
         failure = (f"RST {frames.error_name(code)}", "the server reset the stream")
         self._owner.complete(slot, failure, now)

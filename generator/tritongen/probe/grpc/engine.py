@@ -340,7 +340,7 @@ class GrpcEngine:
         slot.log_done(now)
         connection = slot.connection
         if self._refilling and not connection.draining:
-            slot.sent = now
+            slot.sent, slot.refusals = now, 0
             slot.request = slot.following()
             connection.open_stream(slot)
             return
