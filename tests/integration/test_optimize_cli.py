@@ -294,6 +294,27 @@ def test_the_graph_offline(digits: Project) -> None:
     assert "loading" in step["reason"]
 
 
+@pytest.mark.parametrize("branches", [1, 6])
+def test_operators_side_by_side(project: Project, branches: int) -> None:
+    """A chain is told by its form; a wide graph is measured, whatever comes out here."""
+    names = [f"b{index}" for index in range(branches)]
+    nodes = [
+        *(faulty.node("MatMul", f"x w{name}", name) for name in names),
+        faulty.node("Sum", " ".join(names), "y"),
+    ]
+    held = [faulty.weights(f"w{name}", 256, 256) for name in names]
+    inputs, outputs = [faulty.tensor("x", ["n", 256])], [faulty.tensor("y", ["n", 256])]
+    project.add("net/model.onnx", faulty.model(nodes, inputs, outputs, held))
+    project.write("models/tritongen.yaml", "target: {cpus: 2}\n")
+    model = optimized(project)
+    (step,) = [item for item in model["steps"] if item["name"] == "inter_op"]
+    if branches == 1:
+        assert "a chain, which inter-op threads cannot speed up" in step["reason"]
+    else:
+        assert "two side by side with 1 threads each" in step["reason"]
+        assert "×" in step["reason"]
+
+
 def test_other_formats_are_left_alone(project: Project) -> None:
     project.write("models/py/model.py", "class TritonPythonModel: pass\n")
     model = optimized(project, "--fix")

@@ -7,6 +7,10 @@ import pytest
 from support.cli import Project
 from support.optimize import faulty, trained
 from support.optimize.running import optimized, variant
+from tritongen.app.project import load_project
+from tritongen.app.variants import find_variant, with_selection, with_variants
+from tritongen.domain.variants import ORIGINAL
+from tritongen.errors import InvalidInputError
 
 
 @pytest.fixture
@@ -36,6 +40,19 @@ def test_chosen_remembered_and_given_up(fixed: Project) -> None:
     assert built(fixed, "--variant", "net=original") == (None, 0)
     assert placed.read_bytes() == original
     assert built(fixed) == (None, 0)
+
+
+def test_a_selection_is_made_once_or_twice(fixed: Project) -> None:
+    """Commands hand a project with variants on to each other."""
+    built(fixed, "--variant", "net=fixed")
+    loaded = load_project(fixed.models, fixed.repository)
+    chosen = with_selection(loaded)
+    assert list(chosen.variants) == ["net"]
+    assert chosen.models != loaded.models
+    again = with_selection(chosen)
+    assert again == chosen
+    back = with_selection(again, {"net": ORIGINAL})
+    assert (back.models, back.variants) == (loaded.models, {})
 
 
 def test_another_original_refuses_its_old_variant(fixed: Project) -> None:
@@ -83,10 +100,6 @@ def test_inspect_names_the_cures(project: Project) -> None:
 
 
 def test_a_variant_takes_the_place_of_its_original(project: Project) -> None:
-    from tritongen.app.project import load_project
-    from tritongen.app.variants import find_variant, with_variants
-    from tritongen.errors import InvalidInputError
-
     original = project.add("wine/model.onnx", faulty.zipmap())
     path = project.models / variant(optimized(project, "--fix"), "fixed")["path"]
     loaded = load_project(project.models, project.repository)
