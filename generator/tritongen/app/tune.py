@@ -12,16 +12,13 @@ from tritongen.app.project import Project
 from tritongen.app.tune_options import Listener, TuneOptions
 from tritongen.app.tune_record import record
 from tritongen.app.tune_result import TunedModel, TuneReport
-from tritongen.app.tune_session import Session
+from tritongen.app.tune_session import LEAST_BUDGET_S, Session
 from tritongen.app.tune_subject import Subject, make_subject
 from tritongen.app.tune_together import side_by_side
 from tritongen.domain.objective import goal_of_intent, parse_goal
 from tritongen.domain.planner import model_inputs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.machine import read_cpus
-
-# Less does not reach beyond the start of a server and the calibration.
-LEAST_BUDGET_S = 8.0
 
 
 def tune(

@@ -80,9 +80,9 @@ class Bench:
     deaths: int = 0
     died: list[str] = field(default_factory=list)
     interrupted: int = 0
-    _messages: dict[tuple[str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
+    _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
-    _known: dict[tuple[str, str, bool], Loadable] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str, bool], Loadable] = field(default_factory=dict)
 
     @property
     def hopeless(self) -> bool:
@@ -97,7 +97,7 @@ class Bench:
     def configuration(self, subject: Subject, task: Task) -> Loadable:
         """What a task asks to be loaded."""
         default = task.purpose is Purpose.BASELINE
-        key = (subject.name, task.candidate.key, default)
+        key = (subject.name, subject.variant, task.candidate.key, default)
         if key not in self._known:
             self._known[key] = loadable(subject, task.candidate, default=default)
         return self._known[key]
@@ -208,7 +208,7 @@ class Bench:
         meta = control.metadata(slot)
         config = served_config(slot, control.config(slot))
         batches = config.max_batch_size > 0
-        key = (subject.name, batches, rows)
+        key = (subject.name, subject.variant, batches, rows)
         if key not in self._messages:
             options = _inputs(subject, rows, self.seed, batches=batches)
             made = make_messages(meta, "", batches, options)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tritongen.app.tune_subject import Subject
+from tritongen.app.tune_variants import Offer
 from tritongen.domain.evidence import Cost, Served, Tuned
 from tritongen.domain.objective import Objective
 from tritongen.domain.planner.context import show_figure
@@ -66,6 +67,7 @@ class TunedModel:
         service: times that were measured, None when nothing could be.
         diff: of the configuration in the repository.
         recorded: whether the lock holds it now.
+        offers: accepted variants beside what is served.
     """
 
     name: str
@@ -86,6 +88,7 @@ class TunedModel:
     service: ServiceTimes | None = None
     diff: tuple[str, ...] = ()
     recorded: bool = False
+    offers: tuple[Offer, ...] = ()
 
     @property
     def met(self) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen import __version__
@@ -17,6 +17,8 @@ from tritongen.app.tune_options import Listener, TuneOptions, TuneProgress
 from tritongen.app.tune_result import TunedModel, result_of
 from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tune_subject import Subject
+from tritongen.app.tune_variants import Offer, Side, duel, variant_subjects
+from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
 from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
@@ -26,6 +28,8 @@ from tritongen.serving.files import FileLock, translated
 from tritongen.serving.protocol import RuntimeName
 from tritongen.serving.state import StateStore
 
+# Less does not reach beyond the start of a server and the calibration.
+LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
 # Others may take this share of the CPUs before the result says so.
@@ -44,6 +48,7 @@ class Session:
         subjects: Sequence[Subject],
     ) -> None:
         self._options, self._told, self._subjects = options, told, tuple(subjects)
+        self._project, self._budget_s = project, options.budget_s
         self._store = StateStore(folder)
         self._folder = self._store.folder / "tune"
         self._offset = 0.0
@@ -113,9 +118,19 @@ class Session:
         shutil.rmtree(self._bench.server.repository, ignore_errors=True)
         try:
             for index, subject in enumerate(self._subjects):
+                variants = variant_subjects(self._project, subject, self._told.note)
+                # A variant has half the time of what is served; together they keep to the budget.
+                tried = sum(made is not None for _, _, made in variants)
+                whole = self._options.budget_s
+                self._budget_s = max(LEAST_BUDGET_S, whole / (1.0 + 0.5 * tried))
                 results.append(self._tune(index, subject))
+                self._budget_s = max(LEAST_BUDGET_S, 0.5 * self._budget_s)
+                if variants:
+                    results[-1] = self._with_offers(index, subject, results[-1], variants)
                 if self._ended:
                     break
+        except KeyboardInterrupt as signalled:
+            self._end(signal_of(signalled))
         finally:
             self._bench.close()
         return tuple(results)
@@ -124,7 +139,7 @@ class Session:
         return TuneSettings(
             subject.objective,
             float(subject.cores),
-            budget_s=self._options.budget_s,
+            budget_s=self._budget_s,
             seed=self._options.seed,
         )
 
@@ -144,8 +159,35 @@ class Session:
                 self._take(search, step)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
-        self.histories[subject.name] = search.history
+        if not subject.variant:
+            self.histories[subject.name] = search.history
         return result_of(subject, tuner, settings, search.history, self._ended)
+
+    def _with_offers(
+        self,
+        index: int,
+        subject: Subject,
+        result: TunedModel,
+        variants: Sequence[tuple[str, str, Subject | None]],
+    ) -> TunedModel:
+        """The result with accepted variants held against it, each as it is best."""
+        found: list[Offer] = []
+        for name, reason, made in variants:
+            if made is None or result.best is None or self._ended:
+                found.append(Offer(name, Change.UNKNOWN, reason=reason))
+                continue
+            other = self._tune(index, made)
+            if other.best is None:
+                why = other.notes[0] if other.notes else other.sentence
+                found.append(Offer(name, Change.UNKNOWN, reason=why))
+                continue
+            seconds = self._settings(subject).seconds(result.best.throughput.value)
+            ours = Side(subject, result.choice.candidate, result.choice.load)
+            theirs = Side(made, other.choice.candidate, other.choice.load)
+            found.append(duel(self._bench, ours, theirs, reason, seconds))
+            if self._bench.interrupted:
+                self._end(self._bench.interrupted)
+        return replace(result, offers=tuple(found))
 
     def _take(self, search: "_Search", step: Step) -> None:
         """Measure what a step asks for, until the time is up or the server is."""
@@ -172,7 +214,7 @@ class Session:
         """Whether the time is up; a candidate and Triton's own choice are measured in any case."""
         purposes = {found.task.purpose for found in history}
         enough = {Purpose.RACE, Purpose.BASELINE} <= purposes
-        return enough and self._clock() >= self._options.budget_s
+        return enough and self._clock() >= self._budget_s
 
     def _clock(self) -> float:
         return self._offset + time.monotonic() - self._begun
@@ -190,12 +232,12 @@ class Session:
         best = search.tuner.best(search.history) if raced else None
         self._told.step(
             TuneProgress(
-                search.subject.name,
+                f"{search.subject.name} {search.subject.variant}".rstrip(),
                 search.index,
                 len(self._subjects),
                 f"{doing}: {task.candidate.key}",
                 self._clock(),
-                self._options.budget_s,
+                self._budget_s,
                 best,
             )
         )
@@ -213,7 +255,7 @@ class Session:
         }
         text = json.dumps(basis, sort_keys=True)
         return JournalHeader(
-            subject.name,
+            f"{subject.name}@{subject.variant}" if subject.variant else subject.name,
             subject.objective.text,
             subject.cores,
             self._options.seed,

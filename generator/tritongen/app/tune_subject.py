@@ -39,6 +39,7 @@ class Subject:
         incumbent: today's configuration.
         baseline: what Triton would complete by itself.
         prior: service times of the trial, None without.
+        variant: that stands in for the model, empty for what is served.
     """
 
     facts: ModelFacts
@@ -50,6 +51,7 @@ class Subject:
     incumbent: Candidate
     baseline: Candidate
     prior: ServiceTimes | None
+    variant: str = ""
 
     @property
     def name(self) -> str:
@@ -236,7 +238,7 @@ def loadable(subject: Subject, candidate: Candidate, *, default: bool = False) -
     environment = tuple((name, value.value) for name, value in plan.server.environment)
     limited = _by_environment(subject.space.backend) and not default
     return Loadable(
-        f"{subject.name} {'default' if default else candidate.key}",
+        f"{subject.name} {subject.variant} {'default' if default else candidate.key}",
         config,
         environment if limited else _neutral(environment),
         sum(max(1, group.count) for group in message.instance_group) or 1,

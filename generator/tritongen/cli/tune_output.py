@@ -11,6 +11,8 @@ from tritongen.domain.planner.context import show_figure
 if TYPE_CHECKING:
     from tritongen.app.tune_options import TuneProgress
     from tritongen.app.tune_result import Figures, TunedModel, TuneReport
+    from tritongen.app.tune_variants import Offer
+    from tritongen.domain.intervals import Interval as Ratio
     from tritongen.search.joint import Together
     from tritongen.search.report import Evaluated
     from tritongen.search.space import Candidate
@@ -79,9 +81,20 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
         "verdict": model.verdict,
         "reason": model.sentence,
         "notes": list(model.notes),
+        "variants": [_offer_json(offer) for offer in model.offers],
         "recorded": model.recorded,
         "diff": list(model.diff),
         "wall_s": round(model.wall_s, 3),
+    }
+
+
+def _offer_json(offer: "Offer") -> dict[str, object]:
+    return {
+        "name": offer.name,
+        "change": offer.change.value,
+        "throughput_ratio": _interval_json(offer.throughput, 1.0),
+        "latency_ratio": _interval_json(offer.latency, 1.0),
+        "reason": offer.reason,
     }
 
 
@@ -126,7 +139,7 @@ def _row_json(row: "Evaluated") -> dict[str, object]:
     }
 
 
-def _interval_json(interval: "Interval | None", scale: float) -> dict[str, object] | None:
+def _interval_json(interval: "Interval | Ratio | None", scale: float) -> dict[str, object] | None:
     if interval is None:
         return None
     return {
@@ -143,7 +156,7 @@ def _number(value: float) -> float | None:
 def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bool) -> None:
     """The report for people."""
     for model in report.models:
-        _print_model(model, whole=whole)
+        _print_model(model, models, whole=whole)
     for note in report.notes:
         print(dim(f"note: {note}"))
     if report.interrupted or dry_run:
@@ -152,7 +165,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
         suggest(f"tritongen build {models}")
 
 
-def _print_model(model: "TunedModel", *, whole: bool) -> None:
+def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
     from tritongen.app.tune_result import gain_sentence
 
     unit = "core" if model.cores == 1 else "cores"
@@ -177,6 +190,10 @@ def _print_model(model: "TunedModel", *, whole: bool) -> None:
         print(gain)
     for goal in model.choice.nearest:
         print(f"nearest goal that can be met: {goal.text}")
+    for offer in model.offers:
+        print(offer.sentence)
+        if offer.change.value == "better":
+            suggest(f"tritongen build {models} --variant {model.name}={offer.name}")
     for note in model.notes:
         print(dim(f"note: {note}"))
     # A file that is not there yet is news as a whole.
