@@ -12,6 +12,7 @@ from tritongen.domain.planner.remarks import trial_findings
 from tritongen.domain.refusal import with_refusal
 from tritongen.domain.releases import Release
 from tritongen.domain.tensors import is_dynamic
+from tritongen.transform.cures import cures_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,10 @@ def inspected(
 
 
 def _cures(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[Cure, ...]:
-    from tritongen.transform.fixes import fixes_for
-
     if facts.format is not ModelFormat.ONNX:
         return ()
     codes = dict.fromkeys(item.code for item in findings)
-    return tuple(Cure(code, fix.name, fix.summary) for code in codes for fix in fixes_for(code))
+    return tuple(Cure(code, item.fix, item.summary) for code in codes for item in cures_for(code))
 
 
 def _verdict(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
