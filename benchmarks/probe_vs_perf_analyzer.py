@@ -47,7 +47,7 @@ from tritongen import __version__
 from tritongen.inspection.machine import read_cpus
 
 CLIENTS = (PA_GRPC, OUR_GRPC, PA_HTTP, OUR_HTTP)
-# Beside whom a tool's figures are set: the other tool over the same protocol.
+# The other tool over the same protocol. Targets are set beside its gRPC, as the one to measure by.
 BESIDE = {OUR_GRPC: PA_GRPC, OUR_HTTP: PA_HTTP}
 RATE, STALL_RATE = 1_000, 100
 FASTER, CHEAPER, CLOSE, STALL_ERROR, LATE_US, SOONER = 1.2, 0.30, 0.03, 0.05, 20.0, 0.5
@@ -97,8 +97,8 @@ def closed_loops(bench: Bench, size: Size) -> str:
         for model, concurrency in cells
         for client in CLIENTS
     ]
-    headers = ("model", "c", "client", "requests/s", "beside perf_analyzer", "p50 ms", "p99 ms")
-    more = ("server's count", "CPU µs a request", "CPU beside", "target")
+    headers = ("model", "c", "client", "requests/s", "server's count", "p50 ms", "p99 ms", "CPU µs")
+    more = ("speed ÷ PA gRPC", "÷ same protocol", "CPU ÷ PA gRPC", "÷ same protocol", "target")
     return table((*headers, *more), rows)
 
 
@@ -112,23 +112,28 @@ def closed_row(
     mine = found[model, concurrency, client]
     failed = next((reading.failure for reading in mine if reading.failure), "")
     if failed:
-        return (model.name, str(concurrency), client.name, failed, *[""] * 7)
-    other = found[model, concurrency, BESIDE.get(client, client)]
-    speed = ratios(mine, other, lambda reading: reading.throughput)
-    cost = ratios(mine, other, lambda reading: reading.cpu_us)
-    return (
+        return (model.name, str(concurrency), client.name, failed, *[""] * 9)
+    figures = (
         model.name,
         str(concurrency),
         client.name,
         f"{middle(mine, lambda r: r.throughput):,.0f}",
-        span(speed) if client.ours else "",
+        f"{middle(mine, lambda r: r.served_per_s):,.0f}",
         milliseconds(middle(mine, lambda r: r.p50_us)),
         milliseconds(middle(mine, lambda r: r.p99_us)),
-        f"{middle(mine, lambda r: r.served_per_s):,.0f}",
         f"{middle(mine, lambda r: r.cpu_us):.1f}",
-        span(cost) if client.ours else "",
-        targets(model, concurrency, client, speed, cost) if client.ours else "",
     )
+    if not client.ours:
+        return (*figures, *[""] * 5)
+    speeds, costs = (
+        [
+            ratios(mine, found[model, concurrency, other], pick)
+            for other in (PA_GRPC, BESIDE[client])
+        ]
+        for pick in (lambda r: r.throughput, lambda r: r.cpu_us)
+    )
+    said = targets(model, concurrency, client, speeds[0], costs[0])
+    return (*figures, *map(span, (*speeds, *costs)), said)
 
 
 def targets(

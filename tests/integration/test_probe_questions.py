@@ -1,12 +1,15 @@
 """`tritongen probe` against a synthetic server: numbers, kinds of load, questions, formats."""
 
 import json
+import os
+import pty
 import statistics
+import subprocess
 import time
 
 import pytest
 
-from support.cli import Project
+from support.cli import TRITONGEN, Project
 from support.probe_cli import level, serving, wait_for
 
 
@@ -104,6 +107,22 @@ def test_results_are_written_in_every_format(folder, tmp_path):
     assert "<svg" in (folder.folder / "out.html").read_text()
     assert "c = 8" in text
     assert "echo" in text
+
+
+def test_the_live_line_makes_room_for_the_table(folder, tmp_path):
+    ours, theirs = pty.openpty()
+    with serving(tmp_path, latency_s=0.002) as server:
+        words = (TRITONGEN, "probe", "-u", server.address, "--duration", "1.5")
+        done = subprocess.run(words, stdout=theirs, stderr=theirs, timeout=60, check=True)
+    seen = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0
+    live, table = seen.rsplit("\r\x1b[K", 1)
+    assert "echo, concurrency 8: measuring" in live
+    assert "concurrency 8: measuring" not in table
+    assert "echo" in table
+    assert "c = 8" in table
 
 
 def test_a_schedule_is_replayed(folder, tmp_path):

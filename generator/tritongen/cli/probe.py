@@ -12,9 +12,12 @@ from tritongen.cli.output import ProgressBar
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.probe import ModelChoice, ProbeRequest, Tell
-    from tritongen.app.probe_search import Search
+    from collections.abc import Sequence
+
+    from tritongen.app.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.app.probe_search import Answer, Search
     from tritongen.domain.workload import Load
+    from tritongen.probe.comparing import Comparison
 
 _EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
@@ -169,24 +172,28 @@ def run(args: argparse.Namespace) -> int:
 
         before, after = args.compare
         return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
-    request = _request(args)
     with ProgressBar() as bar:
-        tell = _live(bar) if sys.stderr.isatty() else None
-        if args.against:
-            from tritongen.app.probe_compare import compare_against
+        report, answers, comparisons = _measure(args, _live(bar) if sys.stderr.isatty() else None)
+    return deliver(args, report, answers=answers, comparisons=comparisons)
 
-            report, comparisons = compare_against(
-                Path.cwd(), request, args.against, args.tolerance, tell
-            )
-            return deliver(args, report, comparisons=comparisons)
-        if args.goal or args.find:
-            from tritongen.app.probe_search import search
 
-            report, answers = search(Path.cwd(), request, _search(args), tell)
-            return deliver(args, report, answers=answers)
-        from tritongen.app.probe import probe
+def _measure(
+    args: argparse.Namespace, tell: "Tell | None"
+) -> "tuple[ProbeReport, Sequence[Answer], Sequence[Comparison]]":
+    """What was asked for; answers and comparisons are empty where there was no such question."""
+    request = _request(args)
+    if args.against:
+        from tritongen.app.probe_compare import compare_against
 
-        return deliver(args, probe(Path.cwd(), request, tell))
+        against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
+        return against[0], (), against[1]
+    if args.goal or args.find:
+        from tritongen.app.probe_search import search
+
+        return *search(Path.cwd(), request, _search(args), tell), ()
+    from tritongen.app.probe import probe
+
+    return probe(Path.cwd(), request, tell), (), ()
 
 
 def _check_question(args: argparse.Namespace) -> None:
