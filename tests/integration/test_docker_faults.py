@@ -1,6 +1,7 @@
 """Faults that the tool survives on a real Docker Engine: one error with its cure, nothing left."""
 
 import json
+import os
 import signal
 import socket
 import time
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support.cli import drop_override
 from support.docker import Project, add_good, engine, left_over, start_container
 from support.engine_proxy import EngineProxy
 from support.serving_models import config_text
@@ -177,6 +179,32 @@ def test_engine_stopped_in_between(project, tmp_path):
         away.down()
     finally:
         proxy.stop()
+    nothing_runs(project)
+
+
+def test_an_engine_that_may_not_be_used(project, tmp_path):
+    proxy = EngineProxy(tmp_path / "engine.sock")
+    proxy.start()
+    try:
+        os.chown(proxy.path, 65534, 65534)
+        proxy.path.chmod(0o600)
+        stranger = Project(tmp_path, project.image, proxy.environment)
+        words = (*stranger.UP, "--image", stranger.image)
+        error = stranger.error(*words, preexec_fn=drop_override)
+    finally:
+        proxy.stop()
+    assert error["code"] == "TG841"
+    assert "group `docker`" in error["fix"]
+    nothing_runs(project)
+
+
+def test_in_the_foreground(project):
+    process = project.spawn(*project.UP, "--image", project.image, "--foreground")
+    assert any("Started HTTPService" in line for line in process.stderr)
+    project.run("status")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     nothing_runs(project)
 
 

@@ -42,7 +42,7 @@ class Ran:
     err: str
 
 
-def _drop_override() -> None:
+def drop_override() -> None:
     """Root loses its right to read and write everything; runs in the child before it starts."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
@@ -95,7 +95,7 @@ class Project:
 
     def powerless(self) -> "Project":
         """The same project for a user whom permissions bind, root too."""
-        return Project(self.folder, _drop_override)
+        return Project(self.folder, drop_override)
 
     def limited(self, size: int) -> "Project":
         """The same project where no file can grow beyond `size` bytes, as on a full disk."""

@@ -1,0 +1,184 @@
+"""Parts of the Docker runtime that need no engine: images, links, the command line, settings."""
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
+from tritongen.serving.docker.links import Mount, repository_mounts
+from tritongen.serving.docker.settings import (
+    DockerOptions,
+    container_settings,
+    shared_memory,
+)
+from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.serving.state import project_label
+
+MODELS = PurePosixPath("/models")
+
+
+def spec(folder: Path, **fields) -> ServerSpec:
+    return ServerSpec(
+        repository=folder, models=("m",), log=folder / "log", project=folder,
+        label=project_label(folder), **fields,
+    )  # fmt: skip
+
+
+def settings(spec: ServerSpec, **options):
+    mount = Mount(str(spec.repository), "/models")
+    return container_settings(
+        spec, DockerOptions(**options), "image:1", server="0" * 16, ports=Ports(1, 2, 3),
+        mounts=(mount,), engine_cpus=8,
+    )  # fmt: skip
+
+
+def test_the_official_image_of_a_plan_with_its_reason():
+    choice = choose_image("26.07", ("onnxruntime", "python"))
+    assert choice.reference == "nvcr.io/nvidia/tritonserver:26.07-py3"
+    assert choice.reason == "planned for Triton 26.07, whose image holds onnxruntime, python"
+    assert choose_image("26.07", ("vllm",)).reference.endswith(":26.07-vllm-python-py3")
+
+
+def test_the_image_of_a_repository_that_nobody_planned():
+    assert choose_image("", ("onnxruntime",)).reason.startswith("no release is planned for")
+    old = choose_image("", ("tensorflow",))
+    assert old.reference == "nvcr.io/nvidia/tritonserver:25.02-py3"
+    assert old.reason == "25.02 is the last release whose image holds tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("release", "backends", "words"),
+    [
+        ("26.07", ("tensorflow",), "does not ship the backend tensorflow"),
+        ("26.07", ("vllm", "tensorrtllm"), "no image of 26.07 holds"),
+        ("26.07", ("onnxruntime", "vllm"), "no image of 26.07 holds"),
+    ],
+)
+def test_no_image_holds_them(release, backends, words):
+    with pytest.raises(EnvironmentProblem) as caught:
+        official_image(release, backends)
+    assert caught.value.code == "TG852"
+    assert words in caught.value.what
+
+
+def test_releases_with_a_backend_that_was_dropped():
+    assert releases_with(("tensorflow",))[-1] == "25.02"
+    assert releases_with(())[-1] > "26.07"
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [
+        ("triton", "triton:latest"),
+        ("host:5000/triton", "host:5000/triton:latest"),
+        ("host/triton:1", "host/triton:1"),
+        ("triton@sha256:" + "0" * 64, "triton@sha256:" + "0" * 64),
+    ],
+)
+def test_names_of_images(given, whole):
+    assert checked(given) == whole
+
+
+@pytest.mark.parametrize("name", ["", "-v", "--privileged", "a b", "a;b", "a$(b)", "a\n"])
+def test_what_is_no_name_of_an_image(name):
+    with pytest.raises(InvalidInputError):
+        checked(name)
+
+
+@pytest.mark.parametrize("user", ["", "-1", "a b", "1000:1000:1", "1000:"])
+def test_what_is_no_user(user):
+    with pytest.raises(InvalidInputError):
+        DockerOptions(user=user)
+
+
+def test_links_out_of_the_repository(tmp_path):
+    root, weights = tmp_path / "repository", tmp_path / "weights"
+    (root / "m/1").mkdir(parents=True)
+    weights.mkdir()
+    (weights / "w.onnx").touch()
+    (root / "m/1/model.onnx").symlink_to(weights / "w.onnx")
+    (root / "m/1/relative.onnx").symlink_to("../../../weights/w.onnx")
+    (root / "m/1/neighbour.onnx").symlink_to("model.onnx")
+    mounts, bad = repository_mounts(root, MODELS)
+    assert bad == ()
+    assert mounts == (
+        Mount(str(root), "/models"),
+        Mount(str(weights / "w.onnx"), str(weights / "w.onnx")),
+        Mount(str(weights / "w.onnx"), "/weights/w.onnx"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("/nowhere/w.onnx", "which does not exist"),
+        ("/etc/passwd", "would lead to the container's own /etc/passwd"),
+        ("/proc/self/mem", "would lead to the container's own"),
+        ("../../..", "which holds the repository itself"),
+    ],
+)
+def test_links_that_no_bind_can_mend(tmp_path, target, words):
+    root = tmp_path / "a/repository"
+    (root / "m").mkdir(parents=True)
+    (root / "m/link").symlink_to(target)
+    _, (bad,) = repository_mounts(root, MODELS)
+    assert bad.path == "m/link"
+    assert words in bad.reason
+
+
+def test_the_printed_line_survives_any_path(tmp_path):
+    folder = tmp_path / "a b,\"c\" $(d) `e` 'f' ünï"
+    folder.mkdir()
+    words = shlex.split(settings(spec(folder)).run_line())
+    assert words[:3] == ["docker", "run", "--detach"]
+    (label,) = (word for word in words if word.startswith("tritongen.project="))
+    assert label == f"tritongen.project={folder}"
+    (mount,) = (word for word in words if word.startswith("type=bind"))
+    # docker reads the value as one line of CSV.
+    source = str(folder).replace('"', '""')
+    assert mount == f'type=bind,"source={source}",target=/models,readonly'
+
+
+def test_limits_of_the_plan(tmp_path):
+    planned = spec(tmp_path, cores=4, cpuset=(0, 2), memory_bytes=1 << 30, gpus=1)
+    line = settings(planned).run_line()
+    for words in ("--cpus 4", "--cpuset-cpus 0,2", "--memory 1073741824", "--gpus 1"):
+        assert words in line
+    assert "--read-only" not in line, "the official entry point writes with GPUs"
+    assert "--ulimit memlock=-1:-1" in line
+    arguments = settings(planned).host_arguments()
+    assert arguments["nano_cpus"] == 4 * 10**9
+    assert arguments["mem_limit"] == arguments["memswap_limit"] == 1 << 30
+    # The engine refuses a quota beyond its CPUs.
+    assert settings(replace(planned, cores=64)).cpus == 8
+
+
+def test_an_address_of_ipv6(tmp_path):
+    line = settings(spec(tmp_path, host="::1")).run_line()
+    assert "--publish '[::1]:1:8000'" in line
+
+
+@pytest.mark.parametrize(
+    ("wanted", "memory", "given"),
+    [
+        (None, None, 256 << 20),
+        (1 << 30, None, 1 << 30),
+        (1 << 30, 1 << 30, 512 << 20),
+        (1 << 20, None, 64 << 20),
+    ],
+)
+def test_shared_memory(tmp_path, wanted, memory, given):
+    planned = spec(tmp_path, shared_memory_bytes=wanted, memory_bytes=memory)
+    assert shared_memory(planned) == given
+
+
+def test_nothing_of_the_caller_is_handed_over(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "MY_TOKEN", "secret")
+    chosen = settings(spec(tmp_path, environment=(("OMP_NUM_THREADS", "1"),)))
+    assert dict(chosen.environment)["OMP_NUM_THREADS"] == "1"
+    assert "MY_TOKEN" not in chosen.run_line()
+    assert chosen.arguments()["use_config_proxy"] is False
