@@ -72,7 +72,7 @@ def _problem(
         return GoalNotMetError("TG910", _miss(missed[0]), where=names)
     worse = [item for item in comparisons if item.change is Change.WORSE]
     if worse:
-        found = [f"{item.model}, {item.load}: {item.metric} {_ratio(item)}" for item in worse]
+        found = [_worse_text(item) for item in worse]
         return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=found)
     return None
 
@@ -232,10 +232,21 @@ def _miss(answer: Answer) -> str:
 def _figure(metric: str, value: float | None) -> str:
     if value is None:
         return "too few"
+    if metric == "failures":
+        return f"{value:.2%}"
     return f"{value:,.0f}/s" if metric == "throughput" else duration_text(value)
 
 
+def _worse_text(item: Comparison) -> str:
+    change = _ratio(item) or (
+        f"{_figure(item.metric, item.before)} → {_figure(item.metric, item.after)}"
+    )
+    return f"{item.model}, {item.load}: {item.metric} {change}"
+
+
 def _ratio(item: Comparison) -> str:
+    if item.metric == "failures":
+        return ""
     if item.ratio is None:
         return "unknown"
     return f"{item.ratio.value:.2f} ({item.ratio.low:.2f} to {item.ratio.high:.2f})"

@@ -14,6 +14,10 @@ from tritongen.domain.intervals import (
 from tritongen.probe.report.document import SavedLevel
 
 TOLERANCE = 0.05
+# Shares of failures differ when they do so by this much and by so many standard deviations: what
+# makes requests fail often makes several of them fail.
+_FAILURE_GAP = 0.001
+_FAILURE_SPREADS = 4.0
 
 
 class Change(StrEnum):
@@ -32,8 +36,8 @@ class Comparison:
     Attributes:
         model: its name.
         load: kind and value.
-        metric: ``throughput``, ``p50``, …
-        before: as measured first; microseconds, or requests per second.
+        metric: ``throughput``, ``p50``, …, or ``failures`` where there are any.
+        before: as measured first; microseconds, requests per second, or a share of the requests.
         after: as measured second.
         ratio: after divided by before, None when one of them is not known.
         change: the verdict.
@@ -78,7 +82,31 @@ def compare_levels(
             found.append(
                 _compare(level, metric, first, second, tolerance, confidence)  # one line a figure
             )
+        if level.failure_share or other.failure_share:
+            found.append(_compare_failures(level, other))
     return tuple(found)
+
+
+def _compare_failures(before: SavedLevel, after: SavedLevel) -> Comparison:
+    """More failures are worse, however quick the rest is."""
+    change = Change.UNKNOWN
+    if before.requests and after.requests:
+        failed = before.failure_share * before.requests + after.failure_share * after.requests
+        common = failed / (before.requests + after.requests)
+        spread = math.sqrt(common * (1.0 - common) * (1.0 / before.requests + 1.0 / after.requests))
+        gap = after.failure_share - before.failure_share
+        change = Change.SAME
+        if abs(gap) > max(_FAILURE_GAP, _FAILURE_SPREADS * spread):
+            change = Change.WORSE if gap > 0 else Change.BETTER
+    return Comparison(
+        after.model,
+        after.load,
+        "failures",
+        before.failure_share,
+        after.failure_share,
+        None,
+        change,
+    )
 
 
 def _compare(

@@ -78,6 +78,16 @@ def test_lower_throughput_and_longer_latency_are_worse(tmp_path):
     assert found["p50"] is Change.BETTER
 
 
+def test_more_failures_are_worse_however_quick_the_rest_is(tmp_path):
+    assert changes(tmp_path, failed=300)["failures"] is Change.WORSE
+    assert changes(tmp_path, failed=1)["failures"] is Change.SAME
+    healthy = read_saved(saved(tmp_path, "a.json"))
+    failing = read_saved(saved(tmp_path, "b.json", failed=300))
+    last = compare_levels(failing, healthy)[-1]
+    assert (last.metric, last.change) == ("failures", Change.BETTER)
+    assert last.before == pytest.approx(300 / 1_300)
+
+
 def test_levels_are_matched_by_model_and_load(tmp_path):
     before = read_saved(saved(tmp_path, "a.json"))
     other = read_saved(saved(tmp_path, "b.json", load=Closed(4)))

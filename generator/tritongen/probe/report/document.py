@@ -231,6 +231,7 @@ class SavedLevel:
         verdict: as it was.
         throughput: requests per second.
         percentiles: of latency by key, microseconds, None below their floors.
+        requests: successful and failed ones.
         failure_share: failed requests divided by all.
         latency: its histogram, nanoseconds.
     """
@@ -240,6 +241,7 @@ class SavedLevel:
     verdict: str
     throughput: Interval | None
     percentiles: Mapping[str, Interval | None]
+    requests: int
     failure_share: float
     latency: Histogram
 
@@ -282,6 +284,7 @@ def _saved(level: Mapping[str, Any]) -> SavedLevel:
         percentiles={
             key: _interval(latency.get(key)) for key in [percentile_key(p) for p in PERCENTILES]
         },
+        requests=whole,
         failure_share=int(requests["failed"]) / whole if whole else 0.0,
         latency=Histogram.from_json(level["histograms"]["latency_ns"]),
     )
