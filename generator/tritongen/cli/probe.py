@@ -29,6 +29,9 @@ _EXAMPLES = """\
 """
 
 
+_BUDGET_S = 10.0
+
+
 def register(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = add_command(subparsers, "probe", "load with honest numbers", _EXAMPLES)
@@ -113,10 +116,9 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--time-budget",
         type=seconds,
-        default=10.0,
         metavar="TIME",
         help="longest time for a level, such as 30, 500ms or 2m; it ends when precise "
-        "(default: %(default)g s)",
+        f"(default: {_BUDGET_S:g} s, and the whole of a schedule)",
     )
     group.add_argument(
         "--confidence", type=float, default=0.95, help="of intervals (default: %(default)s)"
@@ -255,12 +257,14 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.level import Conditions
 
     _check_numbers(args)
+    loads = _loads(args)
+    budget = args.duration or args.time_budget or max(_BUDGET_S, *map(_least_length, loads))
     options = EngineOptions(tls=args.tls, ca_file=args.ca, verify=not args.insecure)
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
         url=args.url,
         protocol=Protocol(args.protocol),
-        loads=_loads(args),
+        loads=loads,
         inputs=InputOptions(
             batch=args.batch,
             shapes=dict(_shape(text) for text in args.shape),
@@ -269,7 +273,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             seed=args.seed,
         ),
         conditions=Conditions(
-            budget_s=args.duration or args.time_budget,
+            budget_s=budget,
             fixed=args.duration is not None,
             precision=Precision(width=args.width, confidence=args.confidence),
             seed=args.seed,
@@ -313,12 +317,20 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
     return tuple(Closed(level) for level in parse_concurrency(args.concurrency or "8"))
 
 
+def _least_length(load: "Load") -> float:
+    """Seconds of a schedule, 0 for other loads: they may end at any time."""
+    from tritongen.domain.workload import Replay
+
+    return load.schedule.duration_s if isinstance(load, Replay) else 0.0
+
+
 def _replay(args: argparse.Namespace) -> "Load":
     from tritongen.app.probe import read_schedule
     from tritongen.domain.workload import Pacing, Replay, parse_rates
 
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
-    schedule = read_schedule(args.schedule, rate, args.duration or args.time_budget)
+    length = args.duration or args.time_budget or _BUDGET_S
+    schedule = read_schedule(args.schedule, rate, length)
     return Replay(schedule.sped_up(args.speedup), Pacing(args.arrivals), args.max_outstanding)
 
 
