@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ("support.triton", "support.docker", "support.cli")
+pytest_plugins = ("support.triton", "support.docker", "support.cli", "support.exports")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -40,9 +40,9 @@ def azureml(kind: str, path: Path) -> list[str]:
 def main() -> None:
     """Each file's faults."""
     logging.disable(logging.CRITICAL)
-    kind, *files = sys.argv[1:]
     found = {}
-    for name in files:
+    for word in sys.argv[1:]:
+        kind, _, name = word.partition(":")
         path = Path(name)
         found[name] = kubernetes(path) if kind == "kubernetes" else azureml(kind, path)
     print(json.dumps(found))

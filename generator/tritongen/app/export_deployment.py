@@ -174,31 +174,45 @@ def _plan_findings(
     lock: Lock, planned: Iterable[PlannedService], models: tuple[str, ...]
 ) -> Iterable[Finding]:
     placed: set[str] = set()
-    limited = any(flag == "rate-limit" for flag, _ in lock.server.flags)
     for service in planned:
-        built_threads = [math.prod(_shares(lock, name)) for name, _, _ in service.models]
-        over = sum(built_threads) > service.cores and not limited
-        for name, instances, threads in service.models:
-            placed.add(name)
+        names = [name for name, _, _ in service.models]
+        placed.update(names)
+        for name in names:
             if name not in models:
                 raise InvalidInputError(
                     "TG750", f"the plan has the model {name!r}, the repository has not"
                 )
-            built = _shares(lock, name)
-            if built not in ((instances, threads), (0, 0)):
-                yield finding(
-                    "TG750",
-                    Severity.ERROR if over else Severity.WARNING,
-                    f"planned with {instances} × {threads} threads in {service.cores} cores, built "
-                    f"with {built[0]} × {built[1]} in {lock.target.cores}",
-                    fix=f"Run `tritongen build MODELS --cpus {service.cores}`, then export.",
-                    model=name,
-                )
+        yield from _split_findings(lock, service)
     if absent := sorted(set(lock.models) - placed):
         yield finding(
             "TG750", Severity.WARNING, f"the plan leaves out {', '.join(absent)}",
             fix="Plan again: `tritongen plan`.",
         )  # fmt: skip
+
+
+def _split_findings(lock: Lock, service: PlannedService) -> Iterable[Finding]:
+    """Where the plan splits the cores in another way than the repository was built."""
+    fix = f"Run `tritongen build MODELS --cpus {service.cores}`, then export."
+    threads = sum(math.prod(_shares(lock, name)) for name, _, _ in service.models)
+    limited = any(flag == "rate-limit" for flag, _ in lock.server.flags)
+    if threads > service.cores and not limited:
+        message = (
+            f"{service.name} is planned for {service.cores} cores, the repository was built for "
+            f"{lock.target.cores} and runs {threads} threads"
+        )
+        yield finding("TG750", Severity.ERROR, message, fix=fix)
+        return
+    for name, instances, each in service.models:
+        built = _shares(lock, name)
+        if built not in ((instances, each), (0, 0)):
+            yield finding(
+                "TG750",
+                Severity.WARNING,
+                f"planned with {instances} × {each} threads in {service.cores} cores, built "
+                f"with {built[0]} × {built[1]} in {lock.target.cores}",
+                fix=fix,
+                model=name,
+            )
 
 
 def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[Finding]:

@@ -75,7 +75,7 @@ def from_plan(repository: Path, path: Path | None, name: str, lock: Lock) -> Fro
 def _label(name: str) -> str:
     """A DNS label of a service's name, which may be a model's."""
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return (text if text[:1].isalpha() else f"s-{text}")[:30].rstrip("-")
+    return (text if text[:1].isalpha() else f"s-{text}")[:40].rstrip("-")
 
 
 def _planned(service: ServicePlan, name: str, file: PlanFile) -> PlannedService:

@@ -15,8 +15,8 @@ __all__ = [
     "Service",
 ]
 
-# A DNS label, short enough for Azure's 32 characters and for suffixes such as `-canary`.
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
+# A DNS label with room for what Kubernetes adds to the names of pods.
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 HOURS_A_WEEK = 168
 
 
@@ -181,7 +181,7 @@ class Service:
         rate_per_s: the greatest rate of one replica at the goals, None when not measured.
 
     Raises:
-        InvalidInputError: TG752, the name is no DNS label of 1 to 30 characters.
+        InvalidInputError: TG752, the name is no DNS label of 1 to 40 characters.
     """
 
     name: str
@@ -196,7 +196,7 @@ class Service:
         if not _NAME.fullmatch(self.name):
             raise InvalidInputError(
                 "TG752",
-                f"service {self.name!r} must be 1 to 30 lower-case letters, digits and hyphens, "
+                f"service {self.name!r} must be 1 to 40 lower-case letters, digits and hyphens, "
                 "beginning with a letter",
             )
 

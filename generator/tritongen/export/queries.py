@@ -52,13 +52,13 @@ def batch(labels: str = "", by: str = "model", window: str = WINDOW) -> str:
     return f"{rows} / clamp_min({_rate('nv_inference_exec_count', labels, by, window)}, 1e-9)"
 
 
-def instance_use(model: ServedModel, window: str = WINDOW) -> str:
-    """Share of the time that the instances of a model are busy, by server.
+def instance_use(service: str, model: ServedModel, window: str = WINDOW) -> str:
+    """Share of the time that the instances of a model are busy, by server of a service.
 
     Triton counts an execution once for each request in it, so that the time of an execution is the
     mean over requests, and their number is what `nv_inference_exec_count` says.
     """
-    labels, by = f'model="{model.name}"', "instance, model"
+    labels, by = f'job="{service}", model="{model.name}"', "instance, model"
     parts = ("compute_input", "compute_infer", "compute_output")
     busy = " + ".join(
         _rate(f"nv_inference_{part}_duration_us", labels, by, window) for part in parts

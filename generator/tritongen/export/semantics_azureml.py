@@ -85,13 +85,23 @@ def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterat
             f"{azureml.REQUESTS_PER_S:g}"
         )
         yield _error("TG761", message, path)
-    needed = math.ceil(
-        service.peak_rate * (service.latency_ms or 0.0) / 1000.0 / _TARGET_USE / at_a_time
-    )
-    if needed > service.replicas.most:
+    yield from _instances(path, service, at_a_time)
+
+
+def _instances(path: str, service: Service, at_a_time: int) -> Iterator[Finding]:
+    """Whether the peak fits the most instances: by the plan, else by Azure's rule for the goal."""
+    most = service.replicas.most
+    if service.rate_per_s:
+        needed = math.ceil(service.peak_rate / service.rate_per_s)
+        how = f"of {service.rate_per_s:g} an instance"
+    else:
+        held_s = (service.latency_ms or 0.0) / 1000.0
+        needed = math.ceil(service.peak_rate * held_s / _TARGET_USE / at_a_time)
+        how = f"that take {held_s * 1000:g} ms"
+    if needed > most:
         message = (
-            f"{service.peak_rate:g} requests/s of {service.latency_ms:g} ms need {needed} "
-            f"instances by Azure's rule, at most {service.replicas.most} are planned"
+            f"{service.peak_rate:g} requests/s {how} need {needed} instances, at most {most} are "
+            "planned"
         )
         yield _error("TG761", message, path, "request_settings")
 

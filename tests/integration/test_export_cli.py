@@ -1,0 +1,243 @@
+"""`tritongen export` as a user meets it: drift, edits, plans, bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.cli import Project, tree
+from support.export_stack import two_models
+from tritongen.export.targets import TARGETS
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built project, to be copied."""
+    return two_models(tmp_path_factory.mktemp("export")).folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Project:
+    """A built project of its own."""
+    folder = tmp_path / "project"
+    shutil.copytree(template, folder)
+    return Project(folder)
+
+
+def export(project: Project, *words: str, expect: int = 0) -> dict:
+    return project.json("export", *words, "--models", "models", expect=expect)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_written_once_then_up_to_date(project, target):
+    first = export(project, target, "-o", "out")
+    assert first["written"]
+    before = tree(project.folder / "out")
+    assert set(before) == {*first["files"], "tritongen-export.json"}
+    again = export(project, target, "-o", "out")
+    assert not again["written"]
+    assert again["differences"] == []
+    assert not export(project, target, "-o", "out", "--check")["drift"]
+    assert tree(project.folder / "out") == before
+
+
+def test_the_same_bytes_wherever_the_project_lies(project, template):
+    export(project, "swarm", "-o", "out")
+    other = Project(template)
+    export(other, "swarm", "-o", "out")
+    assert tree(project.folder / "out") == tree(other.folder / "out")
+    shutil.rmtree(other.folder / "out")
+
+
+def test_services_agree_with_the_repository(project):
+    (service,) = export(project, "kubernetes", "-o", "out")["services"]
+    lock = project.lock()
+    assert service["cpus"] == lock["target"]["cores"] == 2
+    assert service["memory_bytes"] == lock["target"]["memory_bytes"]
+    assert service["threads"] == sum(
+        model["threads"] * model["instances"] for model in lock["models"].values()
+    )
+    assert service["replicas"] == {"min": 2, "max": 4}
+
+
+def test_a_changed_repository_is_drift(project):
+    export(project, "compose", "-o", "out")
+    project.run("build", "models", "--cpus", "1")
+    document = export(project, "compose", "-o", "out", "--check", expect=1)
+    assert document["drift"]
+    assert [item["code"] for item in document["findings"] if item["severity"] == "error"] == [
+        "TG701"
+    ]
+    shown = project.run("export", "compose", "-o", "out", "--diff").out
+    assert "TRITON_CPUS:-2" in shown
+    assert "TRITON_CPUS:-1" in shown
+    assert export(project, "compose", "-o", "out")["written"]
+    assert not export(project, "compose", "-o", "out", "--check")["drift"]
+
+
+def test_hand_edits_are_kept(project):
+    export(project, "compose", "-o", "out")
+    path = project.folder / "out/compose.yaml"
+    path.write_text(path.read_text() + "# mine\n")
+    edited = path.read_text()
+    before = tree(project.folder / "out")
+    assert project.error("export", "compose", "-o", "out", expect=2)["code"] == "TG702"
+    assert tree(project.folder / "out") == before
+    export(project, "compose", "-o", "out", "--force")
+    assert "# mine" not in path.read_text()
+    assert path.with_name("compose.yaml.orig").read_text() == edited
+
+
+def test_files_of_others_are_never_touched(project):
+    project.write("out/compose.yaml", "services: {}\n")
+    project.write("out/notes.txt", "mine\n")
+    before = tree(project.folder / "out")
+    for words in ((), ("--force",)):
+        problem = project.error("export", "compose", "-o", "out", *words, expect=2)
+        assert problem["code"] == "TG703"
+        assert tree(project.folder / "out") == before
+    (project.folder / "out/compose.yaml").unlink()
+    export(project, "compose", "-o", "out")
+    assert (project.folder / "out/notes.txt").read_text() == "mine\n"
+
+
+def test_another_target_goes_elsewhere(project):
+    export(project, "compose", "-o", "out")
+    problem = project.error("export", "swarm", "-o", "out", expect=2)
+    assert problem["code"] == "TG703"
+    assert "compose" in problem["message"]
+
+
+def test_files_that_are_no_longer_written_go(project):
+    export(project, "compose", "-o", "out")
+    listed = project.folder / "out/tritongen-export.json"
+    document = json.loads(listed.read_text())
+    project.write("out/old/rules.yml", "groups: []\n")
+    from tritongen.app.render import digest
+
+    document["written"]["old/rules.yml"] = digest(b"groups: []\n")
+    listed.write_text(json.dumps(document))
+    export(project, "compose", "-o", "out")
+    assert not (project.folder / "out/old").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"schema_version": 1, "target": "compose", "written": {"../x": "0"}}',
+     '{"schema_version": 2, "target": "compose", "written": {}}', "[" * 100_000],
+)  # fmt: skip
+def test_a_damaged_list_of_files_stops_the_export(project, text):
+    project.write("out/tritongen-export.json", text)
+    assert project.error("export", "compose", "-o", "out", expect=2)["code"] == "TG704"
+
+
+def test_a_plan_decides_replicas_and_schedule(project):
+    project.write(
+        "models/tritongen.yaml",
+        """\
+target: {cpus: 2, memory: 1GiB}
+models:
+  digits: {rate: {average: 900, peak: 4000}, latency: 30ms}
+  breast_cancer: {rate: 50, latency: 30ms}
+traffic: {pattern: weekday-weekend}
+""",
+    )
+    project.run("build", "models")
+    planned = project.json("plan", "models", "--machine", "Standard_F4s_v2", "--top", "1")
+    (option,) = planned["options"]
+    (service,) = option["services"]
+    document = export(project, "keda", "-o", "out")
+    (exported,) = document["services"]
+    assert exported["replicas"] == {
+        "min": option["replicas"]["min"], "max": option["replicas"]["max"],
+    }  # fmt: skip
+    assert exported["cpus"] == service["cpus"]
+    assert exported["concurrency"] > 1
+    assert not [item for item in document["findings"] if item["code"] == "TG750"]
+    # More than an endpoint of Azure ML admits.
+    problem = project.error("export", "azureml", "-o", "azure", "--models", "models", expect=2)
+    assert problem["code"] == "TG761"
+
+
+def test_a_plan_for_fewer_cores_than_were_built_for_is_refused(project):
+    project.write(
+        "models/tritongen.yaml",
+        "target: {cpus: 2}\nmodels:\n  digits: {rate: 5}\n  breast_cancer: {rate: 5}\n",
+    )
+    project.run("build", "models")
+    project.run("plan", "models", "--machine", "Standard_F2s_v2")
+    problem = project.error("export", "compose", "-o", "out", "--models", "models", expect=2)
+    assert problem["code"] == "TG750"
+    assert "--cpus 1" in problem["fix"]
+    project.run("build", "models", "--cpus", "1")
+    assert export(project, "compose", "-o", "out")["written"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("export", "nomad"), "TG751", 2),
+        (("export", "compose", "nowhere"), "TG708", 2),
+        (("export", "compose", "models"), "TG750", 2),
+        (("export", "compose", "--models", "nowhere"), "TG002", 2),
+        (("export", "compose", "--plan", "nowhere.json"), "TG354", 2),
+        (("export", "compose", "--name", "Not A Name"), "TG752", 2),
+        (("export", "azureml", "--name", "x"), "TG752", 2),
+        (("export", "compose", "--image", "-rf /"), "TG304", 2),
+        (("export", "kubernetes", "--storage", "ftp://models"), "TG762", 2),
+        (("export", "compose", "-o", "models/tritongen.yaml"), "TG002", 2),
+        (("export",), "TG009", 2),
+    ],
+)
+def test_bad_input_is_told_and_writes_nothing(project, words, code, exit_code):
+    before = tree(project.folder)
+    problem = project.error(*words, expect=exit_code)
+    assert problem["code"] == code
+    assert tree(project.folder) == before
+
+
+def test_a_damaged_plan_is_told(project):
+    project.write("model_repository.plan.json", "{}")
+    assert project.error("export", "compose", "-o", "out", expect=2)["code"] == "TG354"
+
+
+def test_a_folder_that_cannot_be_written(project):
+    folder = project.folder / "out"
+    folder.mkdir()
+    folder.chmod(0o500)
+    try:
+        problem = project.powerless().error("export", "compose", "-o", "out", expect=3)
+        assert problem["code"] == "TG004"
+    finally:
+        folder.chmod(0o700)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_export(project):
+    export(project, "compose", "-o", "out")
+    before = tree(project.folder / "out")
+    project.run("build", "models", "--cpus", "1")
+    limited = project.limited(1000)
+    assert limited.error("export", "compose", "-o", "out", expect=3)["code"] == "TG005"
+    assert tree(project.folder / "out") == before
+
+
+def test_several_containers_of_a_plan_load_their_own_models_only(project):
+    text = """\
+target: {cpus: 2, memory: 1GiB}
+models:
+  digits: {rate: 20, latency: 30ms, instances: 1, threads: 1}
+  breast_cancer: {rate: 20, latency: 30ms, instances: 1, threads: 1}
+services: {left: [digits], right: [breast_cancer]}
+"""
+    project.write("models/tritongen.yaml", text)
+    project.run("build", "models")
+    project.run("plan", "models", "--machine", "Standard_F4s_v2")
+    document = export(project, "compose", "-o", "out")
+    assert {item["name"]: item["models"] for item in document["services"]} == {
+        "left": ["digits"], "right": ["breast_cancer"],
+    }  # fmt: skip
+    written = (project.folder / "out/compose.yaml").read_text()
+    assert written.count("--load-model=") == 2
+    assert written.count("model-repository,trace,logging:") == 4

@@ -1,0 +1,218 @@
+"""Real deployments for the tests of exports: a project of two models, Compose, Swarm.
+
+The gateway of a stack is HAProxy from Debian's packages. Ports are published on the gateway's node,
+because a kernel without IPVS has no ingress network.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from support.cli import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+_GATEWAY = "tritongen-test-gateway:1"
+_DOCKERFILE = """\
+FROM {base}
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends haproxy >/dev/null && rm -rf /var/lib/apt/lists/*
+USER haproxy
+"""
+SECONDS = 180.0
+
+INTENT = """\
+target: {cpus: 2, memory: 1GiB}
+availability: {replicas: 2}
+scaling: {max_replicas: 4}
+models:
+  digits:
+    overlay: {metric_tags: {edition: "EDITION"}}
+"""
+
+
+def docker(*arguments: str, check: bool = True, **options: Any) -> str:
+    """A Docker command's output."""
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False, timeout=300, **options
+    )
+    assert not check or done.returncode == 0, (arguments, done.stdout, done.stderr)
+    return done.stdout.strip()
+
+
+def eventually(
+    what: Callable[[], Any], seconds: float = SECONDS, story: Callable[[], str] = str
+) -> Any:
+    """Waits until the answer is true, and gives it; `story` tells what happened instead."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"it did not happen\n{story()}"
+        time.sleep(0.5)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def two_models(folder: Path) -> Project:
+    """A project with two of the demo's models, built for two cores and two replicas."""
+    project = Project(folder)
+    for name in ("digits", "breast_cancer"):
+        data = (ROOT / f"demo/models/{name}/model.onnx").read_bytes()
+        project.write(f"models/{name}/model.onnx", data)
+    rebuild(project, 1)
+    return project
+
+
+def rebuild(project: Project, edition: int) -> None:
+    """The same models with another configuration of `digits`."""
+    project.write("models/tritongen.yaml", INTENT.replace("EDITION", str(edition)))
+    project.run("build", "models")
+
+
+def gateway_image() -> str:
+    """HAProxy from Debian's packages; made when it is not here."""
+    if docker("image", "ls", "-q", _GATEWAY):
+        return _GATEWAY
+    own = docker("image", "ls", "-q", "tritongen-base:trixie")
+    base = "tritongen-base:trixie" if own else "debian:trixie-slim"
+    text = _DOCKERFILE.format(base=base)
+    docker("build", "-q", "--network", "host", "-t", _GATEWAY, "-", input=text)
+    return _GATEWAY
+
+
+@contextlib.contextmanager
+def swarm_node() -> Iterator[None]:
+    """This engine as a Swarm of one node on the loopback; as before when the block ends."""
+    active = docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "active"
+    if not active:
+        docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
+    try:
+        yield
+    finally:
+        if not active:
+            docker("swarm", "leave", "--force")
+
+
+class Stack:
+    """A deployed stack.
+
+    Args:
+        project: with its repository.
+        name: of deployment and stack.
+        image: Triton's.
+    """
+
+    def __init__(self, project: Project, name: str, image: str) -> None:
+        self.project = project
+        self.name = name
+        self.service = f"{name}_{name}"
+        self.http, self.grpc = free_ports(2)
+        self.environment = {
+            **os.environ,
+            "TRITON_IMAGE": image,
+            "GATEWAY_IMAGE": gateway_image(),
+            # Three replicas, one of them new, fit on two cores.
+            "TRITON_CPUS": "0.5",
+            "TRITON_HTTP_PORT": str(self.http),
+            "TRITON_GRPC_PORT": str(self.grpc),
+            "PUBLISH_MODE": "host",
+            "GATEWAY_ORDER": "stop-first",
+        }
+
+    def deploy(self) -> None:
+        """Export and deploy, or update."""
+        self.project.run("export", "swarm", "-o", "stack", "--name", self.name)
+        docker(
+            "stack", "deploy", "-c", "stack.yaml", "--resolve-image", "never", self.name,
+            cwd=self.project.folder / "stack", env=self.environment,
+        )  # fmt: skip
+
+    def replicas(self) -> list[str]:
+        """Containers of Triton that run and are healthy."""
+        ids = docker("ps", "-q", "-f", f"name={self.service}.", "-f", "health=healthy")
+        return ids.split()
+
+    def wait(self, count: int) -> None:
+        """Until so many replicas are healthy, and the gateway answers."""
+        eventually(lambda: len(self.replicas()) == count and self.answers(), story=self.story)
+
+    def wait_updated(self) -> None:
+        """Until the last update is complete."""
+        eventually(self._updated, story=self.story)
+
+    def story(self) -> str:
+        """What became of every task, and what the gateway has to say of its servers."""
+        tasks = docker("service", "ps", "--no-trunc", self.service)
+        return f"{tasks}\n{docker('service', 'logs', '--raw', f'{self.name}_gateway')}"
+
+    def answers(self) -> bool:
+        """Whether the server behind the gateway is ready."""
+        return self.get("/v2/health/ready")[0] == 200
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, bytes]:
+        """Status and body of one request to the gateway; 0 without an answer."""
+        return http(f"127.0.0.1:{self.http}", path, method)
+
+    def _updated(self) -> bool:
+        """Whether the last update is complete."""
+        state = docker(
+            "service", "inspect", self.service, "--format",
+            "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}",
+        )  # fmt: skip
+        assert state not in {"paused", "rollback_started", "rollback_completed"}, state
+        return state == "completed"
+
+    def remove(self) -> None:
+        """Everything of the stack."""
+        docker("stack", "rm", self.name)
+
+    def leftovers(self) -> list[str]:
+        """Containers, networks and configs that the stack has left."""
+        label = f"label=com.docker.stack.namespace={self.name}"
+        listed: Sequence[Sequence[str]] = (
+            ("ps", "-aq", "-f", label),
+            ("network", "ls", "-q", "-f", label),
+            ("config", "ls", "-q", "-f", label),
+            ("service", "ls", "-q", "-f", label),
+        )
+        return [line for words in listed for line in docker(*words).split()]
+
+
+def http(address: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body of one request on a connection of its own; 0 without an answer."""
+    import http.client
+
+    host, _, port = address.partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except OSError:
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def statistics(container: str, model: str) -> int:
+    """Requests that one replica has answered, asked of itself."""
+    program = (
+        "import urllib.request as u, sys; place = 'http://127.0.0.1:8000/v2/models/'; "
+        "print(u.urlopen(place + sys.argv[1] + '/stats').read().decode())"
+    )
+    text = docker("exec", container, "python3", "-c", program, model)
+    return int(json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"])
