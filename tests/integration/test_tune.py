@@ -14,6 +14,7 @@ import pytest
 
 from support.cli import Project, dense, tree
 from support.format_models import PYTHON
+from support.optimize import trained
 from support.triton import EmbeddedRuntime, TestServer
 from tritongen.app.evidence import gather_evidence, trial_policy
 from tritongen.app.project import load_project
@@ -236,6 +237,20 @@ class TestDefault:
                 (t["name"], [int(d) for d in t["dims"]]) for t in real[side]
             ]
         assert not any("thread" in key for key in ours.get("parameters", {}))
+
+
+@pytest.mark.usefixtures("embedded_runtime")
+class TestVariants:
+    def test_an_accepted_variant_is_offered_and_not_taken(self, project):
+        project.add("net/model.onnx", trained.cnn(batch=1))
+        project.run("optimize", "models", "--fix")
+        document = project.json("tune", "models", "--cpus", "1", "--budget", "16s")
+        (model,) = document["models"]
+        (offer,) = model["variants"]
+        assert offer["name"] == "fixed"
+        assert offer["throughput_ratio"]["low"] <= offer["throughput_ratio"]["high"]
+        assert "variant" not in project.lock()["models"]["net"]["evidence"]
+        assert project.json("build", "models")["models"][0]["variant"] is None
 
 
 class TestDocker:
