@@ -269,7 +269,9 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
         )
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
-            found.server.ensure(found.divide(subject.cores), ())
+            # Model Analyzer breaks down on a server that holds no model at all.
+            idle = Task(subject.incumbent, ClosedLoop(1), Purpose.RACE, 1, GRID_S)
+            _slot(found, subject, idle)
             file = folder / "analyzer.json"
             file.write_text(json.dumps(_analyzer_file(folder, found, row)))
             begun = time.monotonic()

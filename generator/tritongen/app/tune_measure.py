@@ -36,6 +36,9 @@ _POOL_BYTES = 8 << 20
 _MOST_DEATHS = 3
 # Memory of a loaded instance beyond its weights: a process of its own in the embedded Triton.
 _INSTANCE_BYTES = 120 << 20
+# With less than this the machine begins to swap, or to kill.
+_LEAST_FREE_BYTES = 256 << 20
+_UNKNOWN_BYTES = 2 << 30
 _LEAST_ROOM, _MOST_ROOM = 8, 48
 
 
@@ -70,6 +73,7 @@ class Bench:
         deaths: of the server, since the last sound measurement.
         died: the server's last words, one for each death.
         interrupted: number of the signal that ended the last measurement, 0 for none.
+        short_of_memory: how often the server was ended because memory ran short.
     """
 
     server: PrivateServer
@@ -80,6 +84,7 @@ class Bench:
     deaths: int = 0
     died: list[str] = field(default_factory=list)
     interrupted: int = 0
+    short_of_memory: int = 0
     _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
     _known: dict[tuple[str, str, str, bool], Loadable] = field(default_factory=dict)
@@ -110,6 +115,10 @@ class Bench:
         """
         begun = self.clock()
         wanted = self.configuration(subject, task)
+        if self.server.alive() and _available_bytes() < _LEAST_FREE_BYTES:
+            self.short_of_memory += 1
+            self._close_probers()
+            self.server.stop()
         started = self.server.ensure(self.divide(subject.cores), wanted.environment)
         if started:
             self._close_probers()
@@ -272,12 +281,14 @@ def _room(subject: Subject) -> int:
 
 
 def _available_bytes() -> int:
+    """Memory that can be taken without swapping; some GiB where the machine does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        return 0
+        return _UNKNOWN_BYTES
     found = dict(line.split(":", 1) for line in lines)
-    return int(found.get("MemAvailable", "0 kB").split()[0]) * 1024
+    stated = found.get("MemAvailable", "").split()
+    return int(stated[0]) * 1024 if stated else _UNKNOWN_BYTES
 
 
 @contextlib.contextmanager

@@ -108,6 +108,9 @@ class Session:
                 f"noisy: other processes took {share:.0%} of this machine's CPUs meanwhile; "
                 "comparisons are paired, levels are lower than on a quiet machine"
             )
+        short = self._bench.short_of_memory
+        if short:
+            notes.append(f"memory ran short, and the server was started anew ({short} times)")
         died = [f"{words}; another one was started" for words in self._bench.died]
         return (*notes, *died)
 
