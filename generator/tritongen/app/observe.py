@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from tritongen.app.observe_expected import Expected, expectations
@@ -36,6 +36,8 @@ _READINGS = 60
 _LEAST_S, _MOST_S = 0.5, 30.0
 # Steps of a rate and of its peak: shorter ones show chance.
 _STEPS = 30
+# Readings may be so much closer than they should be.
+_EVEN = 0.9
 _MOST_BYTES = 2**20
 
 Progress = Callable[[float, float], None]
@@ -50,7 +52,8 @@ class Source:
         prometheus: address of a Prometheus server instead.
         selector: further label matchers for it.
         seconds: how long to observe, or how far back to look.
-        interval_s: between readings, None to choose by the length.
+        interval_s: between readings, None to choose by the length; the steps of rates are then
+            as long.
     """
 
     addresses: tuple[str, ...]
@@ -119,8 +122,9 @@ def observe(source: Source, project: Project, progress: Progress) -> Observation
         configs: Mapping[str, Mapping[str, object]] = {}
     else:
         seen, configs = _live(source, progress)
+    least = 0.0 if source.interval_s is not None else source.seconds / _STEPS
     models = tuple(
-        one.coarser(max(source.step_s, one.seconds / _STEPS)) for one in seen.values() if one.steps
+        one.coarser(max(source.step_s, least) * _EVEN) for one in seen.values() if one.steps
     )
     findings: list[Finding] = []
     changes = []
@@ -154,13 +158,27 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     return path
 
 
-def history_csv(models: Sequence[Observed], zone: tzinfo = UTC) -> str:
-    """The observed rates as a history for ``pattern: {file: …}``."""
+def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float = 1.0) -> str:
+    """The observed rates as a history for ``pattern: {file: …}``.
+
+    Args:
+        models: over time.
+        zone: of the times.
+        speedup: of a replay that began on a Monday at midnight; 1 for real traffic.
+    """
     lines = ["time,model,rate"]
+    first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
+    monday = datetime.fromtimestamp(first, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    monday -= timedelta(days=monday.weekday())
     for one in models:
-        for step in one.steps:
-            moment = datetime.fromtimestamp(step.begin_s, zone).isoformat(timespec="milliseconds")
-            lines.append(f"{moment},{one.model},{step.rate:.6g}")
+        for number, step in enumerate(one.steps):
+            moment = datetime.fromtimestamp(step.begin_s, zone)
+            if speedup != 1.0:
+                # Readings are never quite even; a replay's clock is.
+                usual = one.seconds / len(one.steps)
+                moment = monday + timedelta(seconds=round(number * usual * speedup))
+            stamp = moment.isoformat(timespec="milliseconds")
+            lines.append(f"{stamp},{one.model},{step.rate:.6g}")
     return "\n".join(lines) + "\n"
 
 
@@ -199,7 +217,8 @@ def _live(
         if done >= source.seconds:
             break
         try:
-            time.sleep(min(source.step_s, max(0.0, source.seconds - done)))
+            due = (done // source.step_s + 1.0) * source.step_s
+            time.sleep(max(0.0, min(due, source.seconds) - (time.monotonic() - begin)))
         except KeyboardInterrupt:
             break  # what was seen so far counts
     names = sorted({model for known in readings for model in known})

@@ -91,12 +91,9 @@ class Expectations:
         locked = self.lock.models.get(name) if self.lock is not None else None
         if locked is None or batch is None:
             return None
-        evidence = locked.evidence
-        costs: tuple[Cost, ...] = ()
-        if evidence.served is not None:
-            costs = evidence.served.costs
-        elif evidence.trial is not None and evidence.trial.ok:
-            costs = evidence.trial.costs
+        # A trial runs outside a server: only what was measured on one can be compared.
+        served = locked.evidence.served
+        costs: tuple[Cost, ...] = served.costs if served is not None else ()
         own = [cost for cost in costs if cost.threads == locked.threads and cost.inter_op == 1]
         nearest = min(own or costs, key=lambda cost: abs(cost.batch - batch), default=None)
         return nearest.ms if nearest is not None else None

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format, positive_int
+from tritongen.cli.options import Subparsers, add_command, add_format, positive_float, positive_int
 from tritongen.cli.output import (
     ProgressBar,
     bold,
@@ -46,6 +46,15 @@ def duration(text: str) -> float:
     return seconds
 
 
+def interval(text: str) -> float:
+    """Seconds between readings, such as ``0.5``, ``500ms`` or ``10s``, for `type=`."""
+    if text.strip().endswith("ms"):
+        return positive_float(text.strip()[:-2]) / 1e3
+    if text.strip()[-1:] in _UNITS:
+        return duration(text) if text.strip()[-1:] != "s" else positive_float(text.strip()[:-1])
+    return positive_float(text)
+
+
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(
@@ -68,7 +77,7 @@ def register(commands: Subparsers) -> None:
         "--for", type=duration, default=600.0, dest="seconds", metavar="TIME",
         help="how long, or how far back: 90s, 10m, 14d (default: 10m)",
     )  # fmt: skip
-    parser.add_argument("--interval", type=duration, metavar="TIME", help="between two readings")
+    parser.add_argument("--interval", type=interval, metavar="TIME", help="between two readings")
     parser.add_argument(
         "--replicas", type=positive_int, default=1, metavar="N",
         help="servers that share the traffic evenly, of which one is observed",
@@ -84,6 +93,10 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the rates as a history for `pattern: file`"
     )
+    parser.add_argument(
+        "--speedup", type=positive_float, default=1.0, metavar="N",
+        help="of a replay that is observed: times of --csv are stretched by it",
+    )  # fmt: skip
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -117,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         written = write_intent(models, found.changes)
     if options.csv is not None:
         csv = options.csv
-        write_atomic(csv, history_csv(found.models).encode())
+        write_atomic(csv, history_csv(found.models, speedup=options.speedup).encode())
     if options.format == "json":
         emit_json(_json(found, source, written, csv))
     else:
