@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench bench-tune clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ format: $(VENV)/.ready ## rewrite the sources in the house's format
 
 bench: $(VENV)/.ready ## side by side with the peers; takes a while
 	$(BIN)/python benchmarks/run.py
+
+bench-tune: $(VENV)/.ready ## the tuner against an exhaustive grid, Triton's defaults and Model Analyzer
+	$(BIN)/python benchmarks/tune.py
 
 clean: ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
