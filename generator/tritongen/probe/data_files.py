@@ -122,24 +122,24 @@ def _divide(path: Path, array: Array, tensor: TensorMeta, batches: bool, batch: 
     if batches:
         if array.ndim == len(served):
             array = array[np.newaxis]
-        _check(path, array.shape[1:], served, tensor)
+        _check(path, array.shape[1:], served, tensor.name)
         count = len(array) // batch
         if not count:
             raise _fault(path, f"{tensor.name} has {len(array)} rows, --batch wants {batch}")
         return [array[index * batch : (index + 1) * batch] for index in range(count)]
     if array.ndim == len(served) + 1:
-        _check(path, array.shape[1:], served, tensor)
+        _check(path, array.shape[1:], served, tensor.name)
         return list(array)
-    _check(path, array.shape, served, tensor)
+    _check(path, array.shape, served, tensor.name)
     return [array]
 
 
-def _check(path: Path, found: tuple[int, ...], served: tuple[int, ...], tensor: TensorMeta) -> None:
+def _check(path: Path, found: tuple[int, ...], served: tuple[int, ...], place: str) -> None:
     fits = len(found) == len(served) and all(
         want in {-1, size} for want, size in zip(served, found, strict=True)
     )
     if not fits:
-        raise _fault(path, f"{tensor.name} has shape {list(found)}, the model wants {list(served)}")
+        raise _fault(path, f"{place} has shape {list(found)}, the model wants {list(served)}")
 
 
 def _encoded(
@@ -222,7 +222,7 @@ def _json_tensor(
         array = array.reshape(wanted)
     except ValueError:
         raise _fault(path, f"{place} has {array.size} values, not {list(wanted)}") from None
-    _check(path, array.shape, served, tensor)
+    _check(path, array.shape, served, place)
     return array[np.newaxis] if batches else array
 
 
