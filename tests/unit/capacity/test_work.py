@@ -1,0 +1,79 @@
+"""What a model asks of a machine: from a trial or a server, with its way to the client."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.capacity import CPU, model_facts, trial_evidence
+from tritongen.domain.business import Business, Clients, Compression, Payload, Place
+from tritongen.domain.capacity import Work, work_of
+from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
+from tritongen.domain.evidence import Cost, ModelEvidence, Served
+from tritongen.domain.intent import ModelIntent
+
+FACTS = model_facts("ocr")
+SERVED = Served(
+    cpus=2.0,
+    cpu="Intel Xeon Platinum 8481C",
+    costs=(Cost(1, 1, 5.0, 0.1), Cost(8, 1, 20.0, 0.1)),
+    front_end_ms=0.3,
+    transport_ms=0.9,
+    contention=0.2,
+)
+
+
+def work(
+    evidence: ModelEvidence, intent: ModelIntent | None = None, clients: Clients | None = None
+) -> Work:
+    business = Business(clients=clients or Clients())
+    found = work_of(FACTS, intent or ModelIntent(rate=1.0), evidence, business, CPU)
+    assert found is not None
+    return found
+
+
+def test_a_trial_is_less_certain_than_a_server() -> None:
+    tried = work(trial_evidence(4.0))
+    served = work(replace(trial_evidence(4.0), served=SERVED))
+    assert (tried.served, tried.measured_on, tried.uncertainty) == (False, CPU, TRIAL_UNCERTAINTY)
+    assert (served.served, served.uncertainty) == (True, SERVED_UNCERTAINTY)
+    assert served.measured_on == SERVED.cpu
+    assert served.service.alone(1, 1) == pytest.approx(5e-3)
+    assert served.front_end_s == pytest.approx(0.3e-3)
+    assert served.transport_s == pytest.approx(0.9e-3)
+
+
+def test_nothing_is_known_of_a_model_that_never_ran() -> None:
+    evidence = ModelEvidence(())
+    assert work_of(FACTS, ModelIntent(), evidence, Business(), CPU) is None
+
+
+def test_a_stated_goal_is_the_goal_and_another_is_taken_otherwise() -> None:
+    stated = work(trial_evidence(4.0), ModelIntent(latency_ms=30.0, percentile=95.0))
+    assert (stated.goal.percentile, stated.goal.limit_s) == (95.0, 0.03)
+    assert stated.goal.stated
+    assert stated.goal.late_share == pytest.approx(0.05)
+    taken = work(trial_evidence(4.0))
+    assert not taken.goal.stated
+    assert taken.goal.limit_s == pytest.approx(5 * 4e-3, rel=0.1)
+    assert work(trial_evidence(0.01)).goal.limit_s >= 5e-3
+
+
+def test_sizes_come_from_tensors_or_are_stated() -> None:
+    found = work(trial_evidence(4.0), ModelIntent(request_batch=2))
+    assert found.request_bytes == 400 + 2 * 64 * 4
+    assert found.response_bytes == 400 + 2 * 10 * 4
+    told = work(trial_evidence(4.0), ModelIntent(payload=Payload(600_000, 1_000)))
+    assert (told.request_bytes, told.response_bytes) == (600_000, 1_000)
+
+
+def test_mobile_clients_are_far_and_compression_costs_cpu_and_saves_bytes() -> None:
+    intent = ModelIntent(payload=Payload(1_000_000, 1_000))
+    near = work(trial_evidence(4.0), intent, Clients(place=Place.SAME_HOST))
+    far = work(trial_evidence(4.0), intent, Clients(place=Place.MOBILE))
+    packed = work(
+        trial_evidence(4.0), intent, Clients(place=Place.MOBILE, compression=Compression.GZIP)
+    )
+    assert far.transport_s > near.transport_s + 0.5
+    assert packed.transport_s < far.transport_s
+    assert packed.front_end_s > far.front_end_s
+    assert packed.request_bytes < far.request_bytes
