@@ -116,11 +116,18 @@ def test_memory_that_is_really_used_is_watched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x00" * 50, b"not a model at all", made.mlp().SerializeToString()[:-40]]
+    ("data", "code"),
+    [
+        (b"", "TG201"),
+        (b"\x00" * 50, "TG145"),
+        (b"not a model at all", "TG145"),
+        (made.mlp().SerializeToString()[:-40], "TG145"),
+    ],
+    ids=("nothing", "zeros", "text", "cut"),
 )
-def test_files_that_are_no_models_fail_with_the_runtimes_words(data, tmp_path):
+def test_files_that_are_no_models_fail_with_the_runtimes_words(data, code, tmp_path):
     trial = try_model(made.mlp(), tmp_path, content=data)
-    assert (trial.ok, trial.code) == (False, "TG201")
+    assert (trial.ok, trial.code) == (False, code)
     assert trial.error
     assert "\n" not in trial.error
     assert str(tmp_path) not in trial.error

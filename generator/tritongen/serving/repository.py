@@ -143,9 +143,9 @@ def apply_change(repository: Path, change: RepositoryChange) -> None:
 
 def tidy(repository: Path) -> None:
     """Remove staged files of builds that died before their journal was written."""
-    if repository.is_dir():
-        for folder in (repository, *(path for path in repository.rglob("*") if path.is_dir())):
-            remove_leftovers(folder)
+    for folder, _, names in os.walk(repository):
+        if any(name.startswith(".tritongen-") for name in names):
+            remove_leftovers(Path(folder))
 
 
 def _stage(repository: Path, path: str, folders: list[Path]) -> tuple[str, str]:

@@ -52,9 +52,10 @@ def with_pipeline_goals(
     The rates of all pipelines add up. A goal is split over the steps by what a row costs each of
     them; steps whose cost is not known count like the mean of the others.
     """
+    costs = {item.facts.name: item.cost_ms(1, 1) for item in models}
     found = []
     for model in models:
-        rate, goal, percentile = _goals(model, models, pipelines)
+        rate, goal, percentile = _goals(model, costs, pipelines)
         intent = model.intent
         if intent.planning_rate is None and rate:
             intent = replace(intent, rate=rate)
@@ -65,9 +66,10 @@ def with_pipeline_goals(
 
 
 def _goals(
-    model: ModelInput, models: Sequence[ModelInput], pipelines: Mapping[str, PipelineIntent]
+    model: ModelInput,
+    costs: Mapping[str, float | None],
+    pipelines: Mapping[str, PipelineIntent],
 ) -> tuple[float, float | None, float]:
-    costs = {item.facts.name: item.cost_ms(1, 1) for item in models}
     rate, goal, percentile = 0.0, None, 99.0
     for pipeline in pipelines.values():
         names = [step.model for step in pipeline.steps]

@@ -137,11 +137,10 @@ def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
     cores = context.cores
     if cores is None:
         return
-    demands = [demand for name in sorted(models) for demand in _demands(models[name], context)]
-    total = _concurrent(demands, context)
+    by_model = {name: list(_demands(models[name], context)) for name in sorted(models)}
+    total = _concurrent([demand for own in by_model.values() for demand in own], context)
     alone = False
-    for name in sorted(models):
-        own = [demand for demand in demands if demand.model == name]
+    for name, own in by_model.items():
         threads = _concurrent(own, context)
         if threads > cores:
             alone = True
@@ -151,12 +150,9 @@ def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
                 "instance_group",
                 f"{_show(own)} = {threads:g} threads, more than the {cores:g} cores",
             )
-    several = len({demand.model for demand in demands}) > 1
+    several = sum(bool(own) for own in by_model.values()) > 1
     if total > cores and (several or not alone):
-        parts = " + ".join(
-            f"{name} {_show([d for d in demands if d.model == name])}"
-            for name in sorted({demand.model for demand in demands})
-        )
+        parts = " + ".join(f"{name} {_show(own)}" for name, own in by_model.items() if own)
         yield finding(
             "TG531",
             Severity.ERROR,

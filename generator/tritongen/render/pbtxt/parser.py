@@ -45,15 +45,17 @@ class Parser:
 
     def _token(self, at: int) -> Token:
         """The token at a place, read as far as needed; beyond the end the last one."""
-        while at >= len(self._tokens):
+        tokens = self._tokens
+        while at >= len(tokens):
             following = next(self._source, None)
             if following is None:
-                return self._tokens[-1]
-            self._tokens.append(following)
-        return self._tokens[at]
+                return tokens[-1]
+            tokens.append(following)
+        return tokens[at]
 
     def _peek(self) -> Token:
-        token = self._token(self._at)
+        at = self._at
+        token = self._tokens[at] if at < len(self._tokens) else self._token(at)
         if token.kind is TokenKind.BAD:
             self._faults.stop(token, token.complaint, "")
         return token
