@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.export_stack import docker, gateway_image
 from support.exports import container, crd_faults, deployment, judged, service, written
 
 pytestmark = pytest.mark.docker
@@ -114,6 +115,18 @@ def test_promtool_takes_configuration_and_rules(name, target, tmp_path):
     folder = tmp_path / "prometheus"
     assert "SUCCESS" in run(folder, "promtool", "check", "config", "prometheus.yml")
     assert "SUCCESS" in run(folder, "promtool", "check", "rules", "rules.yml")
+
+
+def test_haproxy_takes_the_gateways_file(tmp_path):
+    files = [
+        path
+        for name, what in CASES.items()
+        for path in written(tmp_path / name, "swarm", what)
+        if path.name == "haproxy.cfg"
+    ]
+    mounts = [f"--volume={path}:/{number}.cfg:ro" for number, path in enumerate(files)]
+    checks = " && ".join(f"haproxy -c -f /{number}.cfg" for number in range(len(files)))
+    docker("run", "--rm", *mounts, gateway_image(), "sh", "-c", checks)
 
 
 def run(folder: Path, *words: str) -> str:

@@ -17,6 +17,8 @@ __all__ = [
 
 # A DNS label with room for what Kubernetes adds to the names of pods.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+# Quotes, `$`, braces and line ends mean something in one format or another.
+_PATH = re.compile(r"[\w ./:+@=,~-]+")
 HOURS_A_WEEK = 168
 
 
@@ -236,6 +238,9 @@ class Deployment:
         machine: machine type, empty where it does not matter.
         machine_vcpus: its virtual CPUs, None when not known.
         time_zone: IANA name of the clock of every schedule.
+
+    Raises:
+        InvalidInputError: TG767, targets cannot name the repository's path or storage.
     """
 
     name: str
@@ -247,3 +252,8 @@ class Deployment:
     machine: str = ""
     machine_vcpus: int | None = None
     time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        for path in (self.repository, self.storage):
+            if not _PATH.fullmatch(path):
+                raise InvalidInputError("TG767", f"{path!r} cannot be written into every format")

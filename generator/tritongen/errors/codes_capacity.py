@@ -101,6 +101,11 @@ EXPORT_CODES: tuple[Code, ...] = (
     Code("TG764", "thread environment differs from the lock", "Run `tritongen export` again."),
     Code("TG765", "shared memory is too small", "Give Python models at least 64 MiB an instance."),
     Code("TG766", "update interrupts the service", "Start new replicas before old ones stop."),
+    Code(
+        "TG767",
+        "path that the target cannot name",
+        "Move the repository to a path of letters, digits, spaces and ._-+@=,~ only.",
+    ),
 )
 OBSERVE_CODES: tuple[Code, ...] = (
     Code(

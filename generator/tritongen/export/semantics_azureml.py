@@ -146,11 +146,18 @@ def check_autoscale(
     path: str, document: Mapping[str, Any], deployment: Deployment
 ) -> Iterator[Finding]:
     """What autoscale settings do wrong."""
+    threads = {f"{one.name}-autoscale": one.total_threads for one in deployment.services}
     for resource in document.get("resources") or ():
+        busy = threads.get(str(resource.get("name")))
+        if busy is None:
+            message = f"{resource.get('name')} scales nothing of this export"
+            yield _error("TG753", message, path, "resources")
+            continue
+        reachable = _reachable(busy, deployment.machine_vcpus)
         for profile in (resource.get("properties") or {}).get("profiles") or ():
             where = f"profile {profile.get('name')}"
             yield from _capacity(path, where, profile.get("capacity") or {})
-            yield from _rules(path, where, profile.get("rules") or (), deployment)
+            yield from _rules(path, where, profile.get("rules") or (), reachable)
 
 
 def _capacity(path: str, where: str, capacity: Mapping[str, Any]) -> Iterator[Finding]:
@@ -164,11 +171,16 @@ def _capacity(path: str, where: str, capacity: Mapping[str, Any]) -> Iterator[Fi
         yield _error("TG761", message, path, where)
 
 
+def _reachable(threads: int, vcpus: int | None) -> float:
+    """Percent of a machine's virtual CPUs that so many threads keep busy."""
+    return min(100.0, 100.0 * threads / vcpus) if vcpus else 100.0
+
+
 def _rules(
     path: str,
     where: str,
     rules: Sequence[Mapping[str, Any]],
-    deployment: Deployment,
+    reachable: float,
 ) -> Iterator[Finding]:
     thresholds: dict[str, float] = {}
     for rule in rules:
@@ -188,11 +200,9 @@ def _rules(
         return
     if thresholds["Decrease"] >= thresholds["Increase"]:
         yield _error("TG759", f"{where} goes up and down at once", path, where)
-    vcpus = deployment.machine_vcpus
-    threads = max(service.total_threads for service in deployment.services)
-    if vcpus and thresholds["Increase"] >= min(100.0, 100.0 * threads / vcpus):
+    if thresholds["Increase"] >= reachable:
         message = (
-            f"{where} adds instances above {thresholds['Increase']:g} % CPU; {threads} threads on "
-            f"{vcpus} virtual CPUs reach {100.0 * threads / vcpus:.0f} %"
+            f"{where} adds instances above {thresholds['Increase']:g} % CPU; the threads reach "
+            f"{reachable:.0f} %"
         )
         yield _error("TG759", message, path, where)

@@ -182,7 +182,7 @@ def test_rates_beyond_the_most_instances(measured):
     slow = service(models=(rate(450.0, latency_ms=400.0),), rate_per_s=measured)
     assert "TG761" in {item.code for item in faults(rendered("azureml"), deployment(slow))}
     enough = service(models=(rate(350.0, latency_ms=80.0),), rate_per_s=measured)
-    assert faults(rendered("azureml"), deployment(enough)) == []
+    assert faults(rendered("azureml", deployment(enough)), deployment(enough)) == []
 
 
 def rate(peak: float, latency_ms: float = 50.0):
