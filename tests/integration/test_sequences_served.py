@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from support.cli import FREE_PORTS, Project
@@ -20,7 +21,10 @@ models:
     sequence: { state: { state: stateN }, concurrent: 20, idle: 1s }
   cell:
     instances: 1
-    sequence: { state: { h: h_out }, controls: { start: first, ready: mask } }
+    sequence:
+      state: { h: h_out }
+      initial: { h: states/start.bin }
+      controls: { start: first, ready: mask }
   rows:
     instances: 1
     batch: true
@@ -39,6 +43,7 @@ def recurrent(tmp_path_factory, embedded_runtime):
     project.add("cell/model.onnx", cell(["first", "mask"]))
     project.add("rows/model.onnx", cell(["mask"]))
     project.write("models/tritongen.yaml", INTENT)
+    project.write("models/states/start.bin", np.linspace(-1, 1, 4, dtype="<f4").tobytes())
     project.run("build", "models")
     try:
         project.run("up", *FREE_PORTS)
@@ -60,6 +65,8 @@ def test_the_configuration_says_it(recurrent):
     for line in ("max_candidate_sequences: 20", 'input_name: "state"', "dims: [ 2, 1, 128 ]"):
         assert line in text
     assert "direct {" in recurrent.config("rows").read_text()
+    assert 'data_file: "states_start.bin"' in recurrent.config("cell").read_text()
+    assert (recurrent.repository / "cell" / "initial_state" / "states_start.bin").is_file()
     assert "No model_warmup" in text
     recurrent.run("check", "model_repository")
     recurrent.run("build", "models", "--check")
@@ -89,3 +96,35 @@ def test_a_state_that_the_model_lacks_is_told(recurrent, tmp_path):
     problem = project.error("build", "models", "--no-trial", expect=2)
     assert problem["code"] == "TG318"
     assert "no output 'hidden'; it has y, h_out" in problem["message"]
+
+
+def test_first_states_that_cannot_be(recurrent, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(recurrent.folder / "models" / "cell", folder / "models" / "cell")
+    project = Project(folder)
+    text = "models: {cell: {sequence: {state: {h: h_out}, initial: {h: NAME}}}}"
+    cases = {"absent.bin": "TG318", "../outside.bin": "TG304", "short.bin": "TG422"}
+    project.write("outside.bin", bytes(16))
+    project.write("models/short.bin", bytes(15))
+    for name, code in cases.items():
+        project.write("models/tritongen.yaml", text.replace("NAME", name))
+        problem = project.error("build", "models", "--no-trial", expect=2)
+        assert code in {problem["code"], *(part[-6:-1] for part in problem["details"])}, problem
+
+
+def test_linked_weights_carry_the_first_state(recurrent, tmp_path):
+    folder = tmp_path / "project"
+    for name in ("cell", "states"):
+        shutil.copytree(recurrent.models / name, folder / "models" / name)
+    project = Project(folder)
+    sequence = "{state: {h: h_out}, initial: {h: states/start.bin}, controls: {start: first}}"
+    inputs = "{mask: {values: choice(1)}}"
+    text = f"models: {{cell: {{inputs: {inputs}, sequence: {sequence}}}}}"
+    project.write("models/tritongen.yaml", text)
+    project.run("build", "models", "--weights", "symlink")
+    place = project.repository / "cell" / "initial_state" / "states_start.bin"
+    assert place.is_symlink()
+    assert place.read_bytes() == (project.models / "states" / "start.bin").read_bytes()
+    project.run("build", "models", "--weights", "symlink", "--check")
+    project.write("models/states/start.bin", bytes(16))
+    project.run("build", "models", "--weights", "symlink", "--check", expect=1)

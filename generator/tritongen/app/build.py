@@ -281,6 +281,10 @@ def _weights(project: Project, differences: tuple[Difference, ...]) -> list[Weig
         for model in project.models
         for version in model.versions
         for ref in version.files
+    } | {
+        f"{model.name}/{ref.target}": project.root / ref.source
+        for model in project.models
+        for ref in model.beside
     }
     wanted = {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_OLD}
     return [

@@ -95,7 +95,8 @@ def check_plan(
             + tuple(
                 RepositoryFile(path.partition("/")[2], len(text.encode()))
                 for path, text in item.files.items()
-            ),
+            )
+            + tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside),
             directories=tuple(str(version.number) for version in item.facts.versions),
             facts=item.facts,
         )

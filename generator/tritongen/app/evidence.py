@@ -112,9 +112,14 @@ def _hashed(
     """The known evidence when it holds for these bytes, else evidence without observations."""
     large = any(ref.size >= CACHED_SIZE for version in facts.versions for ref in version.files)
     files = hash_files(root, facts, cache if large else None)
-    if known is not None and known.files == files:
-        return known
+    if known is not None and _of_versions(known.files) == _of_versions(files):
+        return replace(known, files=files)
     return ModelEvidence(files)
+
+
+def _of_versions(files: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """Files that a trial has run; those beside the versions say nothing of how a model runs."""
+    return [(path, sha) for path, sha in files if path.partition("/")[0].isdecimal()]
 
 
 def _cache_path() -> Path:

@@ -20,10 +20,12 @@ class StoredModel:
     Attributes:
         facts: their paths are relative to `root`.
         root: the repository, or the folder that the model's links lead to.
+        folder: the model's, in the repository.
     """
 
     facts: ModelFacts
     root: Path
+    folder: Path
 
     @property
     def mains(self) -> Mapping[int, Path]:
@@ -62,7 +64,7 @@ def _stored(
     outside = any(item.code == "TG107" for item in facts.findings)
     if locked is not None and outside and _as_locked(repository / facts.name, locked):
         return _linked(repository / facts.name, locked, release)
-    return StoredModel(facts, repository)
+    return StoredModel(facts, repository, repository / facts.name)
 
 
 def _as_locked(folder: Path, locked: LockedModel) -> bool:
@@ -77,7 +79,9 @@ def _linked(folder: Path, locked: LockedModel, release: Release) -> StoredModel:
     """The model behind its links; the main file of a version is the first that the lock names."""
     mains: dict[int, Path] = {}
     for relative, _ in locked.evidence.files:
-        mains.setdefault(int(relative.partition("/")[0]), (folder / relative).resolve())
+        version = relative.partition("/")[0]
+        if version.isdecimal():  # else it lies beside the versions
+            mains.setdefault(int(version), (folder / relative).resolve())
     root = Path(os.path.commonpath([path.parent for path in mains.values()]))
     versions = tuple(
         CandidateVersion(number, path.relative_to(root).as_posix(), locked.format)
@@ -85,4 +89,4 @@ def _linked(folder: Path, locked: LockedModel, release: Release) -> StoredModel:
     )
     candidate = Candidate(folder.name, folder.name, locked.format, versions)
     facts = inspect_model(root, candidate, release)
-    return StoredModel(replace(facts, path=folder.name), root)
+    return StoredModel(replace(facts, path=folder.name), root, folder)

@@ -147,7 +147,7 @@ def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
         if facts.name in selection
     }
     models = tuple(
-        variant_facts(project, facts, variants[facts.name].path)
+        replace(variant_facts(project, facts, variants[facts.name].path), beside=facts.beside)
         if facts.name in variants
         else facts
         for facts in originals

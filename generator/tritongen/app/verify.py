@@ -104,7 +104,12 @@ def _verify(
             session = runtime_for(facts.format, _interface(config)).load(main, threads=1)
             if config.get("sequence_batching"):
                 pairs += sequence_pairs(
-                    config, sent[0], seed, session.run, partial(served.run, version=number)
+                    config,
+                    sent[0],
+                    seed,
+                    session.run,
+                    partial(served.run, version=number),
+                    model.folder,
                 )
             else:
                 pairs += [

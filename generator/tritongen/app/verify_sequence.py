@@ -2,11 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
+from tritongen.domain.states import INITIAL_FOLDER
 from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.inspection.paths import read_head
 from tritongen.serving.client import SequenceStep
 
 # Two sequences at once show that states are not mixed up; the third step rests on two others.
@@ -25,6 +28,7 @@ def sequence_pairs(
     seed: int,
     local: Local,
     served: Served,
+    folder: Path,
 ) -> list[tuple[Outputs, Outputs]]:
     """The outputs of every step of several interleaved sequences: expected, and served.
 
@@ -34,14 +38,15 @@ def sequence_pairs(
         seed: of the inputs.
         local: runs the model once on this machine.
         served: sends one request.
+        folder: of the model in the repository, where files with first states lie.
 
     Raises:
-        InvalidInputError: TG836, a state that begins with a file's content.
+        InvalidInputError: TG836, such a file cannot be read or is too short.
     """
     batcher = config["sequence_batching"]
     states = {item["input_name"]: item["output_name"] for item in batcher.get("state", ())}
     batches = int(config.get("max_batch_size", 0)) > 0
-    carried = [_initial(batcher.get("state", ()), batches) for _ in range(SEQUENCES)]
+    carried = [_initial(batcher.get("state", ()), batches, folder) for _ in range(SEQUENCES)]
     controls = list(_controls(batcher))
     own = set(states) | {name for name, _, _ in controls}
     sent = [recipe for recipe in recipes if recipe.name not in own]
@@ -59,21 +64,34 @@ def sequence_pairs(
     return pairs
 
 
-def _initial(states: Sequence[Mapping[str, Any]], batches: bool) -> dict[str, Array]:
+def _initial(states: Sequence[Mapping[str, Any]], batches: bool, folder: Path) -> dict[str, Array]:
     import numpy as np
 
     found = {}
     for state in states:
         initial: Mapping[str, Any] = next(iter(state.get("initial_state", ())), {})
-        name = state["input_name"]
-        if initial.get("data_file"):
-            message = f"state {name} begins with the content of a file, which is not compared"
-            raise InvalidInputError("TG836", message)
         dims = [max(1, int(dim)) for dim in initial.get("dims") or state["dims"]]
         dtype = DType.from_config(state["data_type"])
         shape = (1, *dims) if batches else tuple(dims)
-        found[name] = np.zeros(shape, np.dtype(dtype.numpy_name if dtype else "float32"))
+        array = np.zeros(shape, np.dtype(dtype.numpy_name if dtype else "float32"))
+        if initial.get("data_file"):
+            path = folder / INITIAL_FOLDER / initial["data_file"]
+            array = _content(path, array)
+        found[state["input_name"]] = array
     return found
+
+
+def _content(path: Path, like: Array) -> Array:
+    import numpy as np
+
+    try:
+        data = read_head(path, like.nbytes)
+    except OSError as problem:
+        raise InvalidInputError("TG836", f"cannot be read: {problem}", where=str(path)) from problem
+    if len(data) < like.nbytes:
+        message = f"has {len(data)} bytes; the state has {like.nbytes}"
+        raise InvalidInputError("TG836", message, where=str(path))
+    return np.frombuffer(data, like.dtype).reshape(like.shape)
 
 
 def _controls(batcher: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -211,6 +211,8 @@ class ModelFacts:
         python: a `model.py`'s own facts.
         producer: what wrote the file, in its own words; empty where the format does not say.
         findings: what inspection and validation have to say.
+        beside: files that lie beside the version folders; their `target` is relative to the
+            model's folder, and their `source` is what tritongen.yaml names.
     """
 
     name: str
@@ -229,6 +231,7 @@ class ModelFacts:
     python: PythonFacts | None = None
     producer: str = ""
     findings: tuple[Finding, ...] = ()
+    beside: tuple[FileRef, ...] = ()
 
     @property
     def servable(self) -> bool:

@@ -98,6 +98,7 @@ class SequenceIntent:
     Attributes:
         state: state output by state input.
         controls: model input by control.
+        initial: file with the first state, by state input; zeros where there is none.
         strategy: ``oldest`` batches whatever sequences have requests, ``direct`` gives each
             sequence a fixed row of the batch.
         concurrent: sequences open at the same time, None when not stated.
@@ -107,6 +108,7 @@ class SequenceIntent:
 
     state: Mapping[str, str] = field(default_factory=dict)
     controls: Mapping[SequenceControl, str] = field(default_factory=dict)
+    initial: Mapping[str, str] = field(default_factory=dict)
     strategy: SequenceStrategy = SequenceStrategy.OLDEST
     concurrent: int | None = None
     idle_ms: float | None = None

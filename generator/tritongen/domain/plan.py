@@ -138,8 +138,9 @@ class SequenceState:
         output: the model's output that holds the next one.
         dtype: element type.
         dims: -1 is dynamic.
-        initial: size of the zeros that a sequence begins with.
+        initial: size of what a sequence begins with.
         reason: why these dims.
+        file: in the folder ``initial_state`` that holds it, empty for zeros.
     """
 
     input: str
@@ -148,6 +149,7 @@ class SequenceState:
     dims: tuple[int, ...]
     initial: tuple[int, ...]
     reason: Reason
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

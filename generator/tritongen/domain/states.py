@@ -5,8 +5,15 @@ import re
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.tensors import TensorSpec
 
+# Where Triton looks for files with first states, below the model's folder.
+INITIAL_FOLDER = "initial_state"
 _TAKEN = re.compile(r"_?(in|prev|previous|old|0)$|^(prev|previous|old|initial|init)_")
 _GIVEN = re.compile(r"_?(out|next|new|n|1)$|^(next|new|updated)_")
+
+
+def initial_file(path: str) -> str:
+    """The name under which a file of tritongen.yaml lies in the folder of first states."""
+    return path.replace("/", "_")
 
 
 def likely_states(facts: ModelFacts) -> tuple[tuple[str, str], ...]:

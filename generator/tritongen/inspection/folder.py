@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.domain.declared import with_declared
-from tritongen.domain.facts import ModelFacts, ModelFormat, ModelVersion
+from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
 from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent, ModelIntent
+from tritongen.domain.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.domain.releases import Release
-from tritongen.domain.states import likely_states
+from tritongen.domain.states import INITIAL_FOLDER, initial_file, likely_states
 from tritongen.domain.tensors import TensorSpec
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery import Candidate, CandidateVersion, find_models
 from tritongen.inspection.files import version_files
+from tritongen.inspection.paths import contained
 from tritongen.inspection.readers import READERS
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.validate import validate
@@ -104,7 +105,30 @@ def inspect_model(
         findings += validate(facts, release, library=library)
     if intent is None or intent.sequence is None:
         findings += _recurrent(facts)
-    return replace(facts, findings=tuple(findings))
+        return replace(facts, findings=tuple(findings))
+    beside, faults = _first_states(root, facts, intent.sequence)
+    return replace(facts, findings=(*findings, *faults), beside=beside)
+
+
+def _first_states(
+    root: Path, facts: ModelFacts, sequence: SequenceIntent
+) -> tuple[tuple[FileRef, ...], list[Finding]]:
+    """Files with the states that sequences begin with."""
+    files, faults = [], []
+    for name, source in sequence.initial.items():
+        field = f"models.{facts.name}.sequence.initial.{name}"
+        try:
+            path = contained(root, root / source)
+            size = path.stat().st_size if path is not None and path.is_file() else None
+        except OSError:
+            size = None
+        if size is None:
+            message = f"{source} is no file in the models folder"
+            fault = finding("TG318", Severity.ERROR, message, model=facts.name, field=field)
+            faults.append(fault)
+        else:
+            files.append(FileRef(source, f"{INITIAL_FOLDER}/{initial_file(source)}", size))
+    return tuple(dict.fromkeys(files)), faults
 
 
 def _recurrent(facts: ModelFacts) -> list[Finding]:

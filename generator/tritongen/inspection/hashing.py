@@ -24,18 +24,20 @@ def hash_files(
         cache: hashes known for a path, size and time; used, and completed in place.
 
     Returns:
-        (``<version>/<target>``, hexadecimal SHA-256), versions ascending, the main file first.
+        (``<version>/<target>``, hexadecimal SHA-256), versions ascending, the main file first;
+        then files beside the versions by their target.
 
     Raises:
         InvalidInputError: TG003, a file cannot be read; TG107, it is no longer inside the folder.
     """
     base = Path(os.path.realpath(root))
     known: MutableMapping[StatKey, str] = {} if cache is None else cache
-    return tuple(
+    versions = (
         (f"{version.number}/{ref.target}", _digest(base, ref, known))
         for version in facts.versions
         for ref in version.files
     )
+    return (*versions, *((ref.target, _digest(base, ref, known)) for ref in facts.beside))
 
 
 def _digest(base: Path, ref: FileRef, known: MutableMapping[StatKey, str]) -> str:

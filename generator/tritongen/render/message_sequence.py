@@ -69,10 +69,13 @@ def set_sequence(
         entry.data_type = types.Value(state.dtype.config_name)
         entry.dims.extend(state.dims)
         initial = entry.initial_state.add()
-        initial.name = "zeros"
+        initial.name = "file" if state.file else "zeros"
         initial.data_type = entry.data_type
         initial.dims.extend(state.initial)
-        initial.zero_data = True
+        if state.file:
+            initial.data_file = state.file
+        else:
+            initial.zero_data = True
         reasons[f"{_PATH}.state[{index}]"] = state.reason
 
 

@@ -16,6 +16,7 @@ from tritongen.domain.plan import (
 )
 from tritongen.domain.planner.batching import BatchPlan
 from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.states import initial_file
 from tritongen.domain.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
@@ -71,7 +72,7 @@ def plan_sequence(model: ModelInput, batch: BatchPlan, instances: int) -> Sequen
     batching = batch.max_batch_size.value > 0
     given = {spec.name: (spec, shape) for spec, shape in model.shapes_in()}
     states = tuple(
-        _state(name, output, given, batching)
+        _state(name, output, given, batching, sequence.initial.get(name, ""))
         for name, output in sequence.state.items()
         if name in given
     )
@@ -91,11 +92,12 @@ def plan_sequence(model: ModelInput, batch: BatchPlan, instances: int) -> Sequen
     )
 
 
-def _state(name: str, output: str, given: _Specs, batching: bool) -> SequenceState:
+def _state(name: str, output: str, given: _Specs, batching: bool, file: str) -> SequenceState:
     spec, shape = given[name]
     dims = wire_dims((shape or ())[1 if batching else 0 :]) or (1,)
     initial = tuple(max(dim, 1) for dim in dims)
-    sentence = f"zeros of {list(initial)} begin a sequence"
+    begins = f"{file} begins" if file else f"zeros of {list(initial)} begin"
+    sentence = f"{begins} a sequence"
     if -1 in dims:
         sentence += "; Triton takes 1 for a dynamic size"
     return SequenceState(
@@ -105,6 +107,7 @@ def _state(name: str, output: str, given: _Specs, batching: bool) -> SequenceSta
         dims,
         initial,
         Reason(Source.MODEL, f"the model's {show_shape(shape)}; {sentence}"),
+        initial_file(file),
     )
 
 
@@ -205,5 +208,5 @@ def _control(
         return
     own = shape[1:] if batching else shape
     if own != (1,):
-        axis = " after the batch axis" if batching else ""
+        axis = " after the batch axis" if batching else ", as no batch axis is proven"
         yield path, f"{spec.name} is {show_shape(shape)}; Triton feeds one value{axis}: [1]"

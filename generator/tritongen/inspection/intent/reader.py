@@ -193,6 +193,9 @@ def _sequence(values: dict[str, Any], path: str, faults: Faults) -> SequenceInte
     state, controls = _mapping(given.get("state")), _mapping(given.get("controls"))
     if not state and not controls:
         faults.add(f"{path}.sequence", "must name a state or a control")
+    initial = _mapping(given.get("initial"))
+    for name in sorted(set(initial) - set(state)):
+        faults.add(f"{path}.sequence.initial.{name}", "is no state", "TG305")
     for key, names in (
         ("sequence.state", list(state.values())),
         ("sequence", [*state, *controls.values()]),
@@ -209,6 +212,7 @@ def _sequence(values: dict[str, Any], path: str, faults: Faults) -> SequenceInte
     return SequenceIntent(
         state=state,
         controls={SequenceControl(name): entry for name, entry in controls.items() if entry},
+        initial={name: file for name, file in initial.items() if file},
         strategy=SequenceStrategy(given.get("strategy") or SequenceStrategy.OLDEST),
         concurrent=given.get("concurrent"),
         idle_ms=given.get("idle"),

@@ -76,6 +76,10 @@ _SEQUENCE = Record(
             MapOf(Text("the name of an output")),
             "state input: the output that holds the next state; the server keeps it",
         ),
+        "initial": Key(
+            MapOf(Text("a path below this folder", pattern=r"[A-Za-z0-9_][A-Za-z0-9_./-]*")),
+            "state input: a file with the first state, raw little-endian numbers; else zeros",
+        ),
         "controls": Key(
             Record(
                 {
