@@ -205,10 +205,10 @@ def _live(
 ) -> tuple[dict[str, Observed], dict[str, Mapping[str, object]]]:
     servers = [_server(address) for address in source.addresses]
     readings: list[dict[str, list[Reading]]] = [{} for _ in servers]
-    begin = time.monotonic()
-    done = 0.0
+    # Rates need an even clock; the wall's may be set meanwhile.
+    began_s, begin = time.time(), time.monotonic()
     while True:
-        at_s = time.time()
+        at_s = began_s + time.monotonic() - begin
         for server, known in zip(servers, readings, strict=True):
             for model, tally in (server.tallies() or {}).items():
                 known.setdefault(model, []).append(Reading(at_s, tally))

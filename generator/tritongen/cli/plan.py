@@ -2,6 +2,8 @@
 
 import argparse
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ from tritongen.errors import ExitCode
 if TYPE_CHECKING:
     from tritongen.app.plan import Planned
     from tritongen.domain.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
+    from tritongen.domain.findings import Finding
 
 _EXAMPLES = """\
   tritongen plan ./models                              which machines, how many, at what cost
@@ -234,11 +237,20 @@ def _print(planned: "Planned", top: int) -> None:
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
             )
         )
-    for item in planned.findings:
+    for item in _grouped(planned.findings):
         print_finding(item)
     if planned.path is not None:
         print(good(f"stored in {planned.path}"))
         suggest("tritongen export kubernetes -o deploy")
+
+
+def _grouped(findings: "Sequence[Finding]") -> "list[Finding]":
+    """The same finding on several models once, with all their names."""
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for item in findings:
+        names.setdefault((item.code, item.message, item.fix), []).append(item.model)
+    first = {(item.code, item.message, item.fix): item for item in reversed(findings)}
+    return [replace(first[key], model=", ".join(models)) for key, models in names.items()]
 
 
 def _print_traffic(plan: "CapacityPlan") -> None:
@@ -253,12 +265,13 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 def _row(option: "Option") -> tuple[str, ...]:
     machine, worst, usage = option.machine, option.worst, option.utilization
     replicas = str(option.most) if option.most == option.least else f"{option.least}–{option.most}"
+    about = "≈ " if option.estimate == "bound" and option.services else ""
     return (
         machine.name,
         f"{machine.provider} {machine.region}",
         replicas if option.services else "–",
-        _money(option.usd_per_month),
-        _money(option.usd_per_million),
+        about + _money(option.usd_per_month),
+        about + _money(option.usd_per_million),
         _latency(worst) if worst is not None else "–",
         f"{usage[0]:.0%}, {usage[1]:.0%} at peak" if usage else "–",
         "yes" if option.feasible else option.reason,
