@@ -269,9 +269,10 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
         )
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
-            # Model Analyzer breaks down on a server that holds no model at all.
-            idle = Task(subject.incumbent, ClosedLoop(1), Purpose.RACE, 1, GRID_S)
-            _slot(found, subject, idle)
+            found.server.ensure(found.divide(subject.cores), ())
+            # It loads its variants by name over the model that the server's repository holds.
+            built = folder / "model_repository" / row.model
+            shutil.copytree(built, found.server.repository / row.model)
             file = folder / "analyzer.json"
             file.write_text(json.dumps(_analyzer_file(folder, found, row)))
             begun = time.monotonic()
@@ -294,7 +295,7 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
                 "wall_s": wall,
                 "minutes": minutes,
                 "best": _analyzer_best(folder),
-                "log": log.read_text(errors="replace").splitlines()[-15:],
+                "log": log.read_text(errors="replace").splitlines()[-60:],
             }
 
 
@@ -316,7 +317,7 @@ def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
         "triton_grpc_endpoint": server.grpc,
         "triton_metrics_url": f"http://{server.metrics}/metrics",
         "perf_analyzer_path": str(perf_analyzer()),
-        "output_model_repository_path": str(server.repository),
+        "output_model_repository_path": str(folder / "analyzer_repository"),
         "override_output_model_repository": True,
         "checkpoint_directory": str(folder / "checkpoints"),
         "export_path": str(folder / "export"),

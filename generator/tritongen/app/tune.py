@@ -20,6 +20,9 @@ from tritongen.domain.planner import model_inputs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.machine import read_cpus
 
+# Fields of ModelConfig that candidates differ in.
+_SEARCHED = frozenset({"instance_group", "max_batch_size", "dynamic_batching", "parameters"})
+
 
 def tune(
     folder: Path, project: Project, options: TuneOptions, listener: Listener | None = None
@@ -115,6 +118,14 @@ def make_subjects(
         name = model.facts.name
         if options.models and name not in options.models:
             continue
+        if model.gpus and "GPU" in model.backend.kinds:
+            notes.append(f"{name} is served on a GPU; tune measures on CPUs only")
+            continue
+        fixed = sorted(_SEARCHED & set(model.intent.overlay))
+        if fixed:
+            notes.append(
+                f"{name}'s overlay fixes {', '.join(fixed)}: candidates differ only in the rest"
+            )
         if share > here:
             notes.append(
                 f"{name} has {share} cores on the target and was tuned on the {here} that are here"
@@ -130,6 +141,7 @@ def make_subjects(
             "nothing to tune",
             where=str(project.root),
             fix=f"See `tritongen inspect {project.root}`.",
+            details=notes,
         )
     found.sort(key=lambda subject: (-subject.cores, subject.name))
     return tuple(found), tuple(notes)

@@ -23,10 +23,14 @@ from tritongen.probe.messages import Message
 from tritongen.probe.observer import local_server, process_tree
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.search.records import Purpose, Reading, Record, Task
+from tritongen.search.settings import THROUGHPUT_SAMPLES
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
 _WARMUP_S = 0.25
-_DRAIN_S = 2.0
+_LONGEST_WARMUP_S = 3.0
+# Latencies after which a closed loop of slow requests runs evenly.
+_SETTLED = 1.5
+_DRAIN_S = 10.0
 _PATIENCE_S = 10.0
 # Any interval will do: how long to measure is the search's decision.
 _ANY_WIDTH = 1e9
@@ -176,7 +180,7 @@ class Bench:
             budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
             least_s=task.seconds,
             precision=Precision(50.0 if calibrating else percentile, _ANY_WIDTH),
-            warmup_s=_WARMUP_S,
+            warmup_s=_warmup_s(task),
             drain_s=_DRAIN_S,
             patience_s=_PATIENCE_S,
             seed=self.seed + task.round,
@@ -225,6 +229,17 @@ class Bench:
             self._messages[key] = made[: max(2, _POOL_BYTES // size)]
         messages = tuple(replace(message, model=slot) for message in self._messages[key])
         return Job(slot, "", meta, config, messages, rows if batches else 1)
+
+
+def _warmup_s(task: Task) -> float:
+    """Longer where the clients' first requests alone take long.
+
+    The search asks for as many seconds as bring it some 200 answers, so that their rate is known
+    roughly.
+    """
+    clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1
+    latency = clients * task.seconds / THROUGHPUT_SAMPLES
+    return min(max(_WARMUP_S, _SETTLED * latency), _LONGEST_WARMUP_S)
 
 
 def _inputs(subject: Subject, rows: int, seed: int, *, batches: bool) -> InputOptions:

@@ -279,7 +279,7 @@ def _sentence(result: TunedModel) -> str:
         Verdict.INFEASIBLE.value: f"no candidate meets the goal; {best} comes nearest",
         Verdict.FAILED.value: f"no candidate is left; {best} was the best of what was measured",
         "interrupted": f"interrupted; {best} was the best so far",
-        "stopped": f"the server kept dying; {best} was the best so far",
+        "stopped": f"stopped early; {best} was the best so far",
     }
     sentence = sentences[result.verdict]
     if not choice.feasible and result.verdict != Verdict.INFEASIBLE:

@@ -18,6 +18,7 @@ from tritongen.app.tune_result import TunedModel, result_of
 from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tune_subject import Subject
 from tritongen.app.tune_variants import Offer, Side, duel, variant_subjects
+from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
 from tritongen.search.journal import JournalHeader
@@ -55,7 +56,7 @@ class Session:
         self._begun = time.monotonic()
         self.interrupted = 0
         self.histories: dict[str, History] = {}
-        self._ended = ""
+        self._ended = self._cause = ""
         wish = ServerWish(
             project=self._store.project,
             folder=self._folder,
@@ -162,9 +163,14 @@ class Session:
                 self._take(search, step)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
+        except EnvironmentProblem as problem:
+            if not any(found.sound for found in search.history):
+                raise
+            self._ended, self._cause = "stopped", str(problem)
         if not subject.variant:
             self.histories[subject.name] = search.history
-        return result_of(subject, tuner, settings, search.history, self._ended)
+        causes = (self._cause,) if self._cause else ()
+        return result_of(subject, tuner, settings, search.history, self._ended, causes)
 
     def _with_offers(
         self,
@@ -204,7 +210,7 @@ class Session:
                 return
             search.keep(found)
             if self._bench.hopeless:
-                self._ended = "stopped"
+                self._ended, self._cause = "stopped", "the server died again and again"
                 return
             if step.phase is Phase.CALIBRATE:
                 # Each one may make the others unnecessary.

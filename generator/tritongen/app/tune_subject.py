@@ -232,6 +232,8 @@ def loadable(subject: Subject, candidate: Candidate, *, default: bool = False) -
     plan = _plan(subject.facts, subject.intent, evidence, subject.cores)
     rendered = render_models(plan, (subject.facts,))[0]
     message = rendered.config.message
+    # Equal requests must be computed each time: the cache is not what is measured.
+    message.ClearField("response_cache")
     if default:
         _strip(message, subject.space.backend, candidate.instances)
     config: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)

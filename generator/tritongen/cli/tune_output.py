@@ -157,6 +157,8 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
     """The report for people."""
     for model in report.models:
         _print_model(model, models, whole=whole)
+    if not report.models:
+        print("interrupted before anything was measured")
     for note in report.notes:
         print(dim(f"note: {note}"))
     if report.interrupted or dry_run:

@@ -6,7 +6,7 @@ from tritongen.domain.objective import Objective
 from tritongen.errors import InvalidInputError
 
 # Requests for a throughput, and at most for any percentile.
-_THROUGHPUT_SAMPLES = 200
+THROUGHPUT_SAMPLES = 200
 _MOST_SAMPLES = 5_000
 # A measurement takes at most so many times the least length, however slow the model is.
 _LONGEST = 10.0
@@ -58,7 +58,7 @@ class TuneSettings:
         """Requests that one measurement needs: five beyond the percentile where latency counts."""
         objective = self.objective
         if objective.limit_s is None and not objective.open_loop:
-            return _THROUGHPUT_SAMPLES
+            return THROUGHPUT_SAMPLES
         return min(_MOST_SAMPLES, round(5.0 / (1.0 - objective.percentile / 100.0)))
 
     def seconds(self, expected_rate_per_s: float) -> float:
