@@ -4,12 +4,14 @@ import pytest
 
 from support.onnx_models import save
 from support.recurrent import cell
+from tritongen.app.init import draft_intent
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.domain.releases import find
 from tritongen.domain.states import likely_states
 from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection import inspect_folder
+from tritongen.inspection.intent.reader import parse_intent
 
 
 def facts(inputs, outputs):
@@ -56,3 +58,14 @@ def test_the_hint_goes_when_it_was_followed(tmp_path):
     assert "models.cell.sequence: { state: { h: h_out } }" in hint.fix
     told = Intent(models={"cell": ModelIntent(sequence=SequenceIntent({"h": "h_out"}))})
     assert "TG144" not in codes(told)
+
+
+def test_a_draft_shows_how_the_server_would_keep_the_state(tmp_path):
+    save(cell(), tmp_path / "cell" / "model.onnx")
+    text = draft_intent(tmp_path, force=False).text
+    assert "# sequence: {state: {h: h_out}}" in text
+    assert parse_intent(text, "tritongen.yaml").faults == ()
+    asked = text.replace("cell: {}", "cell:").replace("    # sequence", "    sequence")
+    document = parse_intent(asked, "tritongen.yaml")
+    assert document.faults == ()
+    assert document.intent.of("cell").sequence == SequenceIntent({"h": "h_out"})

@@ -1,5 +1,6 @@
 """Drafts `tritongen.yaml` from what a folder holds."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,10 +8,13 @@ from tritongen.domain.cores import budget_of
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import DEFAULT_TRITON
 from tritongen.domain.releases import find
+from tritongen.domain.states import likely_states
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import INTENT_FILE
 from tritongen.inspection.machine import read_cpus
 from tritongen.resources import template_text
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +62,15 @@ def _entry(model: ModelFacts) -> dict[str, object]:
         "name": model.name,
         "format": model.format.value,
         "servable": model.servable,
+        "states": _states(model),
         "reason": next((item.message for item in model.findings if item.severity == "error"), ""),
     }
+
+
+def _states(model: ModelFacts) -> str:
+    """Likely states as YAML; empty for none, or for names that would not stand in a comment."""
+    pairs = likely_states(model)
+    names = [name for pair in pairs for name in pair]
+    if not all(_PLAIN.fullmatch(name) for name in names):
+        return ""
+    return ", ".join(f"{name}: {output}" for name, output in pairs)

@@ -107,6 +107,14 @@ def test_every_key_arrives() -> None:
             "models.a.request_batch", 1, "TG305", "has one row",
         ),
         (
+            "models: {a: {sequence: {state: {h: y}, initial: {c: f.bin}}}}",
+            "models.a.sequence.initial.c", 1, "TG305", "is no state",
+        ),
+        (
+            "models: {a: {sequence: {state: {h: y}, initial: {h: /etc/passwd}}}}",
+            "models.a.sequence.initial.h", 1, "TG304", "below this folder",
+        ),
+        (
             "models: {a: {sequence: {state: {h: y}, idle: 5}}}",
             "models.a.sequence.idle", 1, "TG304", "duration",
         ),
