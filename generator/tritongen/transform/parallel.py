@@ -58,8 +58,8 @@ def try_parallel(job: Job) -> Outcome:
 def _measure(job: Job, inputs: Mapping[str, Array]) -> Speedup:
     path = Path(job.path)
     runners = (
-        OrtRunner(path, RunSettings(threads=job.threads)),
-        OrtRunner(path, RunSettings(threads=max(1, job.threads // 2), inter_op=2)),
+        OrtRunner(path, RunSettings(threads=job.threads, lean=False)),
+        OrtRunner(path, RunSettings(threads=max(1, job.threads // 2), inter_op=2, lean=False)),
     )
     first, second = paired_times(runners, inputs, min(5.0, job.time_budget_s), settle=True)
     return paired_speedup(first, second, threads=job.threads)

@@ -46,7 +46,8 @@ class RunSettings:
         threads: intra-op threads.
         inter_op: operators side by side; 1 runs them in sequence.
         optimize: False runs the graph as it is.
-        lean: spare the second copy of a large model's weights that makes it fast.
+        lean: spare what makes it fast and costs others: a second copy of a large model's weights,
+            and threads that turn while they wait.
     """
 
     threads: int = 1
@@ -94,6 +95,8 @@ def session_options(library: Library, path: Path, settings: RunSettings) -> Libr
         options.inter_op_num_threads = settings.inter_op
     if not settings.optimize:
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if settings.lean:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if settings.lean and model_bytes(path) >= _LEAN_FROM:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options

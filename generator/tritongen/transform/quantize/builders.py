@@ -7,15 +7,12 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from tritongen.transform.data import Samples
 from tritongen.transform.libraries import Library, onnx, onnxruntime
 from tritongen.transform.quantize.prepare import DYNAMIC_TYPES, OUTSIDE_FROM, Prepared
-from tritongen.transform.session import as_texts, model_bytes
-
-# onnxruntime's TensorsData, passed on as it is.
-Ranges = Any
+from tritongen.transform.quantize.ranges import Ranges
+from tritongen.transform.session import model_bytes
 
 
 class Builder(Protocol):
@@ -151,38 +148,6 @@ class StaticBuilder:
             )
             quantizer.quantize_model()
             quantizer.model.save_model_to_file(os.fspath(target), _outside(self.prepared.path))
-
-
-def calibrate(prepared: Prepared, samples: Samples, work: Path) -> Ranges:
-    """Ranges of every tensor over the samples, by least and greatest value.
-
-    Raises:
-        BuildFault: the tools fail on this model, or it refuses a sample.
-    """
-    with _quiet() as quantization:
-        from onnxruntime.quantization.calibrate import create_calibrator
-
-        class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]  # the library has no types
-            """Hands out one sample after another."""
-
-            def __init__(self) -> None:
-                self.index = -1
-
-            def get_next(self) -> Mapping[str, object] | None:
-                self.index += 1
-                if self.index >= samples.rows:
-                    return None
-                run = samples.run(self.index)
-                return {name: as_texts(array) for name, array in run.items()}
-
-        calibrator = create_calibrator(
-            prepared.path,
-            None,
-            augmented_model_path=os.fspath(work / "augmented.onnx"),
-            use_external_data_format=_outside(prepared.path),
-        )
-        calibrator.collect_data(Reader())
-        return calibrator.compute_data()
 
 
 def _outside(path: Path) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 from tritongen.domain.samples import Array
 from tritongen.transform.fixing import MODEL_FILE
 from tritongen.transform.jobs import Job
-from tritongen.transform.quantize.builders import BuildFault, Ranges, StaticBuilder
+from tritongen.transform.quantize.builders import BuildFault, StaticBuilder
 from tritongen.transform.quantize.prepare import STATIC_TYPES, CannotQuantise, Prepared
+from tritongen.transform.quantize.ranges import Ranges
 from tritongen.transform.session import RunRefusal
 from tritongen.transform.speed import Point, speedups
 

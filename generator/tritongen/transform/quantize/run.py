@@ -18,7 +18,7 @@ from tritongen.transform.evaluate import Evaluator, Scale
 from tritongen.transform.fixing import MODEL_FILE
 from tritongen.transform.jobs import Job, Method, Outcome
 from tritongen.transform.proof import Expected, rows_agree
-from tritongen.transform.quantize.builders import Builder, DynamicBuilder, calibrate
+from tritongen.transform.quantize.builders import Builder, DynamicBuilder
 from tritongen.transform.quantize.choice import choose_static
 from tritongen.transform.quantize.prepare import (
     CannotQuantise,
@@ -26,6 +26,7 @@ from tritongen.transform.quantize.prepare import (
     is_quantised,
     prepare,
 )
+from tritongen.transform.quantize.ranges import calibrate
 from tritongen.transform.quantize.scales import fix_scales
 from tritongen.transform.quantize.search import Found, exclude_until_accepted
 from tritongen.transform.session import OrtRunner, RunSettings
@@ -154,7 +155,7 @@ def _builder(bench: Bench, prepared: Prepared) -> Builder:
     reduce_range = not isa.vnni
     if bench.job.method is Method.DYNAMIC:
         return DynamicBuilder(prepared, reduce_range)
-    ranges = calibrate(prepared, bench.calibration, bench.work)
+    ranges = calibrate(prepared, bench.calibration, bench.work, bench.job.threads)
     return choose_static(bench.job, prepared, ranges, bench.evaluator.samples.run(0))
 
 
