@@ -1,16 +1,20 @@
 """Facts of a 2 GB ONNX file: tritongen's reader beside onnx.load, time and memory.
 
 Each reader runs in a process of its own. The file is sparse: it takes no room on the disk, and a
-reader that touches the weights still pays for every page. Run it with the project's interpreter:
+reader that touches the weights still pays for every page.
 
     .venv/bin/python benchmarks/inspect_2gb.py [folder for the file]
+    .venv/bin/python benchmarks/inspect_2gb.py --quick      one run of each
 """
 
+import argparse
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+
+from bench_process import Ran, apart, interleaved, measured, table
 
 TENSORS = 20
 # Just below the 2 GiB that protobuf reads at most.
@@ -44,16 +48,6 @@ import tritongen.domain.releases
 import tritongen.inspection
 print(0, 0.0)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One process: what it counted, its seconds and its peak of resident memory in bytes."""
-
-    parameters: int
-    call_s: float
-    process_s: float
-    peak: int
 
 
 def varint(value: int) -> bytes:
@@ -101,48 +95,38 @@ def write_model(path: Path) -> None:
         file.truncate(file.tell())
 
 
-def measure(program: str, folder: Path) -> Run:
-    from time import perf_counter
-
-    read, write = os.pipe()
-    start = perf_counter()
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-c", program, str(folder)],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_CLOSE, read)],
-    )
-    os.close(write)
-    with os.fdopen(read) as output:
-        text = output.read()
-    _, status, usage = os.wait4(child, 0)
-    seconds = perf_counter() - start
-    if status:
-        raise SystemExit(f"the child failed with status {status}")
-    parameters, call = text.split()
-    return Run(int(parameters), float(call), seconds, usage.ru_maxrss * 1024)
-
-
-def show(name: str, runs: list[Run]) -> None:
-    best = min(runs, key=lambda run: run.call_s)
+def row(name: str, runs: list[Ran]) -> tuple[str, ...]:
+    """Least seconds of the call and of its process, and the greatest peak."""
+    counted, call = min((run.output.split() for run in runs), key=lambda pair: float(pair[1]))
+    process = min(run.seconds for run in runs)
     peak = max(run.peak for run in runs) / 1e6
-    print(
-        f"{name:<28}{best.call_s:>10.3f}{best.process_s:>12.3f}{peak:>14.0f}{best.parameters:>16,}"
-    )
+    return name, f"{float(call):.3f}", f"{process:.3f}", f"{peak:.0f}", f"{int(counted):,}"
 
 
-def main() -> None:
-    place = sys.argv[1] if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory(dir=place) as name:
-        folder = Path(name)
-        path = folder / "big.onnx"
-        write_model(path)
-        print(f"{path.stat().st_size:,} bytes, best of {REPEATS}")
-        print(f"{'':<28}{'call [s]':>10}{'process [s]':>12}{'peak [MB]':>14}{'parameters':>16}")
-        show("tritongen, import only", [measure(IMPORT_ONLY, folder) for _ in range(REPEATS)])
-        show("tritongen inspect_folder", [measure(TRITONGEN, folder) for _ in range(REPEATS)])
-        show("onnx.load", [measure(ONNX_LOAD, folder) for _ in range(REPEATS)])
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="for the file")
+    parser.add_argument("--quick", action="store_true", help="one run of each")
+    options = parser.parse_args(argv)
+    programs = {
+        "tritongen, import only": IMPORT_ONLY,
+        "tritongen, facts of the folder": TRITONGEN,
+        "onnx.load": ONNX_LOAD,
+    }
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        path = Path(name) / "big.onnx"
+        apart(lambda: write_model(path))
+        calls = [
+            lambda text=text: measured((sys.executable, "-c", text, name))
+            for text in programs.values()
+        ]
+        found = interleaved(calls, 1 if options.quick else REPEATS)
+        print(f"{path.stat().st_size:,} bytes. Targets: facts within 0.5 s and 150 MB.\n")
+    headers = ("", "call [s]", "process [s]", "peak [MB]", "parameters")
+    print(table(headers, [row(*pair) for pair in zip(programs, found, strict=True)]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,15 +3,18 @@
 Each reader runs in a process of its own; torch.jit.load stands beside the reader of TorchScript.
 
     .venv/bin/python benchmarks/inspect_formats.py [folder for the files]
+    .venv/bin/python benchmarks/inspect_formats.py --quick      one run of each
 """
 
-import os
+import argparse
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+
+from bench_process import Ran, apart, interleaved, measured, table
 
 SIZE = 1 << 30
 REPEATS = 3
@@ -68,45 +71,40 @@ def saved_model(folder: Path) -> None:
     write(folder, {"x": tensor_info(1, [-1, 4])}, {"y": tensor_info(1, [-1, 2])}, variables=SIZE)
 
 
-def measure(program: str, folder: Path) -> tuple[float, float, float]:
-    """Seconds of the call and of the process, and the peak of resident memory in MB."""
-    read, write = os.pipe()
-    start = perf_counter()
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-c", program, str(folder)],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_CLOSE, read)],
-    )
-    os.close(write)
-    with os.fdopen(read) as output:
-        text = output.read()
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise SystemExit(f"the child failed with status {status}")
-    return float(text.split()[1]), perf_counter() - start, usage.ru_maxrss / 1024
+def row(name: str, runs: list[Ran]) -> tuple[str, ...]:
+    """Least seconds of the call and of its process, and the greatest peak."""
+    call = min(float(run.output.split()[1]) for run in runs)
+    process = min(run.seconds for run in runs)
+    return name, f"{call:.3f}", f"{process:.3f}", f"{max(run.peak for run in runs) / 1e6:.0f}"
 
 
-def show(name: str, program: str, folder: Path) -> None:
-    runs = [measure(program, folder) for _ in range(REPEATS)]
-    call, process, _ = min(runs)
-    print(f"{name:<34}{call:>10.3f}{process:>13.3f}{max(run[2] for run in runs):>12.0f}")
-
-
-def main() -> None:
-    place = sys.argv[1] if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory(dir=place) as name:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="for the files")
+    parser.add_argument("--quick", action="store_true", help="one run of each")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         archives, models = Path(name, "torch"), Path(name, "tensorflow")
         archives.mkdir()
         subprocess.run([sys.executable, "-c", WRITE, str(archives / "big.pt")], check=True)
-        saved_model(models / "big")
+        apart(lambda: saved_model(models / "big"))
+        programs = {
+            "TorchScript, tritongen": (TRITONGEN, archives),
+            "TorchScript, torch.jit.load": (TORCH_LOAD, archives),
+            "SavedModel, tritongen": (TRITONGEN, models),
+        }
+        calls = [
+            lambda text=text, place=place: measured((sys.executable, "-c", text, place))
+            for text, place in programs.values()
+        ]
+        found = interleaved(calls, 1 if options.quick else REPEATS)
         with zipfile.ZipFile(archives / "big.pt") as archive:
-            print(f"{sum(item.file_size for item in archive.infolist()):,} bytes of TorchScript")
-        print(f"{'':<34}{'call [s]':>10}{'process [s]':>13}{'peak [MB]':>12}")
-        show("TorchScript, tritongen", TRITONGEN, archives)
-        show("TorchScript, torch.jit.load", TORCH_LOAD, archives)
-        show("SavedModel, tritongen", TRITONGEN, models)
+            print(f"{sum(item.file_size for item in archive.infolist()):,} bytes each.\n")
+    headers = ("", "call [s]", "process [s]", "peak [MB]")
+    print(table(headers, [row(*pair) for pair in zip(programs, found, strict=True)]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

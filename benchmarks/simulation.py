@@ -11,8 +11,9 @@ that are simulated.
 import argparse
 import asyncio
 import math
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -298,15 +299,18 @@ def real_triton() -> None:
             server.stop(grace=5.0)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print every figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triton", action="store_true", help="compare with a real Triton too")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="speed and theory only, the default")
+    arguments = parser.parse_args(argv)
     speed()
     check_theory()
-    if arguments.triton:
+    if arguments.triton and not arguments.quick:
         real_triton()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.check import check_repository
+from tritongen.app.locks import as_built, read_lock
 from tritongen.app.runtimes import (
     choose_runtime,
     docker_runtime,
@@ -107,27 +107,38 @@ def up(
         if name is RuntimeName.DOCKER:
             make_room(spec.label)
         server = runtime.start(spec)
-        try:
-            # Before it is ready: another shell's `down` must find it even then.
-            store.write(server.state)
-            models = server.wait_ready(options.timeout_s, progress)
-            _refuse_unready(models, server, keep_going=options.keep_going)
-            result = UpResult(
-                name,
-                server.endpoints,
-                models,
-                Path(server.state.log),
-                tuple(item for item in findings if item.severity is not Severity.ERROR),
-                server,
-                _command(server.state, spec, options),
-            )
-            server.detach()
-        except BaseException:
-            # Also on Ctrl-C and SIGTERM. It has served nobody yet.
-            server.stop(_ABANDON_GRACE_S)
-            store.clear()
-            raise
-    return result
+        models = _until_ready(server, store, options, progress)
+        return UpResult(
+            name,
+            server.endpoints,
+            models,
+            Path(server.state.log),
+            tuple(item for item in findings if item.severity is not Severity.ERROR),
+            server,
+            _command(server.state, spec, options),
+        )
+
+
+def _until_ready(
+    server: RunningServer, store: StateStore, options: UpOptions, progress: Progress | None
+) -> tuple[ModelStatus, ...]:
+    """Every model of a server that outlives this process from now on.
+
+    Raises:
+        EnvironmentProblem: as `up`; the server is stopped.
+    """
+    try:
+        # Before it is ready: another shell's `down` must find it even then.
+        store.write(server.state)
+        models = server.wait_ready(options.timeout_s, progress)
+        _refuse_unready(models, server, keep_going=options.keep_going)
+        server.detach()
+    except BaseException:
+        # Also on Ctrl-C and SIGTERM. It has served nobody yet.
+        server.stop(_ABANDON_GRACE_S)
+        store.clear()
+        raise
+    return models
 
 
 def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> tuple[str, ...]:
@@ -251,9 +262,15 @@ def _command(state: ServerState, spec: ServerSpec, options: UpOptions) -> str:
 def lint_repository(repository: Path, *, keep_going: bool) -> tuple[Finding, ...]:
     """The errors of `check`, as warnings when the server is to start all the same.
 
+    What `build` wrote it has linted, and is not linted once more.
+
     Raises:
         InvalidInputError: the first error, unless `keep_going`.
     """
+    if as_built(repository, read_lock(repository), model_names(repository)):
+        return ()
+    from tritongen.app.check import check_repository
+
     errors = tuple(
         item
         for item in check_repository(repository, hashes=False)
