@@ -141,7 +141,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
         "cnn": Case(
             "CNN, 3 convolutions, digits at 32 × 32",
             lambda: _digits((1, 32, 32), scale=4),
-            lambda: convolutional(32, 32, 64, 128),
+            lambda: convolutional(32, 64, 128, 128),
             epochs=3,
         ),
         "transformer": Case(
