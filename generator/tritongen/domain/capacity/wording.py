@@ -45,7 +45,4 @@ def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand
 def bound_reason(machine: Machine, services: Sequence[Screened]) -> str:
     """Why an option that was only screened costs about so much."""
     mean = sum(one.mean_replicas for one in services)
-    return (
-        f"about {mean:.3g} × {machine.name} on average, counted by the hour; dearer than the "
-        "options that were simulated"
-    )
+    return f"about {mean:.3g} × {machine.name} on average, counted hour by hour and not simulated"
