@@ -34,6 +34,7 @@ from tritongen.app.tune_options import TuneOptions
 from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tune_subject import Subject
 from tritongen.domain.queueing import ClosedLoop
+from tritongen.render.pbtxt import parse_config
 from tritongen.search.calibrate import calibration_tasks
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor
@@ -272,6 +273,7 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
             found.server.ensure(found.divide(subject.cores), ())
             # It loads its variants by name over the model that the server's repository holds.
             built = folder / "model_repository" / row.model
+            _without_warmup(built / "config.pbtxt")
             shutil.copytree(built, found.server.repository / row.model)
             file = folder / "analyzer.json"
             file.write_text(json.dumps(_analyzer_file(folder, found, row)))
@@ -296,7 +298,20 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
                 "minutes": minutes,
                 "best": _analyzer_best(folder),
                 "log": log.read_text(errors="replace").splitlines()[-60:],
+                "server": "" if found.server.alive() else found.server.last_words(),
+                "server_log": (folder / ".tritongen/tune/server.log")
+                .read_text(errors="replace")
+                .splitlines()[-20:],
             }
+
+
+def _without_warmup(path: Path) -> None:
+    """The embedded Triton breaks down when another configuration is loaded over a warmed model."""
+    from google.protobuf import text_format
+
+    message = parse_config(path.read_text(), str(path)).message
+    message.ClearField("model_warmup")
+    path.write_text(text_format.MessageToString(message))
 
 
 def with_patience(process: "subprocess.Popen[bytes]") -> None:
