@@ -13,6 +13,7 @@ import venv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from probe_bench_models import TRITONGEN, Model, Served
 
@@ -20,7 +21,8 @@ PERF_ANALYZER = "2.60.0"
 _CACHE = Path.home() / ".cache/tritongen/benchmarks"
 _SETTLE_S = 1.0
 _POLL_S = 0.05
-_LONGEST_S = 180.0
+# A run that takes longer hangs; one that ends by the tool's own rule may take as long.
+_LONGEST_S, _LONGEST_OWN_S = 60.0, 150.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Reading:
     failure: str = ""
     queue_us: float = 0.0
     infer_us: float = 0.0
-    more: dict[str, object] | None = None
+    more: dict[str, Any] | None = None
 
 
 def perf_analyzer() -> Path:
@@ -129,7 +131,10 @@ class Bench:
             process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
             try:
                 seen = _watch(process, lambda: self.served.count(model.name), watch_s)
-                code = process.wait(_LONGEST_S)
+                code = process.wait(_LONGEST_S if load.seconds else _LONGEST_OWN_S)
+            except subprocess.TimeoutExpired:
+                wall = time.monotonic() - begun
+                return Reading(wall_s=wall, failure=f"hung, ended after {wall:.0f} s")
             finally:
                 process.kill()
                 process.wait()
@@ -148,7 +153,7 @@ class Bench:
         kind = ("--concurrency", str(load.concurrency))
         if load.rate:
             kind = ("--rate", str(load.rate))
-        time_given = ("--duration", f"{load.seconds}") if load.seconds else ("--time-budget", "2m")
+        time_given = ("--duration", f"{load.seconds}") if load.seconds else ("--time-budget", "1m")
         values = [word for name in model.inputs for word in ("--values", f"{name}=zeros")]
         shapes = [word for name, dims in model.shapes for word in ("--shape", f"{name}:{dims}")]
         target = ("-m", model.name, "-u", self._address(client), "--protocol", client.protocol)
@@ -175,8 +180,8 @@ def _watch(
     """(requests per second, CPU microseconds a request) in a stretch of a run; zeros for none."""
     if not seconds:
         return 0.0, 0.0
-    before = count()
-    while process.poll() is None and count() < before + 20:
+    before, limit = count(), time.monotonic() + _LONGEST_S
+    while process.poll() is None and count() < before + 20 and time.monotonic() < limit:
         time.sleep(_POLL_S)
     time.sleep(_SETTLE_S)
     begun, first, cpu = time.monotonic(), count(), _cpu_ns(process.pid)

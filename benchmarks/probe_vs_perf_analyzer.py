@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from probe_bench_models import (
     DEMO,
@@ -196,7 +197,10 @@ def lateness(bench: Bench, size: Size) -> str:
     for client in (OUR_HTTP, OUR_GRPC):
         reading = bench.run(client, TINY, Load(rate=RATE, seconds=max(3.0 * size.seconds, 3.0)))
         progress(f"{RATE}/s {client.name}", reading)
-        late: dict[str, float] = (reading.more or {})["client"]["lateness_us"]  # type: ignore[index]
+        if reading.more is None:
+            rows.append((client.name, reading.failure, "", ""))
+            continue
+        late: dict[str, float] = reading.more["client"]["lateness_us"]
         met = verdict(late["p50"] <= LATE_US, f"median ≤ {LATE_US:.0f} µs")
         rows.append((client.name, f"{late['p50']:.1f} µs", f"{late['p99']:.0f} µs", met))
     rows.append((PA_GRPC.name, "not reported", "not reported", ""))
@@ -230,12 +234,7 @@ def precision(bench: Bench) -> str:
         ours = bench.run(OUR_GRPC, model, Load(8, seconds=0))
         for client, reading in ((PA_GRPC, theirs), (OUR_GRPC, ours)):
             progress(f"own rule, {model.name} {client.name}", reading)
-        level = ours.more or {}
-        interval: dict[str, float] = level["latency_us"]["p99"] or {}  # type: ignore[index]
-        width = "unknown"
-        if interval:
-            half = (interval["high"] - interval["low"]) / 2.0 / interval["value"]
-            width = f"{level['verdict']}, p99 ± {half:.0%}"
+        precise, width = (False, ours.failure) if ours.more is None else width_of(ours.more)
         share = ours.wall_s / theirs.wall_s
         said = theirs.failure or f"p99 {theirs.p99_us / 1e3:.2f} ms, no interval"
         rows += [
@@ -245,10 +244,19 @@ def precision(bench: Bench) -> str:
                 OUR_GRPC.name,
                 f"{ours.wall_s:.1f} s ({share:.2f}×)",
                 width,
-                verdict(share <= SOONER, f"≤ {SOONER}×"),
+                verdict(precise and share <= SOONER, f"p99 ± 10% in ≤ {SOONER}×"),
             ),
         ]
     return table(("model", "client", "wall time", "it says", "target"), rows)
+
+
+def width_of(level: dict[str, Any]) -> tuple[bool, str]:
+    """Whether a level became precise, and what it says."""
+    interval = level["latency_us"]["p99"]
+    if interval is None:
+        return False, f"{level['verdict']}, no p99"
+    half = (interval["high"] - interval["low"]) / 2.0 / interval["value"]
+    return level["verdict"] == "VALID", f"{level['verdict']}, p99 ± {half:.0%}"
 
 
 def side_by_side(bench: Bench, size: Size) -> str:
