@@ -1,10 +1,12 @@
 """No plan exceeds the cores; every plan renders to text that parses back."""
 
+from dataclasses import replace
+
 from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.plans import evidence, facts, intents
+from support.plans import evidence, facts, intents, sequences
 from tritongen.app.render import render_models
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.cores import budget_of_limit
@@ -23,7 +25,10 @@ def servers(draw: st.DrawFn) -> tuple[list[ModelFacts], Intent, Evidence]:
         memory_bytes=draw(st.one_of(st.none(), st.integers(2**28, 2**36))),
         gpus=draw(st.sampled_from([0, 0, 0, 1])),
     )
-    intent = Intent(target, {model.name: draw(intents()) for model in models})
+    wanted = {
+        model.name: replace(draw(intents()), sequence=draw(sequences(model))) for model in models
+    }
+    intent = Intent(target, wanted)
     return models, intent, Evidence({model.name: draw(evidence(model)) for model in models})
 
 
@@ -70,6 +75,17 @@ def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> 
         assert all(tensor.dims for tensor in (*parsed.input, *parsed.output))
         largest = max((sample.batch_size for sample in parsed.model_warmup), default=0)
         assert largest <= max(parsed.max_batch_size, 1)
+        sequence = intent.of(item.plan.name).sequence
+        assert parsed.HasField("sequence_batching") is (sequence is not None)
+        if sequence is not None:
+            assert not parsed.HasField("dynamic_batching")
+            assert not parsed.model_warmup
+            fed = {tensor.name for tensor in parsed.input}
+            assert not fed & sequence.own_inputs
+            assert not {tensor.name for tensor in parsed.output} & set(sequence.state.values())
+            assert all(
+                -1 not in state.initial_state[0].dims for state in parsed.sequence_batching.state
+            )
 
 
 @settings(max_examples=100, deadline=None)

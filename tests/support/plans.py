@@ -12,7 +12,12 @@ from tritongen.domain.evidence import (
     Tuned,
 )
 from tritongen.domain.facts import GraphShape, ModelFacts, ModelFormat
-from tritongen.domain.intent import ModelIntent
+from tritongen.domain.intent import (
+    ModelIntent,
+    SequenceControl,
+    SequenceIntent,
+    SequenceStrategy,
+)
 from tritongen.domain.tensors import DType, TensorSpec
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./:-]{0,11}", fullmatch=True)
@@ -106,4 +111,20 @@ def intents(draw: st.DrawFn) -> ModelIntent:
         threads=draw(st.sampled_from([None, None, None, 1, 2, 7])),
         response_cache=draw(st.booleans()),
         versions=draw(st.one_of(st.none(), st.just((1, 3)))),
+    )
+
+
+@st.composite
+def sequences(draw: st.DrawFn, model: ModelFacts) -> SequenceIntent | None:
+    """States and controls of the model's own names, and of others, whether they fit or not."""
+    if draw(st.integers(0, 3)):
+        return None
+    inputs = st.sampled_from([*(spec.name for spec in model.inputs), "absent"])
+    outputs = st.sampled_from([*(spec.name for spec in model.outputs), "absent"])
+    return SequenceIntent(
+        state=draw(st.dictionaries(inputs, outputs, max_size=3)),
+        controls=draw(st.dictionaries(st.sampled_from(SequenceControl), inputs, max_size=4)),
+        strategy=draw(st.sampled_from(SequenceStrategy)),
+        concurrent=draw(st.one_of(st.none(), st.integers(1, 10_000))),
+        idle_ms=draw(st.one_of(st.none(), st.floats(1e-3, 1e7))),
     )
