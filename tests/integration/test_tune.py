@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from support.cli import Project, dense, tree
+from support.cli_schemas import SCHEMAS
 from support.format_models import PYTHON
 from support.optimize import trained
 from support.triton import EmbeddedRuntime, TestServer
@@ -84,6 +86,10 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 class TestResult:
+    def test_json_is_as_documented(self, tuned):
+        _, document = tuned
+        jsonschema.validate(document, SCHEMAS["tune"])
+
     def test_says_what_is_best_and_how_sure(self, tuned):
         _, document = tuned
         assert document["met"]
@@ -246,6 +252,7 @@ class TestVariants:
         project.run("optimize", "models", "--fix")
         document = project.json("tune", "models", "--cpus", "1", "--budget", "16s")
         (model,) = document["models"]
+        jsonschema.validate(document, SCHEMAS["tune"])
         (offer,) = model["variants"]
         assert offer["name"] == "fixed"
         assert offer["throughput_ratio"]["low"] <= offer["throughput_ratio"]["high"]

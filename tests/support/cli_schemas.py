@@ -163,3 +163,76 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         error=_object(code=CODE, message=NAME, where=TEXT, fix=NAME, details=_list(TEXT))
     ),
 }
+
+NULL: dict[str, Any] = {"type": "null"}
+SPAN = {"anyOf": [NULL, _object(value=NUMBER, low=NUMBER, high=NUMBER)]}
+CHOICE: dict[str, Any] = {
+    "key": NAME,
+    "instances": COUNT,
+    "threads": COUNT,
+    "max_batch_size": COUNT,
+    "queue_delay_us": {"type": ["integer", "null"]},
+    "inter_op": COUNT,
+}
+FIGURES = _object(
+    **CHOICE,
+    throughput_per_s=SPAN,
+    p99_us=SPAN,
+    load={"type": ["string", "null"]},
+    rounds=COUNT,
+)
+EVALUATED = _object(
+    **CHOICE,
+    load=NAME,
+    fate={
+        "enum": [
+            "best", "tied", "running", "behind", "infeasible", "failed", "baseline", "predicted"
+        ]
+    },
+    predicted={
+        "anyOf": [
+            NULL,
+            _object(
+                throughput_per_s={"type": ["number", "null"]},
+                latency_us={"type": ["number", "null"]},
+            ),
+        ]
+    },
+    throughput_per_s=SPAN,
+    latency_us=SPAN,
+    rounds=COUNT,
+    why=TEXT,
+)  # fmt: skip
+OFFER = _object(name=NAME, change=NAME, throughput_ratio=SPAN, latency_ratio=SPAN, reason=TEXT)
+TUNED = _object(
+    name=NAME,
+    goal=NAME,
+    met=BOOL,
+    cores=COUNT,
+    default=FIGURES,
+    best=FIGURES,
+    before=_object(**CHOICE),
+    evaluated=_list(EVALUATED),
+    pareto=_list(NAME),
+    nearest=_list(NAME),
+    verdict=NAME,
+    reason=NAME,
+    notes=_list(NAME),
+    variants=_list(OFFER),
+    recorded=BOOL,
+    diff=_list(TEXT),
+    wall_s=NUMBER,
+)
+SCHEMAS["tune"] = _document(
+    models=_list(TUNED),
+    wall_s=NUMBER,
+    runtime=NAME,
+    server=TEXT,
+    machine=ANY_OBJECT,
+    cores=COUNT,
+    seed=COUNT,
+    together={"anyOf": [NULL, _object(feasible=BOOL, models=ANY_OBJECT)]},
+    notes=_list(NAME),
+    interrupted={"type": ["integer", "null"]},
+    met=BOOL,
+)

@@ -97,7 +97,7 @@ class Session:
         """What the measurements suffered from."""
         notes = []
         cores = self._bench.server.cores
-        if cores.shared:
+        if cores.shared and self._bench.server.starts:
             listed = ", ".join(map(str, cores.server))
             notes.append(
                 f"server and load generator shared CPUs {listed}: there are no others, so both "

@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every reason."""
     from tritongen.app.explain import explain
     from tritongen.app.memory import last_models
+    from tritongen.domain.planner.context import show_number
 
     root = existing_folder(options.models or last_models(options.repository))
     result = explain(root, options.repository, options.model, options.field)
@@ -58,12 +59,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{bold(item.field)} = {item.value}" if item.value else bold(f"no {item.field}"))
         print(f"  {item.reason.sentence} {dim(f'[{item.reason.source.value}]')}")
         if item.reason.numbers:
-            figures = ", ".join(f"{name} {_figure(value)}" for name, value in item.reason.numbers)
-            print(f"  {dim(figures)}")
+            figures = (show_number(name, value) for name, value in item.reason.numbers)
+            print(f"  {dim(', '.join(figures))}")
     for entry in result.findings:
         print_finding(entry)
     return int(ExitCode.OK)
-
-
-def _figure(value: float | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

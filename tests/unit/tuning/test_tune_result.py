@@ -19,7 +19,7 @@ from tritongen.domain.evidence import ModelEvidence, Served
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.intent import Intent
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.planner.context import show_figure, tuned_reason
+from tritongen.domain.planner.context import show_figure, show_number, tuned_reason
 from tritongen.errors import InvalidInputError
 from tritongen.search.journal import JournalHeader
 from tritongen.search.settings import TuneSettings
@@ -132,6 +132,28 @@ def test_progress_names_time_left_and_the_best(run):
 def test_figures_for_people():
     shown = [show_figure(value) for value in (0.0, 0.012345, 1.0, 12.34, 999.6, 12345.0, math.inf)]
     assert shown == ["0", "0.0123", "1.00", "12.3", "1,000", "12,300", "inf"]
+
+
+def test_numbers_of_a_reason_for_people():
+    shown = [
+        show_number(name, value)
+        for name, value in (
+            ("p99_us", 67170.0),
+            ("default_throughput_per_s", 920.9),
+            ("rounds", 3.0),
+            ("item_ms_at_8", 0.12345),
+            ("cpuset", "none"),
+            ("quota", math.inf),
+        )
+    ]
+    assert shown == [
+        "p99 67.2 ms",
+        "default throughput 921/s",
+        "rounds 3",
+        "item ms at 8 0.123",
+        "cpuset none",
+        "quota inf",
+    ]
 
 
 class TestJournal:

@@ -117,6 +117,20 @@ def _figures(numbers: Mapping[str, float]) -> Iterator[str]:
         yield f"measured {often}, {measured:.0f} {many} in all"
 
 
+def show_number(name: str, value: float | str) -> str:
+    """One of a reason's numbers under its name, in a unit that people read: ``p99 27.4 ms``."""
+    words = name.replace("_", " ")
+    if isinstance(value, str):
+        return f"{words} {value}"
+    if name.endswith("_us"):
+        return f"{words[:-3]} {show_figure(value / 1e3)} ms"
+    if name.endswith("_per_s"):
+        return f"{words[:-6]} {show_figure(value)}/s"
+    if isinstance(value, int) or value.is_integer():
+        return f"{words} {value:,.0f}"
+    return f"{words} {show_figure(value)}"
+
+
 def show_figure(value: float) -> str:
     """Three significant digits, never with an exponent: ``0.123``, ``12.3``, ``1,230``."""
     if value == 0.0 or not math.isfinite(value):
