@@ -10,6 +10,7 @@ import pytest
 
 from support.export_stack import (
     Stack,
+    address_of,
     docker,
     eventually,
     rebuild,
@@ -90,6 +91,35 @@ def test_both_replicas_answer_behind_one_port(stack, load):
     gained = [statistics(one, "digits") - count for one, count in before.items()]
     assert len(gained) == 2
     assert all(count > sent / 5 for count in gained)
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("http", 8000), ("grpc", 8001)])
+def test_the_probe_drives_both_replicas_itself_and_merges(stack, protocol, port):
+    replicas = stack.replicas()
+    before = [statistics(one, "digits") for one in replicas]
+    url = ",".join(f"{address_of(one)}:{port}" for one in replicas)
+    words = ("-u", url, "--protocol", protocol, "-m", "digits", "--duration", "3")
+    report = stack.project.json("probe", *words, "--concurrency", "4")
+    (level,) = report["levels"]
+    requests = level["requests"]
+    assert requests["failed"] == 0
+    gained = [
+        statistics(one, "digits") - count for one, count in zip(replicas, before, strict=True)
+    ]
+    # Warm-up and the first look are requests, too.
+    assert sum(gained) >= requests["ok"]
+    assert min(gained) > requests["ok"] / 10
+    # One connection fewer than replicas is a load as well.
+    (alone,) = stack.project.json("probe", *words, "--concurrency", "1")["levels"]
+    assert alone["requests"]["failed"] == 0
+
+
+def test_a_replica_that_cannot_be_reached_is_told(stack):
+    (first, _) = map(address_of, stack.replicas())
+    problem = stack.project.error(
+        "probe", "-u", f"{first}:8000,127.0.0.1:1", "-m", "digits", expect=3
+    )
+    assert problem["code"] == "TG901"
 
 
 def test_nobody_changes_models_through_the_gateway(stack):

@@ -143,7 +143,9 @@ class Stack:
 
     def replicas(self) -> list[str]:
         """Containers of Triton that run and are healthy."""
-        ids = docker("ps", "-q", "-f", f"name={self.service}.", "-f", "health=healthy")
+        ids = docker(
+            "ps", "-q", "--no-trunc", "-f", f"name={self.service}.", "-f", "health=healthy"
+        )
         return ids.split()
 
     def wait(self, count: int) -> None:
@@ -190,6 +192,17 @@ class Stack:
             ("service", "ls", "-q", "-f", label),
         )
         return [line for words in listed for line in docker(*words).split()]
+
+
+def address_of(container: str) -> str:
+    """A container's address on the bridge of Swarm's gateway, which this machine reaches."""
+    place = docker("inspect", container, "--format", "{{.NetworkSettings.SandboxID}}")
+    attached = json.loads(docker("network", "inspect", "docker_gwbridge"))[0]["Containers"]
+    # Swarm names the bridge's end of a container by the container's sandbox.
+    found = attached.get(container) or next(
+        one for one in attached.values() if one["Name"] == f"gateway_{place[:12]}"
+    )
+    return str(found["IPv4Address"]).partition("/")[0]
 
 
 def http(address: str, path: str, method: str = "GET") -> tuple[int, bytes]:

@@ -173,6 +173,7 @@ def open_prober(request: ProbeRequest, connection: Connection, jobs: Sequence[Jo
         processes=request.processes,
         metrics=connection.metrics,
         shared_slots=_shared_slots(request),
+        replicas=connection.replicas,
     )
 
 

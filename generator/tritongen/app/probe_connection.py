@@ -21,6 +21,7 @@ from tritongen.probe.engine import EngineOptions
 from tritongen.probe.grpc.control import GrpcControl
 from tritongen.probe.http.control import HttpControl
 from tritongen.probe.metrics import Metrics
+from tritongen.probe.replicas import ReplicaControl
 from tritongen.probe.report.document import Environment
 from tritongen.serving.state import StateStore
 
@@ -34,12 +35,14 @@ class Connection:
         control: its side channel.
         server: its name and version.
         metrics: its metrics endpoint, None when it is not known.
+        replicas: further servers of the same models.
     """
 
     endpoint: Endpoint
     control: Control
     server: str
     metrics: Metrics | None
+    replicas: tuple[Endpoint, ...] = ()
 
 
 @contextlib.contextmanager
@@ -49,8 +52,10 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
     Raises:
         EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
     """
-    endpoint, metrics = _locate(project, request)
-    control = _control(endpoint)
+    (endpoint, *replicas), metrics = _locate(project, request)
+    control: Control = _control(endpoint)
+    if replicas:
+        control = ReplicaControl([control, *(_control(one) for one in replicas)])
     try:
         info = control.server()
         if "binary_tensor_data" not in info.extensions:
@@ -59,13 +64,14 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
                 f"{info.name or 'the server'} lacks the binary tensor data extension",
                 where=endpoint.address,
             )
-        yield Connection(endpoint, control, f"{info.name} {info.version}".strip(), metrics)
+        server = f"{info.name} {info.version}".strip()
+        yield Connection(endpoint, control, server, metrics, tuple(replicas))
     finally:
         control.close()
 
 
-def _locate(project: Path, request: ProbeRequest) -> tuple[Endpoint, Metrics | None]:
-    options = request.options
+def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metrics | None]:
+    """Servers to ask, one or more, and the metrics endpoint of the project's own."""
     url, metrics = request.url, None
     if not url:
         state = StateStore(project).read()
@@ -75,19 +81,21 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[Endpoint, Metrics | N
         url = ends.http if request.protocol is Protocol.HTTP else ends.grpc
         if ends.metrics:
             metrics = Metrics(*parse_endpoint(ends.metrics, Protocol.HTTP))
+    return [_endpoint(text.strip(), request) for text in url.split(",")], metrics
+
+
+def _endpoint(url: str, request: ProbeRequest) -> Endpoint:
+    options = request.options
     host, port = parse_endpoint(url, request.protocol)
     secure = options.tls or url.startswith(("https://", "grpcs://"))
-    return (
-        Endpoint(
-            host,
-            port,
-            request.protocol,
-            secure,
-            options.ca_file,
-            options.verify,
-            request.streaming,
-        ),
-        metrics,
+    return Endpoint(
+        host,
+        port,
+        request.protocol,
+        secure,
+        options.ca_file,
+        options.verify,
+        request.streaming,
     )
 
 
@@ -106,11 +114,12 @@ def environment(connection: Connection, request: ProbeRequest) -> Environment:
     """Where and how this runs."""
     reading = read_cpus()
     endpoint = connection.endpoint
+    servers = [one.address for one in (endpoint, *connection.replicas)]
     return Environment(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         tool=f"tritongen {__version__}",
         server=connection.server,
-        endpoint=f"{endpoint.protocol} {endpoint.address}",
+        endpoint=f"{endpoint.protocol} {','.join(servers)}",
         machine={
             "cpu": reading.model,
             "cores": reading.affinity,

@@ -55,8 +55,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         help="repeatable; models with a share are probed at once (default: every ready model)",
     )
     group.add_argument(
-        "-u", "--url", default="", metavar="HOST:PORT", help="default: this project's server"
-    )
+        "-u", "--url", default="", metavar="HOST:PORT[,HOST:PORT]",
+        help="default: this project's server; of several replicas, each gets its share of the load",
+    )  # fmt: skip
     group.add_argument("--protocol", choices=("http", "grpc"), default="http")
     group.add_argument("--tls", action="store_true", help="speak TLS")
     group.add_argument("--ca", default="", metavar="FILE", help="certificates to trust")

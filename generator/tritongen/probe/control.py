@@ -117,7 +117,7 @@ def model_statistics(data: Mapping[str, Any]) -> ModelStatistics:
     """
     total = ModelStatistics()
     for item in data.get("model_stats") or ():
-        total = _sum(total, _one_version(item))
+        total = sum_statistics(total, _one_version(item))
     return total
 
 
@@ -153,7 +153,8 @@ def _one_version(item: Mapping[str, Any]) -> ModelStatistics:
     )
 
 
-def _sum(left: ModelStatistics, right: ModelStatistics) -> ModelStatistics:
+def sum_statistics(left: ModelStatistics, right: ModelStatistics) -> ModelStatistics:
+    """What two versions or two servers have done together."""
     batches = dict(left.batches)
     for size, count in right.batches:
         batches[size] = batches.get(size, 0) + count

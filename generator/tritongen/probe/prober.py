@@ -8,6 +8,7 @@ This is the probe as a library::
         second = prober.run(Closed(8), Conditions(budget_s=2.0))
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -51,6 +52,7 @@ class Prober:
         processes: int = 1,
         metrics: Metrics | None = None,
         shared_slots: int = 0,
+        replicas: Sequence[Endpoint] = (),
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -63,12 +65,16 @@ class Prober:
             metrics: the server's metrics endpoint, where its process cannot be seen.
             shared_slots: greatest number of requests at a time whose tensors lie in system shared
                 memory, once `check` has told their sizes; 0 sends tensors along.
+            replicas: further servers of the same models; each has as many processes as the first.
 
         Raises:
             EnvironmentProblem: TG901, the host has no address.
             InvalidInputError: TG914, the protocol cannot do what a model needs.
         """
         self.endpoint = endpoint = _streaming_where_needed(endpoint, jobs)
+        self._endpoints = (endpoint, *(_streaming_where_needed(one, jobs) for one in replicas))
+        # The load is shared by processes: the same number for each server.
+        processes = math.ceil(processes / len(self._endpoints)) * len(self._endpoints)
         if endpoint.streaming and processes > 1:
             raise InvalidInputError("TG914", "streams are sent by one process")
         self.jobs = tuple(jobs)
@@ -82,14 +88,17 @@ class Prober:
         self._observer = Observer(
             control,
             {job.model: job.config for job in jobs},
-            pid=local_server(endpoint.host, endpoint.port),
-            metrics=metrics,
+            # With several servers, none is the one whose CPU and memory would tell.
+            pid=None if replicas else local_server(endpoint.host, endpoint.port),
+            metrics=None if replicas else metrics,
         )
         self._plans = [make_plan(job, endpoint) for job in jobs]
         self._engine = self._make_engine()
 
-    def _make_engine(self) -> Engine:
-        return make_engine(self.endpoint, self._plans, self._options)
+    def _make_engine(self, part: int = 0) -> Engine:
+        """The engine of one process: its server is the one whose turn it is."""
+        endpoint = self._endpoints[part % len(self._endpoints)]
+        return make_engine(endpoint, self._plans, self._options)
 
     def __enter__(self) -> Self:
         return self

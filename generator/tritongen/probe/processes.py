@@ -33,12 +33,12 @@ class LoadProcesses:
     """See `tritongen.probe.level.LoadSource`."""
 
     def __init__(
-        self, make_engine: Callable[[], Engine], load: Load, seed: int, processes: int
+        self, make_engine: Callable[[int], Engine], load: Load, seed: int, processes: int
     ) -> None:
         """Prepare a load.
 
         Args:
-            make_engine: called once in each process.
+            make_engine: called once in each process, with the process's number.
             load: the whole of it.
             seed: of the arrivals.
             processes: how many.
@@ -63,7 +63,7 @@ class LoadProcesses:
 
     def _serve(self, part: int, link: socket.socket) -> None:
         """What a load process does until it is told to end."""
-        engine = self._make_engine()
+        engine = self._make_engine(part)
         generator = Generator(engine, self._load, self._seed, part, self._count)
         try:
             while (order := _receive_order(link)) is not None:
