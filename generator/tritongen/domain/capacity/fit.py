@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.capacity.placing import Placed, Placement, Placer
-from tritongen.domain.capacity.steady import CurveBook, Shape, in_seconds
+from tritongen.domain.capacity.steady import Shape, in_seconds, shared_book
 from tritongen.domain.capacity.work import Work
 from tritongen.domain.catalogue import Machine, Speed, relative_speed
 from tritongen.domain.queueing import OperatingCurve
@@ -129,7 +129,7 @@ class Fitter:
         self._works = works
         self._placer = placer
         self._burstiness = burstiness
-        self._book = CurveBook()
+        self._book = shared_book()
         self._fits: dict[tuple[tuple[str, ...], str, int], Fit] = {}
         self._speeds: dict[tuple[str, str, bool], Speed] = {}
         self._curves: dict[tuple[str, Placed, int, float, float], ModelFit] = {}

@@ -9,6 +9,7 @@ batch; the simulation in `domain.queueing` is the reference, and the final plan 
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from functools import cache
 from heapq import heapify, heapreplace
 from itertools import accumulate
 
@@ -185,6 +186,12 @@ class CurveBook:
             stream = Stream(_SEED).child("service")
             known = self._draws[cv] = [stream.lognormal(cv) for _ in range(_MOST_REQUESTS)]
         return known
+
+
+@cache
+def shared_book() -> CurveBook:
+    """The book of this process: a curve depends on nothing but its shape."""
+    return CurveBook()
 
 
 def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
