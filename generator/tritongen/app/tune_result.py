@@ -9,10 +9,9 @@ from tritongen.app.tune_variants import Offer
 from tritongen.domain.evidence import Cost, Served, Tuned
 from tritongen.domain.objective import Objective
 from tritongen.domain.planner.context import show_figure
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
+from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.search.arms import Verdict
 from tritongen.search.calibrate import Calibration
-from tritongen.search.fit import fit
 from tritongen.search.joint import Together
 from tritongen.search.records import History, Purpose, elapsed_s
 from tritongen.search.report import Evaluated, evaluated, pareto
@@ -64,7 +63,6 @@ class TunedModel:
         notes: what limits the result.
         wall_s: tuning time.
         calibration: of the server, None when nothing could be measured.
-        service: times that were measured, None when nothing could be.
         diff: of the configuration in the repository.
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
@@ -85,7 +83,6 @@ class TunedModel:
     notes: tuple[str, ...] = ()
     wall_s: float = 0.0
     calibration: Calibration | None = None
-    service: ServiceTimes | None = None
     diff: tuple[str, ...] = ()
     recorded: bool = False
     offers: tuple[Offer, ...] = ()
@@ -125,15 +122,20 @@ class TunedModel:
     def served(self, cpu: str) -> Served | None:
         """Times of executions on a server, for capacity planning; None without any.
 
+        Where a short run measured only one batch, the others are the trial's times brought to the
+        measured level.
+
         Args:
             cpu: name of the processor.
         """
-        service, calibration = self.service, self.calibration
-        if service is None or calibration is None:
+        calibration = self.calibration
+        if calibration is None:
             return None
         costs = tuple(
             Cost(point.batch, point.threads, _short(point.seconds * 1e3), _short(point.cv))
-            for point in sorted(service.points, key=lambda point: (point.threads, point.batch))
+            for point in sorted(
+                calibration.service.points, key=lambda point: (point.threads, point.batch)
+            )
             if point.busy <= 1.0
         )
         return Served(
@@ -207,7 +209,6 @@ def result_of(
     found = tuner.race(history)
     default = tuner.baseline(history)
     verdict = ended or (choice.verdict or Verdict.BUDGET).value
-    own = fit(history, settings.cores)
     result = TunedModel(
         name=subject.name,
         objective=subject.objective,
@@ -226,7 +227,6 @@ def result_of(
         notes=(*notes, *_failures(history)),
         wall_s=elapsed_s(history),
         calibration=found[0].predictor.calibration if found is not None else None,
-        service=own.service if own is not None else None,
     )
     return replace(result, sentence=_sentence(result))
 
