@@ -39,6 +39,17 @@ def test_placed(built: Project, mode: str) -> None:
     assert not project.json("build", "models", "--check", "--weights", mode)["drift"]
 
 
+def test_links_become_copies_and_copies_links(built: Project) -> None:
+    path = built.repository / "dense/1/model.onnx"
+    for mode, linked in (("symlink", True), ("copy", False)):
+        # No drift: nobody commits weights.
+        assert not built.json("build", "models", "--check", "--weights", mode)["drift"]
+        assert built.json("build", "models", "--weights", mode)["written"]
+        assert path.is_symlink() is linked
+        assert not built.json("build", "models", "--weights", mode)["written"]
+    assert not path.samefile(built.models / "dense/model.onnx")
+
+
 def test_left_out_and_filled_in(built: Project) -> None:
     project = rebuilt(built, "none")
     assert not list(project.repository.rglob("*.onnx"))

@@ -185,8 +185,8 @@ def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
 
 
 def _drifted(differences: tuple[Difference, ...]) -> list[Difference]:
-    """Committed files that are not what would be written; absent weights are no drift."""
-    return [item for item in differences if item.kind is not DifferenceKind.WEIGHTS_ABSENT]
+    """Committed files that are not what would be written."""
+    return [item for item in differences if item.kind.is_drift]
 
 
 def _drift_findings(
@@ -230,7 +230,7 @@ def _refuse_conflicts(differences: tuple[Difference, ...], force: bool) -> None:
     what = "was not written by tritongen" if foreign else "was edited by hand"
     raise InvalidInputError(
         "TG703" if foreign else "TG702",
-        f"{first.path} {what}; nothing was changed",
+        f"{what}; nothing was changed",
         where=str(first.path),
         details=[line for item in conflicts for line in item.diff()],
     )
@@ -286,7 +286,11 @@ def _weights(project: Project, differences: tuple[Difference, ...]) -> list[Weig
         for model in project.models
         for ref in model.beside
     }
-    wanted = {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_OLD}
+    wanted = {
+        DifferenceKind.WEIGHTS_ABSENT,
+        DifferenceKind.WEIGHTS_OLD,
+        DifferenceKind.WEIGHTS_FORM,
+    }
     return [
         WeightFile(item.path, Path(sources[item.path]), project.intent.weights)
         for item in differences

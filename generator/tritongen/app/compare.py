@@ -25,11 +25,17 @@ class DifferenceKind(StrEnum):
     FOREIGN = "not written by tritongen"
     WEIGHTS_ABSENT = "weights absent"
     WEIGHTS_OLD = "weights changed"
+    WEIGHTS_FORM = "weights in another form"
 
     @property
     def is_conflict(self) -> bool:
         """Whether writing would lose something that the tool did not write."""
         return self in {DifferenceKind.HAND_EDIT, DifferenceKind.FOREIGN}
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether a committed file is not what it should be; weights need not be committed."""
+        return self not in {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_FORM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +126,18 @@ def _weights(
                 continue
             found = file_digest(target)
             if found == sha:
+                if _in_other_form(target, project.intent.weights):
+                    yield Difference(path, DifferenceKind.WEIGHTS_FORM)
                 continue
             ours = found == old.get(path) or target.is_symlink()
             yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
+
+
+def _in_other_form(target: Path, mode: WeightsMode) -> bool:
+    """Whether a link stands where a file of its own is wanted, or the other way round."""
+    if mode is WeightsMode.NONE:
+        return False
+    return target.is_symlink() is not (mode is WeightsMode.SYMLINK)
 
 
 def _removals(project: Project, lock: Lock) -> Iterator[Difference]:

@@ -1,5 +1,6 @@
 """Why every value of a model's configuration is what it is, with its evidence."""
 
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     project = with_selection(load_project(root, repository))
     names = [facts.name for facts in project.models]
     if model not in names:
+        near = difflib.get_close_matches(model, names, n=1)
         raise InvalidInputError(
-            "TG306", f"there is no model {model!r}; found: {', '.join(names)}", where=str(root)
+            "TG306",
+            f"there is no model {model!r}; found: {', '.join(names)}",
+            where=str(root),
+            fix=f"Did you mean {near[0]!r}?" if near else "",
         )
     evidence = project.lock.evidence if project.lock is not None else Evidence()
     plan = plan_serving(project.models, project.intent, evidence, project.target().cores)
@@ -74,7 +79,11 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     wanted = tuple(item for item in values if field in item.field)
     if not wanted:
         known = ", ".join(item.field for item in values)
-        raise InvalidInputError("TG304", f"no field {field!r} is explained; known: {known}")
+        raise InvalidInputError(
+            "TG304",
+            f"no field {field!r} is explained; known: {known}",
+            fix="Name one of them, or a part of its path.",
+        )
     return Explained(model, wanted, rendered[model].plan.findings)
 
 

@@ -240,6 +240,7 @@ def _told(kind: "DifferenceKind", written: bool) -> str:
     done = {
         DifferenceKind.WEIGHTS_ABSENT: "weights filled in",
         DifferenceKind.WEIGHTS_OLD: "weights replaced",
+        DifferenceKind.WEIGHTS_FORM: "weights replaced",
         DifferenceKind.HAND_EDIT: "hand edit kept as *.orig",
     }
     return done.get(kind, kind.value) if written else kind.value

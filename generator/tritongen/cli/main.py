@@ -50,7 +50,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that `--format json` holds for faults too."""
-        raise InvalidInputError("TG009", message, where=self.prog, fix=f"See `{self.prog} --help`.")
+        near = _near(message)
+        hint = f"Did you mean {near!r}? " if near else ""
+        fix = f"{hint}See `{self.prog} --help`."
+        raise InvalidInputError("TG009", message, where=self.prog, fix=fix)
+
+
+def _near(message: str) -> str:
+    """The choice that a misspelt one resembles; empty without one."""
+    import difflib
+    import re
+
+    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    if found is None:
+        return ""
+    choices = re.findall(r"[\w.-]+", found[2])
+    return next(iter(difflib.get_close_matches(found[1], choices, n=1)), "")
 
 
 def build_parser(wanted: str | None) -> Parser:
