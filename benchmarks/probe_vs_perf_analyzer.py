@@ -8,6 +8,7 @@ costs is read from the kernel, what it really sent from the server's own count.
 """
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
@@ -327,7 +328,8 @@ def title(bench: Bench) -> str:
     return (
         f"{time.strftime('%Y-%m-%d')}, {cpus.model}, {cpus.affinity} cores shared by server and "
         f"client, Python {platform.python_version()}; Triton {bench.served.version}, "
-        f"tritongen {__version__}, perf_analyzer {PERF_ANALYZER}.\n"
+        f"tritongen {__version__}, perf_analyzer {PERF_ANALYZER}. Load average at the begin: "
+        f"{os.getloadavg()[0]:.1f}; a quiet machine has less than one.\n"
     )
 
 
