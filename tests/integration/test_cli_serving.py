@@ -105,6 +105,18 @@ def test_one_broken_model(built: Project, embedded_runtime: EmbeddedRuntime) -> 
         built.run("down")
 
 
+def test_what_was_edited_by_hand_is_linted_before_the_start(built: Project) -> None:
+    text = built.config("dense").read_text()
+    built.config("dense").write_text(text.replace("dims: [ 4 ]", "dims: [ 5 ]"))
+    assert built.error("up", *FREE_PORTS, expect=2)["code"] == "TG510"
+    # So is what another version of the tool wrote: its rules may have been others.
+    built.config("dense").write_text(text)
+    lock = built.repository / "tritongen.lock"
+    lock.write_text(lock.read_text().replace('"tritongen ', '"tritongen 0.0.0-', 1))
+    built.write("model_repository/dense/1/model.onnx", b"garbage")
+    assert built.error("up", *FREE_PORTS, expect=2)["code"].startswith("TG1")
+
+
 def test_more_models_than_cores(project: Project, embedded_runtime: EmbeddedRuntime) -> None:
     """The rate limiter holds executions to the cores: its flags are accepted and models answer."""
     for number in range(4):

@@ -24,7 +24,10 @@ def test_the_printed_line_starts_the_same_container(project):
     project.up()
     mine = facts_of(project.state().container)
     project.run("down", "--grace", "1")
-    out, _ = project.run(*project.UP, "--image", project.image, "--dry-run")
+    out, err = project.run(*project.UP, "--image", project.image, "--dry-run")
+    assert err == f"image {project.image}: named with --image\n"
+    assert out.startswith("docker run ")
+    assert out.count("\n") == 1
     assert project.containers() == []
     assert project.state() is None
     shell = subprocess.run(

@@ -18,7 +18,7 @@ from tritongen.app.doctor_checks import (
     port_checks,
     problem_check,
 )
-from tritongen.app.project import read_lock
+from tritongen.app.locks import read_lock
 from tritongen.app.runtimes import choose_with_reason, find_running
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.findings import Severity

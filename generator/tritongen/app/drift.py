@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.render import CONFIG_FILE
+from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.spec import model_names
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem

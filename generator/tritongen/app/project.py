@@ -1,17 +1,17 @@
 """A project: models folder, `tritongen.yaml` and lock, read and checked together."""
 
 import difflib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.app.locks import lock_text, parsed_lock, read_lock
 from tritongen.domain.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding
 from tritongen.domain.intent import Intent, WeightsMode
-from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
+from tritongen.domain.lock import Lock
 from tritongen.domain.plan import Planned
 from tritongen.domain.releases import Release, find
 from tritongen.domain.values import parse_values
@@ -25,11 +25,12 @@ from tritongen.inspection.intent import (
     read_intent,
 )
 from tritongen.inspection.machine import read_cpus
-from tritongen.inspection.paths import open_regular
 from tritongen.serving.repository import settle
 
 if TYPE_CHECKING:
     from tritongen.inspection import Inspection
+
+__all__ = ["DEFAULT_REPOSITORY", "Project", "Target", "load_project", "read_lock"]
 
 DEFAULT_REPOSITORY = Path("model_repository")
 
@@ -77,10 +78,10 @@ class Project:
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""
-        text = _lock_text(self.repository)
+        text = lock_text(self.repository)
         if text == self.lock_text:
             return self
-        return replace(self, lock=_parsed(text, self.repository), lock_text=text)
+        return replace(self, lock=parsed_lock(text, self.repository), lock_text=text)
 
     def target(self, *, remeasure: bool = False) -> Target:
         """The stated cores, else those recorded in the lock, else this machine's, read once."""
@@ -128,7 +129,7 @@ def load_project(
         document.path,
     )
     settle(repository)
-    text = _lock_text(repository)
+    text = lock_text(repository)
     return Project(
         root=root,
         repository=repository,
@@ -136,7 +137,7 @@ def load_project(
         release=release,
         models=_selected(inspection.models, only, root),
         findings=inspection.findings,
-        lock=_parsed(text, repository),
+        lock=parsed_lock(text, repository),
         lock_text=text,
     )
 
@@ -168,30 +169,6 @@ def _selected(
             "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
         )
     return tuple(model for model in models if not only or model.name in only)
-
-
-def read_lock(repository: Path) -> Lock | None:
-    """The lock of a repository, None when it has none.
-
-    Raises:
-        InvalidInputError: TG704 when it cannot be read.
-    """
-    return _parsed(_lock_text(repository), repository)
-
-
-def _lock_text(repository: Path) -> str | None:
-    path = repository / LOCK_FILE
-    try:
-        with os.fdopen(open_regular(path), encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
-
-
-def _parsed(text: str | None, repository: Path) -> Lock | None:
-    return None if text is None else parse_lock(text, str(repository / LOCK_FILE))
 
 
 def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:

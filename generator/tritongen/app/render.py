@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tritongen import __version__
+from tritongen.app import locks
 from tritongen.app.project import Target
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
@@ -17,7 +17,7 @@ from tritongen.render.message import ConfigMessage, build_ensemble, build_messag
 from tritongen.render.overlay import apply_overlay
 from tritongen.render.text import Header, render_config
 
-CONFIG_FILE = "config.pbtxt"
+CONFIG_FILE = locks.CONFIG_FILE
 # Triton wants a version folder, and git keeps no empty one.
 KEEP_FILE = "1/.keep"
 KEEP_TEXT = "An ensemble has no files of its own.\n"
@@ -145,7 +145,7 @@ def make_lock(
     models = {item.plan.name: _locked(item, evidence.models) for item in rendered}
     tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
-        tool=f"tritongen {__version__}",
+        tool=locks.TOOL,
         target=LockedTarget(
             triton=intent.target.triton,
             cores=target.cores.value,

@@ -14,6 +14,7 @@ from tritongen.serving.protocol import Progress, RunningServer, Runtime, Runtime
 from tritongen.serving.state import StateStore
 
 if TYPE_CHECKING:
+    from tritongen.serving.docker.images import ImageChoice
     from tritongen.serving.docker.orphans import FoundContainer
     from tritongen.serving.docker.runtime import DockerRuntime
 
@@ -23,6 +24,7 @@ __all__ = [
     "docker_runtime",
     "end_leftovers",
     "find_running",
+    "image_choice",
     "make_room",
     "make_runtime",
     "post_mortem",
@@ -93,6 +95,17 @@ def settle_runtime(project: Path, repository: Path, options: UpOptions) -> tuple
     spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
     name, reason = choose_with_reason(spec, options)
     return replace(options, runtime=name), reason
+
+
+def image_choice(project: Path, repository: Path, options: UpOptions) -> "ImageChoice":
+    """The image of a container for the repository, and why that one.
+
+    Raises:
+        InvalidInputError: the repository cannot be served as it is, or the image's name is none.
+        EnvironmentProblem: TG852, no official image holds the backends.
+    """
+    spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
+    return docker_runtime(options).choice_for(spec)
 
 
 def find_running(store: StateStore, *, damaged_names_none: bool = False) -> RunningServer | None:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.render import CONFIG_FILE
+from tritongen.app.locks import CONFIG_FILE
 from tritongen.domain.evidence import Trial
 from tritongen.domain.lock import Lock
 from tritongen.domain.tensors import DType

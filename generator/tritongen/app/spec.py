@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritongen.app.project import read_lock
-from tritongen.app.render import CONFIG_FILE
+from tritongen.app.locks import CONFIG_FILE, read_lock
 from tritongen.app.shared_memory import shared_memory_bytes
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.lock import Lock

@@ -30,6 +30,7 @@ from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
     from tritongen.app.serve import UpOptions, UpResult
+    from tritongen.serving.docker.images import ImageChoice
 
 # Another run or another server stands in the way, wherever this one would have run.
 _NOT_THE_RUNTIME = frozenset({"TG008", "TG808"})
@@ -96,14 +97,15 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    from tritongen.app.runtimes import settle_runtime
+    from tritongen.app.runtimes import image_choice, settle_runtime
     from tritongen.app.serve import down, dry_run, up
 
     wanted = replace(
         wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going
     )
     if options.dry_run:
-        print(dry_run(Path.cwd(), options.repository, wanted))
+        line = dry_run(Path.cwd(), options.repository, wanted)
+        _show_line(line, image_choice(Path.cwd(), options.repository, wanted), options.format)
         return int(ExitCode.OK)
     wanted, reason = settle_runtime(Path.cwd(), options.repository, wanted)
     try:
@@ -148,6 +150,15 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         user=options.user,
         read_only=False if options.writable else None,
     )
+
+
+def _show_line(line: str, choice: "ImageChoice", form: str) -> None:
+    """Print the command, and beside it why it names that image."""
+    if form == "json":
+        emit_json({"docker_run": line, "image": choice.reference, "reason": choice.reason})
+        return
+    sys.stderr.write(f"image {choice.reference}: {choice.reason}\n")
+    print(line)
 
 
 def show(result: "UpResult", form: str, reason: str) -> None:

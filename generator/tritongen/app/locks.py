@@ -1,0 +1,76 @@
+"""A repository's lock, read without what inspects or lints, for which `up` need not wait."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from tritongen import __version__
+from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
+from tritongen.errors import InvalidInputError
+
+__all__ = ["CONFIG_FILE", "TOOL", "as_built", "lock_text", "parsed_lock", "read_lock"]
+
+CONFIG_FILE = "config.pbtxt"
+# As written into locks.
+TOOL = f"tritongen {__version__}"
+
+
+def read_lock(repository: Path) -> Lock | None:
+    """The lock of a repository, None when it has none.
+
+    Raises:
+        InvalidInputError: TG704 when it cannot be read.
+    """
+    return parsed_lock(lock_text(repository), repository)
+
+
+def lock_text(repository: Path) -> str | None:
+    """The text of a repository's lock, None when it has none.
+
+    Raises:
+        InvalidInputError: TG704 when it cannot be read, or is no regular file.
+    """
+    path = repository / LOCK_FILE
+    try:
+        # A pipe or device is never waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(f"{path.name} is not a regular file")
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def parsed_lock(text: str | None, repository: Path) -> Lock | None:
+    """The lock of a text.
+
+    Raises:
+        InvalidInputError: TG704.
+    """
+    return None if text is None else parse_lock(text, str(repository / LOCK_FILE))
+
+
+def as_built(repository: Path, lock: Lock | None, names: Sequence[str]) -> bool:
+    """Whether every text file is, byte for byte, what this version of the tool wrote and linted.
+
+    Args:
+        repository: folder of models.
+        lock: of the repository.
+        names: of its models.
+    """
+    if lock is None or lock.tool != TOOL:
+        return False
+    if set(names) != {path.partition("/")[0] for path in lock.written}:
+        return False
+    try:
+        return all(
+            hashlib.sha256((repository / path).read_bytes()).hexdigest() == sha
+            for path, sha in lock.written.items()
+        )
+    except OSError:
+        return False
