@@ -315,12 +315,13 @@ class TestFaults:
         assert any("SIGKILL" in note for note in document["notes"])
         assert servers(project) == []
 
-    def test_sigterm_keeps_the_best_so_far(self, project):
+    def test_one_run_at_a_time_and_sigterm_keeps_the_best_so_far(self, project):
         project.add("dense/model.onnx", dense())
         process = project.start(
             "tune", "models", "-m", "dense", "--cpus", "1", "--budget", "600s", "--format", "json"
         )
         wait_for(raced, project, "dense", 2)
+        assert project.error("tune", "models", "--cpus", "1", expect=3)["code"] == "TG008"
         process.send_signal(signal.SIGTERM)
         code, out, _ = ended(process)
         assert code == 128 + signal.SIGTERM

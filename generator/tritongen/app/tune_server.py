@@ -251,11 +251,16 @@ class PrivateServer:
         shutil.rmtree(self.repository / slot, ignore_errors=True)
 
     def _place(self, slot: str, facts: ModelFacts) -> None:
+        mode = WeightsMode.HARDLINK
+        apart = self.wish.root.stat().st_dev != self.repository.stat().st_dev
+        if apart and self.runtime is RuntimeName.EMBEDDED:
+            # Another file system takes no hard link, and a copy a slot may be large.
+            mode = WeightsMode.SYMLINK
         files = [
             WeightFile(
                 f"{slot}/{version.number}/{ref.target}",
                 self.wish.root / ref.source,
-                WeightsMode.HARDLINK,
+                mode,
             )
             for version in facts.versions
             for ref in version.files

@@ -30,6 +30,9 @@ from tritongen.errors import InvalidInputError
         ("latency@300/s", Objective(GoalKind.LATENCY, rate_per_s=300.0)),
         ("p95@0.5/s", Objective(GoalKind.LATENCY, 95.0, rate_per_s=0.5)),
         ("cores@300/s,p99<50ms", Objective(GoalKind.CORES, 99.0, 0.050, 300.0)),
+        ("rate=300,p99<50ms", Objective(GoalKind.CORES, 99.0, 0.050, 300.0)),
+        ("rate=300/s, p95<1s", Objective(GoalKind.CORES, 95.0, 1.0, 300.0)),
+        ("rate=12.5", Objective(GoalKind.LATENCY, 99.0, None, 12.5)),
         ("cores@p99<50ms@300/s", Objective(GoalKind.CORES, 99.0, 0.050, 300.0)),
     ],
 )
@@ -63,6 +66,8 @@ def test_a_goals_text_reads_as_the_same_goal(text):
         "latency@300",
         "throughput@0",
         "cores@300/s",
+        "rate=fast",
+        "rate=0,p99<50ms",
         "p99<20ms@300/s; rm",
         "p99<1e999ms",
     ],
