@@ -37,6 +37,11 @@ CAPACITY_CODES: tuple[Code, ...] = (
         "Check the price with the provider, or give a price list of your own.",
     ),
     Code(
+        "TG335",
+        "machine with Arm processors",
+        "Use images and model files for arm64, or name other types with --machine.",
+    ),
+    Code(
         "TG340",
         "service times were not measured on a server",
         "Run `tritongen tune`, and plan again with its measurements.",

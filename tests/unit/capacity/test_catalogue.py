@@ -36,6 +36,8 @@ def test_an_unknown_processor_may_be_anything() -> None:
     speed = relative_speed("", ICE)
     assert (speed.factor, speed.high) == (1.0, 1.35)
     assert "not in the table" in speed.reason
+    assert relative_speed("", GENOA).factor == relative_speed(ICE, GENOA).factor
+    assert relative_speed(ICE, "some processor").factor == 1.0
 
 
 def test_there_and_back_is_where_it_began() -> None:

@@ -135,3 +135,10 @@ def test_azure_ml_refuses_what_it_does_not_offer_and_more_than_it_holds() -> Non
     plan = planned(business, a=5.0)
     assert not any(option.feasible for option in plan.options)
     assert {option.binding.value for option in plan.options} == {"platform"}
+
+
+def test_arm_is_told() -> None:
+    from support.capacity import machine
+
+    given = capacity_input({"a": (4.0, ModelIntent(rate=5.0))}, machines=[machine("c7g.xlarge")])
+    assert "TG335" in {item.code for item in plan_capacity(given).findings}

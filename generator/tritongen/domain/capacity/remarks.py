@@ -56,6 +56,9 @@ def remarks(
             yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
     if not any(option.feasible for option in options):
         yield _infeasible(options, near)
+    elif "arm" in options[0].machine.isa.lower():
+        what = f"{options[0].machine.name} has Arm processors: everything must be there for arm64"
+        yield finding("TG335", Severity.WARNING, what)
 
 
 def _infeasible(options: Sequence[Option], near: Sequence[Nearest]) -> Finding:

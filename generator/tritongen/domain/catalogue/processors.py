@@ -18,6 +18,7 @@ SAME_UNCERTAINTY = 0.08
 LEAST_UNCERTAINTY = 0.15
 # An unknown processor may be any of those below.
 UNKNOWN_UNCERTAINTY = 0.35
+_USUAL = "Ice Lake"
 # 8-bit products without VNNI take about this much longer than with it.
 NO_VNNI = 2.0
 _NO_VNNI_UNCERTAINTY = 0.25
@@ -121,12 +122,16 @@ def relative_speed(measured_on: str, machine_cpu: str, *, int8: bool = False) ->
     The slowest of several possible processors is planned with; the range covers all of them.
     """
     here, there = processor_of(measured_on), processor_of(machine_cpu)
-    if not here or not there:
-        which = "the measuring" if not here else "the machine's"
+    if not there:
         wide = 1.0 + UNKNOWN_UNCERTAINTY
-        return Speed(
-            1.0, 1.0 / wide, wide, f"{which} processor is not in the table; taken as equally fast"
-        )
+        reason = "the machine's processor is not in the table; taken as equally fast"
+        return Speed(1.0, 1.0 / wide, wide, reason)
+    if not here:
+        # Machines are still told apart; the level is what is not known.
+        known = relative_speed(_USUAL, machine_cpu, int8=int8)
+        wide = 1.0 + UNKNOWN_UNCERTAINTY
+        reason = f"the measuring processor is not in the table; taken as {_USUAL}"
+        return Speed(known.factor, known.factor / wide, known.factor * wide, reason)
     if len(here) == len(there) == 1 and here == there:
         wide = 1.0 + SAME_UNCERTAINTY
         return Speed(1.0, 1.0 / wide, wide, f"measured on the same processor, {here[0].name}")
