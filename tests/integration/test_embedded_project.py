@@ -183,7 +183,7 @@ cd "$1"
 rm .tritongen/server.json
 cd ..
 "$2" down --all --grace 1 --format json
-ps ax -o args= | grep -c '[t]ritonserver' || true
+grep -lsa '[t]ritonserver/bin' /proc/[0-9]*/cmdline | wc -l
 """
 
 
