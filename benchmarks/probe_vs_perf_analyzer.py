@@ -57,6 +57,8 @@ CHEAPER_LARGE = {OUR_GRPC: 0.30, OUR_HTTP: 0.20}
 RECORDED = 10_000_000
 # No further round begins after this; a busy machine makes every run longer.
 LAST_ROUND_S = 270.0
+# More processes than this want to run on a machine that is not quiet.
+BUSY_LOAD = 1.5
 
 
 @dataclass(frozen=True)
@@ -324,12 +326,16 @@ def progress(what: str, reading: Reading) -> None:
 
 def title(bench: Bench) -> str:
     """Where and when."""
-    cpus = read_cpus()
-    return (
+    cpus, load = read_cpus(), os.getloadavg()[0]
+    warning = (
+        "**Other work used the machine meanwhile: these figures scatter too much to compare by. "
+        "Run it again on a quiet one.**\n\n"
+    )
+    return (warning if load > BUSY_LOAD else "") + (
         f"{time.strftime('%Y-%m-%d')}, {cpus.model}, {cpus.affinity} cores shared by server and "
         f"client, Python {platform.python_version()}; Triton {bench.served.version}, "
         f"tritongen {__version__}, perf_analyzer {PERF_ANALYZER}. Load average at the begin: "
-        f"{os.getloadavg()[0]:.1f}; a quiet machine has less than one.\n"
+        f"{load:.1f}.\n"
     )
 
 
@@ -365,7 +371,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = report(Bench(server, folder), QUICK if arguments.quick else FULL)
     print(text)
     if arguments.output is not None:
-        arguments.output.write_text("# The probe beside perf_analyzer\n\n" + text)
+        by = "Written by `python benchmarks/probe_vs_perf_analyzer.py -o docs/benchmarks/probe.md`."
+        arguments.output.write_text(f"# The probe beside perf_analyzer\n\n{by}\n\n{text}")
     return 0
 
 
