@@ -12,7 +12,7 @@ from tritongen.transform.jobs import Job, Outcome
 from tritongen.transform.libraries import onnx, onnxruntime
 from tritongen.transform.quantize.builders import BuildFault
 from tritongen.transform.session import OrtRunner, RunSettings, model_bytes
-from tritongen.transform.storage import DATA_FILE, load, save
+from tritongen.transform.storage import DATA_FILE, load, save, unlinked
 
 _SEEDED_ROWS = 32
 _OUTSIDE_FROM = 2**30
@@ -27,7 +27,7 @@ def halve(job: Job) -> Outcome:
     """
     work = Path(job.work)
     result = work / MODEL_FILE
-    _convert(Path(job.path), work / "half.onnx")
+    _convert(unlinked(Path(job.path), work / "copied"), work / "half.onnx")
     converted = load(work / "half.onnx")
     converted.proto.ir_version = min(converted.proto.ir_version, job.runtime.ir)
     save(converted, result)

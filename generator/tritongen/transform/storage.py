@@ -251,6 +251,32 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     return tuple(files)
 
 
+def unlinked(source: Path, folder: Path) -> Path:
+    """A model whose data files onnx's own reader takes: it refuses those that are links.
+
+    Args:
+        source: main file.
+        folder: for a copy; made when one is needed.
+
+    Returns:
+        `source`, or the main file of the copy.
+
+    Raises:
+        InvalidInputError: as `load`.
+        OSError: the disk is full.
+    """
+    names = load(source).data_files
+    places = [source.parent / name for name in names]
+    if not any(place.is_symlink() or place.stat().st_nlink > 1 for place in places):
+        return source
+    folder.mkdir()
+    for name in (source.name, *names):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.parent / name, target)
+    return folder / source.name
+
+
 def _free_name(taken: Sequence[str]) -> str:
     """A name for one more data file: those that are taken are links to the original's own."""
     names = chain((DATA_FILE,), (f"model.onnx.{number}.data" for number in count(1)))

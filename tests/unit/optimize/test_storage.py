@@ -10,7 +10,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from support.optimize import faulty, run
 from tritongen.errors import InvalidInputError
 from tritongen.transform import wire
-from tritongen.transform.storage import DATA_FILE, LARGE, is_reference, load, save
+from tritongen.transform.storage import DATA_FILE, LARGE, is_reference, load, save, unlinked
 
 SIZE = 64
 X = np.random.default_rng(0).normal(size=(2, SIZE)).astype(np.float32)
@@ -188,3 +188,22 @@ def test_saving_beside_itself_keeps_the_data_file(tmp_path: Path) -> None:
     save(load(path), tmp_path / "out" / "first.onnx", outside=True)
     save(load(tmp_path / "out" / "first.onnx"), tmp_path / "out" / "second.onnx")
     same(path, tmp_path / "out" / "second.onnx")
+
+
+def test_a_copy_where_a_data_file_is_a_link(tmp_path: Path) -> None:
+    """As onnx's own reader wants it: neither hard nor symbolic links."""
+    path = stored(tmp_path / "original", big())
+    (tmp_path / "out").mkdir()
+    outside = tmp_path / "out" / "model.onnx"
+    save(load(path), outside, outside=True)
+    assert unlinked(outside, tmp_path / "none") == outside
+    assert not (tmp_path / "none").exists()
+    for kind in ("hardlink_to", "symlink_to"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(outside.read_bytes())
+        getattr(folder / DATA_FILE, kind)(outside.with_name(DATA_FILE))
+        copied = unlinked(folder / "model.onnx", tmp_path / f"{kind}-copy")
+        assert copied.parent == tmp_path / f"{kind}-copy"
+        onnx.load(copied)
+        same(path, copied)

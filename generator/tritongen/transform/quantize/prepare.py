@@ -73,7 +73,8 @@ def prepare(source: Path, work: Path, *, dynamic: bool) -> Prepared:
     folded = optimise(raised, _place(work, "folded"), Level.BASIC, without)
     if dynamic and "Gemm" in set(operator_types(load(folded).proto.graph, "")):
         folded = _without_gemm(folded, _place(work, "products"))
-    return _named(folded, _place(work, "prepared"))
+    # Beside the model that it is made of: a link to its data file is refused by onnx's reader.
+    return _named(folded, folded.with_name("prepared.onnx"))
 
 
 def _place(work: Path, name: str) -> Path:
