@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from support.cli import FREE_PORTS, Project
+from support.format_models import torch_cell
 from support.recurrent import cell, silero_vad
 
 pytestmark = pytest.mark.triton
 
 INTENT = """\
-target: { cpus: 3 }
+target: { cpus: 4 }
 models:
   vad:
     instances: 1
@@ -25,6 +26,15 @@ models:
       state: { h: h_out }
       initial: { h: states/start.bin }
       controls: { start: first, ready: mask }
+  script:
+    instances: 1
+    inputs:
+      INPUT__0: { dtype: FP32, dims: [-1, 3] }
+      INPUT__1: { dtype: FP32, dims: [-1, 4] }
+    outputs:
+      OUTPUT__0: { dtype: FP32, dims: [-1, 2] }
+      OUTPUT__1: { dtype: FP32, dims: [-1, 4] }
+    sequence: { state: { INPUT__1: OUTPUT__1 } }
   rows:
     instances: 1
     batch: true
@@ -42,6 +52,7 @@ def recurrent(tmp_path_factory, embedded_runtime):
     shutil.copy(silero_vad(), project.models / "vad" / "model.onnx")
     project.add("cell/model.onnx", cell(["first", "mask"]))
     project.add("rows/model.onnx", cell(["mask"]))
+    torch_cell(project.models / "script" / "model.pt")
     project.write("models/tritongen.yaml", INTENT)
     project.write("models/states/start.bin", np.linspace(-1, 1, 4, dtype="<f4").tobytes())
     project.run("build", "models")
@@ -54,7 +65,7 @@ def recurrent(tmp_path_factory, embedded_runtime):
 
 def test_every_sequence_is_what_a_loop_by_hand_gives(recurrent):
     found = {item["name"]: item for item in recurrent.json("verify")["models"]}
-    assert set(found) == {"cell", "rows", "vad"}
+    assert set(found) == {"cell", "rows", "script", "vad"}
     assert {item["reason"] for item in found.values()} == {"2 sequences of 4 requests compared"}
     assert all(item["ok"] for item in found.values())
     assert [output["name"] for output in found["vad"]["outputs"]] == ["output"]

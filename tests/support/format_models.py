@@ -79,6 +79,23 @@ def torch_wide(path: Path, width: int) -> Path:
     return _save_script(torch.jit.script(_seeded(Wide)), path)
 
 
+def torch_cell(path: Path) -> Path:
+    """Scripted: a recurrent cell, (x, h) → (y, h')."""
+    import torch
+
+    class Cell(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = torch.nn.GRUCell(3, 4)
+            self.head = torch.nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            new = self.cell(x, h)
+            return self.head(new), new
+
+    return _save_script(torch.jit.script(_seeded(Cell)), path)
+
+
 def torch_image(path: Path) -> Path:
     """Traced: the file keeps the example's type and rank. Returns a tuple of two tensors."""
     import torch

@@ -203,20 +203,6 @@ def test_states_count_as_inputs_and_must_be_the_models():
 
 
 @pytest.mark.parametrize(
-    ("batcher", "batch", "sequences"),
-    [
-        ({"oldest": {"max_candidate_sequences": 7}}, 4, 7),
-        ({"oldest": {}}, 4, 4),
-        ({"direct": {}}, 0, 1),
-        ({}, 8, 8),
-    ],
-)
-def test_sequences_of_an_instance_as_the_core_counts_them(batcher, batch, sequences):
-    config = _config(sequence_batching=batcher, max_batch_size=batch)
-    assert interface(config).sequences == sequences
-
-
-@pytest.mark.parametrize(
     ("control", "shape", "kind", "message"),
     [
         ("absent", [1], "int32", "model does not provide that input"),

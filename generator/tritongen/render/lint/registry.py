@@ -59,8 +59,15 @@ def tensor_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]
     rules, facts, config = model.rules, model.view.facts, model.config
     if rules is None or facts is None or not config.input or not config.output:
         return
-    inputs = tuple(tensor.name for tensor in config.input)
-    outputs = tuple(tensor.name for tensor in config.output)
+    batcher = config.sequence_batching
+    inputs = (
+        *(tensor.name for tensor in config.input),
+        *(state.input_name for state in batcher.state),
+        *(control.name for control in batcher.control_input),
+    )
+    # A state that clients get as well is one output of the model.
+    named = (*(item.name for item in config.output), *(s.output_name for s in batcher.state))
+    outputs = tuple(dict.fromkeys(named))
     for fault in rules.names(facts, inputs, outputs):
         yield model.error("TG507", "input", fault, f"Names: {rules.naming}.")
 

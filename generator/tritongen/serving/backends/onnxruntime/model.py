@@ -4,6 +4,11 @@ It serves configurations with ``backend: "onnxruntime"`` as the C++ backend woul
 stub puts this folder on `sys.path`, so that the package beside this file is found.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
+
 from ort_backend.model import (  # type: ignore[import-not-found]  # on the stub's path only
     TritonPythonModel,
 )

@@ -66,6 +66,26 @@ def tensors(config: Json, key: str) -> tuple[ConfigTensor, ...]:
     return tuple(_tensor(item) for item in config.get(key, ()))
 
 
+def states(config: Json) -> tuple[tuple[ConfigTensor, ConfigTensor], ...]:
+    """(What is taken, what is given) of every state of the sequence batcher."""
+    found = []
+    for item in config.get("sequence_batching", {}).get("state", ()):
+        dims = tuple(int(dim) for dim in item.get("dims", ()))
+        pair = (
+            ConfigTensor(item[key], item["data_type"], dims)
+            for key in ("input_name", "output_name")
+        )
+        found.append(tuple(pair))
+    return tuple((taken, given) for taken, given in found)
+
+
+def controls(config: Json) -> tuple[str, ...]:
+    """Inputs that the sequence batcher feeds."""
+    return tuple(
+        item["name"] for item in config.get("sequence_batching", {}).get("control_input", ())
+    )
+
+
 def _tensor(item: Json) -> ConfigTensor:
     shape = item["reshape"].get("shape", ()) if "reshape" in item else item["dims"]
     return ConfigTensor(item["name"], item["data_type"], tuple(int(dim) for dim in shape))

@@ -7,6 +7,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from .config import RefusedError
+from .states import StateKeeper
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
@@ -32,12 +33,20 @@ class Executor:
         model: its name, for messages.
         max_batch_size: 0 when the model does not batch.
         run: raises `RefusedError` for inputs that it does not take.
+        states: of sequences, None for a model that keeps none.
     """
 
-    def __init__(self, model: str, max_batch_size: int, run: Callable[[Arrays], Arrays]) -> None:
+    def __init__(
+        self,
+        model: str,
+        max_batch_size: int,
+        run: Callable[[Arrays], Arrays],
+        states: StateKeeper | None = None,
+    ) -> None:
         self._model = model
         self._max_batch_size = max_batch_size
         self._run = run
+        self._states = states
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Responses in the order of the requests."""
@@ -46,10 +55,7 @@ class Executor:
         return [response for request in requests for response in self._together([request])]
 
     def _together(self, requests: Sequence[Any]) -> list[Any]:
-        inputs = [
-            {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-            for request in requests
-        ]
+        inputs = [self._fed(request) for request in requests]
         try:
             counts = [len(next(iter(each.values()))) for each in inputs]
             self._check(counts)
@@ -62,6 +68,12 @@ class Executor:
             self._part(request, outputs, sum(counts[:place]), counts[place])
             for place, request in enumerate(requests)
         ]
+
+    def _fed(self, request: Any) -> dict[str, Array]:  # noqa: ANN401  (the stub's)
+        arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        if self._states is not None:
+            arrays |= self._states.carried(request.correlation_id(), request.flags())
+        return arrays
 
     def _check(self, counts: Sequence[int]) -> None:
         total = sum(counts)
@@ -86,6 +98,8 @@ class Executor:
         return self._response(request, parts)
 
     def _response(self, request: Any, outputs: Arrays) -> Any:  # noqa: ANN401  (the stub's)
+        if self._states is not None:
+            self._states.update(request.correlation_id(), request.flags(), outputs)
         wanted = set(request.requested_output_names())
         tensors = [
             pb_utils.Tensor(name, np.ascontiguousarray(array))
@@ -98,7 +112,10 @@ class Executor:
 def _joined(inputs: Sequence[Arrays]) -> Arrays:
     if len(inputs) == 1:
         return inputs[0]
-    return {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+    try:
+        return {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+    except ValueError as error:
+        raise RefusedError(f"requests cannot be batched: {error}") from error
 
 
 def _failure(error: RefusedError) -> Any:  # noqa: ANN401  (the stub's response)

@@ -187,7 +187,6 @@ class Interface:
         scattered: output → the input whose shapes say how it is split over requests.
         controls: (input, type) of the sequence batcher's controls.
         states: that the sequence batcher keeps.
-        sequences: that one instance holds at a time.
     """
 
     model: str
@@ -198,7 +197,6 @@ class Interface:
     scattered: Mapping[str, str] = field(default_factory=dict)
     controls: tuple[tuple[str, str], ...] = ()
     states: tuple[State, ...] = ()
-    sequences: int = 1
 
 
 def interface(config: Json) -> Interface:
@@ -237,15 +235,7 @@ def interface(config: Json) -> Interface:
             )
             for item in sequence.get("state", ())
         ),
-        sequences=_sequences(config),
     )
-
-
-def _sequences(config: Json) -> int:
-    """Sequences that the core assigns to one instance at a time, by its own rule."""
-    oldest = config.get("sequence_batching", {}).get("oldest", {})
-    candidates = int(oldest.get("max_candidate_sequences", 0))
-    return candidates or max(1, int(config.get("max_batch_size", 0)))
 
 
 def _tensor(item: Json) -> ConfigTensor:

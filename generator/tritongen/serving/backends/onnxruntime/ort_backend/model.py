@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from python_backends.states import (  # type: ignore[import-not-found]  # on the stub's path only
+    StateKeeper,
+    sequences_of,
+)
 
 from .autocomplete import complete, default_max_batch_size, is_complete
 from .batch import Array, Batcher, Request, rows
 from .config import Json, RefusedError, interface, session_settings
 from .session import Session, from_bfloat16, model_file, to_bfloat16
 from .signature import signature
-from .states import StateKeeper
 from .validate import validate
 
 _BF16 = "TYPE_BF16"
@@ -65,7 +68,8 @@ class TritonPythonModel:
         fed = model.fed
         self._input_types = {name: tensor.dtype for name, tensor in fed.items()}
         self._output_types = {item.name: item.dtype for item in declared.outputs}
-        self._states = StateKeeper(declared) if declared.states else None
+        states = {state.input: state.output for state in declared.states}
+        self._states = StateKeeper(states, sequences_of(config)) if states else None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers a batch of requests, in their order."""

@@ -8,11 +8,16 @@ from python_backends.config import (  # type: ignore[import-not-found]  # on the
     Json,
     RefusedError,
     model_path,
+    states,
 )
 from python_backends.serving import (  # type: ignore[import-not-found]  # on the stub's path only
     Executor,
     on_cpu,
     refusal,
+)
+from python_backends.states import (  # type: ignore[import-not-found]  # on the stub's path only
+    StateKeeper,
+    sequences_of,
 )
 
 from .script import ScriptModel
@@ -27,8 +32,12 @@ class TritonPythonModel:
         config: Json = json.loads(args["model_config"])
         on_cpu(args, "pytorch")
         try:
+            kept = {taken.name: given.name for taken, given in states(config)}
             self._executor = Executor(
-                config["name"], int(config.get("max_batch_size", 0)), _load(args, config)
+                config["name"],
+                int(config.get("max_batch_size", 0)),
+                _load(args, config),
+                StateKeeper(kept, sequences_of(config)) if kept else None,
             )
         except RefusedError as error:
             raise refusal(error) from error
@@ -41,10 +50,6 @@ class TritonPythonModel:
 
 def _load(args: dict[str, str], config: Json) -> Any:  # noqa: ANN401  (a function of arrays)
     named = config.get("default_model_filename") or "model.pt"
-    if config.get("sequence_batching", {}).get("state"):
-        raise RefusedError(
-            "the Python-based pytorch backend does not support sequence_batching.state"
-        )
     if named == "model.py":
         raise RefusedError("the Python-based pytorch backend serves no modules in Python")
     return ScriptModel(model_path(args, named), config, settings_of(config)).run

@@ -9,6 +9,8 @@ import torch
 from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
     Json,
     RefusedError,
+    controls,
+    states,
     tensors,
 )
 
@@ -52,7 +54,7 @@ class ScriptModel:
             raise RefusedError(f"failed to load model '{self._name}': {error}") from error
         batching = int(config.get("max_batch_size", 0)) > 0
         self._inputs = self._bind(config, batching=batching)
-        outputs = tensors(config, "output")
+        outputs = (*tensors(config, "output"), *(given for _, given in states(config)))
         check("output", self._name, outputs, batching=batching)
         self._outputs = positions([item.name for item in outputs], ())
         self._types = {item.name: item.dtype for item in outputs}
@@ -91,12 +93,14 @@ class ScriptModel:
         arguments = self._module.forward.schema.arguments[1:]
         kinds = [argument.type.kind() for argument in arguments]
         self._dictionary = kinds == ["DictType"]
-        items = tensors(config, "input")
+        items = (*tensors(config, "input"), *(taken for taken, _ in states(config)))
+        fed = [*(item.name for item in items), *controls(config)]
         if not self._dictionary:
-            self._check_arguments(arguments, kinds, len(items) + _further(config))
+            further = len(config.get("batch_input", ()))
+            self._check_arguments(arguments, kinds, len(fed) + further)
         check("input", self._name, items, batching=batching)
         names = [] if self._dictionary else [argument.name for argument in arguments]
-        return positions([item.name for item in items], names)
+        return positions(fed, names)
 
     def _check_arguments(self, arguments: Any, kinds: list[str], expected: int) -> None:  # noqa: ANN401
         if "DictType" in kinds[1:]:
@@ -145,12 +149,6 @@ class ScriptModel:
             raise RefusedError(f"output '{name}' is a scalar which is not supported.")
         array: Array = value.detach().contiguous().numpy()
         return array
-
-
-def _further(config: Json) -> int:
-    """Inputs that the scheduler or the batch adds."""
-    controls = config.get("sequence_batching", {}).get("control_input", ())
-    return len(config.get("batch_input", ())) + len(controls)
 
 
 def _value(array: Array) -> object:

@@ -1,14 +1,18 @@
 """States of sequences are kept by correlation id, and no more of them than can be alive."""
 
 import numpy as np
+import pytest
 
-from tritongen.serving.backends.onnxruntime.ort_backend.config import Interface, State
-from tritongen.serving.backends.onnxruntime.ort_backend.states import END, START, StateKeeper
+from tritongen.serving.backends.common.python_backends.states import (
+    END,
+    START,
+    StateKeeper,
+    sequences_of,
+)
 
 
 def keeper(sequences=1):
-    state = State("h", "h_out", "TYPE_FP32", (2,))
-    return StateKeeper(Interface("m", 0, (), (), states=(state,), sequences=sequences))
+    return StateKeeper({"h": "h_out"}, sequences)
 
 
 def new(number):
@@ -61,3 +65,17 @@ def test_sequences_that_are_never_ended_do_not_pile_up():
     assert len(states) == 20
     assert states.carried(999, 0)["h"][0, 0] == 999
     assert states.carried(900, 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("batcher", "batch", "sequences"),
+    [
+        ({"oldest": {"max_candidate_sequences": 7}}, 4, 7),
+        ({"oldest": {}}, 4, 4),
+        ({"direct": {}}, 0, 1),
+        ({}, 8, 8),
+    ],
+)
+def test_sequences_of_an_instance_as_the_core_counts_them(batcher, batch, sequences):
+    config = {"sequence_batching": batcher, "max_batch_size": batch}
+    assert sequences_of(config) == sequences

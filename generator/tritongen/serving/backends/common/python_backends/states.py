@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .config import Interface, State
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 START = 1
@@ -25,16 +23,28 @@ _SPARE = 2
 _LEAST = 16
 
 
+def sequences_of(config: Mapping[str, Any]) -> int:
+    """Sequences that the core assigns to one instance at a time, by its own rule.
+
+    Args:
+        config: the ModelConfig that Triton hands over.
+    """
+    oldest = config.get("sequence_batching", {}).get("oldest", {})
+    candidates = int(oldest.get("max_candidate_sequences", 0))
+    return candidates or max(1, int(config.get("max_batch_size", 0)))
+
+
 class StateKeeper:
     """The states of one instance's sequences.
 
     Args:
-        declared: the configuration's tensors.
+        outputs: of the model, by the input that takes them at the next request.
+        sequences: that the core assigns to one instance at a time; see `sequences_of`.
     """
 
-    def __init__(self, declared: Interface) -> None:
-        self._states: tuple[State, ...] = declared.states
-        self._limit = max(_LEAST, _SPARE * declared.sequences)
+    def __init__(self, outputs: Mapping[str, str], sequences: int) -> None:
+        self._outputs = dict(outputs)
+        self._limit = max(_LEAST, _SPARE * sequences)
         self._kept: OrderedDict[int | str, Mapping[str, Array]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,7 +54,7 @@ class StateKeeper:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Outputs of the model that hold the new states."""
-        return tuple(state.output for state in self._states)
+        return tuple(self._outputs.values())
 
     def carried(self, identity: int | str, flags: int) -> Mapping[str, Array]:
         """Inputs that take the place of the core's initial states; none at a sequence's start.
@@ -74,8 +84,8 @@ class StateKeeper:
             return
         self._kept[identity] = {
             # A part of a batch's output would keep the whole batch in memory.
-            state.input: outputs[state.output].copy()
-            for state in self._states
+            name: outputs[output].copy()
+            for name, output in self._outputs.items()
         }
         self._kept.move_to_end(identity)
         while len(self._kept) > self._limit:
