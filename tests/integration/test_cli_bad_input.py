@@ -111,7 +111,7 @@ BAD_YAML = {
     "tabs": ("target:\n\tcpus: 4\n", "TG301"),
     "a list": ("- target\n", "TG304"),
     "a number": ("42\n", "TG304"),
-    "not text": (b"target: \xff\xfe\n", "TG003"),
+    "not text": (b"target: \xff\xfe\n", "TG301"),
     "unknown key": ("targets: {cpus: 4}\n", "TG303"),
     "object": ("target: !!python/object/apply:os.system ['touch pwned']\n", "TG304"),
     "twice": ("target: {cpus: 4}\ntarget: {cpus: 2}\n", "TG304"),

@@ -178,6 +178,17 @@ def test_without_trial_it_is_conservative_and_says_so(project: Project) -> None:
     assert model["max_batch_size"] > 0
 
 
+def test_a_trial_that_a_limit_cut_off_is_tried_again(project: Project) -> None:
+    project.add("dense/model.onnx", dense())
+    cut = project.json("build", "models", "--trial-timeout", "0.05")
+    assert "TG202" in codes(cut)
+    assert "the trial failed" in project.config("dense").read_text().replace("\n# ", " ")
+    assert not project.json("build", "models", "--check")["drift"]
+    whole = project.json("build", "models")
+    assert "TG202" not in codes(whole)
+    assert kinds(whole)["dense/config.pbtxt"] == "changed"
+
+
 def test_remeasure_runs_every_model_again(built: Project) -> None:
     lock = built.repository / "tritongen.lock"
     (built.models / "twice/1/model.onnx").write_bytes(dense(seed=9).SerializeToString())

@@ -19,6 +19,9 @@ from tritongen.serving.files import write_atomic
 # Files below this size are hashed anew each time: it costs less than trusting a time stamp.
 CACHED_SIZE = 8 * 2**20
 
+# A trial that ran out of time or memory: it may go otherwise with other limits, or tomorrow.
+_CUT_OFF = frozenset({"TG202", "TG203"})
+
 Progress = Callable[[str], None]
 
 
@@ -91,7 +94,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         if not facts.servable or project.intent.of(facts.name).skip:
             continue
         evidence = _hashed(project.root, facts, cache, known.get(facts.name))
-        if policy.run and (evidence.trial is None or policy.remeasure):
+        if policy.run and (policy.remeasure or not _decided(evidence)):
             progress(facts.name)
             trial = run_trial(facts, project.root, project.intent.of(facts.name), policy.options)
             evidence = replace(evidence, trial=trial)
@@ -101,6 +104,12 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     if cache != before:
         _save_cache(project.root, cache)
     return Gathered(Evidence(models), tuple(missing))
+
+
+def _decided(evidence: ModelEvidence) -> bool:
+    """Whether a trial has said what there is to say; one that a limit cut off has not."""
+    trial = evidence.trial
+    return trial is not None and (trial.ok or trial.code not in _CUT_OFF)
 
 
 def _hashed(

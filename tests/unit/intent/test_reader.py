@@ -194,7 +194,8 @@ def test_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(InvalidInputError) as caught:
         read_intent(path)
-    assert caught.value.code == "TG003"
+    assert caught.value.code == "TG301"
+    assert caught.value.what == "not UTF-8 text: byte 0 is 0xff"
 
 
 def test_schema_accepts_what_the_reader_accepts_and_no_more() -> None:

@@ -68,14 +68,18 @@ def load_findings(
         batch: how it batches.
         cores: of the whole target.
     """
-    return (*_too_many_threads(split, cores), *_too_high_a_rate(model, split, batch))
+    return (
+        *_too_many_threads(model.facts.name, split, cores),
+        *_too_high_a_rate(model, split, batch),
+    )
 
 
-def _too_many_threads(split: Split, cores: int) -> Iterator[Finding]:
+def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
     threads = split.threads.value
     if split.kind.value is InstanceKind.CPU and threads > cores:
         message = f"one instance has {threads} threads, the target has {cores} cores"
-        yield finding("TG305", Severity.ERROR, message, field="threads")
+        fix = f"Lower models.{name}.threads in tritongen.yaml, or raise target.cpus."
+        yield finding("TG305", Severity.ERROR, message, fix=fix, field="threads")
 
 
 def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Iterator[Finding]:

@@ -57,8 +57,8 @@ def read_intent(path: Path) -> IntentDocument:
     """Read a `tritongen.yaml`; the defaults when the file does not exist.
 
     Raises:
-        InvalidInputError: TG003 unreadable, TG301 not YAML, TG302 too large. Other faults are
-            collected in the result.
+        InvalidInputError: TG003 unreadable, TG301 not UTF-8 or not YAML, TG302 too large. Other
+            faults are collected in the result.
     """
     try:
         data = read_head(path, MAX_BYTES + 1)
@@ -69,8 +69,15 @@ def read_intent(path: Path) -> IntentDocument:
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
         return IntentDocument(Intent())
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
         raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+    except UnicodeDecodeError as problem:
+        raise InvalidInputError(
+            "TG301",
+            f"not UTF-8 text: byte {problem.start} is {data[problem.start]:#04x}",
+            where=str(path),
+            fix="Save it as UTF-8 text.",
+        ) from problem
     return parse_intent(text, str(path))
 
 
