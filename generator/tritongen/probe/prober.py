@@ -85,15 +85,17 @@ class Prober:
         self._options = options or EngineOptions(
             tls=endpoint.tls, ca_file=endpoint.ca_file, verify=endpoint.verify
         )
-        self._observer = Observer(
-            control,
-            {job.model: job.config for job in jobs},
-            # With several servers, none is the one whose CPU and memory would tell.
-            pid=None if replicas else local_server(endpoint.host, endpoint.port),
-            metrics=None if replicas else metrics,
-        )
+        self._observer = self._make_observer(metrics)
         self._plans = [make_plan(job, endpoint) for job in jobs]
         self._engine = self._make_engine()
+
+    def _make_observer(self, metrics: Metrics | None) -> Observer:
+        """Reads the server; with several, none is the one whose CPU and memory would tell."""
+        configs = {job.model: job.config for job in self.jobs}
+        if len(self._endpoints) > 1:
+            return Observer(self._control, configs)
+        pid = local_server(self.endpoint.host, self.endpoint.port)
+        return Observer(self._control, configs, pid=pid, metrics=metrics)
 
     def _make_engine(self, part: int = 0) -> Engine:
         """The engine of one process: its server is the one whose turn it is."""
