@@ -197,6 +197,13 @@ def test_bad_input_is_told_and_writes_nothing(project, words, code, exit_code):
     assert tree(project.folder) == before
 
 
+def test_a_model_that_was_put_there_by_hand_is_told(project):
+    project.write("model_repository/guest/config.pbtxt", 'backend: "python"\n')
+    document = export(project, "compose", "-o", "out")
+    assert ("TG750", "guest") in {(item["code"], item["model"]) for item in document["findings"]}
+    assert "guest" in document["services"][0]["models"]
+
+
 def test_a_damaged_plan_is_told(project):
     project.write("model_repository.plan.json", "{}")
     assert project.error("export", "compose", "-o", "out", expect=2)["code"] == "TG354"

