@@ -89,3 +89,16 @@ def test_tables(client, piped):
     own = OrtRunner(piped.models / "ranker" / "model.onnx").run({"x": numbers})["y"]
     found = client.infer("ranker_with_table", {"ROW": rows})["y"]
     np.testing.assert_allclose(found, own, rtol=1e-5)
+
+
+def test_a_step_needs_a_model_that_it_suits(project):
+    project.add("words/model.onnx", words(50))
+    assert project.error("init", "models", "--step", "image", expect=2)["code"] == "TG009"
+    asked = ("init", "models", "--step", "image", "--model")
+    assert project.error(*asked, "nobody", expect=2)["code"] == "TG306"
+    problem = project.error(*asked, "words", expect=2)
+    assert problem["code"] == "TG370"
+    assert "input_ids INT64" in problem["message"]
+    shown = project.run("init", "models", "--step", "text", "--model", "words", "--stdout")
+    assert "class TritonPythonModel" in shown.out
+    assert not (project.models / "words_text").exists()
