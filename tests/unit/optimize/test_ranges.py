@@ -35,7 +35,7 @@ def test_least_and_greatest_of_every_tensor(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     prepared = prepare(path, tmp_path, dynamic=False)
     rows = np.random.default_rng(0).normal(0, 1, (12, 4)).astype(np.float32)
-    ranges = calibrate(prepared, samples(rows), tmp_path)
+    ranges = calibrate(prepared, samples(rows))
     hidden = rows @ np.frombuffer(weights.raw_data, np.float32).reshape(4, 64)
     wanted = {"x": rows, "h": hidden, "t": np.tanh(hidden)}
     # Weights have their own ranges, and integers none.
@@ -53,7 +53,7 @@ def test_a_sample_that_is_refused(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     prepared = prepare(path, tmp_path, dynamic=False)
     with pytest.raises(RunRefusal):
-        calibrate(prepared, samples(np.zeros((2, 5), np.float32)), tmp_path)
+        calibrate(prepared, samples(np.zeros((2, 5), np.float32)))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ stay in their file, and the runtime returns two numbers a tensor instead of the 
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,12 @@ from tritongen.transform.storage import load, save
 Ranges = Any
 
 
-def calibrate(prepared: Prepared, samples: Samples, work: Path, threads: int = 1) -> Ranges:
+def calibrate(prepared: Prepared, samples: Samples, threads: int = 1) -> Ranges:
     """Ranges of every float tensor that an operator reads or writes.
 
     Args:
         prepared: the model.
         samples: one run each.
-        work: an existing folder; takes one of its own.
         threads: to run with.
 
     Raises:
@@ -36,8 +34,8 @@ def calibrate(prepared: Prepared, samples: Samples, work: Path, threads: int = 1
     model = load(prepared.path)
     graph = Graph(model.proto)
     watched = {name: _watch(graph, name, kind) for name, kind in sorted(_floats(graph).items())}
-    path = work / "watched" / "model.onnx"
-    path.parent.mkdir()
+    # Beside the model, so that its data file is shared without a link, which onnx's reader refuses.
+    path = prepared.path.with_name("watched.onnx")
     save(model, path)
     runner = OrtRunner(path, RunSettings(threads=threads, optimize=False))
     bounds: dict[str, tuple[np.floating[Any], np.floating[Any]]] = {}

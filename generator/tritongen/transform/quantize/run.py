@@ -155,7 +155,7 @@ def _builder(bench: Bench, prepared: Prepared) -> Builder:
     reduce_range = not isa.vnni
     if bench.job.method is Method.DYNAMIC:
         return DynamicBuilder(prepared, reduce_range)
-    ranges = calibrate(prepared, bench.calibration, bench.work, bench.job.threads)
+    ranges = calibrate(prepared, bench.calibration, bench.job.threads)
     return choose_static(bench.job, prepared, ranges, bench.evaluator.samples.run(0))
 
 
