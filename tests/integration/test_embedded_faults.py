@@ -239,8 +239,15 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("mode", ["early", "stay"])
+@pytest.mark.parametrize(
+    ("number", "mode"),
+    [
+        (signal.SIGKILL, "early"),
+        (signal.SIGTERM, "early"),
+        (signal.SIGINT, "early"),
+        (signal.SIGKILL, "stay"),
+    ],
+)
 def test_a_starter_that_dies_takes_its_server_along(repository, tmp_path, number, mode):
     with starter(repository, tmp_path / "project", mode) as process:
         server = line_of(process)
