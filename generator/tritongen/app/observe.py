@@ -168,17 +168,17 @@ def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float =
     """
     lines = ["time,model,rate"]
     first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
-    monday = datetime.fromtimestamp(first, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    monday -= timedelta(days=monday.weekday())
+    begin = datetime.fromtimestamp(first, zone)
+    if speedup != 1.0:
+        begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+        begin -= timedelta(days=begin.weekday())
     for one in models:
-        for number, step in enumerate(one.steps):
-            moment = datetime.fromtimestamp(step.begin_s, zone)
-            if speedup != 1.0:
-                # Readings are never quite even; a replay's clock is.
-                usual = one.seconds / len(one.steps)
-                moment = monday + timedelta(seconds=round(number * usual * speedup))
-            stamp = moment.isoformat(timespec="milliseconds")
-            lines.append(f"{stamp},{one.model},{step.rate:.6g}")
+        # Readings are never quite even; the clock of a history is.
+        usual = round(one.seconds / max(1, len(one.steps)), 3)
+        rates = {round((step.begin_s - first) / usual): step.rate for step in one.steps}
+        for place, rate in rates.items():
+            moment = begin + timedelta(seconds=round(place * usual * speedup, 3))
+            lines.append(f"{moment.isoformat(timespec='milliseconds')},{one.model},{rate:.6g}")
     return "\n".join(lines) + "\n"
 
 

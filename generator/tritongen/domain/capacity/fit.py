@@ -79,8 +79,10 @@ class Fit:
         for model in self.models:
             if model.rate_per_s <= 0.0:
                 goal = model.work.goal
+                far = model.work.transport_s
+                way = f", {far * 1e3:.3g} ms of it on the way" if far > 0.5 * model.alone_s else ""
                 return (
-                    f"{model.work.name} takes {model.alone_s * 1e3:.3g} ms alone, the goal is "
+                    f"{model.work.name} takes {model.alone_s * 1e3:.3g} ms alone{way}; the goal is "
                     f"p{goal.percentile:g} < {goal.limit_s * 1e3:.3g} ms"
                 )
         return ""
