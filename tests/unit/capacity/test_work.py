@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from support.capacity import CPU, model_facts, trial_evidence
+from support.capacity import CPU, capacity_input, machine, model_facts, trial_evidence
 from tritongen.domain.business import Business, Clients, Compression, Payload, Place
-from tritongen.domain.capacity import Work, work_of
+from tritongen.domain.capacity import Work, plan_capacity, work_of
 from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
 from tritongen.domain.evidence import Cost, ModelEvidence, Served
 from tritongen.domain.intent import ModelIntent
@@ -77,3 +77,15 @@ def test_mobile_clients_are_far_and_compression_costs_cpu_and_saves_bytes() -> N
     assert packed.transport_s < far.transport_s
     assert packed.front_end_s > far.front_end_s
     assert packed.request_bytes < far.request_bytes
+
+
+def test_times_measured_on_a_server_narrow_what_is_expected() -> None:
+    intent = ModelIntent(rate=50.0, latency_ms=60.0)
+    given = capacity_input({"ocr": (4.0, intent)}, machines=[machine("c6i.large")])
+    served = replace(SERVED, cpu=CPU, costs=(Cost(1, 1, 4.0, 0.1),), front_end_ms=0.06)
+    known = replace(given, works={"ocr": work(replace(trial_evidence(4.0), served=served), intent)})
+    tried, measured = (plan_capacity(one) for one in (given, known))
+    wide, narrow = (plan.options[0].services[0].forecasts[0].p99_s for plan in (tried, measured))
+    assert narrow.high / narrow.low < 0.8 * wide.high / wide.low
+    assert "TG340" in {item.code for item in tried.findings}
+    assert "TG340" not in {item.code for item in measured.findings}
