@@ -20,6 +20,8 @@ from tritongen.errors import ExitCode, InvalidInputError
 if TYPE_CHECKING:
     from tritongen.app.export import ExportRequest, ExportResult
 
+# Named here, too, so that `--help` loads no templates.
+TARGET_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
 _EXAMPLES = """\
   tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
   tritongen export kubernetes --plan plan.json --storage pvc://models -o deploy
@@ -30,9 +32,7 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
-    parser.add_argument(
-        "target", metavar="TARGET", help="{targets}".format(targets=", ".join(_NAMES))
-    )
+    parser.add_argument("target", metavar="TARGET", help=", ".join(TARGET_NAMES))
     add_repository(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="folder to write (default: TARGET)"
@@ -61,9 +61,6 @@ def register(commands: Subparsers) -> None:
     )
     add_format(parser)
     parser.set_defaults(run=run)
-
-
-_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -35,7 +35,11 @@ def _error(code: str, message: str, path: str, field: str) -> Finding:
 def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -> Iterator[Finding]:
     limits = ((entry.get("deploy") or {}).get("resources") or {}).get("limits") or {}
     cpus = cpus_of(entry.get("cpus", limits.get("cpus", "")))
-    environment = {str(k): str(v) for k, v in (entry.get("environment") or {}).items()}
+    # Compose writes `$` twice where no variable is meant.
+    environment = {
+        str(name): str(value).replace("$$", "$")
+        for name, value in (entry.get("environment") or {}).items()
+    }
     shared = quantity(entry.get("shm_size"))
     for mount in entry.get("volumes") or ():
         if isinstance(mount, dict) and mount.get("target") == "/dev/shm":  # noqa: S108

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from support.exports import KEY, container, deployment, rendered, service
+from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.domain.deployment import Replicas, ServedModel
 from tritongen.errors import InvalidInputError
 from tritongen.export.kubernetes import windows
@@ -144,6 +144,13 @@ def test_no_text_leaves_its_quotes(text):
     assert yaml.safe_load(quote_compose(text)).replace("$$", "$") == text
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("text", ["$HOME ${X:-1} $$ $(Y)", 'a "b"', "é", "yes", "1.0", ""])
+def test_odd_values_of_variables_arrive_as_they_are(target, text):
+    odd = deployment(service(container=container(environment=(("ODD", text),))))
+    assert faults(rendered(target, odd), odd) == []
+
+
 @pytest.mark.parametrize("path", ['a"b', "a\nb", "${HOME}", "a#{b}", "a'b", "a\\b", "", "a`b"])
 def test_paths_that_no_format_can_hold_are_refused(path):
     with pytest.raises(InvalidInputError) as caught:
@@ -168,3 +175,9 @@ def test_quantities():
     ]  # fmt: skip
     assert default_of("${TRITON_CPUS:-4}") == "4"
     assert [cpus_of(text) for text in ("${X:-0.5}", 2, "many")] == [0.5, 2.0, None]
+
+
+def test_the_commands_help_names_every_target():
+    from tritongen.cli.export import TARGET_NAMES
+
+    assert set(TARGET_NAMES) == set(TARGETS)
