@@ -156,7 +156,7 @@ class Session:
         search.history = journal.begin(resume=self._options.resume)
         self._offset, self._begun = elapsed_s(search.history), time.monotonic()
         try:
-            while not self._ended and not self._over(search.history):
+            while not self._ended and not self._over(search):
                 step = tuner.next(search.history)
                 if step is None:
                     break
@@ -201,7 +201,7 @@ class Session:
     def _take(self, search: "_Search", step: Step) -> None:
         """Measure what a step asks for, until the time is up or the server is."""
         for task in self._ordered(search.subject, step):
-            if self._over(search.history):
+            if self._over(search):
                 return
             self._tell(search, step, task)
             found = self._bench.measure(search.subject, task)
@@ -219,11 +219,16 @@ class Session:
     def _end(self, number: int) -> None:
         self.interrupted, self._ended = number, "interrupted"
 
-    def _over(self, history: History) -> bool:
-        """Whether the time is up; a candidate and Triton's own choice are measured in any case."""
-        purposes = {found.task.purpose for found in history}
-        enough = {Purpose.RACE, Purpose.BASELINE} <= purposes
-        return enough and self._clock() >= self._budget_s
+    def _over(self, search: "_Search") -> bool:
+        """Whether the time is up.
+
+        A candidate, today's configuration and Triton's own are measured in any case: nothing is
+        replaced by what it was not compared with.
+        """
+        done = {(found.task.purpose, found.task.candidate) for found in search.history}
+        subject = search.subject
+        wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
+        return wanted <= done and self._clock() >= self._budget_s
 
     def _clock(self) -> float:
         return self._offset + time.monotonic() - self._begun

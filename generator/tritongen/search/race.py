@@ -25,7 +25,7 @@ _EXPECTED_ROUNDS = 4.0
 # Arms at first, while the budget lets them and there are so many that differ.
 _LEAST_ARMS = 5
 _NEAREST_ARMS = 3
-_LEAST_MEASURED = 2
+_LEAST_MEASURED = 3
 # Failures after which a candidate is given up; one may be the machine's.
 _FAILURES = 2
 # How often others are let in for arms that failed.
@@ -119,7 +119,8 @@ class Race:
         affordable: list[Task] = []
         for task in tasks:
             left -= task.seconds + overhead
-            # However little time there was, the best by prediction and the baseline are measured.
+            # However little time there was: the best by prediction, what it would replace, and
+            # the baseline are measured.
             if left >= 0.0 or (state.round == 1 and len(affordable) < _LEAST_MEASURED):
                 affordable.append(task)
         if state.round > 1 and len(affordable) < min(2, len(tasks)):
@@ -131,6 +132,8 @@ class Race:
         first = state.leader or next(iter(state.arms))
         if task.candidate == first and task.purpose is Purpose.RACE:
             return (0, 0.0)
+        if task.candidate == self.incumbent and state.round == 1:
+            return (0, 1.0)
         if task.purpose is Purpose.BASELINE:
             return (1, 0.0)
         return (2, -state.standings.gain(task.candidate))
