@@ -1,7 +1,8 @@
 """`probe`: makes requests for the server's models and measures every level asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tritongen.app.probe_connection import Connection, connect, environment
 from tritongen.app.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
@@ -23,6 +24,7 @@ __all__ = [
     "ProbeRequest",
     "Tell",
     "connect",
+    "each_in_turn",
     "environment",
     "model_choices",
     "note_end",
@@ -37,6 +39,10 @@ __all__ = [
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64
 _MOST_SCHEDULE = 256 * 1024 * 1024
+# After these there is no point in asking for the next model.
+_SERVER_GONE = frozenset({"TG901", "TG902", "TG908", "TG918"})
+
+Item = TypeVar("Item")
 
 
 def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> ProbeReport:
@@ -52,20 +58,56 @@ def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> Pro
     """
     with connect(project, request) as connection:
         report = ProbeReport(environment(connection, request))
+        each_in_turn(
+            report,
+            _groups(model_choices(connection, request)),
+            lambda group: _measure_group(project, request, connection, group, report, tell),
+        )
+    return report
+
+
+def each_in_turn(
+    report: ProbeReport, items: Iterable[Item], measure: Callable[[Item], None]
+) -> None:
+    """Measure one after the other; what ails one model does not keep the others from it.
+
+    Args:
+        report: filled by `measure`; the problems met end up in it.
+        items: what to measure.
+        measure: measures one of them.
+
+    Raises:
+        TritongenError: nothing could be measured at all.
+        KeyboardInterrupt: likewise.
+    """
+    problems: list[TritongenError] = []
+    for item in items:
         try:
-            for group in _groups(model_choices(connection, request)):
-                _measure_group(project, request, connection, group, report, tell)
-                if report.interrupted or report.problem is not None:
-                    break
+            measure(item)
         except TritongenError as problem:
-            if not report.levels:
-                raise
-            report.problem = problem
+            problems.append(problem)
         except KeyboardInterrupt as interrupt:
             if not report.levels:
                 raise
             report.interrupted = signal_of(interrupt)
-    return report
+        if report.problem is not None:
+            problems.append(report.problem)
+            report.problem = None
+        if report.interrupted or (problems and problems[-1].code in _SERVER_GONE):
+            break
+    if problems:
+        report.problem = _joined(problems)
+        if not report.levels:
+            raise report.problem
+
+
+def _joined(problems: Sequence[TritongenError]) -> TritongenError:
+    """The first problem, with the others as its details."""
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    details = (*first.details, *(f"{other.code} {other}" for other in problems[1:]))
+    return type(first)(first.code, first.what, where=first.where, fix=first.fix, details=details)
 
 
 def model_choices(connection: Connection, request: ProbeRequest) -> tuple[ModelChoice, ...]:

@@ -12,6 +12,7 @@ from tritongen.app.probe import (
     ProbeRequest,
     Tell,
     connect,
+    each_in_turn,
     environment,
     model_choices,
     note_end,
@@ -21,7 +22,6 @@ from tritongen.app.probe import (
 )
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Closed, Goal, Load, Open, describe
-from tritongen.errors import TritongenError
 from tritongen.probe.ladder import (
     Held,
     Step,
@@ -34,7 +34,7 @@ from tritongen.probe.ladder import (
     requests_needed,
     step_of,
 )
-from tritongen.probe.level import Conditions, signal_of
+from tritongen.probe.level import Conditions
 from tritongen.probe.prober import Prober
 
 _MOST_STEPS = 24
@@ -103,21 +103,13 @@ def search(
     answers: list[Answer] = []
     with connect(project, request) as connection:
         report = ProbeReport(environment(connection, request))
-        try:
-            for choice in model_choices(connection, request):
-                answers.append(
-                    _search_model(project, request, connection, choice, wanted, report, tell)
-                )
-                if report.interrupted or report.problem is not None:
-                    break
-        except TritongenError as problem:
-            if not report.levels:
-                raise
-            report.problem = problem
-        except KeyboardInterrupt as interrupt:
-            if not report.levels:
-                raise
-            report.interrupted = signal_of(interrupt)
+        each_in_turn(
+            report,
+            model_choices(connection, request),
+            lambda choice: answers.append(
+                _search_model(project, request, connection, choice, wanted, report, tell)
+            ),
+        )
     return report, answers
 
 

@@ -100,6 +100,7 @@ def _document(
             "message": problem.what,
             "where": problem.where,
             "fix": problem.fix,
+            "details": list(problem.details),
         }
     return found
 
