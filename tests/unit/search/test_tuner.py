@@ -157,6 +157,33 @@ class TestDeterminism:
         assert rest.round == 1
 
 
+class TestLittleTime:
+    def test_the_best_todays_and_tritons_own_are_measured_in_any_case(self):
+        today, tritons = Candidate(1, 1), Candidate(2, 2, 4, 0)
+        tuner = tuner_for("throughput", budget_s=2.0, incumbent=today, baseline=tritons)
+        triton = SyntheticTriton(TEXT, 2, 1, switch_s=10.0)
+        history = ()
+        while (step := tuner.next(history)).phase is Phase.CALIBRATE:
+            history = (*history, triton.measure(step.tasks[0]))
+        asked = {(task.purpose, task.candidate) for task in step.tasks}
+        assert len(asked) == 3
+        assert {(Purpose.RACE, today), (Purpose.BASELINE, tritons)} < asked
+        history = (*history, *(triton.measure(task) for task in step.tasks))
+        assert tuner.next(history) is None
+        assert tuner.best(history).throughput is not None
+
+    def test_one_round_alone_takes_out_only_who_is_far_behind(self):
+        triton = SyntheticTriton(CONVNET, 2, 1, noise=0.2)
+        tuner = tuner_for("throughput")
+        history = ()
+        while (step := tuner.next(history)).round < 2:
+            history = (*history, *(triton.measure(task) for task in step.tasks))
+        _, state = tuner.race(history)
+        out = [arm for arm in state.arms.values() if arm.why]
+        lead = [state.standings.lead(arm.candidate, state.leader).value for arm in out]
+        assert all(value < -1.0 for value in lead)
+
+
 class TestTies:
     def test_without_any_difference_the_simpler_wins(self):
         # Requests of a client alone never meet: nothing but the threads can matter.
