@@ -73,7 +73,7 @@ def moments(project: Project) -> Iterator[float]:
     begun = time.monotonic()
     project.run("build", "models", "--no-trial", "-o", "measure")
     seconds = time.monotonic() - begun
-    yield from (seconds * (0.4 + 0.06 * step) for step in range(11))
+    yield from (seconds * (0.4 + 0.1 * step) for step in range(7))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
