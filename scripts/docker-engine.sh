@@ -1,11 +1,25 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker Engine answers: uses the running one, else installs Debian's packages and
-# starts dockerd. A machine where that is impossible fails here, with what to do.
+# Makes sure that a Docker Engine answers, and that the tests' other tools are here: uses the running
+# engine, else installs Debian's packages and starts dockerd. A machine where that is impossible
+# fails here, with what to do.
 set -euo pipefail
 
-answers() { docker info >/dev/null 2>&1; }
+answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+# Prometheus and its checker read what `tritongen export` writes.
+tools() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 
-if command -v docker >/dev/null && answers; then
+install() {
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "docker-engine: install $* by your system's package manager, or run this as root" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+tools || install prometheus
+if answers; then
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ]; then
@@ -13,14 +27,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 if ! command -v dockerd >/dev/null; then
-    if ! command -v apt-get >/dev/null; then
-        echo "docker-engine: install the Docker Engine by your system's package manager" >&2
-        exit 1
-    fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends docker.io docker-cli docker-compose iptables \
-        mmdebstrap prometheus >/dev/null
+    install docker.io docker-cli docker-compose iptables mmdebstrap
 fi
 log=${TMPDIR:-/tmp}/tritongen-dockerd.log
 setsid dockerd >"$log" 2>&1 </dev/null &
