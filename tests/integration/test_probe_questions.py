@@ -25,7 +25,8 @@ def test_latency_agrees_with_what_the_server_measured(folder, tmp_path):
     assert found["requests"]["failed"] == 0
     for key, fraction in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95)):
         truth = inside[int(fraction * len(inside))] * 1e6
-        assert found["latency_us"][key]["value"] == pytest.approx(truth, rel=0.15)
+        # The way there and back comes on top, and on a busy machine the wait for a core.
+        assert 0.95 * truth < found["latency_us"][key]["value"] < 1.15 * truth + 10_000
     parts = found["attribution"]["parts_us"]
     assert sum(parts.values()) == pytest.approx(found["attribution"]["total_us"], abs=0.1)
     assert parts["compute_infer"] == pytest.approx(statistics.mean(inside) * 1e6, rel=0.1)

@@ -69,7 +69,8 @@ def _problem(
     missed = [answer for answer in answers if answer.question == "goal" and answer.value is None]
     if missed and not (report is not None and report.interrupted):
         names = ", ".join(answer.model for answer in missed)
-        return GoalNotMetError("TG910", _miss(missed[0]), where=names)
+        fix = "Give each level the time it needs, or more load." if missed[0].undecided else ""
+        return GoalNotMetError("TG910", _miss(missed[0]), where=names, fix=fix)
     worse = [item for item in comparisons if item.change is Change.WORSE]
     if worse:
         found = [_worse_text(item) for item in worse]
