@@ -106,6 +106,11 @@ class Container:
     health: Health
     key: str = ""
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of tritonserver: its arguments without its own name."""
+        return tuple(argument for argument in self.arguments if argument.startswith("--"))
+
 
 @dataclass(frozen=True, slots=True)
 class Replicas:

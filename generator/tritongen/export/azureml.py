@@ -71,7 +71,7 @@ def _timeout_ms(service: Service) -> int:
 
 
 def _dockerfile(service: Service, deployment: Deployment) -> str:
-    flags = [one for one in service.container.arguments if not one.startswith("--model-repository")]
+    flags = [one for one in service.container.flags if not one.startswith("--model-repository")]
     values = {
         "service": service,
         "folder": PurePosixPath(deployment.repository).name,

@@ -31,7 +31,8 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
 
 
 def _arguments(service: Service) -> list[str]:
-    return [one for one in arguments(service) if not one.startswith(_OWN)]
+    flags = [one for one in arguments(service) if one.startswith("--")]
+    return [one for one in flags if not one.startswith(_OWN)]
 
 
 def _version(service: Service) -> str:

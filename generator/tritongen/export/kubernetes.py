@@ -89,7 +89,11 @@ def _arguments(service: Service, deployment: Deployment) -> list[str]:
             f"the storage {storage!r} is none that Triton or a volume offers",
             fix="Name pvc://CLAIM[/PATH], s3://…, gs://… or as://….",
         )
-    return [f"--model-repository={storage}", *arguments(service)[1:]]
+    # What stands before the flags is the program, where the image's own entry point runs it.
+    return [
+        f"--model-repository={storage}" if one.startswith("--model-repository=") else one
+        for one in arguments(service)
+    ]
 
 
 def arguments(service: Service) -> list[str]:

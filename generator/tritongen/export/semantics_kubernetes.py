@@ -121,8 +121,9 @@ def _triton(
     if memory[0] is not None and memory[1] and memory[0] > memory[1]:
         message = f"{where} requests more memory than its limit"
         yield _error("TG754", message, path, f"{where}.resources")
+    # Kubernetes writes `$$(` where no variable is meant.
     environment = {
-        str(entry["name"]): str(entry["value"])
+        str(entry["name"]): str(entry["value"]).replace("$$(", "$(")
         for entry in box.get("env") or ()
         if "value" in entry
     }

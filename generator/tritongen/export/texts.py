@@ -32,6 +32,11 @@ def quote_compose(value: object) -> str:
     return quote(value).replace("$", "$$")
 
 
+def quote_kubernetes(value: object) -> str:
+    """The same where ``$(`` begins a variable of Kubernetes."""
+    return quote(value).replace("$(", "$$(")
+
+
 def render(template: str, values: Mapping[str, object]) -> str:
     """The text of a template.
 
@@ -56,4 +61,5 @@ def _environment() -> "Environment":
     )
     environment.filters["q"] = quote
     environment.filters["qc"] = quote_compose
+    environment.filters["qk"] = quote_kubernetes
     return environment

@@ -137,6 +137,20 @@ def test_gpus_are_asked_for_in_each_targets_words():
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
 
 
+def test_the_program_is_named_once_where_the_images_entry_point_runs_it():
+    box = container(gpus=1, entrypoint=(), arguments=("tritonserver", *container().arguments))
+    fast = deployment(service(container=box), storage="s3://bucket/models")
+    pod = rendered("kubernetes", fast)["deployment.yaml"][0]["spec"]["template"]["spec"]
+    assert "command" not in pod["containers"][0]
+    assert pod["containers"][0]["args"][:2] == [
+        "tritonserver", "--model-repository=s3://bucket/models",
+    ]  # fmt: skip
+    (kserve,) = rendered("kserve", fast)["inferenceservice.yaml"]
+    assert all(word.startswith("--") for word in kserve["spec"]["predictor"]["model"]["args"])
+    dockerfile = text_of("azureml", "container/Dockerfile", fast)
+    assert dockerfile.count("tritonserver ") == 1
+
+
 @pytest.mark.parametrize("text", ['a "b"', "$HOME ${X} $(Y)", "#: {}", "é\n\t\\", "{{ x }}", "yes"])
 def test_no_text_leaves_its_quotes(text):
     assert yaml.safe_load(quote(text)) == text
