@@ -126,6 +126,7 @@ class TestResult:
         project, _ = tuned
         assert servers(project) == []
         assert not (project.folder / ".tritongen/tune/repository").exists()
+        assert (project.folder / ".tritongen/.gitignore").read_text() == "*\n"
 
 
 class TestEvidence:

@@ -89,6 +89,7 @@ class Session:
         Raises:
             EnvironmentProblem: TG008 on entry when another run holds it; TG004, TG005.
         """
+        self._store.lock("tuning")  # makes the project's folder, which git ignores
         with translated(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self._folder / "lock", "tuning")
