@@ -29,6 +29,9 @@ def piped(tmp_path_factory, embedded_runtime):
         assert found["written"]
         for key, value in yaml.safe_load(found["pipeline"]).items():
             intent[key] |= value
+    # Measured costs choose batch sizes; what clients send is the least of them.
+    for name in ("photo", "words", "ranker", *(f"{model}_{kind}" for kind, model in STEPS)):
+        intent["models"][name] = intent["models"].get(name, {}) | {"request_batch": 3}
     # Both halves in one.
     intent["pipelines"]["photo_whole"] = {
         "steps": [{"model": "photo_image"}, {"model": "photo"}, {"model": "photo_labels"}],

@@ -19,7 +19,7 @@ models:
     inputs:
       input: { shape: [1, 512], values: "float[-1,1]" }
       sr: { values: choice(16000) }
-    sequence: { state: { state: stateN }, concurrent: 20, idle: 1s }
+    sequence: { state: { state: stateN }, concurrent: 20, idle: 60s }
   cell:
     instances: 1
     sequence:
@@ -60,7 +60,7 @@ def recurrent(tmp_path_factory, embedded_runtime):
         project.run("up", *FREE_PORTS)
         yield project
     finally:
-        project.run("down")
+        project.run("down", "--grace", "0")  # open sequences would be waited for
 
 
 def test_every_sequence_is_what_a_loop_by_hand_gives(recurrent):
