@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -295,6 +297,31 @@ def test_orphans_are_found_by_their_label(project):
     out, _ = project.run("down", "--format", "json")
     assert json.loads(out)["stopped"] == [name]
     nothing_runs(project)
+
+
+ALL = """
+set -e
+cd "$1"
+"$2" -m tritongen up --image "$3" --http-port 0 --grpc-port 0 --metrics-port 0 >/dev/null
+rm .tritongen/server.json
+cd ..
+"$2" -m tritongen down --all --grace 1 --format json
+"""
+
+
+def test_down_all_finds_containers_of_every_project(project):
+    """In a process namespace of its own: no other test's process can be meant."""
+    isolated = ("unshare", "--pid", "--fork", "--mount-proc", "bash", "-c", ALL, "-")
+    done = subprocess.run(
+        [*isolated, project.folder, sys.executable, project.image],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    assert len(json.loads(done.stdout)["stopped"]) == 1
+    assert project.containers() == []
+    assert not (project.folder.parent / ".tritongen").exists(), "nothing is made elsewhere"
 
 
 def test_auto_takes_the_container_that_is_named(project):

@@ -1,6 +1,7 @@
 """`up`, `down`, `status` and `logs`: one server a project folder."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,7 +153,9 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
     """
     store = StateStore(project)
     stopped = []
-    with store.lock("starting or stopping the server"):
+    # Where nothing was ever started there is nothing to keep apart, and nothing is made.
+    used = store.folder.is_dir()
+    with store.lock("starting or stopping the server") if used else nullcontext():
         running = find_running(store, damaged_names_none=True)
         if running is not None:
             running.stop(grace_s)
