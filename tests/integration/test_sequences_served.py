@@ -60,7 +60,7 @@ def recurrent(tmp_path_factory, embedded_runtime):
         project.run("up", *FREE_PORTS)
         yield project
     finally:
-        project.run("down", "--grace", "0")  # open sequences would be waited for
+        project.run("down", "--grace", "1")  # open sequences would be waited for
 
 
 def test_every_sequence_is_what_a_loop_by_hand_gives(recurrent):
