@@ -169,3 +169,19 @@ def test_any_encoding_of_the_terminal(built: Project, encoding: str) -> None:
     )
     names = [model["name"] for model in json.loads(ran.stdout.decode(encoding))["models"]]
     assert "wörter" in names
+
+
+@pytest.mark.parametrize("output", ["models", ".", ".."])
+def test_the_models_folder_is_no_repository(built: Project, output: str) -> None:
+    before = tree(built.folder)
+    problem = built.error("build", "models", "-o", output, expect=2)
+    assert problem["code"] == "TG305"
+    assert "would lie in the repository" in problem["message"]
+    assert tree(built.folder) == before
+
+
+def test_a_repository_in_the_models_folder_is_not_taken_for_models(built: Project) -> None:
+    built.run("build", "models", "-o", "models/out")
+    assert not built.json("build", "models", "-o", "models/out")["written"]
+    found = built.json("inspect", "models", expect=1)["models"]
+    assert "out" not in {item["name"] for item in found}

@@ -96,17 +96,30 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
     """Plan, render, compare, and write where the mode asks for it.
 
     Raises:
-        InvalidInputError: TG101 nothing can be served, TG702 or TG703 files that are not the
-            tool's, or a plan that Triton would refuse; nothing was written.
+        InvalidInputError: TG101 nothing can be served, TG305 the repository would hold the models
+            folder, TG702 or TG703 files that are not the tool's, or a plan that Triton would
+            refuse; nothing was written.
         EnvironmentProblem: TG008 another build of this repository is at work; or the repository
             cannot be written, and is as it was.
     """
+    _refuse_overlap(project)
     if options.mode is not BuildMode.WRITE:
         return _build(project, options, progress)
     # Held from the first trial on: two builds at once would disturb each other's measurements.
     with build_lock(project.repository):
         recover(project.repository)
         return _build(project.refreshed(), options, progress)
+
+
+def _refuse_overlap(project: Project) -> None:
+    """The models folder, or one above it, as the repository: Triton would take it for a model."""
+    if project.root.resolve().is_relative_to(project.repository.resolve()):
+        raise InvalidInputError(
+            "TG305",
+            f"the models folder {project.root} would lie in the repository",
+            where=str(project.repository),
+            fix="Name another folder with -o, such as model_repository.",
+        )
 
 
 def _build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:

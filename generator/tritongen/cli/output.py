@@ -79,11 +79,13 @@ def print_finding(item: Finding) -> None:
         for part in (item.location.path, str(item.location.line or ""), item.location.field)
         if part
     )
-    # A path inside the model's folder names the model already.
-    named = place.replace(":", "/").partition("/")[0] == item.model
+    # A path of the model's folder or file names the model already.
+    first = place.replace(":", "/").partition("/")[0]
+    named = item.model in {first, first.rpartition(".")[0]}
     where = place if named else " ".join(part for part in (item.model, place) if part)
     head = severe(f"{item.severity.value} {item.code}", item.severity)
-    print(f"{head} {where + ': ' if where else ''}{item.message}")
+    told = bool(place) and named and item.message.startswith(place)
+    print(f"{head} {where + ': ' if where and not told else ''}{item.message}")
     if item.severity is not Severity.INFO:
         print(f"  {dim('→ ' + item.fix)}")
 
