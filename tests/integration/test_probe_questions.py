@@ -156,6 +156,16 @@ def test_the_goal_is_searched_for(folder, tmp_path):
         assert 4 <= found["answers"][0]["value"] <= 40
 
 
+def test_a_goal_is_not_held_on_a_handful_of_requests(folder, tmp_path):
+    with serving(tmp_path, latency_s=0.001) as server:
+        words = ("probe", "-u", server.address, "--time-budget", "500ms", "--rate", "2")
+        found = folder.json(*words, "--goal", "p99<5s", expect=4)
+    (answer,) = found["answers"]
+    assert answer["value"] is None
+    assert "the goal needs 368 answers" in answer["undecided"]
+    assert "is not known" in found["error"]["message"]
+
+
 def test_the_knee_is_found(folder, tmp_path):
     with serving(tmp_path, latency_s=0.01, workers=4) as server:
         found = folder.json("probe", "-u", server.address, "--time-budget", "0.6", "--find", "knee")

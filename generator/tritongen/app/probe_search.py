@@ -216,7 +216,8 @@ class _Climber:
             return held
         budget = self._conditions.budget_s
         needed = requests_needed(goals, self._conditions.precision.confidence)
-        rate = level.throughput.value if level.throughput else 0.0
+        served = level.throughput.value if level.throughput else 0.0
+        rate = load.rate if isinstance(load, Open) else served
         seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
         if seconds > _MOST_LONGER * budget:
             self._undecided = _too_slow(load, needed, seconds)
