@@ -7,6 +7,7 @@ from typing import Any
 from tritongen.domain.catalogue import azureml
 from tritongen.domain.deployment import Deployment, Service
 from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.export.azureml import WINDOWS_ZONES
 
 __all__ = ["check_autoscale", "check_azureml"]
 
@@ -146,6 +147,13 @@ def check_autoscale(
     path: str, document: Mapping[str, Any], deployment: Deployment
 ) -> Iterator[Finding]:
     """What autoscale settings do wrong."""
+    weekly = any(
+        one.replicas.weekend_least != one.replicas.weekday_least for one in deployment.services
+    )
+    if weekly and deployment.time_zone not in WINDOWS_ZONES:
+        message = f"the week begins in UTC: autoscale has no name for {deployment.time_zone}"
+        fix = "Write Windows' name of the time zone into the profiles."
+        yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
     threads = {f"{one.name}-autoscale": one.total_threads for one in deployment.services}
     for resource in document.get("resources") or ():
         busy = threads.get(str(resource.get("name")))

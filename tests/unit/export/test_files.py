@@ -9,9 +9,11 @@ import yaml
 
 from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.domain.deployment import Replicas, ServedModel
+from tritongen.domain.findings import Severity
 from tritongen.errors import InvalidInputError
 from tritongen.export.kubernetes import windows
 from tritongen.export.quantities import cpus_of, default_of, quantity, seconds_of
+from tritongen.export.semantics import check_documents
 from tritongen.export.targets import TARGETS
 from tritongen.export.texts import quote, quote_compose
 
@@ -60,6 +62,14 @@ def test_azure_has_a_profile_for_the_weekend():
     schedules = [one["recurrence"]["schedule"] for one in profiles if "recurrence" in one]
     assert [schedule["days"] for schedule in schedules] == [["Monday"], ["Saturday"]]
     assert {schedule["timeZone"] for schedule in schedules} == {"W. Europe Standard Time"}
+
+
+def test_a_week_in_a_time_zone_that_azure_cannot_name_is_told():
+    busy = service(replicas=replace(service().replicas, hourly=(4,) * 120 + (2,) * 48))
+    for zone, told in (("Pacific/Apia", ["TG762"]), ("Europe/Berlin", [])):
+        what = deployment(busy, time_zone=zone)
+        found = check_documents(rendered("azureml", what), what)
+        assert [item.code for item in found if item.severity is Severity.WARNING] == told
 
 
 def test_azures_thresholds_can_be_reached_by_the_threads():
