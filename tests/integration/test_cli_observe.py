@@ -62,12 +62,10 @@ def test_the_rate_that_comes_is_observed(served: Project) -> None:
 
 
 def test_write_states_the_observed_rates_and_keeps_the_rest(served: Project, intent: Path) -> None:
-    intent.write_text("# ours\n" + INTENT.replace("200}", "60}  # a guess").replace("50,", "5,"))
+    intent.write_text("# ours\n" + INTENT.replace("200}", "6}  # a guess").replace("50,", "5,"))
     with traffic(served, "dense"):
         document = served.json("observe", "models", "--for", "4s", "--write", "--csv", "seen.csv")
-    assert "TG982" in {item["code"] for item in document["findings"]} or (
-        document["models"][0]["rate"]["peak"] <= 69
-    )
+    assert "TG982" in {item["code"] for item in document["findings"]}
     change = next(one for one in document["changes"] if one["model"] == "dense")
     text = intent.read_text()
     assert "# ours" in text

@@ -123,19 +123,14 @@ class _Planned:
 
 
 def _planned(plan: PlanFile | None, model: str) -> _Planned:
-    """A model's service; its part of a replica's rate is that of the busiest time."""
-    if plan is None:
-        return _Planned()
-    peaks = {one.model: one.peak_rate for one in plan.plan.traffic}
-    for service in plan.option.services:
+    """A model's service; what one replica holds of it is known where it is alone there."""
+    for service in plan.option.services if plan is not None else ():
         if model in service.models:
-            whole = sum(peaks.get(name, 0.0) for name in service.models)
-            share = peaks.get(model, 0.0) / whole if whole else 0.0
             delay = service.placement.of(model).delay_s
             return _Planned(
                 service.name,
                 service.most,
-                service.rate_per_s * share or None,
+                service.rate_per_s if len(service.models) == 1 else None,
                 delay * 1e6 if delay is not None else None,
             )
     return _Planned()

@@ -70,6 +70,28 @@ def test_a_peak_above_the_intent_names_replicas_and_a_new_rate() -> None:
     assert (advised.change.average, advised.change.peak) == (215.0, 345.0)
 
 
+def test_a_short_time_raises_the_mean_by_the_pattern_and_lowers_nothing() -> None:
+    busy = advise(seen((190.0, 200.0, 210.0)), replace(WANTED, window_rate=140.0)).change
+    assert busy is not None
+    assert busy.average == pytest.approx(100.0 * 200.0 / 140.0, rel=0.01)
+    assert busy.peak == 210.0
+    night = advise(seen((190.0, 200.0, 210.0)), replace(WANTED, window_rate=20.0)).change
+    assert night is not None
+    assert night.average == 200.0  # no more than was seen
+    assert advise(seen((20.0, 22.0, 25.0)), WANTED).change is None
+
+
+def test_a_day_is_believed() -> None:
+    day = seen((20.0, 22.0, 24.0))
+    long = replace(
+        day, steps=tuple(replace(one, end_s=one.begin_s + 8 * 3600.0) for one in day.steps)
+    )
+    wanted = replace(WANTED, window_rate=100.0)
+    change = advise(long, wanted).change
+    assert change is not None
+    assert change.average < 1.0
+
+
 def test_traffic_below_what_the_pattern_expects_now() -> None:
     advised = advise(seen((20.0, 22.0, 25.0)), WANTED)
     assert codes(advised) == ["TG983", "TG986"]
@@ -103,6 +125,8 @@ def test_requests_that_wait() -> None:
     advised = advise(seen(queue_ms=6.0), WANTED)
     assert codes(advised) == ["TG985"]
     assert "30 % of the goal" in advised.findings[0].message
+    assert codes(advise(seen(queue_ms=3.0), WANTED)) == []  # it has time
+    assert codes(advise(seen(queue_ms=3.0), replace(WANTED, latency_ms=None))) == ["TG985"]
 
 
 def test_instances_that_are_idle() -> None:

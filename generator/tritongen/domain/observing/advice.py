@@ -18,6 +18,10 @@ _BELOW = 0.7
 _ALONE = 1.1
 _FAILING = 1e-3
 _IDLE = 0.1
+# Waiting takes more than this share of the latency goal.
+_WAITING = 0.25
+# From this length on, a mean and a peak are what they are.
+_LONG_S = 0.95 * 86400.0
 _SLOWER = 1.3
 
 
@@ -36,7 +40,8 @@ class Expectation:
         execution_ms: measured time of one execution at the observed batch, None when unknown.
         request_batch: rows of one request.
         replicas: most replicas of the plan's service, None without a plan.
-        replica_rate: requests per second of this model that one replica holds at the goals.
+        replica_rate: requests per second that one replica holds at the goals, None where models
+            share it.
     """
 
     average: float | None = None
@@ -72,7 +77,8 @@ class Advised:
 
     Attributes:
         findings: what differs and what to do.
-        change: the rate that tritongen.yaml should state, None when its own agrees.
+        change: the rate that tritongen.yaml should state, None when its own agrees or too little
+            was seen to lower it.
     """
 
     findings: tuple[Finding, ...]
@@ -96,9 +102,25 @@ def advise(seen: Observed, wanted: Expectation) -> Advised:
         *_use(seen, wanted),
         *_speed(seen, wanted),
     )
-    differs = any(item.code in {"TG982", "TG983"} for item in findings) or wanted.average is None
-    change = RateChange(seen.model, _three(seen.rate), _three(seen.peak)) if differs else None
-    return Advised(findings, change)
+    return Advised(findings, _change(seen, wanted, {item.code for item in findings}))
+
+
+def _change(seen: Observed, wanted: Expectation, codes: set[str]) -> RateChange | None:
+    """The rate to state: what was seen over a day or more, only raised after less.
+
+    A short time says little of the mean: it is raised as far as the pattern's rate at that time
+    was exceeded, and never beyond what was seen.
+    """
+    if seen.rate <= 0.0 or not (codes & {"TG982", "TG983"} or wanted.average is None):
+        return None
+    if wanted.average is None or seen.seconds >= _LONG_S:
+        return RateChange(seen.model, _three(seen.rate), _three(seen.peak))
+    if "TG982" not in codes:
+        return None
+    ratio = seen.rate / wanted.window_rate if wanted.window_rate else math.inf
+    average = max(wanted.average, min(wanted.average * ratio, seen.rate))
+    peak = max(wanted.peak or 0.0, seen.peak, average)
+    return RateChange(seen.model, _three(average), _three(peak))
 
 
 def _three(rate: float) -> float:
@@ -169,12 +191,15 @@ def _waiting(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
         return
     own = max(0.0, queue - (wanted.queue_delay_us or 0.0))
     goal = wanted.latency_ms
-    late = goal is not None and own / 1e3 > 0.25 * goal
-    if (own > 0.5 * compute and own > 500.0) or late:
+    if goal is not None:
+        late = own / 1e3 > _WAITING * goal
+    else:
+        late = own > 0.5 * compute and own > 500.0
+    if late:
         part = f", {own / 10.0 / goal:.0f} % of the goal" if goal is not None else ""
         what = (
             f"requests wait {own / 1e3:.3g} ms on average for an execution of "
-            f"{compute / 1e3:.3g} ms{part}{_replicas(seen, wanted)}"
+            f"{compute / 1e3:.3g} ms{part}"
         )
         yield finding("TG985", Severity.WARNING, what, model=seen.model)
 
