@@ -81,6 +81,28 @@ class Race:
             self._absorb(state, samples, history)
         return state
 
+    def settled(self, history: History) -> RaceState:
+        """The state for those who want results now.
+
+        A candidate that moved on to a number of clients that was not measured yet is seen under
+        the best one that was.
+        """
+        state = self.replay(history)
+        samples = collect(history, self.settings.objective, Purpose.RACE)
+        moved = False
+        for arm in state.arms.values():
+            known = [sample for sample in samples.get(arm.candidate, {}).values() if sample]
+            if not known or state.standings.rounds(arm.candidate):
+                continue
+            holding = [sample for sample in known if sample.excess <= 0.0]
+            nearest = min(known, key=lambda sample: sample.excess)
+            arm.load = max(holding, key=lambda sample: sample.gain, default=nearest).load
+            moved = True
+        if moved:
+            state.standings = self._rank(state, samples)
+            state.leader = self.judge.leader(state)
+        return state
+
     def _entrants(self, history: History) -> dict[Candidate, Arm]:
         """The first arms: as many of the shortlist as the budget lets race for some rounds."""
         before = tuple(r for r in history if r.task.round == 0)

@@ -129,7 +129,7 @@ class Tuner:
             failed = Verdict.FAILED if not self._uncalibrated(history) else None
             load = _plain_load(self._settings.objective)
             return Choice(self._incumbent, load, failed, None, None, feasible=False)
-        state = race.replay(history)
+        state = race.settled(history)
         if state.leader is None:
             return self._predicted(race, state)
         return self._measured(race, state)
@@ -137,7 +137,7 @@ class Tuner:
     def race(self, history: History) -> tuple[Race, RaceState] | None:
         """The race and its state for reports; None before calibration is done."""
         race = None if self._uncalibrated(history) else self._race(history)
-        return None if race is None else (race, race.replay(history))
+        return None if race is None else (race, race.settled(history))
 
     def baseline(self, history: History) -> Baseline | None:
         """The baseline, its load and its standings; None before it was measured."""

@@ -172,6 +172,22 @@ class TestLittleTime:
         assert tuner.next(history) is None
         assert tuner.best(history).throughput is not None
 
+    def test_under_a_limit_the_clients_that_were_measured_count(self):
+        # The machine was busy while it was calibrated: more clients than predicted hold the limit.
+        busy, quiet = SyntheticTriton(TEXT, 2, 1), SyntheticTriton(TREES, 2, 1)
+        tuner = tuner_for("p99<60ms", incumbent=Candidate(2, 1))
+        history = ()
+        while (step := tuner.next(history)).round < 2:
+            triton = busy if step.phase is Phase.CALIBRATE else quiet
+            history = (*history, *(triton.measure(task) for task in step.tasks))
+        measured = {(r.task.candidate, r.task.load) for r in history}
+        assert any((task.candidate, task.load) not in measured for task in step.tasks)
+        # The time is up before anybody was measured with more clients.
+        choice = tuner.best(history)
+        assert choice.throughput is not None
+        assert choice.feasible
+        assert (choice.candidate, choice.load) in measured
+
     def test_one_round_alone_takes_out_only_who_is_far_behind(self):
         triton = SyntheticTriton(CONVNET, 2, 1, noise=0.2)
         tuner = tuner_for("throughput")
