@@ -67,6 +67,11 @@ class Composed:
         assert status == 200, (whole, body)
         return json.loads(body)["data"]
 
+    def scraped(self) -> bool:
+        """Whether Prometheus has found the server to be up."""
+        status, body = http(f"127.0.0.1:{self.prometheus}", "/api/v1/query?query=up")
+        return status == 200 and b'"1"]' in body
+
     def values(self, query: str) -> list[float]:
         """Values of a query now."""
         return [float(one["value"][1]) for one in self.ask("/api/v1/query", query=query)["result"]]
@@ -119,50 +124,52 @@ def test_the_container_is_the_one_that_was_planned(composed):
     assert not mount["RW"]
 
 
-def test_prometheus_scrapes_every_metric_that_rules_and_dashboard_name(composed):
-    def up() -> bool:
-        found = http(f"127.0.0.1:{composed.prometheus}", "/api/v1/query?query=up")
-        return found[0] == 200 and b'"1"]' in found[1]
-
-    eventually(up)
+@pytest.fixture
+def under_load(composed: Composed) -> Iterator[Composed]:
+    """The same with requests for `digits`, scraped by Prometheus."""
+    eventually(composed.scraped)
     load = composed.project.start(
         "probe", "-u", f"127.0.0.1:{composed.http}", "-m", "digits", "--rate", "20",
-        "--duration", "25",
+        "--duration", "150",
     )  # fmt: skip
     try:
-        # Two scrapes with load between them.
-        eventually(lambda: [v for v in composed.values("triton:requests:rate1m") if v > 0])
-        eventually(lambda: [v for v in composed.values("triton:instance_use:share1m") if v > 0])
+        yield composed
     finally:
         load.kill()
         load.communicate()
-    known = set(composed.ask("/api/v1/label/__name__/values"))
+
+
+def test_prometheus_scrapes_every_metric_that_rules_and_dashboard_name(under_load):
+    # Two scrapes with load between them.
+    for record in ("triton:requests:rate1m", "triton:instance_use:share1m"):
+        eventually(lambda name=record: [v for v in under_load.values(name) if v > 0])
+    known = set(under_load.ask("/api/v1/label/__name__/values"))
     named = {
         metric
         for path in ("prometheus/rules.yml", "grafana/dashboards/triton.json")
-        for metric in re.findall(r"\bnv_\w+", (composed.folder / path).read_text())
+        for metric in re.findall(r"\bnv_\w+", (under_load.folder / path).read_text())
     }
     # Triton counts failures from the first one on.
     assert named - known <= {"nv_inference_request_failure"}
-    assert composed.ask("/api/v1/rules")["groups"]
-    assert all(
-        rule["health"] == "ok" for group in composed.ask("/api/v1/rules")["groups"]
-        for rule in group["rules"]
-    )  # fmt: skip
+    groups = under_load.ask("/api/v1/rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert rules
+    assert {rule["health"] for rule in rules} == {"ok"}
 
 
-def test_every_panel_of_the_dashboard_has_something_to_show(composed):
-    text = (composed.folder / "grafana/dashboards/triton.json").read_text()
-    empty = set()
-    composed.project.run(
-        "probe", "-u", f"127.0.0.1:{composed.http}", "--concurrency", "1", "--duration", "8"
-    )
-    for panel in json.loads(text)["panels"]:
-        for target in panel["targets"]:
-            query = target["expr"].replace("$model", ".*")
-            if not composed.values(query):
-                empty.add(panel["title"])
-    assert empty <= {"Failures"}
+def test_every_panel_of_the_dashboard_has_something_to_show(under_load):
+    text = (under_load.folder / "grafana/dashboards/triton.json").read_text()
+    queries = {
+        (panel["title"], target["expr"].replace("$model", ".*"))
+        for panel in json.loads(text)["panels"]
+        for target in panel["targets"]
+    }
+
+    def shown() -> bool:
+        empty = {title for title, query in queries if not under_load.values(query)}
+        return empty <= {"Failures"}
+
+    eventually(shown)
 
 
 def test_the_committed_example_is_current():
