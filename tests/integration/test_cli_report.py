@@ -92,6 +92,17 @@ def test_the_page_is_the_same_for_the_same_inputs(built: Project) -> None:
     assert (built.folder / "report.html").read_bytes() == first
 
 
+def test_a_plan_of_other_models_is_told(built: Project) -> None:
+    built.run("plan", "models")
+    plan = built.folder / "model_repository.plan.json"
+    stored = json.loads(plan.read_text())
+    stored["models"]["dense"] = "0" * 64
+    plan.write_text(json.dumps(stored))
+    built.run("report", "models")
+    page = (built.folder / "report.html").read_text()
+    assert "dense changed since the plan was made" in page
+
+
 def test_a_page_that_cannot_be_written(built: Project) -> None:
     assert built.run("report", "models", "-o", "nowhere/x.html", expect=3).err
     assert built.run("report", "absent", expect=2).err

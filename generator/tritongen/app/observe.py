@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from tritongen.app.observe_expected import Expected, expectations
+from tritongen.app.plan import stale_plan
 from tritongen.domain.findings import Finding
 from tritongen.domain.observing import (
     Observed,
@@ -126,7 +127,8 @@ def observe(source: Source, project: Project, progress: Progress) -> Observation
     models = tuple(
         one.coarser(max(source.step_s, least) * _EVEN) for one in seen.values() if one.steps
     )
-    findings: list[Finding] = []
+    plan, lock = expected.plan, expected.lock
+    findings: list[Finding] = [*(stale_plan(plan, lock) if plan is not None else ())]
     changes = []
     known = {}
     for one in models:

@@ -22,6 +22,7 @@ from tritongen.domain.capacity import (
 )
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.paths import open_regular
 from tritongen.serving.files import write_atomic
@@ -121,6 +122,22 @@ def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
     except (OSError, UnicodeDecodeError) as problem:
         what = f"cannot be read: {problem}"
         raise InvalidInputError("TG354", what, where=str(place)) from problem
+
+
+def stale_plan(file: PlanFile, lock: Lock | None) -> tuple[Finding, ...]:
+    """A warning where models have changed since the plan was made."""
+    known = lock.models if lock is not None else {}
+    changed = [
+        name
+        for name, digest in sorted(file.models.items())
+        if name in known
+        and known[name].evidence.files[:1]
+        and known[name].evidence.files[0][1] != digest
+    ]
+    if not changed:
+        return ()
+    what = f"{', '.join(changed)} changed since the plan was made"
+    return (finding("TG355", Severity.WARNING, what),)
 
 
 def _hashes(evidence: Evidence, names: tuple[str, ...]) -> dict[str, str]:

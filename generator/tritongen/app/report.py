@@ -6,7 +6,7 @@ from pathlib import Path
 from tritongen import __version__
 from tritongen.app.explain import Explanation, explain
 from tritongen.app.memory import STATE_FOLDER
-from tritongen.app.plan import read_plan
+from tritongen.app.plan import read_plan, stale_plan
 from tritongen.app.project import Project, load_project
 from tritongen.app.report_charts import Chart, costs, pareto, tuning, week
 from tritongen.app.report_tuning import candidates_of
@@ -87,7 +87,11 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
         option=option,
         charts=tuple(_charts(stored, option)),
         models=tuple(_model(project, facts) for facts in project.models),
-        findings=(*project.findings, *(stored.plan.findings if stored is not None else ())),
+        findings=(
+            *project.findings,
+            *(stale_plan(stored, project.lock) if stored is not None else ()),
+            *(stored.plan.findings if stored is not None else ()),
+        ),
     )
     jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return jinja.from_string(template_text(_TEMPLATE)).render(page=page)
