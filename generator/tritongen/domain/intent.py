@@ -119,6 +119,13 @@ class SequenceIntent:
         return frozenset(self.state) | frozenset(self.controls.values())
 
 
+class Overload(StrEnum):
+    """What becomes of requests that will be answered too late."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIntent:
     """What the user says of one model.
@@ -128,6 +135,7 @@ class ModelIntent:
         peak_rate: requests per second at peak, None when not stated.
         latency_ms: latency goal at `percentile`, None when not stated.
         percentile: of the latency goal, 50 to 99.9.
+        overload: what becomes of requests that wait longer than the latency goal allows.
         request_batch: rows that a client sends in one request.
         batch: False forbids batching whatever the trial says; True demands the batch axis;
             None lets the trial decide.
@@ -151,6 +159,7 @@ class ModelIntent:
     peak_rate: float | None = None
     latency_ms: float | None = None
     percentile: float = 99.0
+    overload: Overload = Overload.QUEUE
     request_batch: int = 1
     batch: bool | None = None
     max_batch_size: int | None = None

@@ -51,4 +51,9 @@ SILENT_CODES: tuple[Code, ...] = (
     Code("TG649", "stray file in the model's folder", "Remove it; it can trigger a reload."),
     Code("TG650", "name that clients cannot address", "Use letters, digits, `_`, `-` and `.`."),
     Code("TG651", "path depends on the server's working directory", "Use a path in the model."),
+    Code(
+        "TG652",
+        "limited queue that can stall a quiet server",
+        "Remove default_queue_policy unless requests must be refused under overload.",
+    ),
 )

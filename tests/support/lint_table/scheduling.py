@@ -120,6 +120,12 @@ BATCHING: tuple[Case, ...] = (
         ("TG607",),
         rules=(8,),
     ),
+    Case(
+        "limited_queue",
+        plus("dynamic_batching { default_queue_policy { max_queue_size: 9 } }"),
+        ("TG652",),
+    ),
+    Case("open_queue", plus("dynamic_batching { default_queue_policy { } }")),
     Case("batcher_of_one", plus("dynamic_batching { }", swap(": 8", ": 1")), ("TG607",)),
     Case(
         "no_default_priority",

@@ -77,6 +77,7 @@ def test_every_key_arrives() -> None:
             "models.a.rate.peak", 5, "TG305", "must not be below average",
         ),
         ("models: {a: {latency: 5}}", "models.a.latency", 1, "TG304", "duration"),
+        ("models: {a: {overload: reject}}", "models.a.overload", 1, "TG305", "a latency goal"),
         ("models: {a: {latency: {p99: 1s, p50: 1s}}}", "models.a.latency", 1, "TG305", "one"),
         ("models: {a: {batch: maybe}}", "models.a.batch", 1, "TG304", "true or false"),
         ("models: {a: {versions: []}}", "models.a.versions", 1, "TG304", "at least 1"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tritongen.domain.backends import BatchSupport
 from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
+from tritongen.domain.intent import Overload
 from tritongen.domain.plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
 from tritongen.domain.planner.context import ModelInput, tuned_reason
 
@@ -245,8 +246,10 @@ def _delay(
 def _policy(
     model: ModelInput, batch: int, execution_ms: float, instances: int
 ) -> QueuePolicy | None:
+    # Not by default: with a limited queue Triton's batcher misses wake-ups while an instance is
+    # being released, and then a lone request waits 500 ms (seen on Triton 2.51).
     goal = model.intent.latency_ms
-    if goal is None:
+    if goal is None or model.intent.overload is not Overload.REJECT:
         return None
     timeout_ms = goal - execution_ms
     capacity = instances * batch / (execution_ms + batch * OVERHEAD_MS)

@@ -11,6 +11,7 @@ from tritongen.domain.intent import (
     DeclaredTensor,
     Intent,
     ModelIntent,
+    Overload,
     PipelineIntent,
     PipelineStep,
     SequenceControl,
@@ -160,6 +161,13 @@ def _rate(values: dict[str, Any], path: str, faults: Faults) -> tuple[float | No
     return average, peak
 
 
+def _overload(values: dict[str, Any], path: str, faults: Faults) -> Overload:
+    found = Overload(values.get("overload") or Overload.QUEUE)
+    if found is Overload.REJECT and values.get("latency") is None:
+        faults.add(f"{path}.overload", "reject needs a latency goal", "TG305")
+    return found
+
+
 def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
     average, peak = _rate(_mapping(values.get("rate")), path, faults)
     percentile, latency = _latency(_mapping(values.get("latency")), path, faults)
@@ -174,6 +182,7 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         peak_rate=peak,
         latency_ms=latency,
         percentile=percentile,
+        overload=_overload(values, path, faults),
         request_batch=request_batch,
         batch=values.get("batch"),
         max_batch_size=limit,

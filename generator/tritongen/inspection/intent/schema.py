@@ -1,6 +1,6 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
-from tritongen.domain.intent import SequenceControl, SequenceStrategy, WeightsMode
+from tritongen.domain.intent import Overload, SequenceControl, SequenceStrategy, WeightsMode
 from tritongen.domain.metric import Metric
 from tritongen.domain.tensors import DType
 from tritongen.inspection.intent.business import MODEL_KEYS, ROOT_KEYS
@@ -118,6 +118,10 @@ _MODEL = Record(
             "requests per second; a number is the average",
         ),
         "latency": Key(_LATENCY, "latency goal; a duration is the p99"),
+        "overload": Key(
+            Choice(tuple(item.value for item in Overload)),
+            "queue (default) answers late, reject refuses what would miss the latency goal",
+        ),
         "request_batch": Key(
             Number(minimum=1, maximum=65536, whole=True), "rows in one client request"
         ),

@@ -112,6 +112,23 @@ def pointless_batcher(model: LintedModel, _context: LintContext) -> Iterator[Fin
             )
 
 
+def limited_queue(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A queue with limits makes the batcher miss wake-ups on a quiet server."""
+    policy = model.config.dynamic_batching.default_queue_policy
+    limits = [
+        name
+        for name in ("default_timeout_microseconds", "max_queue_size")
+        if getattr(policy, name) > 0
+    ]
+    if limits:
+        yield model.info(
+            "TG652",
+            "dynamic_batching.default_queue_policy",
+            f"with {' and '.join(limits)} a request that arrives while an instance is being "
+            "released wakes nobody: on a quiet server it can wait 500 ms (seen on Triton 2.51)",
+        )
+
+
 def response_cache(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """The cache serves plain request-response models, and needs a cache in the server."""
     config = model.config

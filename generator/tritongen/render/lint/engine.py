@@ -64,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     batching.priorities,
     batching.ordering,
     batching.pointless_batcher,
+    batching.limited_queue,
     batching.response_cache,
     sequence.controls,
     sequence.strategies,
