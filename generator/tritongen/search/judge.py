@@ -126,7 +126,7 @@ class Judge:
         """Candidates as good as the leader for all that matters, simplest first.
 
         Either the difference is surely below the threshold, or none was found and the estimate
-        is below a third of it.
+        is below it, for one that needs fewer threads, or below a third of it.
         """
         leader = state.leader
         if leader is None:
@@ -148,7 +148,9 @@ class Judge:
         # Without a round in common nothing is known of a pair; who fell behind did so for a reason.
         running = state.arms[candidate].status is Status.RUNNING
         behind = standings.gain(leader) - standings.gain(candidate)
-        unseen = running and difference.high >= 0.0 and behind <= limit / 3.0
+        saves = candidate.total_threads < leader.total_threads
+        near = limit if saves else limit / 3.0
+        unseen = running and difference.high >= 0.0 and behind <= near
         return isfinite(difference.low) and (unseen or difference.low >= -limit)
 
     def move_level(self, state: RaceState, arm: Arm) -> bool:

@@ -311,8 +311,8 @@ class TestBudget:
     @pytest.mark.parametrize("budget", [5.0, 15.0, 40.0, 120.0])
     def test_the_budget_holds(self, budget):
         _, history, choice = tune("throughput", CONVNET, budget_s=budget)
-        # A measurement that has begun is ended; the first of a race is always taken.
-        assert elapsed_s(history) <= budget + 2.5
+        # A measurement that has begun is ended; the first three of a race are always taken.
+        assert elapsed_s(history) <= budget + 4.0
         assert choice.candidate.total_threads <= 2
 
     def test_there_is_a_valid_best_at_every_moment(self):
