@@ -139,3 +139,9 @@ def test_linked_weights_carry_the_first_state(recurrent, tmp_path):
     project.run("build", "models", "--weights", "symlink", "--check")
     project.write("models/states/start.bin", bytes(16))
     project.run("build", "models", "--weights", "symlink", "--check", expect=1)
+
+
+def test_tuning_a_model_with_state_is_refused_at_once(recurrent):
+    problem = recurrent.error("tune", "models", "-m", "vad", "--budget", "8s", expect=2)
+    assert problem["code"] == "TG306"
+    assert any("keeps state between requests" in line for line in problem["details"])

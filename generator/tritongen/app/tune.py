@@ -121,6 +121,9 @@ def make_subjects(
         if model.gpus and "GPU" in model.backend.kinds:
             notes.append(f"{name} is served on a GPU; tune measures on CPUs only")
             continue
+        if model.intent.sequence is not None:
+            notes.append(f"{name} keeps state between requests; tune measures independent ones")
+            continue
         fixed = sorted(_SEARCHED & set(model.intent.overlay))
         if fixed:
             notes.append(

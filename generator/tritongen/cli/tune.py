@@ -90,7 +90,10 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--image", default="", metavar="IMAGE", help="of the container")
     parser.add_argument(
-        "--wheel", type=Path, metavar="FILE", help="local copy of the embedded Triton's wheel"
+        "--triton-wheel",
+        type=Path,
+        metavar="PATH",
+        help="the embedded Triton's wheel, offline",
     )
 
 
@@ -135,7 +138,7 @@ def _options(options: argparse.Namespace) -> "TuneOptions":
         goal=options.goal,
         budget_s=options.budget,
         cpus=options.cpus,
-        server=UpOptions(runtime=runtime, image=options.image, wheel=options.wheel),
+        server=UpOptions(runtime=runtime, image=options.image, wheel=options.triton_wheel),
         seed=options.seed,
         dry_run=options.dry_run,
         resume=options.resume,
