@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,15 @@ class ProcessRef:
     def alive(self) -> bool:
         """Whether that very process still runs; a zombie does not."""
         return _start_ticks(self.pid) == self.start_ticks
+
+    def wait(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for its end; whether it came."""
+        deadline = time.monotonic() + timeout
+        while self.alive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def send(self, number: signal.Signals) -> bool:
         """Signals that very process.

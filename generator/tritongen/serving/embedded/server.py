@@ -25,6 +25,7 @@ from tritongen.serving.reasons import (
 
 __all__ = ["EmbeddedServer"]
 
+_LAST_MOMENT = 5.0  # seconds
 _MAX_LOG = 4 << 20  # bytes read from a log's end
 _STUB = b"triton_python_backend_stub"
 
@@ -106,6 +107,8 @@ class EmbeddedServer:
         """Ends it with all its children and removes its shared memory; see `RunningServer.stop`."""
         marker = f"{SERVER}={self._state.server}"
         gone = reaper.end(marker, region_prefix(self._state.server), grace)
+        # A process that is ending loses its marks a moment before it is gone.
+        gone = gone and self._reference.wait(_LAST_MOMENT)
         if self._process is not None and gone:
             self._process.wait()
         if not gone:
