@@ -295,7 +295,7 @@ def neighbours() -> Iterator[None]:
 class TestFaults:
     def test_a_candidate_that_does_not_load_loses(self, project):
         project.write("models/fussy/model.py", FUSSY)
-        document = project.json("tune", "models", "-m", "fussy", "--cpus", "2", "--budget", "10s")
+        document = project.json("tune", "models", "-m", "fussy", "--cpus", "2", "--budget", "20s")
         (model,) = document["models"]
         assert model["best"]["instances"] == 1
         assert any("there can be only one" in note for note in model["notes"])
