@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from tritongen.app.check import check_plan
-from tritongen.app.compare import Difference, DifferenceKind, compare
+from tritongen.app.compare import Difference, DifferenceKind, compare, refuse_conflicts
 from tritongen.app.evidence import TrialPolicy, gather_evidence
 from tritongen.app.project import Project, Target
 from tritongen.app.render import (
@@ -143,7 +143,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
         findings += tuple(_drift_findings(project, differences, gathered.missing))
     written = False
     if options.mode is BuildMode.WRITE:
-        _refuse_conflicts(differences, options.force)
+        refuse_conflicts(differences, options.force)
         texts = texts_of(rendered, ensembles)
         written = _write(project, texts, lock, differences)
     return BuildResult(plan, rendered, lock, differences, findings, written)
@@ -232,21 +232,6 @@ def _lock(
     if old is not None and replace(lock, tool=old.tool) == old:
         return old
     return lock
-
-
-def _refuse_conflicts(differences: tuple[Difference, ...], force: bool) -> None:
-    conflicts = [item for item in differences if item.kind.is_conflict]
-    foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
-    if not conflicts or (force and not foreign):
-        return
-    first = (foreign or conflicts)[0]
-    what = "was not written by tritongen" if foreign else "was edited by hand"
-    raise InvalidInputError(
-        "TG703" if foreign else "TG702",
-        f"{what}; nothing was changed",
-        where=str(first.path),
-        details=[line for item in conflicts for line in item.diff()],
-    )
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -193,3 +193,23 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
         raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
+    """Stops before anything is lost that the tool did not write.
+
+    Raises:
+        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`.
+    """
+    conflicts = [item for item in differences if item.kind.is_conflict]
+    foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
+    if not conflicts or (force and not foreign):
+        return
+    first = (foreign or conflicts)[0]
+    what = "was not written by tritongen" if foreign else "was edited by hand"
+    raise InvalidInputError(
+        "TG703" if foreign else "TG702",
+        f"{what}; nothing was changed",
+        where=str(first.path),
+        details=[line for item in conflicts for line in item.diff()],
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from tritongen.app.compare import Difference, DifferenceKind
+from tritongen.app.compare import Difference, DifferenceKind, refuse_conflicts
 from tritongen.app.export_deployment import DeploymentOptions, make_deployment, repository_lock
 from tritongen.app.export_plan import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
@@ -109,7 +109,7 @@ def export(request: ExportRequest) -> ExportResult:
             findings = (*findings, *_drift(differences))
         done = False
         if request.mode is ExportMode.WRITE:
-            _refuse_conflicts(differences, request.force)
+            refuse_conflicts(differences, request.force)
             done = _write(output, files, differences, request)
     return ExportResult(deployment, files, differences, findings, done)
 
@@ -249,21 +249,6 @@ def _drift(differences: tuple[Difference, ...]) -> Iterator[Finding]:
         message = f"{first.path}{others} would be written otherwise"
         fix = "Run `tritongen export` and commit the result."
         yield finding("TG701", Severity.ERROR, message, fix=fix, path=first.path)
-
-
-def _refuse_conflicts(differences: tuple[Difference, ...], force: bool) -> None:
-    conflicts = [item for item in differences if item.kind.is_conflict]
-    foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
-    if not conflicts or (force and not foreign):
-        return
-    first = (foreign or conflicts)[0]
-    what = "was not written by tritongen" if foreign else "was edited by hand"
-    raise InvalidInputError(
-        "TG703" if foreign else "TG702",
-        f"{first.path} {what}; nothing was changed",
-        where=str(first.path),
-        details=[line for item in conflicts for line in item.diff()],
-    )
 
 
 def _write(
