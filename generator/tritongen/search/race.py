@@ -241,8 +241,9 @@ class Race:
         if not failed or len(state.running()) > 1 or state.replaced >= _REPLACEMENTS:
             return
         state.replaced += 1
-        fresh = [f for f in self.forecasts if f.simulated and f.candidate not in state.arms]
-        fresh.sort(key=lambda forecast: forecast.candidate.split in failed)
+        # Those that were left out by a bound, when there are no others.
+        fresh = [f for f in self.forecasts if f.candidate not in state.arms]
+        fresh.sort(key=lambda f: (f.candidate.split in failed, not f.simulated))
         for new in fresh[:short]:
             state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
 
