@@ -274,7 +274,7 @@ class _Climber:
 
     def _level_at(self, value: float | None) -> LevelResult | None:
         """The last level that was measured at that load."""
-        at: Callable[[LevelResult], bool] = lambda level: level.load.value == value  # noqa: E731
+        at: Callable[[LevelResult], bool] = lambda level: level.load.value == value  # noqa: E731  (typed where it is chosen)
         return next(filter(at, reversed(self._levels)), None)
 
     def _capacity(self) -> float:

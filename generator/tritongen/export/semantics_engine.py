@@ -42,7 +42,7 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
     }
     shared = quantity(entry.get("shm_size"))
     for mount in entry.get("volumes") or ():
-        if isinstance(mount, dict) and mount.get("target") == "/dev/shm":  # noqa: S108
+        if isinstance(mount, dict) and mount.get("target") == "/dev/shm":  # noqa: S108  (inside the container)
             shared = quantity((mount.get("tmpfs") or {}).get("size"))
     yield from check_server(
         path, where, service, cpus=cpus, environment=environment, shared_bytes=shared

@@ -52,7 +52,7 @@ def _environment() -> "Environment":
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     # YAML and JSON, no HTML: every value goes through a filter that quotes it.
-    environment = Environment(  # noqa: S701
+    environment = Environment(  # noqa: S701  (YAML and JSON, not HTML)
         loader=FunctionLoader(template_text),
         undefined=StrictUndefined,
         trim_blocks=True,

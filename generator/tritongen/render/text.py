@@ -57,7 +57,7 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     # The output is protobuf text; every value was escaped for it when the nodes were made.
-    environment = Environment(  # noqa: S701
+    environment = Environment(  # noqa: S701  (protobuf text, not HTML)
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     return environment.from_string(template_text("config.pbtxt.j2"))

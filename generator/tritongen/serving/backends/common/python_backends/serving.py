@@ -82,7 +82,7 @@ class Executor:
                 f"batch size {total} for '{self._model}', max allowed is {self._max_batch_size}"
             )
 
-    def _part(self, request: Any, outputs: Arrays, start: int, rows: int) -> Any:  # noqa: ANN401
+    def _part(self, request: Any, outputs: Arrays, start: int, rows: int) -> Any:  # noqa: ANN401  (the stub's)
         """One request's rows of every output."""
         parts = {}
         for name, array in outputs.items():

@@ -118,7 +118,7 @@ class Network:
             openvino.set_batch(model, self._batch)
         return model
 
-    def _with_outputs(self, model: Any, items: Sequence[ConfigTensor]) -> Any:  # noqa: ANN401
+    def _with_outputs(self, model: Any, items: Sequence[ConfigTensor]) -> Any:  # noqa: ANN401  (openvino's)
         ports = {port.get_any_name(): port for port in model.outputs}
         steps = PrePostProcessor(model)
         for item in items:
@@ -147,7 +147,7 @@ class Network:
         first = [shape[0]] if self._batch else []
         return openvino.PartialShape([*first, *item.dims])
 
-    def _compare(self, item: ConfigTensor, shape: Any, *, exact: bool) -> None:  # noqa: ANN401
+    def _compare(self, item: ConfigTensor, shape: Any, *, exact: bool) -> None:  # noqa: ANN401  (openvino's)
         """The configuration's shape against the model's, in the C++ backend's words."""
         full = (self._batch, *item.dims) if self._batch else item.dims
         same = len(shape) == len(full)

@@ -81,13 +81,13 @@ class ScriptModel:
         if settings.inter_threads:
             torch.set_num_interop_threads(settings.inter_threads)
         internals = torch._C  # noqa: SLF001  (torch has no public names for these)
-        internals._set_graph_executor_optimize(settings.optimized)  # noqa: SLF001
+        internals._set_graph_executor_optimize(settings.optimized)  # noqa: SLF001  (torch has no public switch)
         if settings.fuser is not None:
-            internals._jit_set_texpr_fuser_enabled(settings.fuser)  # noqa: SLF001
+            internals._jit_set_texpr_fuser_enabled(settings.fuser)  # noqa: SLF001  (torch has no public switch)
         if settings.profiling is not None:
-            internals._jit_set_profiling_mode(settings.profiling)  # noqa: SLF001
+            internals._jit_set_profiling_mode(settings.profiling)  # noqa: SLF001  (torch has no public switch)
         if settings.executor is not None:
-            internals._jit_set_profiling_executor(settings.executor)  # noqa: SLF001
+            internals._jit_set_profiling_executor(settings.executor)  # noqa: SLF001  (torch has no public switch)
 
     def _bind(self, config: Json, *, batching: bool) -> dict[str, int]:
         arguments = self._module.forward.schema.arguments[1:]
@@ -102,7 +102,7 @@ class ScriptModel:
         names = [] if self._dictionary else [argument.name for argument in arguments]
         return positions(fed, names)
 
-    def _check_arguments(self, arguments: Any, kinds: list[str], expected: int) -> None:  # noqa: ANN401
+    def _check_arguments(self, arguments: Any, kinds: list[str], expected: int) -> None:  # noqa: ANN401  (torch's)
         if "DictType" in kinds[1:]:
             raise RefusedError(
                 "Multiple inputs of kind DictType were detected. Only a single input of type "
