@@ -5,6 +5,7 @@ Supported hints: dataclasses, enums, `str`, `int`, `float`, `bool`, `None` union
 that a committed file shows only what was decided.
 """
 
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -41,6 +42,27 @@ def decode(kind: type[T], value: object, path: str = "") -> T:
     """
     result: T = _decode(kind, value, path)
     return result
+
+
+def decode_text(kind: type[T], text: str, what: str, version: int) -> T:
+    """The dataclass of a JSON document that says its ``schema_version``.
+
+    Args:
+        kind: the dataclass.
+        text: of the document.
+        what: it is called in messages.
+        version: the only one that is read.
+
+    Raises:
+        ValueError: it is not JSON, of another version, or does not fit.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"not JSON: {problem}") from problem
+    if not isinstance(document, dict) or document.pop("schema_version", None) != version:
+        raise ValueError(f"not a {what} of schema version {version}")
+    return decode(kind, document)
 
 
 def _is_default(item: "Field[object]", value: object) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tritongen.domain.codec import decode, encode
+from tritongen.domain.codec import decode_text, encode
 from tritongen.domain.cores import CpuReading
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFormat
@@ -107,15 +107,7 @@ def parse_lock(text: str, where: str) -> Lock:
         InvalidInputError: TG704 for anything that is not a lock of this schema version.
     """
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise InvalidInputError("TG704", f"not JSON: {problem}", where=where) from problem
-    if not isinstance(document, dict) or document.pop("schema_version", None) != SCHEMA_VERSION:
-        raise InvalidInputError(
-            "TG704", f"not a lock of schema version {SCHEMA_VERSION}", where=where
-        )
-    try:
-        lock = decode(Lock, document)
+        lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:
         raise InvalidInputError("TG704", str(problem), where=where) from problem
     for path in _paths(lock):

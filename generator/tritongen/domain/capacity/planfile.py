@@ -13,7 +13,7 @@ from typing import Any
 
 from tritongen.domain.business import Business
 from tritongen.domain.capacity.result import CapacityPlan, Estimate, Option
-from tritongen.domain.codec import decode, encode
+from tritongen.domain.codec import decode_text, encode
 from tritongen.errors import InvalidInputError
 
 SCHEMA_VERSION = 1
@@ -69,15 +69,7 @@ def parse_plan(text: str, where: str) -> PlanFile:
         InvalidInputError: TG354 for anything that is not a plan of this schema version.
     """
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise InvalidInputError("TG354", f"not JSON: {problem}", where=where) from problem
-    if not isinstance(document, dict) or document.pop("schema_version", None) != SCHEMA_VERSION:
-        raise InvalidInputError(
-            "TG354", f"not a plan of schema version {SCHEMA_VERSION}", where=where
-        )
-    try:
-        file = decode(PlanFile, document)
+        file = decode_text(PlanFile, text, "plan", SCHEMA_VERSION)
     except ValueError as problem:
         raise InvalidInputError("TG354", str(problem), where=where) from problem
     if not 0 <= file.chosen < len(file.plan.options):
