@@ -73,8 +73,10 @@ def servers(draw):
 @given(servers(), st.integers(0, 2**64))
 def test_every_simulation_ends_and_its_figures_are_possible(server, seed):
     result = simulate(server, seed=seed, requests=300)
-    asked = sum(m.requests + m.rejected + m.expired for m in result.models)
-    assert 0 < asked <= 300 + 8 * len(server.models) * 4
+    answered = sum(m.requests for m in result.models)
+    # The last event may answer a whole batch, and refuse all that waited too long behind it.
+    assert answered < 300 + 8
+    assert answered + sum(m.rejected + m.expired for m in result.models) > 0
     for model, figures in zip(server.models, result.models, strict=True):
         assert 0.0 <= figures.utilisation <= 1.0 + 1e-9
         assert figures.mean_queue >= 0.0
