@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from tritongen.app.plan_inputs import capacity_inputs
+from tritongen.app.deploying.plan_inputs import capacity_inputs
 from tritongen.app.project import load_project
 from tritongen.domain.business import Clients, Place
 from tritongen.domain.capacity.fit import Fitter, ModelFit

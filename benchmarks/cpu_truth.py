@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serving_bench import MODELS, build, machine, print_table, slim_image
-from tritongen.app.probe import probe
-from tritongen.app.probe_request import ModelChoice, ProbeRequest
+from tritongen.app.probing.probe import probe
+from tritongen.app.probing.request import ModelChoice, ProbeRequest
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Closed

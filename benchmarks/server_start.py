@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serving_bench import MODELS, TRITONGEN, build, machine, print_table, slim_image, wait_ready
-from tritongen.app.runtimes import docker_runtime
+from tritongen.app.running.runtimes import docker_runtime
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.serving.embedded.fetch import ensure_triton
 from tritongen.serving.embedded.launch import command, cpus_for, environment, spawn

@@ -25,14 +25,14 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, fetch_models
-from tritongen.app.evidence import gather_evidence, trial_policy
+from tritongen.app.building.evidence import gather_evidence, trial_policy
 from tritongen.app.project import load_project
 from tritongen.app.spec import UpOptions
-from tritongen.app.tune import make_subjects
-from tritongen.app.tune_measure import Bench
-from tritongen.app.tune_options import TuneOptions
-from tritongen.app.tune_server import PrivateServer, ServerWish, divide_cores
-from tritongen.app.tune_subject import Subject
+from tritongen.app.tuning.measure import Bench
+from tritongen.app.tuning.options import TuneOptions
+from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
+from tritongen.app.tuning.subject import Subject
+from tritongen.app.tuning.tune import make_subjects
 from tritongen.domain.queueing import ClosedLoop
 from tritongen.render.pbtxt import parse_config
 from tritongen.search.calibrate import calibration_tasks

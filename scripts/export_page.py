@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritongen.app.export import ExportMode, ExportRequest, export
-from tritongen.app.export_deployment import DeploymentOptions
+from tritongen.app.deploying.deployment import DeploymentOptions
+from tritongen.app.deploying.export import ExportMode, ExportRequest, export
 from tritongen.export.targets import TARGETS
 
 ROOT = Path(__file__).parent.parent

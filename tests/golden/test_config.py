@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.app.render import render_models
+from tritongen.app.building.render import render_models
 from tritongen.domain.codec import decode
 from tritongen.domain.cores import budget_of_limit
 from tritongen.domain.evidence import Evidence, ModelEvidence

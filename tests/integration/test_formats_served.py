@@ -8,8 +8,8 @@ import pytest
 from support import format_models as make
 from support.busy import count_computing
 from support.triton import start_server
-from tritongen.app.build import BuildMode, BuildOptions, build
-from tritongen.app.evidence import TrialPolicy
+from tritongen.app.building.build import BuildMode, BuildOptions, build
+from tritongen.app.building.evidence import TrialPolicy
 from tritongen.app.project import load_project, read_lock
 from tritongen.app.verify import verify
 from tritongen.domain.samples import InputRecipe, make_inputs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.lint import BASE, context, model_view
 from support.lint_table import CASES
 from support.plans import evidence, facts, intents
-from tritongen.app.render import render_models
+from tritongen.app.building.render import render_models
 from tritongen.domain.cores import budget_of_limit
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Severity

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.plans import evidence, facts, intents, sequences
-from tritongen.app.render import render_models
+from tritongen.app.building.render import render_models
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.cores import budget_of_limit
 from tritongen.domain.evidence import Evidence, ModelEvidence

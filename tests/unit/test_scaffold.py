@@ -10,8 +10,8 @@ import yaml
 from support.onnx_models import save
 from support.serving_models import graph_model, identity, value
 from support.step_models import photo, ranker, words
+from tritongen.app.building.scaffold import StepKind, draft_step, write_step
 from tritongen.app.project import load_project
-from tritongen.app.scaffold import StepKind, draft_step, write_step
 from tritongen.domain.releases import find
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import inspect_folder

@@ -4,7 +4,7 @@ import pytest
 
 from support.onnx_models import save
 from support.recurrent import cell
-from tritongen.app.init import draft_intent
+from tritongen.app.building.init import draft_intent
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.domain.releases import find

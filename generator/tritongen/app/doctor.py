@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.check import check_repository
+from tritongen.app.building.check import check_repository
 from tritongen.app.doctor_checks import (
     Check,
     cpu_check,
@@ -19,7 +19,7 @@ from tritongen.app.doctor_checks import (
     problem_check,
 )
 from tritongen.app.locks import read_lock
-from tritongen.app.runtimes import choose_with_reason, find_running
+from tritongen.app.running.runtimes import choose_with_reason, find_running
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.findings import Severity
 from tritongen.domain.lock import Lock

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.app.runtimes import docker_runtime
+from tritongen.app.running.runtimes import docker_runtime
 from tritongen.app.spec import UpOptions
 from tritongen.domain.cores import CpuReading, budget_of
 from tritongen.domain.findings import Finding, Severity, finding

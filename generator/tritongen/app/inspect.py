@@ -71,7 +71,7 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
     project = load_project(root, repository)
     evidence = Evidence()
     if trial or project.lock is not None:
-        from tritongen.app.evidence import gather_evidence, trial_policy
+        from tritongen.app.building.evidence import gather_evidence, trial_policy
 
         evidence = gather_evidence(project, trial_policy(run=trial), lambda _name: None).evidence
     models = tuple(

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tritongen.app.building.repository import StoredModel, stored_models
 from tritongen.app.project import read_lock
-from tritongen.app.repository import StoredModel, stored_models
-from tritongen.app.serve import running_server
+from tritongen.app.running.serve import running_server
 from tritongen.app.verify_sequence import COMPARED, sequence_pairs
 from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial

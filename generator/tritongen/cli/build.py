@@ -27,9 +27,9 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.build import BuildOptions, BuildResult
-    from tritongen.app.build_fix import FixedModels
-    from tritongen.app.compare import DifferenceKind
+    from tritongen.app.building.build import BuildOptions, BuildResult
+    from tritongen.app.building.compare import DifferenceKind
+    from tritongen.app.building.fix import FixedModels
     from tritongen.app.project import Project
 
 _EXAMPLES = """\
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     """Build, and report what changed."""
     from dataclasses import replace
 
-    from tritongen.app.build import build
+    from tritongen.app.building.build import build
     from tritongen.app.memory import remember_models
     from tritongen.app.project import load_project
 
@@ -132,9 +132,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
-    from tritongen.app.build_fix import fix_models
-    from tritongen.app.optimize import OptimizeOptions
-    from tritongen.app.optimize_child import ChildLimits
+    from tritongen.app.building.fix import fix_models
+    from tritongen.app.optimizing.child import ChildLimits
+    from tritongen.app.optimizing.optimize import OptimizeOptions
 
     if options.check or options.diff or options.dry_run:
         raise InvalidInputError(
@@ -149,8 +149,8 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
 
 
 def _options(options: argparse.Namespace) -> "BuildOptions":
-    from tritongen.app.build import BuildMode, BuildOptions
-    from tritongen.app.evidence import trial_policy
+    from tritongen.app.building.build import BuildMode, BuildOptions
+    from tritongen.app.building.evidence import trial_policy
 
     mode = BuildMode.WRITE
     if options.check:
@@ -235,7 +235,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
 def _told(kind: "DifferenceKind", written: bool) -> str:
     """A difference, or what has become of it."""
-    from tritongen.app.compare import DifferenceKind
+    from tritongen.app.building.compare import DifferenceKind
 
     done = {
         DifferenceKind.WEIGHTS_ABSENT: "weights filled in",

@@ -31,7 +31,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every reason."""
-    from tritongen.app.explain import explain
+    from tritongen.app.building.explain import explain
     from tritongen.app.memory import last_models
     from tritongen.domain.planner.context import show_number
 

@@ -18,7 +18,7 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.export import ExportRequest, ExportResult
+    from tritongen.app.deploying.export import ExportRequest, ExportResult
 
 # Named here, too, so that `--help` loads no templates.
 TARGET_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
@@ -65,7 +65,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and report what changed."""
-    from tritongen.app.export import export
+    from tritongen.app.deploying.export import export
 
     result = export(_request(options))
     if options.format == "json":
@@ -77,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> "ExportRequest":
-    from tritongen.app.export import ExportMode, ExportRequest
-    from tritongen.app.export_deployment import DeploymentOptions
+    from tritongen.app.deploying.deployment import DeploymentOptions
+    from tritongen.app.deploying.export import ExportMode, ExportRequest
 
     mode = ExportMode.WRITE
     if options.check:

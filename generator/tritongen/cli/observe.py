@@ -20,7 +20,7 @@ from tritongen.domain.findings import Severity
 from tritongen.errors import ExitCode, TritongenError
 
 if TYPE_CHECKING:
-    from tritongen.app.observe import Observation, Source
+    from tritongen.app.deploying.observe import Observation, Source
     from tritongen.domain.observing import Observed
 
 _EXAMPLES = """\
@@ -103,7 +103,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Observe, compare, print; exit 1 when requests fail."""
-    from tritongen.app.observe import (
+    from tritongen.app.deploying.observe import (
         Project,
         Source,
         for_all_replicas,
@@ -155,7 +155,7 @@ def _models(options: argparse.Namespace) -> Path | None:
 
 
 def _own() -> str:
-    from tritongen.app.serve import running_server
+    from tritongen.app.running.serve import running_server
 
     return running_server(Path.cwd()).endpoints.http
 

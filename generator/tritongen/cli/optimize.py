@@ -27,7 +27,7 @@ from tritongen.domain.metric import Metric
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.app.optimize import OptimizedModel, OptimizeOptions
+    from tritongen.app.optimizing.optimize import OptimizedModel, OptimizeOptions
     from tritongen.domain.variants import Proof, Speedup, Step, Variant
 
 _EXAMPLES = """\
@@ -122,7 +122,7 @@ def _drop(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
-    from tritongen.app.optimize import optimize
+    from tritongen.app.optimizing.optimize import optimize
     from tritongen.app.project import load_project
 
     project = load_project(
@@ -140,8 +140,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "OptimizeOptions":
-    from tritongen.app.optimize import OptimizeOptions
-    from tritongen.app.optimize_child import ChildLimits
+    from tritongen.app.optimizing.child import ChildLimits
+    from tritongen.app.optimizing.optimize import OptimizeOptions
 
     memory = int(options.memory * 2**30) if options.memory else None
     return OptimizeOptions(

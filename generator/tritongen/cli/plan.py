@@ -29,7 +29,7 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.app.plan import Planned
+    from tritongen.app.deploying.plan import Planned
     from tritongen.domain.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
     from tritongen.domain.findings import Finding
 
@@ -79,8 +79,8 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
-    from tritongen.app.plan import PlanOptions, plan
-    from tritongen.app.plan_inputs import PriceChoice
+    from tritongen.app.deploying.plan import PlanOptions, plan
+    from tritongen.app.deploying.plan_inputs import PriceChoice
 
     choice = PriceChoice(
         catalogue=options.catalogue,

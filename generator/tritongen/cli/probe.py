@@ -14,8 +14,8 @@ from tritongen.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritongen.app.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
-    from tritongen.app.probe_search import Answer, Search
+    from tritongen.app.probing.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.app.probing.search import Answer, Search
     from tritongen.domain.workload import Load
     from tritongen.probe.comparing import Comparison
 
@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_question(args)
     if args.compare:
-        from tritongen.app.probe_compare import compare_files
+        from tritongen.app.probing.compare import compare_files
 
         before, after = args.compare
         return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
@@ -186,15 +186,15 @@ def _measure(
     """What was asked for; answers and comparisons are empty where there was no such question."""
     request = _request(args)
     if args.against:
-        from tritongen.app.probe_compare import compare_against
+        from tritongen.app.probing.compare import compare_against
 
         against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return against[0], (), against[1]
     if args.goal or args.find:
-        from tritongen.app.probe_search import search
+        from tritongen.app.probing.search import search
 
         return *search(Path.cwd(), request, _search(args), tell), ()
-    from tritongen.app.probe import probe
+    from tritongen.app.probing.probe import probe
 
     return probe(Path.cwd(), request, tell), (), ()
 
@@ -225,7 +225,7 @@ def _check_question(args: argparse.Namespace) -> None:
 
 def _search(args: argparse.Namespace) -> "Search":
     """The question of --goal or --find; --concurrency and --rate bound it."""
-    from tritongen.app.probe_search import Search
+    from tritongen.app.probing.search import Search
     from tritongen.domain.workload import parse_concurrency, parse_goals, parse_rates
 
     levels: tuple[float, ...] = ()
@@ -250,7 +250,7 @@ def _live(bar: ProgressBar) -> "Tell":
 
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":
-    from tritongen.app.probe import ProbeRequest
+    from tritongen.app.probing.probe import ProbeRequest
     from tritongen.domain.verdicts import Precision
     from tritongen.probe.endpoint import Protocol
     from tritongen.probe.engine import EngineOptions
@@ -326,7 +326,7 @@ def _least_length(load: "Load") -> float:
 
 
 def _replay(args: argparse.Namespace) -> "Load":
-    from tritongen.app.probe import read_schedule
+    from tritongen.app.probing.probe import read_schedule
     from tritongen.domain.workload import Pacing, Replay, parse_rates
 
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
@@ -336,7 +336,7 @@ def _replay(args: argparse.Namespace) -> "Load":
 
 
 def _model(text: str) -> "ModelChoice":
-    from tritongen.app.probe import ModelChoice
+    from tritongen.app.probing.probe import ModelChoice
 
     match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
     share = float(match[3]) if match and match[3] else None

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tritongen.app.probe import ProbeReport
-from tritongen.app.probe_search import Answer
+from tritongen.app.probing.probe import ProbeReport
+from tritongen.app.probing.search import Answer
 from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.probe.comparing import Change, Comparison
@@ -150,7 +150,7 @@ def _text(args: argparse.Namespace, text: str) -> None:
 
 
 def _write(args: argparse.Namespace, text: str) -> None:
-    from tritongen.app.probe import write_result
+    from tritongen.app.probing.probe import write_result
 
     write_result(args.output, text)
     sys.stderr.write(f"wrote {args.output}\n")

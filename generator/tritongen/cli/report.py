@@ -35,7 +35,7 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from tritongen.app.memory import last_models
-    from tritongen.app.report import report_page
+    from tritongen.app.reporting.report import report_page
     from tritongen.serving.files import write_atomic
 
     root = existing_folder(options.models or last_models(options.repository))

@@ -32,7 +32,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restart; exit 1 when a model is not ready."""
-    from tritongen.app.restart import RestartOptions, restart
+    from tritongen.app.running.restart import RestartOptions, restart
     from tritongen.cli.up import show
 
     wanted = RestartOptions(options.grace, options.timeout, options.keep_going)

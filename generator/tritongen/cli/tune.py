@@ -20,7 +20,7 @@ from tritongen.cli.output import ProgressBar, emit_json
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.app.tune_options import Listener, TuneOptions, TuneProgress
+    from tritongen.app.tuning.options import Listener, TuneOptions, TuneProgress
 
 _EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
@@ -108,8 +108,8 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Tune, print, and tell by the exit code whether the goals are met."""
     from tritongen.app.project import load_project
-    from tritongen.app.tune import tune
-    from tritongen.app.tune_page import write_page
+    from tritongen.app.tuning.page import write_page
+    from tritongen.app.tuning.tune import tune
     from tritongen.app.variants import with_selection
     from tritongen.cli.tune_output import document, print_report
 
@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _options(options: argparse.Namespace) -> "TuneOptions":
     from tritongen.app.spec import UpOptions
-    from tritongen.app.tune_options import TuneOptions
+    from tritongen.app.tuning.options import TuneOptions
     from tritongen.serving.protocol import RuntimeName
 
     runtime = RuntimeName(options.runtime) if options.runtime else None
@@ -146,7 +146,7 @@ def _options(options: argparse.Namespace) -> "TuneOptions":
 
 
 def _listener(live: "Live") -> "Listener":
-    from tritongen.app.tune_options import Listener
+    from tritongen.app.tuning.options import Listener
 
     return Listener(live.step, live.note, live.bar)
 

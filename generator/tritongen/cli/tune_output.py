@@ -4,14 +4,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.tune_page import load_text, span
+from tritongen.app.tuning.page import load_text, span
 from tritongen.cli.output import bold, dim, good, print_table, suggest
 from tritongen.domain.planner.context import show_figure
 
 if TYPE_CHECKING:
-    from tritongen.app.tune_options import TuneProgress
-    from tritongen.app.tune_result import Figures, TunedModel, TuneReport
-    from tritongen.app.tune_variants import Offer
+    from tritongen.app.tuning.options import TuneProgress
+    from tritongen.app.tuning.result import Figures, TunedModel, TuneReport
+    from tritongen.app.tuning.variants import Offer
     from tritongen.domain.intervals import Interval as Ratio
     from tritongen.search.joint import Together
     from tritongen.search.report import Evaluated
@@ -168,7 +168,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 
 
 def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
-    from tritongen.app.tune_result import gain_sentence
+    from tritongen.app.tuning.result import gain_sentence
 
     unit = "core" if model.cores == 1 else "cores"
     head = f"{model.name}: {model.objective.text} on {model.cores} {unit}"

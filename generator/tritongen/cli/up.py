@@ -29,7 +29,7 @@ from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.serve import UpOptions, UpResult
+    from tritongen.app.running.serve import UpOptions, UpResult
     from tritongen.serving.docker.images import ImageChoice
 
 # Another run or another server stands in the way, wherever this one would have run.
@@ -97,8 +97,8 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    from tritongen.app.runtimes import image_choice, settle_runtime
-    from tritongen.app.serve import down, dry_run, up
+    from tritongen.app.running.runtimes import image_choice, settle_runtime
+    from tritongen.app.running.serve import down, dry_run, up
 
     wanted = replace(
         wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going
@@ -134,7 +134,7 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     Raises:
         InvalidInputError: TG009, two of them exclude each other.
     """
-    from tritongen.app.serve import UpOptions
+    from tritongen.app.running.serve import UpOptions
     from tritongen.serving.protocol import Ports, RuntimeName
 
     if options.image and options.runtime == "embedded":

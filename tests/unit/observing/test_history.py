@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tritongen.app.observe import history_csv
+from tritongen.app.deploying.observe import history_csv
 from tritongen.domain.observing import Observed, Step, Tally
 from tritongen.domain.traffic import HOUR_S, parse_table
 

@@ -3,7 +3,7 @@
 import pytest
 
 from support.serving_models import graph_model, identity, two_by_two, value
-from tritongen.app.optimize_convert import judge_backend
+from tritongen.app.optimizing.convert import judge_backend
 from tritongen.domain.tensors import DType
 from tritongen.domain.variants import Speedup, StepKind, Verdict
 from tritongen.transform.jobs import Job, JobInput, Runtime, Stage

@@ -7,11 +7,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
-from tritongen.app.tune_journal import JournalFile
-from tritongen.app.tune_options import TuneProgress
-from tritongen.app.tune_page import html_page
-from tritongen.app.tune_result import TuneReport, gain_sentence, result_of
-from tritongen.app.tune_subject import Subject
+from tritongen.app.tuning.journal import JournalFile
+from tritongen.app.tuning.options import TuneProgress
+from tritongen.app.tuning.page import html_page
+from tritongen.app.tuning.result import TuneReport, gain_sentence, result_of
+from tritongen.app.tuning.subject import Subject
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.codec import decode, encode

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.app.tune_server import divide_cores
-from tritongen.app.tune_subject import candidate_of, loadable, make_subject
+from tritongen.app.tuning.server import divide_cores
+from tritongen.app.tuning.subject import candidate_of, loadable, make_subject
 from tritongen.domain.evidence import (
     BatchProof,
     BatchVerdict,

@@ -1,0 +1,1 @@
+"""The use cases around the repository: init, build, check, explain."""

@@ -1,0 +1,299 @@
+"""The main job: a models folder becomes a model repository."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import chain, count
+from pathlib import Path
+
+from tritongen.app.building.check import check_plan
+from tritongen.app.building.compare import Difference, DifferenceKind, compare, refuse_conflicts
+from tritongen.app.building.evidence import TrialPolicy, gather_evidence
+from tritongen.app.building.render import (
+    RenderedEnsemble,
+    RenderedModel,
+    digest,
+    make_lock,
+    render_ensembles,
+    render_models,
+    texts_of,
+)
+from tritongen.app.project import Project, Target
+from tritongen.app.variants import with_selection
+from tritongen.domain.evidence import Evidence
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
+from tritongen.domain.plan import ServingPlan
+from tritongen.domain.planner import plan_serving
+from tritongen.errors import InvalidInputError
+from tritongen.serving.repository import (
+    RepositoryChange,
+    TextFile,
+    WeightFile,
+    apply_change,
+    build_lock,
+    recover,
+    tidy,
+)
+
+Progress = Callable[[str], None]
+
+
+class BuildMode(StrEnum):
+    """What to do with the result."""
+
+    WRITE = "write"
+    CHECK = "check"
+    DRY_RUN = "dry-run"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        mode: write, only compare, or only show.
+        trial: when models are run.
+        remeasure: read this machine's cores again.
+        force: overwrite hand edits, keeping them beside as ``*.orig``.
+        variants: to serve, by model; those of the lock where nothing is said.
+    """
+
+    mode: BuildMode
+    trial: TrialPolicy
+    remeasure: bool = False
+    force: bool = False
+    variants: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build found and did.
+
+    Attributes:
+        plan: of the server.
+        rendered: every model's configuration.
+        lock: to be committed with it.
+        differences: between the repository on disk and the plan.
+        findings: on models, plan and files.
+        written: whether the repository was changed.
+    """
+
+    plan: ServingPlan
+    rendered: tuple[RenderedModel, ...]
+    lock: Lock
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+    written: bool
+
+    @property
+    def drift(self) -> bool:
+        """Whether a committed file is not what would be written."""
+        return bool(_drifted(self.differences))
+
+
+def build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
+    """Plan, render, compare, and write where the mode asks for it.
+
+    Raises:
+        InvalidInputError: TG101 nothing can be served, TG305 the repository would hold the models
+            folder, TG702 or TG703 files that are not the tool's, or a plan that Triton would
+            refuse; nothing was written.
+        EnvironmentProblem: TG008 another build of this repository is at work; or the repository
+            cannot be written, and is as it was.
+    """
+    _refuse_overlap(project)
+    if options.mode is not BuildMode.WRITE:
+        return _build(project, options, progress)
+    # Held from the first trial on: two builds at once would disturb each other's measurements.
+    with build_lock(project.repository):
+        recover(project.repository)
+        return _build(project.refreshed(), options, progress)
+
+
+def _refuse_overlap(project: Project) -> None:
+    """The models folder, or one above it, as the repository: Triton would take it for a model."""
+    if project.root.resolve().is_relative_to(project.repository.resolve()):
+        raise InvalidInputError(
+            "TG305",
+            f"the models folder {project.root} would lie in the repository",
+            where=str(project.repository),
+            fix="Name another folder with -o, such as model_repository.",
+        )
+
+
+def _build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
+    project = with_selection(project, options.variants)
+    gathered = gather_evidence(project, options.trial, progress)
+    target = project.target(remeasure=options.remeasure)
+    plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
+    _refuse_unusable(project, plan)
+    rendered = render_models(plan, project.models, project.variants)
+    ensembles = render_ensembles(plan)
+    lock = _lock(project, plan, rendered, ensembles, gathered.evidence, target)
+    differences = compare(project, rendered, lock, ensembles)
+    findings = (
+        *_findings(project, plan),
+        *check_plan(plan, rendered, project.release, ensembles),
+    )
+    _refuse_broken(
+        findings, {item.plan.name for item in rendered} | {p.plan.name for p in ensembles}
+    )
+    if options.mode is BuildMode.CHECK:
+        findings += tuple(_drift_findings(project, differences, gathered.missing))
+    written = False
+    if options.mode is BuildMode.WRITE:
+        refuse_conflicts(differences, options.force)
+        texts = texts_of(rendered, ensembles)
+        written = _write(project, texts, lock, differences)
+    return BuildResult(plan, rendered, lock, differences, findings, written)
+
+
+def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
+    if plan.models or not project.models:
+        return
+    details = [
+        f"{model.name}: {item.message} [{item.code}]"
+        for model in project.models
+        for item in (*model.findings, *(f for f in plan.findings if f.model == model.name))
+        if item.severity is Severity.ERROR
+    ]
+    raise InvalidInputError(
+        "TG101",
+        "no model in the folder can be served",
+        where=str(project.root),
+        fix="Follow the cures that `tritongen inspect` shows.",
+        details=details,
+    )
+
+
+def _refuse_broken(findings: tuple[Finding, ...], planned: set[str]) -> None:
+    """Errors of models that would be written; those of refused models are only told."""
+    broken = [
+        item
+        for item in findings
+        if item.severity is Severity.ERROR and (not item.model or item.model in planned)
+    ]
+    if not broken:
+        return
+    first, details = (
+        broken[0],
+        [f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
+    )
+    if first.code == "TG531":
+        # The planner obeys the thread rule by itself; only an overlay can break it.
+        first = finding("TG313", first.severity, first.message, model=first.model)
+    raise InvalidInputError(
+        first.code, first.message, where=first.model, fix=first.fix, details=details
+    )
+
+
+def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
+    return (
+        *project.findings,
+        *(replace(item, model=model.name) for model in project.models for item in model.findings),
+        *plan.findings,
+        *(item for model in plan.models for item in model.findings),
+    )
+
+
+def _drifted(differences: tuple[Difference, ...]) -> list[Difference]:
+    """Committed files that are not what would be written."""
+    return [item for item in differences if item.kind.is_drift]
+
+
+def _drift_findings(
+    project: Project, differences: tuple[Difference, ...], missing: tuple[str, ...]
+) -> Iterator[Finding]:
+    """What `--check` has to say beyond the plan."""
+    drifted = _drifted(differences)
+    if drifted:
+        others = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
+        message = f"{drifted[0].path}{others} would be written otherwise"
+        yield finding("TG701", Severity.ERROR, message, path=drifted[0].path)
+    tried = project.lock.models if project.lock is not None else {}
+    for name in missing:
+        if name in tried and tried[name].evidence.trial is not None:
+            message = "the model's file has changed since it was tried"
+            yield finding("TG707", Severity.WARNING, message, model=name)
+
+
+def _lock(
+    project: Project,
+    plan: ServingPlan,
+    rendered: tuple[RenderedModel, ...],
+    ensembles: tuple[RenderedEnsemble, ...],
+    evidence: Evidence,
+    target: Target,
+) -> Lock:
+    lock = make_lock(plan, rendered, evidence, target, project.intent, ensembles)
+    old = project.lock
+    # A newer tool that decides the same leaves the committed lock as it is.
+    if old is not None and replace(lock, tool=old.tool) == old:
+        return old
+    return lock
+
+
+def _write(
+    project: Project,
+    planned: Mapping[str, str],
+    lock: Lock,
+    differences: tuple[Difference, ...],
+) -> bool:
+    if not differences:
+        tidy(project.repository)
+        return False
+    changed = {item.path for item in differences}
+    edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
+    texts = [
+        *(_kept(project.repository, path) for path in edited),
+        *(TextFile(path, text.encode()) for path, text in planned.items() if path in changed),
+    ]
+    # The lock goes last: a repository whose lock is new is new as a whole.
+    texts.append(TextFile(LOCK_FILE, lock_text(lock).encode()))
+    change = RepositoryChange(
+        texts=tuple(texts),
+        weights=tuple(_weights(project, differences)),
+        removals=tuple(
+            item.path
+            for item in differences
+            if item.kind is DifferenceKind.REMOVED
+            or (item.kind is DifferenceKind.HAND_EDIT and not item.new)
+        ),
+    )
+    tidy(project.repository)
+    apply_change(project.repository, change)
+    return True
+
+
+def _kept(repository: Path, path: str) -> TextFile:
+    """A hand edit under another name, beside those that were kept before."""
+    names = chain((f"{path}.orig",), (f"{path}.orig.{number}" for number in count(1)))
+    name = next(name for name in names if not (repository / name).exists())
+    return TextFile(name, (repository / path).read_bytes())
+
+
+def _weights(project: Project, differences: tuple[Difference, ...]) -> list[WeightFile]:
+    sources = {
+        f"{model.name}/{version.number}/{ref.target}": project.root / ref.source
+        for model in project.models
+        for version in model.versions
+        for ref in version.files
+    } | {
+        f"{model.name}/{ref.target}": project.root / ref.source
+        for model in project.models
+        for ref in model.beside
+    }
+    wanted = {
+        DifferenceKind.WEIGHTS_ABSENT,
+        DifferenceKind.WEIGHTS_OLD,
+        DifferenceKind.WEIGHTS_FORM,
+    }
+    return [
+        WeightFile(item.path, Path(sources[item.path]), project.intent.weights)
+        for item in differences
+        if item.kind in wanted
+    ]
+
+
+__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build", "digest"]

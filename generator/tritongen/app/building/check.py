@@ -1,0 +1,221 @@
+"""Lints a repository: on disk, or as it is about to be written."""
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from tritongen.app.building.compare import file_digest
+from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
+from tritongen.app.building.repository import stored_models
+from tritongen.app.project import read_lock
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.intent import DEFAULT_TRITON
+from tritongen.domain.lock import Lock
+from tritongen.domain.plan import ServingPlan
+from tritongen.domain.releases import Release, find
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.paths import read_head
+from tritongen.render.lint import (
+    LintContext,
+    ModelView,
+    RepositoryFile,
+    RepositoryView,
+    lint,
+)
+from tritongen.serving.repository import settle
+
+# A configuration beyond this is refused by the linter; no more of it needs to be read.
+CONFIG_LIMIT = 8 * 2**20
+# A model has a handful; a link to a whole file system must not be walked to its end.
+MOST_FILES = 20_000
+
+
+def check_repository(
+    repository: Path,
+    *,
+    release: str = "",
+    cores: float | None = None,
+    gpus: int | None = None,
+    autocomplete: bool = True,
+    hashes: bool = True,
+) -> tuple[Finding, ...]:
+    """Lint a repository on disk, hand-written ones too.
+
+    Args:
+        repository: folder of model folders.
+        release: Triton release ``YY.MM``; the lock's, else the default, when empty.
+        cores: for the thread rule; the lock's when None.
+        gpus: number of GPUs; the lock's when None.
+        autocomplete: whether the server may complete configurations.
+        hashes: compare the weights with the lock, which reads every byte of them.
+
+    Raises:
+        InvalidInputError: TG708 it holds no models; TG704 its lock cannot be read.
+    """
+    settle(repository)
+    lock = read_lock(repository)
+    tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
+    target = find(tag)
+    stored = stored_models(repository, lock, target)
+    view = _view(repository, {name: model.facts for name, model in stored.items()}, lock)
+    if not view.models:
+        raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
+    context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
+    return (*lint(view, context), *_weights(repository, lock, hashes=hashes))
+
+
+def check_plan(
+    plan: ServingPlan,
+    rendered: tuple[RenderedModel, ...],
+    release: Release,
+    ensembles: tuple[RenderedEnsemble, ...] = (),
+) -> tuple[Finding, ...]:
+    """Lint what is about to be written."""
+    flags = {name: value.value for name, value in plan.server.flags}
+    context = LintContext(
+        release=release,
+        cores=plan.server.cores.value,
+        gpus=plan.server.gpus,
+        rate_limiter="rate-limit" in flags,
+        resources=_resources(tuple(flags.items())),
+        cache="cache-config" in flags,
+        environment=tuple((name, value.value) for name, value in plan.server.environment),
+    )
+    models = tuple(
+        ModelView(
+            name=item.plan.name,
+            config=item.text,
+            files=tuple(
+                RepositoryFile(f"{version.number}/{ref.target}", ref.size)
+                for version in item.facts.versions
+                for ref in version.files
+            )
+            + tuple(
+                RepositoryFile(path.partition("/")[2], len(text.encode()))
+                for path, text in item.files.items()
+            )
+            + tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside),
+            directories=tuple(str(version.number) for version in item.facts.versions),
+            facts=item.facts,
+        )
+        for item in rendered
+    )
+    pipelines = tuple(
+        ModelView(name=item.plan.name, config=item.text, directories=("1",)) for item in ensembles
+    )
+    return lint(RepositoryView((*models, *pipelines)), context)
+
+
+def _view(repository: Path, facts: Mapping[str, ModelFacts], lock: Lock | None) -> RepositoryView:
+    locked = lock.models if lock is not None else {}
+    folders = sorted(
+        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    return RepositoryView(
+        tuple(
+            _model(
+                folder,
+                facts.get(folder.name),
+                tuple(path for path, _ in locked[folder.name].evidence.files)
+                if folder.name in locked
+                else (),
+            )
+            for folder in folders
+        )
+    )
+
+
+def _model(folder: Path, facts: ModelFacts | None, promised: tuple[str, ...]) -> ModelView:
+    """One model folder; files that the lock promises count as if `build` had filled them in."""
+    variants = tuple(
+        (path.relative_to(folder).as_posix(), _text(path) or "")
+        for path in sorted((folder / "configs").glob("*.pbtxt"))
+    )
+    files = {file.path: file for file in islice(_files(folder), MOST_FILES)}
+    for path in promised:
+        files.setdefault(path, RepositoryFile(path, 1))
+    inside = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    inside |= {path.partition("/")[0] for path in promised}
+    return ModelView(
+        name=folder.name,
+        config=_text(folder / CONFIG_FILE),
+        files=tuple(files[path] for path in sorted(files)),
+        directories=tuple(sorted(inside)),
+        facts=facts,
+        variants=variants,
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_head(path, CONFIG_LIMIT).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def _files(folder: Path) -> Iterator[RepositoryFile]:
+    """Every file below a folder; linked folders are looked into, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for place, directories, names in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            directories.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        directories.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            try:
+                size = path.stat().st_size
+            except OSError:
+                continue  # a link to nowhere is a file that Triton does not find either
+            yield RepositoryFile(path.relative_to(folder).as_posix(), size)
+
+
+def _context(
+    release: Release,
+    lock: Lock | None,
+    cores: float | None,
+    gpus: int | None,
+    *,
+    autocomplete: bool,
+) -> LintContext:
+    flags = lock.server.flags if lock is not None else ()
+    names = {name for name, _ in flags}
+    return LintContext(
+        release=release,
+        cores=cores if cores is not None or lock is None else lock.target.cores,
+        gpus=gpus if gpus is not None or lock is None else lock.target.gpus,
+        autocomplete=autocomplete,
+        rate_limiter="rate-limit" in names,
+        resources=_resources(flags),
+        cache="cache-config" in names if lock is not None else None,
+        environment=tuple(lock.server.environment.items()) if lock is not None else (),
+    )
+
+
+def _resources(flags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
+    """``rate-limit-resource`` values, ``<name>:<count>``."""
+    pairs = (value.partition(":") for name, value in flags if name == "rate-limit-resource")
+    return tuple((name, int(count)) for name, _, count in pairs if count.isdigit())
+
+
+def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[Finding]:
+    """Files that the lock names: absent ones are told, changed ones are errors."""
+    for name, model in lock.models.items() if lock is not None else ():
+        for relative, sha in model.evidence.files:
+            path = f"{name}/{relative}"
+            target = repository / path
+            if not target.exists():
+                yield finding(
+                    "TG705", Severity.INFO, "not in the repository yet", model=name, path=path
+                )
+            elif hashes and file_digest(target) != sha:
+                yield finding(
+                    "TG706", Severity.ERROR, "holds other bytes than the lock says",
+                    model=name, path=path,
+                )  # fmt: skip

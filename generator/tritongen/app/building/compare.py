@@ -1,0 +1,215 @@
+"""The repository on disk against what would be written, and whose every difference is."""
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tritongen.app.building.render import RenderedEnsemble, RenderedModel, digest, texts_of
+from tritongen.app.project import Project
+from tritongen.domain.intent import WeightsMode
+from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.paths import open_regular
+
+
+class DifferenceKind(StrEnum):
+    """What a file on disk is, compared with the plan."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    HAND_EDIT = "hand edit"
+    FOREIGN = "not written by tritongen"
+    WEIGHTS_ABSENT = "weights absent"
+    WEIGHTS_OLD = "weights changed"
+    WEIGHTS_FORM = "weights in another form"
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether writing would lose something that the tool did not write."""
+        return self in {DifferenceKind.HAND_EDIT, DifferenceKind.FOREIGN}
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether a committed file is not what it should be; weights need not be committed."""
+        return self not in {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_FORM}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One file that is not as planned.
+
+    Attributes:
+        path: relative to the repository.
+        kind: what it is.
+        old: text on disk, empty for a new file or for weights.
+        new: text planned, empty for a removal or for weights.
+    """
+
+    path: str
+    kind: DifferenceKind
+    old: str = ""
+    new: str = ""
+
+    def diff(self) -> Iterator[str]:
+        """A unified diff of the text, without line ends."""
+        if not self.old and not self.new:
+            return
+        yield from difflib.unified_diff(
+            self.old.splitlines(),
+            self.new.splitlines(),
+            f"{self.path} (on disk)",
+            f"{self.path} (planned)",
+            lineterm="",
+        )
+
+
+def compare(
+    project: Project,
+    rendered: tuple[RenderedModel, ...],
+    lock: Lock,
+    ensembles: tuple[RenderedEnsemble, ...] = (),
+) -> tuple[Difference, ...]:
+    """Every difference, in the order of their paths.
+
+    Raises:
+        InvalidInputError: TG003, a file of the repository cannot be read.
+    """
+    differences = [
+        *_texts(project, texts_of(rendered, ensembles)),
+        *_lock_difference(project, lock),
+        *_weights(project, rendered, lock),
+        *_removals(project, lock),
+    ]
+    return tuple(sorted(differences, key=lambda item: item.path))
+
+
+def _texts(project: Project, planned: dict[str, str]) -> Iterator[Difference]:
+    known = project.lock.written if project.lock is not None else {}
+    for path, text in planned.items():
+        old = _read(project.repository / path)
+        if old is None:
+            yield Difference(path, DifferenceKind.NEW, "", text)
+        elif old != text:
+            if path not in known:
+                kind = DifferenceKind.FOREIGN
+            elif digest(old.encode("utf-8", "surrogateescape")) == known[path]:
+                kind = DifferenceKind.CHANGED
+            else:
+                kind = DifferenceKind.HAND_EDIT
+            yield Difference(path, kind, old, text)
+
+
+def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
+    old, new = _read(project.repository / LOCK_FILE), lock_text(lock)
+    if old is None:
+        yield Difference(LOCK_FILE, DifferenceKind.NEW, "", new)
+    elif old != new:
+        yield Difference(LOCK_FILE, DifferenceKind.CHANGED, old, new)
+
+
+def _weights(
+    project: Project, rendered: tuple[RenderedModel, ...], lock: Lock
+) -> Iterator[Difference]:
+    """Model files that are absent or hold other bytes; nothing when weights are left out."""
+    old = _placed(project.lock)
+    for item in rendered:
+        for relative, sha in lock.models[item.plan.name].evidence.files:
+            path = f"{item.plan.name}/{relative}"
+            target = project.repository / path
+            if not target.exists():
+                if project.intent.weights is not WeightsMode.NONE:
+                    yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+                continue
+            found = file_digest(target)
+            if found == sha:
+                if _in_other_form(target, project.intent.weights):
+                    yield Difference(path, DifferenceKind.WEIGHTS_FORM)
+                continue
+            ours = found == old.get(path) or target.is_symlink()
+            yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
+
+
+def _in_other_form(target: Path, mode: WeightsMode) -> bool:
+    """Whether a link stands where a file of its own is wanted, or the other way round."""
+    if mode is WeightsMode.NONE:
+        return False
+    return target.is_symlink() is not (mode is WeightsMode.SYMLINK)
+
+
+def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
+    """Files of the old lock that the new one does not have: of models that are gone."""
+    if project.lock is None:
+        return
+    keep = {*lock.written, *_placed(lock)}
+    for path, sha in {**project.lock.written, **_placed(project.lock)}.items():
+        target = project.repository / path
+        if path in keep or not os.path.lexists(target):
+            continue
+        # A link may lead to nothing: the model that it led to is gone, too.
+        ours = target.is_symlink() or file_digest(target) == sha
+        if path in project.lock.written:
+            theirs, text = DifferenceKind.HAND_EDIT, _read(target) or ""
+        else:
+            theirs, text = DifferenceKind.FOREIGN, ""
+        yield Difference(path, DifferenceKind.REMOVED if ours else theirs, text)
+
+
+def _placed(lock: Lock | None) -> dict[str, str]:
+    if lock is None:
+        return {}
+    return {
+        f"{name}/{relative}": sha
+        for name, model in lock.models.items()
+        for relative, sha in model.evidence.files
+    }
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            text = file.read().decode("utf-8", "surrogateescape")
+            # A checkout may have changed the line ends; that is nobody's edit.
+            return text.replace("\r\n", "\n")
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def file_digest(path: Path) -> str:
+    """Hexadecimal sha256 of a file.
+
+    Raises:
+        InvalidInputError: TG003, it cannot be read or is no regular file.
+    """
+    import hashlib
+
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+
+
+def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
+    """Stops before anything is lost that the tool did not write.
+
+    Raises:
+        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`.
+    """
+    conflicts = [item for item in differences if item.kind.is_conflict]
+    foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
+    if not conflicts or (force and not foreign):
+        return
+    first = (foreign or conflicts)[0]
+    what = "was not written by tritongen" if foreign else "was edited by hand"
+    raise InvalidInputError(
+        "TG703" if foreign else "TG702",
+        f"{what}; nothing was changed",
+        where=str(first.path),
+        details=[line for item in conflicts for line in item.diff()],
+    )

@@ -1,0 +1,1 @@
+"""The use cases from plan to production: plan, export, observe."""

@@ -1,0 +1,1 @@
+"""The use case "optimize": variants of a model, each proven."""

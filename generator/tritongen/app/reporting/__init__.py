@@ -1,0 +1,1 @@
+"""The use case "report": one page of all that is known."""

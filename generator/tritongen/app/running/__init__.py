@@ -1,0 +1,1 @@
+"""The use cases around a running server: up, down, status, logs, restart."""

@@ -1,0 +1,352 @@
+"""Measurements of a tuning run: a task in, a record out, whatever happens to the server."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tritongen.app.tuning.server import Cores, PrivateServer
+from tritongen.app.tuning.subject import Loadable, Subject, loadable
+from tritongen.domain.evidence import ObservedTensor
+from tritongen.domain.measurement import PERCENTILES, LevelResult, Verdict
+from tritongen.domain.queueing import ClosedLoop
+from tritongen.domain.verdicts import Precision
+from tritongen.domain.workload import Closed, Load, Open
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.probe.control import Control, served_config
+from tritongen.probe.inputs import InputOptions, make_messages
+from tritongen.probe.jobs import Job
+from tritongen.probe.level import Conditions
+from tritongen.probe.messages import Message
+from tritongen.probe.observer import local_server, process_tree
+from tritongen.probe.prober import Outcome, Prober
+from tritongen.search.records import Purpose, Reading, Record, Task
+from tritongen.search.settings import THROUGHPUT_SAMPLES
+
+# Connections, caches and batches settle within this time; models warm up when they are loaded.
+_WARMUP_S = 0.25
+_LONGEST_WARMUP_S = 3.0
+# Latencies after which a closed loop of slow requests runs evenly.
+_SETTLED = 1.5
+_DRAIN_S = 10.0
+_PATIENCE_S = 10.0
+# Any interval will do: how long to measure is the search's decision.
+_ANY_WIDTH = 1e9
+# Requests of a model are kept within this size for each configuration.
+_POOL_BYTES = 8 << 20
+# Server deaths without a sound measurement in between, after which it is given up.
+_MOST_DEATHS = 3
+# Memory of a loaded instance beyond its weights: a process of its own in the embedded Triton.
+_INSTANCE_BYTES = 120 << 20
+# With less than this the machine begins to swap, or to kill.
+_LEAST_FREE_BYTES = 256 << 20
+_UNKNOWN_BYTES = 2 << 30
+_LEAST_ROOM, _MOST_ROOM = 8, 48
+
+
+@dataclass(slots=True)
+class Interference:
+    """CPU time that neither the server nor the load generator took, while measuring.
+
+    Attributes:
+        others_s: of other processes.
+        whole_s: of all CPUs.
+    """
+
+    others_s: float = 0.0
+    whole_s: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Of the machine, 0 when nothing was measured."""
+        return self.others_s / self.whole_s if self.whole_s > 0.0 else 0.0
+
+
+@dataclass(slots=True)
+class Bench:
+    """The private server, and what is needed to measure on it.
+
+    Attributes:
+        server: started when it is needed.
+        divide: the CPUs for a number of cores.
+        seed: of arrivals and inputs.
+        clock: seconds of tuning time.
+        interference: of other processes.
+        deaths: of the server, since the last sound measurement.
+        died: the server's last words, one for each death.
+        interrupted: number of the signal that ended the last measurement, 0 for none.
+        short_of_memory: how often the server was ended because memory ran short.
+    """
+
+    server: PrivateServer
+    divide: Callable[[int], Cores]
+    seed: int
+    clock: Callable[[], float]
+    interference: Interference = field(default_factory=Interference)
+    deaths: int = 0
+    died: list[str] = field(default_factory=list)
+    interrupted: int = 0
+    short_of_memory: int = 0
+    _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
+    _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str, bool], Loadable] = field(default_factory=dict)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the server keeps dying."""
+        return self.deaths >= _MOST_DEATHS
+
+    def close(self) -> None:
+        """End everything."""
+        self._close_probers()
+        self.server.stop()
+
+    def configuration(self, subject: Subject, task: Task) -> Loadable:
+        """What a task asks to be loaded."""
+        default = task.purpose is Purpose.BASELINE
+        key = (subject.name, subject.variant, task.candidate.key, default)
+        if key not in self._known:
+            self._known[key] = loadable(subject, task.candidate, default=default)
+        return self._known[key]
+
+    def measure(self, subject: Subject, task: Task) -> Record:
+        """Load what the task asks for and measure it; failures become records, too.
+
+        Raises:
+            EnvironmentProblem: the server cannot be started at all.
+        """
+        begun = self.clock()
+        wanted = self.configuration(subject, task)
+        if self.server.alive() and _available_bytes() < _LEAST_FREE_BYTES:
+            self.short_of_memory += 1
+            self._close_probers()
+            self.server.stop()
+        started = self.server.ensure(self.divide(subject.cores), wanted.environment)
+        if started:
+            self._close_probers()
+        try:
+            slot = self.server.load(
+                wanted.key, subject.facts, wanted.config, wanted.instances, _room(subject)
+            )
+            reading, error = self._probe(subject, task, slot)
+        except TritongenError as problem:
+            reading, error = None, problem.what
+        if not self.server.alive():
+            error = self._buried(subject, error)
+        elif reading is not None and reading.sound and not error:
+            self.deaths = 0
+        return Record(task, None if error else reading, begun, self.clock(), error)
+
+    def _buried(self, subject: Subject, error: str) -> str:
+        """Takes note of the server's death; the next measurement starts another one."""
+        self.deaths += 1
+        words = self.server.last_words() or error or "the server ended"
+        self.died.append(f"{words}, while {subject.name} was measured")
+        self._close_probers()
+        self.server.stop()
+        return words
+
+    def _close_probers(self) -> None:
+        for prober in self._probers.values():
+            prober.close()
+        self._probers.clear()
+
+    def _probe(self, subject: Subject, task: Task, slot: str) -> tuple[Reading | None, str]:
+        prober = self._prober(subject, task, slot)
+        load: Load
+        if isinstance(task.load, ClosedLoop):
+            load = Closed(task.load.concurrency)
+        else:
+            load = Open(task.load.rate_per_s)
+        pids = self._server_pids()
+        with _pinned(self.server.cores), _watched(self.interference, pids):
+            outcome = prober.run(load, self._conditions(subject, task))
+        self.interrupted = outcome.interrupted
+        return self._read(outcome, subject.objective.percentile)
+
+    def _server_pids(self) -> tuple[int, ...]:
+        endpoint = self.server.endpoint
+        pid = local_server(endpoint.host, endpoint.port)
+        return tuple(process_tree(pid)) if pid is not None else ()
+
+    def _conditions(self, subject: Subject, task: Task) -> Conditions:
+        longest = task.max_seconds if task.min_requests else task.seconds
+        tail = subject.objective.limit_s is not None or subject.objective.open_loop
+        percentile = subject.objective.percentile if tail else 50.0
+        calibrating = task.purpose is Purpose.CALIBRATE
+        return Conditions(
+            budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
+            least_s=task.seconds,
+            precision=Precision(50.0 if calibrating else percentile, _ANY_WIDTH),
+            warmup_s=_warmup_s(task),
+            drain_s=_DRAIN_S,
+            patience_s=_PATIENCE_S,
+            seed=self.seed + task.round,
+        )
+
+    def _read(self, outcome: Outcome, percentile: float) -> tuple[Reading | None, str]:
+        result = outcome.results[0]
+        if outcome.interrupted:
+            return None, "interrupted"
+        if outcome.gone:
+            return None, outcome.ended
+        failed = result.requests.failed
+        reading = _reading(result, percentile, shared=self.server.cores.shared)
+        if failed and not reading.sound:
+            example = next(iter(result.requests.examples.values()), result.reason)
+            return reading, f"{failed} of {failed + reading.requests} requests failed: {example}"
+        return reading, ""
+
+    def _prober(self, subject: Subject, task: Task, slot: str) -> Prober:
+        rows = task.rows
+        found = self._probers.get((slot, rows))
+        if found is not None:
+            return found
+        control = self.server.control
+        if control is None:
+            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        job = self._job(subject, rows, slot, control)
+        prober = Prober(self.server.endpoint, control, [job])
+        try:
+            prober.check()
+        except BaseException:
+            prober.close()
+            raise
+        self._probers[slot, rows] = prober
+        return prober
+
+    def _job(self, subject: Subject, rows: int, slot: str, control: Control) -> Job:
+        meta = control.metadata(slot)
+        config = served_config(slot, control.config(slot))
+        batches = config.max_batch_size > 0
+        key = (subject.name, subject.variant, batches, rows)
+        if key not in self._messages:
+            options = _inputs(subject, rows, self.seed, batches=batches)
+            made = make_messages(meta, "", batches, options)
+            size = max(1, made[0].payload_bytes)
+            self._messages[key] = made[: max(2, _POOL_BYTES // size)]
+        messages = tuple(replace(message, model=slot) for message in self._messages[key])
+        return Job(slot, "", meta, config, messages, rows if batches else 1)
+
+
+def _warmup_s(task: Task) -> float:
+    """Longer where the clients' first requests alone take long.
+
+    The search asks for as many seconds as bring it some 200 answers, so that their rate is known
+    roughly.
+    """
+    clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1
+    latency = clients * task.seconds / THROUGHPUT_SAMPLES
+    return min(max(_WARMUP_S, _SETTLED * latency), _LONGEST_WARMUP_S)
+
+
+def _inputs(subject: Subject, rows: int, seed: int, *, batches: bool) -> InputOptions:
+    """Inputs as they were in the trial, with so many rows; as the probe makes them without one."""
+    trial = subject.evidence.trial
+    declared = subject.intent.of(subject.name).inputs
+    batch = rows if batches else 1
+    if trial is None or not trial.ok:
+        return InputOptions(batch=batch, declared=declared, seed=seed)
+    return InputOptions(
+        batch=batch,
+        shapes={tensor.name: _shape(subject, tensor, rows, batches) for tensor in trial.inputs},
+        values={tensor.name: tensor.values for tensor in trial.inputs if tensor.values},
+        declared=declared,
+        seed=seed,
+    )
+
+
+def _shape(subject: Subject, tensor: ObservedTensor, rows: int, batches: bool) -> tuple[int, ...]:
+    """As it is sent: Triton has no rank 0, and a row is at least [1] beside the batch axis."""
+    if batches:
+        return (rows, *(tensor.shape[1:] or (1,)))
+    if subject.space.client_rows:
+        return (rows, *tensor.shape[1:])
+    return tensor.shape or (1,)
+
+
+def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading:
+    histogram = result.latency.histogram
+    wanted = sorted({*PERCENTILES, percentile})
+    attribution = result.attribution
+    own = attribution.own if attribution is not None else None
+    unknown = float("nan")
+    return Reading(
+        throughput_per_s=result.throughput.value if result.throughput is not None else 0.0,
+        latencies_s=tuple((p, histogram.quantile(p / 100.0) / 1e9) for p in wanted)
+        if histogram.total
+        else (),
+        requests=result.requests.ok,
+        failures=result.requests.failed,
+        mean_batch=(own.average_batch or unknown) if own is not None else unknown,
+        execution_s=own.execution_us / 1e6 if own is not None and own.execution_us else unknown,
+        saturated=result.verdict is Verdict.SATURATED,
+        generator_cpu_s=result.client.cpu_us_per_request / 1e6 if shared else 0.0,
+    )
+
+
+def _room(subject: Subject) -> int:
+    """Instances that may be loaded at once: what half of the free memory holds."""
+    trial = subject.evidence.trial
+    peak = trial.peak_bytes if trial is not None else 0
+    each = max(subject.facts.weight_bytes, peak) + _INSTANCE_BYTES
+    return max(_LEAST_ROOM, min(_MOST_ROOM, _available_bytes() // 2 // each))
+
+
+def _available_bytes() -> int:
+    """Memory that can be taken without swapping; some GiB where the machine does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return _UNKNOWN_BYTES
+    found = dict(line.split(":", 1) for line in lines)
+    stated = found.get("MemAvailable", "").split()
+    return int(stated[0]) * 1024 if stated else _UNKNOWN_BYTES
+
+
+@contextlib.contextmanager
+def _pinned(cores: Cores) -> Iterator[None]:
+    """Keeps the load generator on its own CPUs while it measures."""
+    before = os.sched_getaffinity(0)
+    wanted = set(cores.generator) & before
+    if wanted:
+        os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _watched(seen: Interference, pids: tuple[int, ...]) -> Iterator[None]:
+    """Adds up what others took of the CPUs meanwhile; nothing where that cannot be read."""
+    begun, before, ours = time.monotonic(), _busy_s(), _own_s(pids)
+    yield
+    after = _busy_s()
+    if before is None or after is None or not pids:
+        return
+    seen.others_s += max(0.0, after - before - (_own_s(pids) - ours))
+    seen.whole_s += (time.monotonic() - begun) * (os.cpu_count() or 1)
+
+
+def _busy_s() -> float | None:
+    """CPU time that all CPUs have spent working, None where it cannot be read."""
+    try:
+        words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        ticks = [int(word) for word in words[1:9]]
+    except (OSError, ValueError):
+        return None
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s(pids: tuple[int, ...]) -> float:
+    """CPU time of this process and of the server's."""
+    total = 0.0
+    for pid in (os.getpid(), *pids):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            words = text.rpartition(")")[2].split()
+            total += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    return total

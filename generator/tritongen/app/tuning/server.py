@@ -1,0 +1,317 @@
+"""The private server of a tuning run: loopback only, models loaded and reloaded on request.
+
+Every configuration gets a model folder of its own beside the others, so that candidates stay
+loaded and are measured in turn without the pause of a reload.
+"""
+
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from tritongen.app.running.runtimes import choose_runtime, make_runtime
+from tritongen.app.spec import UpOptions
+from tritongen.domain.facts import ModelFacts
+from tritongen.domain.findings import Finding, Severity
+from tritongen.domain.intent import WeightsMode
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
+from tritongen.probe.http.control import HttpControl
+from tritongen.serving.client import HttpClient
+from tritongen.serving.protocol import (
+    ModelControl,
+    Ports,
+    Progress,
+    RunningServer,
+    RuntimeName,
+    ServerSpec,
+)
+from tritongen.serving.reasons import clean
+from tritongen.serving.repository import RepositoryChange, WeightFile, apply_change
+from tritongen.serving.state import project_label
+
+_GRACE_S = 1.0
+_START_S = 120.0
+_LOAD_S = 120.0
+_LOOK_S = 1.0
+# Room for the tensors of Python-based backends; nothing of it is taken before it is used.
+_SHARED_MEMORY = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Who computes where.
+
+    Attributes:
+        server: CPUs of the server.
+        generator: CPUs of the load generator; the same ones where there are no others.
+    """
+
+    server: tuple[int, ...]
+    generator: tuple[int, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether the two take each other's time."""
+        return bool(set(self.server) & set(self.generator))
+
+
+def divide_cores(wanted: int, mine: Sequence[int]) -> Cores:
+    """The first CPUs to the server, the others to the load generator.
+
+    Args:
+        wanted: by the server.
+        mine: CPUs that this process may use.
+    """
+    cpus = sorted(mine)
+    server = tuple(cpus[: max(1, wanted)])
+    return Cores(server, tuple(cpus[len(server) :]) or server)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWish:
+    """What the private server is for.
+
+    Attributes:
+        project: folder of the project.
+        folder: where repository and log lie; made by the caller.
+        root: the models folder.
+        backends: that the models need.
+        release: Triton release that is planned for.
+        options: runtime, image and wheel.
+    """
+
+    project: Path
+    folder: Path
+    root: Path
+    backends: tuple[str, ...]
+    release: str
+    options: UpOptions
+
+
+@dataclass(slots=True)
+class PrivateServer:
+    """One server at a time, started again when its cores or its environment must change."""
+
+    wish: ServerWish
+    progress: Progress | None = None
+    cores: Cores = field(default_factory=lambda: Cores((0,), (0,)))
+    runtime: RuntimeName = RuntimeName.EMBEDDED
+    version: str = ""
+    warnings: tuple[Finding, ...] = ()
+    starts: int = 0
+    control: HttpControl | None = None
+    _client: HttpClient | None = None
+    _server: RunningServer | None = None
+    _environment: tuple[tuple[str, str], ...] = ()
+    # Slot by what is loaded there, least recently used first, with the instances that it holds.
+    _slots: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
+    _made: int = 0
+
+    @property
+    def repository(self) -> Path:
+        """Folder of the slots."""
+        return self.wish.folder / "repository"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where requests go; a server must run."""
+        host, port = self._address()
+        return Endpoint(host, port, Protocol.HTTP)
+
+    @property
+    def grpc(self) -> str:
+        """``host:port`` of its gRPC endpoint; empty without a server."""
+        return self._server.endpoints.grpc if self._server is not None else ""
+
+    @property
+    def metrics(self) -> str:
+        """``host:port`` of its metrics; empty without a server."""
+        return self._server.endpoints.metrics if self._server is not None else ""
+
+    def _address(self) -> tuple[str, int]:
+        if self._server is None:
+            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        return parse_endpoint(self._server.endpoints.http, Protocol.HTTP)
+
+    def ensure(self, cores: Cores, environment: tuple[tuple[str, str], ...]) -> bool:
+        """Have a server with these cores and variables; True when it was started now.
+
+        Raises:
+            EnvironmentProblem: it cannot be started.
+        """
+        same = (self.cores, self._environment) == (cores, environment)
+        if self._server is not None and same and self._server.alive():
+            return False
+        self.stop()
+        self.cores, self._environment = cores, environment
+        self._start()
+        return True
+
+    def alive(self) -> bool:
+        """Whether the server runs."""
+        return self._server is not None and self._server.alive()
+
+    def last_words(self) -> str:
+        """Why the server ended; empty while it runs, or when nobody knows."""
+        if self._server is None:
+            return ""
+        try:
+            self._server.statuses()
+        except EnvironmentProblem as problem:
+            told = [line for line in problem.details if "error" in line.lower()]
+            return f"{problem.what}{': ' + told[-1] if told else ''}"
+        return ""
+
+    def stop(self) -> None:
+        """End it and forget what was loaded; nothing happens when none runs."""
+        server, self._server = self._server, None
+        if self.control is not None and self._client is not None:
+            self.control.close()
+            self._client.close()
+        self.control = self._client = None
+        self._slots.clear()
+        if server is not None:
+            server.stop(_GRACE_S)
+        shutil.rmtree(self.repository, ignore_errors=True)
+
+    def load(
+        self,
+        key: str,
+        facts: ModelFacts,
+        config: Mapping[str, Any],
+        instances: int,
+        room: int,
+    ) -> str:
+        """The slot that holds a configuration, loaded now or before.
+
+        Args:
+            key: of the configuration.
+            facts: of its model.
+            config: in JSON's terms; the name is the slot's.
+            instances: that it holds.
+            room: instances that may be loaded at once.
+
+        Raises:
+            EnvironmentProblem: TG815, the server refuses it; TG814, it does not answer.
+        """
+        if key in self._slots:
+            self._slots.move_to_end(key)
+            return self._slots[key][0]
+        while self._slots and self._held() + instances > room:
+            self._unload(next(iter(self._slots)))
+        slot = f"{facts.name}-{self._made}"
+        self._made += 1
+        self._place(slot, facts)
+        client = self._client
+        if client is None:
+            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        try:
+            self._watched(lambda: client.load(slot, {**config, "name": slot}))
+        except EnvironmentProblem as problem:
+            shutil.rmtree(self.repository / slot, ignore_errors=True)
+            reason = clean(problem.what).replace(slot, facts.name)
+            raise EnvironmentProblem(problem.code, reason, where=facts.name) from problem
+        self._slots[key] = (slot, instances)
+        return slot
+
+    def _watched(self, ask: Callable[[], None]) -> None:
+        """Waits for an answer for as long as the server lives.
+
+        The processes of a dead server's instances hold its sockets open: nobody would answer.
+        """
+        problems: list[TritongenError] = []
+
+        def run() -> None:
+            try:
+                ask()
+            except TritongenError as problem:
+                problems.append(problem)
+
+        waiting = Thread(target=run, daemon=True)
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(_LOOK_S)
+            if waiting.is_alive() and not self.alive():
+                raise EnvironmentProblem("TG812", self.last_words() or "the server ended")
+        if problems:
+            raise problems[0]
+
+    def _held(self) -> int:
+        return sum(instances for _, instances in self._slots.values())
+
+    def _unload(self, key: str) -> None:
+        slot, _ = self._slots.pop(key)
+        if self._client is not None:
+            self._client.unload(slot)
+        shutil.rmtree(self.repository / slot, ignore_errors=True)
+
+    def _place(self, slot: str, facts: ModelFacts) -> None:
+        mode = WeightsMode.HARDLINK
+        apart = self.wish.root.stat().st_dev != self.repository.stat().st_dev
+        if apart and self.runtime is RuntimeName.EMBEDDED:
+            # Another file system takes no hard link, and a copy a slot may be large.
+            mode = WeightsMode.SYMLINK
+        files = [
+            WeightFile(
+                f"{slot}/{version.number}/{ref.target}",
+                self.wish.root / ref.source,
+                mode,
+            )
+            for version in facts.versions
+            for ref in version.files
+        ]
+        apply_change(self.repository, RepositoryChange(weights=tuple(files)))
+
+    def _start(self) -> None:
+        self.repository.mkdir(parents=True, exist_ok=True)
+        spec = self._spec()
+        name = choose_runtime(spec, self.wish.options)
+        runtime = make_runtime(name, self.wish.options, self.progress)
+        findings = runtime.preflight(spec)
+        errors = [item for item in findings if item.severity is Severity.ERROR]
+        if errors:
+            details = [f"{item.message} [{item.code}] → {item.fix}" for item in errors[1:]]
+            raise EnvironmentProblem(
+                errors[0].code, errors[0].message, fix=errors[0].fix, details=details
+            )
+        self.runtime, self.warnings = name, findings
+        server = runtime.start(spec)
+        self._server = server
+        try:
+            server.wait_ready(_START_S, self.progress)
+        except BaseException:
+            self.stop()
+            raise
+        self.starts += 1
+        self.version = server.state.version
+        self.control = HttpControl(*self._address())
+        self._client = HttpClient(server.endpoints.http, timeout=_LOAD_S)
+
+    def _spec(self) -> ServerSpec:
+        return ServerSpec(
+            repository=self.repository.resolve(),
+            models=(),
+            log=self.wish.folder / "server.log",
+            project=self.wish.project,
+            label=project_label(self.wish.project),
+            backends=self.wish.backends,
+            environment=self._environment,
+            ports=Ports(0, 0, 0),
+            cores=len(self.cores.server),
+            cpuset=self.cores.server if _same_numbers(self.wish.options) else (),
+            model_control=ModelControl.EXPLICIT,
+            # Every configuration is complete; Triton would spend a second on each guess.
+            auto_complete=False,
+            release=self.wish.release,
+            shared_memory_bytes=_SHARED_MEMORY,
+        )
+
+
+def _same_numbers(options: UpOptions) -> bool:
+    """Whether the server's machine numbers its CPUs as this process does."""
+    return options.runtime is not RuntimeName.DOCKER or not os.environ.get("DOCKER_HOST")
