@@ -173,6 +173,7 @@ CHOICE: dict[str, Any] = {
     "max_batch_size": COUNT,
     "queue_delay_us": {"type": ["integer", "null"]},
     "inter_op": COUNT,
+    "memory_arena": {"type": "boolean"},
 }
 FIGURES = _object(
     **CHOICE,

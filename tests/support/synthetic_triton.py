@@ -42,6 +42,7 @@ class Profile:
         transport_s: latency that costs no core.
         cv: scatter of executions.
         quirk: greatest deviation of a configuration from all this, as a share.
+        without_arena: time of an execution without the memory arena, relative to one with it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Profile:
     transport_s: float = 0.0003
     cv: float = 0.08
     quirk: float = 0.03
+    without_arena: float = 1.0
 
 
 CONVNET = Profile(
@@ -68,7 +70,17 @@ TREES = Profile(
 WIDE = Profile(
     "wide", 0.030, ((1, 1.0), (8, 8.0), (32, 32.0)), ((1, 1.0), (2, 0.52), (4, 0.27)), 0.9
 )
-PROFILES = (CONVNET, TEXT, TREES, WIDE)
+# Ten microseconds of execution behind a front end that needs twelve times as much of a core: the
+# cores are busy with requests, and neither instances nor threads help.
+TINY = Profile(
+    "tiny",
+    0.00001,
+    ((1, 1.0), (8, 1.4), (32, 2.4)),
+    ((1, 1.0), (2, 1.3), (4, 1.6)),
+    front_end_s=0.00012,
+    cv=0.3,
+)
+PROFILES = (CONVNET, TEXT, TREES, WIDE, TINY)
 
 _TRUTHS: dict[tuple[object, ...], SimulatedModel] = {}
 
@@ -102,6 +114,7 @@ def _service(profile: Profile, cores: float, candidate: Candidate) -> ServiceTim
     # Merging has no part in the quirk: a batcher that never merges must not seem to matter.
     label = f"{profile.name} {candidate.instances}x{candidate.threads}"
     quirk = 1.0 + profile.quirk * (2.0 * Stream(1).child(label).uniform() - 1.0)
+    quirk *= 1.0 if candidate.arena else profile.without_arena
     points = tuple(
         ServicePoint(rows, threads, profile.first_s * share * scale * quirk, cv=profile.cv)
         for rows, share in profile.batch

@@ -106,6 +106,7 @@ def _candidate_json(candidate: "Candidate") -> dict[str, object]:
         "max_batch_size": candidate.max_batch_size,
         "queue_delay_us": candidate.queue_delay_us,
         "inter_op": candidate.inter_op,
+        "memory_arena": candidate.arena,
     }
 
 

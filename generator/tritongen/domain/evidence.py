@@ -154,6 +154,7 @@ class Tuned:
         inter_op: inter-op threads; 1 means sequential execution.
         numbers: measured figures by name.
         cores: that it was tuned for, 0 when not known.
+        arena: whether instances keep the backend's memory arena.
     """
 
     goal: str
@@ -164,6 +165,7 @@ class Tuned:
     inter_op: int = 1
     numbers: Mapping[str, float] = field(default_factory=dict)
     cores: int = 0
+    arena: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,23 @@ class Arm:
     since: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The question while it is open.
+
+    Attributes:
+        winner: of the race before.
+        challenger: the same without the memory arena.
+        verdict: of the race before; it stays unless the challenger is better.
+        since: the first round of these two alone.
+    """
+
+    winner: Candidate
+    challenger: Candidate
+    verdict: Verdict
+    since: int
+
+
 @dataclass(slots=True)
 class RaceState:
     """The race after the rounds that are complete.
@@ -63,6 +80,7 @@ class RaceState:
         standings: comparisons after the complete rounds.
         leader: the best by the complete rounds, None before the first.
         replaced: how often others were let in for arms that failed.
+        late: the question that is asked of the winner alone, None before it is.
     """
 
     arms: dict[Candidate, Arm]
@@ -72,7 +90,23 @@ class RaceState:
     verdict: Verdict | None = None
     leader: Candidate | None = None
     replaced: int = 0
+    late: Late | None = None
 
     def running(self) -> list[Arm]:
         """Arms that are still in the race."""
         return [arm for arm in self.arms.values() if arm.status is Status.RUNNING]
+
+    def chosen(self, tied: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """The choice before its equals; measuring it once more does not bring back another one."""
+        if self.late is None:
+            return tied
+        won = self.leader == self.late.challenger
+        first = self.late.challenger if won else self.late.winner
+        return (first, *(one for one in tied if one != first))
+
+    def measured_now(self) -> list[Arm]:
+        """Arms that the open round measures."""
+        if self.late is None:
+            return self.running()
+        pair = (self.late.winner, self.late.challenger)
+        return [self.arms[one] for one in pair if self.arms[one].status is not Status.FAILED]

@@ -30,18 +30,18 @@ class Calibration:
         service: times of executions.
         front_end_s: CPU seconds that each request costs outside its execution, on the same cores.
         transport_s: latency of each request outside queue and execution that costs no core.
-        factors: by (inter_op, arena): how much longer an execution takes than in sequence with
-            the arena; 1 where it was not measured.
+        factors: by inter-op threads: how much longer an execution takes than in sequence; 1
+            where it was not measured.
     """
 
     service: ServiceTimes
     front_end_s: float = 0.0
     transport_s: float = 0.0
-    factors: Mapping[tuple[int, bool], float] = field(default_factory=dict)
+    factors: Mapping[int, float] = field(default_factory=dict)
 
     def service_of(self, candidate: Candidate) -> ServiceTimes:
-        """Service times under a candidate's execution mode and arena."""
-        factor = self.factors.get((candidate.inter_op, candidate.arena), 1.0)
+        """Service times under a candidate's execution mode."""
+        factor = self.factors.get(candidate.inter_op, 1.0)
         return self.service if factor == 1.0 else self.service.scaled(factor)
 
     def server(self, candidate: Candidate, load: ClosedLoop | OpenLoop, rows: int = 1) -> Server:
@@ -124,15 +124,10 @@ def _task(candidate: Candidate, clients: int, rows: int, seconds: float) -> Task
 
 
 def _mode_tasks(space: SearchSpace, seconds: float) -> list[Task]:
-    """One client alone for every execution mode and arena setting beyond the usual ones."""
+    """One client alone for every execution mode beyond the usual one."""
     rows = space.request_rows
     # The simplest candidate of each mode, in a fixed order.
     alone = [one for one in reversed(space.candidates()) if one.instances == 1]
-    modes = [one for _, one in sorted({mode_of(one): one for one in alone}.items())]
+    modes = [one for _, one in sorted({one.inter_op: one for one in alone}.items())]
     plain = [replace(one, max_batch_size=space.unmerged, queue_delay_us=None) for one in modes]
-    return [_task(one, 1, rows, seconds) for one in plain if mode_of(one) != (1, True)]
-
-
-def mode_of(candidate: Candidate) -> tuple[int, bool]:
-    """Execution mode and arena: what scales the service times as a whole."""
-    return candidate.inter_op, candidate.arena
+    return [_task(one, 1, rows, seconds) for one in plain if one.inter_op > 1]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.domain.queueing.service import DEFAULT_CONTENTION
-from tritongen.search.calibrate import Calibration, mode_of
+from tritongen.search.calibrate import Calibration
 from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate
 
@@ -39,7 +39,7 @@ def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Ca
         prior: shape of the service times where nothing was measured.
     """
     records = _usable(history)
-    plain = [item for item in records if mode_of(item[0].candidate) == (1, True)]
+    plain = [item for item in records if item[0].candidate.inter_op == 1]
     alone = [item for item in plain if _clients(item[0]) == 1]
     points = tuple(_point(task, reading) for task, reading in alone)
     if prior is not None:
@@ -171,10 +171,10 @@ def _misfit(found: float, measured: Usable) -> float:
     return error * error
 
 
-def _factors(records: Iterable[Usable], service: ServiceTimes) -> dict[tuple[int, bool], float]:
-    found: dict[tuple[int, bool], float] = {}
+def _factors(records: Iterable[Usable], service: ServiceTimes) -> dict[int, float]:
+    found: dict[int, float] = {}
     for task, reading in records:
-        mode = mode_of(task.candidate)
-        if mode != (1, True):
+        mode = task.candidate.inter_op
+        if mode > 1:
             found[mode] = reading.execution_s / service.alone(task.rows, task.candidate.threads)
     return found

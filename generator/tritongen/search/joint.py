@@ -195,12 +195,11 @@ class JointTuner:
         race = found[0]
         space = replace(race.space, cores=cores)
         legal = [
-            candidate
+            replace(candidate, arena=current.arena)
             for candidate in space.candidates()
             if candidate.max_batch_size == current.max_batch_size
             and candidate.queue_delay_us == current.queue_delay_us
             and candidate.inter_op == current.inter_op
-            and candidate.arena == current.arena
         ]
         objective = self._members[name].objective
         return min(

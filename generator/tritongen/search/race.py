@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from math import log1p
 
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, Stream
-from tritongen.search.arms import Arm, RaceState, Status, Verdict
+from tritongen.search.arms import Arm, Late, RaceState, Status, Verdict
 from tritongen.search.judge import MIN_ROUNDS, Judge
+from tritongen.search.late import LATE_SHARE, answer, close, may_matter
 from tritongen.search.predict import OWN_ERROR, Forecast, Predictor
 from tritongen.search.records import History, Purpose, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
@@ -70,7 +71,7 @@ class Race:
             planned = self._round(state, before)
             if not planned:
                 state.round -= 1
-                state.verdict = Verdict.BUDGET
+                state.verdict = self._out_of_time(state)
                 break
             done = {
                 (r.task.candidate, r.task.purpose) for r in history if r.task.round == state.round
@@ -100,7 +101,8 @@ class Race:
             moved = True
         if moved:
             state.standings = self._rank(state, samples)
-            state.leader = self.judge.leader(state)
+            if state.late is None:
+                state.leader = self.judge.leader(state)
         return state
 
     def _entrants(self, history: History) -> dict[Candidate, Arm]:
@@ -128,7 +130,7 @@ class Race:
 
     def _round(self, state: RaceState, before: History) -> list[Task]:
         """The open round's measurements in random order; none when the budget is spent."""
-        running = state.running()
+        running = state.measured_now()
         if not running or state.round > self.settings.max_rounds:
             return []
         tasks = [self._task(arm.candidate, arm.load, state.round, Purpose.RACE) for arm in running]
@@ -206,11 +208,14 @@ class Race:
             candidate: {n: sample for n, sample in rounds.items() if n <= state.round}
             for candidate, rounds in samples.items()
         }
-        for arm in state.running():
+        for arm in state.measured_now():
             rounds = seen.get(arm.candidate, {})
             if state.round in rounds and rounds[state.round] is None:
                 _count_failure(arm, history)
         state.standings = self._rank(state, seen)
+        if state.late is not None:
+            state.verdict = answer(state.late, state, self.settings)
+            return
         if judge.adapts:
             moved = [judge.move_level(state, arm) for arm in state.running()]
             if any(moved):
@@ -221,8 +226,43 @@ class Race:
             judge.eliminate(state, arm)
         state.leader = judge.leader(state)
         state.verdict = judge.verdict(state)
-        if state.verdict is None and state.round in _EXTENSIONS:
+        if self._ask_late(state, history):
+            state.verdict = None
+        elif state.verdict is None and state.round in _EXTENSIONS:
             self._extend(state, history)
+
+    def _ask_late(self, state: RaceState, history: History) -> bool:
+        """Opens the question that is asked of the winner alone, when it is time for it."""
+        if state.leader is None or state.standings.rounds(state.leader) < MIN_ROUNDS:
+            return False
+        budget_s = self.settings.budget_s
+        before = tuple(r for r in history if r.task.round <= state.round)
+        spent = elapsed_s(before)
+        ended = state.verdict in {Verdict.SEPARATED, Verdict.IMMATERIAL}
+        if not ended and (state.verdict is not None or spent < (1.0 - LATE_SHARE) * budget_s):
+            return False
+        winner = self.judge.tied(state, state.arms)[0]
+        challenger = self.space.late(winner)
+        calibration, rows = self.predictor.calibration, self.space.request_rows
+        cost = self._cost(self.predictor.forecast(winner), before)
+        if (
+            challenger is None
+            or challenger in state.arms
+            or state.standings.excess(winner).value > 0.0
+            or budget_s - spent < 2.0 * MIN_ROUNDS * cost
+            or not may_matter(calibration, winner, rows, self.settings)
+        ):
+            return False
+        verdict, since = state.verdict or Verdict.BUDGET, state.round + 1
+        load = state.arms[winner].load
+        state.arms[challenger] = Arm(challenger, load, since=since)
+        state.late = Late(winner, challenger, verdict, since)
+        return True
+
+    def _out_of_time(self, state: RaceState) -> Verdict:
+        if state.late is None:
+            return Verdict.BUDGET
+        return close(state.late, state.arms[state.late.challenger], state.standings)
 
     def _rank(self, state: RaceState, seen: Samples) -> Standings:
         loads = {arm.candidate: arm.load for arm in state.arms.values()}

@@ -96,6 +96,7 @@ class Candidate:
             inter_op=self.inter_op,
             numbers=numbers,
             cores=cores,
+            arena=self.arena,
         )
 
 
@@ -109,7 +110,7 @@ class SearchSpace:
         batchable: whether rows of different requests may share an execution.
         max_batch: greatest batch to consider.
         parallel: inter-op thread counts worth a try, for graphs with side branches; 1 is implied.
-        arenas: settings of the memory arena worth a try.
+        late_arena: whether the winner is worth a try without the memory arena.
         delays_us: queue delays worth a try; 0 is implied.
         request_rows: rows that clients send at most; smaller batches could not serve them.
         max_instances: limit by memory, None for none.
@@ -124,7 +125,7 @@ class SearchSpace:
     batchable: bool
     max_batch: int = DEFAULT_MAX_BATCH
     parallel: tuple[int, ...] = ()
-    arenas: tuple[bool, ...] = (True,)
+    late_arena: bool = False
     delays_us: tuple[int, ...] = ()
     request_rows: int = 1
     max_instances: int | None = None
@@ -133,7 +134,7 @@ class SearchSpace:
     fixed_threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.cores < 1 or self.max_batch < 1 or self.request_rows < 1 or not self.arenas:
+        if self.cores < 1 or self.max_batch < 1 or self.request_rows < 1:
             raise InvalidInputError("TG304", f"not a search space: {self}")
         if not self.splits():
             raise InvalidInputError(
@@ -186,11 +187,10 @@ class SearchSpace:
     def candidates(self) -> tuple[Candidate, ...]:
         """Every legal configuration, simplest first."""
         found = [
-            Candidate(instances, threads, size, delay, inter, arena)
+            Candidate(instances, threads, size, delay, inter)
             for instances, threads in self.splits()
             for size, delay in self.batching()
             for inter in self._inter_counts()
-            for arena in self._arena_choices()
             if instances * (threads + inter - 1) <= self.cores
         ]
         return tuple(sorted(found, key=lambda candidate: candidate.simplicity))
@@ -208,10 +208,17 @@ class SearchSpace:
             if (near_size and (delay or 0) == (now[1] or 0)) or size == now[0]:
                 near.add(replace(candidate, max_batch_size=size, queue_delay_us=delay))
         near |= {replace(candidate, inter_op=inter) for inter in self._inter_counts()}
-        near |= {replace(candidate, arena=arena) for arena in self._arena_choices()}
+        near.add(replace(candidate, arena=True))
         near.discard(candidate)
         legal = (other for other in near if other.total_threads <= self.cores)
         return tuple(sorted(legal, key=lambda other: other.simplicity))
+
+    def late(self, winner: Candidate) -> Candidate | None:
+        """What is offered to the winner alone, since it rarely matters; None for nothing.
+
+        Such a choice in the grid would double it.
+        """
+        return replace(winner, arena=False) if self.late_arena and winner.arena else None
 
     def with_delays(self, delays_us: Sequence[int]) -> "SearchSpace":
         """The same space with other queue delays."""
@@ -245,10 +252,6 @@ class SearchSpace:
         if not rule.inter_key or not rule.mode_key:
             return (1,)
         return tuple(sorted({1, *(count for count in self.parallel if count > 1)}))
-
-    def _arena_choices(self) -> tuple[bool, ...]:
-        known = self.backend.parameter("enable_mem_arena") is not None
-        return tuple(sorted(set(self.arenas), reverse=True)) if known else (True,)
 
 
 def delay_choices(service_s: float, limit_s: float | None = None) -> tuple[int, ...]:

@@ -120,7 +120,7 @@ class Tuner:
         state = race.replay(history)
         if not state.pending:
             return None
-        return Step(Phase.RACE, state.round, state.pending, len(state.running()))
+        return Step(Phase.RACE, state.round, state.pending, len(state.measured_now()))
 
     def best(self, history: History) -> Choice:
         """The best so far: as measured, before that as predicted, before that the incumbent."""
@@ -195,7 +195,7 @@ class Tuner:
         return Choice(first.candidate, first.load, state.verdict, None, None, feasible)
 
     def _measured(self, race: Race, state: RaceState) -> Choice:
-        tied = race.judge.tied(state, state.arms)
+        tied = state.chosen(race.judge.tied(state, state.arms))
         candidate = tied[0]
         standings = state.standings
         feasible = standings.excess(candidate).value <= 0.0

@@ -35,12 +35,12 @@ def test_what_the_trial_knows_is_not_measured_again():
 
 
 def test_every_task_is_legal_and_asked_once():
-    space = SearchSpace(ORT, 4, batchable=True, parallel=(2,), arenas=(True, False))
+    space = SearchSpace(ORT, 4, batchable=True, parallel=(2,), late_arena=True)
     tasks = calibration_tasks(space)
     assert len(set(tasks)) == len(tasks)
     assert all(task.candidate.total_threads <= 4 for task in tasks)
     modes = {(task.candidate.inter_op, task.candidate.arena) for task in tasks}
-    assert modes == {(1, True), (2, True), (1, False), (2, False)}
+    assert modes == {(1, True), (2, True)}
 
 
 def test_requests_of_several_rows_are_measured_as_such():

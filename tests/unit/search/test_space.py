@@ -62,8 +62,14 @@ def test_a_backend_without_thread_settings_is_taken_with_one():
     assert {candidate.threads for candidate in space.candidates()} == {1}
 
 
-def test_arena_off_on_wish():
-    assert "1x1 -arena" in keys(SearchSpace(ORT, 1, batchable=False, arenas=(True, False)))
+def test_without_the_memory_arena_is_offered_to_the_winner_alone():
+    space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
+    assert all(candidate.arena for candidate in space.candidates())
+    winner = Candidate(2, 1, 8, 0)
+    assert space.late(winner).key == "2x1 b8 d0 -arena"
+    assert space.late(winner).simplicity > winner.simplicity
+    assert space.late(space.late(winner)) is None
+    assert SearchSpace(ORT, 2, batchable=True).late(winner) is None
 
 
 def test_memory_limits_the_instances():

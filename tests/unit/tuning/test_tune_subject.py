@@ -54,7 +54,8 @@ def trial(verdict=BatchVerdict.PROVEN, costs=COSTS):
 def subject(cores=2, own=None, model=None, seen=None, memory=None, here=64):
     model = model or facts()
     intent = Intent(
-        target=Target(cpus=cores, memory_bytes=memory), models={"m": own or ModelIntent()}
+        target=Target(cpus=cores, memory_bytes=memory),
+        models={"m": own or ModelIntent()},
     )
     evidence = ModelEvidence((("1/model.onnx", "0" * 64),), trial=seen or trial())
     ((gathered, share),) = model_inputs((model,), intent, Evidence({"m": evidence}), cores)
@@ -76,6 +77,11 @@ class TestSpace:
 
     def test_coupled_rows_are_never_merged(self):
         assert not subject(seen=trial(BatchVerdict.COUPLED)).space.merges
+
+    def test_the_memory_arena_is_a_late_question_unless_an_overlay_decides(self):
+        assert subject().space.late_arena
+        overlaid = ModelIntent(overlay={"parameters": {"enable_mem_arena": True}})
+        assert not subject(own=overlaid).space.late_arena
 
     def test_the_users_limits_hold(self):
         own = ModelIntent(max_batch_size=4, instances=1, threads=2, request_batch=2)
@@ -135,6 +141,21 @@ class TestCandidates:
         assert ("dynamic_batching" in config) == wanted.batches
         threads = config["parameters"]["intra_op_thread_count"]["string_value"]
         assert int(threads) == wanted.threads
+
+    def test_without_the_memory_arena_the_key_says_so_and_why(self):
+        found = subject()
+        wanted = found.space.late(Candidate(2, 1, 8, 0))
+        numbers = {"throughput_per_s": 840.0}
+        tuned = replace(found.evidence, tuned=wanted.tuned("throughput", numbers, 2))
+        cores = Planned(2, Reason(Source.TARGET, "2"))
+        plan = plan_serving((facts(),), found.intent, Evidence({"m": tuned}), cores).models[0]
+        assert candidate_of(plan, found.space.backend) == wanted
+        off = dict(plan.parameters)["enable_mem_arena"]
+        assert (off.value, off.reason.source) == ("0", Source.MEASURED)
+        assert "without the memory arena" in off.reason.sentence
+        assert "840 requests/s" in off.reason.sentence
+        assert "enable_mem_arena" in loadable(found, wanted).config["parameters"]
+        assert "enable_mem_arena" not in loadable(found, found.incumbent).config["parameters"]
 
     def test_thread_variables_start_no_server_anew_where_a_parameter_holds(self):
         found = subject()

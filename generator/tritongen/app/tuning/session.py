@@ -263,6 +263,7 @@ class Session:
             "tool": __version__,
             "files": subject.evidence.files,
             "choices": [candidate.key for candidate in subject.space.candidates()],
+            "arena": subject.space.late_arena,
             "baseline": subject.baseline.key,
             "rows": subject.rows,
             "runtime": (server.runtime or RuntimeName.EMBEDDED).value,

@@ -14,6 +14,7 @@ from tritongen.domain.plan import ModelPlan, Planned, Reason, ServingPlan, Sourc
 from tritongen.domain.planner import plan_serving
 from tritongen.domain.planner.batching import CLIENT_ROWS
 from tritongen.domain.planner.context import ModelInput
+from tritongen.domain.planner.details import reads_arena
 from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.search.space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
 
@@ -112,7 +113,8 @@ def candidate_of(plan: ModelPlan, backend: BackendRules) -> Candidate:
         inter = int(values.get(backend.threads.inter_key, "1"))
     delay = plan.batching.queue_delay_us.value if plan.batching is not None else None
     threads = max(1, plan.threads.value - inter + 1)
-    return Candidate(plan.instances.value, threads, plan.max_batch_size.value, delay, inter)
+    arena = values.get(backend.arena_key) != "0"
+    return Candidate(plan.instances.value, threads, plan.max_batch_size.value, delay, inter, arena)
 
 
 def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int) -> SearchSpace:
@@ -133,6 +135,8 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
         batchable=batchable and most > 1,
         max_batch=max(1, most),
         parallel=_parallel(model),
+        # An overlay of parameters has the last word, whatever is measured.
+        late_arena=reads_arena(model) and "parameters" not in own.overlay,
         request_rows=own.request_batch,
         max_instances=fitting,
         client_rows=client_rows,

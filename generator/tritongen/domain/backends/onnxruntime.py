@@ -16,6 +16,7 @@ ONNXRUNTIME = BackendRules(
     default_cpu_instances=2,
     optional_inputs=True,
     bf16_since="26.03",
+    arena_key="enable_mem_arena",
     threads=ThreadRule(
         scope=ThreadScope.INSTANCE,
         intra_key="intra_op_thread_count",

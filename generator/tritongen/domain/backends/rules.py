@@ -127,6 +127,8 @@ class BackendRules:
         states: whether it hands states of sequences back to the server.
         trial: library that runs its models in the trial, empty for none.
         embedded: what serves it in the embedded Triton, empty for nothing.
+        arena_key: parameter whose `0` makes an instance do without its memory arena, empty for
+            none. The tuner offers that to its winner only.
     """
 
     name: str
@@ -156,6 +158,7 @@ class BackendRules:
     states: bool = False
     trial: str = ""
     embedded: str = ""
+    arena_key: str = ""
 
     @property
     def formats(self) -> tuple[ModelFormat, ...]:

@@ -1,5 +1,7 @@
 """Backend parameters, warm-up, versions and cache of one model."""
 
+from dataclasses import replace
+
 from tritongen.domain.backends import ThreadRule, ThreadScope
 from tritongen.domain.evidence import Trial
 from tritongen.domain.plan import (
@@ -33,7 +35,7 @@ def plan_parameters(
     # Beside a GPU, too, each instance would otherwise start a thread for every core.
     if kind is not InstanceKind.CPU and model.backend.threads.scope is not ThreadScope.INSTANCE:
         return settings
-    return (*settings, *_thread_keys(model, instances, threads))
+    return (*settings, *_thread_keys(model, instances, threads), *_arena_key(model, kind))
 
 
 def _thread_keys(
@@ -59,6 +61,21 @@ def _thread_keys(
         (rule.mode_key, Planned("1", reason)),
         (rule.inter_key, Planned(str(inter), reason)),
     )
+
+
+def _arena_key(model: ModelInput, kind: InstanceKind) -> tuple[tuple[str, Planned[str]], ...]:
+    """The memory arena, where it was measured that an instance is better off without."""
+    tuned = model.tuned
+    if tuned is None or tuned.arena or kind is not InstanceKind.CPU or not reads_arena(model):
+        return ()
+    why = tuned_reason(tuned)
+    sentence = f"0: measured to be faster without the memory arena; {why.sentence}"
+    return ((model.backend.arena_key, Planned("0", replace(why, sentence=sentence))),)
+
+
+def reads_arena(model: ModelInput) -> bool:
+    """Whether the backend has a memory arena that the target's release lets one turn off."""
+    return _read(model, model.backend.arena_key)
 
 
 def _read(model: ModelInput, key: str) -> bool:

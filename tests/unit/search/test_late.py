@@ -1,0 +1,116 @@
+"""The memory arena: asked of the winner alone, last, where it can matter and time is left."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.synthetic_triton import TEXT, TINY, SyntheticTriton, run_tuning
+from tritongen.domain.backends import BACKENDS
+from tritongen.domain.objective import parse_goal
+from tritongen.search.arms import Verdict
+from tritongen.search.journal import JournalHeader, decode, encode
+from tritongen.search.records import Purpose, Record, elapsed_s
+from tritongen.search.report import evaluated
+from tritongen.search.settings import TuneSettings
+from tritongen.search.space import SearchSpace
+from tritongen.search.tuner import Tuner
+
+ORT = BACKENDS["onnxruntime"]
+FASTER = replace(TEXT, name="text without arena", without_arena=0.85)
+SLOWER = replace(TEXT, name="text with arena", without_arena=1.3)
+
+
+def tuner_of(seed=0, budget_s=120.0, goal="throughput"):
+    space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
+    return Tuner(TuneSettings(parse_goal(goal), 2, budget_s=budget_s, seed=seed), space)
+
+
+def tuned(profile, seed=0, triton=None, **options):
+    tuner = tuner_of(seed, **options)
+    history = run_tuning(tuner, triton or SyntheticTriton(profile, 2, seed, noise=0.04))
+    return tuner, history, tuner.best(history)
+
+
+def without_arena(history):
+    return [record.task for record in history if not record.task.candidate.arena]
+
+
+def test_the_winner_goes_without_it_where_that_is_faster():
+    found = [tuned(FASTER, seed) for seed in range(5)]
+    assert sum(not choice.candidate.arena for _, _, choice in found) >= 4
+    for tuner, history, choice in found:
+        assert elapsed_s(history) <= 120.0
+        assert len({task.candidate for task in without_arena(history)}) <= 1
+        if choice.candidate.arena:
+            continue
+        rows = {row.candidate: row for row in evaluated(tuner, history)}
+        assert rows[choice.candidate].fate == "best"
+        before = rows[replace(choice.candidate, arena=True)]
+        assert "slower than" in before.why or before.fate == "tied"
+
+
+@pytest.mark.parametrize("profile", [TEXT, SLOWER], ids=lambda profile: profile.name)
+def test_the_default_stays_where_it_is_not(profile):
+    for seed in range(5):
+        tuner, history, choice = tuned(profile, seed)
+        assert choice.candidate.arena
+        asked = without_arena(history)
+        assert len(asked) <= 5
+        # What it was asked of is what is chosen: the question changed nothing else.
+        assert {replace(task.candidate, arena=True) for task in asked} <= {choice.candidate}
+        whys = [row.why for row in evaluated(tuner, history) if not row.candidate.arena]
+        assert all(whys)
+
+
+def test_it_is_asked_last_and_in_pairs():
+    _, history, _ = tuned(SLOWER)
+    first = min(task.round for task in without_arena(history))
+    late = [r.task for r in history if r.task.round >= first]
+    assert {task.purpose for task in late} == {Purpose.RACE}
+    pairs = {(task.round, task.candidate.arena) for task in late}
+    assert len(pairs) == len(late)
+    assert {number for number, arena in pairs if arena} == {task.round for task in late}
+
+
+def test_it_is_not_asked_of_a_model_whose_executions_are_nothing():
+    for seed in range(3):
+        _, history, choice = tuned(TINY, seed)
+        assert choice.verdict is not Verdict.FAILED
+        assert not without_arena(history)
+
+
+def test_a_short_budget_has_no_time_for_it():
+    for seed in range(3):
+        triton = SyntheticTriton(TEXT, 2, seed)
+        _, history, choice = tuned(TEXT, seed, triton, budget_s=20.0)
+        assert choice.verdict is Verdict.BUDGET
+        assert not without_arena(history)
+
+
+def test_a_killed_run_asks_the_same():
+    _, whole, choice = tuned(FASTER, 2)
+    assert without_arena(whole)
+    header = JournalHeader("text", "throughput", 2, 2, "x")
+    for cut in (len(whole) - 1, len(whole) - 4):
+        kept = decode(encode(header, whole[:cut]), header)
+        tuner = tuner_of(2)
+        triton = SyntheticTriton(FASTER, 2, 2, noise=0.04, now_s=kept[-1].ended_s)
+        history = run_tuning(tuner, triton, kept)
+        assert history == whole
+        assert tuner.best(history) == choice
+
+
+def test_a_server_that_refuses_it_keeps_the_default():
+    class Old(SyntheticTriton):
+        def measure(self, task):
+            record = super().measure(task)
+            if task.candidate.arena:
+                return record
+            return Record(task, None, record.started_s, record.ended_s, "load failed")
+
+    tuner, history, choice = tuned(TEXT, triton=Old(TEXT, 2, 0, noise=0.04))
+    assert choice.candidate.arena
+    assert len(without_arena(history)) == 2
+    (row,) = [row for row in evaluated(tuner, history) if not row.candidate.arena]
+    assert row.fate == "failed"
+    assert "load failed" in row.why
