@@ -46,7 +46,6 @@ ANALYZER = "1.58.0"
 GRID_S = 1.0
 # perf_analyzer takes at least three windows of this length.
 WINDOW_MS = 700
-ROUNDS = 3
 # Of the grid, those that are measured again: one measurement alone is a lottery.
 TOP = 3
 _CACHE = Path.home() / ".cache/tritongen/benchmarks"
@@ -114,7 +113,13 @@ def clients_of(candidate: Candidate) -> int:
 
 
 def grid_part(row: Row, tell: Callable[[str], None], *, delays: bool) -> list[dict[str, Any]]:
-    """Every configuration once: measured, and as the simulation has it after calibration."""
+    """Every configuration once: measured, and as the simulation has it after calibration.
+
+    Args:
+        row: model and CPUs.
+        tell: of progress.
+        delays: with the queue delays that the tuner considers; without, 0 alone.
+    """
     with project(row) as folder:
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
@@ -157,6 +162,7 @@ def _fields(candidate: Candidate) -> dict[str, Any]:
         "max_batch_size": candidate.max_batch_size,
         "queue_delay_us": candidate.queue_delay_us,
         "inter_op": candidate.inter_op,
+        "arena": candidate.arena,
     }
 
 
@@ -175,7 +181,11 @@ def tune_part(row: Row, seed: int, budget_s: float) -> dict[str, Any]:
         document = json.loads(done.stdout)
     (model,) = document["models"]
     return {
-        "best": {key: model["best"][key] for key in _FIELDS},
+        "best": {
+            **{key: model["best"][key] for key in _FIELDS},
+            "arena": model["best"]["memory_arena"],
+        },
+        "budget_s": budget_s,
         "throughput": model["best"]["throughput_per_s"]["value"],
         "verdict": model["verdict"],
         "wall_s": document["wall_s"],
@@ -191,6 +201,7 @@ def final_part(
     grid: Sequence[dict[str, Any]],
     tunes: dict[str, dict[str, Any]],
     tell: Callable[[str], None],
+    rounds: int,
 ) -> dict[str, Any]:
     """Choices, the grid's best and Triton's own completion by perf_analyzer, in turn."""
     best = sorted(grid, key=lambda point: -point["throughput"])[:TOP]
@@ -208,15 +219,16 @@ def final_part(
             tasks.append(Task(default, load, Purpose.BASELINE, 1, GRID_S))
             slots = {task: _slot(found, subject, task) for task in tasks}
             seen: dict[str, list[tuple[float, float]]] = {}
-            for number in range(ROUNDS):
+            for number in range(rounds):
                 for task in tasks if number % 2 == 0 else reversed(tasks):
                     name = "default" if task.purpose is Purpose.BASELINE else task.candidate.key
-                    tell(f"{row.key}: perf_analyzer, round {number + 1} of {ROUNDS}: {name}")
+                    tell(f"{row.key}: perf_analyzer, round {number + 1} of {rounds}: {name}")
                     seen.setdefault(name, []).append(_by_peer(found, subject, slots[task], task))
     return {
         "throughput": {name: _mean([pair[0] for pair in pairs]) for name, pairs in seen.items()},
         "p99_ms": {name: _mean([pair[1] for pair in pairs]) for name, pairs in seen.items()},
         "grid": [Candidate(**point["candidate"]).key for point in best],
+        "rounds": rounds,
     }
 
 
@@ -271,7 +283,6 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
             found.server.ensure(found.divide(subject.cores), ())
-            # It loads its variants by name over the model that the server's repository holds.
             built = folder / "model_repository" / row.model
             _without_warmup(built / "config.pbtxt")
             shutil.copytree(built, found.server.repository / row.model)
@@ -306,7 +317,11 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
 
 
 def _without_warmup(path: Path) -> None:
-    """The embedded Triton breaks down when another configuration is loaded over a warmed model."""
+    """Takes the warm-up out of a configuration.
+
+    Model Analyzer lowers max_batch_size and keeps the samples. Those that are larger then fail the
+    load, it takes the search for finished, and a failed warm-up may end this Triton by SIGSEGV.
+    """
     from google.protobuf import text_format
 
     message = parse_config(path.read_text(), str(path)).message

@@ -157,6 +157,13 @@ class TestCandidates:
         assert "enable_mem_arena" in loadable(found, wanted).config["parameters"]
         assert "enable_mem_arena" not in loadable(found, found.incumbent).config["parameters"]
 
+    def test_no_warm_up_is_larger_than_what_an_overlay_lets_through(self):
+        found = subject(own=ModelIntent(overlay={"max_batch_size": 4}))
+        config = loadable(found, Candidate(1, 1, 16, 0)).config
+        assert config["max_batch_size"] == 4
+        sizes = [sample["batch_size"] for sample in config["model_warmup"]]
+        assert sizes == [1, 2, 4]
+
     def test_thread_variables_start_no_server_anew_where_a_parameter_holds(self):
         found = subject()
         variables = {loadable(found, c).environment for c in found.space.candidates()}

@@ -238,6 +238,7 @@ def loadable(subject: Subject, candidate: Candidate, *, default: bool = False) -
     message = rendered.config.message
     # Equal requests must be computed each time: the cache is not what is measured.
     message.ClearField("response_cache")
+    _fitting_warmup(message)
     if default:
         _strip(message, subject.space.backend, candidate.instances)
     config: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
@@ -259,6 +260,18 @@ def _by_environment(backend: BackendRules) -> bool:
 def _neutral(environment: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Variables without those that only say how many threads libraries may start."""
     return tuple((name, value) for name, value in environment if not name.endswith("_NUM_THREADS"))
+
+
+def _fitting_warmup(message: Any) -> None:  # noqa: ANN401  (ModelConfig)
+    """Leaves out samples that an overlay's max_batch_size refuses.
+
+    Each would fail the load, and a failed warm-up may end the whole server (Triton 2.51 by
+    SIGSEGV).
+    """
+    most = max(1, message.max_batch_size)
+    for number in reversed(range(len(message.model_warmup))):
+        if message.model_warmup[number].batch_size > most:
+            del message.model_warmup[number]
 
 
 def _strip(message: Any, backend: BackendRules, instances: int) -> None:  # noqa: ANN401  (ModelConfig)
