@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.tuning.page import load_text, span
+from tritongen.app.tuning.page import load_text, span, throughput_text
 from tritongen.cli.output import bold, dim, good, print_table, suggest
 from tritongen.domain.planner.context import show_figure
 
@@ -180,13 +180,17 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
     if rows:
         tail = f"p{model.objective.percentile:g} ms"
         print_table(
-            ("", "candidate", "load", "predicted/s", "measured/s", tail, "rounds", "why not"),
+            ("", "candidate", "load", "predicted/s", "measured/s", tail, "times", "why not"),
             [row_cells(row, on_front=row.candidate in front) for row in rows],
         )
     if left:
         print(dim(f"  and {left} more by prediction only; --all lists them"))
     if front:
         print(dim("  * none is better in throughput and latency at once"))
+    if rows:
+        print(dim("  in brackets: an interval at 95 %; times: how often each was measured"))
+        best = model.choice.candidate
+        print(f"{best.key} is {best.words}")
     print(f"{model.sentence}")
     gain = gain_sentence(model)
     if gain:
@@ -216,7 +220,7 @@ def row_cells(row: "Evaluated", *, on_front: bool) -> tuple[str, ...]:
         name,
         load_text(row.load),
         predicted,
-        span(row.throughput, 1.0),
+        throughput_text(row),
         span(row.latency, 1e3),
         str(row.rounds or ""),
         row.why,

@@ -85,6 +85,21 @@ class Candidate:
             parts.append("-arena")
         return " ".join(parts)
 
+    @property
+    def words(self) -> str:
+        """The key for people: ``2 instances × 1 thread, batches of up to 8``."""
+        parts = [f"{_many(self.instances, 'instance')} × {_many(self.threads, 'thread')}"]
+        if self.inter_op > 1:
+            parts.append(f"{self.inter_op} operators side by side")
+        if self.batches:
+            delay = f" within {self.queue_delay_us} µs" if self.queue_delay_us else ""
+            parts.append(f"requests merged into batches of up to {self.max_batch_size}{delay}")
+        elif self.max_batch_size > 1:
+            parts.append(f"requests of up to {self.max_batch_size} rows, none merged")
+        if not self.arena:
+            parts.append("without the memory arena")
+        return ", ".join(parts)
+
     def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0) -> Tuned:
         """The choice as the lock records it, made for so many cores."""
         return Tuned(
@@ -270,6 +285,10 @@ def delay_choices(service_s: float, limit_s: float | None = None) -> tuple[int, 
         if limit_s is None or delay_s <= 0.5 * limit_s:
             found.add(max(_DELAY_STEP_US, round(delay_s * 1e6 / _DELAY_STEP_US) * _DELAY_STEP_US))
     return tuple(sorted(found))
+
+
+def _many(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def _powers(most: int) -> Iterator[int]:

@@ -62,6 +62,17 @@ def test_a_backend_without_thread_settings_is_taken_with_one():
     assert {candidate.threads for candidate in space.candidates()} == {1}
 
 
+def test_a_candidate_in_words():
+    assert Candidate(1, 2).words == "1 instance × 2 threads"
+    assert Candidate(2, 1, 8, 500).words == (
+        "2 instances × 1 thread, requests merged into batches of up to 8 within 500 µs"
+    )
+    assert Candidate(1, 1, 8, None, 2, arena=False).words == (
+        "1 instance × 1 thread, 2 operators side by side, requests of up to 8 rows, none merged, "
+        "without the memory arena"
+    )
+
+
 def test_without_the_memory_arena_is_offered_to_the_winner_alone():
     space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
     assert all(candidate.arena for candidate in space.candidates())

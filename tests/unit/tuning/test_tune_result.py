@@ -104,6 +104,14 @@ def test_another_percentile_keeps_its_p99():
     assert result.best.p99_s.value > best.latency.value
 
 
+def test_where_a_rate_is_sent_the_rate_is_no_achievement():
+    result, _ = run_of("latency@50/s")
+    assert gain_sentence(result).endswith("× the p99 of Triton's own completion at the same rate")
+    assert "throughput and" not in gain_sentence(result)
+    assert "throughput_low" not in result.tuned.numbers
+    assert "throughput_low" in run_of("throughput")[0].tuned.numbers
+
+
 def test_before_the_race_there_is_only_a_prediction(run):
     _, history = run
     calibrated = tuple(record for record in history if record.task.round == 0)

@@ -75,7 +75,7 @@ def _cells(row: Evaluated) -> tuple[str, ...]:
         name,
         load_text(row.load),
         show_figure(predicted.throughput_per_s) if predicted is not None else "",
-        span(row.throughput, 1.0),
+        throughput_text(row),
         span(row.latency, 1e3),
         str(row.rounds or ""),
         row.fate if row.fate != "predicted" else "",
@@ -88,6 +88,13 @@ def load_text(load: ClosedLoop | OpenLoop) -> str:
     if isinstance(load, ClosedLoop):
         return f"{load.concurrency} client{'s' if load.concurrency > 1 else ''}"
     return f"{load.rate_per_s:g}/s"
+
+
+def throughput_text(row: Evaluated) -> str:
+    """Measured requests per second; where a rate is sent, it is the rate, without an interval."""
+    if isinstance(row.load, OpenLoop) and row.throughput is not None:
+        return show_figure(row.throughput.value)
+    return span(row.throughput, 1.0)
 
 
 def span(interval: Interval | None, scale: float) -> str:

@@ -22,6 +22,8 @@ from tritongen.search.tuner import Choice, Tuner
 
 # The percentile of the figures that every result states, whatever its goal's.
 _P99 = 99.0
+# Where a rate is sent, throughputs this close are that rate.
+_SAME = 0.02
 # Digits of figures in the lock: more would be noise.
 _DIGITS = 4
 
@@ -108,10 +110,12 @@ class TunedModel:
             numbers |= {
                 "rounds": float(self.best.rounds),
                 "throughput_per_s": self.best.throughput.value,
-                "throughput_low": self.best.throughput.low,
-                "throughput_high": self.best.throughput.high,
                 "p99_us": self.best.p99_s.value * 1e6,
             }
+            # Where a rate is sent it comes back: an interval would say nothing of the server.
+            if isinstance(self.best.load, ClosedLoop):
+                numbers["throughput_low"] = self.best.throughput.low
+                numbers["throughput_high"] = self.best.throughput.high
         if self.default is not None:
             numbers |= {
                 "default_throughput_per_s": self.default.throughput.value,
@@ -273,7 +277,8 @@ def _sentence(result: TunedModel) -> str:
         Verdict.SEPARATED.value: f"{best} is ahead of every other candidate",
         Verdict.IMMATERIAL.value: f"{best} is the simplest of {others + 1} candidates whose "
         "differences do not matter",
-        Verdict.BUDGET.value: f"the time was up; {best} was ahead, {others} more were not separated"
+        Verdict.BUDGET.value: f"the time was up; {best} was ahead, {others} more "
+        f"{'was' if others == 1 else 'were'} not separated"
         if others
         else f"the time was up; {best} was ahead",
         Verdict.INFEASIBLE.value: f"no candidate meets the goal; {best} comes nearest",
@@ -292,8 +297,8 @@ def gain_sentence(result: TunedModel) -> str:
     if result.best is None or result.default is None:
         return ""
     ratio = result.best.throughput.value / result.default.throughput.value
-    tail = result.default.p99_s.value / result.best.p99_s.value
-    return (
-        f"{show_figure(ratio)} × the throughput and {show_figure(1.0 / tail)} × the p99 of "
-        "Triton's own completion"
-    )
+    tail = show_figure(result.best.p99_s.value / result.default.p99_s.value)
+    sent = isinstance(result.best.load, OpenLoop)
+    if sent and abs(ratio - 1.0) < _SAME:
+        return f"{tail} × the p99 of Triton's own completion at the same rate"
+    return f"{show_figure(ratio)} × the throughput and {tail} × the p99 of Triton's own completion"
