@@ -197,6 +197,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--estimate", action="store_true", help="only say how long it takes")
     parser.add_argument("--tables", action="store_true", help="only print what is known")
     options = parser.parse_args(argv)
+    for name in options.parts:
+        if name not in PARTS:
+            parser.error(f"no part {name!r}; there are: {', '.join(PARTS)}")
     short = options.quick or options.bounded
     options.delays = not short
     options.budget = options.budget or (20.0 if options.quick else 30.0 if short else 60.0)
