@@ -25,19 +25,19 @@ from typing import Any
 from serving_bench import MODELS
 from tritongen.inspection.machine import read_cpus
 from tritongen.serving.files import write_atomic
+from tune_analyzer import analyzer_part
 from tune_parts import (
+    CACHE,
     GRID_S,
     TOP,
     WINDOW_MS,
     Row,
-    analyzer_part,
     final_part,
     grid_part,
     tune_part,
 )
 from tune_tables import stamp, tables
 
-CACHE = Path.home() / ".cache/tritongen/benchmarks"
 PARTS = ("tune", "grid", "final", "analyzer")
 SEEDS = 5
 ROUNDS = 3

@@ -2,8 +2,7 @@
 
 *Grid*: every configuration that the tuner may choose, measured once each, beside the simulation.
 *Tune*: the command as a user runs it, with several seeds. *Final*: the choices, the best of the
-grid and Triton's own completion, measured again by perf_analyzer in turn. *Analyzer*: Model
-Analyzer's quick search on the same server.
+grid and Triton's own completion, measured again by perf_analyzer in turn.
 """
 
 import csv
@@ -11,12 +10,9 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +30,6 @@ from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.domain.queueing import ClosedLoop
-from tritongen.render.pbtxt import parse_config
 from tritongen.search.calibrate import calibration_tasks
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor
@@ -42,13 +37,12 @@ from tritongen.search.records import Purpose, Record, Task
 from tritongen.search.space import Candidate, delay_choices
 from tritongen.serving.protocol import RuntimeName
 
-ANALYZER = "1.58.0"
 GRID_S = 1.0
 # perf_analyzer takes at least three windows of this length.
 WINDOW_MS = 700
 # Of the grid, those that are measured again: one measurement alone is a lottery.
 TOP = 3
-_CACHE = Path.home() / ".cache/tritongen/benchmarks"
+CACHE = Path.home() / ".cache/tritongen/benchmarks"
 
 
 @dataclass(frozen=True)
@@ -272,117 +266,3 @@ def _by_peer(found: Bench, subject: Subject, slot: str, task: Task) -> tuple[flo
 
 def _dims(shape: Sequence[int], batches: bool) -> str:
     return ",".join(map(str, (shape[1:] or (1,)) if batches else shape or (1,)))
-
-
-def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
-    """Model Analyzer's quick search in remote mode: whether it finished, and its best."""
-    with project(row) as folder:
-        subprocess.run(
-            [TRITONGEN, "build", "models"], cwd=folder, check=True, stdout=subprocess.DEVNULL
-        )
-        subject = subject_of(folder, row)
-        with bench(folder, subject) as found:
-            found.server.ensure(found.divide(subject.cores), ())
-            built = folder / "model_repository" / row.model
-            _without_warmup(built / "config.pbtxt")
-            shutil.copytree(built, found.server.repository / row.model)
-            file = folder / "analyzer.json"
-            file.write_text(json.dumps(_analyzer_file(folder, found, row)))
-            begun = time.monotonic()
-            log = folder / "analyzer.log"
-            with log.open("w") as output:
-                process = subprocess.Popen(
-                    [_analyzer(), "profile", "-f", file],
-                    cwd=folder, stdout=output, stderr=output, start_new_session=True,
-                    env={**os.environ, "PATH": f"{_analyzer().parent}:{os.environ['PATH']}"},
-                )  # fmt: skip
-                try:
-                    code: int | None = process.wait(60.0 * minutes)
-                except subprocess.TimeoutExpired:
-                    code = None
-                    os.killpg(process.pid, signal.SIGINT)
-                    with_patience(process)
-            wall = time.monotonic() - begun
-            return {
-                "finished": code == 0,
-                "wall_s": wall,
-                "minutes": minutes,
-                "best": _analyzer_best(folder),
-                "log": log.read_text(errors="replace").splitlines()[-60:],
-                "server": "" if found.server.alive() else found.server.last_words(),
-                "server_log": (folder / ".tritongen/tune/server.log")
-                .read_text(errors="replace")
-                .splitlines()[-20:],
-            }
-
-
-def _without_warmup(path: Path) -> None:
-    """Takes the warm-up out of a configuration.
-
-    Model Analyzer lowers max_batch_size and keeps the samples. Those that are larger then fail the
-    load, it takes the search for finished, and a failed warm-up may end this Triton by SIGSEGV.
-    """
-    from google.protobuf import text_format
-
-    message = parse_config(path.read_text(), str(path)).message
-    message.ClearField("model_warmup")
-    path.write_text(text_format.MessageToString(message))
-
-
-def with_patience(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process that was asked to end, if it does not."""
-    try:
-        process.wait(20.0)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
-    server = found.server
-    return {
-        "model_repository": str(folder / "model_repository"),
-        "triton_launch_mode": "remote",
-        "triton_http_endpoint": server.endpoint.address,
-        "triton_grpc_endpoint": server.grpc,
-        "triton_metrics_url": f"http://{server.metrics}/metrics",
-        "perf_analyzer_path": str(perf_analyzer()),
-        "output_model_repository_path": str(folder / "analyzer_repository"),
-        "override_output_model_repository": True,
-        "checkpoint_directory": str(folder / "checkpoints"),
-        "export_path": str(folder / "export"),
-        "perf_analyzer_flags": {"stability-percentage": 50},
-        "run_config_search_mode": "quick",
-        "run_config_search_max_instance_count": row.cpus,
-        "run_config_search_max_model_batch_size": 32,
-        "run_config_search_max_concurrency": 64,
-        "profile_models": {row.model: {"cpu_only": True}},
-    }
-
-
-def _analyzer() -> Path:
-    """The program, from its wheel in a virtual environment that is made once (some 630 MB)."""
-    home = _CACHE / f"model-analyzer-{ANALYZER}"
-    program = home / "bin/model-analyzer"
-    if not program.is_file():
-        print(f"installing triton-model-analyzer {ANALYZER} (once)", file=sys.stderr)
-        venv.create(home, with_pip=True)
-        wanted = f"triton-model-analyzer=={ANALYZER}"
-        subprocess.run([home / "bin/python", "-m", "pip", "install", "-q", wanted], check=True)
-    return program
-
-
-def _analyzer_best(folder: Path) -> dict[str, Any]:
-    """The row of most throughput in what it exported, empty without any."""
-    best: dict[str, Any] = {}
-    for path in folder.glob("export/**/metrics-model-inference.csv"):
-        with path.open() as file:
-            for line in csv.DictReader(file):
-                rate = float(line.get("Throughput (infer/sec)") or 0.0)
-                if rate > best.get("throughput", 0.0):
-                    best = {
-                        "throughput": rate,
-                        "config": line.get("Model Config Path", ""),
-                        "clients": line.get("Concurrency", ""),
-                    }
-    return best

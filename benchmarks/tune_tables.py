@@ -145,7 +145,7 @@ def _analyzer(rows: Rows) -> Iterator[tuple[str, ...]]:
         shown = " ".join(part for part in (best.get("config"), best.get("settings")) if part)
         yield (
             key,
-            f"{ended} after {minutes:.1f} min",
+            f"{ended} after {minutes:.1f} min, {peer.get('measured', '?')} measurements",
             f"{best['throughput']:,.0f}/s, {best['clients']} clients, {shown}"
             if best
             else "nothing",

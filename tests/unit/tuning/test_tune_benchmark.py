@@ -28,7 +28,7 @@ ROW = {
         "grid": ["1x1 b16 d0", "1x1 b8"],
         "rounds": 3,
     },
-    "analyzer": {"finished": False, "wall_s": 362.0, "minutes": 6.0,
+    "analyzer": {"finished": False, "wall_s": 362.0, "minutes": 6.0, "measured": 31,
                  "best": {"throughput": 880.0, "clients": "16", "config": "digits_config_2"}},
 }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_the_tables_hold_the_choice_against_the_grid_tritons_own_and_the_peer(st
     page = ran("--bounded", "--tables", "--state", state).stdout
     assert "| digits/1 | 1x1 b16 d0: 990/s | 1x1 b16 d0 | 1.00 | 2 | 0.0% | 32 s | yes" in page
     assert "× 1.98" in page
-    assert "unfinished after 6.0 min" in page
+    assert "unfinished after 6.0 min, 31 measurements" in page
     assert "880/s, 16 clients, digits_config_2" in page
     assert "11.3 at least" in page
 
