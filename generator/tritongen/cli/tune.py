@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -177,7 +178,8 @@ class Live:
 
     def _say(self, text: str, *, always: bool) -> None:
         if sys.stderr.isatty():
-            self.bar(text, 0, 0)
+            # A line that wraps could not be rewritten.
+            self.bar(text[: max(20, shutil.get_terminal_size().columns - 1)], 0, 0)
             return
         now = time.monotonic()
         if always or now - self._told >= _LINE_S:

@@ -243,14 +243,17 @@ class Session:
 
     def _tell(self, search: "_Search", step: Step, task: Task) -> None:
         raced = step.phase is Phase.RACE
-        doing = f"round {step.round}, {step.remaining} left" if raced else "calibrating"
+        unit = "candidate" if step.remaining == 1 else "candidates"
+        doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
+        own = task.purpose is Purpose.BASELINE
+        name = "Triton's own" if own else task.candidate.key
         best = search.tuner.best(search.history) if raced else None
         self._told.step(
             TuneProgress(
                 f"{search.subject.name} {search.subject.variant}".rstrip(),
                 search.index,
                 len(self._subjects),
-                f"{doing}: {task.candidate.key}",
+                f"{doing}: {name}",
                 self._clock(),
                 self._budget_s,
                 best,
