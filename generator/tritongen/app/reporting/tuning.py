@@ -64,6 +64,8 @@ def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
             int(settings["threads"]),
             int(settings["max_batch_size"]),
             settings["queue_delay_us"],
+            int(settings["inter_op"]),
+            bool(settings["arena"]),
         )
         baseline = record["purpose"] == "baseline"
     except (ValueError, TypeError, KeyError, IndexError):
@@ -77,6 +79,10 @@ def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
         tuned.threads,
         tuned.max_batch_size,
         tuned.queue_delay_us,
+        tuned.inter_op,
+        tuned.arena,
     )
-    text = f"{key[0]} × {key[1]} threads{batch}{delay}"
+    wide = f", {key[4]} operators side by side" if key[4] > 1 else ""
+    arena = "" if key[5] else ", without the memory arena"
+    text = f"{key[0]} × {key[1]} threads{wide}{batch}{delay}{arena}"
     return Candidate(text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline)
