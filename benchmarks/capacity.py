@@ -1,13 +1,16 @@
 """Predicted against measured: p99 at three loads and the greatest rate, on a real Triton.
 
-    .venv/bin/python benchmarks/capacity.py            the demo's models on 1 and 2 cores, 8 minutes
-    .venv/bin/python benchmarks/capacity.py --quick    one model, seconds
+    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 15 minutes
+    .venv/bin/python benchmarks/capacity.py --quick    one model, a minute
 
 Each model is tuned for a moment on so many cores, which leaves service times in the lock. From
-those capacity planning predicts; then the tuned configuration is served, loaded at shares of the
-predicted greatest rate until the goal is missed. Eight in ten should lie within 15 %.
-The load generator needs a core that the server does not: with fewer, its own work is in the
-measurement and not in the prediction, and the table says so.
+those capacity planning predicts; then the tuned configuration is served and loaded at shares of
+the predicted greatest rate until the goal is missed. Eight in ten should lie within 15 %.
+
+Every load is measured in several passes, the loads in turn, and the median counts: a pause of the
+whole machine spoils one pass, not the row. The prediction is made for the rate that really
+arrived. Where the server has all cores, the load generator takes a part of them: its measured CPU
+time a request is then a part of the prediction, as a client on the same host would be.
 """
 
 import argparse
@@ -19,16 +22,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 from tritongen.app.deploying.plan_inputs import capacity_inputs
 from tritongen.app.project import load_project
 from tritongen.domain.business import Clients, Place
-from tritongen.domain.capacity.fit import Fitter, ModelFit
+from tritongen.domain.capacity.check import server_of
+from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.catalogue import Machine
+from tritongen.domain.evidence import Evidence
+from tritongen.domain.queueing import simulate
 
 HERE = Path(__file__).parent.parent
 TRITONGEN = Path(sys.executable).with_name("tritongen")
@@ -37,9 +44,14 @@ LIMITS = (1, 2)
 LOADS = (0.4, 0.65, 0.85)
 # Further loads, to see where the goal is missed.
 BEYOND = (1.0, 1.15, 1.4)
-# A p99 needs so many answers; a slow machine is not waited for beyond this.
-ANSWERS, LONGEST_S = 420, 15.0
+# A pass waits for so many answers, within so many seconds.
+ANSWERS, LONGEST_S = 700, 8.0
+PASSES = 3
 CLOSE, WANTED = 0.15, 0.8
+# Simulated for one figure; a p99 rests on the last hundredth.
+REQUESTS = 30_000
+# Rates at which the simulation is asked where it crosses the goal, as shares of the curve's.
+SCAN = (0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
 
@@ -86,33 +98,67 @@ def prepare(folder: Path, model: str, cores: int, budget_s: float) -> None:
     command(folder, "build", "./models")
 
 
-def predicted(folder: Path, model: str, cores: int) -> ModelFit:
-    """What planning says of the tuned configuration on so many of these cores."""
+def predicted(folder: Path, model: str, cores: int, client_s: float) -> Fit:
+    """What planning says of the tuned configuration on so many of these cores.
+
+    Args:
+        folder: of the project.
+        model: its name.
+        cores: of the server.
+        client_s: CPU time a request that the load generator takes of them.
+    """
     project = load_project(folder / "models", folder / "model_repository")
     if project.lock is None:
         raise SystemExit(f"tuning {model} left no lock")
     evidence = project.lock.evidence
     served = evidence.models[model].served
+    if served is None:
+        raise SystemExit(f"tuning {model} left no service times")
+    served = replace(served, front_end_ms=served.front_end_ms + client_s * 1e3)
+    evidence = Evidence({model: replace(evidence.models[model], served=served)})
     business = project.intent.business
     near = type(business)(clients=Clients(place=Place.SAME_HOST))
     intent = type(project.intent)(project.intent.target, project.intent.models, business=near)
-    cpu = served.cpu if served is not None else ""
-    here = Machine("here", "here", "", cores, cores, 8 << 30, cpu, "", "", 0, 1.0, "", "")
+    here = Machine("here", "here", "", cores, cores, 8 << 30, served.cpu, "", "", 0, 1.0, "", "")
     inputs = capacity_inputs(project, intent, evidence, (here,)).capacity
     fitter = Fitter(inputs.works, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
-    return fitter.fit((model,), here).models[0]
+    return fitter.fit((model,), here)
 
 
-def probed(folder: Path, model: str, rate: float, seconds: float) -> tuple[str, float | None]:
-    """The highest percentile that could be measured at a rate, in milliseconds."""
+def simulated(fit: Fit, rate: float) -> float:
+    """The p99 in seconds at a rate, as the plan has it checked."""
+    server = server_of(fit, (rate,), 1.0)
+    return simulate(server, seed=1, requests=REQUESTS).models[0].latency_s(99.0)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One load, measured once.
+
+    Attributes:
+        rate: that really arrived.
+        p99_ms: of the latency from the intended time; None with too few answers.
+        client_s: CPU time of the load generator for each request.
+    """
+
+    rate: float
+    p99_ms: float | None
+    client_s: float
+
+
+def probed(folder: Path, model: str, rate: float, seconds: float, seed: int) -> Pass:
+    """One open-loop measurement."""
     seconds = min(max(seconds, ANSWERS / rate), LONGEST_S)
     out = command(folder, "probe", "-m", model, "--rate", f"{rate:.6g}", "--duration",
-                  f"{seconds:g}s", "--format", "json", allowed=(0, 1, 4))  # fmt: skip
-    latency = json.loads(out)["levels"][0]["latency_us"]
-    for name in ("p99", "p95"):
-        if latency[name] is not None:
-            return name, latency[name]["value"] / 1e3
-    return "p99", None
+                  f"{seconds:g}s", "--seed", str(seed), "--format", "json",
+                  allowed=(0, 1, 4))  # fmt: skip
+    (level,) = json.loads(out)["levels"]
+    p99, sent = level["latency_us"]["p99"], level["requests"]["sent"]
+    return Pass(
+        sent / level["duration_s"],
+        None if p99 is None else p99["value"] / 1e3,
+        level["client"]["cpu_us_per_request"] / 1e6,
+    )
 
 
 def greatest(measured: Sequence[tuple[float, float]], goal_ms: float) -> float | None:
@@ -133,29 +179,49 @@ def compare(model: str, cores: int, options: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tritongen-") as name:
         folder = Path(name)
         prepare(folder, model, cores, options.tune)
-        fit = predicted(folder, model, cores)
-        goal_s = 2.5 * fit.curve.latency_s(fit.curve.points[0].rate_per_s, 99.0)
-        best = fit.curve.greatest_rate(99.0, goal_s)
-        rows = []
+        fit = predicted(folder, model, cores, 0.0)
         command(folder, "up", "--runtime", "embedded", *PORTS, cores=cores)
         try:
-            curve = []
-            for share in (*options.loads, *BEYOND):
-                rate = share * best
-                percentile, measured = probed(folder, model, rate, options.seconds)
-                value = fit.curve.latency_s(rate, float(percentile[1:])) * 1e3
-                if share in options.loads:
-                    what = f"{percentile} at {rate:,.0f}/s ({share:.0%}), ms"
-                    rows.append(Row(model, cores, what, value, measured))
-                if percentile == "p99" and measured is not None:
-                    curve.append((rate, measured))
-                    if measured > 2.0 * goal_s * 1e3:
-                        break
-            found = greatest(curve, goal_s * 1e3)
-            rows.append(Row(model, cores, f"rate at p99 < {goal_s * 1e3:.3g} ms", best, found))
+            if cores >= len(os.sched_getaffinity(0)):
+                rate = 0.5 * fit.models[0].rate_per_s
+                client_s = probed(folder, model, rate, options.seconds, 0).client_s
+                fit = predicted(folder, model, cores, client_s)
+            return measured_rows(folder, model, cores, fit, options)
         finally:
             command(folder, "down", allowed=(0, 1, 3))
-    return rows
+
+
+def measured_rows(
+    folder: Path, model: str, cores: int, fit: Fit, options: argparse.Namespace
+) -> list[Row]:
+    """Measure the loads in turn, several times, and hold them against the prediction."""
+    curve = fit.models[0].curve
+    goal_s = 2.5 * curve.latency_s(curve.points[0].rate_per_s, 99.0)
+    best = curve.greatest_rate(99.0, goal_s)
+    passes: dict[float, list[Pass]] = {}
+    for seed in range(options.passes):
+        for share in (*options.loads, *BEYOND):
+            passes.setdefault(share, []).append(
+                probed(folder, model, share * best, options.seconds, seed)
+            )
+            if share in BEYOND and (passes[share][-1].p99_ms or 0.0) > 3.0 * goal_s * 1e3:
+                break
+    rows, crossing = [], []
+    for share, found in sorted(passes.items()):
+        seen = [one.p99_ms for one in found if one.p99_ms is not None]
+        rate = median(one.rate for one in found)
+        if seen:
+            crossing.append((rate, median(seen)))
+        if share in options.loads:
+            value = simulated(fit, rate) * 1e3
+            what = f"p99 at {rate:,.0f}/s ({share:.0%}), ms"
+            rows.append(Row(model, cores, what, value, median(seen) if seen else None))
+    # The plan's rate is corrected by the same simulation before it is promised.
+    points = [(rate, simulated(fit, rate) * 1e3) for rate in (best * f for f in SCAN)]
+    promised = greatest(points, goal_s * 1e3) or best
+    found_rate = greatest(crossing, goal_s * 1e3)
+    what = f"rate at p99 < {goal_s * 1e3:.3g} ms"
+    return [*rows, Row(model, cores, what, promised, found_rate)]
 
 
 def table(rows: Sequence[Row]) -> None:
@@ -171,19 +237,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--cores", nargs="+", type=int, default=LIMITS)
-    parser.add_argument("--tune", type=float, default=20.0, help="seconds of tuning, each")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each load")
+    parser.add_argument("--tune", type=float, default=60.0, help="seconds of tuning, each")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each load and pass")
+    parser.add_argument("--passes", type=int, default=PASSES, help="over all loads")
     parser.add_argument("--quick", action="store_true", help="prove that it runs")
     options = parser.parse_args(argv)
     options.loads = LOADS
     if options.quick:
         options.models, options.cores, options.loads = ("digits",), (1,), (0.5,)
-        options.tune, options.seconds = 20.0, 3.0
+        options.tune, options.seconds, options.passes = 20.0, 2.0, 1
     available = len(os.sched_getaffinity(0))
     begin, rows = monotonic(), []
     for cores in options.cores:
         if cores >= available:
-            print(f"{cores} of {available} cores serve: the load generator's work is in the way")
+            print(f"{cores} of {available} cores serve: the load generator is in the prediction")
         for model in options.models:
             rows += compare(model, min(cores, available), options)
     table(rows)

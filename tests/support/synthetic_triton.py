@@ -42,6 +42,7 @@ class Profile:
         transport_s: latency that costs no core.
         cv: scatter of executions.
         quirk: greatest deviation of a configuration from all this, as a share.
+        cold: how much longer the first execution after a rest takes, as a share.
         without_arena: time of an execution without the memory arena, relative to one with it.
     """
 
@@ -55,6 +56,7 @@ class Profile:
     cv: float = 0.08
     quirk: float = 0.03
     without_arena: float = 1.0
+    cold: float = 0.0
 
 
 CONVNET = Profile(
@@ -120,7 +122,7 @@ def _service(profile: Profile, cores: float, candidate: Candidate) -> ServiceTim
         for rows, share in profile.batch
         for threads, scale in profile.threads
     )
-    return ServiceTimes(points, cores, contention=profile.contention)
+    return ServiceTimes(points, cores, contention=profile.contention, cold=profile.cold)
 
 
 def true_outcome(

@@ -180,6 +180,7 @@ class Served:
         front_end_ms: CPU time that each request costs outside its execution.
         transport_ms: latency of each request outside queue and execution that costs no core.
         contention: how much longer executions take when all cores are busy, as a share.
+        cold: how much longer the first execution after a rest takes, as a share.
     """
 
     cpus: float
@@ -188,6 +189,7 @@ class Served:
     front_end_ms: float = 0.0
     transport_ms: float = 0.0
     contention: float | None = None
+    cold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,19 @@ from tritongen.domain.queueing import (
     Server,
     ServiceTimes,
 )
-from tritongen.search.records import Purpose, Task
+from tritongen.search.records import History, Purpose, Task
 from tritongen.search.space import Candidate, SearchSpace
 
 # Enough executions for a mean within some per cent; the race corrects the rest.
 MIN_REQUESTS = 40
 # Clients of the measurement that shows what requests cost beside their execution.
 _BESIDE = 4
+# Requests merged into one execution until what they cost beside it decides the throughput.
+_MERGED = 16
+# Load of the measurement with rests.
+_RESTED_LOAD = 0.35
+# Shorter executions are mostly the waking of threads: they never rest long, and load speeds them.
+SHORTEST_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,9 @@ def calibration_tasks(
     """What to measure before anything can be predicted.
 
     One client alone for each thread count that shapes the curve, with one row and, where the
-    model batches, with full batches; several clients of one instance on all cores, to see how
-    requests slow an execution; all instances at once, to see how they slow each other.
+    model batches, with full batches; several clients of one instance on all cores, and many whose
+    requests are merged, to see what requests cost beside their execution; all instances at once,
+    to see how they slow each other.
 
     Args:
         space: what may be chosen.
@@ -96,11 +103,36 @@ def calibration_tasks(
         for count, batch in dict.fromkeys(alone)
     ]
     tasks.append(_task(Candidate(1, threads[-1], space.unmerged), _BESIDE, rows, seconds))
+    if most:
+        merged = Candidate(1, threads[-1], min(most, _MERGED * rows), 0)
+        tasks.append(_task(merged, 2 * (merged.max_batch_size // rows), rows, seconds))
     crowd = max(instances for instances, count in space.splits() if count == threads[0])
     if crowd > 1:
         tasks.append(_task(Candidate(crowd, threads[0], space.unmerged), 2 * crowd, rows, seconds))
     tasks += _mode_tasks(space, seconds)
     return tuple(dict.fromkeys(tasks))
+
+
+def rested_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
+    """The measurement that shows how much a rest slows the next execution, at a low rate.
+
+    Args:
+        history: the other calibration records; the rate follows from the client alone.
+        rows: of each request.
+        seconds: for the measurement.
+
+    Returns:
+        None when nothing is known yet, or when executions are so short that no rest is long.
+    """
+    for record in history:
+        task, reading = record.task, record.sound
+        alone = task.load == ClosedLoop(1) and task.rows == rows and not task.candidate.batches
+        if task.purpose is Purpose.CALIBRATE and reading is not None and alone:
+            if not reading.execution_s >= SHORTEST_S:
+                return None
+            rate = float(f"{_RESTED_LOAD * reading.throughput_per_s:.3g}")
+            return replace(_task(task.candidate, 1, rows, seconds), load=OpenLoop(rate))
+    return None
 
 
 def _spread(space: SearchSpace) -> tuple[int, ...]:

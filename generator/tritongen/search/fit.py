@@ -1,17 +1,17 @@
 """The fit: from calibration records to a model of the server.
 
 Executions that ran alone give the service times as they are. What requests cost beside their
-execution, and how instances slow each other, cannot be read off a number: the values are taken
-with which the simulation gives the measured throughput.
+execution, how instances slow each other and what a rest does cannot be read off a number: the
+values are taken with which the simulation gives what was measured.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
+from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.domain.queueing.service import DEFAULT_CONTENTION
-from tritongen.search.calibrate import Calibration
+from tritongen.search.calibrate import SHORTEST_S, Calibration
 from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate
 
@@ -23,11 +23,16 @@ _REQUESTS = 700
 # Expected scatter of a measured throughput, as a share.
 _NOISE = 0.08
 # Shares of the overhead that may keep a core busy, and what is expected without a measurement.
-_SHARES = tuple(step / 8 for step in range(9))
+# Merging costs a little that a client alone does not see.
+_SHARES = tuple(step / 12 for step in range(16))
+_FINER = tuple(step / 48 for step in range(-3, 4))
 _EXPECTED_SHARE, _SHARE_SPREAD = 0.5, 0.4
 # Contention that may be found; memory-bound models reach the upper end.
 _CONTENTIONS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0)
 _CONTENTION_SPREAD = 0.5
+# How much a rest may slow the next execution, and the doubt about one measurement of it.
+_COLDS = tuple(step / 40 for step in range(25))
+_COLD_NOISE, _COLD_SPREAD = 0.04, 0.3
 
 
 def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
@@ -48,13 +53,16 @@ def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Ca
         return None
     service = ServiceTimes(points, cores, contention=DEFAULT_CONTENTION)
     overhead = _overhead(alone)
-    beside = _last(plain, lambda candidate: candidate.instances == 1)
+    beside = _beside(plain)
     share = _core_share(service, overhead, beside)
     crowd = _last(plain, lambda candidate: candidate.instances > 1)
     contention = _contention(service, overhead, share, crowd)
     service = replace(service, contention=contention)
-    return Calibration(
-        service, overhead * share, overhead * (1.0 - share), _factors(records, service)
+    factors = _factors(records, service)
+    found = Calibration(service, overhead * share, overhead * max(0.0, 1.0 - share), factors)
+    rested = [item for item in plain if isinstance(item[0].load, OpenLoop)]
+    return replace(
+        found, service=replace(service, cold=_cold(found, rested[-1])) if rested else service
     )
 
 
@@ -78,6 +86,22 @@ def _last(records: Sequence[Usable], wanted: Callable[[Candidate], bool]) -> Usa
         (item for item in reversed(records) if _clients(item[0]) > 1 and wanted(item[0].candidate)),
         None,
     )
+
+
+def _beside(records: Sequence[Usable]) -> tuple[Usable, ...]:
+    """The measurements that show what requests cost beside their execution.
+
+    Merged requests tell it best: their execution is a small part of the whole. Unmerged ones tell
+    it only where executions are long; short ones are faster under load than for a client alone,
+    whose every request wakes sleeping threads.
+    """
+    merged = _last(records, lambda one: one.batches)
+    single = _last(records, lambda one: one.instances == 1 and not one.batches)
+    if merged is None:
+        return () if single is None else (single,)
+    if single is None or single[1].execution_s < SHORTEST_S:
+        return (merged,)
+    return merged, single
 
 
 def _point(task: Task, reading: Reading) -> ServicePoint:
@@ -127,20 +151,21 @@ def _overhead(alone: Iterable[Usable]) -> float:
     return smallest[len(smallest) // 2] if smallest else 0.0
 
 
-def _core_share(service: ServiceTimes, overhead: float, beside: Usable | None) -> float:
+def _core_share(service: ServiceTimes, overhead: float, beside: Sequence[Usable]) -> float:
     """The share of the overhead that keeps a core busy.
 
     Requests that are handled while an execution has all cores slow it down.
     """
-    if beside is None or overhead <= 0.0:
+    if not beside or overhead <= 0.0:
         return _EXPECTED_SHARE
 
     def mismatch(share: float) -> float:
-        found = _throughput(service, overhead, share, beside)
         doubt = (share - _EXPECTED_SHARE) / _SHARE_SPREAD
-        return _misfit(found, beside) + doubt * doubt
+        misfits = (_misfit(_throughput(service, overhead, share, one), one) for one in beside)
+        return sum(misfits) + doubt * doubt
 
-    return min(_SHARES, key=mismatch)
+    rough = min(_SHARES, key=mismatch)
+    return min((max(0.0, rough + step) for step in _FINER), key=mismatch)
 
 
 def _contention(
@@ -158,9 +183,23 @@ def _contention(
     return min(_CONTENTIONS, key=mismatch)
 
 
+def _cold(calibration: Calibration, rested: Usable) -> float:
+    """How much a rest slows the next execution, from executions at a low rate."""
+    task, reading = rested
+
+    def mismatch(cold: float) -> float:
+        trial = replace(calibration, service=replace(calibration.service, cold=cold))
+        server = trial.server(task.candidate, task.load, task.rows)
+        found = simulate(server, seed=_SEED, requests=_REQUESTS).of("model").mean_execution_s
+        error = math.log(found / reading.execution_s) / _COLD_NOISE
+        return error * error + (cold / _COLD_SPREAD) ** 2
+
+    return min(_COLDS, key=mismatch)
+
+
 def _throughput(service: ServiceTimes, overhead: float, share: float, measured: Usable) -> float:
     task, _ = measured
-    trial = Calibration(service, overhead * share, overhead * (1.0 - share))
+    trial = Calibration(service, overhead * share, overhead * max(0.0, 1.0 - share))
     server = trial.server(task.candidate, task.load, task.rows)
     return simulate(server, seed=_SEED, requests=_REQUESTS).of("model").throughput_per_s
 

@@ -1,5 +1,6 @@
 """What one container can do: curves beside the full simulation, refusals, shared cores."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -36,6 +37,24 @@ def test_a_curve_agrees_with_the_simulation_of_triton(on: str, item: float, shar
     assert model.curve.latency_s(rate, 99.0) == pytest.approx(
         simulated.models[0].latency_s(99.0), rel=0.25
     )
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_curve_knows_what_rests_cost(share: float) -> None:
+    given = capacity_input({"m": (4.0, ModelIntent(rate=10.0, latency_ms=32.0))}, Business())
+    work = given.works["m"]
+    works = {"m": replace(work, service=replace(work.service, cold=0.4))}
+    fitter = Fitter(works, Placer(given.models, given.intent, given.evidence), 1.0)
+    cold = fitter.fit(("m",), machine("c6i.large"))
+    curve = cold.models[0].curve
+    rate = share * curve.capacity_per_s
+    simulated = simulate(server_of(cold, (rate,), 1.0), seed=7, requests=8_000, warmup=0.15)
+    assert curve.latency_s(rate, 50.0) == pytest.approx(
+        simulated.models[0].latency_s(50.0), rel=0.15
+    )
+    warm = fit(4.0, "c6i.large").models[0].curve
+    assert curve.capacity_per_s == pytest.approx(warm.capacity_per_s)
+    assert curve.latency_s(rate, 50.0) > warm.latency_s(rate, 50.0)
 
 
 def test_curves_never_fall_and_end_in_no_answer() -> None:

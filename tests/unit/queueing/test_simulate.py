@@ -1,5 +1,7 @@
 """The simulation against theory, against identities that always hold, and against Triton."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.queueing import deterministic, exponential, run
@@ -306,3 +308,22 @@ def test_an_unknown_model_is_a_key_error():
 def test_impossible_loads_are_refused(make):
     with pytest.raises(InvalidInputError):
         make()
+
+
+class TestRests:
+    COLD = replace(deterministic((1, 0.010)), cold=0.3)
+
+    def test_a_lone_request_after_a_rest_takes_longer(self):
+        found = run(self.COLD, Trace((0.0, 1.0, 2.0)))
+        assert found.latencies_s == pytest.approx((0.010, 0.013, 0.013))
+
+    def test_a_request_that_waited_or_came_at_once_does_not(self):
+        assert run(self.COLD, Trace((0.0, 0.001))).mean_execution_s == pytest.approx(0.010)
+        assert run(self.COLD, ClosedLoop(1)).mean_execution_s == pytest.approx(0.010)
+        assert run(self.COLD, ClosedLoop(1, 0.0001)).mean_execution_s < 0.0101
+
+    def test_rests_grow_rare_with_the_load(self):
+        means = [run(self.COLD, OpenLoop(rate)).mean_execution_s for rate in (10.0, 50.0, 90.0)]
+        assert means == sorted(means, reverse=True)
+        assert means[0] == pytest.approx(0.0126, abs=0.0002)
+        assert means[2] == pytest.approx(0.0103, abs=0.0002)

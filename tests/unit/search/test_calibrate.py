@@ -1,13 +1,14 @@
 """Calibration: few measurements, and a model that reproduces them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from support.synthetic_triton import CONVNET, TEXT, TREES, SyntheticTriton, truth
+from support.synthetic_triton import CONVNET, TEXT, TINY, TREES, SyntheticTriton, truth
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
-from tritongen.search.calibrate import Calibration, calibration_tasks
+from tritongen.search.calibrate import Calibration, calibration_tasks, rested_task
 from tritongen.search.fit import fit
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.space import Candidate, SearchSpace
@@ -19,12 +20,16 @@ def calibrated(profile, cores, prior=None, noise=0.0, seed=1):
     space = SearchSpace(ORT, cores, batchable=True)
     triton = SyntheticTriton(profile, cores, seed, noise=noise, drift=0.0)
     tasks = calibration_tasks(space, prior)
-    return fit(tuple(triton.measure(task) for task in tasks), cores, prior)
+    records = [triton.measure(task) for task in tasks]
+    rested = rested_task(tuple(records), space.request_rows)
+    if rested is not None:
+        records.append(triton.measure(rested))
+    return fit(tuple(records), cores, prior)
 
 
 def test_few_measurements_are_enough():
     for cores in (1, 2, 4, 32):
-        assert len(calibration_tasks(SearchSpace(ORT, cores, batchable=True))) <= 8
+        assert len(calibration_tasks(SearchSpace(ORT, cores, batchable=True))) <= 9
         assert len(calibration_tasks(SearchSpace(ORT, cores, batchable=False))) <= 5
 
 
@@ -89,6 +94,39 @@ def test_the_overhead_adds_up_to_what_a_client_alone_waits():
     found = calibrated(TREES, 2)
     hidden = TREES.front_end_s + TREES.transport_s
     assert found.front_end_s + found.transport_s == pytest.approx(hidden, rel=0.3)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_a_request_costs_beside_its_execution_is_found(cores):
+    found = calibrated(TINY, cores)
+    assert found.front_end_s == pytest.approx(TINY.front_end_s, rel=0.2)
+    for candidate in (Candidate(1, 1, 16, 0), Candidate(1, 1, 4, 0)):
+        load = ClosedLoop(32)
+        predicted = simulate(found.server(candidate, load), seed=5, requests=3_000).of("model")
+        real = truth(TINY, cores, candidate, load)
+        assert predicted.throughput_per_s == pytest.approx(real.throughput_per_s, rel=0.12)
+
+
+def test_what_a_rest_costs_is_found():
+    cold = replace(TEXT, name="cold text", cold=0.3)
+    assert calibrated(cold, 1).service.cold == pytest.approx(0.3, abs=0.08)
+    assert calibrated(TEXT, 1).service.cold == pytest.approx(0.0, abs=0.08)
+
+
+def test_rests_are_measured_at_a_low_rate_unless_executions_are_short():
+    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
+
+    def after(execution_s):
+        reading = Reading(
+            0.9 / execution_s, ((50.0, execution_s),), 99, mean_batch=1.0, execution_s=execution_s
+        )
+        return rested_task((Record(task, reading, 0.0, 1.0),), 1)
+
+    rested = after(0.010)
+    assert rested.load == OpenLoop(31.5)
+    assert (rested.candidate, rested.purpose) == (task.candidate, Purpose.CALIBRATE)
+    assert after(0.0001) is None
+    assert rested_task((), 1) is None
 
 
 def test_modes_are_scaled_by_what_was_measured():

@@ -149,6 +149,7 @@ class TunedModel:
             front_end_ms=_short(calibration.front_end_s * 1e3),
             transport_ms=_short(calibration.transport_s * 1e3),
             contention=_short(calibration.service.contention or 0.0),
+            cold=_short(calibration.service.cold),
         )
 
 

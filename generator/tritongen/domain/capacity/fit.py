@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.capacity.placing import Placed, Placement, Placer
-from tritongen.domain.capacity.steady import Shape, in_seconds, shared_book
+from tritongen.domain.capacity.steady import Shape, after_rests, in_seconds, shared_book
 from tritongen.domain.capacity.work import Work
 from tritongen.domain.catalogue import Machine, Speed, relative_speed
 from tritongen.domain.queueing import OperatingCurve
@@ -187,6 +187,7 @@ class Fitter:
             shape = Shape(instances, 1, 1.0, 0.0, shape.cv, shape.arrival_cv)
         alone = unit + work.transport_s
         curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
+        curve = after_rests(curve, work.service, work.transport_s)
         rate = 0.0
         if alone < work.goal.limit_s:
             rate = curve.greatest_rate(work.goal.percentile, work.goal.limit_s)

@@ -13,7 +13,7 @@ from functools import cache
 from heapq import heapify, heapreplace
 from itertools import accumulate
 
-from tritongen.domain.queueing import OpenLoop, OperatingCurve, Stream
+from tritongen.domain.queueing import OpenLoop, OperatingCurve, ServiceTimes, Stream
 from tritongen.domain.queueing.rates import CELLS, OperatingPoint
 from tritongen.domain.queueing.result import nearest_rank
 
@@ -202,6 +202,28 @@ def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
         cells = tuple(accumulate(map(max, point.cells_s, before), max))
         result.append(replace(point, cells_s=cells))
     return result
+
+
+def after_rests(curve: OperatingCurve, service: ServiceTimes, added_s: float) -> OperatingCurve:
+    """A curve of one model, whose executions take longer where all its instances rested before.
+
+    The fewer requests, the longer and the likelier the rests; the capacity knows none.
+
+    Args:
+        curve: in seconds.
+        service: knows what a rest costs.
+        added_s: latency that every request has beside its queue and execution.
+    """
+    if service.cold <= 0.0:
+        return curve
+
+    def rested(point: OperatingPoint) -> OperatingPoint:
+        idle = max(0.0, 1.0 - point.rate_per_s / curve.capacity_per_s)
+        factor = 1.0 + (service.after_rest(idle / point.rate_per_s) - 1.0) * idle
+        cells = tuple((cell - added_s) * factor + added_s for cell in point.cells_s)
+        return replace(point, cells_s=cells)
+
+    return replace(curve, points=tuple(rested(point) for point in curve.points))
 
 
 def in_seconds(curve: OperatingCurve, execution_s: float, added_s: float) -> OperatingCurve:

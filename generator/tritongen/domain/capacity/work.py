@@ -151,7 +151,9 @@ def _served_times(served: Served | None) -> ServiceTimes | None:
         for cost in served.costs
         if cost.inter_op == 1
     )
-    return ServiceTimes(points, served.cpus, served.contention) if points else None
+    if not points:
+        return None
+    return ServiceTimes(points, served.cpus, served.contention, cold=max(0.0, served.cold))
 
 
 def _trial_times(trial: Trial | None) -> ServiceTimes | None:

@@ -19,6 +19,9 @@ DEFAULT_CONTENTION = 0.10
 # Threads of one operator wait for each other: what preemption costs beyond the fair share. With
 # it two teams of two threads on two cores take three times as long as one alone, not twice.
 DEFAULT_OVERSUBSCRIPTION = 1.0
+# After a rest of this length caches are cold and the core sleeps: measured rests of 0.2 ms cost an
+# execution nothing, rests of 3 ms the full price.
+REST_S = 0.001
 
 
 class Spread(StrEnum):
@@ -69,6 +72,7 @@ class ServiceTimes:
             overload, for a large team of threads.
         serial_share: Amdahl's serial share where only one thread count was measured.
         spread: the distribution between executions.
+        cold: how much longer the first execution after a rest takes, as a share.
     """
 
     points: tuple[ServicePoint, ...]
@@ -77,6 +81,7 @@ class ServiceTimes:
     oversubscription: float = DEFAULT_OVERSUBSCRIPTION
     serial_share: float = DEFAULT_SERIAL_SHARE
     spread: Spread = Spread.LOGNORMAL
+    cold: float = 0.0
     _curves: dict[int, tuple[tuple[int, float], ...]] = field(init=False, repr=False, compare=False)
     _ratios: dict[int, tuple[tuple[float, float], ...]] = field(
         init=False, repr=False, compare=False
@@ -85,8 +90,10 @@ class ServiceTimes:
     _shared: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.points or not self.cores > 0.0:
-            raise InvalidInputError("TG304", "service times need one measured point and cores > 0")
+        if not self.points or not self.cores > 0.0 or not self.cold >= 0.0:
+            raise InvalidInputError(
+                "TG304", "service times need a measured point, cores > 0, cold >= 0"
+            )
         put = object.__setattr__
         put(self, "_curves", _alone_curves(self.points))
         put(self, "_amdahl", _fit_amdahl(self._curves, self.serial_share))
@@ -141,6 +148,10 @@ class ServiceTimes:
     def seconds(self, batch: int, threads: int, busy: float = 1.0, foreign: float = 0.0) -> float:
         """Seconds of one execution among others; see `slowdown` for the arguments."""
         return self.alone(batch, threads) * self.slowdown(threads, busy, foreign)
+
+    def after_rest(self, rest_s: float) -> float:
+        """How much longer an execution takes after the instances stood idle for that long."""
+        return 1.0 + self.cold * (1.0 - exp(-((rest_s / REST_S) ** 2)))
 
     def line(self, threads: int, max_batch: int) -> tuple[float, float]:
         """(α, τ₀) of τ(b) = αb + τ₀ through batches 1 and `max_batch`, in seconds, each ≥ 0."""

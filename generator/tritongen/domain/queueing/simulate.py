@@ -284,7 +284,7 @@ class _Run:
 
     def _complete(self, station: Station, now: float) -> None:
         self._advance(now)
-        _, _, batch, _, begun = station.finish()
+        _, _, batch, _, begun = station.finish(now)
         self._busy_threads -= station.threads
         station.tally.busy_s += now - max(begun, station.tally.begun)
         station.tally.executions += 1
@@ -314,12 +314,14 @@ class _Run:
             station.respeed(now, total - station.busy * station.threads)
 
 
-def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[], float] | None:
-    """Factors of mean 1 for execution times, None when these do not scatter."""
+def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[float], float] | None:
+    """Factors for execution times after a rest, of mean 1 without one; None when all are 1."""
     if service.spread is Spread.EXPONENTIAL:
-        return lambda: stream.exponential(1.0)
+        return lambda rest_s: stream.exponential(1.0) * service.after_rest(rest_s)
     cv = service.cv
-    return (lambda: stream.lognormal(cv)) if cv > 0.0 else None
+    if service.cold <= 0.0:
+        return (lambda rest_s: stream.lognormal(cv)) if cv > 0.0 else None  # noqa: ARG005  (equal)
+    return lambda rest_s: stream.lognormal(cv) * service.after_rest(rest_s)
 
 
 def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:

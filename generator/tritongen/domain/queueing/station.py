@@ -15,7 +15,8 @@ class Station:
 
     Executions advance on a virtual clock of the station. It runs at `speed` virtual seconds a
     second, which is below 1 while the cores are shared, so that a change of the load changes
-    the finish of everything that runs without rescheduling it.
+    the finish of everything that runs without rescheduling it. `draw` gives each execution a
+    factor, by the seconds for which all instances rested before it.
 
     Attributes:
         instances: how many there are.
@@ -27,6 +28,7 @@ class Station:
         queue: requests that wait.
         slots: units of the rate limiter's resource that an execution holds.
         rate_priority: of its instances under the rate limiter.
+        ended: when the last execution ended.
         executions: executions started.
         tally: counters of the measured window.
     """
@@ -41,6 +43,7 @@ class Station:
         "busy",
         "clock",
         "due",
+        "ended",
         "executions",
         "instances",
         "queue",
@@ -57,7 +60,7 @@ class Station:
         instances: int,
         threads: int,
         work: Callable[[int], float],
-        draw: Callable[[], float] | None,
+        draw: Callable[[float], float] | None,
         slowdown: Callable[[int, int], float],
         slots: int = 0,
         rate_priority: int = 1,
@@ -71,6 +74,7 @@ class Station:
         self.clock = 0.0
         self.speed = 1.0
         self.due = math.inf
+        self.ended = 0.0
         self.executions = 0
         self.tally = Tally()
         self._jobs: list[Job] = []
@@ -91,14 +95,15 @@ class Station:
         if work is None:
             work = self._work[rows] = self._work_of(rows)
         if self._draw is not None:
-            work *= self._draw()
+            work *= self._draw(0.0 if self.busy else now - self.ended)
         self.busy += 1
         self.executions += 1
         heappush(self._jobs, (self.clock + work, self.executions, requests, rows, now))
 
-    def finish(self) -> Job:
+    def finish(self, now: float) -> Job:
         """Takes the execution that is due."""
         self.busy -= 1
+        self.ended = now
         return heappop(self._jobs)
 
     def respeed(self, now: float, foreign: int) -> None:
