@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the models")
     numbers = (25, 100) if parser.parse_args(argv).quick else (250, 1000)
-    rows = []
+    rows, peak_of = [], {}
     for number in numbers:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             again = min((build(folder) for _ in range(3)), key=lambda ran: ran.seconds)
             if "nothing to change" not in again.output:
                 raise SystemExit("the second build changed something")
+            peak_of[number] = max(first.peak, again.peak)
             peaks = (f"{ran.peak / 1e6:.0f}" for ran in (first, again))
             seconds = (f"{first.seconds:.1f}", f"{again.seconds:.2f}", f"{again.cpu:.2f}")
             rows.append((f"{number:,}", *seconds, *peaks))
@@ -72,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     times = ("first build [s]", "again [s]", "again, CPU [s]")
     headers = ("models", *times, "peak, first [MB]", "peak, again [MB]")
     print(table(headers, rows))
+    few, many = numbers
+    each = (peak_of[many] - peak_of[few]) / (many - few) / 1e3
+    print(
+        f"\nOne more model takes {each:.0f} kB: its facts, its plan with every reason, its "
+        "findings and its lock entry, from which the cores are shared and the lock is written at once. "
+        "Configurations are rendered, compared, linted and written one at a time."
+    )
     return 0
 
 

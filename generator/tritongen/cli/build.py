@@ -172,6 +172,8 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
 
 
 def _json(result: "BuildResult") -> dict[str, object]:
+    from tritongen.app.locks import CONFIG_FILE
+
     return {
         "written": result.written,
         "drift": result.drift and not result.written,
@@ -180,14 +182,14 @@ def _json(result: "BuildResult") -> dict[str, object]:
         "models": [
             {
                 "name": item.plan.name,
-                "config": item.path,
-                "max_batch_size": item.config.message.max_batch_size,
+                "config": f"{item.plan.name}/{CONFIG_FILE}",
+                "max_batch_size": item.max_batch_size,
                 "instances": item.plan.instances.value,
                 "threads": item.plan.threads.value,
-                "dynamic_batching": item.config.message.HasField("dynamic_batching"),
+                "dynamic_batching": item.batching,
                 "variant": item.variant or None,
             }
-            for item in result.rendered
+            for item in result.models
         ],
         "refused": [{"name": name, "codes": list(codes)} for name, codes in result.plan.refused],
         "differences": [
@@ -216,7 +218,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
                 f"{item.plan.instances.value} × {item.plan.threads.value}",
                 _batching(item.plan.batching is not None, item.plan.batching_off),
             )
-            for item in result.rendered
+            for item in result.models
         ],
     )
     cores = result.plan.server.cores.value

@@ -5,6 +5,7 @@ Supported hints: dataclasses, enums, `str`, `int`, `float`, `bool`, `None` union
 that a committed file shows only what was decided.
 """
 
+import io
 import json
 import types
 import typing
@@ -17,14 +18,38 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def encode(value: object) -> Any:  # noqa: ANN401  (a JSON value)
-    """The JSON value of a dataclass or of anything that it may hold."""
+def shallow(value: object) -> dict[str, Any]:
+    """One level of a dataclass or a mapping; whoever writes JSON asks for the levels below.
+
+    Raises:
+        TypeError: it is neither.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            item.name: encode(getattr(value, item.name))
+            item.name: getattr(value, item.name)
             for item in fields(value)
             if not _is_default(item, getattr(value, item.name))
         }
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    raise TypeError(f"{type(value).__name__} has no JSON value")
+
+
+def text_of(value: object, *, indent: int | None = None) -> str:
+    """The JSON text of anything that `encode` takes, keys sorted.
+
+    Piece by piece: as one document of plain values, thousands of models take ten times as much.
+    """
+    writer = json.JSONEncoder(indent=indent, sort_keys=True, ensure_ascii=False, default=shallow)
+    text = io.StringIO()
+    text.writelines(writer.iterencode(value))
+    return text.getvalue()
+
+
+def encode(value: object) -> Any:  # noqa: ANN401  (a JSON value)
+    """The JSON value of a dataclass or of anything that it may hold."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: encode(item) for name, item in shallow(value).items()}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

@@ -1,10 +1,9 @@
 """`tritongen.lock`: the evidence and what was written, committed with the repository."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tritongen.domain.codec import decode_text, encode
+from tritongen.domain.codec import decode_text, shallow, text_of
 from tritongen.domain.cores import CpuReading
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFormat
@@ -96,8 +95,8 @@ class Lock:
 
 def lock_text(lock: Lock) -> str:
     """The JSON text of a lock: sorted keys, one value a line, so that diffs read well."""
-    document = {"schema_version": SCHEMA_VERSION, **encode(lock)}
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    document = {"schema_version": SCHEMA_VERSION, **shallow(lock)}
+    return text_of(document, indent=1) + "\n"
 
 
 def parse_lock(text: str, where: str) -> Lock:

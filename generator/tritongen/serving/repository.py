@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.codec import decode, encode
+from tritongen.domain.codec import decode, text_of
 from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.cache import user_cache
@@ -48,12 +48,12 @@ class RepositoryChange:
     """Everything that one build changes.
 
     Attributes:
-        texts: files to write, the lock's last.
+        texts: files to write, the lock's last; read once, each is forgotten when it is staged.
         weights: files to place.
         removals: files to remove, relative to the repository.
     """
 
-    texts: tuple[TextFile, ...] = ()
+    texts: Iterable[TextFile] = ()
     weights: tuple[WeightFile, ...] = ()
     removals: tuple[str, ...] = ()
 
@@ -133,7 +133,7 @@ def apply_change(repository: Path, change: RepositoryChange) -> None:
         for text in change.texts:
             staged.append(_stage(repository, text.path, folders))
             write_atomic(repository / staged[-1][0], text.data)
-        journal = json.dumps(encode(_Journal(tuple(staged), change.removals)))
+        journal = text_of(_Journal(tuple(staged), change.removals))
         write_atomic(repository / JOURNAL, journal.encode())
     except BaseException:
         _undo(repository, staged, folders)

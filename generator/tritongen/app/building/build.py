@@ -6,18 +6,10 @@ from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
 
-from tritongen.app.building.check import check_plan
 from tritongen.app.building.compare import Difference, DifferenceKind, compare, refuse_conflicts
 from tritongen.app.building.evidence import TrialPolicy, gather_evidence
-from tritongen.app.building.render import (
-    RenderedEnsemble,
-    RenderedModel,
-    digest,
-    make_lock,
-    render_ensembles,
-    render_models,
-    texts_of,
-)
+from tritongen.app.building.render import Outline, make_lock
+from tritongen.app.building.survey import Survey, Texts, survey_texts
 from tritongen.app.project import Project, Target
 from tritongen.app.variants import with_selection
 from tritongen.domain.evidence import Evidence
@@ -37,6 +29,7 @@ from tritongen.serving.repository import (
 )
 
 Progress = Callable[[str], None]
+_TEXTS = frozenset({DifferenceKind.NEW, DifferenceKind.CHANGED, DifferenceKind.HAND_EDIT})
 
 
 class BuildMode(StrEnum):
@@ -72,7 +65,7 @@ class BuildResult:
 
     Attributes:
         plan: of the server.
-        rendered: every model's configuration.
+        models: outlines of their configurations.
         lock: to be committed with it.
         differences: between the repository on disk and the plan.
         findings: on models, plan and files.
@@ -80,7 +73,7 @@ class BuildResult:
     """
 
     plan: ServingPlan
-    rendered: tuple[RenderedModel, ...]
+    models: tuple[Outline, ...]
     lock: Lock
     differences: tuple[Difference, ...]
     findings: tuple[Finding, ...]
@@ -128,25 +121,20 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     target = project.target(remeasure=options.remeasure)
     plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
     _refuse_unusable(project, plan)
-    rendered = render_models(plan, project.models, project.variants)
-    ensembles = render_ensembles(plan)
-    lock = _lock(project, plan, rendered, ensembles, gathered.evidence, target)
-    differences = compare(project, rendered, lock, ensembles)
-    findings = (
-        *_findings(project, plan),
-        *check_plan(plan, rendered, project.release, ensembles),
-    )
-    _refuse_broken(
-        findings, {item.plan.name for item in rendered} | {p.plan.name for p in ensembles}
-    )
+    texts = Texts(project, plan)
+    found = survey_texts(project, plan, texts)
+    lock = _lock(project, plan, found, gathered.evidence, target)
+    planned = [item.plan.name for item in found.models]
+    differences = compare(project, found.differences, lock, planned)
+    findings = (*_findings(project, plan), *found.findings)
+    _refuse_broken(findings, set(found.names))
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(project, differences, gathered.missing))
     written = False
     if options.mode is BuildMode.WRITE:
         refuse_conflicts(differences, options.force)
-        texts = texts_of(rendered, ensembles)
         written = _write(project, texts, lock, differences)
-    return BuildResult(plan, rendered, lock, differences, findings, written)
+    return BuildResult(plan, found.models, lock, differences, findings, written)
 
 
 def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
@@ -221,12 +209,11 @@ def _drift_findings(
 def _lock(
     project: Project,
     plan: ServingPlan,
-    rendered: tuple[RenderedModel, ...],
-    ensembles: tuple[RenderedEnsemble, ...],
+    found: Survey,
     evidence: Evidence,
     target: Target,
 ) -> Lock:
-    lock = make_lock(plan, rendered, evidence, target, project.intent, ensembles)
+    lock = make_lock(plan, found.models, evidence, target, project.intent, found.ensembles)
     old = project.lock
     # A newer tool that decides the same leaves the committed lock as it is.
     if old is not None and replace(lock, tool=old.tool) == old:
@@ -236,34 +223,39 @@ def _lock(
 
 def _write(
     project: Project,
-    planned: Mapping[str, str],
+    texts: Texts,
     lock: Lock,
     differences: tuple[Difference, ...],
 ) -> bool:
     if not differences:
         tidy(project.repository)
         return False
-    changed = {item.path for item in differences}
-    edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
-    texts = [
-        *(_kept(project.repository, path) for path in edited),
-        *(TextFile(path, text.encode()) for path, text in planned.items() if path in changed),
-    ]
-    # The lock goes last: a repository whose lock is new is new as a whole.
-    texts.append(TextFile(LOCK_FILE, lock_text(lock).encode()))
     change = RepositoryChange(
-        texts=tuple(texts),
+        texts=_changed_texts(project, texts, lock, differences),
         weights=tuple(_weights(project, differences)),
         removals=tuple(
             item.path
             for item in differences
             if item.kind is DifferenceKind.REMOVED
-            or (item.kind is DifferenceKind.HAND_EDIT and not item.new)
+            or (item.kind is DifferenceKind.HAND_EDIT and item.removes)
         ),
     )
     tidy(project.repository)
     apply_change(project.repository, change)
     return True
+
+
+def _changed_texts(
+    project: Project, texts: Texts, lock: Lock, differences: tuple[Difference, ...]
+) -> Iterator[TextFile]:
+    """What is to be written, rendered one after the other while it is written."""
+    for item in differences:
+        if item.kind is DifferenceKind.HAND_EDIT:
+            yield _kept(project.repository, item.path)
+        if item.kind in _TEXTS and not item.removes and item.path != LOCK_FILE:
+            yield TextFile(item.path, texts.of(item.path).encode())
+    # The lock goes last: a repository whose lock is new is new as a whole.
+    yield TextFile(LOCK_FILE, lock_text(lock).encode())
 
 
 def _kept(repository: Path, path: str) -> TextFile:
@@ -296,4 +288,4 @@ def _weights(project: Project, differences: tuple[Difference, ...]) -> list[Weig
     ]
 
 
-__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build", "digest"]
+__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build"]

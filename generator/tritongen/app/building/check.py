@@ -1,7 +1,7 @@
 """Lints a repository: on disk, or as it is about to be written."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -59,22 +59,18 @@ def check_repository(
     tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
     target = find(tag)
     stored = stored_models(repository, lock, target)
-    view = _view(repository, {name: model.facts for name, model in stored.items()}, lock)
-    if not view.models:
+    folders = _folders(repository)
+    if not folders:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
+    view = _view(folders, {name: model.facts for name, model in stored.items()}, lock)
     context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
     return (*lint(view, context), *_weights(repository, lock, hashes=hashes))
 
 
-def check_plan(
-    plan: ServingPlan,
-    rendered: tuple[RenderedModel, ...],
-    release: Release,
-    ensembles: tuple[RenderedEnsemble, ...] = (),
-) -> tuple[Finding, ...]:
-    """Lint what is about to be written."""
+def plan_context(plan: ServingPlan, release: Release) -> LintContext:
+    """The server that a plan describes, as the linter wants it."""
     flags = {name: value.value for name, value in plan.server.flags}
-    context = LintContext(
+    return LintContext(
         release=release,
         cores=plan.server.cores.value,
         gpus=plan.server.gpus,
@@ -83,47 +79,54 @@ def check_plan(
         cache="cache-config" in flags,
         environment=tuple((name, value.value) for name, value in plan.server.environment),
     )
-    models = tuple(
-        ModelView(
-            name=item.plan.name,
-            config=item.text,
-            files=tuple(
-                RepositoryFile(f"{version.number}/{ref.target}", ref.size)
-                for version in item.facts.versions
-                for ref in version.files
-            )
-            + tuple(
-                RepositoryFile(path.partition("/")[2], len(text.encode()))
-                for path, text in item.files.items()
-            )
-            + tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside),
-            directories=tuple(str(version.number) for version in item.facts.versions),
-            facts=item.facts,
-        )
-        for item in rendered
-    )
-    pipelines = tuple(
-        ModelView(name=item.plan.name, config=item.text, directories=("1",)) for item in ensembles
-    )
-    return lint(RepositoryView((*models, *pipelines)), context)
 
 
-def _view(repository: Path, facts: Mapping[str, ModelFacts], lock: Lock | None) -> RepositoryView:
-    locked = lock.models if lock is not None else {}
-    folders = sorted(
+def model_view(item: RenderedModel) -> ModelView:
+    """A model folder as it is about to be written."""
+    texts = tuple(
+        RepositoryFile(path.partition("/")[2], len(text.encode()))
+        for path, text in item.files.items()
+    )
+    weights = tuple(
+        RepositoryFile(f"{version.number}/{ref.target}", ref.size)
+        for version in item.facts.versions
+        for ref in version.files
+    )
+    beside = tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside)
+    return ModelView(
+        name=item.plan.name,
+        config=item.text,
+        files=(*weights, *texts, *beside),
+        directories=tuple(str(version.number) for version in item.facts.versions),
+        facts=item.facts,
+    )
+
+
+def ensemble_view(item: RenderedEnsemble) -> ModelView:
+    """A pipeline's folder as it is about to be written."""
+    return ModelView(name=item.plan.name, config=item.text, directories=("1",))
+
+
+def _folders(repository: Path) -> list[Path]:
+    return sorted(
         entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
+
+
+def _view(
+    folders: Sequence[Path], facts: Mapping[str, ModelFacts], lock: Lock | None
+) -> RepositoryView:
+    """The folders, read one after the other while they are linted."""
+    locked = lock.models if lock is not None else {}
     return RepositoryView(
-        tuple(
-            _model(
-                folder,
-                facts.get(folder.name),
-                tuple(path for path, _ in locked[folder.name].evidence.files)
-                if folder.name in locked
-                else (),
-            )
-            for folder in folders
+        _model(
+            folder,
+            facts.get(folder.name),
+            tuple(path for path, _ in locked[folder.name].evidence.files)
+            if folder.name in locked
+            else (),
         )
+        for folder in folders
     )
 
 

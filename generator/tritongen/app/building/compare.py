@@ -2,12 +2,13 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
-from tritongen.app.building.render import RenderedEnsemble, RenderedModel, digest, texts_of
+from tritongen.app.building.render import digest
 from tritongen.app.project import Project
 from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
@@ -38,6 +39,10 @@ class DifferenceKind(StrEnum):
         return self not in {DifferenceKind.WEIGHTS_ABSENT, DifferenceKind.WEIGHTS_FORM}
 
 
+# A text, or where to get it: the texts of a thousand models need not lie in memory at once.
+Text = str | Callable[[], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One file that is not as planned.
@@ -51,16 +56,26 @@ class Difference:
 
     path: str
     kind: DifferenceKind
-    old: str = ""
-    new: str = ""
+    old: Text = ""
+    new: Text = ""
+
+    @property
+    def removes(self) -> bool:
+        """Whether nothing is planned in its place."""
+        return self.new == ""
+
+    def old_text(self) -> str:
+        """The text on disk."""
+        return self.old if isinstance(self.old, str) else self.old()
 
     def diff(self) -> Iterator[str]:
         """A unified diff of the text, without line ends."""
-        if not self.old and not self.new:
+        old, new = self.old_text(), self.new if isinstance(self.new, str) else self.new()
+        if not old and not new:
             return
         yield from difflib.unified_diff(
-            self.old.splitlines(),
-            self.new.splitlines(),
+            old.splitlines(),
+            new.splitlines(),
             f"{self.path} (on disk)",
             f"{self.path} (planned)",
             lineterm="",
@@ -68,31 +83,47 @@ class Difference:
 
 
 def compare(
-    project: Project,
-    rendered: tuple[RenderedModel, ...],
-    lock: Lock,
-    ensembles: tuple[RenderedEnsemble, ...] = (),
+    project: Project, texts: Sequence[Difference], lock: Lock, planned: Sequence[str]
 ) -> tuple[Difference, ...]:
     """Every difference, in the order of their paths.
+
+    Args:
+        project: with the repository and its old lock.
+        texts: differences of the models' own texts, from `text_differences`.
+        lock: to be committed.
+        planned: names of the models that are served.
 
     Raises:
         InvalidInputError: TG003, a file of the repository cannot be read.
     """
     differences = [
-        *_texts(project, texts_of(rendered, ensembles)),
+        *texts,
         *_lock_difference(project, lock),
-        *_weights(project, rendered, lock),
+        *_weights(project, planned, lock),
         *_removals(project, lock),
     ]
     return tuple(sorted(differences, key=lambda item: item.path))
 
 
-def _texts(project: Project, planned: dict[str, str]) -> Iterator[Difference]:
+def text_differences(
+    project: Project, planned: Mapping[str, str], again: Callable[[str], str]
+) -> Iterator[Difference]:
+    """Texts that are not on disk as they are planned.
+
+    Args:
+        project: with the repository and its old lock.
+        planned: text by path.
+        again: a path's text once more; the differences keep none.
+
+    Raises:
+        InvalidInputError: TG003, a file cannot be read.
+    """
     known = project.lock.written if project.lock is not None else {}
     for path, text in planned.items():
-        old = _read(project.repository / path)
+        place = project.repository / path
+        old = _read(place)
         if old is None:
-            yield Difference(path, DifferenceKind.NEW, "", text)
+            yield Difference(path, DifferenceKind.NEW, "", partial(again, path))
         elif old != text:
             if path not in known:
                 kind = DifferenceKind.FOREIGN
@@ -100,25 +131,24 @@ def _texts(project: Project, planned: dict[str, str]) -> Iterator[Difference]:
                 kind = DifferenceKind.CHANGED
             else:
                 kind = DifferenceKind.HAND_EDIT
-            yield Difference(path, kind, old, text)
+            yield Difference(path, kind, partial(_text, place), partial(again, path))
 
 
 def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
-    old, new = _read(project.repository / LOCK_FILE), lock_text(lock)
+    place, new = project.repository / LOCK_FILE, partial(lock_text, lock)
+    old = _read(place)
     if old is None:
         yield Difference(LOCK_FILE, DifferenceKind.NEW, "", new)
-    elif old != new:
-        yield Difference(LOCK_FILE, DifferenceKind.CHANGED, old, new)
+    elif old != new():
+        yield Difference(LOCK_FILE, DifferenceKind.CHANGED, partial(_text, place), new)
 
 
-def _weights(
-    project: Project, rendered: tuple[RenderedModel, ...], lock: Lock
-) -> Iterator[Difference]:
+def _weights(project: Project, planned: Sequence[str], lock: Lock) -> Iterator[Difference]:
     """Model files that are absent or hold other bytes; nothing when weights are left out."""
     old = _placed(project.lock)
-    for item in rendered:
-        for relative, sha in lock.models[item.plan.name].evidence.files:
-            path = f"{item.plan.name}/{relative}"
+    for name in planned:
+        for relative, sha in lock.models[name].evidence.files:
+            path = f"{name}/{relative}"
             target = project.repository / path
             if not target.exists():
                 if project.intent.weights is not WeightsMode.NONE:
@@ -166,6 +196,10 @@ def _placed(lock: Lock | None) -> dict[str, str]:
         for name, model in lock.models.items()
         for relative, sha in model.evidence.files
     }
+
+
+def _text(path: Path) -> str:
+    return _read(path) or ""
 
 
 def _read(path: Path) -> str | None:

@@ -1,7 +1,7 @@
 """From a serving plan to the texts of a repository and its lock."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -67,9 +67,58 @@ def render_models(
     Raises:
         EnvironmentProblem: TG001, a text would not parse back to its message.
     """
+    return tuple(rendering(plan, models, variants))
+
+
+def rendering(
+    plan: ServingPlan,
+    models: tuple[ModelFacts, ...],
+    variants: Mapping[str, Variant] = MappingProxyType({}),
+) -> Iterator[RenderedModel]:
+    """As `render_models`, one model after the other: nobody need hold them all."""
     facts = {model.name: model for model in models}
-    return tuple(
-        _render(model, facts[model.name], variants.get(model.name)) for model in plan.models
+    for model in plan.models:
+        yield render_model(model, facts[model.name], variants.get(model.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is kept of a model's configuration once its text is written or compared.
+
+    Attributes:
+        plan: of the model.
+        facts: of the model, or of the variant that stands in for it.
+        backend: that serves it.
+        instances: of all groups, the overlay's included.
+        max_batch_size: as written.
+        batching: whether the dynamic batcher is on.
+        digests: (path relative to the repository, sha256) of every text.
+        variant: that is served, empty for the original.
+    """
+
+    plan: ModelPlan
+    facts: ModelFacts
+    backend: str
+    instances: int
+    max_batch_size: int
+    batching: bool
+    digests: tuple[tuple[str, str], ...]
+    variant: str = ""
+
+
+def outline(item: RenderedModel) -> Outline:
+    """What is kept of a rendered model."""
+    message = item.config.message
+    group = message.instance_group
+    return Outline(
+        plan=item.plan,
+        facts=item.facts,
+        backend=message.backend,
+        instances=sum(entry.count for entry in group) or item.plan.instances.value,
+        max_batch_size=message.max_batch_size,
+        batching=message.HasField("dynamic_batching"),
+        digests=tuple((path, digest(text.encode())) for path, text in item.files.items()),
+        variant=item.variant,
     )
 
 
@@ -102,7 +151,12 @@ def render_ensembles(plan: ServingPlan) -> tuple[RenderedEnsemble, ...]:
     )
 
 
-def _render(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) -> RenderedModel:
+def render_model(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) -> RenderedModel:
+    """One model's configuration.
+
+    Raises:
+        EnvironmentProblem: TG001, the text would not parse back to its message.
+    """
     config, labels = build_message(plan), ""
     notes = _notes(plan)
     if variant is not None:
@@ -135,14 +189,20 @@ def _notes(plan: ModelPlan) -> tuple[str, ...]:
 
 def make_lock(
     plan: ServingPlan,
-    rendered: tuple[RenderedModel, ...],
+    outlines: Iterable[Outline],
     evidence: Evidence,
     target: Target,
     intent: Intent,
     ensembles: tuple[RenderedEnsemble, ...] = (),
 ) -> Lock:
-    """The lock of a repository that holds these texts."""
-    models = {item.plan.name: _locked(item, evidence.models) for item in rendered}
+    """The lock of a repository that holds these configurations."""
+    models: dict[str, LockedModel] = {}
+    written: dict[str, str] = {}
+    for item in outlines:
+        models[item.plan.name] = _locked(item, evidence.models)
+        written.update(item.digests)
+    for ensemble in ensembles:
+        written |= {path: digest(text.encode()) for path, text in ensemble.files.items()}
     tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
         tool=locks.TOOL,
@@ -158,33 +218,18 @@ def make_lock(
             flags=tuple((name, value.value) for name, value in plan.server.flags),
         ),
         models=models,
-        written={
-            path: digest(text.encode()) for path, text in texts_of(rendered, ensembles).items()
-        },
+        written=written,
         refused={name: tried[name] for name, _ in plan.refused if name in tried},
     )
 
 
-def texts_of(
-    rendered: tuple[RenderedModel, ...], ensembles: tuple[RenderedEnsemble, ...]
-) -> dict[str, str]:
-    """Every text of the repository beside the lock, by its path."""
-    texts: dict[str, str] = {}
-    for item in rendered:
-        texts |= item.files
-    for ensemble in ensembles:
-        texts |= ensemble.files
-    return texts
-
-
-def _locked(item: RenderedModel, evidence: Mapping[str, ModelEvidence]) -> LockedModel:
-    group = item.config.message.instance_group
+def _locked(item: Outline, evidence: Mapping[str, ModelEvidence]) -> LockedModel:
     return LockedModel(
         source=item.facts.path,
         format=item.facts.format,
-        backend=item.config.message.backend,
+        backend=item.backend,
         threads=item.plan.threads.value,
-        instances=sum(entry.count for entry in group) or item.plan.instances.value,
+        instances=item.instances,
         evidence=evidence[item.plan.name],
     )
 

@@ -263,7 +263,7 @@ def _write(
     edited = [item for item in differences if item.kind is DifferenceKind.HAND_EDIT]
     planned = {item.path for item in files}
     texts = [
-        *(TextFile(f"{item.path}.orig", item.old.encode()) for item in edited),
+        *(TextFile(f"{item.path}.orig", item.old_text().encode()) for item in edited),
         *(TextFile(item.path, item.text.encode()) for item in files if item.path in changed),
         # Last: a folder whose list is new is new as a whole.
         TextFile(MANIFEST, _manifest_text(request.target, files).encode()),

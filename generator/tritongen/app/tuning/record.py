@@ -6,7 +6,7 @@ from dataclasses import replace
 from tritongen.app.building.build import BuildMode, BuildOptions, build
 from tritongen.app.building.compare import DifferenceKind
 from tritongen.app.building.evidence import trial_policy
-from tritongen.app.building.render import CONFIG_FILE, make_lock, render_models
+from tritongen.app.building.render import CONFIG_FILE, make_lock, outline, rendering
 from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
 from tritongen.domain.evidence import Evidence
@@ -57,7 +57,7 @@ def _fresh_lock(project: Project, evidence: Evidence) -> Lock:
     known = tuple(facts for facts in project.models if facts.name in evidence.models)
     intent = replace(project.intent, pipelines={})
     plan = plan_serving(known, intent, evidence, target.cores)
-    return make_lock(plan, render_models(plan, known), evidence, target, project.intent)
+    return make_lock(plan, map(outline, rendering(plan, known)), evidence, target, project.intent)
 
 
 def record(

@@ -23,7 +23,8 @@ from tritongen.render.lint import (
     warmup,
 )
 from tritongen.render.lint.model import LintedModel, linted_model
-from tritongen.render.lint.view import LintContext, RepositoryView
+from tritongen.render.lint.shelf import Shelf
+from tritongen.render.lint.view import LintContext, ModelView, RepositoryView
 
 Rule = Callable[[LintedModel, LintContext], Iterable[Finding]]
 RepositoryRule = Callable[[Mapping[str, LintedModel], LintContext], Iterable[Finding]]
@@ -125,15 +126,35 @@ def lint(view: RepositoryView, context: LintContext) -> tuple[Finding, ...]:
 
     Never raises for what the repository holds. The same view and context give the same findings.
     """
-    models = {model.name: linted_model(model, context) for model in view.models}
-    found: set[Finding] = set()
-    for model in models.values():
-        found.update(_check(model, context))
-        for variant in model.view.variants:
-            found.update(_check(linted_model(model.view, context, variant=variant), context))
-    for rule in REPOSITORY_RULES:
-        found.update(rule(models, context))
-    return tuple(sorted(found, key=_key))
+    linter = Linter(context)
+    for model in view.models:
+        linter.add(model)
+    return linter.findings()
+
+
+class Linter:
+    """Lints a repository model by model, and keeps of each only what the others' rules need."""
+
+    def __init__(self, context: LintContext) -> None:
+        self._context = context
+        self._models = Shelf()
+        self._found: set[Finding] = set()
+
+    def add(self, view: ModelView) -> None:
+        """Lint one model, its variants included."""
+        model = linted_model(view, self._context)
+        self._found.update(_check(model, self._context))
+        for variant in view.variants:
+            other = linted_model(view, self._context, variant=variant)
+            self._found.update(_check(other, self._context))
+        self._models.put(model)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Every finding on the models so far, those on all of them together included, sorted."""
+        found = set(self._found)
+        for rule in REPOSITORY_RULES:
+            found.update(rule(self._models, self._context))
+        return tuple(sorted(found, key=_key))
 
 
 def _check(model: LintedModel, context: LintContext) -> Iterator[Finding]:

@@ -123,7 +123,7 @@ class _Mapping:
         """Findings of every step, in order."""
         for path, step in _steps(self._model):
             other = self._models.get(step.model_name)
-            if other is None or not other.parsed.ok or other is self._model:
+            if other is None or not other.parsed.ok or other.name == self._model.name:
                 continue
             if other.config.input:
                 yield from self._side(path, "input", step.input_map, other)

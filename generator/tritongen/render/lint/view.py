@@ -1,5 +1,6 @@
 """What `check` is given: a repository read by somebody else, and what is known of the server."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tritongen.domain.facts import ModelFacts
@@ -52,9 +53,9 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryView:
-    """A model repository: its model folders, in any order."""
+    """A model repository: its model folders, in any order, read once; they may be generated."""
 
-    models: tuple[ModelView, ...]
+    models: Iterable[ModelView]
 
 
 @dataclass(frozen=True, slots=True)
