@@ -65,7 +65,7 @@ def evaluated(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
                 state.standings.throughput(arm.candidate) if measured else None,
                 state.standings.latency(arm.candidate) if measured else None,
                 state.standings.rounds(arm.candidate),
-                _why(arm.why, fate, choice.candidate),
+                _why(arm.why, fate, choice.candidate, measured=measured),
             )
         )
     rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
@@ -92,12 +92,14 @@ def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
     return tuple(front)
 
 
-def _why(why: str, fate: str, best: Candidate) -> str:
+def _why(why: str, fate: str, best: Candidate, *, measured: bool) -> str:
     if fate == "best":
         return ""
     if fate == "tied":
         return f"no difference to {best.key} that matters, which is simpler"
-    return why or ("not separated when the time was up" if fate == "running" else "")
+    if why or fate != "running":
+        return why
+    return "not separated when the time was up" if measured else "the time was up before its turn"
 
 
 def _baseline_row(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:

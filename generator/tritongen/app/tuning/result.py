@@ -229,7 +229,7 @@ def result_of(
         front=pareto(rows),
         verdict=verdict,
         sentence="",
-        notes=(*notes, *_failures(history)),
+        notes=(*notes, *_failures(history), *_hasty(choice)),
         wall_s=elapsed_s(history),
         calibration=found[0].predictor.calibration if found is not None else None,
     )
@@ -265,6 +265,13 @@ def _failures(history: History) -> tuple[str, ...]:
         f"{', '.join(dict.fromkeys(names))} could not be measured: {cause}"
         for cause, names in hit.items()
     )
+
+
+def _hasty(choice: Choice) -> tuple[str, ...]:
+    """What a choice is worth that was measured once."""
+    if choice.rounds != 1:
+        return ()
+    return ("measured once, which a hiccup of the machine can decide: give it more --budget",)
 
 
 def _sentence(result: TunedModel) -> str:
