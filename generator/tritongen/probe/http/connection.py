@@ -4,11 +4,15 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable
 
 from tritongen.probe.engine import Target
 from tritongen.probe.http.response import ResponseParser
 from tritongen.probe.http.verify import Known
+
+# What is at most in one piece on a loopback interface.
+_PIECE = 65_536
 
 
 class Connection:
@@ -29,6 +33,7 @@ class Connection:
         parser: of a response that is not known yet.
         received: bytes of the response so far.
         known: beginnings of right responses, and, for speed, the same by size of the response.
+        waits_for_rest: the socket keeps silent until the rest of a large response is there.
     """
 
     __slots__ = (
@@ -50,6 +55,7 @@ class Connection:
         "socket",
         "target",
         "unsent",
+        "waits_for_rest",
         "whole",
     )
 
@@ -72,6 +78,7 @@ class Connection:
         self.remaining = 0
         self.parser: ResponseParser | None = None
         self.received = 0
+        self.waits_for_rest = False
         self.send: Callable[[bytes | memoryview], int] = _no_send
         self.recv_into: Callable[[bytearray], int] = _no_receive
 
@@ -96,6 +103,21 @@ class Connection:
         self.parser = None
         self.received = 0
         self.unsent = -1
+        self.waits_for_rest = False
+
+    def expect(self, rest: int) -> None:
+        """The response goes on for so many bytes that nobody looks at; 0 when it is complete.
+
+        A large response arrives in dozens of pieces. Waking up for each of them costs several
+        times more than the copying, and takes the core that the server may be computing on.
+        """
+        self.remaining = rest
+        # TLS keeps bytes of its own, so that the socket may never have as many.
+        wait = rest > _PIECE and not isinstance(self.socket, ssl.SSLSocket)
+        if (wait or self.waits_for_rest) and self.socket is not None:
+            # After a part was read the mark must fall: what is above it would never come.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, rest if wait else 1)
+            self.waits_for_rest = wait
 
     def error(self) -> OSError | None:
         """What came of connecting."""

@@ -26,7 +26,7 @@ from tritongen.probe.http.verify import Known, verify
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _QUIET = select.EPOLLIN | select.EPOLLOUT
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_BUFFER = 262_144
+_BUFFER = 1 << 20
 _OPENING = 16
 _LONGEST_WAIT_S = 0.1
 
@@ -290,10 +290,11 @@ class HttpEngine:
             return
         connection.received += size
         if connection.remaining:
-            connection.remaining -= size
-            if connection.remaining < 0:
+            rest = connection.remaining - size
+            connection.expect(max(rest, 0))
+            if rest < 0:
                 self._fail(connection, FailureCode.MALFORMED, "bytes after the response", now)
-            elif connection.remaining == 0:
+            elif rest == 0:
                 self._succeed(connection, now)
             return
         if connection.parser is None:
@@ -303,10 +304,9 @@ class HttpEngine:
                 return
             whole = connection.known.size_of(self._buffer, size)
             if whole:
-                connection.remaining = whole - size
+                connection.expect(whole - size)
                 return
-            keep = bool(connection.target.plan.references)
-            connection.parser = ResponseParser(keep_all=keep)
+            connection.parser = ResponseParser(keep_all=bool(connection.target.plan.references))
         try:
             connection.parser.feed(self._view[:size])
         except MalformedResponseError as fault:
