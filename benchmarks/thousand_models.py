@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     each = (peak_of[many] - peak_of[few]) / (many - few) / 1e3
     print(
         f"\nOne more model takes {each:.0f} kB: its facts, its plan with every reason, its "
-        "findings and its lock entry, from which the cores are shared and the lock is written at once. "
-        "Configurations are rendered, compared, linted and written one at a time."
+        "findings and its lock entry; the cores are shared among all models, and the lock is "
+        "written at once. Configurations are rendered, compared, linted and written one at a time."
     )
     return 0
 

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from support.cli import INTENT, SERVED, Project, dense, fixed, sequence, tree, trial_of
+from tritongen.inspection.machine import read_cpus
 
 
 def kinds(document: dict) -> dict[str, str]:
@@ -260,3 +261,16 @@ def test_shell_completion(project: Project) -> None:
     zsh = project.run("completion", "zsh").out
     assert zsh.startswith("#compdef tritongen\n")
     assert "--no-trial" in zsh
+
+
+def test_the_lock_says_whose_times_it_holds(built: Project) -> None:
+    """The target's cores are stated, so nothing else of this machine is in the lock."""
+    lock = built.lock()
+    assert "machine" not in lock["target"]
+    cpu = read_cpus().model
+    assert {model["evidence"]["trial"].get("cpu", "") for model in lock["models"].values()} == {cpu}
+    # Elsewhere it is still the processor of the measurement, and nothing drifts.
+    place = built.repository / "tritongen.lock"
+    place.write_text(place.read_text().replace(f'"cpu": "{cpu}"', '"cpu": "AMD EPYC 9R14"'))
+    assert not built.json("build", "models", "--check")["drift"]
+    assert built.json("plan", "models")["assumptions"]["measured_on"] == "AMD EPYC 9R14"

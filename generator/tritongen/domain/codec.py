@@ -35,12 +35,14 @@ def shallow(value: object) -> dict[str, Any]:
     raise TypeError(f"{type(value).__name__} has no JSON value")
 
 
-def text_of(value: object, *, indent: int | None = None) -> str:
+def text_of(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """The JSON text of anything that `encode` takes, keys sorted.
 
     Piece by piece: as one document of plain values, thousands of models take ten times as much.
     """
-    writer = json.JSONEncoder(indent=indent, sort_keys=True, ensure_ascii=False, default=shallow)
+    writer = json.JSONEncoder(
+        indent=indent, sort_keys=True, ensure_ascii=ascii_only, default=shallow
+    )
     text = io.StringIO()
     text.writelines(writer.iterencode(value))
     return text.getvalue()

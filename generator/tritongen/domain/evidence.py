@@ -113,6 +113,7 @@ class Trial:
         deterministic: whether two runs on the same input agree.
         mismatches: one sentence for every output whose declared type, rank or fixed size was not
             what came back.
+        cpu: name of the processor that `costs` were measured on, empty when not known.
     """
 
     runtime: str
@@ -132,6 +133,7 @@ class Trial:
     peak_bytes: int = 0
     deterministic: bool = True
     mismatches: tuple[str, ...] = ()
+    cpu: str = ""
 
     def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
         """Median milliseconds measured at that point, None when it was not measured."""
@@ -181,6 +183,7 @@ class Served:
         transport_ms: latency of each request outside queue and execution that costs no core.
         contention: how much longer executions take when all cores are busy, as a share.
         cold: how much longer the first execution after a rest takes, as a share.
+        pause_ms: mean of the pauses that one in twenty requests meets on its way.
     """
 
     cpus: float
@@ -190,6 +193,7 @@ class Served:
     transport_ms: float = 0.0
     contention: float | None = None
     cold: float = 0.0
+    pause_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

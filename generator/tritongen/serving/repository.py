@@ -133,7 +133,7 @@ def apply_change(repository: Path, change: RepositoryChange) -> None:
         for text in change.texts:
             staged.append(_stage(repository, text.path, folders))
             write_atomic(repository / staged[-1][0], text.data)
-        journal = text_of(_Journal(tuple(staged), change.removals))
+        journal = text_of(_Journal(tuple(staged), change.removals), ascii_only=True)
         write_atomic(repository / JOURNAL, journal.encode())
     except BaseException:
         _undo(repository, staged, folders)

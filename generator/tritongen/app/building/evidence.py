@@ -97,7 +97,9 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         if policy.run and (policy.remeasure or not _decided(evidence)):
             progress(facts.name)
             trial = run_trial(facts, project.root, project.intent.of(facts.name), policy.options)
-            evidence = replace(evidence, trial=trial)
+            # Times of one processor are not those of another: a plan must know whose they are.
+            cpu = read_cpus().model if trial.costs else ""
+            evidence = replace(evidence, trial=replace(trial, cpu=cpu))
         if evidence.trial is None:
             missing.append(facts.name)
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))

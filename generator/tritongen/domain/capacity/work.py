@@ -72,6 +72,7 @@ class Work:
         rows: in one request.
         front_end_s: CPU time of a request outside its execution.
         transport_s: latency outside queue, execution and front end.
+        pause_s: mean of the pauses that one in twenty requests meets on its way.
         instance_bytes: memory of one instance.
         request_bytes: on the wire.
         response_bytes: on the wire.
@@ -87,6 +88,7 @@ class Work:
     rows: int = 1
     front_end_s: float = FRONT_END_S
     transport_s: float = 0.0
+    pause_s: float = 0.0
     instance_bytes: int = _ARENA_BYTES
     request_bytes: int = _HEADER_BYTES
     response_bytes: int = _HEADER_BYTES
@@ -107,9 +109,10 @@ def work_of(
         intent: goal, rows and payload.
         evidence: measurements on a server where there are any, else the trial's.
         business: clients.
-        cpu: the processor of the trial, empty when not known.
+        cpu: the processor of trials that do not name theirs, empty when not known.
     """
     served, trial = evidence.served, evidence.trial
+    tried_on = trial.cpu if trial is not None and trial.cpu else cpu
     service = _served_times(served) or _trial_times(trial)
     if service is None:
         return None
@@ -129,13 +132,14 @@ def work_of(
     return Work(
         name=facts.name,
         service=service,
-        measured_on=served.cpu if served is not None else cpu,
+        measured_on=served.cpu if served is not None else tried_on,
         served=served is not None,
         uncertainty=SERVED_UNCERTAINTY if served is not None else TRIAL_UNCERTAINTY,
         goal=goal,
         rows=rows,
         front_end_s=front_end,
         transport_s=transport,
+        pause_s=max(0.0, served.pause_ms) / 1e3 if served is not None else 0.0,
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
