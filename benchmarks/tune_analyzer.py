@@ -144,14 +144,28 @@ def _kept(folder: Path) -> Iterator[dict[str, Any]]:
     for path in folder.glob("checkpoints/*.ckpt"):
         models = json.loads(path.read_text())["ResultManager.results"]["_results"]
         for variants in models.values():
-            for _, measurements in variants.values():
+            for variant, (configuration, measurements) in variants.items():
                 for measurement in measurements.values():
                     for part in measurement["_model_config_measurements"]:
                         data = {tag: item["_value"] for tag, item in part["_non_gpu_data"]}
                         yield {
                             "throughput": float(data.get("perf_throughput") or 0.0),
-                            "config": part["_model_config_name"],
+                            "config": variant,
+                            "settings": _settings(configuration),
                             "clients": part["_model_specific_pa_params"].get(
                                 "concurrency-range", "?"
                             ),
                         }
+
+
+def _settings(configuration: object) -> str:
+    """Instances and batch of a configuration in a checkpoint, wherever in it they are."""
+    if isinstance(configuration, list):
+        return next(filter(None, map(_settings, configuration)), "")
+    if not isinstance(configuration, dict):
+        return ""
+    groups = configuration.get("instanceGroup") or configuration.get("instance_group")
+    if not groups:
+        return next(filter(None, map(_settings, configuration.values())), "")
+    batch = configuration.get("maxBatchSize", configuration.get("max_batch_size", 0))
+    return f"({groups[0].get('count', 1)} instances, batches of up to {batch})"

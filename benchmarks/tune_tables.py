@@ -177,8 +177,8 @@ def _cuts(rows: Rows, wanted: list[str]) -> Iterator[str]:
     rounds = sorted({row["final"].get("rounds", 3) for _, row in rows if row.get("final")})
     if rounds:
         yield (
-            f"perf_analyzer: {' or '.join(map(str, rounds))} rounds in turn, each of three windows "
-            f"of {WINDOW_MS} ms; geometric means"
+            f"rounds of perf_analyzer, in turn: {' or '.join(map(str, rounds))}, each of three "
+            f"windows of {WINDOW_MS} ms or more; geometric means"
         )
     peers = [f"{key} {row['analyzer']['minutes']:g} min" for key, row in rows if "analyzer" in row]
     if peers:
