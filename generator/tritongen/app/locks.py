@@ -3,21 +3,34 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen import __version__
-from tritongen.domain.lock import LOCK_FILE, Lock, parse_lock
 from tritongen.errors import InvalidInputError
 
-__all__ = ["CONFIG_FILE", "TOOL", "as_built", "lock_text", "parsed_lock", "read_lock"]
+if TYPE_CHECKING:
+    from tritongen.domain.lock import Lock
+
+__all__ = [
+    "CONFIG_FILE",
+    "LOCK_FILE",
+    "TOOL",
+    "as_built",
+    "lock_text",
+    "parsed_lock",
+    "read_lock",
+    "unchanged",
+]
 
 CONFIG_FILE = "config.pbtxt"
+LOCK_FILE = "tritongen.lock"
 # As written into locks.
 TOOL = f"tritongen {__version__}"
 
 
-def read_lock(repository: Path) -> Lock | None:
+def read_lock(repository: Path) -> "Lock | None":
     """The lock of a repository, None when it has none.
 
     Raises:
@@ -46,16 +59,21 @@ def lock_text(repository: Path) -> str | None:
         raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
 
 
-def parsed_lock(text: str | None, repository: Path) -> Lock | None:
+def parsed_lock(text: str | None, repository: Path) -> "Lock | None":
     """The lock of a text.
 
     Raises:
         InvalidInputError: TG704.
     """
-    return None if text is None else parse_lock(text, str(repository / LOCK_FILE))
+    if text is None:
+        return None
+    # All that a lock can hold takes longer to load than the rest of `up`.
+    from tritongen.domain.lock import parse_lock
+
+    return parse_lock(text, str(repository / LOCK_FILE))
 
 
-def as_built(repository: Path, lock: Lock | None, names: Sequence[str]) -> bool:
+def as_built(repository: Path, lock: "Lock | None", names: Sequence[str]) -> bool:
     """Whether every text file is, byte for byte, what this version of the tool wrote and linted.
 
     Args:
@@ -65,12 +83,23 @@ def as_built(repository: Path, lock: Lock | None, names: Sequence[str]) -> bool:
     """
     if lock is None or lock.tool != TOOL:
         return False
-    if set(names) != {path.partition("/")[0] for path in lock.written}:
+    return unchanged(repository, lock.written, names)
+
+
+def unchanged(repository: Path, written: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether every text file is, byte for byte, what was written, and there are no other models.
+
+    Args:
+        repository: folder of models.
+        written: SHA-256 by path relative to the repository.
+        names: of its models.
+    """
+    if set(names) != {path.partition("/")[0] for path in written}:
         return False
     try:
         return all(
             hashlib.sha256((repository / path).read_bytes()).hexdigest() == sha
-            for path, sha in lock.written.items()
+            for path, sha in written.items()
         )
     except OSError:
         return False

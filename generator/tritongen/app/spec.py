@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.app.locks import CONFIG_FILE, read_lock
-from tritongen.app.shared_memory import shared_memory_bytes
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError
-from tritongen.render.pbtxt import parse_config
 from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
-from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore, project_label
+
+if TYPE_CHECKING:
+    from tritongen.domain.lock import Lock
 
 __all__ = ["UpOptions", "model_names", "readable_lock", "server_spec"]
 
@@ -46,7 +45,7 @@ class UpOptions:
     read_only: bool | None = None
 
 
-def readable_lock(repository: Path) -> Lock | None:
+def readable_lock(repository: Path) -> "Lock | None":
     """The repository's lock, after checks that nothing stands in the way of serving it.
 
     Raises:
@@ -54,6 +53,8 @@ def readable_lock(repository: Path) -> Lock | None:
     """
     if not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
+    from tritongen.serving.repository import settle
+
     settle(repository)
     lock = read_lock(repository)
     try:
@@ -108,6 +109,9 @@ def _configured_backend(folder: Path) -> str:
         text = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""  # none, or one that the preflight tells of
+    from tritongen.domain.backends import BACKENDS
+    from tritongen.render.pbtxt import parse_config
+
     config = parse_config(text, str(folder / CONFIG_FILE)).message
     if config.backend or not config.platform:
         return str(config.backend)
@@ -117,13 +121,15 @@ def _configured_backend(folder: Path) -> str:
 
 
 def server_spec(
-    store: StateStore, repository: Path, lock: Lock | None, options: UpOptions
+    store: StateStore, repository: Path, lock: "Lock | None", options: UpOptions
 ) -> ServerSpec:
     """What a runtime needs to serve the repository as it was planned.
 
     Raises:
         InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
     """
+    from tritongen.app.shared_memory import shared_memory_bytes
+
     names = model_names(repository)
     if not names:
         raise InvalidInputError("TG708", "it holds no models", where=str(repository))

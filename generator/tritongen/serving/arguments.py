@@ -1,6 +1,6 @@
 """Arguments of tritonserver that every runtime passes."""
 
-import secrets
+import os
 from collections.abc import Iterable, Iterator
 
 from tritongen.serving.protocol import ModelControl, ServerSpec
@@ -34,7 +34,7 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]]) -> list[s
 def closed_apis(spec: ServerSpec) -> Iterator[tuple[str, str]]:
     """Nobody changes traces or logs over the network: both APIs want a header nobody knows."""
     given = {flag for flag, _ in spec.flags}
-    key = secrets.token_hex(16)
+    key = os.urandom(16).hex()
     for flag in ("http-restricted-api", "grpc-restricted-protocol"):
         if flag not in given:
             yield flag, f"trace,logging:tritongen-closed={key}"

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
@@ -32,6 +31,8 @@ def private_folder() -> Path:
     Raises:
         EnvironmentProblem: TG004, it cannot be made or belongs to somebody else.
     """
+    import tempfile
+
     return _private(Path(tempfile.gettempdir()) / f"tritongen-{os.getuid()}")
 
 

@@ -9,8 +9,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +48,8 @@ def translated(path: Path) -> Iterator[None]:
 @contextmanager
 def _beside(path: Path, mode: int) -> Iterator[IO[bytes]]:
     """A temporary file in the target's folder that replaces the target when the block ends."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".tritongen-{os.getpid()}-", suffix=".tmp"
     )
@@ -99,6 +99,8 @@ def copy_atomic(source: Path, target: Path, *, mode: int = 0o644) -> None:
     Raises:
         EnvironmentProblem: TG003 when the source cannot be read, TG005, TG004 as `write_atomic`.
     """
+    import shutil
+
     try:
         reader = source.open("rb")
     except OSError as error:

@@ -1,7 +1,7 @@
 """Ports: which are free, and which one a fixed wish finds taken."""
 
 import errno
-import secrets
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def choose(host: str, ports: Ports) -> Ports:
         if getattr(ports, name):
             continue
         for _ in range(_ATTEMPTS):
-            port = _LOWEST + secrets.randbelow(span)
+            port = _LOWEST + int.from_bytes(os.urandom(4)) % span
             if port not in taken and is_free(host, port):
                 taken.add(port)
                 chosen = replace(chosen, **{name: port})

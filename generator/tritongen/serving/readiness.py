@@ -15,8 +15,8 @@ from tritongen.serving.reasons import clean, code_for, poll_failures, telling_li
 __all__ = ["model_statuses", "wait_for_models"]
 
 # What a wait may be longer than it has to be, as a share of it, within these bounds (seconds).
-_LATE_SHARE = 0.03
-_FIRST_POLL = 0.03
+_LATE_SHARE = 0.01
+_FIRST_POLL = 0.005
 _LAST_POLL = 0.5
 _PENDING_STATES = {"LOADING", "UNLOADING"}
 

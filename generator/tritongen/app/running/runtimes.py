@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
@@ -74,10 +75,9 @@ def choose_runtime(spec: ServerSpec, options: UpOptions) -> RuntimeName:
 
 def choose_with_reason(spec: ServerSpec, options: UpOptions) -> tuple[RuntimeName, str]:
     """Where to serve, and why there."""
-    if options.runtime is not None:
-        return options.runtime, "asked for with --runtime"
-    if options.image:
-        return RuntimeName.DOCKER, "an image is named"
+    asked = _asked(options)
+    if asked is not None:
+        return asked
     findings = EmbeddedRuntime(wheel=options.wheel).preflight(spec)
     unfit = [item for item in findings if item.severity is Severity.ERROR and item.code in _UNFIT]
     if unfit:
@@ -86,15 +86,29 @@ def choose_with_reason(spec: ServerSpec, options: UpOptions) -> tuple[RuntimeNam
     return RuntimeName.EMBEDDED, f"this machine runs it, with {held}, and needs no Docker for it"
 
 
+def _asked(options: UpOptions) -> tuple[RuntimeName, str] | None:
+    """The runtime that the user chose, and how; None when it is left to the tool."""
+    if options.runtime is not None:
+        return options.runtime, "asked for with --runtime"
+    if options.image:
+        return RuntimeName.DOCKER, "an image is named"
+    return None
+
+
 def settle_runtime(project: Path, repository: Path, options: UpOptions) -> tuple[UpOptions, str]:
     """The options with their runtime chosen, and why that one.
 
     Raises:
         InvalidInputError: the repository cannot be served as it is.
     """
-    spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
-    name, reason = choose_with_reason(spec, options)
-    return replace(options, runtime=name), reason
+    asked = _asked(options)
+    if asked is None:
+        store = StateStore(project)
+        spec = quick_spec(store, repository, options) or server_spec(
+            store, repository, readable_lock(repository), options
+        )
+        asked = choose_with_reason(spec, options)
+    return replace(options, runtime=asked[0]), asked[1]
 
 
 def image_choice(project: Path, repository: Path, options: UpOptions) -> "ImageChoice":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.locks import as_built, read_lock
+from tritongen.app.running.quick import quick_spec
 from tritongen.app.running.runtimes import (
     choose_runtime,
     docker_runtime,
@@ -89,20 +90,19 @@ def up(
         EnvironmentProblem: TG808 one runs already, a preflight error, or a model that failed;
             nothing is left running.
     """
-    lock = readable_lock(repository)
     store = StateStore(project)
+    spec = quick_spec(store, repository, options)
+    quick = spec is not None
+    if spec is None:
+        spec = server_spec(store, repository, readable_lock(repository), options)
     with store.lock("starting or stopping the server"):
-        running = find_running(store)
-        if running is not None:
-            raise EnvironmentProblem(
-                "TG808",
-                f"a server of this project runs already at {running.endpoints.http}",
-                where=str(store.path),
-            )
-        spec = server_spec(store, repository, lock, options)
+        _refuse_running(store)
         name = choose_runtime(spec, options)
+        if quick and name is RuntimeName.DOCKER:
+            quick = False
+            spec = server_spec(store, repository, readable_lock(repository), options)
         runtime = make_runtime(name, options, progress)
-        linted = lint_repository(repository, keep_going=options.keep_going)
+        linted = () if quick else lint_repository(repository, keep_going=options.keep_going)
         findings = (*linted, *runtime.preflight(spec))
         _refuse(findings, EnvironmentProblem)
         if name is RuntimeName.DOCKER:
@@ -117,6 +117,16 @@ def up(
             tuple(item for item in findings if item.severity is not Severity.ERROR),
             server,
             _command(server.state, spec, options),
+        )
+
+
+def _refuse_running(store: StateStore) -> None:
+    running = find_running(store)
+    if running is not None:
+        raise EnvironmentProblem(
+            "TG808",
+            f"a server of this project runs already at {running.endpoints.http}",
+            where=str(store.path),
         )
 
 

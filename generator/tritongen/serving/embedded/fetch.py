@@ -2,13 +2,9 @@
 
 import hashlib
 import os
-import platform
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -94,9 +90,10 @@ def check_machine() -> None:
     Raises:
         EnvironmentProblem: TG803 for another system, architecture or C library.
     """
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        here = f"{platform.system()} on {platform.machine()}"
-        raise EnvironmentProblem("TG803", f"the embedded Triton cannot run on {here}")
+    here = os.uname()
+    if sys.platform != "linux" or here.machine != "x86_64":
+        what = f"the embedded Triton cannot run on {here.sysname} on {here.machine}"
+        raise EnvironmentProblem("TG803", what)
     try:
         library = os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (OSError, ValueError):
@@ -201,6 +198,9 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 
 def _fetch(parent: Path, home: TritonHome, wheel: Path | None, progress: Progress) -> None:
+    import shutil
+    import tempfile
+
     for leftover in parent.glob(".work-*"):  # of a run that was killed; the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
     free = shutil.disk_usage(parent).free
@@ -305,6 +305,8 @@ def _verify(wheel: Path) -> None:
 
 def _unpack(wheel: Path, target: Path, progress: Progress) -> None:
     """Unpacks what serving needs. The hash was verified, so the names are known to be sound."""
+    import zipfile
+
     with zipfile.ZipFile(wheel) as archive:
         members = [
             member

@@ -155,3 +155,9 @@ class Guard:
         except BrokenPipeError:
             pass  # the guard itself was killed; there is nothing left to dismiss
         self._process.wait()
+
+    def finish(self) -> None:
+        """Has the guard end the server now, and waits for it. Idempotent."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()

@@ -13,10 +13,8 @@ The key is a hash of everything that goes in, so that a folder is never changed 
 
 import hashlib
 import os
-import shutil
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,6 +162,9 @@ def _key(home: TritonHome, name: str, library: Path | None, python: Path | None)
 
 def _build(folder: Path, home: TritonHome, stub: Path, libpython: tuple[str, Path | None]) -> None:
     """Builds beside and renames; when another run was faster, its folder is as good."""
+    import shutil
+    import tempfile
+
     name, library = libpython
     for leftover in folder.parent.glob(".work-*"):  # of runs that were killed
         if time.time() - leftover.stat().st_mtime > _ABANDONED:

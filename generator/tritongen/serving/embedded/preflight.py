@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,10 +53,16 @@ def machine_findings() -> tuple[Finding, ...]:
     if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
         message = f"{SHARED_MEMORY} is missing or cannot be written"
         found.append(finding("TG818", Severity.ERROR, message))
-    elif (free := shutil.disk_usage(SHARED_MEMORY).free) < _LEAST_SHARED_MEMORY:
+    elif (free := _free(SHARED_MEMORY)) < _LEAST_SHARED_MEMORY:
         message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
         found.append(finding("TG818", Severity.WARNING, message))
     return tuple(found)
+
+
+def _free(folder: Path) -> int:
+    """Bytes that this user may still write there."""
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize
 
 
 def findings(spec: ServerSpec) -> tuple[Finding, ...]:

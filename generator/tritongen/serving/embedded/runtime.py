@@ -1,9 +1,10 @@
 """The runtime without Docker: preflight, start, and finding a server again."""
 
-import secrets
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.domain.findings import Finding
 from tritongen.errors import EnvironmentProblem
@@ -11,10 +12,12 @@ from tritongen.serving.embedded import preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.embedded.server import EmbeddedServer
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.processes import SERVER, ProcessRef, boot_id, environment_of
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
+
+if TYPE_CHECKING:
+    from tritongen.serving.embedded.server import EmbeddedServer
 
 __all__ = ["EmbeddedRuntime"]
 
@@ -44,7 +47,7 @@ class EmbeddedRuntime:
         """What stands in the way on this machine; see `Runtime.preflight`."""
         return preflight.findings(spec)
 
-    def start(self, spec: ServerSpec) -> EmbeddedServer:
+    def start(self, spec: ServerSpec) -> "EmbeddedServer":
         """Starts the server and returns at once; see `Runtime.start`."""
         home = ensure_triton(self._cache, self._wheel, self._progress)
         layout = build_layout(home, self._cache)
@@ -54,7 +57,7 @@ class EmbeddedRuntime:
                 "TG807", taken[0].message, details=[item.message for item in taken[1:]]
             )
         ports = choose(spec.host, spec.ports)
-        server = secrets.token_hex(8)
+        server = os.urandom(8).hex()
         state = _new_state(replace(spec, ports=ports), server)
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(server)
@@ -74,11 +77,19 @@ class EmbeddedRuntime:
         except EnvironmentProblem:
             guard.dismiss()
             raise
-        reference = ProcessRef.of(process.pid)
-        ticks = reference.start_ticks if reference else 0
-        return EmbeddedServer(replace(state, pid=process.pid, start_ticks=ticks), process, guard)
+        try:
+            reference = ProcessRef.of(process.pid)
+            ticks = reference.start_ticks if reference else 0
+            # What watches a server is loaded while it starts.
+            from tritongen.serving.embedded.server import EmbeddedServer
 
-    def attach_to(self, state: ServerState) -> EmbeddedServer | None:
+            found = replace(state, pid=process.pid, start_ticks=ticks)
+            return EmbeddedServer(found, process, guard)
+        except BaseException:
+            guard.finish()
+            raise
+
+    def attach_to(self, state: ServerState) -> "EmbeddedServer | None":
         """The server of a state file, None after a reboot, its end, or for another runtime's."""
         if state.runtime is not self.name or state.boot_id != boot_id():
             return None
@@ -86,6 +97,8 @@ class EmbeddedRuntime:
             return None
         if environment_of(state.pid).get(SERVER) != state.server:
             return None
+        from tritongen.serving.embedded.server import EmbeddedServer
+
         return EmbeddedServer(state)
 
 

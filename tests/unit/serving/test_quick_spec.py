@@ -1,0 +1,126 @@
+"""The quick way to a server: what the careful one gives, and none where there is any doubt."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritongen.app.locks import LOCK_FILE, TOOL
+from tritongen.app.running import quick
+from tritongen.app.running.quick import quick_spec
+from tritongen.app.spec import UpOptions, readable_lock, server_spec
+from tritongen.domain import lock as locks
+from tritongen.domain.evidence import ModelEvidence
+from tritongen.domain.facts import ModelFormat
+from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
+from tritongen.serving import repository as repositories
+from tritongen.serving.protocol import RuntimeName
+from tritongen.serving.state import StateStore
+
+CONFIG = b'backend: "onnxruntime"\n'
+WEIGHTS = "1/model.onnx"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """As `build` leaves it: one model and its lock."""
+    folder = tmp_path / "model_repository"
+    (folder / "dense/1").mkdir(parents=True)
+    (folder / "dense" / WEIGHTS).write_bytes(b"weights")
+    (folder / "dense/config.pbtxt").write_bytes(CONFIG)
+    evidence = ModelEvidence(files=((WEIGHTS, "0" * 64),))
+    model = LockedModel("dense", ModelFormat.ONNX, "onnxruntime", 2, 1, evidence)
+    whole = Lock(
+        tool=TOOL,
+        target=LockedTarget("26.07", 2, memory_bytes=1 << 30),
+        server=LockedServer({"OMP_NUM_THREADS": "1"}, (("rate-limit", "execution_count"),)),
+        models={"dense": model},
+        written={"dense/config.pbtxt": hashlib.sha256(CONFIG).hexdigest()},
+    )
+    (folder / LOCK_FILE).write_text(lock_text(whole))
+    return folder
+
+
+def spec_of(repository: Path, options: UpOptions | None = None) -> Any:
+    store = StateStore(repository.parent)
+    return quick_spec(store, repository, options or UpOptions())
+
+
+def test_it_is_what_the_careful_way_gives(repository: Path) -> None:
+    store = StateStore(repository.parent)
+    careful = server_spec(store, repository, readable_lock(repository), UpOptions())
+    assert spec_of(repository) == replace(careful, shared_memory_bytes=None)
+
+
+def test_a_container_takes_the_careful_way(repository: Path) -> None:
+    assert spec_of(repository, UpOptions(runtime=RuntimeName.DOCKER)) is None
+    assert spec_of(repository, UpOptions(image="name")) is None
+    assert spec_of(repository, UpOptions(runtime=None)) is not None
+
+
+def edited(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = repository / LOCK_FILE
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lock: lock.update(schema_version=2),
+        lambda lock: lock.update(tool="tritongen 0.0.1"),
+        lambda lock: lock.update(surprise=1),
+        lambda lock: lock.update(written=5),
+        lambda lock: lock.pop("target"),
+        lambda lock: lock["target"].update(cores="2"),
+        lambda lock: lock["target"].update(memory_bytes=True),
+        lambda lock: lock["server"].update(flags=[["model-repository", "/elsewhere"]]),
+        lambda lock: lock["server"].update(environment={"LD_PRELOAD": "x"}),
+        lambda lock: lock["server"].update(environment={"OMP_NUM_THREADS": 1}),
+        lambda lock: lock["written"].update({"../victim": "0" * 64}),
+        lambda lock: lock["models"]["dense"]["evidence"]["files"].append(["../../x", "0" * 64]),
+        lambda lock: lock["models"].update(other=lock["models"]["dense"]),
+        lambda lock: lock["models"]["dense"].pop("backend"),
+    ],
+)
+def test_a_lock_that_is_not_as_it_would_be(
+    repository: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    assert spec_of(repository) is not None
+    edited(repository, change)
+    assert spec_of(repository) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{"])
+def test_a_lock_that_is_none(repository: Path, text: str) -> None:
+    (repository / LOCK_FILE).write_text(text)
+    assert spec_of(repository) is None
+
+
+def test_a_repository_that_was_touched(repository: Path, tmp_path: Path) -> None:
+    config = repository / "dense/config.pbtxt"
+    config.write_bytes(CONFIG + b"\n")
+    assert spec_of(repository) is None
+    config.write_bytes(CONFIG)
+    (repository / "other/1").mkdir(parents=True)
+    assert spec_of(repository) is None
+    (repository / "other/1").rmdir()
+    assert spec_of(repository) is not None
+    (repository / "dense" / WEIGHTS).unlink()
+    assert spec_of(repository) is None
+    assert spec_of(tmp_path / "absent") is None
+
+
+def test_a_killed_build_is_finished_first(repository: Path) -> None:
+    (repository / repositories.JOURNAL).write_text("{}")
+    assert spec_of(repository) is None
+
+
+def test_names_are_those_of_the_whole_lock() -> None:
+    assert locks.LOCK_FILE == LOCK_FILE
+    assert locks.SCHEMA_VERSION == quick._SCHEMA
