@@ -43,6 +43,7 @@ class Profile:
         cv: scatter of executions.
         quirk: greatest deviation of a configuration from all this, as a share.
         cold: how much longer the first execution after a rest takes, as a share.
+        pause_s: mean of the pauses that one in twenty requests meets.
         without_arena: time of an execution without the memory arena, relative to one with it.
     """
 
@@ -57,6 +58,7 @@ class Profile:
     quirk: float = 0.03
     without_arena: float = 1.0
     cold: float = 0.0
+    pause_s: float = 0.0
 
 
 CONVNET = Profile(
@@ -106,6 +108,7 @@ def truth(
             batcher,
             rows=(rows,),
             transport_s=profile.transport_s,
+            pause_s=profile.pause_s,
         )
         server = Server((model,), cores, FrontEnd(profile.front_end_s))
         _TRUTHS[key] = simulate(server, seed=77, requests=3_000).of("m")

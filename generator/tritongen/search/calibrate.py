@@ -24,7 +24,7 @@ _BESIDE = 4
 _MERGED = 16
 # Load of the measurement with rests.
 _RESTED_LOAD = 0.35
-# Shorter executions are mostly the waking of threads: they never rest long, and load speeds them.
+# Shorter executions are mostly the waking of threads: they rest always, and load speeds them.
 SHORTEST_S = 0.0005
 
 
@@ -36,6 +36,7 @@ class Calibration:
         service: times of executions.
         front_end_s: CPU seconds that each request costs outside its execution, on the same cores.
         transport_s: latency of each request outside queue and execution that costs no core.
+        pause_s: mean of the pauses that one in twenty requests meets on its way.
         factors: by inter-op threads: how much longer an execution takes than in sequence; 1
             where it was not measured.
     """
@@ -43,6 +44,7 @@ class Calibration:
     service: ServiceTimes
     front_end_s: float = 0.0
     transport_s: float = 0.0
+    pause_s: float = 0.0
     factors: Mapping[int, float] = field(default_factory=dict)
 
     def service_of(self, candidate: Candidate) -> ServiceTimes:
@@ -65,6 +67,7 @@ class Calibration:
             batcher=batcher,
             rows=(rows,),
             transport_s=self.transport_s,
+            pause_s=self.pause_s,
         )
         front = FrontEnd(self.front_end_s) if self.front_end_s > 0.0 else None
         return Server((model,), self.service.cores, front)
@@ -114,24 +117,22 @@ def calibration_tasks(
 
 
 def rested_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
-    """The measurement that shows how much a rest slows the next execution, at a low rate.
+    """The measurement at a low rate: how much a rest slows the next execution, and what pauses.
 
     Args:
         history: the other calibration records; the rate follows from the client alone.
         rows: of each request.
-        seconds: for the measurement.
+        seconds: for one measurement; this one takes two of them, as it looks for what is rare.
 
     Returns:
-        None when nothing is known yet, or when executions are so short that no rest is long.
+        None when nothing is known yet.
     """
     for record in history:
         task, reading = record.task, record.sound
         alone = task.load == ClosedLoop(1) and task.rows == rows and not task.candidate.batches
         if task.purpose is Purpose.CALIBRATE and reading is not None and alone:
-            if not reading.execution_s >= SHORTEST_S:
-                return None
             rate = float(f"{_RESTED_LOAD * reading.throughput_per_s:.3g}")
-            return replace(_task(task.candidate, 1, rows, seconds), load=OpenLoop(rate))
+            return replace(_task(task.candidate, 1, rows, 2.0 * seconds), load=OpenLoop(rate))
     return None
 
 

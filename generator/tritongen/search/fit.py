@@ -33,6 +33,9 @@ _CONTENTION_SPREAD = 0.5
 # How much a rest may slow the next execution, and the doubt about one measurement of it.
 _COLDS = tuple(step / 40 for step in range(25))
 _COLD_NOISE, _COLD_SPREAD = 0.04, 0.3
+# Answers that tell what one request in a hundred meets, and pauses as shares of what is missing.
+_TAIL_ANSWERS, _TAIL_REQUESTS = 500, 6_000
+_PAUSES = tuple(step / 8 for step in range(13))
 
 
 def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
@@ -59,11 +62,10 @@ def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Ca
     contention = _contention(service, overhead, share, crowd)
     service = replace(service, contention=contention)
     factors = _factors(records, service)
-    found = Calibration(service, overhead * share, overhead * max(0.0, 1.0 - share), factors)
+    transport = overhead * max(0.0, 1.0 - share)
+    found = Calibration(service, overhead * share, transport, factors=factors)
     rested = [item for item in plain if isinstance(item[0].load, OpenLoop)]
-    return replace(
-        found, service=replace(service, cold=_cold(found, rested[-1])) if rested else service
-    )
+    return _with_rests(found, rested[-1]) if rested else found
 
 
 def _usable(history: History) -> list[Usable]:
@@ -183,6 +185,14 @@ def _contention(
     return min(_CONTENTIONS, key=mismatch)
 
 
+def _with_rests(calibration: Calibration, rested: Usable) -> Calibration:
+    """The calibration with what is seen at a low rate only."""
+    if rested[1].execution_s >= SHORTEST_S:
+        cold = replace(calibration.service, cold=_cold(calibration, rested))
+        calibration = replace(calibration, service=cold)
+    return replace(calibration, pause_s=_pause(calibration, rested))
+
+
 def _cold(calibration: Calibration, rested: Usable) -> float:
     """How much a rest slows the next execution, from executions at a low rate."""
     task, reading = rested
@@ -195,6 +205,23 @@ def _cold(calibration: Calibration, rested: Usable) -> float:
         return error * error + (cold / _COLD_SPREAD) ** 2
 
     return min(_COLDS, key=mismatch)
+
+
+def _pause(calibration: Calibration, rested: Usable) -> float:
+    """The pauses with which the simulation gives the measured p99 at a low rate, in seconds."""
+    task, reading = rested
+    if reading.requests < _TAIL_ANSWERS:
+        return 0.0
+    measured = reading.latency_s(99.0)
+
+    def p99_s(pause_s: float) -> float:
+        server = replace(calibration, pause_s=pause_s).server(task.candidate, task.load, task.rows)
+        return simulate(server, seed=_SEED, requests=_TAIL_REQUESTS).of("model").latency_s(99.0)
+
+    missing = measured - p99_s(0.0)
+    if missing <= 0.0:
+        return 0.0
+    return min((missing * step for step in _PAUSES), key=lambda one: abs(p99_s(one) - measured))
 
 
 def _throughput(service: ServiceTimes, overhead: float, share: float, measured: Usable) -> float:

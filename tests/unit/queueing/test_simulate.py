@@ -1,5 +1,6 @@
 """The simulation against theory, against identities that always hold, and against Triton."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -308,6 +309,16 @@ def test_an_unknown_model_is_a_key_error():
 def test_impossible_loads_are_refused(make):
     with pytest.raises(InvalidInputError):
         make()
+
+
+def test_pauses_reach_one_request_in_twenty_and_slow_nobody_else():
+    service = deterministic((1, 0.010))
+    plain = run(service, OpenLoop(1.0), seed=2)
+    paused = run(service, OpenLoop(1.0), seed=2, pause_s=0.1)
+    assert paused.latency_s(90) == pytest.approx(plain.latency_s(90))
+    # A hundredth of all is a fifth of those that pause: their 80th percentile.
+    assert paused.latency_s(99) == pytest.approx(0.010 + 0.1 * math.log(5.0), rel=0.1)
+    assert paused.mean_wait_s == plain.mean_wait_s
 
 
 class TestRests:

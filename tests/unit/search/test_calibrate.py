@@ -113,7 +113,13 @@ def test_what_a_rest_costs_is_found():
     assert calibrated(TEXT, 1).service.cold == pytest.approx(0.0, abs=0.08)
 
 
-def test_rests_are_measured_at_a_low_rate_unless_executions_are_short():
+def test_pauses_that_few_requests_meet_are_found():
+    paused = replace(TINY, name="paused", pause_s=0.002)
+    assert calibrated(paused, 1).pause_s == pytest.approx(0.002, rel=0.35)
+    assert calibrated(TINY, 1).pause_s < 0.0003
+
+
+def test_rests_are_measured_at_a_low_rate():
     task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
 
     def after(execution_s):
@@ -125,7 +131,6 @@ def test_rests_are_measured_at_a_low_rate_unless_executions_are_short():
     rested = after(0.010)
     assert rested.load == OpenLoop(31.5)
     assert (rested.candidate, rested.purpose) == (task.candidate, Purpose.CALIBRATE)
-    assert after(0.0001) is None
     assert rested_task((), 1) is None
 
 

@@ -150,6 +150,7 @@ class TunedModel:
             transport_ms=_short(calibration.transport_s * 1e3),
             contention=_short(calibration.service.contention or 0.0),
             cold=_short(calibration.service.cold),
+            pause_ms=_short(calibration.pause_s * 1e3),
         )
 
 

@@ -125,6 +125,7 @@ def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> Served
         batcher=batcher if placed.max_batch >= work.rows else None,
         rows=(work.rows,),
         transport_s=work.transport_s,
+        pause_s=work.pause_s,
         slots=placed.threads if fit.placement.limited else 0,
     )
 

@@ -7,6 +7,9 @@ from tritongen.domain.queueing.load import Load
 from tritongen.domain.queueing.service import ServiceTimes
 from tritongen.errors import InvalidInputError
 
+# Share of the requests that meet a pause of the machine: a timer, a core that wakes, a neighbour.
+PAUSED = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
@@ -38,6 +41,7 @@ class ServedModel:
         transport_s: time on the network and in the client, added to every latency.
         slots: units of the rate limiter's resource that one execution holds.
         rate_priority: of its instances under the rate limiter; 1 comes before 2.
+        pause_s: mean of the pauses that one in twenty requests meets on its way, exponential.
     """
 
     name: str
@@ -52,6 +56,7 @@ class ServedModel:
     transport_s: float = 0.0
     slots: int = 0
     rate_priority: int = 1
+    pause_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.instances < 1 or self.threads < 1 or not self.rows or min(self.rows) < 1:

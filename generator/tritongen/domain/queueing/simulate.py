@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from tritongen.domain.queueing.load import ClosedLoop
 from tritongen.domain.queueing.queues import DirectQueue, RequestTable, queue_for
 from tritongen.domain.queueing.result import SimulatedModel, Simulation
-from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server
+from tritongen.domain.queueing.server import PAUSED, FrontEnd, ServedModel, Server
 from tritongen.domain.queueing.service import ServiceTimes, Spread
 from tritongen.domain.queueing.station import Station, rows_of
 from tritongen.domain.queueing.stream import Stream
@@ -126,7 +126,9 @@ class _Run:
                     station.tally.reset(self._now)
         return Simulation(
             tuple(
-                _figures(source.model.name, source.station, self._now, source.model.transport_s)
+                _figures(
+                    source.model.name, source.station, self._now, _way(source.model, self._seed)
+                )
                 for source in self._sources
             ),
             self._seed,
@@ -336,11 +338,20 @@ def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:
     return _Source(model, station, own, times, None)
 
 
-def _figures(name: str, station: Station, now: float, transport_s: float) -> SimulatedModel:
+def _way(model: ServedModel, seed: int) -> Callable[[], float]:
+    """What a request spends on its way to the server and back."""
+    transport, pause = model.transport_s, model.pause_s
+    if pause <= 0.0:
+        return lambda: transport
+    stream = Stream(seed).child(f"pauses {model.name}")
+    return lambda: transport + (stream.exponential(pause) if stream.uniform() < PAUSED else 0.0)
+
+
+def _figures(name: str, station: Station, now: float, way_s: Callable[[], float]) -> SimulatedModel:
     tally = station.tally
     tally.pass_time(now, station.queue.waiting)
     span = now - tally.begun
-    latencies = tuple(sorted(latency + transport_s for latency in tally.latencies))
+    latencies = tuple(sorted(latency + way_s() for latency in tally.latencies))
     return SimulatedModel(
         name=name,
         seconds=span,
