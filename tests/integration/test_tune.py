@@ -162,6 +162,34 @@ class TestEvidence:
         assert "requests/s" in shown
         assert "Triton's own completion" in shown
 
+    def test_going_without_the_memory_arena_is_rendered_explained_and_measured(self, tuned):
+        project, _ = tuned
+        project.run("build", "models")
+        path, built = (
+            project.repository / "tritongen.lock",
+            project.repository / "dense/config.pbtxt",
+        )
+        journals = project.folder / ".tritongen/tune/dense.jsonl"
+        kept = {file: file.read_text() for file in (path, built, journals)}
+        lock = json.loads(kept[path])
+        lock["models"]["dense"]["evidence"]["tuned"]["arena"] = False
+        path.write_text(json.dumps(lock))
+        try:
+            project.run("build", "models")
+            assert "enable_mem_arena" in built.read_text()
+            assert not project.json("build", "models", "--check")["drift"]
+            shown = project.run("explain", "dense", "parameters").out
+            assert "faster without the memory arena; tuned for throughput" in shown
+            # Today's configuration always races: this one is loaded by the real server.
+            document = project.json("tune", "models", "-m", "dense", "--budget", "8s", "--dry-run")
+        finally:
+            for file, text in kept.items():
+                file.write_text(text)
+        (model,) = document["models"]
+        assert model["before"]["memory_arena"] is False
+        (row,) = [row for row in model["evaluated"] if row["key"] == model["before"]["key"]]
+        assert row["throughput_per_s"]["value"] > 0
+
     def test_a_finished_run_is_resumed_without_measuring(self, tuned):
         project, document = tuned
         before, lines = tree(project.repository), journal(project, "dense")
