@@ -52,7 +52,8 @@ def readable_lock(repository: Path) -> "Lock | None":
         InvalidInputError: TG708 no such folder, TG705 weights are missing, TG003 not readable.
     """
     if not repository.is_dir():
-        raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
+        what = "is a file, not a folder" if repository.exists() else "there is no such folder"
+        raise InvalidInputError("TG708", what, where=str(repository))
     from tritongen.serving.repository import settle
 
     settle(repository)
@@ -128,6 +129,7 @@ def server_spec(
     Raises:
         InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
     """
+    from tritongen.app.needs import model_needs
     from tritongen.app.shared_memory import shared_memory_bytes
 
     names = model_names(repository)
@@ -159,4 +161,10 @@ def server_spec(
         or set(names) != {path.partition("/")[0] for path in lock.written},
         release=lock.target.triton if lock is not None else "",
         shared_memory_bytes=shared_memory_bytes(repository, lock),
+        needs=model_needs(repository, names) if _chooses_image(lock, options) else (),
     )
+
+
+def _chooses_image(lock: "Lock | None", options: UpOptions) -> bool:
+    """Whether the files themselves must say which image serves them."""
+    return lock is None and not options.image and options.runtime is not RuntimeName.EMBEDDED

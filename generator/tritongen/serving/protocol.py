@@ -18,6 +18,7 @@ from typing import Protocol
 
 from tritongen.domain.findings import Finding
 from tritongen.errors import InvalidInputError
+from tritongen.serving.needs import ModelNeeds
 
 __all__ = [
     "Endpoints",
@@ -132,6 +133,7 @@ class ServerSpec:
         auto_complete: whether Triton may complete configurations.
         release: Triton release ``YY.MM`` that was planned for; empty when not known.
         shared_memory_bytes: room for the tensors of Python-based backends; None for the usual.
+        needs: of the files of a repository that nobody planned, by which an image is chosen.
 
     Raises:
         InvalidInputError: TG106, TG304 or TG830, with every fault in `details`.
@@ -156,6 +158,7 @@ class ServerSpec:
     auto_complete: bool = True
     release: str = ""
     shared_memory_bytes: int | None = None
+    needs: tuple[ModelNeeds, ...] = ()
 
     def __post_init__(self) -> None:
         faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())

@@ -62,7 +62,11 @@ class StateStore:
             return None
         except OSError as error:
             raise EnvironmentProblem(
-                "TG817", f"state cannot be read: {error.strerror}", where=str(self.path)
+                "TG817",
+                f"state cannot be read: {(error.strerror or str(error)).lower()}",
+                where=str(self.path),
+                fix=f"Make {self.folder} a folder that you may read, with a file server.json or "
+                "none; then `tritongen down` ends what still runs.",
             ) from error
         try:
             return _from_json(json.loads(text))

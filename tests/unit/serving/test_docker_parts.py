@@ -15,6 +15,7 @@ from tritongen.serving.docker.settings import (
     container_settings,
     shared_memory,
 )
+from tritongen.serving.needs import ModelNeeds
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.state import project_label
 
@@ -48,6 +49,38 @@ def test_the_image_of_a_repository_that_nobody_planned():
     old = choose_image("", ("tensorflow",))
     assert old.reference == "nvcr.io/nvidia/tritonserver:25.02-py3"
     assert old.reason == "25.02 is the last release whose image holds tensorflow"
+
+
+def onnx_needs(ir: int, opset: int, domain: str = "ai.onnx") -> ModelNeeds:
+    return ModelNeeds("m/1/model.onnx", ir, ((domain, opset),))
+
+
+@pytest.mark.parametrize(
+    ("backends", "needs", "tag", "words"),
+    [
+        (("onnxruntime",), onnx_needs(9, 19), "26.07", "1.27.0 loads IR version 9, opset 19"),
+        (("onnxruntime",), onnx_needs(13, 26), "26.07", "loads IR version 13, opset 26"),
+        (("onnxruntime",), onnx_needs(14, 26), "26.11", "m/1/model.onnx has IR version 14"),
+        (("onnxruntime",), onnx_needs(9, 30), "26.11", "has opset 30 of ai.onnx, which its ONNX"),
+        (("onnxruntime",), onnx_needs(9, 6, "ai.onnx.ml"), "26.11", "opset 6 of ai.onnx.ml"),
+        # A domain that no release counts is left to the runtime.
+        (("onnxruntime",), onnx_needs(9, 99, "com.example"), "26.07", "loads IR version 9"),
+        # Triton dropped TensorFlow after 25.02, whose ONNX Runtime ends at opset 21.
+        (("onnxruntime", "tensorflow"), onnx_needs(10, 21), "25.02", "is the last release"),
+        (("onnxruntime", "tensorflow"), onnx_needs(10, 22), "25.02", "1.20.1 does not load"),
+    ],
+)
+def test_the_image_by_what_the_files_need(backends, needs, tag, words):
+    choice = choose_image("", backends, (needs,))
+    assert choice.reference == f"nvcr.io/nvidia/tritonserver:{tag}-py3"
+    assert words in choice.reason
+
+
+def test_a_plan_of_tensorrt_is_told_of():
+    choice = choose_image(
+        "", ("tensorrt",), (ModelNeeds("p/1/model.plan", producer="TensorRT 8.5"),)
+    )
+    assert "p/1/model.plan is a plan of TensorRT 8.5 and loads with that one only" in choice.reason
 
 
 @pytest.mark.parametrize(

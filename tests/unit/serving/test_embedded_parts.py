@@ -205,3 +205,9 @@ def test_preflight_of_a_repository_that_is_a_file(tmp_path):
     (finding,) = findings(made)
     assert (finding.code, finding.location.path) == ("TG831", str(tmp_path / "file"))
     assert "is not a folder" in finding.message
+
+
+def test_an_ipv6_address_as_each_of_the_servers_writes_it(spec):
+    given = set(arguments(spec(host="::1")))
+    assert {"--http-address=ipv6:::1", "--metrics-address=ipv6:::1"} < given
+    assert "--grpc-address=[::1]" in given

@@ -154,7 +154,7 @@ def post_mortem(store: StateStore) -> EnvironmentProblem | None:
     return None if server is None or server.alive() else server.ended()
 
 
-def make_room(label: str) -> None:
+def make_room(label: str, runtime: "DockerRuntime") -> None:
     """Removes this project's containers that have ended, before a new one starts.
 
     Raises:
@@ -163,7 +163,7 @@ def make_room(label: str) -> None:
     from tritongen.serving.docker.orphans import end_container
     from tritongen.serving.docker.orphans import find_orphans as orphaned_containers
 
-    for found in orphaned_containers():
+    for found in orphaned_containers(runtime.client()):
         if found.label != label:
             continue
         if found.running:

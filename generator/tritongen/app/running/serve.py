@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.app.locks import as_built, read_lock
 from tritongen.app.running.quick import quick_spec
@@ -29,6 +30,9 @@ from tritongen.serving.protocol import (
     ServerState,
 )
 from tritongen.serving.state import StateStore, project_label
+
+if TYPE_CHECKING:
+    from tritongen.serving.docker.runtime import DockerRuntime
 
 __all__ = [
     "StatusResult",
@@ -101,12 +105,13 @@ def up(
         if quick and name is RuntimeName.DOCKER:
             quick = False
             spec = server_spec(store, repository, readable_lock(repository), options)
-        runtime = make_runtime(name, options, progress)
+        docker = docker_runtime(options, progress) if name is RuntimeName.DOCKER else None
+        runtime = docker or make_runtime(name, options, progress)
         linted = () if quick else lint_repository(repository, keep_going=options.keep_going)
         findings = (*linted, *runtime.preflight(spec))
         _refuse(findings, EnvironmentProblem)
-        if name is RuntimeName.DOCKER:
-            make_room(spec.label)
+        if docker is not None:
+            make_room(spec.label, docker)
         server = runtime.start(spec)
         models = _until_ready(server, store, options, progress)
         return UpResult(
@@ -116,7 +121,7 @@ def up(
             Path(server.state.log),
             tuple(item for item in findings if item.severity is not Severity.ERROR),
             server,
-            _command(server.state, spec, options),
+            _command(server.state, spec, docker),
         )
 
 
@@ -261,15 +266,15 @@ def dry_run(project: Path, repository: Path, options: UpOptions) -> str:
     return docker_runtime(options).run_line(spec)
 
 
-def _command(state: ServerState, spec: ServerSpec, options: UpOptions) -> str:
+def _command(state: ServerState, spec: ServerSpec, docker: "DockerRuntime | None") -> str:
     """The line for the container that runs; the key of its closed APIs is another one."""
-    if state.runtime is not RuntimeName.DOCKER:
+    if docker is None:
         return ""
     numbers = (
         int(address.rpartition(":")[2])
         for address in (state.endpoints.http, state.endpoints.grpc, state.endpoints.metrics)
     )
-    return docker_runtime(options).run_line(replace(spec, ports=Ports(*numbers)))
+    return docker.run_line(replace(spec, ports=Ports(*numbers)))
 
 
 def lint_repository(repository: Path, *, keep_going: bool) -> tuple[Finding, ...]:

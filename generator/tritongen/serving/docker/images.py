@@ -1,14 +1,16 @@
 """Which image serves a plan, whether it is here, and what it holds."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.intent import DEFAULT_TRITON
-from tritongen.domain.releases import RELEASES, at_least
+from tritongen.domain.releases import RELEASES, at_least, find
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.docker.engine import speaking
+from tritongen.serving.needs import ModelNeeds, unmet
 from tritongen.serving.protocol import Progress
 
 if TYPE_CHECKING:
@@ -83,13 +85,16 @@ def checked(reference: str) -> str:
     return reference if ":" in last or "@" in last else f"{reference}:latest"
 
 
-def choose_image(release: str, backends: tuple[str, ...]) -> ImageChoice:
+def choose_image(
+    release: str, backends: tuple[str, ...], needs: Sequence[ModelNeeds] = ()
+) -> ImageChoice:
     """The official image for a plan, or for a repository that nobody planned.
 
     Args:
         release: ``YY.MM`` that was planned for; empty for a hand-written repository, which gets the
             tool's default, or the newest release that still has its backends.
         backends: that the models need.
+        needs: of the files of a hand-written repository, for which the default gives way, too.
 
     Raises:
         EnvironmentProblem: TG852, no image holds them together.
@@ -99,11 +104,46 @@ def choose_image(release: str, backends: tuple[str, ...]) -> ImageChoice:
         reference = official_image(release, backends)
         return ImageChoice(reference, f"planned for Triton {release}, whose image holds {held}")
     known = releases_with(backends)
-    if not known or DEFAULT_TRITON in known:
+    fits = tuple(tag for tag in known if not unmet(find(tag), needs))
+    plans = _plans(needs)
+    if DEFAULT_TRITON in fits or not known:
         reference = official_image("", backends)
-        return ImageChoice(reference, f"no release is planned for; {DEFAULT_TRITON} holds {held}")
-    reference = official_image(known[-1], backends)
-    return ImageChoice(reference, f"{known[-1]} is the last release whose image holds {held}")
+        loads = f" and {_loads(DEFAULT_TRITON, needs)}" if any(n.onnx_ir for n in needs) else ""
+        reason = f"no release is planned for; {DEFAULT_TRITON} holds {held}{loads}{plans}"
+        return ImageChoice(reference, reason)
+    if fits:
+        tag = next((item for item in fits if at_least(item, DEFAULT_TRITON)), fits[-1])
+        place = "first" if at_least(tag, DEFAULT_TRITON) else "last"
+        loads = f" and {_loads(tag, needs)}" if any(n.onnx_ir for n in needs) else ""
+        reason = f"{tag} is the {place} release whose image holds {held}{loads}{plans}"
+        return ImageChoice(official_image(tag, backends), reason)
+    # Better the newest that is known than none: it may load what was never tried with it.
+    tag = known[-1]
+    reason = (
+        f"{tag} is the last release whose image holds {held}; "
+        f"{unmet(find(tag), needs)}, which its ONNX Runtime {find(tag).onnxruntime} does not "
+        f"load{plans}"
+    )
+    return ImageChoice(official_image(tag, backends), reason)
+
+
+def _loads(tag: str, needs: Sequence[ModelNeeds]) -> str:
+    """What of ONNX a release's runtime loads here."""
+    greatest = max(need.onnx_ir for need in needs)
+    opset = max((n for need in needs for name, n in need.opsets if name == "ai.onnx"), default=0)
+    asked = f"IR version {greatest}" + (f", opset {opset}" if opset else "")
+    return f"its ONNX Runtime {find(tag).onnxruntime} loads {asked}"
+
+
+def _plans(needs: Sequence[ModelNeeds]) -> str:
+    """TensorRT loads its own plans only, and which one an image brings is in no table here."""
+    plans = [need for need in needs if need.producer]
+    if not plans:
+        return ""
+    return (
+        f"; {plans[0].path} is a plan of {plans[0].producer} and loads with that one only: "
+        "name the image that built it with --image when this one refuses it"
+    )
 
 
 def official_image(release: str, backends: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.engine import EngineFacts, engine_facts, speaking
+from tritongen.serving.docker.engine import EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe
 from tritongen.serving.docker.links import repository_mounts
 from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
@@ -34,6 +34,7 @@ def findings(
     spec: ServerSpec,
     options: DockerOptions,
     connect: Callable[[], "DockerClient"],
+    ask: Callable[[], EngineFacts],
     choice_for: Callable[[ServerSpec], ImageChoice],
 ) -> tuple[Finding, ...]:
     """Everything that `spec` meets; errors forbid the start.
@@ -42,6 +43,7 @@ def findings(
         spec: of the server.
         options: the user's further choices.
         connect: gives a client of the engine.
+        ask: what that engine offers.
         choice_for: the image of a spec.
     """
     found = [*repository_findings(spec)]
@@ -49,8 +51,7 @@ def findings(
         found += mount_findings(spec, options)
     found += network_findings(spec)
     try:
-        client = connect()
-        facts = engine_facts(client)
+        client, facts = connect(), ask()
     except EnvironmentProblem as problem:
         return (*found, _error(problem))
     found += engine_findings(facts)

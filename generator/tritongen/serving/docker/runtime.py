@@ -66,6 +66,7 @@ class DockerRuntime:
         self._options = options or DockerOptions()
         self._progress = progress
         self._connected: DockerClient | None = None
+        self._engine: EngineFacts | None = None
         if self._options.image:
             self._options = replace(self._options, image=checked(self._options.image))
 
@@ -90,11 +91,11 @@ class DockerRuntime:
         """
         if self._options.image:
             return ImageChoice(self._options.image, "named with --image")
-        return choose_image(spec.release, spec.backends)
+        return choose_image(spec.release, spec.backends, spec.needs)
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way; see `Runtime.preflight`."""
-        return preflight.findings(spec, self._options, self._client, self.choice_for)
+        return preflight.findings(spec, self._options, self.client, self.facts, self.choice_for)
 
     def run_line(self, spec: ServerSpec) -> str:
         """The ``docker run`` command that starts the same container; nothing is started.
@@ -106,15 +107,14 @@ class DockerRuntime:
         """
         facts: EngineFacts | None = None
         with suppress(EnvironmentProblem):
-            facts = engine_facts(self._client())
+            facts = self.facts()
         ports = choose(spec.host, spec.ports)
         settings = self._settings(replace(spec, ports=ports), secrets.token_hex(8), facts)
         return settings.run_line()
 
     def start(self, spec: ServerSpec) -> DockerServer:
         """Starts the container and returns without waiting for its models; see `Runtime.start`."""
-        client = self._client()
-        facts = engine_facts(client)
+        client, facts = self.client(), self.facts()
         image = self._present(client, self.image_for(spec))
         with translated(spec.log):
             spec.log.write_bytes(b"")
@@ -153,7 +153,7 @@ class DockerRuntime:
 
         with speaking(state.container):
             try:
-                attributes = self._client().containers.get(state.container).attrs
+                attributes = self.client().containers.get(state.container).attrs
             except docker.errors.NotFound:
                 return None
         return DockerOptions(
@@ -172,7 +172,7 @@ class DockerRuntime:
 
         if state.runtime is not self.name or not state.container:
             return None
-        client = self._client()
+        client = self.client()
         with speaking(state.container):
             try:
                 container = client.containers.get(state.container)
@@ -183,10 +183,25 @@ class DockerRuntime:
         backends = frozenset((container.labels.get(PYTHON_LABEL) or "python").split())
         return DockerServer(state, container, python_backends=backends, host=context_host())
 
-    def _client(self) -> "DockerClient":
+    def client(self) -> "DockerClient":
+        """The one connection to the engine, made when it is first wanted.
+
+        Raises:
+            EnvironmentProblem: TG840, TG841.
+        """
         if self._connected is None:
             self._connected = connect()
         return self._connected
+
+    def facts(self) -> EngineFacts:
+        """What the engine offers; asked once, since it takes the engine longer than the rest.
+
+        Raises:
+            EnvironmentProblem: TG840, TG841.
+        """
+        if self._engine is None:
+            self._engine = engine_facts(self.client())
+        return self._engine
 
     def _present(self, client: "DockerClient", reference: str) -> ImageFacts:
         """The image, pulled when it is not here; one that is here is never pulled over."""

@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -33,6 +34,8 @@ __all__ = ["DockerServer", "End"]
 _LOG_LINES = 5000
 _SHOWN_LINES = 10
 _SIGNALLED = 128
+# Seconds between two looks at a container that is starting: each costs the engine milliseconds.
+_LOOK_EVERY = 0.1
 _STUB = "triton_python_backend_stub"
 
 
@@ -84,6 +87,7 @@ class DockerServer:
         self._python_backends = python_backends
         self._guard = guard
         self._host = host
+        self._looked = 0.0
 
     @property
     def state(self) -> ServerState:
@@ -244,6 +248,10 @@ class DockerServer:
         )
 
     def _check_started(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
         if self._status() not in {"running", "created", "restarting"}:
             raise self.ended("TG810")
 

@@ -39,15 +39,18 @@ def command(
     Raises:
         EnvironmentProblem: TG004, a path that needs a link cannot get one.
     """
+    # Triton's HTTP and gRPC servers write an IPv6 address in two ways, neither the usual one.
+    six = ":" in spec.host
+    http, grpc = (f"ipv6:{spec.host}", f"[{spec.host}]") if six else (spec.host, spec.host)
     options = [
         ("model-repository", str(plain_path(spec.repository.resolve()))),
         ("backend-directory", str(plain_path(layout.backends))),
         ("cache-directory", str(home.caches)),
-        ("http-address", spec.host),
+        ("http-address", http),
         ("http-port", str(ports.http)),
-        ("grpc-address", spec.host),
+        ("grpc-address", grpc),
         ("grpc-port", str(ports.grpc)),
-        ("metrics-address", spec.host),
+        ("metrics-address", http),
         ("metrics-port", str(ports.metrics)),
         ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
     ]
