@@ -123,6 +123,12 @@ class TestCandidates:
         assert config["dynamic_batching"] == {}
         assert "parameters" not in config
 
+    def test_its_threads_stay_on_the_servers_cpus(self):
+        # Started without a number, ONNX Runtime's threads leave the affinity of their process.
+        found = subject()
+        config = loadable(found, found.baseline, default=True, unpinned=6).config
+        assert config["parameters"] == {"intra_op_thread_count": {"string_value": "6"}}
+
     @pytest.mark.parametrize("key", ["2x1", "1x2", "1x1 b8", "2x1 b16 d500"])
     def test_what_is_loaded_is_what_build_would_write(self, key):
         found = subject()

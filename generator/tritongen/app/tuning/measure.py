@@ -15,6 +15,7 @@ from tritongen.domain.queueing import ClosedLoop
 from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.inspection.machine import read_cpus
 from tritongen.probe.control import Control, served_config
 from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.jobs import Job
@@ -24,6 +25,7 @@ from tritongen.probe.observer import local_server, process_tree
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.settings import THROUGHPUT_SAMPLES
+from tritongen.serving.protocol import RuntimeName
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
 _WARMUP_S = 0.25
@@ -91,7 +93,7 @@ class Bench:
     short_of_memory: int = 0
     _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
-    _known: dict[tuple[str, str, str, bool], Loadable] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str, bool, bool], Loadable] = field(default_factory=dict)
 
     @property
     def hopeless(self) -> bool:
@@ -106,9 +108,11 @@ class Bench:
     def configuration(self, subject: Subject, task: Task) -> Loadable:
         """What a task asks to be loaded."""
         default = task.purpose is Purpose.BASELINE
-        key = (subject.name, subject.variant, task.candidate.key, default)
+        confined = self.server.runtime is RuntimeName.EMBEDDED
+        key = (subject.name, subject.variant, task.candidate.key, default and confined, default)
         if key not in self._known:
-            self._known[key] = loadable(subject, task.candidate, default=default)
+            unpinned = _host_threads(self.divide(subject.cores)) if default and confined else 0
+            self._known[key] = loadable(subject, task.candidate, default=default, unpinned=unpinned)
         return self._known[key]
 
     def measure(self, subject: Subject, task: Task) -> Record:
@@ -229,6 +233,18 @@ class Bench:
             self._messages[key] = made[: max(2, _POOL_BYTES // size)]
         messages = tuple(replace(message, model=slot) for message in self._messages[key])
         return Job(slot, "", meta, config, messages, rows if batches else 1)
+
+
+def _host_threads(cores: Cores) -> int:
+    """Threads that a library starts by itself, where affinity alone keeps the server to its CPUs.
+
+    ONNX Runtime pins them to every core of the host, beyond the affinity that it was started with:
+    Triton's own completion would be measured on more CPUs than the target has. As many threads
+    without the pins stay where they belong. 0 where the server has every CPU.
+    """
+    reading = read_cpus()
+    whole = len(cores.server) >= (os.cpu_count() or 1)
+    return 0 if whole else (reading.physical or reading.affinity)
 
 
 def _warmup_s(task: Task) -> float:

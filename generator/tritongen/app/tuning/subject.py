@@ -220,13 +220,17 @@ class Loadable:
     instances: int
 
 
-def loadable(subject: Subject, candidate: Candidate, *, default: bool = False) -> Loadable:
+def loadable(
+    subject: Subject, candidate: Candidate, *, default: bool = False, unpinned: int = 0
+) -> Loadable:
     """A candidate by the renderer that `build` uses.
 
     Args:
         subject: the model.
         candidate: its configuration.
         default: render what Triton completes by itself instead: no thread is limited.
+        unpinned: threads that the backend would start by itself, to be stated in that rendering
+            where they would pin themselves to CPUs that the server must not use; 0 for none.
     """
     from google.protobuf import json_format  # heavy, and only wanted here
 
@@ -240,7 +244,10 @@ def loadable(subject: Subject, candidate: Candidate, *, default: bool = False) -
     message.ClearField("response_cache")
     _fitting_warmup(message)
     if default:
+        rule = subject.space.backend.threads
         _strip(message, subject.space.backend, candidate.instances)
+        if unpinned and rule.pins:
+            message.parameters[rule.intra_key].string_value = str(unpinned)
     config: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     environment = tuple((name, value.value) for name, value in plan.server.environment)
     limited = _by_environment(subject.space.backend) and not default

@@ -24,6 +24,7 @@ ONNXRUNTIME = BackendRules(
         mode_key="execution_mode",
         environment=(),
         unset="one pinned thread for every physical core of the host, whatever the quota",
+        pins=True,
     ),
     parameters=(
         ParameterRule(

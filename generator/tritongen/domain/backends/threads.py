@@ -33,6 +33,7 @@ class ThreadRule:
         default: threads without any setting, None for as many as the machine has.
         pooled: whether all instances share one set of threads.
         unset: what the backend does without any setting, for people.
+        pins: whether its threads then pin themselves to CPUs, out of a process's own affinity.
     """
 
     scope: ThreadScope
@@ -45,6 +46,7 @@ class ThreadRule:
     default: int | None = None
     pooled: bool = False
     unset: str = ""
+    pins: bool = False
 
 
 def threads_of(
