@@ -1,6 +1,7 @@
 """`tritongen up`."""
 
 import argparse
+import gc
 import sys
 import time
 from dataclasses import replace
@@ -97,6 +98,8 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
+    # Collecting garbage while modules load would only take time from the server's own start.
+    gc.disable()
     from tritongen.app.running.runtimes import image_choice, settle_runtime
     from tritongen.app.running.serve import down, dry_run, up
 
@@ -116,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
         if options.runtime == "auto" and problem.code not in _NOT_THE_RUNTIME:
             problem.details = (*problem.details, f"runtime {wanted.runtime}: {reason}")
         raise
+    gc.enable()
     if not options.foreground:
         show(result, options.format, reason)
     else:
