@@ -85,7 +85,11 @@ def test_the_gate_is_not_met(digits: Project) -> None:
     assert all(item["path"] is None for item in model["variants"])
     assert model["chosen"] is None
     assert "TG230" in codes(model)
-    assert not (digits.models / ".variants" / "mlp").exists()
+    # The verdicts are remembered for the report; no file is kept that could be served.
+    kept = {path.name for path in (digits.models / ".variants" / "mlp").rglob("*.*")}
+    assert kept == {"refused.json"}
+    digits.run("report", "models", "-o", "r.html")
+    assert "refused: mse" in (digits.folder / "r.html").read_text()
 
 
 def test_without_samples_nothing_is_chosen(digits: Project) -> None:

@@ -21,12 +21,13 @@ from tritongen.domain.variants import (
     LABELS_FILE,
     ORIGINAL,
     RECORD_FILE,
+    REFUSED_FILE,
     VARIANTS_FOLDER,
     Variant,
 )
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
-from tritongen.serving.files import translated
+from tritongen.serving.files import translated, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAGING = re.compile(r"\.staging-(\d+)-.*")
@@ -104,6 +105,30 @@ def drop_variant(root: Path, model: str, name: str) -> None:
     with translated(place):
         if place.is_dir():
             shutil.rmtree(place)
+
+
+def note_refused(root: Path, variant: Variant) -> None:
+    """Remember the verdict on a variant whose files are not kept, in the place of its files.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005, the folder cannot be written.
+    """
+    place = root / variant.folder
+    with translated(place):
+        place.mkdir(parents=True, exist_ok=True)
+    record = json.dumps(encode(variant), indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomic(place / REFUSED_FILE, f"{record}\n".encode())
+
+
+def judged_variants(root: Path, model: str) -> tuple[Variant, ...]:
+    """Every variant that was judged, those included whose files were not kept, by name.
+
+    Raises:
+        InvalidInputError: TG242, a record cannot be read.
+    """
+    folder = root / VARIANTS_FOLDER / model
+    refused = (_read(path) for path in folder.glob(f"*/{REFUSED_FILE}"))
+    return tuple(sorted((*read_variants(root, model), *refused), key=lambda one: one.name))
 
 
 def read_variants(root: Path, model: str) -> tuple[Variant, ...]:

@@ -14,6 +14,8 @@ from tritongen.domain.intervals import quantile_ranks
 
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
+# The record of one that was judged and not kept.
+REFUSED_FILE = "refused.json"
 LABELS_FILE = "labels.txt"
 # The name by which a user asks for the model as it is.
 ORIGINAL = "original"

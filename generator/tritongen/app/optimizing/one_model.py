@@ -7,7 +7,13 @@ from pathlib import Path
 from tritongen.app.optimizing.accelerate import offer_accelerators
 from tritongen.app.optimizing.bench import Base, Bench, Work, do, make_job, try_base
 from tritongen.app.optimizing.convert import convert_to_openvino
-from tritongen.app.variants import drop_variant, keep_variant, source_hashes, variant_facts
+from tritongen.app.variants import (
+    drop_variant,
+    keep_variant,
+    note_refused,
+    source_hashes,
+    variant_facts,
+)
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity
 from tritongen.domain.variants import (
@@ -241,6 +247,7 @@ def _keep(
     )
     if verdict in {Verdict.REFUSED, Verdict.SLOWER}:
         drop_variant(bench.project.root, bench.facts.name, variant.name)
+        note_refused(bench.project.root, variant)
     else:
         variant = keep_variant(bench.project.root, work, outcome.files, variant)
     bench.variants.append(variant)

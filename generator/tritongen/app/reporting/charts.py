@@ -26,12 +26,14 @@ class Chart:
         caption: how to read it.
         svg: the drawing.
         legend: (style, words).
+        notes: what the drawing marks and has no room to say.
     """
 
     title: str
     caption: str
     svg: str
     legend: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:

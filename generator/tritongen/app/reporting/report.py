@@ -9,12 +9,16 @@ from tritongen.app.deploying.plan import read_plan, stale_plan
 from tritongen.app.memory import STATE_FOLDER
 from tritongen.app.project import Project, load_project
 from tritongen.app.reporting.charts import Chart, costs, pareto, tuning, week
+from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.reporting.tuning import candidates_of
+from tritongen.app.variants import judged_variants, source_hashes
 from tritongen.domain.capacity import Option, PlanFile
+from tritongen.domain.catalogue import relative_speed
 from tritongen.domain.evidence import ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding
 from tritongen.domain.intent import ModelIntent
+from tritongen.domain.variants import ORIGINAL
 from tritongen.errors import InvalidInputError
 from tritongen.resources import template_text
 
@@ -39,14 +43,14 @@ class ModelSection:
         facts: (name, value) pairs.
         findings: on it.
         settings: values of its configuration with their reasons.
-        chart: of its tuning, None when it was not tuned here.
+        charts: of its variants and its tuning, where there are any.
     """
 
     name: str
     facts: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
     settings: tuple[Explanation, ...]
-    chart: Chart | None
+    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
         plan=stored,
         option=option,
         charts=tuple(_charts(stored, option)),
-        models=tuple(_model(project, facts) for facts in project.models),
+        models=tuple(_model(project, facts, option) for facts in project.models),
         findings=(
             *project.findings,
             *(stale_plan(stored, project.lock) if stored is not None else ()),
@@ -130,7 +134,7 @@ def _charts(stored: PlanFile | None, option: Option | None) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def _model(project: Project, facts: ModelFacts) -> ModelSection:
+def _model(project: Project, facts: ModelFacts, option: Option | None) -> ModelSection:
     locked = project.lock.models.get(facts.name) if project.lock is not None else None
     evidence = locked.evidence if locked is not None else None
     settings: tuple[Explanation, ...] = ()
@@ -147,8 +151,31 @@ def _model(project: Project, facts: ModelFacts) -> ModelSection:
         tuple(_facts(facts, project.intent.of(facts.name), evidence)),
         tuple(dict.fromkeys(findings)),
         settings,
-        tuning(facts.name, candidates_of(STATE_FOLDER, facts.name, tuned)),
+        tuple(
+            chart
+            for chart in (
+                _variants(project, facts, evidence, option),
+                tuning(facts.name, candidates_of(STATE_FOLDER, facts.name, tuned)),
+            )
+            if chart is not None
+        ),
     )
+
+
+def _variants(
+    project: Project, facts: ModelFacts, evidence: ModelEvidence | None, option: Option | None
+) -> Chart | None:
+    """What the variants of this very file give and take."""
+    judged = judged_variants(project.root, facts.name)
+    sources = source_hashes(project.root, facts) if judged else ()
+    served = evidence.variant.name if evidence is not None and evidence.variant else ORIGINAL
+    priced = None
+    if option is not None:
+        trial = evidence.trial if evidence is not None else None
+        cpu = trial.cpu if trial is not None else ""
+        priced = Priced(option.machine, relative_speed(cpu, option.machine.cpu).factor)
+    current = [one for one in judged if one.sources == sources]
+    return tradeoff(facts.name, current, served, priced)
 
 
 def _facts(

@@ -64,8 +64,8 @@ def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
             int(settings["threads"]),
             int(settings["max_batch_size"]),
             settings["queue_delay_us"],
-            int(settings["inter_op"]),
-            bool(settings["arena"]),
+            int(settings.get("inter_op", 1)),
+            bool(settings.get("arena", True)),
         )
         baseline = record["purpose"] == "baseline"
     except (ValueError, TypeError, KeyError, IndexError):

@@ -1,0 +1,119 @@
+"""The report's plot of accuracy against throughput against cost, and the records that it reads."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from tritongen.app.reporting.tradeoff import Priced, tradeoff
+from tritongen.app.variants import judged_variants, note_refused, read_variants
+from tritongen.domain.catalogue import Machine
+from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict
+
+MACHINE = Machine(
+    "aws", "c6i.large", "us-east-1", 2, 1, 4 << 30, "Ice Lake", "avx512", "", 0, 0.085, "x", "2026"
+)
+
+
+def variant(name: str, drop: float, speed: float, verdict: Verdict, reason: str = "") -> Variant:
+    return Variant(
+        name=name,
+        model="digits",
+        path=f".variants/digits/{name}/model.onnx" if verdict is Verdict.ACCEPTED else "",
+        verdict=verdict,
+        reason=reason or f"{name} was judged",
+        accuracy=Accuracy("top1", 0.95, 0.95 - drop, drop, 0.01, drop <= 0.01),
+        speedup=Speedup(speed, speed * 0.95, speed * 1.05, 4, 1, 30, 2.0),
+    )
+
+
+VARIANTS = (
+    variant("int8_dynamic", 0.004, 2.4, Verdict.ACCEPTED),
+    variant("int8_static", 0.03, 2.9, Verdict.REFUSED, "top1 0.95 → 0.92: a loss of 0.03"),
+    variant("fp16", 0.0, 0.7, Verdict.SLOWER),
+)
+
+
+def drawn(svg: str) -> dict[str, ET.Element]:
+    root = ET.fromstring(svg)  # noqa: S314  (our own drawing)
+    found = {}
+    for circle in root.iter("circle"):
+        tip = circle.find("title")
+        assert tip is not None
+        assert tip.text is not None
+        found[tip.text.partition(",")[0]] = circle
+    return found
+
+
+def test_more_accurate_is_higher_and_faster_is_further_right() -> None:
+    chart = tradeoff("digits", VARIANTS, "int8_dynamic", Priced(MACHINE))
+    assert chart is not None
+    dots = drawn(chart.svg)
+    assert set(dots) == {"original", "int8_dynamic", "int8_static", "fp16"}
+    place = {
+        name: (float(dot.get("cx", "")), float(dot.get("cy", ""))) for name, dot in dots.items()
+    }
+    assert place["fp16"][0] < place["original"][0] < place["int8_dynamic"][0]
+    assert place["int8_dynamic"][0] < place["int8_static"][0]
+    assert place["original"][1] < place["int8_dynamic"][1] < place["int8_static"][1]
+    styles = {name: dot.get("class") for name, dot in dots.items()}
+    assert styles["int8_dynamic"] == "dot best"
+    assert styles["int8_static"] == styles["fp16"] == "dot poor"
+
+
+def test_the_cost_is_that_of_the_plans_machine_and_its_speed() -> None:
+    """4 rows in 2 ms are 2,000/s of one core; 0.085 USD an hour make 0.0118 USD a million."""
+    chart = tradeoff("digits", VARIANTS, "original", Priced(MACHINE))
+    slower = tradeoff("digits", VARIANTS, "original", Priced(MACHINE, slowdown=2.0))
+    unpriced = tradeoff("digits", VARIANTS, "original", None)
+    assert chart is not None
+    assert slower is not None
+    assert unpriced is not None
+    assert "original · $0.012 a million" in chart.svg
+    assert "original · $0.024 a million" in slower.svg
+    assert "$" not in unpriced.svg
+    assert "tritongen plan" in unpriced.caption
+
+
+def test_refused_ones_are_below_the_line_and_say_why() -> None:
+    chart = tradeoff("digits", VARIANTS, "int8_dynamic", None)
+    assert chart is not None
+    line = re.search(r'<line class="bound"[^>]* y1="([0-9.]+)"', chart.svg)
+    assert line is not None
+    level = float(line[1])
+    dots = drawn(chart.svg)
+    assert (
+        float(dots["int8_static"].get("cy", "")) > level > float(dots["int8_dynamic"].get("cy", ""))
+    )
+    assert chart.notes == ("int8_static refused: top1 0.95 → 0.92: a loss of 0.03",)
+
+
+def test_words_beside_points_do_not_meet() -> None:
+    crowd = [variant(f"same_{number}", 0.001, 1.5, Verdict.ACCEPTED) for number in range(4)]
+    chart = tradeoff("digits", crowd, "original", Priced(MACHINE))
+    assert chart is not None
+    boxes = []
+    for text in ET.fromstring(chart.svg).iter("text"):  # noqa: S314  (our own drawing)
+        words = text.text or ""
+        if words.startswith(("same_", "original", "loses")):
+            x, width = float(text.get("x", "")), 6.5 * len(words)
+            left = x - width if text.get("text-anchor") == "end" else x
+            boxes.append((left, left + width, float(text.get("y", ""))))
+    assert len(boxes) == 6
+    for number, (left, right, level) in enumerate(boxes):
+        assert left >= 0
+        assert right <= 640
+        for begin, end, other in boxes[number + 1 :]:
+            assert abs(level - other) >= 15.9 or right <= begin or end <= left
+
+
+def test_nothing_measured_is_no_plot() -> None:
+    unmeasured = replace(VARIANTS[0], speedup=None)
+    assert tradeoff("digits", (), "original", None) is None
+    assert tradeoff("digits", (unmeasured,), "original", None) is None
+
+
+def test_a_refused_variant_is_remembered_and_never_served(tmp_path: Path) -> None:
+    note_refused(tmp_path, VARIANTS[1])
+    assert read_variants(tmp_path, "digits") == ()
+    assert judged_variants(tmp_path, "digits") == (VARIANTS[1],)
