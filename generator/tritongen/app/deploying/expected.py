@@ -1,6 +1,6 @@
 """What was expected of each model: from tritongen.yaml, the lock and the plan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -73,6 +73,18 @@ class Expectations:
             replica_rate=planned.rate,
         )
         return Expected(expectation, planned.service)
+
+    def costs(self, models: Sequence[str]) -> Mapping[str, float]:
+        """Milliseconds of one request alone on one thread, of the models where that is known."""
+        found = {}
+        for name in models:
+            locked = self.lock.models.get(name) if self.lock is not None else None
+            trial = locked.evidence.trial if locked is not None else None
+            alone = trial.cost_ms(1, 1) if trial is not None else None
+            if alone is not None:
+                rows = self.intent.of(name).request_batch if self.intent is not None else 1
+                found[name] = alone * rows
+        return found
 
     def _window(self, seen: Observed) -> float | None:
         """The mean rate that the pattern gives for the steps that were observed."""

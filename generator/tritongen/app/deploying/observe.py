@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from tritongen.app.deploying.expected import Expected, expectations
+from tritongen.app.deploying.observe_services import shared_services
 from tritongen.app.deploying.plan import stale_plan
 from tritongen.domain.findings import Finding
 from tritongen.domain.observing import (
@@ -138,6 +139,7 @@ def observe(source: Source, project: Project, progress: Progress) -> Observation
         findings += advised.findings
         if advised.change is not None and expected.known(one.model):
             changes.append(advised.change)
+    findings += shared_services(plan, models, expected.costs([one.model for one in models]))
     return Observation(models, known, tuple(findings), tuple(changes))
 
 
