@@ -25,7 +25,9 @@ _LEFTOVER = re.compile(r"\.tritongen-(\d+)-.*\.tmp")
 
 
 def _raise(error: OSError, path: Path) -> NoReturn:
-    where = str(error.filename or path)
+    # A temporary file's name says nothing to a person: its target does.
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+    where = str(path if _LEFTOVER.fullmatch(named.name) else named)
     if error.errno in _NO_SPACE:
         raise EnvironmentProblem("TG005", "no space left on the device", where=where) from error
     reason = (error.strerror or str(error)).lower()

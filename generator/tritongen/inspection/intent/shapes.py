@@ -45,6 +45,10 @@ class ValueShape(Protocol):
         """The JSON schema of accepted values."""
 
 
+# YAML 1.1 wants a point and a sign: `1e9` is text to it.
+_SCIENTIFIC = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A finite number, or a whole number when `whole` is set."""
@@ -58,7 +62,10 @@ class Number:
         """The number, within its bounds."""
         kind = "a whole number" if self.whole else "a number"
         if isinstance(value, bool) or not isinstance(value, int | float):
-            faults.add(path, f"must be {kind}, got {_show(value)}")
+            hint = ""
+            if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+                hint = "; YAML reads it as text: write it with its zeros, or as 1.0e+9"
+            faults.add(path, f"must be {kind}, got {_show(value)}{hint}")
             return None
         if not math.isfinite(value) or (self.whole and value != int(value)):
             faults.add(path, f"must be {kind}, got {_show(value)}")
