@@ -16,6 +16,11 @@ CONFIDENCE = 0.95
 MSER_BATCH = 5
 # Batches vary by chance too. Only a spread beyond this quantile of that chance is believed.
 _BELIEVED = 0.75
+# With fewer batches than this nothing can be said about their spread.
+_FEWEST_BATCHES = 4
+_MOST_RESEMBLANCE = 0.9
+# Joins batches from a resemblance of 0.4 on; of 30 independent ones few show as much by chance.
+_JOINING = 1.5
 # Beyond this variance the binomial law is as good as normal with a correction for its skew.
 _EXACT_UP_TO = 400.0
 _REACH = 12.0
@@ -125,34 +130,70 @@ def mean_interval(
     return Interval(mean, max(mean - reach, 0.0), mean + reach)
 
 
+def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
+    """Correlation of the mean of a batch with that of the next one, corrected for its bias.
+
+    Args:
+        counts: requests in each consecutive batch.
+        sums: of their durations.
+
+    Returns:
+        Between 0 and 0.9; 0 where the batches tell nothing.
+    """
+    size, total = len(counts), math.fsum(counts)
+    if size < _FEWEST_BATCHES or total <= 0:
+        return 0.0
+    ratio = math.fsum(sums) / total
+    off = [s - ratio * n for n, s in zip(counts, sums, strict=True)]
+    spread = math.fsum(value * value for value in off)
+    if not spread:
+        return 0.0
+    found = math.fsum(one * two for one, two in pairwise(off)) / spread
+    return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MOST_RESEMBLANCE)
+
+
 def effective_size(
     fraction: float,
     counts: Sequence[float],
     below: Sequence[float],
     confidence: float = CONFIDENCE,
+    sums: Sequence[float] | None = None,
 ) -> float:
     """How many independent requests would say as much about a quantile as these do.
+
+    Requests beyond a high percentile are too rare to show for how long they resemble each other.
+    The means of the batches show it: as long as neighbouring batches resemble each other, they are
+    joined, and what is left of it widens the result as for a process of first order.
 
     Args:
         fraction: of the quantile, between 0 and 1.
         counts: requests in each consecutive batch.
         below: of those, the requests at or below the estimate.
         confidence: of the interval that it is for.
+        sums: of the durations in each batch, None to take the batches as independent.
 
     Returns:
         At most the number of requests. The uncertainty of the batches' own spread (Student's t
         instead of the normal law) is included.
     """
     total = math.fsum(counts)
-    variance, freedom = ratio_variance(group(counts), group(below))
+    grouped, grouped_below = group(counts), group(below)
+    variance, freedom = ratio_variance(grouped, grouped_below)
     if freedom < 1 or not 0.0 < fraction < 1.0 or total <= 0:
         return total
-    inflation = variance * total / (fraction * (1.0 - fraction))
-    if inflation <= max(1.0, chi_square_quantile(_BELIEVED, freedom) / freedom):
+    unit = total / (fraction * (1.0 - fraction))
+    inflation = variance * unit
+    rho = resemblance(grouped, group(sums)) if sums is not None else 0.0
+    joined = math.ceil(_JOINING * rho / (1.0 - rho))
+    if joined > 1:
+        batches = max(_FEWEST_BATCHES, len(grouped) // joined)
+        variance, freedom = ratio_variance(group(counts, batches), group(below, batches))
+        inflation = max(1.0, variance * unit, inflation * (1.0 + rho) / (1.0 - rho))
+    elif inflation <= max(1.0, chi_square_quantile(_BELIEVED, freedom) / freedom):
         return total
     level = 0.5 + confidence / 2.0
     inflation *= (student_quantile(level, freedom) / normal_quantile(level)) ** 2
-    return max(1.0, total / inflation)
+    return min(total, max(1.0, total / inflation))
 
 
 def quantile_ranks(

@@ -290,8 +290,10 @@ class _LevelRun:
         if isinstance(self._load, Replay):
             return False
         now = self._source.progress().now_ns
+        precision = self._conditions.precision
         return all(
-            self._conditions.precision.reached(*self._estimate(recorder, now))
+            precision.reached(*self._estimate(recorder, now))
+            and recorder.tells_enough(precision.percentile, 0, now, precision.confidence)
             for recorder in self._source.records().main
         )
 

@@ -26,6 +26,8 @@ from tritongen.probe.engine import Log
 
 SLOTS = 128
 FIRST_SLOT_NS = 20_000_000
+# Ending a run on the very fewest requests would prefer those whose tail happened to be short.
+_ENOUGH = 2.0
 
 Integers = NDArray[np.int64]
 _PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
@@ -230,11 +232,31 @@ class Recorder:
         self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
     ) -> Interval | None:
         """One percentile of successful requests from a slot on, microseconds."""
-        slots = self.latencies[first : self.used_slots(end_ns)]
-        counts = slots.sum(axis=1, dtype=np.int64).tolist()
+        slots, sums = self._stretch(first, end_ns)
         whole = slots.sum(axis=0, dtype=np.int64)
         histogram = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most)))
-        return _quantile(histogram, slots, counts, percentile / 100.0, confidence)
+        return _quantile(histogram, slots, sums, percentile / 100.0, confidence)
+
+    def tells_enough(
+        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
+    ) -> bool:
+        """Whether the requests are as good as twice the fewest independent ones.
+
+        With fewer an interval may look narrow only because its upper end is beyond the data.
+        """
+        slots, sums = self._stretch(first, end_ns)
+        counts = slots.sum(axis=1, dtype=np.int64).tolist()
+        whole, fraction = slots.sum(axis=0, dtype=np.int64), percentile / 100.0
+        value = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most))).quantile(fraction)
+        if not sum(counts):
+            return False
+        below = below_in_slots(slots, value)
+        size = effective_size(fraction, counts, below, confidence, sums)
+        return size >= _ENOUGH * sample_floor(fraction, confidence)
+
+    def _stretch(self, first: int, end_ns: int) -> tuple[NDArray[np.int32], list[int]]:
+        used = self.used_slots(end_ns)
+        return self.latencies[first:used], self.sums[first:used].tolist()
 
     def slot_histogram(self, slot: int) -> Histogram:
         """Latencies of the successful requests that were due in one slot."""
@@ -273,7 +295,7 @@ def summarise(
     histogram = _histogram(whole, sum_ns, *_clip_ends(whole, ends))
     counts = slots.sum(axis=1, dtype=np.int64).tolist()
     percentiles = {
-        percentile_key(p): _quantile(histogram, slots, counts, p / 100.0, confidence)
+        percentile_key(p): _quantile(histogram, slots, sums, p / 100.0, confidence)
         for p in PERCENTILES
     }
     mean = mean_interval(counts, sums, confidence) if histogram.total else None
@@ -294,7 +316,7 @@ def _clip_ends(whole: Integers, ends: tuple[int, int]) -> tuple[int, int]:
 def _quantile(
     histogram: Histogram,
     slots: NDArray[np.int32],
-    counts: Sequence[int],
+    sums: Sequence[int],
     fraction: float,
     confidence: float,
 ) -> Interval | None:
@@ -302,8 +324,9 @@ def _quantile(
     if total < sample_floor(fraction, confidence):
         return None
     value = histogram.quantile(fraction)
+    counts = slots.sum(axis=1, dtype=np.int64).tolist()
     below = below_in_slots(slots, value)
-    size = effective_size(fraction, counts, below, confidence)
+    size = effective_size(fraction, counts, below, confidence, sums)
     low, high = quantile_ranks(fraction, size, confidence)
     scale = total / size
     return Interval(

@@ -13,6 +13,7 @@ from tritongen.domain.intervals import (
     group,
     mean_interval,
     quantile_ranks,
+    resemblance,
     sample_floor,
     student_quantile,
     warmup_end,
@@ -66,6 +67,23 @@ def test_requests_that_move_together_count_for_less():
     below = [100.0 if slot % 40 < 36 else 0.0 for slot in range(200)]
     size = effective_size(0.9, [100.0] * 200, below)
     assert size < 200 * 100 / 20
+
+
+def test_batches_that_resemble_each_other_are_joined():
+    """Slow waves hide in few exceedances; the means of the batches show them."""
+    wave = [1.0 + math.sin(2 * math.pi * slot / 60) for slot in range(120)]
+    draw = np.random.default_rng(9)
+    counts, below = [100.0] * 120, draw.binomial(100, 0.99, 120).tolist()
+    alone = effective_size(0.99, counts, below)
+    told = effective_size(0.99, counts, below, sums=[100.0 * value for value in wave])
+    assert told < alone / 4
+
+
+def test_independent_batches_do_not_resemble_each_other():
+    draw = np.random.default_rng(8)
+    found = [resemblance([50.0] * 30, draw.normal(50, 1, 30).tolist()) for _ in range(200)]
+    assert np.mean(found) < 0.15
+    assert np.mean(np.array(found) > 0.4) <= 0.04
 
 
 def test_the_mean_of_unequal_batches_is_that_of_the_requests():
