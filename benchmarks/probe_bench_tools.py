@@ -6,23 +6,26 @@ of each run, so that neither tool is asked about itself and starting up costs no
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from probe_bench_models import TRITONGEN, Model, Served
+from tritongen.probe.observer import local_server
 
 PERF_ANALYZER = "2.60.0"
 _CACHE = Path.home() / ".cache/tritongen/benchmarks"
 _SETTLE_S = 1.0
 _POLL_S = 0.05
 # A run that takes longer hangs; one that ends by the tool's own rule may take as long.
-_LONGEST_S, _LONGEST_OWN_S = 60.0, 150.0
+_LONGEST_S, _LONGEST_OWN_S = 30.0, 150.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ class Bench:
         kind = ("--concurrency", str(load.concurrency))
         if load.rate:
             kind = ("--rate", str(load.rate))
-        time_given = ("--duration", f"{load.seconds}") if load.seconds else ("--time-budget", "1m")
+        time_given = ("--duration", f"{load.seconds}") if load.seconds else ("--time-budget", "30s")
         values = [word for name in model.inputs for word in ("--values", f"{name}=zeros")]
         shapes = [word for name, dims in model.shapes for word in ("--shape", f"{name}:{dims}")]
         target = ("-m", model.name, "-u", self._address(client), "--protocol", client.protocol)
@@ -172,6 +175,32 @@ class Bench:
         target = ("-m", model.name, "-u", self._address(client), "-i", client.protocol)
         words = (*target, *kind, *time_given, *way, "--input-data", "zero", *shapes)
         return [self._perf_analyzer, *words, "-f", out]
+
+
+@contextmanager
+def apart(served: Served) -> Iterator[None]:
+    """The server has the first core to itself and the client the second, until the block ends."""
+    cores = sorted(os.sched_getaffinity(0))
+    host, _, port = served.http.rpartition(":")
+    pid = local_server(host, int(port))
+    if len(cores) < 2 or pid is None:
+        raise SystemExit("this part needs two cores and the server's process")
+    try:
+        _pin(pid, {cores[0]})
+        # The clients are started by this process and run where it runs.
+        os.sched_setaffinity(0, {cores[1]})
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        _pin(pid, set(cores))
+
+
+def _pin(pid: int, cores: set[int]) -> None:
+    """All threads of a process and of those that it started."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+        for child in (thread / "children").read_text().split():
+            _pin(int(child), cores)
 
 
 def _watch(

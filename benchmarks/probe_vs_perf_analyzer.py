@@ -1,25 +1,27 @@
 """`tritongen probe` beside perf_analyzer, on one server, in interleaved rounds.
 
-    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py            twelve minutes at most
-    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --quick    a look at everything, two
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py                  fourteen minutes
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --parts large    four at most
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --parts none     from what is kept
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --quick          a look at everything, two
 
+Each part's table is kept in the user's cache until that part is measured again; the page is put
+together from them.
 Both tools run on the machine of the server, as they do when a configuration is tuned. What a tool
 costs is read from the kernel, what it really sent from the server's own count.
 """
 
 import argparse
-import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from probe_bench_closed import Size, closed_loops, milliseconds, progress, verdict
 from probe_bench_models import (
     DEMO,
     DIGITS,
@@ -37,161 +39,40 @@ from probe_bench_tools import (
     OUR_HTTP,
     PA_GRPC,
     PA_GRPC_SYNC,
-    PA_HTTP,
     PERF_ANALYZER,
     Bench,
-    Client,
     Load,
-    Reading,
+    apart,
     table,
 )
 from tritongen import __version__
 from tritongen.inspection.machine import read_cpus
 
-CLIENTS = (PA_GRPC, OUR_GRPC, PA_HTTP, OUR_HTTP)
-# The other tool over the same protocol. Targets are set beside its gRPC, as the one to measure by.
-BESIDE = {OUR_GRPC: PA_GRPC, OUR_HTTP: PA_HTTP}
 RATE, STALL_RATE = 1_000, 100
-FASTER, CHEAPER, CLOSE, STALL_ERROR, LATE_US, SOONER = 1.2, 0.30, 0.03, 0.05, 20.0, 0.5
-CHEAPER_LARGE = {OUR_GRPC: 0.30, OUR_HTTP: 0.20}
+STALL_ERROR, LATE_US, SOONER = 0.05, 20.0, 0.5
 RECORDED = 10_000_000
-# No further round begins after this; a busy machine makes every run longer.
-LAST_ROUND_S = 270.0
-# More processes than this want to run on a machine that is not quiet.
-BUSY_LOAD = 1.5
-
-
-@dataclass(frozen=True)
-class Size:
-    """How long everything takes.
-
-    Attributes:
-        rounds: of the closed loops.
-        seconds: of a measured window.
-        watch_s: of the stretch in which CPU is read.
-        stall_s: of a window of the stall test.
-        precision: whether to compare the times to a precise result.
-    """
-
-    rounds: int
-    seconds: float
-    watch_s: float
-    stall_s: float
-    precision: bool
+# A machine of which more than this is in use before the benchmark begins is not quiet.
+BUSY_SHARE, BUSY_WATCH_S = 0.15, 2.0
 
 
 FULL = Size(3, 1.4, 2.0, 5.0, precision=True)
 QUICK = Size(1, 1.0, 1.0, 5.0, precision=False)
 
 
-def closed_loops(bench: Bench, size: Size) -> str:
-    """Throughput and the clients' cost, side by side."""
-    cells = [(TINY, 1), (TINY, 8), (TINY, 32), (IMAGE, 8), (MAGIKA, 8)]
-    found: dict[tuple[Model, int, Client], list[Reading]] = {}
-    begun = time.monotonic()
-    for number in range(size.rounds):
-        if time.monotonic() - begun > LAST_ROUND_S:
-            break
-        for model, concurrency in cells:
-            order = CLIENTS if number % 2 == 0 else CLIENTS[::-1]
-            for client in order:
-                # Three windows of the one are as long as one of the other.
-                seconds = 3.0 * size.seconds if client.ours else size.seconds
-                load = Load(concurrency, seconds=seconds)
-                reading = bench.run(client, model, load, watch_s=size.watch_s)
-                found.setdefault((model, concurrency, client), []).append(reading)
-                progress(f"round {number + 1}: {model.name} c={concurrency} {client.name}", reading)
-    rows = [
-        closed_row(model, concurrency, client, found)
-        for model, concurrency in cells
-        for client in CLIENTS
-    ]
-    headers = ("model", "c", "client", "requests/s", "server's count", "p50 ms", "p99 ms", "CPU µs")
-    more = ("speed ÷ PA gRPC", "÷ same protocol", "CPU ÷ PA gRPC", "÷ same protocol", "target")
-    return table((*headers, *more), rows)
+def small(bench: Bench, size: Size) -> str:
+    """Closed loops on the tiny model."""
+    return closed_loops(bench, size, [(TINY, 1), (TINY, 8), (TINY, 32)])
 
 
-def closed_row(
-    model: Model,
-    concurrency: int,
-    client: Client,
-    found: dict[tuple[Model, int, Client], list[Reading]],
-) -> tuple[str, ...]:
-    """One client at one level."""
-    mine = found[model, concurrency, client]
-    failed = next((reading.failure for reading in mine if reading.failure), "")
-    if failed:
-        return (model.name, str(concurrency), client.name, failed, *[""] * 9)
-    figures = (
-        model.name,
-        str(concurrency),
-        client.name,
-        f"{middle(mine, lambda r: r.throughput):,.0f}",
-        f"{middle(mine, lambda r: r.served_per_s):,.0f}",
-        milliseconds(middle(mine, lambda r: r.p50_us)),
-        milliseconds(middle(mine, lambda r: r.p99_us)),
-        f"{middle(mine, lambda r: r.cpu_us):.1f}",
-    )
-    if not client.ours:
-        return (*figures, *[""] * 5)
-    speeds, costs = (
-        [
-            ratios(mine, found[model, concurrency, other], pick)
-            for other in (PA_GRPC, BESIDE[client])
-        ]
-        for pick in (lambda r: r.throughput, lambda r: r.cpu_us)
-    )
-    said = targets(model, concurrency, client, speeds[0], costs[0])
-    return (*figures, *map(span, (*speeds, *costs)), said)
+def large(bench: Bench, size: Size) -> str:
+    """Closed loops with large tensors, and where computing dominates."""
+    return closed_loops(bench, size, [(IMAGE, 8), (MAGIKA, 8)])
 
 
-def targets(
-    model: Model, concurrency: int, client: Client, speed: Sequence[float], cost: Sequence[float]
-) -> str:
-    """The targets of a row, and whether they are met."""
-    if not speed or not cost:
-        return "nothing to compare"
-    fast, cheap = statistics.median(speed), statistics.median(cost)
-    said = []
-    if model is TINY:
-        said.append(verdict(fast >= FASTER, f"speed ≥ {FASTER}"))
-        if concurrency == 8:
-            said.append(verdict(cheap <= CHEAPER, f"CPU ≤ {CHEAPER:.2f}"))
-    elif model is MAGIKA:
-        said.append(verdict(abs(fast - 1.0) <= CLOSE, f"speed within {CLOSE:.0%}"))
-    else:
-        most = CHEAPER_LARGE[client]
-        said.append(verdict(cheap <= most, f"CPU ≤ {most:.2f}"))
-    return "; ".join(said)
-
-
-def milliseconds(microseconds: float) -> str:
-    """A tool says nothing where there are too few requests."""
-    return f"{microseconds / 1e3:.2f}" if microseconds else "too few"
-
-
-def verdict(met: bool, target: str) -> str:
-    return f"{target}: {'met' if met else 'missed'}"
-
-
-def middle(readings: Sequence[Reading], pick: Callable[[Reading], float]) -> float:
-    return statistics.median(pick(reading) for reading in readings)
-
-
-def ratios(
-    mine: Sequence[Reading], other: Sequence[Reading], pick: Callable[[Reading], float]
-) -> list[float]:
-    """Round by round, where both have a figure."""
-    pairs = [(pick(a), pick(b)) for a, b in zip(mine, other, strict=True)]
-    return [a / b for a, b in pairs if a > 0 and b > 0]
-
-
-def span(values: Sequence[float]) -> str:
-    """The median with the least and the greatest of several rounds."""
-    if not values:
-        return ""
-    text = f"{statistics.median(values):.2f}×"
-    return text if len(values) == 1 else f"{text} ({min(values):.2f} to {max(values):.2f})"
+def on_cores_of_their_own(bench: Bench, size: Size) -> str:
+    """What is left of the difference where neither takes from the other's core."""
+    with apart(bench.served):
+        return closed_loops(bench, size, [(MAGIKA, 8)])
 
 
 def lateness(bench: Bench, size: Size) -> str:
@@ -229,28 +110,31 @@ def stall(bench: Bench, size: Size) -> str:
     return table(("client", "p95", "p99", "target"), rows)
 
 
-def precision(bench: Bench) -> str:
+def precision(bench: Bench, size: Size) -> str:
     """How long each tool takes until it is content, with its own defaults."""
-    rows = []
-    for model in (TINY, DIGITS):
-        theirs = bench.run(PA_GRPC, model, Load(8, seconds=0))
-        ours = bench.run(OUR_GRPC, model, Load(8, seconds=0))
-        for client, reading in ((PA_GRPC, theirs), (OUR_GRPC, ours)):
-            progress(f"own rule, {model.name} {client.name}", reading)
-        precise, width = (False, ours.failure) if ours.more is None else width_of(ours.more)
-        share = ours.wall_s / theirs.wall_s
-        said = theirs.failure or f"p99 {theirs.p99_us / 1e3:.2f} ms, no interval"
-        rows += [
-            (model.name, PA_GRPC.name, f"{theirs.wall_s:.1f} s", said, ""),
-            (
-                model.name,
-                OUR_GRPC.name,
-                f"{ours.wall_s:.1f} s ({share:.2f}×)",
-                width,
-                verdict(precise and share <= SOONER, f"p99 ± 10% in ≤ {SOONER}×"),
-            ),
-        ]
-    return table(("model", "client", "wall time", "it says", "target"), rows)
+    if not size.precision:
+        return "Left out of a short run.\n"
+    rows = [row for model in (TINY, DIGITS, MAGIKA) for row in sooner(bench, model, "shared")]
+    with apart(bench.served):
+        rows += [row for model in (DIGITS, MAGIKA) for row in sooner(bench, model, "one each")]
+    return table(("model", "cores", "client", "wall time", "it says", "target"), rows)
+
+
+def sooner(bench: Bench, model: Model, cores: str) -> list[tuple[str, ...]]:
+    """The two tools' rows for one model."""
+    theirs = bench.run(PA_GRPC, model, Load(8, seconds=0))
+    ours = bench.run(OUR_GRPC, model, Load(8, seconds=0))
+    for client, reading in ((PA_GRPC, theirs), (OUR_GRPC, ours)):
+        progress(f"own rule, {model.name} {client.name}", reading)
+    precise, width = (False, ours.failure) if ours.more is None else width_of(ours.more)
+    share = ours.wall_s / theirs.wall_s
+    said = theirs.failure or f"p99 {theirs.p99_us / 1e3:.2f} ms, no interval"
+    met = verdict(precise and share <= SOONER, f"p99 ± 10% in ≤ {SOONER}×")
+    took = f"{ours.wall_s:.1f} s ({share:.2f}×)"
+    return [
+        (model.name, cores, PA_GRPC.name, f"{theirs.wall_s:.1f} s", said, ""),
+        (model.name, cores, OUR_GRPC.name, took, width, met),
+    ]
 
 
 def width_of(level: dict[str, Any]) -> tuple[bool, str]:
@@ -307,7 +191,7 @@ print(recorder.successes, sizes[1], sizes[-1], spent)
 """
 
 
-def memory() -> str:
+def memory(_: Bench, __: Size) -> str:
     """Memory of a recorder after few requests and after ten million."""
     done = subprocess.run(
         [sys.executable, "-c", _RECORD], check=True, stdout=subprocess.PIPE, text=True
@@ -318,57 +202,89 @@ def memory() -> str:
     return table(("requests", "MiB after 200,000", "MiB at the end", "ns a request"), [row])
 
 
-def progress(what: str, reading: Reading) -> None:
-    """One line on stderr."""
-    found = reading.failure or f"{reading.throughput:,.0f}/s, p99 {reading.p99_us / 1e3:.2f} ms"
-    print(f"{what}: {found}, CPU {reading.cpu_us:.1f} µs", file=sys.stderr)
+def in_use() -> float:
+    """Share of all cores that is in use, before anything of this benchmark runs."""
+
+    def read() -> tuple[int, int]:
+        values = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return sum(values), values[3] + values[4]
+
+    whole, idle = read()
+    time.sleep(BUSY_WATCH_S)
+    now, idle_now = read()
+    return 1.0 - (idle_now - idle) / max(now - whole, 1)
 
 
-def title(bench: Bench) -> str:
+def title(bench: Bench, used: float) -> str:
     """Where and when."""
-    cpus, load = read_cpus(), os.getloadavg()[0]
+    cpus = read_cpus()
     warning = (
         "**Other work used the machine meanwhile: these figures scatter too much to compare by. "
         "Run it again on a quiet one.**\n\n"
     )
-    return (warning if load > BUSY_LOAD else "") + (
+    return (warning if used > BUSY_SHARE else "") + (
         f"{time.strftime('%Y-%m-%d')}, {cpus.model}, {cpus.affinity} cores shared by server and "
         f"client, Python {platform.python_version()}; Triton {bench.served.version}, "
-        f"tritongen {__version__}, perf_analyzer {PERF_ANALYZER}. Load average at the begin: "
-        f"{load:.1f}.\n"
+        f"tritongen {__version__}, perf_analyzer {PERF_ANALYZER}. In use before: {used:.0%}.\n"
     )
 
 
-def report(bench: Bench, size: Size) -> str:
-    """All tables."""
-    begun = time.monotonic()
-    parts = [
-        title(bench),
-        f"## Closed loops, up to {size.rounds} interleaved rounds\n",
-        closed_loops(bench, size),
-        f"## Lateness of an open loop at {RATE:,}/s\n",
-        lateness(bench, size),
-        f"## Open loop at {STALL_RATE}/s, silent for {STALL_S:g} s in every {STALL_EVERY_S:g} s\n",
-        stall(bench, size),
-    ]
-    if size.precision:
-        parts += ["## Until each tool is content, with its own defaults\n", precision(bench)]
-    parts += ["## The demo's models, concurrency 4\n", side_by_side(bench, size)]
-    parts += ["## Recording\n", memory()]
-    parts.append(f"All of it took {time.monotonic() - begun:.0f} s.\n")
-    return "\n".join(parts)
+# Each takes less than four minutes.
+PARTS: dict[str, tuple[str, Callable[[Bench, Size], str]]] = {
+    "small": ("Closed loops, the tiny model", small),
+    "large": ("Closed loops, large tensors and much computing", large),
+    "apart": (
+        "The same with a core for each: server on one, client on the other",
+        on_cores_of_their_own,
+    ),
+    "lateness": (f"Lateness of an open loop at {RATE:,}/s", lateness),
+    "stall": (
+        f"Open loop at {STALL_RATE}/s, silent for {STALL_S:g} s in every {STALL_EVERY_S:g} s",
+        stall,
+    ),
+    "precision": ("Until each tool is content, with its own defaults", precision),
+    "demo": ("The demo's models, concurrency 4", side_by_side),
+    "recording": ("Recording", memory),
+}
+KEPT = Path.home() / ".cache/tritongen/benchmarks/probe"
+
+
+def measure(parts: Sequence[str], size: Size, kept: Path) -> None:
+    """Measure these parts and keep their tables."""
+    if not parts:
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    used = in_use()
+    with tempfile.TemporaryDirectory() as name, served(Path(name)) as server:
+        bench = Bench(server, Path(name))
+        for part in parts:
+            heading, run = PARTS[part]
+            head, begun = title(bench, used), time.monotonic()
+            text = run(bench, size)
+            spent = f"This took {time.monotonic() - begun:.0f} s."
+            (kept / f"{part}.md").write_text(f"## {heading}\n\n{head}\n{text}\n{spent}\n")
+
+
+def report(kept: Path) -> str:
+    """All tables that there are, in their order."""
+    found = [kept / f"{part}.md" for part in PARTS]
+    return "\n".join(file.read_text() for file in found if file.exists())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the tables; write them, too, where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
+    parser.add_argument("--parts", default=",".join(PARTS), help="commas between; none for none")
     parser.add_argument("-o", "--output", type=Path, help="write the tables to a file as well")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with served(folder) as server:
-            text = report(Bench(server, folder), QUICK if arguments.quick else FULL)
+    parts = [part for part in arguments.parts.split(",") if part != "none"]
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    kept = KEPT.with_name("probe-quick") if arguments.quick else KEPT
+    measure(parts, QUICK if arguments.quick else FULL, kept)
+    text = report(kept)
     print(text)
     if arguments.output is not None:
         by = "Written by `python benchmarks/probe_vs_perf_analyzer.py -o docs/benchmarks/probe.md`."
