@@ -248,3 +248,12 @@ services: {left: [digits], right: [breast_cancer]}
     written = (project.folder / "out/compose.yaml").read_text()
     assert written.count("--load-model=") == 2
     assert written.count("model-repository,trace,logging:") == 4
+
+
+def test_a_file_where_a_folder_should_be_is_named(built: Project) -> None:
+    built.write("out", "a file\n")
+    error = built.json("export", "compose", "-o", "out/compose", expect=2)["error"]
+    assert (error["code"], error["where"]) == ("TG002", "out")
+    error = built.json("build", "models", "-o", "out/repository", expect=2)["error"]
+    assert (error["code"], error["where"]) == ("TG002", "out")
+    assert (built.folder / "out").read_text() == "a file\n"

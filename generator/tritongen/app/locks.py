@@ -53,7 +53,7 @@ def lock_text(repository: Path) -> str | None:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(f"{path.name} is not a regular file")
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem

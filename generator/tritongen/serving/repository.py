@@ -106,8 +106,8 @@ def recover(repository: Path) -> bool:
     journal = repository / JOURNAL
     try:
         entries = decode(_Journal, json.loads(journal.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return False
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # a file in the folder's place is told by who writes there
     except (OSError, ValueError) as problem:
         raise EnvironmentProblem(
             "TG004", f"the journal of a killed build cannot be read: {problem}", where=str(journal)

@@ -89,9 +89,9 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
     """Plan, render, compare, and write where the mode asks for it.
 
     Raises:
-        InvalidInputError: TG101 nothing can be served, TG305 the repository would hold the models
-            folder, TG702 or TG703 files that are not the tool's, or a plan that Triton would
-            refuse; nothing was written.
+        InvalidInputError: TG101 nothing can be served, TG002 the repository is a file or lies in
+            one, TG305 it would hold the models folder, TG702 or TG703 files that are not the
+            tool's, or a plan that Triton would refuse; nothing was written.
         EnvironmentProblem: TG008 another build of this repository is at work; or the repository
             cannot be written, and is as it was.
     """
@@ -105,7 +105,10 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
 
 
 def _refuse_overlap(project: Project) -> None:
-    """The models folder, or one above it, as the repository: Triton would take it for a model."""
+    """A repository that holds the models folder, which Triton would take for a model; or a file."""
+    for place in (project.repository, *project.repository.parents):
+        if place.exists() and not place.is_dir():
+            raise InvalidInputError("TG002", "is not a folder", where=str(place))
     if project.root.resolve().is_relative_to(project.repository.resolve()):
         raise InvalidInputError(
             "TG305",

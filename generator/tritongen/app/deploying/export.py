@@ -95,8 +95,9 @@ def export(request: ExportRequest) -> ExportResult:
             "TG751", f"there is no target {request.target!r}; there are {', '.join(TARGETS)}"
         )
     output = request.deployment.output
-    if output.exists() and not output.is_dir():
-        raise InvalidInputError("TG002", "is not a folder", where=str(output))
+    for place in (output, *output.parents):
+        if place.exists() and not place.is_dir():
+            raise InvalidInputError("TG002", "is not a folder", where=str(place))
     deployment, findings = _deployment(request)
     files = TARGETS[request.target].files(deployment)
     findings = (*findings, *validate(files, deployment))
