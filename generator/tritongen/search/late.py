@@ -34,7 +34,8 @@ def may_matter(
 def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | None:
     """Draws the conclusion of the rounds so far, None while there is none.
 
-    The challenger takes over when it is surely better; a tie leaves what is simpler.
+    The challenger takes over when it is surely better by more than is immaterial: it is the less
+    simple one, and the answer is looked for several times.
     """
     arm, standings = state.arms[late.challenger], state.standings
     if arm.status is Status.FAILED:
@@ -43,8 +44,9 @@ def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | No
     difference = standings.difference(late.challenger, late.winner)
     holds = standings.excess(late.challenger).value <= 0.0
     enough = rounds >= _LEAST_ROUNDS
-    immaterial = enough and difference.high <= log1p(settings.immaterial)
-    if enough and holds and not immaterial and difference.low > 0.0:
+    matters = log1p(settings.immaterial)
+    immaterial = enough and difference.high <= matters
+    if enough and holds and difference.low > matters:
         return _won(late, state)
     if immaterial or not holds or state.round - late.since + 1 >= LATE_ROUNDS:
         return close(late, arm, standings)
