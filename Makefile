@@ -39,7 +39,7 @@ bench: $(VENV)/.ready ## side by side with the peers; takes a while
 	$(BIN)/python benchmarks/run.py
 
 bench-tune: $(VENV)/.ready ## the tuner against an exhaustive grid, Triton's defaults and Model Analyzer
-	$(BIN)/python benchmarks/tune.py
+	$(BIN)/python benchmarks/run.py tune
 
 clean: ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -135,6 +135,10 @@ def plan_warmup(
             Source.TRIAL,
             "the model fails on all-zero inputs, which would stop its load",
         )
+    stated = model.intent.overlay.get("max_batch_size")
+    if isinstance(stated, int) and stated > 0:
+        # The overlay has the last word; Triton refuses a sample that is larger.
+        max_batch_size = min(max_batch_size, stated)
     sizes = _sizes(model, max_batch_size, batching)
     samples = tuple(
         Warmup(f"batch_{size}", size, _warmup_inputs(trial, max_batch_size > 0)) for size in sizes
