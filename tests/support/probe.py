@@ -221,7 +221,7 @@ def virtual_run(
 ) -> tuple[Run, list[LevelResult]]:
     """One level on a virtual engine."""
     clock = VirtualClock()
-    made = VirtualEngine(clock, service, **engine)  # type: ignore[arg-type]
+    made = VirtualEngine(clock, service, **engine)  # type: ignore[arg-type]  # a test's options
     generator = Generator(
         made, load, conditions.seed, clock=clock, pacer=lambda e: VirtualPacer(e, late_ns)
     )
@@ -234,7 +234,7 @@ def virtual_level(
     service: Service, load: Load, conditions: Conditions, **options: object
 ) -> LevelResult:
     """The result of one level with one model on a virtual engine."""
-    return virtual_run(service, load, conditions, **options)[1][0]  # type: ignore[arg-type]
+    return virtual_run(service, load, conditions, **options)[1][0]  # type: ignore[arg-type]  # a test's options
 
 
 def filled_log(sent: Sequence[int], done: Sequence[int], intended: Sequence[int] = ()) -> Log:

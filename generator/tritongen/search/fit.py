@@ -34,7 +34,7 @@ _CONTENTION_SPREAD = 0.5
 _COLDS = tuple(step / 40 for step in range(25))
 _COLD_NOISE, _COLD_SPREAD = 0.04, 0.3
 # Answers that tell what one request in a hundred meets, and pauses as shares of what is missing.
-_TAIL_ANSWERS, _TAIL_REQUESTS = 500, 6_000
+_TAIL_ANSWERS, _TAIL_REQUESTS = 400, 6_000
 _PAUSES = tuple(step / 8 for step in range(13))
 
 

@@ -166,7 +166,7 @@ class Bench:
             load = Open(task.load.rate_per_s)
         pids = self._server_pids()
         with _pinned(self.server.cores), _watched(self.interference, pids):
-            outcome = prober.run(load, self._conditions(subject, task))
+            outcome = prober.run(load, self._conditions(subject, task, load))
         self.interrupted = outcome.interrupted
         return self._read(outcome, subject.objective.percentile)
 
@@ -175,15 +175,17 @@ class Bench:
         pid = local_server(endpoint.host, endpoint.port)
         return tuple(process_tree(pid)) if pid is not None else ()
 
-    def _conditions(self, subject: Subject, task: Task) -> Conditions:
+    def _conditions(self, subject: Subject, task: Task, load: Load) -> Conditions:
         longest = task.max_seconds if task.min_requests else task.seconds
         tail = subject.objective.limit_s is not None or subject.objective.open_loop
         percentile = subject.objective.percentile if tail else 50.0
-        calibrating = task.purpose is Purpose.CALIBRATE
+        if task.purpose is Purpose.CALIBRATE:
+            # At a rate it is looked for what one request in a hundred meets.
+            percentile = 99.0 if isinstance(load, Open) else 50.0
         return Conditions(
             budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
             least_s=task.seconds,
-            precision=Precision(50.0 if calibrating else percentile, _ANY_WIDTH),
+            precision=Precision(percentile, _ANY_WIDTH),
             warmup_s=_warmup_s(task),
             drain_s=_DRAIN_S,
             patience_s=_PATIENCE_S,
