@@ -187,7 +187,9 @@ def effective_size(
     joined = math.ceil(_JOINING * rho / (1.0 - rho))
     if joined > 1:
         batches = max(_FEWEST_BATCHES, len(grouped) // joined)
-        variance, freedom = ratio_variance(group(counts, batches), group(below, batches))
+        wider = ratio_variance(group(counts, batches), group(below, batches))
+        # After a stall one batch may hold everything: then the narrower ones are all there is.
+        variance, freedom = wider if wider[1] else (variance, freedom)
         inflation = max(1.0, variance * unit, inflation * (1.0 + rho) / (1.0 - rho))
     elif inflation <= max(1.0, chi_square_quantile(_BELIEVED, freedom) / freedom):
         return total

@@ -149,7 +149,9 @@ def torch(name: str, threads: int):
 def test_values_that_hold_for_the_process_must_agree():
     assert "TG630" not in codes(findings_of(torch("a", 2), torch("b", 2)))
     found = findings_of(torch("a", 2), torch("b", 3))
-    assert find_code(found, "TG630").model == "b"
+    warned = find_code(found, "TG630")
+    assert warned.model == "b"
+    assert warned.location.line == 6
 
 
 def limited(name: str, count: int, intra: int, cost: int):

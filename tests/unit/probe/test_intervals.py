@@ -79,6 +79,14 @@ def test_batches_that_resemble_each_other_are_joined():
     assert told < alone / 4
 
 
+def test_answers_that_came_before_a_stall_only_are_judged_by_their_own_batches():
+    mean = [9.0, 8.0, 8.0, 9.0, 11.0, 12.0, 12.0, 11.0]
+    counts = [100.0] * 8 + [0.0] * 22
+    sums = [100.0 * value for value in mean] + [0.0] * 22
+    size = effective_size(0.99, counts, [100.0] * 7 + [92.0] + [0.0] * 22, sums=sums)
+    assert 1.0 <= size < 200.0
+
+
 def test_independent_batches_do_not_resemble_each_other():
     draw = np.random.default_rng(8)
     found = [resemblance([50.0] * 30, draw.normal(50, 1, 30).tolist()) for _ in range(200)]

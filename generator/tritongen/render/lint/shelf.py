@@ -11,7 +11,7 @@ from tritongen.render.pbtxt import ParsedConfig
 from tritongen.render.protobuf import new_model_config
 
 # Fields that rules over several models point at.
-_POINTED_AT = ("ensemble_scheduling", "instance_group", "max_batch_size")
+_POINTED_AT = ("ensemble_scheduling", "instance_group", "max_batch_size", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
