@@ -32,6 +32,26 @@ def test_an_unreadable_models_folder_or_yaml(built: Project, path: str) -> None:
     assert path in problem["where"]
 
 
+def test_folders_that_must_not_be_entered(built: Project) -> None:
+    shut = built.folder / "shut"
+    shutil.copytree(built.folder / "models", shut / "models")
+    shut.chmod(0)
+    user = built.powerless()
+    try:
+        for command in (
+            ("build", "models", "--no-trial", "-o", "shut/repository"),
+            ("export", "compose", "-o", "shut/deploy"),
+            ("inspect", "shut/models"),
+            ("check", "shut/repository"),
+            ("up", "shut/repository", *FREE_PORTS),
+        ):
+            problem = user.error(*command, expect=2)
+            assert problem["code"] == "TG003", command
+            assert "shut/" in problem["where"], command
+    finally:
+        shut.chmod(0o755)
+
+
 @pytest.mark.parametrize("path", ["tritongen.lock", "dense/config.pbtxt", "dense/1/model.onnx"])
 def test_an_unreadable_file_of_the_repository(built: Project, path: str) -> None:
     (built.repository / path).chmod(0)

@@ -124,15 +124,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as problem:
         return _report(EnvironmentProblem("TG010", f"out of memory: {problem}"), as_json)
     except Exception as problem:  # a bug of ours: told in a line, shown on wish
-        if isinstance(problem, OSError) and problem.errno in _NO_SPACE:
-            streams.abandon()
-            what = f"the output cannot be written: {problem.strerror}"
-            return _report(EnvironmentProblem("TG005", what), as_json=False)
-        if os.environ.get("TRITONGEN_DEBUG"):
+        full = isinstance(problem, OSError) and problem.errno in _NO_SPACE
+        if os.environ.get("TRITONGEN_DEBUG") and not full:
             raise
-        what = f"{type(problem).__name__}: {problem}"
-        fix = "Run it again with TRITONGEN_DEBUG=1 and report what it prints."
-        return _report(EnvironmentProblem("TG001", f"internal error: {what}", fix=fix), as_json)
+        return _unexpected(problem, as_json)
+
+
+def _unexpected(problem: Exception, as_json: bool) -> int:
+    """Tells of what nobody foresaw; the system's own refusals may come from any path."""
+    if isinstance(problem, OSError) and problem.errno in _NO_SPACE:
+        streams.abandon()
+        what = f"the output cannot be written: {problem.strerror}"
+        return _report(EnvironmentProblem("TG005", what), as_json=False)
+    if isinstance(problem, PermissionError) and isinstance(problem.filename, str):
+        # A folder on the way that must not be entered.
+        what = f"cannot be reached: {(problem.strerror or str(problem)).lower()}"
+        return _report(InvalidInputError("TG003", what, where=problem.filename), as_json)
+    what = f"{type(problem).__name__}: {problem}"
+    fix = "Run it again with TRITONGEN_DEBUG=1 and report what it prints."
+    return _report(EnvironmentProblem("TG001", f"internal error: {what}", fix=fix), as_json)
 
 
 def _report(problem: TritongenError, as_json: bool) -> int:
