@@ -47,12 +47,8 @@ def lock_text(repository: Path) -> str | None:
     """
     path = repository / LOCK_FILE
     try:
-        # A pipe or device is never waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(f"{path.name} is not a regular file")
-            return file.read()
+        # A checkout may have changed the line ends.
+        return _bytes(path).decode("utf-8").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as problem:
@@ -98,8 +94,17 @@ def unchanged(repository: Path, written: Mapping[str, str], names: Sequence[str]
         return False
     try:
         return all(
-            hashlib.sha256((repository / path).read_bytes()).hexdigest() == sha
+            hashlib.sha256(_bytes(repository / path)).hexdigest() == sha
             for path, sha in written.items()
         )
     except OSError:
         return False
+
+
+def _bytes(path: Path) -> bytes:
+    """What a regular file holds; a pipe or device, such as a link leads to, is never waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path.name} is not a regular file")
+        return file.read()

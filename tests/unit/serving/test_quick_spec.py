@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def repository(tmp_path: Path) -> Path:
     whole = Lock(
         tool=TOOL,
         target=LockedTarget("26.07", 2, memory_bytes=1 << 30),
-        server=LockedServer({"OMP_NUM_THREADS": "1"}, (("rate-limit", "execution_count"),)),
+        server=LockedServer(
+            {"OMP_NUM_THREADS": "1"}, (("rate-limit", "execution_count"),), 64 << 20
+        ),
         models={"dense": model},
         written={"dense/config.pbtxt": hashlib.sha256(CONFIG).hexdigest()},
     )
@@ -52,14 +54,13 @@ def spec_of(repository: Path, options: UpOptions | None = None) -> Any:
 
 def test_it_is_what_the_careful_way_gives(repository: Path) -> None:
     store = StateStore(repository.parent)
-    careful = server_spec(store, repository, readable_lock(repository), UpOptions())
-    assert spec_of(repository) == replace(careful, shared_memory_bytes=None)
-
-
-def test_a_container_takes_the_careful_way(repository: Path) -> None:
-    assert spec_of(repository, UpOptions(runtime=RuntimeName.DOCKER)) is None
-    assert spec_of(repository, UpOptions(image="name")) is None
-    assert spec_of(repository, UpOptions(runtime=None)) is not None
+    for options in (
+        UpOptions(),
+        UpOptions(runtime=RuntimeName.DOCKER),
+        UpOptions(runtime=None, image="name"),
+    ):
+        careful = server_spec(store, repository, readable_lock(repository), options)
+        assert spec_of(repository, options) == careful
 
 
 def edited(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -81,6 +82,8 @@ def edited(repository: Path, change: Callable[[dict[str, Any]], object]) -> None
         lambda lock: lock["target"].update(memory_bytes=True),
         lambda lock: lock["server"].update(flags=[["model-repository", "/elsewhere"]]),
         lambda lock: lock["server"].update(environment={"LD_PRELOAD": "x"}),
+        lambda lock: lock["server"].update(shared_memory_bytes="64m"),
+        lambda lock: lock["server"].pop("shared_memory_bytes"),
         lambda lock: lock["server"].update(environment={"OMP_NUM_THREADS": 1}),
         lambda lock: lock["written"].update({"../victim": "0" * 64}),
         lambda lock: lock["models"]["dense"]["evidence"]["files"].append(["../../x", "0" * 64]),
@@ -114,6 +117,15 @@ def test_a_repository_that_was_touched(repository: Path, tmp_path: Path) -> None
     (repository / "dense" / WEIGHTS).unlink()
     assert spec_of(repository) is None
     assert spec_of(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe"])
+def test_pipes_and_devices_are_not_read(repository: Path, target: str) -> None:
+    os.mkfifo(repository / "pipe")
+    config = repository / "dense/labels.txt"
+    edited(repository, lambda lock: lock["written"].update({"dense/labels.txt": "0" * 64}))
+    config.symlink_to(repository / target)
+    assert spec_of(repository) is None
 
 
 def test_a_killed_build_is_finished_first(repository: Path) -> None:
