@@ -106,7 +106,6 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.deploying.observe import (
         Project,
         Source,
-        for_all_replicas,
         history_csv,
         observe,
         write_intent,
@@ -116,7 +115,12 @@ def run(options: argparse.Namespace) -> int:
     models = _models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
     source = Source(
-        addresses, options.prometheus, options.selector, options.seconds, options.interval
+        addresses,
+        options.prometheus,
+        options.selector,
+        options.seconds,
+        options.interval,
+        options.replicas,
     )
     with ProgressBar() as bar:
         found = observe(
@@ -124,7 +128,6 @@ def run(options: argparse.Namespace) -> int:
             Project(models, options.repository, options.plan),
             lambda done, whole: bar("observing", int(done), int(whole)),
         )
-    found = for_all_replicas(found, options.replicas)
     written = csv = None
     if options.write and found.changes and models is not None:
         written = write_intent(models, found.changes)

@@ -155,3 +155,22 @@ def test_too_little_to_judge_by(rates: tuple[float, ...]) -> None:
 def test_a_restart_is_told_beside_the_rest() -> None:
     steps = seen()
     assert codes(advise(replace(steps, restarts=1), WANTED)) == ["TG989"]
+
+
+def test_one_of_several_servers_stands_for_all() -> None:
+    """Four that share 320/s evenly: what one has counted is held against the whole."""
+    one = seen(rates=(70.0, 80.0, 80.0), compute_ms=4.0)
+    four = one.times(4)
+    assert four.peak == pytest.approx(320.0)
+    assert four.busy(8) == pytest.approx(one.busy(2))
+    assert (four.batch, four.queue_us) == (one.batch, one.queue_us)
+    advised = advise(four, WANTED)
+    assert codes(advised) == ["TG982"]
+    assert "(320/s, stated 150/s): replicas 2 → 4" in advised.findings[0].message
+    assert "TG982" not in codes(advise(one, WANTED))
+
+
+def test_few_requests_of_one_server_stay_few() -> None:
+    advised = advise(seen(rates=(1.0, 2.0)).times(10), replace(WANTED, window_rate=1.0))
+    assert codes(advised) == ["TG981"]
+    assert advised.findings[0].message.startswith("30 requests")

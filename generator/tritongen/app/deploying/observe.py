@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Source:
         seconds: how long to observe, or how far back to look.
         interval_s: between readings, None to choose by the length; the steps of rates are then
             as long.
+        replicas: servers that share the traffic evenly, of which one is observed.
     """
 
     addresses: tuple[str, ...]
@@ -63,6 +64,7 @@ class Source:
     selector: str
     seconds: float
     interval_s: float | None = None
+    replicas: int = 1
 
     @property
     def step_s(self) -> float:
@@ -126,7 +128,9 @@ def observe(source: Source, project: Project, progress: Progress) -> Observation
         seen, configs = _live(source, progress)
     least = 0.0 if source.interval_s is not None else source.seconds / _STEPS
     models = tuple(
-        one.coarser(max(source.step_s, least) * _EVEN) for one in seen.values() if one.steps
+        one.coarser(max(source.step_s, least) * _EVEN).times(source.replicas)
+        for one in seen.values()
+        if one.steps
     )
     plan, lock = expected.plan, expected.lock
     findings: list[Finding] = [*(stale_plan(plan, lock) if plan is not None else ())]
@@ -267,12 +271,3 @@ def _configs(servers: Sequence[_Server], names: Sequence[str]) -> dict[str, Mapp
         except EnvironmentProblem:
             continue
     return configs
-
-
-def for_all_replicas(observation: Observation, replicas: int) -> Observation:
-    """Rates of one replica as those of all, where only one of several was observed."""
-    changes = tuple(
-        replace(change, average=change.average * replicas, peak=change.peak * replicas)
-        for change in observation.changes
-    )
-    return replace(observation, changes=changes)

@@ -87,8 +87,8 @@ class Advised:
 
 def advise(seen: Observed, wanted: Expectation) -> Advised:
     """What should change for one model."""
-    count = seen.total.requests + seen.total.failures
-    due = (wanted.window_rate or 0.0) * seen.seconds
+    count = (seen.total.requests + seen.total.failures) / seen.alike
+    due = (wanted.window_rate or 0.0) * seen.seconds / seen.alike
     if len(seen.steps) < 2 or (count < ENOUGH and due < _DUE * ENOUGH):
         what = f"{count:.0f} requests in {seen.seconds:.0f} s are too few to judge by"
         few = finding("TG981", Severity.INFO, what, model=seen.model)
@@ -136,7 +136,7 @@ def _restarts(seen: Observed) -> Iterator[Finding]:
 
 
 def _failures(seen: Observed) -> Iterator[Finding]:
-    share, count = seen.failure_share, seen.total.failures
+    share, count = seen.failure_share, seen.total.failures / seen.alike
     if count and share > _FAILING:
         what = f"{count:.0f} requests failed, {share:.2%} of all"
         yield finding("TG987", Severity.ERROR, what, model=seen.model)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 
@@ -96,12 +96,14 @@ class Observed:
         steps: in order of time, without overlap.
         restarts: times that counters began anew.
         sources: servers whose counters were added up.
+        alike: servers that each observed one stands for.
     """
 
     model: str
     steps: tuple[Step, ...]
     restarts: int = 0
     sources: int = 1
+    alike: int = 1
 
     @property
     def seconds(self) -> float:
@@ -158,6 +160,13 @@ class Observed:
         total = self.total
         return total.request_us / total.requests if total.requests else None
 
+    def times(self, servers: int) -> "Observed":
+        """The counters of so many servers that share the traffic evenly, of which this is one."""
+        steps = tuple(replace(step, tally=step.tally.part(servers)) for step in self.steps)
+        return replace(
+            self, steps=steps, sources=self.sources * servers, alike=self.alike * servers
+        )
+
     def busy(self, instances: int | None) -> float | None:
         """Share of the instances' time spent executing.
 
@@ -182,7 +191,7 @@ class Observed:
                 joined[-1] = Step(last.begin_s, step.end_s, last.tally.plus(step.tally))
             else:
                 joined.append(step)
-        return Observed(self.model, tuple(joined), self.restarts, self.sources)
+        return replace(self, steps=tuple(joined))
 
 
 def observed(model: str, readings: Sequence[Reading]) -> Observed:
