@@ -1,1 +1,1 @@
-"""One module per use case: wires the edges together."""
+"""One folder for each group of use cases, beside what they share: wires the edges together."""
