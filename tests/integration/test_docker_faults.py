@@ -18,7 +18,7 @@ from support.serving_models import config_text
 from support.small_disk import full_disk
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.orphans import find_containers, find_orphans
+from tritongen.serving.docker.orphans import find_orphans
 from tritongen.serving.protocol import RuntimeName
 
 pytestmark = pytest.mark.docker
@@ -134,14 +134,13 @@ def test_port_lost_between_the_check_and_the_start(docker_runtime, tmp_path, mon
     repository = add_good(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        before = {item.container for item in find_containers()}
         monkeypatch.setattr("tritongen.serving.docker.runtime.port_findings", lambda *_: ())
         from tritongen.serving.protocol import Ports
 
         with pytest.raises(EnvironmentProblem) as caught:
             docker_runtime.start(server_spec(repository, tmp_path / "p", ports=Ports(port, 0, 0)))
     assert caught.value.code == "TG807"
-    assert {item.container for item in find_containers()} <= before
+    assert Project(tmp_path / "p", docker_runtime.options.image).containers() == []
 
 
 def test_image_missing(project):

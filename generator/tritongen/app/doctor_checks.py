@@ -249,7 +249,6 @@ def docker_checks(
         with_repository: whether the spec has a real repository to be mounted.
     """
     from tritongen.serving.docker import preflight as container
-    from tritongen.serving.docker.engine import connect, engine_facts
 
     runtime = docker_runtime(options)
     if with_repository and not list(repository_findings(spec)):
@@ -258,8 +257,7 @@ def docker_checks(
         if not faults:
             yield passed("docker.mount", f"user {runtime.options.user} can read the repository")
     try:
-        client = connect()
-        facts = engine_facts(client)
+        facts = runtime.engine.facts()
     except EnvironmentProblem as problem:
         yield problem_check("docker.engine", problem)
         return
@@ -269,7 +267,9 @@ def docker_checks(
     yield from (failed("docker.limits", item) for item in limits)
     try:
         choice = runtime.choice_for(spec)
-        for item in container.image_findings(client, choice, spec, facts):
+        for item in container.image_findings(
+            choice, spec, facts, runtime.engine.image, runtime.engine.client
+        ):
             yield failed("docker.image", item)
     except EnvironmentProblem as problem:
         yield problem_check("docker.image", problem)

@@ -1,6 +1,7 @@
 """How much shared memory a repository's tensors need between Triton and Python-based backends."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tritongen.domain.lock import Lock
 from tritongen.domain.tensors import DType
 from tritongen.render.pbtxt import parse_config
 
-__all__ = ["shared_memory_bytes"]
+__all__ = ["Room", "in_steps", "room_of", "shared_memory_bytes"]
 
 _STEP = 64 << 20
 # Each instance's region starts so large. It holds a batch's inputs and outputs; the next batch is
@@ -21,6 +22,45 @@ _BATCHES = 2
 _STRING_BYTES = 256
 # Of an axis that may have any size and was not tried.
 _DYNAMIC_SIZE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What of a configuration decides the room that its model's tensors take.
+
+    Attributes:
+        instances: of all groups.
+        max_batch_size: 0 for a model that takes no batches.
+        tensors: (name, dims as written, bytes of an element), inputs and outputs.
+    """
+
+    instances: int
+    max_batch_size: int
+    tensors: tuple[tuple[str, tuple[int, ...], int], ...]
+
+    def needed(self, trial: Trial | None) -> int:
+        """Bytes for all instances; `trial` tells the sizes of dynamic axes where there was one."""
+        observed = {
+            tensor.name: tensor.shape
+            for tensor in ((*trial.inputs, *trial.outputs) if trial is not None else ())
+        }
+        row = sum(
+            self._elements(dims, observed.get(name)) * itemsize
+            for name, dims, itemsize in self.tensors
+        )
+        return self.instances * (_REGION + _BATCHES * max(1, self.max_batch_size) * row)
+
+    def _elements(self, dims: tuple[int, ...], observed: tuple[int, ...] | None) -> int:
+        """Elements of one row of a tensor."""
+        if observed is None:
+            return math.prod(size if size > 0 else _DYNAMIC_SIZE for size in dims)
+        tried = observed[1:] if self.max_batch_size > 0 else observed
+        return math.prod(max(1, size) for size in tried)
+
+
+def in_steps(total: int) -> int:
+    """What is asked for where tensors need `total` bytes: whole steps, one at least."""
+    return max(1, math.ceil(total / _STEP)) * _STEP
 
 
 def shared_memory_bytes(repository: Path, lock: Lock | None) -> int:
@@ -37,35 +77,24 @@ def shared_memory_bytes(repository: Path, lock: Lock | None) -> int:
         name = path.parent.name
         model = lock.models.get(name) if lock is not None else None
         trial = model.evidence.trial if model is not None else None
-        total += _of_model(parse_config(text, str(path)).message, trial)
-    return max(1, math.ceil(total / _STEP)) * _STEP
+        total += room_of(parse_config(text, str(path)).message).needed(trial)
+    return in_steps(total)
 
 
-def _of_model(config: Any, trial: Trial | None) -> int:  # noqa: ANN401  (a ModelConfig)
-    instances = sum(max(1, int(group.count)) for group in config.instance_group) or 1
-    observed = {
-        tensor.name: tensor.shape
-        for tensor in ((*trial.inputs, *trial.outputs) if trial is not None else ())
-    }
-    batch = int(config.max_batch_size)
-    row = sum(
-        _row_bytes(tensor, observed.get(tensor.name), batches=batch > 0)
-        for tensor in (*config.input, *config.output)
+def room_of(config: Any) -> Room:  # noqa: ANN401  (a ModelConfig)
+    """What a configuration says of its tensors' room."""
+    return Room(
+        instances=sum(max(1, int(group.count)) for group in config.instance_group) or 1,
+        max_batch_size=int(config.max_batch_size),
+        tensors=tuple(
+            (str(tensor.name), tuple(map(int, tensor.dims)), _itemsize(tensor))
+            for tensor in (*config.input, *config.output)
+        ),
     )
-    return instances * (_REGION + _BATCHES * max(1, batch) * row)
 
 
-def _row_bytes(
-    tensor: Any,  # noqa: ANN401  (a ModelInput or ModelOutput)
-    observed: tuple[int, ...] | None,
-    *,
-    batches: bool,
-) -> int:
-    dims = [size if size > 0 else _DYNAMIC_SIZE for size in tensor.dims]
-    if observed is not None:
-        tried = observed[1:] if batches else observed
-        dims = [max(1, size) for size in tried]
+def _itemsize(tensor: Any) -> int:  # noqa: ANN401  (a ModelInput or ModelOutput)
     enum = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type
     value = enum.values_by_number.get(tensor.data_type)
     dtype = DType.from_config(value.name) if value is not None else None
-    return math.prod(dims) * ((dtype.itemsize if dtype else 0) or _STRING_BYTES)
+    return (dtype.itemsize if dtype else 0) or _STRING_BYTES

@@ -39,10 +39,13 @@ class LockedServer:
     Attributes:
         environment: variables by name.
         flags: (flag without dashes, value).
+        shared_memory_bytes: room that the tensors of these configurations take between Triton and
+            Python-based backends; None where it is to be found out.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[tuple[str, str], ...] = ()
+    shared_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,9 +183,11 @@ def test_limits_of_the_plan(tmp_path):
         assert words in line
     assert "--read-only" not in line, "the official entry point writes with GPUs"
     assert "--ulimit memlock=-1:-1" in line
-    arguments = settings(planned).host_arguments()
-    assert arguments["nano_cpus"] == 4 * 10**9
-    assert arguments["mem_limit"] == arguments["memswap_limit"] == 1 << 30
+    asked = settings(planned).body()
+    host = asked["HostConfig"]
+    assert host["NanoCpus"] == 4 * 10**9
+    assert host["Memory"] == host["MemorySwap"] == 1 << 30
+    assert "Entrypoint" not in asked, "the image's own prepares CUDA"
     # The engine refuses a quota beyond its CPUs.
     assert settings(replace(planned, cores=64)).cpus == 8
 
@@ -214,4 +216,4 @@ def test_nothing_of_the_caller_is_handed_over(tmp_path, monkeypatch):
     chosen = settings(spec(tmp_path, environment=(("OMP_NUM_THREADS", "1"),)))
     assert dict(chosen.environment)["OMP_NUM_THREADS"] == "1"
     assert "MY_TOKEN" not in chosen.run_line()
-    assert chosen.arguments()["use_config_proxy"] is False
+    assert chosen.body()["Env"] == [f"{name}={value}" for name, value in chosen.environment]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tritongen.serving import repository as repositories
 from tritongen.serving.protocol import RuntimeName
 from tritongen.serving.state import StateStore
 
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = b'backend: "onnxruntime"\n'
 WEIGHTS = "1/model.onnx"
 
@@ -136,3 +138,14 @@ def test_a_killed_build_is_finished_first(repository: Path) -> None:
 def test_names_are_those_of_the_whole_lock() -> None:
     assert locks.LOCK_FILE == LOCK_FILE
     assert locks.SCHEMA_VERSION == quick._SCHEMA
+
+
+def test_what_build_wrote_needs_the_shared_memory_that_its_lock_says(tmp_path: Path) -> None:
+    """Of the demo's repository, whose texts hold tensors; copied, so that nothing is written."""
+    repository = tmp_path / "model_repository"
+    shutil.copytree(ROOT / "model_repository", repository)
+    options = UpOptions(runtime=RuntimeName.DOCKER)
+    found = spec_of(repository, options)
+    assert found is not None
+    lock = readable_lock(repository)
+    assert found == server_spec(StateStore(tmp_path), repository, lock, options)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from tritongen.app import locks
 from tritongen.app.project import Target
+from tritongen.app.shared_memory import Room, in_steps, room_of
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import Intent
@@ -93,6 +94,7 @@ class Outline:
         max_batch_size: as written.
         batching: whether the dynamic batcher is on.
         digests: (path relative to the repository, sha256) of every text.
+        room: that its tensors take in shared memory.
         variant: that is served, empty for the original.
     """
 
@@ -103,6 +105,7 @@ class Outline:
     max_batch_size: int
     batching: bool
     digests: tuple[tuple[str, str], ...]
+    room: Room
     variant: str = ""
 
 
@@ -118,6 +121,7 @@ def outline(item: RenderedModel) -> Outline:
         max_batch_size=message.max_batch_size,
         batching=message.HasField("dynamic_batching"),
         digests=tuple((path, digest(text.encode())) for path, text in item.files.items()),
+        room=room_of(message),
         variant=item.variant,
     )
 
@@ -128,6 +132,7 @@ class RenderedEnsemble:
 
     plan: EnsemblePlan
     text: str
+    room: Room
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -142,13 +147,13 @@ def render_ensembles(plan: ServingPlan) -> tuple[RenderedEnsemble, ...]:
     Raises:
         EnvironmentProblem: TG001, a text would not parse back to its message.
     """
-    return tuple(
-        RenderedEnsemble(
-            item,
-            render_config(build_ensemble(item), Header(item.name, "tritongen.yaml's pipelines")),
-        )
-        for item in plan.ensembles
-    )
+    return tuple(map(_render_ensemble, plan.ensembles))
+
+
+def _render_ensemble(plan: EnsemblePlan) -> RenderedEnsemble:
+    config = build_ensemble(plan)
+    text = render_config(config, Header(plan.name, "tritongen.yaml's pipelines"))
+    return RenderedEnsemble(plan, text, room_of(config.message))
 
 
 def render_model(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) -> RenderedModel:
@@ -198,10 +203,13 @@ def make_lock(
     """The lock of a repository that holds these configurations."""
     models: dict[str, LockedModel] = {}
     written: dict[str, str] = {}
+    room = 0
     for item in outlines:
         models[item.plan.name] = _locked(item, evidence.models)
         written.update(item.digests)
+        room += item.room.needed(evidence.models[item.plan.name].trial)
     for ensemble in ensembles:
+        room += ensemble.room.needed(None)
         written |= {path: digest(text.encode()) for path, text in ensemble.files.items()}
     tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
@@ -216,6 +224,7 @@ def make_lock(
         server=LockedServer(
             environment={name: value.value for name, value in plan.server.environment},
             flags=tuple((name, value.value) for name, value in plan.server.flags),
+            shared_memory_bytes=in_steps(room),
         ),
         models=models,
         written=written,

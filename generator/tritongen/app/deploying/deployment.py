@@ -370,13 +370,13 @@ def _container(settings: ContainerSettings, needed: int, key: str) -> Container:
 
 
 def _health(settings: ContainerSettings) -> Health:
-    given = settings.arguments()
-    check = given["healthcheck"]
+    given = settings.body()
+    check = given["Healthcheck"]
     return Health(
         command=HEALTH,
-        interval_s=check["interval"] // _NANO,
-        timeout_s=check["timeout"] // _NANO,
-        start_s=check["start_period"] // _NANO,
-        retries=check["retries"],
-        stop_grace_s=given["stop_timeout"],
+        interval_s=check["Interval"] // _NANO,
+        timeout_s=check["Timeout"] // _NANO,
+        start_s=check["StartPeriod"] // _NANO,
+        retries=check["Retries"],
+        stop_grace_s=given["StopTimeout"],
     )

@@ -1,9 +1,8 @@
 """What `up` needs of a repository that `build` wrote and nobody has touched since: little, at once.
 
 Reading all evidence of a lock takes longer than starting the process of a server, and none of it
-concerns a server that runs without a container. So only the few values that do are read, and every
-text is compared with the hash that the lock has of it. In any doubt there is no quick way, and the
-careful one says what is wrong.
+concerns a server. So only the few values that do are read, and every text is compared with the hash
+that the lock has of it. In any doubt there is no quick way, and the careful one says what is wrong.
 """
 
 import json
@@ -15,7 +14,7 @@ from typing import Any
 from tritongen.app.locks import TOOL, lock_text, unchanged
 from tritongen.app.spec import UpOptions, model_names
 from tritongen.errors import InvalidInputError
-from tritongen.serving.protocol import RuntimeName, ServerSpec
+from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.state import StateStore, project_label
 
 __all__ = ["quick_spec"]
@@ -25,7 +24,7 @@ _SCHEMA = 1
 _JOURNAL = ".tritongen.journal"
 _KEYS = frozenset({"models", "refused", "schema_version", "server", "target", "tool", "written"})
 _TARGET_KEYS = frozenset({"cores", "gpus", "machine", "memory_bytes", "triton"})
-_SERVER_KEYS = frozenset({"environment", "flags"})
+_SERVER_KEYS = frozenset({"environment", "flags", "shared_memory_bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,14 @@ class _Head:
     memory_bytes: int | None
     gpus: int
     triton: str
+    shared_memory_bytes: int
 
 
 def quick_spec(store: StateStore, repository: Path, options: UpOptions) -> ServerSpec | None:
-    """The spec of an embedded server for an untouched repository; None where there is any doubt.
+    """The spec of a server for an untouched repository; None where there is any doubt.
 
-    It is what `server_spec` gives, without the size of a container's shared memory.
+    It is what `server_spec` gives.
     """
-    if options.image or options.runtime not in {None, RuntimeName.EMBEDDED}:
-        return None
     try:
         names = model_names(repository)
         head = None if (repository / _JOURNAL).exists() else _head(repository)
@@ -84,6 +82,7 @@ def _spec(
         model_control=options.model_control,
         auto_complete=False,
         release=head.triton,
+        shared_memory_bytes=head.shared_memory_bytes,
     )
 
 
@@ -110,6 +109,7 @@ def _head(repository: Path) -> _Head | None:
             memory_bytes=None if memory is None else _whole(memory),
             gpus=_whole(target.get("gpus", 0)),
             triton=_text(target["triton"]),
+            shared_memory_bytes=_whole(server["shared_memory_bytes"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -9,8 +9,6 @@ from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.orphans import end_server, find_orphans, find_servers
 from tritongen.serving.protocol import Progress, RunningServer, Runtime, RuntimeName, ServerSpec
 from tritongen.serving.state import StateStore
 
@@ -52,6 +50,8 @@ def make_runtime(
     wanted = options or UpOptions()
     if name is RuntimeName.DOCKER:
         return docker_runtime(wanted, progress)
+    from tritongen.serving.embedded.runtime import EmbeddedRuntime
+
     return EmbeddedRuntime(wheel=wanted.wheel, progress=progress)
 
 
@@ -78,6 +78,8 @@ def choose_with_reason(spec: ServerSpec, options: UpOptions) -> tuple[RuntimeNam
     asked = _asked(options)
     if asked is not None:
         return asked
+    from tritongen.serving.embedded.runtime import EmbeddedRuntime
+
     findings = EmbeddedRuntime(wheel=options.wheel).preflight(spec)
     unfit = [item for item in findings if item.severity is Severity.ERROR and item.code in _UNFIT]
     if unfit:
@@ -160,10 +162,12 @@ def make_room(label: str, runtime: "DockerRuntime") -> None:
     Raises:
         EnvironmentProblem: TG808 one of them still runs and no state file names it, TG840, TG816.
     """
+    if runtime.engine.holds_none(label):
+        return
     from tritongen.serving.docker.orphans import end_container
     from tritongen.serving.docker.orphans import find_orphans as orphaned_containers
 
-    for found in orphaned_containers(runtime.client()):
+    for found in orphaned_containers(runtime.engine.client()):
         if found.label != label:
             continue
         if found.running:
@@ -185,6 +189,8 @@ def end_leftovers(label: str, *, everything: bool, grace_s: float) -> tuple[str,
     Raises:
         EnvironmentProblem: TG816, one cannot be ended.
     """
+    from tritongen.serving.orphans import end_server, find_orphans, find_servers
+
     ended = []
     for process in find_servers() if everything else find_orphans():
         if everything or process.label == label:

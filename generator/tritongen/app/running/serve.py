@@ -102,9 +102,6 @@ def up(
     with store.lock("starting or stopping the server"):
         _refuse_running(store)
         name = choose_runtime(spec, options)
-        if quick and name is RuntimeName.DOCKER:
-            quick = False
-            spec = server_spec(store, repository, readable_lock(repository), options)
         docker = docker_runtime(options, progress) if name is RuntimeName.DOCKER else None
         runtime = docker or make_runtime(name, options, progress)
         linted = () if quick else lint_repository(repository, keep_going=options.keep_going)

@@ -10,7 +10,7 @@ from tritongen.app.building.render import CONFIG_FILE, make_lock, outline, rende
 from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
 from tritongen.domain.evidence import Evidence
-from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
+from tritongen.domain.lock import LOCK_FILE, Lock, LockedModel, lock_text
 from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.machine import read_cpus
@@ -48,8 +48,18 @@ def with_results(
         )
         models[result.name] = replace(known, evidence=entry)
         changed.append(result.name)
-    lock = replace(base, models=models)
+    server = base.server
+    if any(_shapes(models[name]) != _shapes(base.models.get(name)) for name in changed):
+        # Other shapes take other room; the next build finds out how much.
+        server = replace(server, shared_memory_bytes=None)
+    lock = replace(base, models=models, server=server)
     return replace(project, lock=lock, lock_text=lock_text(lock)), tuple(changed)
+
+
+def _shapes(model: LockedModel | None) -> tuple[tuple[int, ...], ...]:
+    """Of every tensor of a model's trial run."""
+    trial = model.evidence.trial if model is not None else None
+    return () if trial is None else tuple(item.shape for item in (*trial.inputs, *trial.outputs))
 
 
 def _fresh_lock(project: Project, evidence: Evidence) -> Lock:

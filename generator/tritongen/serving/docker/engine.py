@@ -15,7 +15,15 @@ from tritongen.errors import EnvironmentProblem
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["EngineFacts", "connect", "context_host", "engine_facts", "speaking"]
+__all__ = [
+    "EngineFacts",
+    "connect",
+    "context_host",
+    "engine_facts",
+    "facts_from",
+    "speaking",
+    "unreachable",
+]
 
 # How the client names engines on this machine: by socket, pipe or loopback.
 _LOCAL = re.compile(r"http\+docker://local.*|https?://(127\.[0-9.]+|localhost|\[::1\])(:.*)?")
@@ -113,7 +121,7 @@ def speaking(where: str = "") -> Iterator[None]:
     except docker.errors.APIError as error:
         raise _refusal(error, where) from error
     except (docker.errors.DockerException, requests.RequestException) as error:
-        raise _unreachable(error) from error
+        raise unreachable(error) from error
 
 
 def _refusal(error: Any, where: str) -> EnvironmentProblem:  # noqa: ANN401  (docker's exception)
@@ -122,7 +130,8 @@ def _refusal(error: Any, where: str) -> EnvironmentProblem:  # noqa: ANN401  (do
     return EnvironmentProblem(code, text, where=where)
 
 
-def _unreachable(error: BaseException) -> EnvironmentProblem:
+def unreachable(error: BaseException) -> EnvironmentProblem:
+    """The tool's word for an engine that does not answer."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, PermissionError) or "Permission denied" in str(cause):
@@ -141,6 +150,12 @@ def engine_facts(client: "DockerClient") -> EngineFacts:
     with speaking():
         info = client.info()
         version = client.version()
+    local = _LOCAL.fullmatch(str(client.api.base_url)) is not None
+    return facts_from(info, version, local=local)
+
+
+def facts_from(info: dict[str, Any], version: dict[str, Any], *, local: bool) -> EngineFacts:
+    """What an engine's two answers say of it."""
     limits = (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU quota"), ("CPUSet", "CPU sets"))
     runtimes = info.get("Runtimes") or {}
     return EngineFacts(
@@ -148,7 +163,7 @@ def engine_facts(client: "DockerClient") -> EngineFacts:
         cpus=int(info.get("NCPU", 1)),
         memory_bytes=int(info.get("MemTotal", 0)),
         architecture=str(version.get("Arch", "")),
-        local=_LOCAL.fullmatch(str(client.api.base_url)) is not None,
+        local=local,
         gpus="nvidia" in runtimes or bool(info.get("DiscoveredDevices")),
         missing=tuple(words for key, words in limits if info.get(key) is False),
     )

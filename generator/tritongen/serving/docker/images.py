@@ -3,10 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.intent import DEFAULT_TRITON
 from tritongen.domain.releases import RELEASES, at_least, find
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.docker.engine import speaking
@@ -23,6 +21,7 @@ __all__ = [
     "checked",
     "choose_image",
     "describe",
+    "image_facts",
     "official_image",
     "pull",
     "releases_with",
@@ -103,17 +102,17 @@ def choose_image(
     if release:
         reference = official_image(release, backends)
         return ImageChoice(reference, f"planned for Triton {release}, whose image holds {held}")
-    known = releases_with(backends)
+    known, usual = releases_with(backends), _default()
     fits = tuple(tag for tag in known if not unmet(find(tag), needs))
     plans = _plans(needs)
-    if DEFAULT_TRITON in fits or not known:
+    if usual in fits or not known:
         reference = official_image("", backends)
-        loads = f" and {_loads(DEFAULT_TRITON, needs)}" if any(n.onnx_ir for n in needs) else ""
-        reason = f"no release is planned for; {DEFAULT_TRITON} holds {held}{loads}{plans}"
+        loads = f" and {_loads(usual, needs)}" if any(n.onnx_ir for n in needs) else ""
+        reason = f"no release is planned for; {usual} holds {held}{loads}{plans}"
         return ImageChoice(reference, reason)
     if fits:
-        tag = next((item for item in fits if at_least(item, DEFAULT_TRITON)), fits[-1])
-        place = "first" if at_least(tag, DEFAULT_TRITON) else "last"
+        tag = next((item for item in fits if at_least(item, usual)), fits[-1])
+        place = "first" if at_least(tag, usual) else "last"
         loads = f" and {_loads(tag, needs)}" if any(n.onnx_ir for n in needs) else ""
         reason = f"{tag} is the {place} release whose image holds {held}{loads}{plans}"
         return ImageChoice(official_image(tag, backends), reason)
@@ -156,7 +155,7 @@ def official_image(release: str, backends: tuple[str, ...]) -> str:
     Raises:
         EnvironmentProblem: TG852, the release's images do not hold them together.
     """
-    tag = release or DEFAULT_TRITON
+    tag = release or _default()
     flavours = {_FLAVOURS[name] for name in backends if name in _FLAVOURS}
     others = set(backends) - set(_FLAVOURS) - _ALWAYS
     if len(flavours) > 1 or (flavours and others):
@@ -173,8 +172,17 @@ def official_image(release: str, backends: tuple[str, ...]) -> str:
     return f"{OFFICIAL}:{tag}-{next(iter(flavours), 'py3')}"
 
 
+def _default() -> str:
+    """The tool's default release, which stands among much that no planned repository needs."""
+    from tritongen.domain.intent import DEFAULT_TRITON
+
+    return DEFAULT_TRITON
+
+
 def _ships(release: str, backend: str) -> bool:
     """Whether a release's `-py3` image holds a backend; unknown ones are the user's own."""
+    from tritongen.domain.backends import BACKENDS
+
     rules = BACKENDS.get(backend)
     if rules is None or backend in _ALWAYS:
         return True
@@ -205,6 +213,11 @@ def describe(client: "DockerClient", reference: str) -> ImageFacts | None:
             attributes = client.images.get(reference).attrs
         except docker.errors.ImageNotFound:
             return None
+    return image_facts(reference, attributes)
+
+
+def image_facts(reference: str, attributes: dict[str, Any]) -> ImageFacts:
+    """What the engine's answer says of a local image."""
     config = attributes.get("Config") or {}
     pairs = (entry.partition("=") for entry in config.get("Env") or ())
     variables = {name: value for name, _, value in pairs}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.engine import EngineFacts, speaking
-from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe
+from tritongen.serving.docker.images import ImageChoice, ImageFacts
 from tritongen.serving.docker.links import repository_mounts
 from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
 from tritongen.serving.preflight import network_findings, repository_findings
@@ -33,31 +33,33 @@ _SHOWN = 3
 def findings(
     spec: ServerSpec,
     options: DockerOptions,
-    connect: Callable[[], "DockerClient"],
     ask: Callable[[], EngineFacts],
     choice_for: Callable[[ServerSpec], ImageChoice],
+    find: Callable[[str], ImageFacts | None],
+    connect: Callable[[], "DockerClient"],
 ) -> tuple[Finding, ...]:
     """Everything that `spec` meets; errors forbid the start.
 
     Args:
         spec: of the server.
         options: the user's further choices.
-        connect: gives a client of the engine.
-        ask: what that engine offers.
+        ask: what the engine offers.
         choice_for: the image of a spec.
+        find: what a local image says of itself, None when it is not here.
+        connect: gives a client of the engine, which is wanted for an image that is not here.
     """
     found = [*repository_findings(spec)]
     if not found:
         found += mount_findings(spec, options)
     found += network_findings(spec)
     try:
-        client, facts = connect(), ask()
+        facts = ask()
     except EnvironmentProblem as problem:
         return (*found, _error(problem))
     found += engine_findings(facts)
     found += resource_findings(spec, facts)
     try:
-        found += image_findings(client, choice_for(spec), spec, facts)
+        found += image_findings(choice_for(spec), spec, facts, find, connect)
     except EnvironmentProblem as problem:
         found.append(_error(problem))
     return tuple(found)
@@ -102,17 +104,28 @@ def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]
 
 
 def image_findings(
-    client: "DockerClient", choice: ImageChoice, spec: ServerSpec, facts: EngineFacts
+    choice: ImageChoice,
+    spec: ServerSpec,
+    facts: EngineFacts,
+    find: Callable[[str], ImageFacts | None],
+    connect: Callable[[], "DockerClient"],
 ) -> Iterator[Finding]:
     """Whether the image is here or can be had, and whether it fits the plan.
+
+    Args:
+        choice: the image.
+        spec: of the server.
+        facts: of the engine.
+        find: what a local image says of itself, None when it is not here.
+        connect: gives a client of the engine, which is wanted for an image that is not here.
 
     Raises:
         EnvironmentProblem: TG840.
     """
     reference = choice.reference
-    image = describe(client, reference)
+    image = find(reference)
     if image is None:
-        yield from _pullable(client, choice)
+        yield from _pullable(connect(), choice)
         return
     message = f"image {reference}: {choice.reason}; it is here and is not pulled over"
     yield finding("TG854", Severity.INFO, message)

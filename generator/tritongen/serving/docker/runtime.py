@@ -1,6 +1,6 @@
 """The Docker runtime: preflight, start, and finding a server again."""
 
-import secrets
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 from tritongen.domain.findings import Finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker import preflight
-from tritongen.serving.docker.engine import (
-    EngineFacts,
-    connect,
-    context_host,
-    engine_facts,
-    speaking,
-)
+from tritongen.serving.docker.access import EngineAccess
+from tritongen.serving.docker.engine import EngineFacts, context_host, speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.docker.images import (
     PYTHON_LABEL,
@@ -24,11 +19,9 @@ from tritongen.serving.docker.images import (
     ImageFacts,
     checked,
     choose_image,
-    describe,
     pull,
 )
 from tritongen.serving.docker.links import repository_mounts
-from tritongen.serving.docker.server import DockerServer
 from tritongen.serving.docker.settings import (
     MODELS,
     SERVER,
@@ -41,8 +34,7 @@ from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
 
 if TYPE_CHECKING:
-    from docker import DockerClient
-    from docker.models.containers import Container
+    from tritongen.serving.docker.server import DockerServer
 
 __all__ = ["DockerRuntime"]
 
@@ -65,8 +57,7 @@ class DockerRuntime:
     ) -> None:
         self._options = options or DockerOptions()
         self._progress = progress
-        self._connected: DockerClient | None = None
-        self._engine: EngineFacts | None = None
+        self.engine = EngineAccess()
         if self._options.image:
             self._options = replace(self._options, image=checked(self._options.image))
 
@@ -95,7 +86,14 @@ class DockerRuntime:
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way; see `Runtime.preflight`."""
-        return preflight.findings(spec, self._options, self.client, self.facts, self.choice_for)
+        return preflight.findings(
+            spec,
+            self._options,
+            self.engine.facts,
+            self.choice_for,
+            self.engine.image,
+            self.engine.client,
+        )
 
     def run_line(self, spec: ServerSpec) -> str:
         """The ``docker run`` command that starts the same container; nothing is started.
@@ -107,15 +105,15 @@ class DockerRuntime:
         """
         facts: EngineFacts | None = None
         with suppress(EnvironmentProblem):
-            facts = self.facts()
+            facts = self.engine.facts()
         ports = choose(spec.host, spec.ports)
-        settings = self._settings(replace(spec, ports=ports), secrets.token_hex(8), facts)
+        settings = self._settings(replace(spec, ports=ports), _new_name(), facts)
         return settings.run_line()
 
-    def start(self, spec: ServerSpec) -> DockerServer:
+    def start(self, spec: ServerSpec) -> "DockerServer":
         """Starts the container and returns without waiting for its models; see `Runtime.start`."""
-        client, facts = self.client(), self.facts()
-        image = self._present(client, self.image_for(spec))
+        facts = self.engine.facts()
+        image = self._present(self.image_for(spec))
         with translated(spec.log):
             spec.log.write_bytes(b"")
         fixed = spec.ports
@@ -127,14 +125,14 @@ class DockerRuntime:
                 )
             chosen = replace(spec, ports=choose(spec.host, fixed))
             try:
-                return self._start(client, chosen, facts, image)
+                return self._start(chosen, facts, image)
             except EnvironmentProblem as problem:
                 last = attempt + 1 == _PORT_ATTEMPTS
                 if problem.code != "TG807" or last or chosen.ports == fixed:
                     raise
         raise AssertionError  # the loop returns or raises
 
-    def attach_to(self, state: ServerState) -> DockerServer | None:
+    def attach_to(self, state: ServerState) -> "DockerServer | None":
         """The container of a state file; None when it no longer runs, or is another runtime's.
 
         Raises:
@@ -153,7 +151,7 @@ class DockerRuntime:
 
         with speaking(state.container):
             try:
-                attributes = self.client().containers.get(state.container).attrs
+                attributes = self.engine.container(state.container).attrs
             except docker.errors.NotFound:
                 return None
         return DockerOptions(
@@ -162,7 +160,7 @@ class DockerRuntime:
             read_only=bool(attributes["HostConfig"]["ReadonlyRootfs"]),
         )
 
-    def find(self, state: ServerState) -> DockerServer | None:
+    def find(self, state: ServerState) -> "DockerServer | None":
         """The container of a state file, also one that has ended; None when it is gone.
 
         Raises:
@@ -172,10 +170,11 @@ class DockerRuntime:
 
         if state.runtime is not self.name or not state.container:
             return None
-        client = self.client()
+        from tritongen.serving.docker.server import DockerServer
+
         with speaking(state.container):
             try:
-                container = client.containers.get(state.container)
+                container = self.engine.container(state.container)
             except docker.errors.NotFound:
                 return None
         if container.labels.get(SERVER) != state.server:
@@ -183,32 +182,12 @@ class DockerRuntime:
         backends = frozenset((container.labels.get(PYTHON_LABEL) or "python").split())
         return DockerServer(state, container, python_backends=backends, host=context_host())
 
-    def client(self) -> "DockerClient":
-        """The one connection to the engine, made when it is first wanted.
-
-        Raises:
-            EnvironmentProblem: TG840, TG841.
-        """
-        if self._connected is None:
-            self._connected = connect()
-        return self._connected
-
-    def facts(self) -> EngineFacts:
-        """What the engine offers; asked once, since it takes the engine longer than the rest.
-
-        Raises:
-            EnvironmentProblem: TG840, TG841.
-        """
-        if self._engine is None:
-            self._engine = engine_facts(self.client())
-        return self._engine
-
-    def _present(self, client: "DockerClient", reference: str) -> ImageFacts:
+    def _present(self, reference: str) -> ImageFacts:
         """The image, pulled when it is not here; one that is here is never pulled over."""
-        found = describe(client, reference)
+        found = self.engine.image(reference)
         if found is None:
-            pull(client, reference, self._progress)
-            found = describe(client, reference)
+            pull(self.engine.client(), reference, self._progress)
+            found = self.engine.image(reference)
         if found is None:
             raise EnvironmentProblem("TG842", "image is not here after its pull", where=reference)
         return found
@@ -234,19 +213,21 @@ class DockerRuntime:
             engine_cpus=facts.cpus if facts else None,
         )
 
-    def _start(
-        self, client: "DockerClient", spec: ServerSpec, facts: EngineFacts, image: ImageFacts
-    ) -> DockerServer:
-        server = secrets.token_hex(8)
+    def _start(self, spec: ServerSpec, facts: EngineFacts, image: ImageFacts) -> "DockerServer":
+        server = _new_name()
         settings = self._settings(spec, server, facts)
-        host = context_host()
+        host = self.engine.host()
         # The guard stands before the container does, so that no moment is without one.
         guard = Guard(server, host)
         try:
-            container = _create(client, settings)
+            made = self.engine.create(settings)
+            self.engine.start(made, settings.image)
+            # All that is loaded from here on is loaded while Triton loads its models.
+            from tritongen.serving.docker.server import DockerServer
+
+            state = _new_state(spec, server, made, settings.image, image.server)
             with speaking(settings.image):
-                container.start()
-            state = _new_state(spec, server, str(container.id), settings.image, image.server)
+                container = self.engine.container(made)
             running = DockerServer(
                 state, container, python_backends=image.python_backends, guard=guard, host=host
             )
@@ -260,11 +241,9 @@ class DockerRuntime:
         return running
 
 
-def _create(client: "DockerClient", settings: ContainerSettings) -> "Container":
-    with speaking(settings.image):
-        host = client.api.create_host_config(**settings.host_arguments())
-        made = client.api.create_container(host_config=host, **settings.arguments())
-        return client.containers.get(made["Id"])
+def _new_name() -> str:
+    """A name for one start that nobody can guess."""
+    return os.urandom(8).hex()
 
 
 def _new_state(

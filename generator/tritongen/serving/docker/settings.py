@@ -127,56 +127,64 @@ class ContainerSettings:
         """(name, soft and hard limit)."""
         return (*_ULIMITS, *(_GPU_ULIMITS if self.gpus else ()))
 
-    def host_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the docker SDK's ``create_host_config``."""
-        from docker.types import DeviceRequest, LogConfig, Ulimit
-        from docker.types import Mount as EngineMount
-
-        gpus = [DeviceRequest(count=self.gpus, capabilities=[["gpu"]])] if self.gpus else None
+    def body(self) -> dict[str, Any]:
+        """What the engine is asked for, as its API has it (``POST /containers/create``)."""
         return {
-            "port_bindings": {inside: (host, port) for host, port, inside in self.ports},
-            "mounts": [
-                EngineMount(mount.target, mount.source, type="bind", read_only=True)
-                for mount in self.mounts
-            ],
-            "tmpfs": dict(self.tmpfs),
-            "nano_cpus": self.cpus * _NANO if self.cpus else None,
-            "cpuset_cpus": ",".join(map(str, self.cpuset)) or None,
-            "mem_limit": self.memory_bytes,
-            "memswap_limit": self.memory_bytes,
-            "shm_size": self.shared_memory_bytes,
-            "ulimits": [Ulimit(name=name, soft=size, hard=size) for name, size in self.ulimits],
-            "device_requests": gpus,
-            "read_only": self.read_only,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "log_config": LogConfig(
-                type="json-file", config={"max-size": _LOG_SIZE, "max-file": str(_LOG_FILES)}
-            ),
-        }
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of ``create_container``, without the host's part."""
-        return {
-            "image": self.image,
-            "name": self.name,
-            "entrypoint": list(self.entrypoint) or None,
-            "command": list(self.command),
-            "environment": dict(self.environment),
-            "labels": dict(self.labels),
-            "ports": [inside for _, _, inside in self.ports],
-            "user": self.user,
-            "healthcheck": {
-                "test": ["CMD-SHELL", shlex.join(HEALTH)],
-                "interval": _HEALTH_INTERVAL_S * _NANO,
-                "timeout": _HEALTH_TIMEOUT_S * _NANO,
-                "start_period": _HEALTH_START_S * _NANO,
-                "retries": _HEALTH_RETRIES,
+            "Image": self.image,
+            "Cmd": list(self.command),
+            "Env": [f"{name}={value}" for name, value in self.environment],
+            "Labels": dict(self.labels),
+            "ExposedPorts": {f"{inside}/tcp": {} for _, _, inside in self.ports},
+            "User": self.user,
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", shlex.join(HEALTH)],
+                "Interval": _HEALTH_INTERVAL_S * _NANO,
+                "Timeout": _HEALTH_TIMEOUT_S * _NANO,
+                "StartPeriod": _HEALTH_START_S * _NANO,
+                "Retries": _HEALTH_RETRIES,
             },
-            "stop_timeout": _STOP_GRACE_S,
-            # The user's proxies, which may hold passwords, are of no use to a server.
-            "use_config_proxy": False,
+            "StopTimeout": _STOP_GRACE_S,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "HostConfig": {**self._host_part(), **self._limits()},
+            # Without one the image's own stays.
+            **({"Entrypoint": list(self.entrypoint)} if self.entrypoint else {}),
         }
+
+    def _host_part(self) -> dict[str, Any]:
+        """What of the engine's machine is given to the container."""
+        return {
+            "PortBindings": {
+                f"{inside}/tcp": [{"HostIp": host, "HostPort": str(port)}]
+                for host, port, inside in self.ports
+            },
+            "Mounts": [
+                {"Type": "bind", "Source": item.source, "Target": item.target, "ReadOnly": True}
+                for item in self.mounts
+            ],
+            "Tmpfs": dict(self.tmpfs),
+            "NetworkMode": "default",
+            "ReadonlyRootfs": self.read_only,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": _LOG_SIZE, "max-file": str(_LOG_FILES)},
+            },
+        }
+
+    def _limits(self) -> dict[str, Any]:
+        gpus = {"Driver": "", "Count": self.gpus, "DeviceIDs": [], "Capabilities": [["gpu"]]}
+        limits = {
+            "NanoCpus": self.cpus * _NANO if self.cpus else None,
+            "CpusetCpus": ",".join(map(str, self.cpuset)) or None,
+            "Memory": self.memory_bytes,
+            "MemorySwap": self.memory_bytes,
+            "ShmSize": self.shared_memory_bytes,
+            "Ulimits": [{"Name": name, "Soft": size, "Hard": size} for name, size in self.ulimits],
+            "DeviceRequests": [{**gpus, "Options": {}}] if self.gpus else None,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
 
     def run_line(self) -> str:
         """The same as a ``docker run`` command, quoted for a shell."""

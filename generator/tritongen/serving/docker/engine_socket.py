@@ -1,0 +1,126 @@
+"""The few requests that start a container, straight to the engine's socket.
+
+Importing the SDK takes longer than everything else that stands before a container's start, so it
+is imported while Triton already loads. Only an engine that listens on a Unix socket of this machine
+is spoken to in this way, and whatever is not a plain success is left to the SDK, which meets the
+same trouble again and words it.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+__all__ = ["EngineSocket", "usual_socket"]
+
+_USUAL = "/var/run/docker.sock"
+_TIMEOUT_S = 60.0
+_CHUNK = 1 << 16
+_HEAD_END = b"\r\n\r\n"
+# What would make the SDK speak to another engine, or in another way.
+_ELSEWHERE = ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
+
+def usual_socket() -> "EngineSocket | None":
+    """The engine that the SDK would take, when it listens on a Unix socket; None otherwise."""
+    if any(os.environ.get(name) for name in _ELSEWHERE) or not _default_context():
+        return None
+    scheme, separator, path = (os.environ.get("DOCKER_HOST") or f"unix://{_USUAL}").partition("://")
+    if scheme != "unix" or not separator or not path.startswith("/"):
+        return None
+    return EngineSocket(path)
+
+
+def _default_context() -> bool:
+    """Whether the ``docker`` command's settings name no other engine; False in any doubt."""
+    home = os.path.expanduser("~")  # noqa: PTH111  (pathlib's raises where nobody has a home)
+    places = [Path(home, ".docker/config.json"), Path(home, ".dockercfg")]
+    if own := os.environ.get("DOCKER_CONFIG"):
+        places.append(Path(own, "config.json"))
+    # The SDK reads the first that exists; here none of them may name another context.
+    return all(_is_usual(place) for place in places)
+
+
+def _is_usual(place: Path) -> bool:
+    try:
+        found = json.loads(place.read_bytes()).get("currentContext", "default")
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+    return bool(found == "default")
+
+
+class EngineSocket:
+    """An engine's API on a Unix socket, one connection a request.
+
+    Args:
+        path: of the socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._prefix = ""
+
+    def agree(self, version: str) -> None:
+        """From now on speak a version of the API, as the engine's answer names it."""
+        self._prefix = f"/v{version}"
+
+    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401  (a JSON document)
+        """What the engine answers; None when it refuses, or when there is any doubt."""
+        try:
+            return self._ask("GET", path, query, None)
+        except OSError:
+            return None
+
+    def post(self, path: str, body: Any = None, **query: str) -> Any:  # noqa: ANN401  (JSON)
+        """What the engine answers, True for nothing; None when it refuses, having done nothing.
+
+        Raises:
+            OSError: it did not answer, so that nobody knows what it has done.
+        """
+        return self._ask("POST", path, query, body)
+
+    def _ask(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:  # noqa: ANN401
+        words = f"?{urlencode(query)}" if query else ""
+        content = b"" if body is None else json.dumps(body).encode()
+        # HTTP/1.0: the answer comes whole and ends with the connection.
+        head = (
+            f"{method} {self._prefix}{quote(path)}{words} HTTP/1.0\r\nHost: docker\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(self._path)
+            connection.sendall(head.encode("ascii") + content)
+            answer = bytearray()
+            while received := connection.recv(_CHUNK):
+                answer += received
+        return _content(bytes(answer))
+
+
+def _content(answer: bytes) -> Any:  # noqa: ANN401  (a JSON document)
+    """The document of an answer, True for an empty one; None when its status is no success.
+
+    Raises:
+        OSError: it is not a whole answer.
+    """
+    head, ended, content = answer.partition(_HEAD_END)
+    status, *lines = head.split(b"\r\n")
+    words = status.split()
+    try:
+        fields = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (line.partition(b":") for line in lines)
+        }
+        if not ended or not words[0].startswith(b"HTTP/1.") or b"transfer-encoding" in fields:
+            raise ValueError(status)
+        if not 200 <= int(words[1]) < 300:
+            return None
+        if int(fields.get(b"content-length", len(content))) != len(content):
+            raise ValueError(content)
+        return json.loads(content) if content.strip() else True
+    except (ValueError, IndexError, RecursionError) as problem:
+        raise OSError("the engine's answer is not a whole one") from problem
