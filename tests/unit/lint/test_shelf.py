@@ -1,4 +1,4 @@
-"""What the rules of a whole repository say of models from the shelf is what they say of whole ones."""
+"""Models from the shelf, by the rules of a whole repository, are like whole ones."""
 
 import pytest
 
