@@ -5,10 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import onnx
+import pytest
+
+from support.cli import dense
+from tritongen.app.project import load_project
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
-from tritongen.app.variants import judged_variants, note_refused, read_variants
+from tritongen.app.variants import find_variant, judged_variants, note_refused, read_variants
 from tritongen.domain.catalogue import Machine
 from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict
+from tritongen.errors import InvalidInputError
 
 MACHINE = Machine(
     "aws", "c6i.large", "us-east-1", 2, 1, 4 << 30, "Ice Lake", "avx512", "", 0, 0.085, "x", "2026"
@@ -117,3 +123,16 @@ def test_a_refused_variant_is_remembered_and_never_served(tmp_path: Path) -> Non
     note_refused(tmp_path, VARIANTS[1])
     assert read_variants(tmp_path, "digits") == ()
     assert judged_variants(tmp_path, "digits") == (VARIANTS[1],)
+
+
+def test_whoever_asks_for_a_refused_variant_learns_why(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    onnx.save(dense(), str(tmp_path / "digits/model.onnx"))
+    note_refused(tmp_path, VARIANTS[1])
+    project = load_project(tmp_path, tmp_path / "repository")
+    with pytest.raises(InvalidInputError) as caught:
+        find_variant(project, project.models[0], "int8_static")
+    assert caught.value.code == "TG240"
+    assert "not kept: top1 0.95 → 0.92" in caught.value.what
+    with pytest.raises(InvalidInputError, match="no such variant"):
+        find_variant(project, project.models[0], "int4")

@@ -254,9 +254,9 @@ def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
     known = {item.name: item for item in read_variants(project.root, facts.name)}
     if not _NAME.fullmatch(name) or name not in known:
         names = ", ".join(known) or "none"
-        raise InvalidInputError(
-            "TG240", f"there is no such variant; there are: {names}", where=where
-        )
+        judged = {item.name: item.reason for item in judged_variants(project.root, facts.name)}
+        what = f"it was not kept: {judged[name]}" if name in judged else "there is no such variant"
+        raise InvalidInputError("TG240", f"{what}; there are: {names}", where=where)
     variant = known[name]
     if variant.sources != source_hashes(project.root, facts):
         raise InvalidInputError("TG241", "the original is not the one it was made of", where=where)
