@@ -83,8 +83,15 @@ def test_write_states_the_observed_rates_and_keeps_the_rest(served: Project, int
 def test_the_metrics_port_alone_is_enough(served: Project) -> None:
     metrics = served.json("status")["endpoints"]["metrics"]
     with traffic(served, "dense"):
-        document = served.json("observe", "-u", metrics, "--for", "3s")
-    assert next(one for one in document["models"] if one["name"] == "dense")["requests"] > 50
+        document = served.json(
+            "observe", "-u", metrics, "--for", "3s", "--replicas", "3", "--csv", "all.csv"
+        )
+    dense = next(one for one in document["models"] if one["name"] == "dense")
+    assert dense["requests"] > 150
+    assert dense["servers"] == 3
+    lines = (served.folder / "all.csv").read_text().splitlines()
+    rates = [float(line.split(",")[2]) for line in lines if ",dense," in line]
+    assert max(rates) == pytest.approx(dense["rate"]["peak"], rel=0.01)
 
 
 def test_a_person_reads_a_table_and_the_advice(served: Project) -> None:
