@@ -130,7 +130,10 @@ def rested_task(history: History, rows: int, seconds: float = 1.0) -> Task | Non
     for record in history:
         task, reading = record.task, record.sound
         alone = task.load == ClosedLoop(1) and task.rows == rows and not task.candidate.batches
-        if task.purpose is Purpose.CALIBRATE and reading is not None and alone:
+        if task.purpose is not Purpose.CALIBRATE or reading is None or not alone:
+            continue
+        # One execution may take longer than the whole measurement: then there is no rate.
+        if reading.throughput_per_s > 0.0:
             rate = float(f"{_RESTED_LOAD * reading.throughput_per_s:.3g}")
             return replace(_task(task.candidate, 1, rows, 2.0 * seconds), load=OpenLoop(rate))
     return None

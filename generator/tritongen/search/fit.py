@@ -219,7 +219,7 @@ def _pause(calibration: Calibration, rested: Usable) -> float:
         return simulate(server, seed=_SEED, requests=_TAIL_REQUESTS).of("model").latency_s(99.0)
 
     missing = measured - p99_s(0.0)
-    if missing <= 0.0:
+    if not missing > 0.0:  # none, or not a number
         return 0.0
     return min((missing * step for step in _PAUSES), key=lambda one: abs(p99_s(one) - measured))
 

@@ -134,6 +134,21 @@ def test_rests_are_measured_at_a_low_rate():
     assert rested_task((), 1) is None
 
 
+def test_executions_longer_than_the_measurement_have_no_low_rate():
+    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
+    endless = Reading(0.0, ((50.0, 5.0),), 1, mean_batch=1.0, execution_s=5.0)
+    assert rested_task((Record(task, endless, 0.0, 9.0),), 1) is None
+
+
+def test_a_low_rate_without_latencies_tells_of_no_pauses():
+    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
+    alone = Reading(90.0, ((50.0, 0.01),), 500, mean_batch=1.0, execution_s=0.01)
+    slow = replace(alone, latencies_s=(), throughput_per_s=30.0)
+    rested = replace(task, load=OpenLoop(30.0))
+    found = fit((Record(task, alone, 0.0, 1.0), Record(rested, slow, 1.0, 3.0)), 1)
+    assert found.pause_s == 0.0
+
+
 def test_modes_are_scaled_by_what_was_measured():
     def record(candidate, execution_s):
         task = Task(candidate, ClosedLoop(1), Purpose.CALIBRATE, 0, 1.0)
