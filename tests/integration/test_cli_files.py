@@ -74,6 +74,7 @@ def test_a_read_only_repository(built: Project, folder: str) -> None:
     finally:
         place.chmod(0o755)
     assert problem["code"] == "TG004"
+    assert ".tritongen-" not in problem["where"]
     assert tree(built.repository) == before
     assert not built.powerless().json("build", "models", "--check", expect=1)["written"]
 

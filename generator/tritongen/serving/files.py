@@ -21,13 +21,15 @@ from tritongen.errors import EnvironmentProblem
 __all__ = ["FileLock", "copy_atomic", "remove_leftovers", "translated", "write_atomic"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LEFTOVER = re.compile(r"\.tritongen-(\d+)-.*\.tmp")
+_LEFTOVER = re.compile(r"\.tritongen-(\d+)-(.+)\.tmp")
 
 
 def _raise(error: OSError, path: Path) -> NoReturn:
     # A temporary file's name says nothing to a person: its target does.
     named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-    where = str(path if _LEFTOVER.fullmatch(named.name) else named)
+    staged = _LEFTOVER.fullmatch(path.name)
+    target = path.with_name(staged[2]) if staged else path
+    where = str(target if _LEFTOVER.fullmatch(named.name) else named)
     if error.errno in _NO_SPACE:
         raise EnvironmentProblem("TG005", "no space left on the device", where=where) from error
     reason = (error.strerror or str(error)).lower()
