@@ -87,6 +87,11 @@ def test_hand_edits_are_kept(project):
     export(project, "compose", "-o", "out", "--force")
     assert "# mine" not in path.read_text()
     assert path.with_name("compose.yaml.orig").read_text() == edited
+    again = path.read_bytes() + b"# na\xefve\n"
+    path.write_bytes(again)
+    export(project, "compose", "-o", "out", "--force")
+    assert path.with_name("compose.yaml.orig").read_text() == edited
+    assert path.with_name("compose.yaml.orig.1").read_bytes() == again
 
 
 def test_files_of_others_are_never_touched(project):

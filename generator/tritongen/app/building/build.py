@@ -3,10 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import chain, count
 from pathlib import Path
 
-from tritongen.app.building.compare import Difference, DifferenceKind, compare, refuse_conflicts
+from tritongen.app.building.compare import (
+    Difference,
+    DifferenceKind,
+    compare,
+    kept_edit,
+    refuse_conflicts,
+)
 from tritongen.app.building.evidence import TrialPolicy, gather_evidence
 from tritongen.app.building.render import Outline, make_lock
 from tritongen.app.building.survey import Survey, Texts, survey_texts
@@ -254,18 +259,11 @@ def _changed_texts(
     """What is to be written, rendered one after the other while it is written."""
     for item in differences:
         if item.kind is DifferenceKind.HAND_EDIT:
-            yield _kept(project.repository, item.path)
+            yield kept_edit(project.repository, item.path)
         if item.kind in _TEXTS and not item.removes and item.path != LOCK_FILE:
             yield TextFile(item.path, texts.of(item.path).encode())
     # The lock goes last: a repository whose lock is new is new as a whole.
     yield TextFile(LOCK_FILE, lock_text(lock).encode())
-
-
-def _kept(repository: Path, path: str) -> TextFile:
-    """A hand edit under another name, beside those that were kept before."""
-    names = chain((f"{path}.orig",), (f"{path}.orig.{number}" for number in count(1)))
-    name = next(name for name in names if not (repository / name).exists())
-    return TextFile(name, (repository / path).read_bytes())
 
 
 def _weights(project: Project, differences: tuple[Difference, ...]) -> list[WeightFile]:

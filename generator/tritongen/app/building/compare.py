@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from tritongen.app.building.render import digest
@@ -14,6 +15,7 @@ from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.paths import open_regular
+from tritongen.serving.repository import TextFile
 
 
 class DifferenceKind(StrEnum):
@@ -64,13 +66,9 @@ class Difference:
         """Whether nothing is planned in its place."""
         return self.new == ""
 
-    def old_text(self) -> str:
-        """The text on disk."""
-        return self.old if isinstance(self.old, str) else self.old()
-
     def diff(self) -> Iterator[str]:
         """A unified diff of the text, without line ends."""
-        old, new = self.old_text(), self.new if isinstance(self.new, str) else self.new()
+        old, new = (text if isinstance(text, str) else text() for text in (self.old, self.new))
         if not old and not new:
             return
         yield from difflib.unified_diff(
@@ -247,3 +245,15 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
         where=str(first.path),
         details=[line for item in conflicts for line in item.diff()],
     )
+
+
+def kept_edit(folder: Path, path: str) -> TextFile:
+    """A hand edit under another name, beside those that were kept before.
+
+    Args:
+        folder: of the repository or of exported files.
+        path: relative to it.
+    """
+    names = chain((f"{path}.orig",), (f"{path}.orig.{number}" for number in count(1)))
+    name = next(name for name in names if not (folder / name).exists())
+    return TextFile(name, (folder / path).read_bytes())

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from tritongen.app.building.compare import Difference, DifferenceKind, refuse_conflicts
+from tritongen.app.building.compare import (
+    Difference,
+    DifferenceKind,
+    kept_edit,
+    refuse_conflicts,
+)
 from tritongen.app.deploying.deployment import DeploymentOptions, make_deployment, repository_lock
 from tritongen.app.deploying.planned import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
@@ -264,7 +269,7 @@ def _write(
     edited = [item for item in differences if item.kind is DifferenceKind.HAND_EDIT]
     planned = {item.path for item in files}
     texts = [
-        *(TextFile(f"{item.path}.orig", item.old_text().encode()) for item in edited),
+        *(kept_edit(output, item.path) for item in edited),
         *(TextFile(item.path, item.text.encode()) for item in files if item.path in changed),
         # Last: a folder whose list is new is new as a whole.
         TextFile(MANIFEST, _manifest_text(request.target, files).encode()),
