@@ -36,6 +36,13 @@ def newer_opset(project: Project) -> None:
     onnx_file(configured(project, "m", "onnxruntime"), opset=30)
 
 
+def used_by_a_program(project: Project) -> None:
+    """A newer file, which the program beside it loads with a library of its own."""
+    folder = configured(project, "m", "python")
+    onnx_file(folder, opset=30)
+    (folder / "1/model.py").write_text("")
+
+
 def old_backend(project: Project) -> None:
     onnx_file(configured(project, "m", "onnxruntime"), ir=10, opset=21)
     configured(project, "old", "tensorflow")
@@ -56,6 +63,7 @@ def damaged(project: Project) -> None:
     [
         (known_opset, "26.07", "its ONNX Runtime 1.27.0 loads IR version 9, opset 19"),
         (newer_opset, "26.11", "m/1/model.onnx has opset 30 of ai.onnx"),
+        (used_by_a_program, "26.07", "no release is planned for; 26.07 holds python"),
         (old_backend, "25.02", "the last release whose image holds onnxruntime, tensorflow"),
         (plan, "26.07", "p/1/model.plan is a plan of TensorRT 8.5"),
         (damaged, "26.07", "no release is planned for"),

@@ -36,8 +36,11 @@ def _of_model(repository: Path, name: str) -> Iterator[ModelNeeds]:
 
 
 def _files(repository: Path, name: str) -> Iterator[str]:
-    """Files that Triton may load, relative to the repository."""
+    """Files that Triton may load, relative to the repository.
+
+    What lies beside a ``model.py`` is that program's, which brings its own library.
+    """
     for pattern in ("*.onnx", "*.onnx/*.onnx", "*.plan"):
         for path in sorted((repository / name).glob(f"[0-9]*/{pattern}")):
-            if path.is_file():
+            if path.is_file() and not (path.parent / "model.py").exists():
                 yield path.relative_to(repository).as_posix()
