@@ -23,7 +23,8 @@ def _leave(code: int) -> None:
     import atexit
     import threading
 
-    if threading.active_count() > 1:
+    main = threading.main_thread()
+    if any(not (thread is main or thread.daemon) for thread in threading.enumerate()):
         return  # as usual: a thread may have something to finish
     atexit._run_exitfuncs()  # noqa: SLF001  (what registered itself runs as at every end)
     try:
