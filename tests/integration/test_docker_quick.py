@@ -10,6 +10,7 @@ import pytest
 
 from support.docker import Project, engine
 from support.engine_proxy import ENGINE
+from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.access import EngineAccess
 
 pytestmark = pytest.mark.docker
@@ -99,6 +100,46 @@ def test_both_ways_know_the_same_of_the_engine(slim_image, by_context, monkeypat
     assert quick.image("tritongen-absent:1") is None
     assert quick.holds_none("abcdef012345")
     assert not careful.holds_none("abcdef012345"), "not looked for in this way"
+
+
+def test_both_ways_read_the_same_log(slim_image, by_context, monkeypatch):
+    words = "echo out; echo err >&2; seq 20000; kill -9 $$"
+    container = engine("create", "--entrypoint", "sh", slim_image, "-c", words)
+    try:
+        quick = EngineAccess()
+        quick.facts()
+        assert quick.status(container) == "created"
+        engine("start", container)
+        engine("wait", container)
+        monkeypatch.setenv("DOCKER_CONFIG", by_context["DOCKER_CONFIG"])
+        log = b"".join(quick.log(container))
+        assert log.endswith(b"\n20000\n")
+        assert log == b"".join(EngineAccess().log(container))
+        assert quick.status(container) == "exited"
+    finally:
+        engine("rm", "--force", container)
+    assert quick.status(container) == ""
+    with pytest.raises(EnvironmentProblem) as caught:
+        b"".join(quick.log(container))
+    assert caught.value.code == "TG845"
+
+
+def test_a_server_that_is_ready_never_needed_the_sdk(project):
+    """Up, in an interpreter that tells afterwards what it has loaded; its log is written, too."""
+    words = [*project.UP, "--image", project.image]
+    code = (
+        "import sys; from tritongen.cli import main; "
+        f"code = main({words!r}); sys.exit(code or 40 + ('docker' in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 40, done.stderr
+    assert "successfully loaded 'good'" in (project.folder / ".tritongen/server.log").read_text()
 
 
 def test_a_named_context_serves_as_well(project, by_context):

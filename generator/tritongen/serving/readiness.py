@@ -104,7 +104,9 @@ def wait_for_models(
         check_alive()
         if client.live():
             try:
-                statuses, decided = model_statuses(client, models, read_log())
+                statuses, decided = model_statuses(client, models, "")
+                if decided and not all(status.ready for status in statuses):
+                    statuses, decided = model_statuses(client, models, read_log())
             except EnvironmentProblem as error:
                 if error.code != "TG814":
                     raise

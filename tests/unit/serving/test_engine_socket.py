@@ -100,6 +100,32 @@ def test_half_an_answer_is_none(engine: Engine, path: Path, answer: bytes) -> No
         EngineSocket(str(path)).post("/x")
 
 
+def test_a_log(engine: Engine, path: Path) -> None:
+    pieces = (b"one\n", b"", b"two\nth", b"ree" * 50_000)
+    frames = (bytes([1 + n % 2, 0, 0, 0]) + len(p).to_bytes(4) + p for n, p in enumerate(pieces))
+    engine.answer = OK + b"".join(frames)
+    found = EngineSocket(str(path)).log("abc")
+    assert found is not None
+    assert b"".join(found) == b"".join(pieces)
+    assert engine.asked[0].startswith(b"GET /containers/abc/logs?follow=1&stdout=1&stderr=1 ")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found", b"HTTP/1.1 500 x", b"", b"220 x"])
+def test_a_log_that_is_refused(engine: Engine, path: Path, head: bytes) -> None:
+    engine.answer = head + b"\r\n\r\n{}"
+    assert EngineSocket(str(path)).log("abc") is None
+
+
+def test_a_log_that_is_cut(engine: Engine, path: Path) -> None:
+    engine.answer = OK + b"\x01\0\0\0\0\0\0\x09half"
+    found = EngineSocket(str(path)).log("abc")
+    assert found is not None
+    assert b"".join(found) == b"half"
+    engine.answer = b"HTTP/1.1 200 OK\r\nServer: x"
+    found = EngineSocket(str(path)).log("abc")
+    assert not list(found or ())
+
+
 def test_nobody_listens(path: Path) -> None:
     assert EngineSocket(str(path)).get("/x") is None
     with pytest.raises(FileNotFoundError):

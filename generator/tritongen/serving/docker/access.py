@@ -1,10 +1,11 @@
 """One run's way to the engine: its socket where that suffices, the SDK for everything else.
 
-Each method answers the same either way. The SDK is loaded when it is first wanted, and that is, on
-the usual way to a server, when Triton is already loading.
+Each method answers the same either way. The SDK is loaded when it is first wanted, which on the
+usual way to a server that is ready is never.
 """
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tritongen.serving.docker.engine import (
@@ -110,6 +111,26 @@ class EngineAccess:
         client = self.client()
         with speaking(image):
             client.api.start(container)
+
+    def status(self, container: str) -> str:
+        """The engine's word for a container's state; empty where the SDK must be asked."""
+        said = self._get(f"/containers/{container}/json")
+        state = said.get("State") if isinstance(said, dict) else None
+        return str(state.get("Status", "")) if isinstance(state, dict) else ""
+
+    def log(self, container: str) -> Iterator[bytes]:
+        """A container's log as it grows, until the container ends.
+
+        Raises:
+            EnvironmentProblem: TG840, or the engine's refusal.
+            OSError: the engine went away meanwhile.
+        """
+        pieces = None if self._socket is None else self._socket.log(container)
+        if pieces is not None:
+            yield from pieces
+            return
+        with speaking(container):
+            yield from self.container(container).logs(stream=True, follow=True)
 
     def container(self, container: str) -> "Container":
         """The SDK's handle on a container; its exceptions are not translated."""

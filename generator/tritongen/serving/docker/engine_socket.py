@@ -1,16 +1,17 @@
-"""The few requests that start a container, straight to the engine's socket.
+"""The few requests that start a container and watch it load, straight to the engine's socket.
 
-Importing the SDK takes longer than everything else that stands before a container's start, so it
-is imported while Triton already loads. Only an engine that listens on a Unix socket of this machine
-is spoken to in this way, and whatever is not a plain success is left to the SDK, which meets the
-same trouble again and words it.
+Importing the SDK takes longer than everything else that stands before a container's start, and
+while Triton loads it would take the cores from it. Only an engine that listens on a Unix socket of
+this machine is spoken to in this way, and whatever is not a plain success is left to the SDK, which
+meets the same trouble again and words it.
 """
 
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 __all__ = ["EngineSocket", "usual_socket"]
@@ -19,6 +20,8 @@ _USUAL = "/var/run/docker.sock"
 _TIMEOUT_S = 60.0
 _CHUNK = 1 << 16
 _HEAD_END = b"\r\n\r\n"
+# Before each piece of a log: which stream it is of, and its length in the last four bytes.
+_FRAME = 8
 # What would make the SDK speak to another engine, or in another way.
 _ELSEWHERE = ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
@@ -83,7 +86,41 @@ class EngineSocket:
         """
         return self._ask("POST", path, query, body)
 
+    def log(self, container: str) -> Iterator[bytes] | None:
+        """A container's log as it grows, until the container ends; None when it is refused.
+
+        Raises:
+            OSError: the engine does not answer, while the log is read too.
+        """
+        wanted = {"follow": "1", "stdout": "1", "stderr": "1"}
+        connection = self._sent("GET", f"/containers/{container}/logs", wanted, None)
+        file = connection.makefile("rb")
+        head = b""
+        while not head.endswith(_HEAD_END) and (line := file.readline()):
+            head += line
+        told = head.startswith((b"HTTP/1.0 200 ", b"HTTP/1.1 200 ")) and head.endswith(_HEAD_END)
+        if not told or b"chunked" in head.lower():
+            file.close()
+            connection.close()
+            return None
+        connection.settimeout(None)  # a server may have nothing to say for days
+        return _pieces(connection, file)
+
     def _ask(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:  # noqa: ANN401
+        with self._sent(method, path, query, body) as connection:
+            answer = bytearray()
+            while received := connection.recv(_CHUNK):
+                answer += received
+        return _content(bytes(answer))
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Any,  # noqa: ANN401  (a JSON document)
+    ) -> socket.socket:
+        """A connection on which a request was sent, and the answer is still to be read."""
         words = f"?{urlencode(query)}" if query else ""
         content = b"" if body is None else json.dumps(body).encode()
         # HTTP/1.0: the answer comes whole and ends with the connection.
@@ -91,14 +128,22 @@ class EngineSocket:
             f"{method} {self._prefix}{quote(path)}{words} HTTP/1.0\r\nHost: docker\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(self._path)
             connection.sendall(head.encode("ascii") + content)
-            answer = bytearray()
-            while received := connection.recv(_CHUNK):
-                answer += received
-        return _content(bytes(answer))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _pieces(connection: socket.socket, file: IO[bytes]) -> Iterator[bytes]:
+    """What stands in the frames of a log."""
+    with connection, file:
+        while frame := file.read(_FRAME):
+            yield file.read(int.from_bytes(frame[4:], "big"))
 
 
 def _content(answer: bytes) -> Any:  # noqa: ANN401  (a JSON document)

@@ -180,7 +180,9 @@ class DockerRuntime:
         if container.labels.get(SERVER) != state.server:
             return None
         backends = frozenset((container.labels.get(PYTHON_LABEL) or "python").split())
-        return DockerServer(state, container, python_backends=backends, host=context_host())
+        return DockerServer(
+            state, self.engine, container=container, python_backends=backends, host=context_host()
+        )
 
     def _present(self, reference: str) -> ImageFacts:
         """The image, pulled when it is not here; one that is here is never pulled over."""
@@ -226,10 +228,8 @@ class DockerRuntime:
             from tritongen.serving.docker.server import DockerServer
 
             state = _new_state(spec, server, made, settings.image, image.server)
-            with speaking(settings.image):
-                container = self.engine.container(made)
             running = DockerServer(
-                state, container, python_backends=image.python_backends, guard=guard, host=host
+                state, self.engine, python_backends=image.python_backends, guard=guard, host=host
             )
             running.mirror_log()
         except EnvironmentProblem as problem:

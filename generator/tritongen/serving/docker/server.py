@@ -29,6 +29,8 @@ from tritongen.serving.reasons import (
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from tritongen.serving.docker.access import EngineAccess
+
 __all__ = ["DockerServer", "End"]
 
 _LOG_LINES = 5000
@@ -37,6 +39,8 @@ _SIGNALLED = 128
 # Seconds between two looks at a container that is starting: each costs the engine milliseconds.
 _LOOK_EVERY = 0.1
 _STUB = "triton_python_backend_stub"
+# What a container's state is called while nothing has gone wrong.
+_UNDER_WAY = frozenset({"running", "created", "restarting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class DockerServer:
 
     Args:
         state: what is known of it.
-        container: the engine's handle.
+        engine: that runs it.
+        container: the SDK's handle, fetched when it is first wanted where there is none.
         python_backends: backends of its image that run a process for each instance.
         guard: that removes it when this process dies, until `detach`.
         host: address of the engine for a guard, empty for what the environment says.
@@ -76,14 +81,16 @@ class DockerServer:
     def __init__(
         self,
         state: ServerState,
-        container: "Container",
+        engine: "EngineAccess",
         *,
+        container: "Container | None" = None,
         python_backends: frozenset[str] = frozenset({"python"}),
         guard: Guard | None = None,
         host: str = "",
     ) -> None:
         self._state = state
-        self._container = container
+        self._engine = engine
+        self._handle = container
         self._python_backends = python_backends
         self._guard = guard
         self._host = host
@@ -105,7 +112,8 @@ class DockerServer:
         Raises:
             EnvironmentProblem: TG840, the engine does not answer.
         """
-        return self._status() == "running"
+        quick = self._engine.status(self._state.container)
+        return quick == "running" or self._status() == "running"
 
     def wait_ready(
         self, timeout: float, progress: Progress | None = None
@@ -226,6 +234,13 @@ class DockerServer:
         code, line = start_failure(log)
         return (fallback if code == "TG810" else code), end.error or line or "the server ended"
 
+    @property
+    def _container(self) -> "Container":
+        """The SDK's handle. Its exceptions are those of whoever works with it."""
+        if self._handle is None:
+            self._handle = self._engine.container(self._state.container)
+        return self._handle
+
     def _status(self) -> str:
         """The engine's word for the container's state; ``gone`` when it was removed."""
         import docker.errors
@@ -252,7 +267,9 @@ class DockerServer:
         if now - self._looked < _LOOK_EVERY:
             return
         self._looked = now
-        if self._status() not in {"running", "created", "restarting"}:
+        if self._engine.status(self._state.container) in _UNDER_WAY:
+            return
+        if self._status() not in _UNDER_WAY:
             raise self.ended("TG810")
 
     def _log_text(self, lines: int = _LOG_LINES) -> str:
@@ -268,13 +285,9 @@ class DockerServer:
         return ""
 
     def _copy_log(self) -> None:
-        import docker.errors
-        import requests
-
         # The file serves those who read on; what ends the copy is told by the container itself.
-        errors = (OSError, docker.errors.DockerException, requests.RequestException)
-        with suppress(*errors), Path(self._state.log).open("wb") as file:
-            for chunk in self._container.logs(stream=True, follow=True):
+        with suppress(OSError, EnvironmentProblem), Path(self._state.log).open("wb") as file:
+            for chunk in self._engine.log(self._state.container):
                 file.write(chunk)
                 file.flush()
 
