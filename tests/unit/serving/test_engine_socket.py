@@ -57,6 +57,11 @@ def test_a_question_and_an_order(engine: Engine, path: Path) -> None:
     way = EngineSocket(str(path))
     engine.answer = OK + b'{"a": [1]}'
     assert way.get("/info", all="1", filters='{"label":["x y"]}') == {"a": [1]}
+    assert way.get_both("/a", "/b") == ({"a": [1]}, {"a": [1]})
+    assert [asked.split()[1] for asked in (engine.asked.pop(), engine.asked.pop())] == [
+        b"/b",
+        b"/a",
+    ]
     way.agree("1.45")
     assert way.post("/containers/create", {"Image": "ü"}, name="n") == {"a": [1]}
     engine.answer = b"HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n"
@@ -96,6 +101,7 @@ def test_half_an_answer_is_none(engine: Engine, path: Path, answer: bytes) -> No
     """Of a question nothing is known then; of an order nobody knows what became of it."""
     engine.answer = answer
     assert EngineSocket(str(path)).get("/x") is None
+    assert EngineSocket(str(path)).get_both("/x", "/y") == (None, None)
     with pytest.raises(OSError, match="not a whole one"):
         EngineSocket(str(path)).post("/x")
 
@@ -128,6 +134,7 @@ def test_a_log_that_is_cut(engine: Engine, path: Path) -> None:
 
 def test_nobody_listens(path: Path) -> None:
     assert EngineSocket(str(path)).get("/x") is None
+    assert EngineSocket(str(path)).get_both("/x", "/y") == (None, None)
     with pytest.raises(FileNotFoundError):
         EngineSocket(str(path)).post("/x")
 

@@ -139,13 +139,12 @@ class EngineAccess:
     def _quick_facts(self) -> EngineFacts | None:
         """What the socket says; with that it is settled that the engine can be asked so."""
         found = usual_socket()
-        version = found.get("/version") if found is not None else None
-        if found is None or not isinstance(version, dict) or not version.get("ApiVersion"):
+        if found is None:
+            return None
+        version, info = found.get_both("/version", "/info")
+        if not (isinstance(version, dict) and isinstance(info, dict) and version.get("ApiVersion")):
             return None
         found.agree(str(version["ApiVersion"]))
-        info = found.get("/info")
-        if not isinstance(info, dict):
-            return None
         self._socket = found
         return facts_from(info, version, local=True)
 

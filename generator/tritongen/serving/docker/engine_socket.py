@@ -78,6 +78,17 @@ class EngineSocket:
         except OSError:
             return None
 
+    def get_both(self, first: str, second: str) -> tuple[Any, Any]:
+        """Two answers of `get`, for which the engine works at the same time."""
+        try:
+            with (
+                self._sent("GET", first, {}, None) as one,
+                self._sent("GET", second, {}, None) as other,
+            ):
+                return _content(_whole(one)), _content(_whole(other))
+        except OSError:
+            return None, None
+
     def post(self, path: str, body: Any = None, **query: str) -> Any:  # noqa: ANN401  (JSON)
         """What the engine answers, True for nothing; None when it refuses, having done nothing.
 
@@ -108,10 +119,7 @@ class EngineSocket:
 
     def _ask(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:  # noqa: ANN401
         with self._sent(method, path, query, body) as connection:
-            answer = bytearray()
-            while received := connection.recv(_CHUNK):
-                answer += received
-        return _content(bytes(answer))
+            return _content(_whole(connection))
 
     def _sent(
         self,
@@ -137,6 +145,14 @@ class EngineSocket:
             connection.close()
             raise
         return connection
+
+
+def _whole(connection: socket.socket) -> bytes:
+    """An answer, which ends with its connection."""
+    answer = bytearray()
+    while received := connection.recv(_CHUNK):
+        answer += received
+    return bytes(answer)
 
 
 def _pieces(connection: socket.socket, file: IO[bytes]) -> Iterator[bytes]:
