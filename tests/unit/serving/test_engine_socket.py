@@ -147,6 +147,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool
     def ask(settings: str | None = None, **variables: str) -> bool:
         for name in names:
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -159,7 +160,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool
     return ask
 
 
-def test_only_a_plain_local_engine_is_spoken_to(alone: Callable[..., bool]) -> None:
+def test_only_a_plain_local_engine_is_spoken_to(alone: Callable[..., bool], tmp_path: Path) -> None:
     assert alone()
     assert alone('{"auths": {}, "currentContext": "default"}')
     assert alone(DOCKER_HOST="unix:///run/docker.sock")
@@ -170,3 +171,8 @@ def test_only_a_plain_local_engine_is_spoken_to(alone: Callable[..., bool]) -> N
     assert not alone(DOCKER_CERT_PATH="/certs")
     for settings in ('{"currentContext": "far"}', "[]", "{", ""):
         assert not alone(settings), settings
+    # The user's own settings count, too.
+    home = tmp_path / "home/.docker"
+    home.mkdir(parents=True)
+    (home / "config.json").write_text('{"currentContext": "far"}')
+    assert not alone()
