@@ -207,7 +207,9 @@ def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
 def after_rests(curve: OperatingCurve, service: ServiceTimes, added_s: float) -> OperatingCurve:
     """A curve of one model, whose executions take longer where all its instances rested before.
 
-    The fewer requests, the longer and the likelier the rests; the capacity knows none.
+    The fewer requests, the longer and the likelier the rests; the capacity knows none. Every
+    percentile grows alike, as if one instance rested whenever it is not busy: of several some work
+    on, so this errs on the safe side, and the final plan is held against the full simulation.
 
     Args:
         curve: in seconds.
