@@ -322,7 +322,7 @@ def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[float], float] 
         return lambda rest_s: stream.exponential(1.0) * service.after_rest(rest_s)
     cv = service.cv
     if service.cold <= 0.0:
-        return (lambda rest_s: stream.lognormal(cv)) if cv > 0.0 else None  # noqa: ARG005  (equal)
+        return (lambda rest_s: stream.lognormal(cv)) if cv > 0.0 else None  # noqa: ARG005  (a rest costs this one nothing)
     return lambda rest_s: stream.lognormal(cv) * service.after_rest(rest_s)
 
 
