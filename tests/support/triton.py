@@ -75,9 +75,10 @@ class TestServer:
         try:
             self.client.load(name, config)
         except EnvironmentProblem as problem:
-            if problem.code != "TG815":
-                raise
             log = "\n".join(self.server.logs(200))
+            if problem.code != "TG815":
+                problem.add_note(f"end of the server's log:\n{log[-4000:]}")
+                raise
             unread = {item.model: item.reason for item in poll_failures(log)}
             if "failed to poll" in problem.what:
                 return unread.get(name, problem.what)

@@ -237,7 +237,8 @@ def _exact_ranks(fraction: float, size: float, tail: float) -> tuple[float, floa
         + (size - first) * math.log1p(-fraction)
     )
     lower: float | None = None
-    upper = float(last + 1)
+    # What the whole counts leave of the probability lies between the last of them and the size.
+    upper = size + 1.0
     below = 0.0
     for k in range(first, last + 1):
         mass = math.exp(log_mass)

@@ -51,6 +51,13 @@ def test_ranks_enclose_what_the_binomial_law_says(fraction, size):
     assert high == pytest.approx(expected, abs=1.0 + spread * 0.01)
 
 
+@pytest.mark.parametrize("fraction", [0.5, 0.9, 0.95, 0.99, 0.999])
+@pytest.mark.parametrize("size", [1.0, 1.96, 2.93, 4.5, 19.99, 368.2, 1_599.9, 40_000.5])
+def test_ranks_enclose_the_estimate_for_any_effective_size(fraction, size):
+    low, high = quantile_ranks(fraction, size)
+    assert low <= fraction * size + 0.5 <= high
+
+
 def test_groups_keep_everything_and_the_order():
     assert group([1, 2, 3, 4, 5, 6, 7], 3) == [3, 12, 13]
     assert group([1, 2], 30) == [1, 2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tritongen.app.locks import LOCK_FILE, TOOL
+from tritongen.app.locks import LOCK_FILE, TOOL, read_lock
 from tritongen.app.running import quick
 from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
@@ -141,11 +141,17 @@ def test_names_are_those_of_the_whole_lock() -> None:
 
 
 def test_what_build_wrote_needs_the_shared_memory_that_its_lock_says(tmp_path: Path) -> None:
-    """Of the demo's repository, whose texts hold tensors; copied, so that nothing is written."""
+    """Of the demo's repository, whose texts hold tensors; its weights are not committed."""
     repository = tmp_path / "model_repository"
     shutil.copytree(ROOT / "model_repository", repository)
+    lock = read_lock(repository)
+    assert lock is not None
+    for name, model in lock.models.items():
+        for path, _ in model.evidence.files:
+            weights = repository / name / path
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            weights.write_bytes(b"weights")
     options = UpOptions(runtime=RuntimeName.DOCKER)
     found = spec_of(repository, options)
     assert found is not None
-    lock = readable_lock(repository)
     assert found == server_spec(StateStore(tmp_path), repository, lock, options)
