@@ -52,6 +52,59 @@ def test_an_overlay_that_breaks_a_rule(built: Project, overlay: str, code: str) 
     assert tree(built.repository) == before
 
 
+@pytest.mark.parametrize("size", ["0", "null", '"0"'])
+def test_an_overlay_turns_batching_off(built: Project, size: str) -> None:
+    built.write("models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: {size}}}\n")
+    built.run("build", "models")
+    off = built.config("dense").read_text()
+    built.write("models/tritongen.yaml", f"{INTENT}    batch: false\n")
+    built.run("build", "models")
+    assert _values(off) == _values(built.config("dense").read_text())
+    assert "dims: [ -1, 4 ]" in off
+
+
+def test_an_overlay_sets_the_batch_size_that_is_planned_for(built: Project) -> None:
+    built.write("models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: 1}}\n")
+    built.run("build", "models")
+    text = built.config("dense").read_text()
+    assert "max_batch_size: 1" in text
+    assert "dynamic_batching {" not in text
+    built.run("check")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("{batch: false, overlay: {max_batch_size: 8}}", "contradicts batch: false"),
+        ("{batch: true, overlay: {max_batch_size: 0}}", "contradicts batch: true"),
+        ("{batch: true, max_batch_size: 0}", "contradicts batch: true"),
+        ("{max_batch_size: 4, overlay: {max_batch_size: 8}}", "is above max_batch_size: 4"),
+    ],
+)
+def test_an_overlays_batch_size_against_the_other_keys(
+    built: Project, more: str, said: str
+) -> None:
+    built.write("models/tritongen.yaml", f"models:\n  dense: {more}\n")
+    problem = built.error("build", "models", expect=2)
+    assert problem["code"] == "TG305"
+    assert len(problem["details"]) == 1
+    assert said in problem["details"][0]
+
+
+def test_an_overlay_that_demands_batching_against_the_proof(built: Project) -> None:
+    built.write("models/tritongen.yaml", INTENT + "  fixed: {overlay: {max_batch_size: 8}}\n")
+    problem = built.error("build", "models", expect=2)
+    assert problem["code"] == "TG205"
+    assert problem["details"] == []
+    assert "Leave `batch` and an overlay's `max_batch_size` out" in problem["fix"]
+
+
+def _values(text: str) -> list[str]:
+    """A configuration without comments and without a max_batch_size of 0, which is Triton's own."""
+    left_out = ("#", "max_batch_size: 0")
+    return [line for line in text.splitlines() if line and not line.lstrip().startswith(left_out)]
+
+
 def test_batching_on_the_users_word_against_the_proof(built: Project) -> None:
     built.write("models/tritongen.yaml", INTENT + "  fixed: {batch: true}\n")
     problem = built.error("build", "models", expect=2)

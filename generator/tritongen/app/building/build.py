@@ -134,8 +134,9 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     lock = _lock(project, plan, found, gathered.evidence, target)
     planned = [item.plan.name for item in found.models]
     differences = compare(project, found.differences, lock, planned)
-    findings = (*_findings(project, plan), *found.findings)
-    _refuse_broken(findings, set(found.names))
+    known = _findings(project, plan)
+    _refuse_broken(known, found.findings, set(found.names))
+    findings = (*known, *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(project, differences, gathered.missing))
     written = False
@@ -163,25 +164,28 @@ def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
     )
 
 
-def _refuse_broken(findings: tuple[Finding, ...], planned: set[str]) -> None:
+def _refuse_broken(
+    known: tuple[Finding, ...], linted: tuple[Finding, ...], planned: set[str]
+) -> None:
     """Errors of models that would be written; those of refused models are only told."""
-    broken = [
-        item
-        for item in findings
-        if item.severity is Severity.ERROR and (not item.model or item.model in planned)
-    ]
+    broken = [item for item in known if _is_error(item, planned)]
+    # What is wrong with the text of a model whose plan is wrong follows from that.
+    told = {item.model for item in broken}
+    broken += [item for item in linted if _is_error(item, planned) and item.model not in told]
     if not broken:
         return
-    first, details = (
-        broken[0],
-        [f"{item.model}: {item.message} [{item.code}]" for item in broken[1:]],
-    )
+    first, *others = broken
+    details = [f"{item.model}: {item.message} [{item.code}]" for item in others]
     if first.code == "TG531":
         # The planner obeys the thread rule by itself; only an overlay can break it.
         first = finding("TG313", first.severity, first.message, model=first.model)
     raise InvalidInputError(
         first.code, first.message, where=first.model, fix=first.fix, details=details
     )
+
+
+def _is_error(item: Finding, planned: set[str]) -> bool:
+    return item.severity is Severity.ERROR and (not item.model or item.model in planned)
 
 
 def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:

@@ -258,6 +258,8 @@ def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tupl
                 Severity.ERROR,
                 f"tritongen.yaml demands batching, the trial disproves it: {trial.proof.reason}",
                 field="batch",
+                fix="Leave `batch` and an overlay's `max_batch_size` out to serve it without "
+                "batching, or make its first axis a true batch axis.",
             )
         )
     return tuple(remarks)

@@ -171,9 +171,7 @@ def _overload(values: dict[str, Any], path: str, faults: Faults) -> Overload:
 def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
     average, peak = _rate(_mapping(values.get("rate")), path, faults)
     percentile, latency = _latency(_mapping(values.get("latency")), path, faults)
-    if values.get("batch") is False and (values.get("max_batch_size") or 0) > 1:
-        faults.add(f"{path}.max_batch_size", "contradicts batch: false", "TG305")
-    limit = values.get("max_batch_size")
+    batch, limit = _batch(values, path, faults)
     request_batch = values.get("request_batch") or 1
     if limit is not None and 0 < limit < request_batch:
         faults.add(f"{path}.request_batch", "must not be above max_batch_size", "TG305")
@@ -184,7 +182,7 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         percentile=percentile,
         overload=_overload(values, path, faults),
         request_batch=request_batch,
-        batch=values.get("batch"),
+        batch=batch,
         max_batch_size=limit,
         instances=values.get("instances"),
         threads=values.get("threads"),
@@ -200,6 +198,42 @@ def _model(values: dict[str, Any], path: str, faults: Faults) -> ModelIntent:
         payload=payload_of(_mapping(values.get("payload"))),
         sequence=_sequence(values, path, faults),
     )
+
+
+def _batch(values: dict[str, Any], path: str, faults: Faults) -> tuple[bool | None, int | None]:
+    """Whether to batch and the upper limit, by whichever key says so: the overlay's, too.
+
+    The plan follows an overlay's max_batch_size: with it the dims, the warm-up and the batcher
+    have another meaning.
+    """
+    batch, limit = values.get("batch"), values.get("max_batch_size")
+    if batch is False and (limit or 0) > 1:
+        faults.add(f"{path}.max_batch_size", "contradicts batch: false", "TG305")
+    if batch is True and limit == 0:
+        faults.add(f"{path}.max_batch_size", "contradicts batch: true", "TG305")
+    size = _overlaid_size(_mapping(values.get("overlay")))
+    if size is None:
+        return batch, limit
+    if batch is not None and batch is not (size > 0):
+        told = f"contradicts batch: {str(batch).lower()}"
+        faults.add(f"{path}.overlay.max_batch_size", told, "TG305")
+    if limit is not None and size > limit:
+        faults.add(f"{path}.overlay.max_batch_size", f"is above max_batch_size: {limit}", "TG305")
+    return size > 0, size
+
+
+def _overlaid_size(overlay: Mapping[str, object]) -> int | None:
+    """An overlay's batch size, 0 where it takes the field away; None where it states none."""
+    if "max_batch_size" not in overlay:
+        return None
+    size = overlay["max_batch_size"]
+    if size is None:
+        return 0
+    try:
+        number = int(str(size))
+    except ValueError:
+        return None  # no number: told where the overlay is held against its schema
+    return number if number >= 0 else None
 
 
 def _sequence(values: dict[str, Any], path: str, faults: Faults) -> SequenceIntent | None:

@@ -145,7 +145,8 @@ _MODEL = Record(
         "outputs": Key(MapOf(_TENSOR), "what the model file does not say of its outputs"),
         "overlay": Key(
             Anything(mapping=True),
-            "any field of Triton's ModelConfig, merged last; null removes a generated field",
+            "any field of Triton's ModelConfig, merged last; null removes a generated field; the "
+            "plan follows a max_batch_size, 0 serves without batching",
         ),
         "sequence": Key(
             _SEQUENCE, "requests that belong together, with state kept on the server between them"
