@@ -145,11 +145,33 @@ def test_an_edited_configuration_outlives_its_model(built: Project) -> None:
     (built.models / "fixed.onnx").unlink()
     assert built.error("build", "models", expect=2)["code"] == "TG702"
     assert built.config("fixed").exists()
-    built.run("build", "models", "--force")
-    assert not built.config("fixed").exists()
-    kept = built.repository / "fixed/config.pbtxt.orig"
-    assert kept.read_text().startswith("# mine")
+    document = built.json("build", "models", "--force")
+    assert document["kept"] == [{"path": "fixed/config.pbtxt", "as": "fixed.config.pbtxt.orig"}]
+    # A folder that is left would be a model to Triton, and the server would not start.
+    assert not (built.repository / "fixed").exists()
+    assert (built.repository / "fixed.config.pbtxt.orig").read_text().startswith("# mine")
+    built.run("check")
     assert not built.json("build", "models", "--check")["drift"]
+
+
+def test_edits_that_were_kept_before_leave_with_their_model(built: Project) -> None:
+    for number in range(3):
+        built.config("fixed").write_text(f"# edit {number}\n")
+        if number < 2:
+            built.run("build", "models", "--force")
+    (built.models / "fixed.onnx").unlink()
+    ran = built.run("build", "models", "--force")
+    assert "fixed/config.pbtxt is now fixed.config.pbtxt.orig" in ran.out
+    assert not (built.repository / "fixed").exists()
+    kept = sorted(built.repository.glob("fixed.*"))
+    assert sorted(path.read_text() for path in kept) == [f"# edit {n}\n" for n in range(3)]
+
+
+def test_a_model_that_is_gone_leaves_what_somebody_else_put_beside_it(built: Project) -> None:
+    built.write("model_repository/fixed/notes.orig.txt", "ours")
+    (built.models / "fixed.onnx").unlink()
+    built.run("build", "models")
+    assert [path.name for path in (built.repository / "fixed").iterdir()] == ["notes.orig.txt"]
 
 
 def test_a_model_left_out_by_wish(built: Project) -> None:

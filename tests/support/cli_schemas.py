@@ -117,6 +117,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         models=_list(BUILT),
         refused=_list(_object(name=NAME, codes=_list(CODE))),
         differences=_list(_object(path=NAME, kind=NAME)),
+        kept=_list(_object(path=NAME, **{"as": NAME})),
         findings=_list(FINDING),
     ),
     "check": _document(
@@ -208,6 +209,7 @@ OFFER = _object(name=NAME, change=NAME, throughput_ratio=SPAN, latency_ratio=SPA
 TUNED = _object(
     name=NAME,
     goal=NAME,
+    protocol={"enum": ["http", "grpc"]},
     met=BOOL,
     cores=COUNT,
     default=FIGURES,

@@ -195,6 +195,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
         "differences": [
             {"path": item.path, "kind": item.kind.value} for item in result.differences
         ],
+        "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
         "findings": [finding_json(item) for item in result.findings],
     }
 
@@ -232,6 +233,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         print(f"{_told(difference.kind, result.written)}: {difference.path}")
     if (rest := len(result.differences) - _MOST_LINES) > 0:
         print(f"and {rest} files more")
+    if result.written:
+        for path, name in result.kept.items():
+            print(f"hand edit kept: {path} is now {name}")
     _conclude(result, options)
 
 
@@ -243,7 +247,7 @@ def _told(kind: "DifferenceKind", written: bool) -> str:
         DifferenceKind.WEIGHTS_ABSENT: "weights filled in",
         DifferenceKind.WEIGHTS_OLD: "weights replaced",
         DifferenceKind.WEIGHTS_FORM: "weights replaced",
-        DifferenceKind.HAND_EDIT: "hand edit kept as *.orig",
+        DifferenceKind.HAND_EDIT: "hand edit overwritten",
     }
     return done.get(kind, kind.value) if written else kind.value
 

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
 from tritongen.app.building.compare import (
     Difference,
     DifferenceKind,
     compare,
-    kept_edit,
     refuse_conflicts,
 )
+from tritongen.app.building.edits import kept_before, kept_names, kept_texts
 from tritongen.app.building.evidence import TrialPolicy, gather_evidence
 from tritongen.app.building.render import Outline, make_lock
 from tritongen.app.building.survey import Survey, Texts, survey_texts
@@ -75,6 +76,8 @@ class BuildResult:
         differences: between the repository on disk and the plan.
         findings: on models, plan and files.
         written: whether the repository was changed.
+        kept: names under which hand edits are kept, by path; as long as nothing is written, under
+            which they would be.
     """
 
     plan: ServingPlan
@@ -83,6 +86,7 @@ class BuildResult:
     differences: tuple[Difference, ...]
     findings: tuple[Finding, ...]
     written: bool
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def drift(self) -> bool:
@@ -139,11 +143,11 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     findings = (*known, *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(project, differences, gathered.missing))
-    written = False
+    written, kept = False, _kept(project, lock, differences)
     if options.mode is BuildMode.WRITE:
         refuse_conflicts(differences, options.force)
-        written = _write(project, texts, lock, differences)
-    return BuildResult(plan, found.models, lock, differences, findings, written)
+        written = _write(project, texts, lock, differences, kept)
+    return BuildResult(plan, found.models, lock, differences, findings, written, kept)
 
 
 def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
@@ -233,23 +237,34 @@ def _lock(
     return lock
 
 
+def _kept(project: Project, lock: Lock, differences: tuple[Difference, ...]) -> dict[str, str]:
+    """Names of hand edits, those of earlier builds included where their model is gone."""
+    old = project.lock.written if project.lock is not None else {}
+    models = [{path.partition("/")[0] for path in paths} for paths in (old, lock.written)]
+    gone = models[0] - models[1]
+    edits = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
+    return kept_names(
+        project.repository, (*kept_before(project.repository, old, gone), *edits), gone
+    )
+
+
 def _write(
     project: Project,
     texts: Texts,
     lock: Lock,
     differences: tuple[Difference, ...],
+    kept: Mapping[str, str],
 ) -> bool:
     if not differences:
         tidy(project.repository)
         return False
+    planned = {item.path for item in differences if not item.removes}
     change = RepositoryChange(
-        texts=_changed_texts(project, texts, lock, differences),
+        texts=chain(kept_texts(project.repository, kept), _changed_texts(texts, lock, differences)),
         weights=tuple(_weights(project, differences)),
-        removals=tuple(
-            item.path
-            for item in differences
-            if item.kind is DifferenceKind.REMOVED
-            or (item.kind is DifferenceKind.HAND_EDIT and item.removes)
+        removals=(
+            *(item.path for item in differences if item.kind is DifferenceKind.REMOVED),
+            *(path for path in kept if path not in planned),
         ),
     )
     tidy(project.repository)
@@ -258,12 +273,10 @@ def _write(
 
 
 def _changed_texts(
-    project: Project, texts: Texts, lock: Lock, differences: tuple[Difference, ...]
+    texts: Texts, lock: Lock, differences: tuple[Difference, ...]
 ) -> Iterator[TextFile]:
     """What is to be written, rendered one after the other while it is written."""
     for item in differences:
-        if item.kind is DifferenceKind.HAND_EDIT:
-            yield kept_edit(project.repository, item.path)
         if item.kind in _TEXTS and not item.removes and item.path != LOCK_FILE:
             yield TextFile(item.path, texts.of(item.path).encode())
     # The lock goes last: a repository whose lock is new is new as a whole.

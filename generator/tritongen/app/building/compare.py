@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 
 from tritongen.app.building.render import digest
@@ -15,7 +14,6 @@ from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.paths import open_regular
-from tritongen.serving.repository import TextFile
 
 
 class DifferenceKind(StrEnum):
@@ -245,15 +243,3 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
         where=str(first.path),
         details=[line for item in conflicts for line in item.diff()],
     )
-
-
-def kept_edit(folder: Path, path: str) -> TextFile:
-    """A hand edit under another name, beside those that were kept before.
-
-    Args:
-        folder: of the repository or of exported files.
-        path: relative to it.
-    """
-    names = chain((f"{path}.orig",), (f"{path}.orig.{number}" for number in count(1)))
-    name = next(name for name in names if not (folder / name).exists())
-    return TextFile(name, (folder / path).read_bytes())

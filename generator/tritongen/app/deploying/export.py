@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from tritongen.app.building.compare import (
     Difference,
     DifferenceKind,
-    kept_edit,
     refuse_conflicts,
 )
+from tritongen.app.building.edits import kept_names, kept_texts
 from tritongen.app.deploying.deployment import DeploymentOptions, make_deployment, repository_lock
 from tritongen.app.deploying.planned import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
@@ -266,10 +266,10 @@ def _write(
     if not differences:
         return False
     changed = {item.path for item in differences}
-    edited = [item for item in differences if item.kind is DifferenceKind.HAND_EDIT]
+    edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
     planned = {item.path for item in files}
     texts = [
-        *(kept_edit(output, item.path) for item in edited),
+        *kept_texts(output, kept_names(output, edited)),
         *(TextFile(item.path, item.text.encode()) for item in files if item.path in changed),
         # Last: a folder whose list is new is new as a whole.
         TextFile(MANIFEST, _manifest_text(request.target, files).encode()),
