@@ -1,6 +1,7 @@
 """`tritongen.lock`: everything that it can hold is read back, and a stranger's is not trusted."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -99,4 +100,15 @@ def damaged(**changes: object) -> str:
 def test_what_is_no_lock_is_refused(text: str, says: str) -> None:
     with pytest.raises(InvalidInputError, match=says) as caught:
         parse_lock(text, "model_repository/tritongen.lock")
+    assert caught.value.code == "TG704"
+
+
+def test_a_number_that_is_not_finite_is_null_and_no_number_of_a_lock() -> None:
+    served = replace(SERVED, costs=(Cost(1, 1, math.inf, math.nan),))
+    numbers = {"throughput": -math.inf}
+    evidence = replace(EVIDENCE, served=served, tuned=replace(TUNED, numbers=numbers))
+    text = lock_text(replace(LOCK, models={"ocr": replace(LOCK.models["ocr"], evidence=evidence)}))
+    json.loads(text, parse_constant=pytest.fail)
+    with pytest.raises(InvalidInputError) as caught:
+        parse_lock(text, "tritongen.lock")
     assert caught.value.code == "TG704"

@@ -1,5 +1,7 @@
 """The report's plot of accuracy against throughput against cost, and the records that it reads."""
 
+import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +12,13 @@ import pytest
 
 from support.cli import dense
 from tritongen.app.project import load_project
+from tritongen.app.reporting.charts import Chart
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.variants import find_variant, judged_variants, note_refused, read_variants
+from tritongen.domain.accuracy import judge_drop
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict
+from tritongen.domain.metric import Metric
+from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.errors import InvalidInputError
 
 MACHINE = Machine(
@@ -111,6 +116,71 @@ def test_words_beside_points_do_not_meet() -> None:
         assert right <= 640
         for begin, end, other in boxes[number + 1 :]:
             assert abs(level - other) >= 15.9 or right <= begin or end <= left
+
+
+def at(one: Variant, batch: int, threads: int, original_ms: float) -> Variant:
+    """The variant as another run measured it."""
+    assert one.speedup is not None
+    speed = replace(one.speedup, batch=batch, threads=threads, original_ms=original_ms)
+    return replace(one, speedup=speed)
+
+
+def test_what_was_measured_otherwise_is_told_and_not_drawn() -> None:
+    other = at(VARIANTS[2], 32, 2, 9.0)
+    chart = tradeoff("digits", (*VARIANTS[:2], other), "int8_dynamic", None)
+    assert chart is not None
+    assert set(drawn(chart.svg)) == {"original", "int8_dynamic", "int8_static"}
+    assert "fp16 is not drawn: measured with 32 rows on 2 threads" in chart.notes
+    assert "4 rows on 1 thread" in chart.caption
+    # A point that both runs have in common is drawn.
+    assert VARIANTS[2].speedup is not None
+    known = replace(other, speedups=(VARIANTS[2].speedup,))
+    chart = tradeoff("digits", (*VARIANTS[:2], known), "int8_dynamic", None)
+    assert chart is not None
+    assert "fp16" in drawn(chart.svg)
+
+
+def test_another_metric_is_told_and_not_drawn() -> None:
+    assert VARIANTS[2].accuracy is not None
+    other = replace(VARIANTS[2], accuracy=replace(VARIANTS[2].accuracy, metric="cosine"))
+    equal = replace(variant("rewritten", 0.0, 1.1, Verdict.ACCEPTED), accuracy=None)
+    chart = tradeoff("digits", (other, *VARIANTS[:2], equal), "original", None)
+    assert chart is not None
+    assert set(drawn(chart.svg)) == {"original", "int8_dynamic", "int8_static", "rewritten"}
+    assert "fp16 is not drawn: scored by cosine" in chart.notes
+
+
+def test_the_originals_bar_is_what_it_did_in_every_run() -> None:
+    runs = (VARIANTS[0], at(VARIANTS[1], 4, 1, 4.0))
+    chart = tradeoff("digits", runs, "original", None)
+    assert chart is not None
+    assert "several runs" in chart.caption
+    bars = re.findall(r'<line class="whisker soft"[^>]*>', chart.svg)
+    ends = re.search(r'x1="([0-9.]+)".* x2="([0-9.]+)"', bars[0])
+    assert ends is not None
+    middle = float(drawn(chart.svg)["original"].get("cx", ""))
+    assert float(ends[1]) < middle < float(ends[2])
+    assert "several runs" not in tradeoff_of(VARIANTS).caption
+
+
+def tradeoff_of(variants: tuple[Variant, ...]) -> Chart:
+    chart = tradeoff("digits", variants, "original", None)
+    assert chart is not None
+    return chart
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_loss_without_bound_in_words_and_in_files(tmp_path: Path, value: float) -> None:
+    lost = judge_drop(Metric.MAE, 0.0, value, 0.01)
+    verdict, reason = judge(lost, VARIANTS[1].speedup, data=True)
+    assert verdict is Verdict.REFUSED
+    assert reason == "mae 0 → not a finite number: a loss without bound, more than 0.01"
+    note_refused(tmp_path, replace(VARIANTS[1], accuracy=lost, reason=reason))
+    for path in tmp_path.rglob("*.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    chart = tradeoff_of(judged_variants(tmp_path, "digits"))
+    assert "int8_static · loses without bound" in chart.svg
+    assert not re.search(r"\b(inf|nan)\b", chart.svg + " ".join(chart.notes))
 
 
 def test_nothing_measured_is_no_plot() -> None:

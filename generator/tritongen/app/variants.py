@@ -81,7 +81,9 @@ def keep_variant(root: Path, work: Path, files: Sequence[str], variant: Variant)
         hashes = tuple((name, _digest(staged / name)) for name in files)
         size = sum((staged / name).stat().st_size for name in files)
         full = replace(variant, path=f"{variant.folder}/{files[0]}", files=hashes, size_bytes=size)
-        record = json.dumps(encode(full), indent=1, sort_keys=True, ensure_ascii=False)
+        record = json.dumps(
+            encode(full), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
         (staged / RECORD_FILE).write_text(f"{record}\n", encoding="utf-8")
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
@@ -116,7 +118,9 @@ def note_refused(root: Path, variant: Variant) -> None:
     place = root / variant.folder
     with translated(place):
         place.mkdir(parents=True, exist_ok=True)
-    record = json.dumps(encode(variant), indent=1, sort_keys=True, ensure_ascii=False)
+    record = json.dumps(
+        encode(variant), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
     write_atomic(place / REFUSED_FILE, f"{record}\n".encode())
 
 

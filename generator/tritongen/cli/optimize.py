@@ -254,11 +254,7 @@ def _proof_text(proof: "Proof") -> str:
 
 def _row(variant: "Variant") -> tuple[str, ...]:
     accuracy = variant.accuracy
-    measured = (
-        f"{accuracy.metric} {accuracy.original:.4g} → {accuracy.variant:.4g}"
-        if accuracy is not None
-        else "equal"
-    )
+    measured = accuracy.scores if accuracy is not None else "equal"
     return (
         f"  {variant.name}",
         f"{variant.size_bytes / 2**20:.2f} MiB",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, TextIO
 
+from tritongen.domain.codec import finite
 from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import TritongenError
 
@@ -53,12 +54,12 @@ def severe(text: str, severity: Severity) -> str:
 
 def emit_json(document: Mapping[str, object]) -> None:
     """Print one object with its schema version, and nothing else."""
-    whole = {"schema_version": SCHEMA_VERSION, **document}
-    text = json.dumps(whole, ensure_ascii=False, indent=2)
+    whole = finite({"schema_version": SCHEMA_VERSION, **document})
+    text = json.dumps(whole, ensure_ascii=False, indent=2, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # another encoding, or bytes of a file name that are no text
-        text = json.dumps(whole, indent=2)
+        text = json.dumps(whole, indent=2, allow_nan=False)
     print(text)
 
 

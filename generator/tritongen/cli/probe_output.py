@@ -9,6 +9,7 @@ from typing import Any
 from tritongen.app.probing.probe import ProbeReport
 from tritongen.app.probing.search import Answer
 from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
+from tritongen.domain.codec import finite
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.probe.comparing import Change, Comparison
 from tritongen.probe.report.csv import csv_text
@@ -139,7 +140,7 @@ def _json(args: argparse.Namespace, found: dict[str, Any]) -> None:
         emit_json(found)
         return
     whole = {"schema_version": SCHEMA_VERSION, **found}
-    _write(args, json.dumps(whole, ensure_ascii=False, indent=2) + "\n")
+    _write(args, json.dumps(finite(whole), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def _text(args: argparse.Namespace, text: str) -> None:

@@ -87,8 +87,9 @@ def predicted(outputs: Array) -> Array:
     return labels
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
+def _rounded(value: float) -> float | None:
+    """Six figures; None for what is not finite, which no file could hold."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _paired(outputs: Array, truth: Array) -> tuple[Array, Array]:

@@ -2,11 +2,13 @@
 
 Supported hints: dataclasses, enums, `str`, `int`, `float`, `bool`, `None` unions, `tuple[T, ...]`,
 `tuple[A, B]` and `Mapping[str, T]`. Fields that equal their default are left out when encoding, so
-that a committed file shows only what was decided.
+that a committed file shows only what was decided. JSON has no word for a number that is not finite:
+it is written as null, and read again only where `None` is allowed.
 """
 
 import io
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -26,13 +28,24 @@ def shallow(value: object) -> dict[str, Any]:
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            item.name: getattr(value, item.name)
+            item.name: finite(getattr(value, item.name))
             for item in fields(value)
             if not _is_default(item, getattr(value, item.name))
         }
     if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no JSON value")
+
+
+def finite(value: object) -> object:
+    """The value with null for each number that is not finite, in lists and mappings, too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, tuple | list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value
 
 
 def text_of(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
@@ -41,10 +54,14 @@ def text_of(value: object, *, indent: int | None = None, ascii_only: bool = Fals
     Piece by piece: as one document of plain values, thousands of models take ten times as much.
     """
     writer = json.JSONEncoder(
-        indent=indent, sort_keys=True, ensure_ascii=ascii_only, default=shallow
+        indent=indent,
+        sort_keys=True,
+        ensure_ascii=ascii_only,
+        default=shallow,
+        allow_nan=False,
     )
     text = io.StringIO()
-    text.writelines(writer.iterencode(value))
+    text.writelines(writer.iterencode(finite(value)))
     return text.getvalue()
 
 
@@ -58,7 +75,7 @@ def encode(value: object) -> Any:  # noqa: ANN401  (a JSON value)
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
-    return value
+    return finite(value)
 
 
 def decode(kind: type[T], value: object, path: str = "") -> T:

@@ -98,9 +98,10 @@ class Accuracy:
 
     Attributes:
         metric: its name.
-        original: of the original model.
-        variant: of the variant.
-        drop: how much worse the variant is; see `tritongen.domain.accuracy.drop`.
+        original: of the original model; None where it is not a finite number.
+        variant: of the variant, likewise.
+        drop: how much worse the variant is; see `tritongen.domain.accuracy.drop`; None where that
+            has no bound.
         threshold: greatest drop accepted.
         accepted: whether the drop is within the threshold, on data of the user's.
         rows: rows that were evaluated.
@@ -108,13 +109,28 @@ class Accuracy:
     """
 
     metric: str
-    original: float
-    variant: float
-    drop: float
+    original: float | None
+    variant: float | None
+    drop: float | None
     threshold: float
     accepted: bool
     rows: int = 0
     basis: str = ""
+
+    @property
+    def scores(self) -> str:
+        """The metric of both: ``top1 0.98 → 0.97``."""
+        return f"{self.metric} {score_text(self.original)} → {score_text(self.variant)}"
+
+    @property
+    def loss(self) -> str:
+        """The drop in words."""
+        return "a loss without bound" if self.drop is None else f"a loss of {self.drop:.3g}"
+
+
+def score_text(score: float | None) -> str:
+    """A metric's value for people."""
+    return "not a finite number" if score is None else f"{score:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +265,9 @@ def judge(
         return Verdict.UNGATED, (
             "there are no evaluation data, so it is offered and never chosen by the tool"
         )
-    loss = f"{accuracy.metric} {accuracy.original:.4g} → {accuracy.variant:.4g}"
+    loss = accuracy.scores
     if not accuracy.accepted:
-        return Verdict.REFUSED, (
-            f"{loss}: a loss of {accuracy.drop:.3g}, more than {accuracy.threshold:g}"
-        )
+        return Verdict.REFUSED, f"{loss}: {accuracy.loss}, more than {accuracy.threshold:g}"
     if device:
         return Verdict.NOT_MEASURED, f"{loss}; meant for {device}, which this machine lacks"
     if speedup is None:

@@ -35,7 +35,7 @@ def main() -> None:
         from tritongen.transform.stages import run_stage
 
         outcome = run_stage(decode(Job, request["job"]))
-        json.dump(encode(outcome), sink)
+        json.dump(encode(outcome), sink, allow_nan=False)
 
 
 if __name__ == "__main__":

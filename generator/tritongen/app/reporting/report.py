@@ -18,7 +18,7 @@ from tritongen.domain.evidence import ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding
 from tritongen.domain.intent import ModelIntent
-from tritongen.domain.variants import ORIGINAL
+from tritongen.domain.variants import ORIGINAL, score_text
 from tritongen.errors import InvalidInputError
 from tritongen.resources import template_text
 
@@ -201,7 +201,8 @@ def _facts(
         found.append(("variant", f"{variant.name}: {variant.reason or variant.verdict.value}"))
         if variant.accuracy is not None:
             score = variant.accuracy
-            text = f"{score.metric} {score.variant:.4g}, original {score.original:.4g}"
+            both = (score_text(score.variant), score_text(score.original))
+            text = f"{score.metric} {both[0]}, original {both[1]}"
             found.append(("accuracy", text))
         if variant.speedup is not None:
             found.append(("against the original", str(variant.speedup)))

@@ -1,12 +1,13 @@
 """Accuracy against throughput against cost: what each variant of a model gives and takes."""
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritongen.app.reporting.charts import Chart
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.variants import ORIGINAL, Speedup, Variant, Verdict
+from tritongen.domain.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
 from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Figure, linear_axis
 
 _LINE = 16.0
@@ -14,6 +15,8 @@ _LINE = 16.0
 _LETTER, _GAP = 6.8, 11.0
 _LEAST_LOSS = 1e-3
 _FAR = 4.0
+# The original's time differs by more from run to run than within one.
+_SAME_RUN = 1.02
 # Lines that words may stand beside their point, nearest first.
 _SHIFTS = (0, -1, 1, -2, 2, -3, 3, -4, 4, 5, 6, 7)
 _WEAK = frozenset({Verdict.REFUSED, Verdict.SLOWER, Verdict.NO_GAIN})
@@ -25,7 +28,8 @@ class Offer:
 
     Attributes:
         name: of the variant, or `ORIGINAL`.
-        loss: of the metric, as its threshold counts it; below 0 it is better than the original.
+        loss: of the metric, as its threshold counts it; below 0 it is better than the original,
+            infinite where it has no bound.
         score: the metric in words.
         rate: rows a second of one core, with its interval.
         reason: of its verdict.
@@ -57,6 +61,31 @@ class Priced:
         return f"${usd:.2g} a million"
 
 
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What all that is drawn has in common, whichever runs it comes from.
+
+    Attributes:
+        point: (rows, threads) of an execution.
+        metric: that scores them; empty where all are proven equal.
+        threshold: greatest loss accepted.
+        pairs: variants with their speed at that point.
+    """
+
+    point: tuple[int, int]
+    metric: str
+    threshold: float | None
+    pairs: tuple[tuple[Variant, Speedup], ...]
+
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        """Rows per second of one core for the original: in its slowest run, median, fastest."""
+        rows, threads = self.point
+        times = [speed.original_ms for _, speed in self.pairs]
+        work = rows * 1e3 / threads
+        return work / max(times), work / statistics.median(times), work / min(times)
+
+
 def tradeoff(
     model: str, variants: Sequence[Variant], served: str, machine: Priced | None
 ) -> Chart | None:
@@ -68,47 +97,94 @@ def tradeoff(
         served: name of the variant in the repository, `ORIGINAL` for the model as it is.
         machine: whose price makes a cost of a rate, None without a plan.
     """
-    known = [one for one in variants if one.speedup is not None and one.speedup.original_ms > 0]
-    offers = _offers(known, served)
-    if len(offers) < 2:
+    scale = _scale(variants, served)
+    if scale is None:
         return None
-    threshold = max(
-        (one.accuracy.threshold for one in known if one.accuracy is not None), default=None
-    )
+    offers = _offers(scale, served)
     figure = Figure(f"Accuracy, throughput and cost of {model}'s variants")
     x = linear_axis(max(one.rate[2] for one in offers) * 1.3, LEFT, WIDTH - RIGHT, _plain, wanted=5)
-    y = _loss_axis([one.loss for one in offers], threshold, figure.bottom)
-    if threshold is not None:
-        _threshold(figure, x, y, threshold)
+    y = _loss_axis([one.loss for one in offers], scale.threshold, figure.bottom)
+    if scale.threshold is not None:
+        _threshold(figure, x, y, scale.threshold)
     figure.axes(x, y, "rows per second of one core", "loss of accuracy")
     _draw(figure, x, y, offers, machine)
     refused = tuple(f"{one.name} refused: {one.reason}" for one in offers if one.refused)
     return Chart(
         f"Accuracy, throughput and cost of {model}'s variants",
-        _caption(known, machine),
+        _caption(scale, machine),
         figure.svg(),
         (("best", "served"), ("fine", "may be served"), ("poor", "refused or no gain")),
-        refused,
+        (*refused, *_left_out(variants, scale)),
     )
 
 
-def _offers(variants: Sequence[Variant], served: str) -> list[Offer]:
-    """The original and every variant, at the point that the verdicts rest on."""
-    if not variants:
-        return []
-    base = _rate(variants[0].speedup)
-    metric = next((one.accuracy for one in variants if one.accuracy is not None), None)
-    score = f"{metric.metric} {metric.original:.4g}" if metric is not None else ""
-    offers = [Offer(ORIGINAL, 0.0, score, (base, base, base), "", False, False, served == ORIGINAL)]
+def _scale(variants: Sequence[Variant], served: str) -> _Scale | None:
+    """What the served variant, else most of them, were measured with; None without any."""
+    timed = [one for one in variants if _times(one)]
+    if not timed:
+        return None
+    first = next((one for one in timed if one.name == served), None)
+    points = [_point(_times(one)[0]) for one in ([first] if first is not None else timed)]
+    point = max(points, key=points.count)
+    shown = [(one, speed) for one in timed for speed in _times(one) if _point(speed) == point]
+    scored = [one.accuracy for one, _ in shown if one.accuracy is not None]
+    gates = [(one.metric, one.threshold) for one in scored]
+    if first is not None and first.accuracy is not None:
+        gates = [(first.accuracy.metric, first.accuracy.threshold)]
+    metric, threshold = max(gates, key=gates.count) if gates else ("", None)
+    pairs = {one.name: (one, speed) for one, speed in reversed(shown) if _fits(one, metric)}
+    return _Scale(point, metric, threshold, tuple(reversed(pairs.values())))
+
+
+def _times(one: Variant) -> list[Speedup]:
+    """What was measured of a variant; the point that its verdict rests on comes first."""
+    found = [one.speedup, *one.speedups]
+    return [speed for speed in found if speed is not None and speed.original_ms > 0]
+
+
+def _point(speed: Speedup) -> tuple[int, int]:
+    return speed.batch, max(speed.threads, 1)
+
+
+def _fits(one: Variant, metric: str) -> bool:
+    return one.accuracy is None or one.accuracy.metric == metric
+
+
+def _left_out(variants: Sequence[Variant], scale: _Scale) -> Iterator[str]:
+    """Variants of other runs that this scale would show in a false place, and why."""
+    shown = {one.name for one, _ in scale.pairs}
     for one in variants:
-        speed, accuracy = one.speedup, one.accuracy
-        if speed is None:
+        times = _times(one)
+        if one.name in shown or not times:
             continue
+        if all(_point(speed) != scale.point for speed in times):
+            why = f"measured with {_words_of(_point(times[0]))}"
+        else:
+            why = f"scored by {one.accuracy.metric if one.accuracy is not None else 'nothing'}"
+        yield f"{one.name} is not drawn: {why}"
+
+
+def _words_of(point: tuple[int, int]) -> str:
+    rows, threads = point
+    return f"{rows} row{'' if rows == 1 else 's'} on {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _offers(scale: _Scale, served: str) -> list[Offer]:
+    """The original and every variant."""
+    slowest, base, fastest = scale.rates
+    metric = next((one.accuracy for one, _ in scale.pairs if one.accuracy is not None), None)
+    score = f"{metric.metric} {score_text(metric.original)}" if metric is not None else ""
+    rate = (base, slowest, fastest)
+    offers = [Offer(ORIGINAL, 0.0, score, rate, "", False, False, served == ORIGINAL)]
+    for one, speed in scale.pairs:
+        accuracy = one.accuracy
+        lost = 0.0 if accuracy is None else accuracy.drop
+        told = f"{accuracy.metric} {score_text(accuracy.variant)}" if accuracy else "proven equal"
         offers.append(
             Offer(
                 name=one.name,
-                loss=accuracy.drop if accuracy is not None else 0.0,
-                score=f"{accuracy.metric} {accuracy.variant:.4g}" if accuracy else "proven equal",
+                loss=math.inf if lost is None else lost,
+                score=told,
                 rate=(base * speed.value, base * speed.low, base * speed.high),
                 reason=one.reason,
                 refused=one.verdict is Verdict.REFUSED,
@@ -119,16 +195,9 @@ def _offers(variants: Sequence[Variant], served: str) -> list[Offer]:
     return offers
 
 
-def _rate(speed: Speedup | None) -> float:
-    """Rows per second of one core for the original, which every pair was run with."""
-    if speed is None:
-        return 0.0
-    return speed.batch * 1e3 / speed.original_ms / max(speed.threads, 1)
-
-
 def _loss_axis(losses: Sequence[float], threshold: float | None, bottom: float) -> Axis:
     """Losses downwards: what is higher is more accurate."""
-    finite = [loss for loss in losses if math.isfinite(loss)]
+    finite = [loss for loss in losses if math.isfinite(loss)]  # the original's 0 at least
     most = max(*finite, (threshold or 0.0) * 1.6, _LEAST_LOSS)
     if threshold:
         # Far beyond the threshold a loss is told in words; near it the eye must tell them apart.
@@ -178,7 +247,9 @@ def _draw(
 
 
 def _words(one: Offer, machine: Priced | None) -> str:
-    lost = f"loses {one.loss:.2g}" if one.refused else ""
+    lost = ""
+    if one.refused:
+        lost = f"loses {one.loss:.2g}" if math.isfinite(one.loss) else "loses without bound"
     cost = machine.cost(one.rate[0]) if machine is not None and one.rate[0] > 0 else ""
     return " · ".join(part for part in (one.name, lost, cost) if part)
 
@@ -232,12 +303,12 @@ def _style(one: Offer) -> str:
     return "dot poor" if one.weak else "dot fine"
 
 
-def _caption(variants: Sequence[Variant], machine: Priced | None) -> str:
-    speed = variants[0].speedup
-    point = ""
-    if speed is not None:
-        rows = "1 row" if speed.batch == 1 else f"{speed.batch} rows"
-        point = f"{rows} on {speed.threads} thread{'' if speed.threads == 1 else 's'}"
+def _caption(scale: _Scale, machine: Priced | None) -> str:
+    point = _words_of(scale.point)
+    slowest, _, fastest = scale.rates
+    runs = ""
+    if fastest > slowest * _SAME_RUN:
+        runs = " They come from several runs; the original's bar is what it did in each."
     cost = (
         f"Cost: a million rows on {machine.machine.name} with every core busy."
         if machine is not None
@@ -245,7 +316,7 @@ def _caption(variants: Sequence[Variant], machine: Priced | None) -> str:
     )
     return (
         f"Right and high is good. Measured in pairs with the original, {point}; bars are 95 % "
-        f"intervals. {cost}"
+        f"intervals.{runs} {cost}"
     )
 
 
