@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.domain.intent import WeightsMode
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.repository import (
     JOURNAL,
     RepositoryChange,
@@ -18,6 +18,7 @@ from tritongen.serving.repository import (
     WeightFile,
     apply_change,
     recover,
+    refuse_file_in_the_way,
     tidy,
 )
 
@@ -176,3 +177,13 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
         assert len(content(repository)) == 40
         versions |= found
     assert str(KILLS).encode() in versions, "the build that was not killed is not there"
+
+
+def test_a_file_where_a_folder_or_one_above_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refuse_file_in_the_way(tmp_path)
+    refuse_file_in_the_way(tmp_path / "new/folder")
+    for place in ("file", "file/below", "file/below/it"):
+        with pytest.raises(InvalidInputError) as caught:
+            refuse_file_in_the_way(tmp_path / place)
+        assert (caught.value.code, caught.value.where) == ("TG002", str(tmp_path / "file"))

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.domain.codec import decode, text_of
 from tritongen.domain.intent import WeightsMode
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
 
@@ -81,6 +81,17 @@ def build_lock(repository: Path, *, timeout: float = 0.0) -> FileLock:
         folder.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:24]
     return FileLock(folder / f"{key}.lock", f"building {repository}", timeout=timeout)
+
+
+def refuse_file_in_the_way(folder: Path) -> None:
+    """A file where a folder is to be written, or where one above it would be.
+
+    Raises:
+        InvalidInputError: TG002, it names the file.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise InvalidInputError("TG002", "is not a folder", where=str(place))
 
 
 def settle(repository: Path) -> bool:

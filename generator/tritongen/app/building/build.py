@@ -31,6 +31,7 @@ from tritongen.serving.repository import (
     apply_change,
     build_lock,
     recover,
+    refuse_file_in_the_way,
     tidy,
 )
 
@@ -104,6 +105,7 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
         EnvironmentProblem: TG008 another build of this repository is at work; or the repository
             cannot be written, and is as it was.
     """
+    refuse_file_in_the_way(project.repository)
     _refuse_overlap(project)
     if options.mode is not BuildMode.WRITE:
         return _build(project, options, progress)
@@ -114,10 +116,7 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
 
 
 def _refuse_overlap(project: Project) -> None:
-    """A repository that holds the models folder, which Triton would take for a model; or a file."""
-    for place in (project.repository, *project.repository.parents):
-        if place.exists() and not place.is_dir():
-            raise InvalidInputError("TG002", "is not a folder", where=str(place))
+    """A repository that holds the models folder, which Triton would take for a model."""
     if project.root.resolve().is_relative_to(project.repository.resolve()):
         raise InvalidInputError(
             "TG305",

@@ -31,6 +31,7 @@ from tritongen.serving.repository import (
     apply_change,
     build_lock,
     recover,
+    refuse_file_in_the_way,
 )
 
 __all__ = ["MANIFEST", "ExportMode", "ExportRequest", "ExportResult", "export"]
@@ -100,9 +101,7 @@ def export(request: ExportRequest) -> ExportResult:
             "TG751", f"there is no target {request.target!r}; there are {', '.join(TARGETS)}"
         )
     output = request.deployment.output
-    for place in (output, *output.parents):
-        if place.exists() and not place.is_dir():
-            raise InvalidInputError("TG002", "is not a folder", where=str(place))
+    refuse_file_in_the_way(output)
     deployment, findings = _deployment(request)
     files = TARGETS[request.target].files(deployment)
     findings = (*findings, *validate(files, deployment))
