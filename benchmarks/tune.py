@@ -40,6 +40,8 @@ from tune_tables import stamp, tables
 
 PARTS = ("tune", "grid", "final", "analyzer")
 SEEDS = 5
+# Results that were measured otherwise are forgotten.
+SCHEMA = 2
 ROUNDS = 3
 # What a part takes beside its measurements: a trial, a build, a server.
 _SETUP_S = 12.0
@@ -89,7 +91,8 @@ class State:
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
         if path.is_file() and not fresh:
-            self.rows = json.loads(path.read_text())["rows"]
+            known = json.loads(path.read_text())
+            self.rows = known["rows"] if known.get("schema") == SCHEMA else {}
 
     def of(self, row: Row) -> dict[str, Any]:
         """What is known of a row."""
@@ -99,7 +102,8 @@ class State:
         """Keep everything, in one step."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         machine = {"cpu": read_cpus().model, "system": platform.platform()}
-        document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "rows": self.rows}
+        date = time.strftime("%Y-%m-%d")
+        document = {"schema": SCHEMA, "date": date, "machine": machine, "rows": self.rows}
         write_atomic(self.path, json.dumps(document, indent=1).encode())
 
 

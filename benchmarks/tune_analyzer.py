@@ -92,7 +92,7 @@ def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
     return {
         "model_repository": str(folder / "model_repository"),
         "triton_launch_mode": "remote",
-        "triton_http_endpoint": server.endpoint.address,
+        "triton_http_endpoint": server.http,
         "triton_grpc_endpoint": server.grpc,
         "triton_metrics_url": f"http://{server.metrics}/metrics",
         "perf_analyzer_path": str(perf_analyzer()),

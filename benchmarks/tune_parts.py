@@ -30,6 +30,7 @@ from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.domain.queueing import ClosedLoop
+from tritongen.probe.endpoint import Protocol
 from tritongen.search.calibrate import calibration_tasks, rested_task
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor
@@ -38,6 +39,12 @@ from tritongen.search.space import Candidate, delay_choices
 from tritongen.serving.protocol import RuntimeName
 
 GRID_S = 1.0
+# Triton's two front ends differ so much in what a request costs that they have different optima:
+# grid, tuner and perf_analyzer all speak the same.
+PROTOCOL = Protocol.GRPC
+# Threads of perf_analyzer, which take their time from a server on the same CPUs: with its usual
+# number it takes a third more.
+_PEER_THREADS = 2
 # perf_analyzer takes at least three windows of this length.
 WINDOW_MS = 700
 # Of the grid, those that are measured again: one measurement alone is a lottery.
@@ -65,7 +72,9 @@ def project(row: Row) -> Iterator[Path]:
         folder = Path(name)
         (folder / "models").mkdir()
         shutil.copytree(fetch_models() / row.model, folder / "models" / row.model)
-        (folder / "models/tritongen.yaml").write_text(f"target: {{cpus: {row.cpus}}}\n")
+        (folder / "models/tritongen.yaml").write_text(
+            f"target: {{cpus: {row.cpus}}}\nclients: {{protocol: {PROTOCOL}}}\n"
+        )
         yield folder
 
 
@@ -90,6 +99,7 @@ def bench(folder: Path, subject: Subject) -> Iterator[Bench]:
         (subject.space.backend.name,),
         subject.intent.target.triton,
         UpOptions(runtime=RuntimeName.EMBEDDED),
+        PROTOCOL,
     )
     mine = sorted(os.sched_getaffinity(0))
     found = Bench(PrivateServer(wish), lambda cores: divide_cores(cores, mine), 0, time.monotonic)
@@ -253,7 +263,8 @@ def _by_peer(found: Bench, subject: Subject, slot: str, task: Task) -> tuple[flo
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out.csv"
         subprocess.run(
-            [perf_analyzer(), "-m", slot, "-u", found.server.grpc, "-i", "grpc", "--async",
+            [perf_analyzer(), "-m", slot, "-u", found.server.endpoint.address, "-i", PROTOCOL,
+             "--async", "--max-threads", str(_PEER_THREADS),
              "--concurrency-range", str(clients), "-p", str(WINDOW_MS),
              "--stability-percentage", "999", "--input-data", "random", *shapes, "-f", out],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=300,

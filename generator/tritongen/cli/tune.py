@@ -62,6 +62,10 @@ def register(commands: Subparsers) -> None:
         "--cpus", type=positive_float, metavar="N",
         help="cores for the named models (default: the target's, each model its share)",
     )  # fmt: skip
+    parser.add_argument(
+        "--protocol", choices=("http", "grpc"),
+        help="what requests travel by (default: that of the clients in tritongen.yaml, else http)",
+    )  # fmt: skip
     _add_server(parser)
     parser.add_argument(
         "--seed", type=whole, default=0, metavar="N", help="of the search (default: %(default)s)"
@@ -131,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
 def _options(options: argparse.Namespace) -> "TuneOptions":
     from tritongen.app.spec import UpOptions
     from tritongen.app.tuning.options import TuneOptions
+    from tritongen.domain.business import ClientProtocol
     from tritongen.serving.protocol import RuntimeName
 
     runtime = RuntimeName(options.runtime) if options.runtime else None
@@ -139,6 +144,7 @@ def _options(options: argparse.Namespace) -> "TuneOptions":
         goal=options.goal,
         budget_s=options.budget,
         cpus=options.cpus,
+        protocol=ClientProtocol(options.protocol) if options.protocol else None,
         server=UpOptions(runtime=runtime, image=options.image, wheel=options.triton_wheel),
         seed=options.seed,
         dry_run=options.dry_run,

@@ -70,6 +70,7 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
     return {
         "name": model.name,
         "goal": model.objective.text,
+        "protocol": model.protocol.value,
         "met": model.met,
         "cores": model.cores,
         "default": {**_candidate_json(model.default_candidate), **_figures_json(model.default)},
@@ -172,7 +173,7 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
     from tritongen.app.tuning.result import gain_sentence
 
     unit = "core" if model.cores == 1 else "cores"
-    head = f"{model.name}: {model.objective.text} on {model.cores} {unit}"
+    head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"
     print(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
     left = len(model.rows) - len(rows)

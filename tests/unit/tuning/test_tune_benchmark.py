@@ -41,7 +41,7 @@ def ran(*arguments: object) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("benchmark") / "state.json"
-    path.write_text(json.dumps({"rows": {"digits/1": ROW}}))
+    path.write_text(json.dumps({"schema": 2, "rows": {"digits/1": ROW}}))
     return path
 
 
@@ -77,6 +77,12 @@ def test_the_estimate_lists_what_is_left_the_best_first(state):
     fresh = ran("--bounded", "--estimate", "--fresh", "--state", state).stderr.splitlines()
     assert float(fresh[-1].split()[-2]) < 45.0
     assert json.loads(state.read_text())["rows"]["digits/1"] == ROW
+
+
+def test_what_was_measured_otherwise_is_forgotten(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"rows": {"digits/1": ROW}}))
+    assert "| digits/1 |" not in ran("--bounded", "--tables", "--state", path).stdout
 
 
 def test_an_unknown_part_is_told():

@@ -14,6 +14,7 @@ from tritongen.app.tuning.result import TuneReport, gain_sentence, result_of
 from tritongen.app.tuning.subject import Subject
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.domain.backends import BACKENDS
+from tritongen.domain.business import ClientProtocol
 from tritongen.domain.codec import decode, encode
 from tritongen.domain.evidence import ModelEvidence, Served
 from tritongen.domain.facts import ModelFacts, ModelFormat
@@ -78,6 +79,14 @@ def test_the_lock_holds_short_numbers_that_explain_reads_out(run):
     assert sentence.startswith("tuned for throughput on 2 cores: ")
     assert f"{show_figure(tuned.numbers['throughput_per_s'])} requests/s" in sentence
     assert "e+" not in sentence
+
+
+def test_what_was_measured_over_grpc_says_so_wherever_it_is_told(run):
+    result = replace(run[0], protocol=ClientProtocol.GRPC)
+    assert tuned_reason(result.tuned).sentence.startswith("tuned for throughput over gRPC on 2 co")
+    assert "throughput over gRPC on 2 cores" in html_page(report_of(result))
+    assert document(report_of(result))["models"][0]["protocol"] == "grpc"
+    assert document(report_of(run[0]))["models"][0]["protocol"] == "http"
 
 
 def test_service_times_for_planning_survive_the_lock(run):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tritongen.app.spec import UpOptions
+from tritongen.domain.business import ClientProtocol
 from tritongen.search.tuner import Choice
 from tritongen.serving.protocol import Progress
 
@@ -17,6 +18,7 @@ class TuneOptions:
         goal: as text; empty takes each model's from `tritongen.yaml`.
         budget_s: tuning time of each model.
         cpus: cores for the named models; None takes the target's and each model's share of them.
+        protocol: what requests travel by; None takes that of the intent's clients.
         server: runtime, image and wheel of the private server.
         seed: of the search.
         dry_run: change no file of the repository.
@@ -28,6 +30,7 @@ class TuneOptions:
     goal: str = ""
     budget_s: float = 120.0
     cpus: float | None = None
+    protocol: ClientProtocol | None = None
     server: UpOptions = field(default_factory=lambda: UpOptions(runtime=None))
     seed: int = 0
     dry_run: bool = False

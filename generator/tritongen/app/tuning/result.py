@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer
+from tritongen.domain.business import ClientProtocol
 from tritongen.domain.evidence import Cost, Served, Tuned
 from tritongen.domain.objective import Objective
 from tritongen.domain.planner.context import show_figure
@@ -68,6 +69,7 @@ class TunedModel:
         diff: of the configuration in the repository.
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
+        protocol: what requests travelled by.
     """
 
     name: str
@@ -88,6 +90,7 @@ class TunedModel:
     diff: tuple[str, ...] = ()
     recorded: bool = False
     offers: tuple[Offer, ...] = ()
+    protocol: ClientProtocol = ClientProtocol.HTTP
 
     @property
     def met(self) -> bool:
@@ -102,7 +105,13 @@ class TunedModel:
     @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
-        return self.choice.candidate.tuned(self.objective.text, self._numbers(), self.cores)
+        return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+
+    @property
+    def goal_text(self) -> str:
+        """The goal, and what requests travelled by where that is not what everybody expects."""
+        over = " over gRPC" if self.protocol is ClientProtocol.GRPC else ""
+        return f"{self.objective.text}{over}"
 
     def _numbers(self) -> dict[str, float]:
         numbers: dict[str, float] = {"candidates": float(self.measured)}
@@ -135,8 +144,10 @@ class TunedModel:
         calibration = self.calibration
         if calibration is None:
             return None
+        # A plan is for requests that come at rates.
+        slower, stalls = calibration.at_rates, calibration.stalls
         costs = tuple(
-            Cost(point.batch, point.threads, _short(point.seconds * 1e3), _short(point.cv))
+            Cost(point.batch, point.threads, _short(point.seconds * slower * 1e3), _short(point.cv))
             for point in sorted(
                 calibration.service.points, key=lambda point: (point.threads, point.batch)
             )
@@ -146,11 +157,13 @@ class TunedModel:
             cpus=float(self.cores),
             cpu=cpu,
             costs=costs,
-            front_end_ms=_short(calibration.front_end_s * 1e3),
+            front_end_ms=_short(calibration.front_end_s * slower * 1e3),
             transport_ms=_short(calibration.transport_s * 1e3),
             contention=_short(calibration.service.contention or 0.0),
             cold=_short(calibration.service.cold),
-            pause_ms=_short(calibration.pause_s * 1e3),
+            wake_ms=_short(calibration.wake_s * slower * 1e3),
+            stall_ms=_short(stalls.length_s * 1e3) if stalls is not None else 0.0,
+            stalls_per_s=_short(stalls.per_s) if stalls is not None else 0.0,
         )
 
 

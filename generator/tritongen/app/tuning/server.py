@@ -83,6 +83,7 @@ class ServerWish:
         backends: that the models need.
         release: Triton release that is planned for.
         options: runtime, image and wheel.
+        protocol: of the requests that are measured.
     """
 
     project: Path
@@ -91,6 +92,7 @@ class ServerWish:
     backends: tuple[str, ...]
     release: str
     options: UpOptions
+    protocol: Protocol = Protocol.HTTP
 
 
 @dataclass(slots=True)
@@ -120,8 +122,14 @@ class PrivateServer:
     @property
     def endpoint(self) -> Endpoint:
         """Where requests go; a server must run."""
-        host, port = self._address()
-        return Endpoint(host, port, Protocol.HTTP)
+        protocol = self.wish.protocol
+        host, port = parse_endpoint(self._address(protocol), protocol)
+        return Endpoint(host, port, protocol)
+
+    @property
+    def http(self) -> str:
+        """``host:port`` of its HTTP endpoint; empty without a server."""
+        return self._server.endpoints.http if self._server is not None else ""
 
     @property
     def grpc(self) -> str:
@@ -133,10 +141,10 @@ class PrivateServer:
         """``host:port`` of its metrics; empty without a server."""
         return self._server.endpoints.metrics if self._server is not None else ""
 
-    def _address(self) -> tuple[str, int]:
+    def _address(self, protocol: Protocol) -> str:
         if self._server is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")
-        return parse_endpoint(self._server.endpoints.http, Protocol.HTTP)
+        return self.http if protocol is Protocol.HTTP else self.grpc
 
     def ensure(self, cores: Cores, environment: tuple[tuple[str, str], ...]) -> bool:
         """Have a server with these cores and variables; True when it was started now.
@@ -289,7 +297,7 @@ class PrivateServer:
             raise
         self.starts += 1
         self.version = server.state.version
-        self.control = HttpControl(*self._address())
+        self.control = HttpControl(*parse_endpoint(server.endpoints.http, Protocol.HTTP))
         self._client = HttpClient(server.endpoints.http, timeout=_LOAD_S)
 
     def _spec(self) -> ServerSpec:

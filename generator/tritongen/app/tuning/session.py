@@ -20,6 +20,7 @@ from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
+from tritongen.probe.endpoint import Protocol
 from tritongen.probe.level import signal_of
 from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
@@ -50,6 +51,7 @@ class Session:
     ) -> None:
         self._options, self._told, self._subjects = options, told, tuple(subjects)
         self._project, self._budget_s = project, options.budget_s
+        self.protocol = options.protocol or project.intent.business.clients.protocol
         self._store = StateStore(folder)
         self._folder = self._store.folder / "tune"
         self._offset = 0.0
@@ -64,6 +66,7 @@ class Session:
             backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
             release=project.intent.target.triton,
             options=options.server,
+            protocol=Protocol(self.protocol.value),
         )
         mine = sorted(os.sched_getaffinity(0))
         self._bench = Bench(
@@ -171,7 +174,8 @@ class Session:
         if not subject.variant:
             self.histories[subject.name] = search.history
         causes = (self._cause,) if self._cause else ()
-        return result_of(subject, tuner, settings, search.history, self._ended, causes)
+        result = result_of(subject, tuner, settings, search.history, self._ended, causes)
+        return replace(result, protocol=self.protocol)
 
     def _with_offers(
         self,
@@ -271,6 +275,7 @@ class Session:
             "rows": subject.rows,
             "runtime": (server.runtime or RuntimeName.EMBEDDED).value,
             "image": server.image,
+            "protocol": self.protocol.value,
         }
         text = json.dumps(basis, sort_keys=True)
         return JournalHeader(
