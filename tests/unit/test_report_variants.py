@@ -12,7 +12,6 @@ import pytest
 
 from support.cli import dense
 from tritongen.app.project import load_project
-from tritongen.app.reporting.charts import Chart
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.variants import find_variant, judged_variants, note_refused, read_variants
 from tritongen.domain.accuracy import judge_drop
@@ -20,6 +19,7 @@ from tritongen.domain.catalogue import Machine
 from tritongen.domain.metric import Metric
 from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.errors import InvalidInputError
+from tritongen.probe.report.svg import Chart
 
 MACHINE = Machine(
     "aws", "c6i.large", "us-east-1", 2, 1, 4 << 30, "Ice Lake", "avx512", "", 0, 0.085, "x", "2026"

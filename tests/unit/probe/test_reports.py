@@ -26,6 +26,7 @@ from tritongen.probe.report.text import (
     live_line,
     rate_text,
     row,
+    share_text,
 )
 
 ENVIRONMENT = Environment(
@@ -273,3 +274,16 @@ def test_a_page_without_any_success():
     page = html_page(ENVIRONMENT, [a_level(latencies_us=(), failed=3)])
     assert "<svg" not in page
     assert "100.0%" in page
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(100.0, 99.0, 101.0), "±1.0 %"),
+        (Interval(100.0, 60.0, 140.0), "±40 %"),
+        (Interval(1.0, 0.5, 80.0), ">±999 %"),
+        (Interval(0.0, 0.0, 1.0), ">±999 %"),
+    ],
+)
+def test_an_interval_as_a_share(interval: Interval, text: str) -> None:
+    assert share_text(interval) == text

@@ -2,12 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tritongen.app.reporting.tuning import Candidate
 from tritongen.domain.capacity import CapacityPlan, Estimate, Option
 from tritongen.domain.capacity.result import GIVEN_UP_S
-from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Figure, linear_axis, log_axis
+from tritongen.probe.report.svg import (
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Chart,
+    Figure,
+    linear_axis,
+    log_axis,
+)
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = 168
@@ -15,25 +24,6 @@ _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
 _MOST_OPTIONS = 12
 _LABEL_LEFT = 178
 _BAR, _ROW = 16, 30
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One plot.
-
-    Attributes:
-        title: what it shows.
-        caption: how to read it.
-        svg: the drawing.
-        legend: (style, words).
-        notes: what the drawing marks and has no room to say.
-    """
-
-    title: str
-    caption: str
-    svg: str
-    legend: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:

@@ -8,7 +8,7 @@ from tritongen.app.building.explain import Explanation, explain
 from tritongen.app.deploying.plan import read_plan, stale_plan
 from tritongen.app.memory import STATE_FOLDER
 from tritongen.app.project import Project, load_project
-from tritongen.app.reporting.charts import Chart, costs, pareto, tuning, week
+from tritongen.app.reporting.charts import costs, pareto, tuning, week
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.reporting.tuning import candidates_of
 from tritongen.app.variants import judged_variants, source_hashes
@@ -20,6 +20,7 @@ from tritongen.domain.findings import Finding
 from tritongen.domain.intent import ModelIntent
 from tritongen.domain.variants import ORIGINAL, score_text
 from tritongen.errors import InvalidInputError
+from tritongen.probe.report.svg import Chart
 from tritongen.resources import template_text
 
 _TEMPLATE = "report.html.j2"

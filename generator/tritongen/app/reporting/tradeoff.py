@@ -5,10 +5,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tritongen.app.reporting.charts import Chart
 from tritongen.domain.catalogue import Machine
 from tritongen.domain.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
-from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Figure, linear_axis
+from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 
 _LINE = 16.0
 # Widths of a letter and of the gap between a point and its words, in the drawing's units.

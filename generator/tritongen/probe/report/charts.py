@@ -2,12 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tritongen.domain.histogram import Histogram
 from tritongen.domain.measurement import LevelResult, Moment
 from tritongen.domain.workload import Closed
-from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Figure, linear_axis, log_axis
+from tritongen.probe.report.svg import (
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Chart,
+    Figure,
+    linear_axis,
+    log_axis,
+)
 from tritongen.probe.report.text import duration_text, load_text, rate_text, share_text
 
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
@@ -15,24 +24,6 @@ _MOST_CURVES = 8
 _LABEL_LEFT = 132
 # A curve over time ends where so many moments in a row are without a request.
 _GAP_SLOTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One plot.
-
-    Attributes:
-        title: what it shows.
-        caption: how to read it.
-        svg: the drawing.
-        legend: (style, words).
-        table: its numbers for those who do not see it: header and rows.
-    """
-
-    title: str
-    caption: str
-    svg: str
-    legend: tuple[tuple[str, str], ...] = ()
 
 
 def charts_of(levels: Sequence[LevelResult]) -> list[Chart]:

@@ -10,6 +10,25 @@ LEFT, RIGHT, TOP, BOTTOM = 74, 34, 16, 50
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """One plot with the words around it.
+
+    Attributes:
+        title: what it shows.
+        caption: how to read it.
+        svg: the drawing.
+        legend: (style, words).
+        notes: what the drawing marks or leaves out and has no room to say.
+    """
+
+    title: str
+    caption: str
+    svg: str
+    legend: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Axis:
     """From values to positions.
 

@@ -10,6 +10,10 @@ from tritongen.probe.level import Update
 HEADERS = ("load", "verdict", "requests/s", "p50", "p90", "p95", "p99", "p99.9", "failed")
 
 
+# Of an estimate, in percent: beyond it an interval says only that nothing is known.
+_WIDEST = 999.0
+
+
 def duration_text(microseconds: float) -> str:
     """Three figures and the unit that suits: ``812 µs``, ``3.91 ms``, ``1.20 s``."""
     for limit, divisor, unit in ((1e3, 1.0, "µs"), (1e6, 1e3, "ms")):
@@ -25,8 +29,10 @@ def _figures(value: float) -> str:
 
 
 def share_text(interval: Interval) -> str:
-    """Half the interval as a share of the estimate: ``±4 %``."""
+    """Half the interval as a share of the estimate: ``±4 %``, ``>±999 %`` beyond that."""
     width = interval.relative_width * 100.0
+    if width > _WIDEST:
+        return f">±{_WIDEST:.0f} %"
     return f"±{width:.0f} %" if width >= 1.5 else f"±{width:.1f} %"
 
 
