@@ -227,29 +227,6 @@ class TestWishes:
         project.run("build", "models")
         project.run("build", "models", "--check")
 
-    def test_requests_travel_as_the_clients_own_do(self, tuned):
-        project, _ = tuned
-        wish, journals = (
-            project.models / "tritongen.yaml",
-            project.folder / ".tritongen/tune/dense.jsonl",
-        )
-        kept = {file: file.read_text() for file in (wish, journals)}
-        wish.write_text(f"{kept[wish]}clients: {{protocol: grpc}}\n")
-        tune = ("tune", "models", "-m", "dense", "--budget", "8s", "--dry-run")
-        try:
-            document = project.json(*tune)
-            lines = journal(project, "dense")
-            # What was measured over one is no part of a run over the other.
-            problem = project.error(*tune, "--resume", "--protocol", "http", expect=2)
-            assert journal(project, "dense") == lines
-        finally:
-            for file, text in kept.items():
-                file.write_text(text)
-        (model,) = document["models"]
-        assert model["protocol"] == "grpc"
-        assert model["best"]["throughput_per_s"]["value"] > 0
-        assert problem["code"] == "TG950"
-
     @pytest.mark.parametrize(
         ("arguments", "code"),
         [
