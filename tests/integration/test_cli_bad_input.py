@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,68 @@ def test_arguments(project: Project) -> None:
         ("init",),
     ):
         assert project.error(*arguments, expect=2)["code"] == "TG009", arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "hint"),
+    [
+        (("build", "models", "--forc"), "tritongen build", "Did you mean '--force'?"),
+        (("probe", "--concurency=3"), "tritongen probe", "Did you mean '--concurrency'?"),
+        (("build", "models", "more"), "tritongen build", "See `tritongen build --help`."),
+    ],
+)
+def test_the_command_tells_of_options_that_it_does_not_know(
+    project: Project, arguments: tuple[str, ...], command: str, hint: str
+) -> None:
+    problem = project.error(*arguments, expect=2)
+    assert problem["where"] == command
+    assert problem["fix"].startswith(hint)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "models"),
+        ("plan", "models"),
+        ("probe", "--rate", "5", "--format", "json"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    built: Project, arguments: tuple[str, ...]
+) -> None:
+    for place, why in (
+        ("absent/page", "there is no such folder"),
+        ("models", "is a folder"),
+        ("models/tritongen.yaml/page", "its folder is a file"),
+    ):
+        ran = built.run(*arguments, "-o", place, expect=3)
+        assert f"error TG004 {place}: cannot be written: {why}" in ran.err
+
+
+def test_a_report_on_a_repository_that_is_not_there(built: Project) -> None:
+    ran = built.run("report", "models", "-r", "nowhere", expect=2)
+    assert "error TG002 nowhere: does not exist" in ran.err
+    assert not (built.folder / "report.html").exists()
+
+
+def test_what_the_system_says_of_a_file_is_told_in_words(built: Project) -> None:
+    lock = built.repository / "tritongen.lock"
+    text = lock.read_text()
+    lock.write_text(re.sub(r'"ms": [0-9.e-]+', '"ms": NaN', text, count=1))
+    assert "NaN is no number" in built.error("build", "models", expect=2)["message"]
+    lock.write_bytes(b"\xff")
+    assert built.error("build", "models", expect=2)["message"] == (
+        "cannot be read: not UTF-8 text: byte 0 is 0xff"
+    )
+    lock.unlink()
+    lock.mkdir()
+    problem = built.error("build", "models", expect=2)
+    assert (problem["code"], problem["message"]) == ("TG704", "cannot be read: is a directory")
+
+
+def test_a_folders_name_gives_the_terminal_no_orders(project: Project) -> None:
+    project.add("fixed.onnx", fixed())
+    project.add("a\n\x1b[31mred/model.onnx", dense())
+    ran = project.run("build", "models", "--no-trial")
+    assert "not served: a\\n\\x1b[31mred [TG106]" in ran.out
+    assert "\x1b" not in ran.out + ran.err

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen import __version__
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 
 if TYPE_CHECKING:
     from tritongen.domain.lock import Lock
@@ -52,7 +52,8 @@ def lock_text(repository: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInputError("TG704", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG704", what, where=str(path)) from problem
 
 
 def parsed_lock(text: str | None, repository: Path) -> "Lock | None":

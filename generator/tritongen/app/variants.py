@@ -25,7 +25,7 @@ from tritongen.domain.variants import (
     VARIANTS_FOLDER,
     Variant,
 )
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.serving.files import translated, write_atomic
 
@@ -151,7 +151,7 @@ def _read(path: Path) -> Variant:
         return decode(Variant, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as problem:
         raise InvalidInputError(
-            "TG242", f"the record cannot be read: {problem}", where=str(path)
+            "TG242", f"the record cannot be read: {told(problem)}", where=str(path)
         ) from problem
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tritongen.domain.samples import Array, InputRecipe, make_inputs
 from tritongen.domain.states import INITIAL_FOLDER
 from tritongen.domain.tensors import DType
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import read_head
 from tritongen.serving.client import SequenceStep
 
@@ -87,7 +87,8 @@ def _content(path: Path, like: Array) -> Array:
     try:
         data = read_head(path, like.nbytes)
     except OSError as problem:
-        raise InvalidInputError("TG836", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG836", what, where=str(path)) from problem
     if len(data) < like.nbytes:
         message = f"has {len(data)} bytes; the state has {like.nbytes}"
         raise InvalidInputError("TG836", message, where=str(path))

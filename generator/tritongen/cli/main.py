@@ -48,12 +48,28 @@ class Parser(argparse.ArgumentParser):
         # One spelling for each option: scripts and `--format json` can rely on it.
         super().__init__(allow_abbrev=False, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401  (argparse's own types)
+        """A command tells of options that it does not know itself, not the program around it."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and " " in self.prog:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that `--format json` holds for faults too."""
-        near = _near(message)
+        near = _near(message) or self._near_option(message)
         hint = f"Did you mean {near!r}? " if near else ""
         fix = f"{hint}See `{self.prog} --help`."
         raise InvalidInputError("TG009", message, where=self.prog, fix=fix)
+
+    def _near_option(self, message: str) -> str:
+        """The option that a misspelt one resembles; empty without one."""
+        import difflib
+
+        unknown = message.partition("unrecognized arguments: ")[2]
+        wrong = next((word for word in unknown.split() if word.startswith("--")), "")
+        known = [*self._option_string_actions]
+        return next(iter(difflib.get_close_matches(wrong.partition("=")[0], known, n=1)), "")
 
 
 def _near(message: str) -> str:

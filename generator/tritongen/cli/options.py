@@ -1,11 +1,12 @@
 """Options that several commands share."""
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tritongen.errors import InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]  # noqa: SLF001  (argparse gives it no public name)
@@ -119,4 +120,22 @@ def existing_folder(path: Path) -> Path:
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise InvalidInputError("TG002", what, where=str(path))
+    return path
+
+
+def writable_file(path: Path) -> Path:
+    """The path when a file can be written there: told before the work, not after it.
+
+    Raises:
+        EnvironmentProblem: TG004, it is a folder, or its own folder is missing or closed.
+    """
+    what = ""
+    if path.is_dir():
+        what = "is a folder"
+    elif not path.parent.is_dir():
+        what = "its folder is a file" if path.parent.exists() else "there is no such folder"
+    elif not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+        what = "permission denied"
+    if what:
+        raise EnvironmentProblem("TG004", f"cannot be written: {what}", where=str(path))
     return path

@@ -14,6 +14,7 @@ from tritongen.cli.options import (
     add_models,
     existing_folder,
     positive_int,
+    writable_file,
 )
 from tritongen.cli.output import (
     bold,
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.deploying.plan import PlanOptions, plan
     from tritongen.app.deploying.plan_inputs import PriceChoice
 
+    if options.output is not None and not options.dry_run:
+        writable_file(options.output)
     choice = PriceChoice(
         catalogue=options.catalogue,
         price_list=options.price_list,

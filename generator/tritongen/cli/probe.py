@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, positive_float, seconds
+from tritongen.cli.options import Subparsers, add_command, positive_float, seconds, writable_file
 from tritongen.cli.output import ProgressBar
 from tritongen.errors import InvalidInputError
 
@@ -221,6 +221,8 @@ def _check_question(args: argparse.Namespace) -> None:
         raise InvalidInputError(
             "TG905", "-o needs a format for files", fix="Add --format json, csv or html."
         )
+    if args.output is not None:
+        writable_file(args.output)
 
 
 def _search(args: argparse.Namespace) -> "Search":

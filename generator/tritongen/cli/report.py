@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, existing_folder
+from tritongen.cli.options import Subparsers, add_command, existing_folder, writable_file
 from tritongen.cli.output import good
 from tritongen.errors import ExitCode
 
+_REPOSITORY = Path("model_repository")
 _EXAMPLES = """\
   tritongen report                          model_repository/ with its plan, as report.html
   tritongen report ./models -o service.html
@@ -21,7 +22,7 @@ def register(commands: Subparsers) -> None:
         help="folder of models (default: the last one built)",
     )  # fmt: skip
     parser.add_argument(
-        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
+        "-r", "--repository", type=Path, default=_REPOSITORY, metavar="REPO",
         help="repository whose lock and plan are shown (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--plan", type=Path, metavar="FILE", help="plan (default: REPO.plan.json)")
@@ -39,6 +40,9 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.serving.files import write_atomic
 
     root = existing_folder(options.models or last_models(options.repository))
+    if options.repository != _REPOSITORY:
+        existing_folder(options.repository)  # a page without it is for who has built nothing yet
+    writable_file(options.output)
     page = report_page(root, options.repository, options.plan)
     write_atomic(options.output, page.encode())
     print(good(f"written to {options.output}"))

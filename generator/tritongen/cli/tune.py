@@ -16,6 +16,7 @@ from tritongen.cli.options import (
     existing_folder,
     positive_float,
     whole,
+    writable_file,
 )
 from tritongen.cli.output import ProgressBar, emit_json
 from tritongen.errors import ExitCode
@@ -118,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.app.variants import with_selection
     from tritongen.cli.tune_output import document, print_report
 
+    if options.html is not None:
+        writable_file(options.html)
     project = with_selection(load_project(existing_folder(options.models), options.output))
     with Live() as live:
         report = tune(Path.cwd(), project, _options(options), _listener(live))

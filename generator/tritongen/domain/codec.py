@@ -101,12 +101,16 @@ def decode_text(kind: type[T], text: str, what: str, version: int) -> T:
         ValueError: it is not JSON, of another version, or does not fit.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise ValueError(f"not JSON: {problem}") from problem
     if not isinstance(document, dict) or document.pop("schema_version", None) != version:
         raise ValueError(f"not a {what} of schema version {version}")
     return decode(kind, document)
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _is_default(item: "Field[object]", value: object) -> bool:

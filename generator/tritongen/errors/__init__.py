@@ -20,6 +20,7 @@ from tritongen.errors.tree import (
     GoalNotMetError,
     InvalidInputError,
     TritongenError,
+    told,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "InvalidInputError",
     "TritongenError",
     "code",
+    "told",
 ]

@@ -73,3 +73,12 @@ class GoalNotMetError(TritongenError):
     """The measurement is sound and the goal is missed."""
 
     exit_code = ExitCode.GOAL_NOT_MET
+
+
+def told(problem: Exception) -> str:
+    """What Python says of a file that cannot be read, without its path and numbers."""
+    if isinstance(problem, UnicodeDecodeError):
+        return f"not UTF-8 text: byte {problem.start} is {problem.object[problem.start]:#04x}"
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror[0].lower() + problem.strerror[1:]
+    return str(problem)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tritongen.domain.observing import Observed, Reading, Tally, merged, observed
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.probe.control import model_statistics
 
 # Metric of Triton → field of a tally; several add up in one field.
@@ -100,6 +100,7 @@ def prometheus_history(
         selector: further label matchers, ``job="triton"``.
 
     Raises:
+        InvalidInputError: TG980, that is no address.
         EnvironmentProblem: TG980, it does not answer, refuses, or knows no metric of Triton.
     """
     step = max(step_s, (end_s - begin_s) / _MOST_POINTS)
@@ -176,7 +177,8 @@ def _get(url: str, path: str) -> str:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise EnvironmentProblem("TG980", "is not an address such as http://host:9090", where=url)
+        fix = "Write it like http://host:9090."
+        raise InvalidInputError("TG980", "is not an address of a Prometheus", where=url, fix=fix)
     try:
         connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
         connection.request("GET", parts.path.rstrip("/") + path)
@@ -184,7 +186,7 @@ def _get(url: str, path: str) -> str:
     except (OSError, http.client.HTTPException, ValueError) as problem:
         raise EnvironmentProblem(
             "TG980",
-            f"no Prometheus answers: {problem}",
+            f"no Prometheus answers: {told(problem)}",
             where=url,
             fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
         ) from problem

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.domain.codec import decode, text_of
 from tritongen.domain.intent import WeightsMode
-from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
 
@@ -120,9 +120,8 @@ def recover(repository: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False  # a file in the folder's place is told by who writes there
     except (OSError, ValueError) as problem:
-        raise EnvironmentProblem(
-            "TG004", f"the journal of a killed build cannot be read: {problem}", where=str(journal)
-        ) from problem
+        what = f"the journal of a killed build cannot be read: {told(problem)}"
+        raise EnvironmentProblem("TG004", what, where=str(journal)) from problem
     _commit(repository, entries.renames, entries.removals)
     return True
 

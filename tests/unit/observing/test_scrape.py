@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.probe.scrape import prometheus_history, tallies_of_metrics
 
 PAGE = """\
@@ -124,7 +124,15 @@ def test_answers_without_counters(answer: object, says: str) -> None:
     assert caught.value.code == "TG980"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:1", "ftp://host", "http://"])
+@pytest.mark.parametrize("url", ["ftp://host", "http://"])
+def test_what_is_no_address(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        prometheus_history(url, 0.0, 60.0, 1.0)
+    assert (caught.value.code, caught.value.where) == ("TG980", url)
+    assert "http://host:9090" in caught.value.fix
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:1"])
 def test_an_address_where_nobody_answers(url: str) -> None:
     with pytest.raises(EnvironmentProblem) as caught:
         prometheus_history(url, 0.0, 60.0, 1.0)

@@ -15,7 +15,7 @@ from tritongen.domain.intent import DEFAULT_TRITON
 from tritongen.domain.lock import Lock
 from tritongen.domain.plan import ServingPlan
 from tritongen.domain.releases import Release, find
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import read_head
 from tritongen.render.lint import (
     LintContext,
@@ -157,7 +157,8 @@ def _text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
 def _files(folder: Path) -> Iterator[RepositoryFile]:

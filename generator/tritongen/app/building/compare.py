@@ -12,7 +12,7 @@ from tritongen.app.building.render import digest
 from tritongen.app.project import Project
 from tritongen.domain.intent import WeightsMode
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import open_regular
 
 
@@ -207,7 +207,8 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
 def file_digest(path: Path) -> str:
@@ -222,7 +223,8 @@ def file_digest(path: Path) -> str:
         with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
 def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:

@@ -19,7 +19,7 @@ from tritongen.app.deploying.planned import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import Intent
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.export.targets import TARGETS
 from tritongen.export.texts import ExportFile
 from tritongen.export.validate import validate
@@ -191,7 +191,7 @@ def _manifest(output: Path, target: str) -> dict[str, str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as problem:
         raise InvalidInputError(
             "TG704",
-            f"no list of what `tritongen export` wrote: {problem}",
+            f"no list of what `tritongen export` wrote: {told(problem)}",
             where=str(path),
             fix="Restore it from version control, or export into another folder.",
         ) from problem
@@ -244,7 +244,8 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
 def _drift(differences: tuple[Difference, ...]) -> Iterator[Finding]:

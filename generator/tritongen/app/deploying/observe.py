@@ -19,7 +19,7 @@ from tritongen.domain.observing import (
     merged,
     observed,
 )
-from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.inspection.intent import INTENT_FILE
 from tritongen.inspection.intent.edit import with_rates
 from tritongen.inspection.paths import read_head
@@ -160,7 +160,8 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
     rates = {change.model: (change.average, change.peak) for change in changes}
     write_atomic(path, with_rates(text, rates, str(path)).encode())
     return path

@@ -23,7 +23,7 @@ from tritongen.domain.capacity import (
 from tritongen.domain.evidence import Evidence
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.lock import Lock
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import open_regular
 from tritongen.serving.files import write_atomic
 
@@ -120,7 +120,7 @@ def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
             return None
         raise InvalidInputError("TG354", "does not exist", where=str(place)) from problem
     except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {problem}"
+        what = f"cannot be read: {told(problem)}"
         raise InvalidInputError("TG354", what, where=str(place)) from problem
 
 

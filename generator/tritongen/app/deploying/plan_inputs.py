@@ -22,7 +22,7 @@ from tritongen.domain.traffic import (
     parse_table,
     zone_of,
 )
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.paths import read_head
 from tritongen.resources import template_text
@@ -228,4 +228,5 @@ def _text(path: Path, code: str) -> str:
             raise InvalidInputError(code, "the file is larger than 200 MiB", where=str(path))
         return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInputError(code, f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError(code, what, where=str(path)) from problem

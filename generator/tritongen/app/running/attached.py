@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritongen.app.building.drift import repository_drift
 from tritongen.domain.findings import Finding
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.client import HttpClient, Tls
 from tritongen.serving.protocol import Endpoints, ModelStatus
@@ -54,7 +54,7 @@ class Connection:
                 text = self.header_file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as problem:
                 raise InvalidInputError(
-                    "TG003", f"cannot be read: {problem}", where=str(self.header_file)
+                    "TG003", f"cannot be read: {told(problem)}", where=str(self.header_file)
                 ) from problem
             lines += [line for line in text.splitlines() if line.strip()]
         found = {}

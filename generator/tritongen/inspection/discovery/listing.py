@@ -75,7 +75,9 @@ def _ignored(name: str) -> bool:
 
 
 def _entry(root: Path, relative: str, name: str) -> Entry:
-    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    # A line break or an escape sequence would be carried out by the terminal that shows the name.
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     path = f"{relative}/{shown}" if relative else shown
     if shown != name:
         return Entry(shown, path, Kind.UNNAMEABLE)

@@ -68,7 +68,7 @@ def unusable(entry: Entry) -> Finding:
         message = f"{entry.path} is a link that leaves the models folder"
         return finding("TG107", Severity.ERROR, message, path=entry.path)
     if entry.kind is Kind.UNNAMEABLE:
-        message = f"the name of {entry.path} is not UTF-8 text"
+        message = f"the name of {entry.path} is not UTF-8 text that can be shown"
         return finding("TG106", Severity.ERROR, message, path=entry.path)
     what = "is a link to nothing or in a circle"
     if entry.kind is Kind.SPECIAL:

@@ -22,7 +22,7 @@ from tritongen.domain.intent import (
 )
 from tritongen.domain.releases import find as find_release
 from tritongen.domain.tensors import DType
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.intent.business import business_of, pattern_of, payload_of
 from tritongen.inspection.intent.faults import Fault
 from tritongen.inspection.intent.schema import PERCENTILES, ROOT
@@ -71,7 +71,8 @@ def read_intent(path: Path) -> IntentDocument:
     except FileNotFoundError:
         return IntentDocument(Intent())
     except OSError as problem:
-        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from problem
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
     except UnicodeDecodeError as problem:
         raise InvalidInputError(
             "TG301",
