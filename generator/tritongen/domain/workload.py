@@ -212,7 +212,11 @@ def _levels(flag: str, text: str, *, whole: bool) -> list[float]:
     elif re.fullmatch(rf"{number}(?:\s*,\s*{number})*", text.strip()):
         levels = [float(part) for part in text.split(",")]
     else:
-        raise _unreadable(flag, text, f"Write it like {flag} 8, {flag} 1,2,4 or {flag} 1:64.")
+        raise _unreadable(
+            flag,
+            text,
+            f"Write it like {flag} 8, {flag} 1,2,4 or {flag} 1:64, with at most 7 digits.",
+        )
     if len(levels) > _MOST_LEVELS:
         raise _unreadable(flag, text, f"At most {_MOST_LEVELS} levels in one run.")
     return levels

@@ -81,4 +81,7 @@ def told(problem: Exception) -> str:
         return f"not UTF-8 text: byte {problem.start} is {problem.object[problem.start]:#04x}"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror[0].lower() + problem.strerror[1:]
+    if isinstance(problem, ValueError) and "pickle" in str(problem):
+        # NumPy's own advice is to run what is in the file.
+        return "no file of arrays, or one with Python objects, which are never loaded"
     return str(problem)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tritongen.domain.tensors import DType
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.probe.messages import ModelMeta, TensorMeta
 from tritongen.probe.tensors import Array, cast, encode
 
@@ -54,7 +54,8 @@ def read_data(path: Path, meta: ModelMeta, batches: bool, batch: int) -> DataSet
         InvalidInputError: TG002 or TG906, with what is wrong and where.
     """
     if not path.is_file():
-        raise InvalidInputError("TG002", "there is no such file", where=str(path))
+        what = "is no file" if path.exists() else "there is no such file"
+        raise InvalidInputError("TG002", what, where=str(path))
     if path.stat().st_size > _MOST_BYTES:
         raise InvalidInputError("TG906", "the file is larger than 4 GiB", where=str(path))
     if path.suffix == ".json":
@@ -84,7 +85,7 @@ def _read_numpy(path: Path, meta: ModelMeta) -> dict[str, Array]:
         with loaded:
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as fault:
-        raise _fault(path, f"it cannot be read: {str(fault)[:200]}") from None
+        raise _fault(path, f"it cannot be read: {told(fault)[:200]}") from None
 
 
 def _requests(

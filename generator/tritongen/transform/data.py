@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tritongen.domain.samples import Array, make_inputs, numpy_dtype
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, told
 from tritongen.transform.jobs import DataSource, JobInput
 from tritongen.transform.session import as_bytes
 
@@ -181,7 +181,9 @@ def _arrays(source: DataSource) -> dict[str, Array]:
     except FileNotFoundError:
         raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInputError("TG220", f"cannot be read: {error}", where=str(path)) from None
+        raise InvalidInputError(
+            "TG220", f"cannot be read: {told(error)}", where=str(path)
+        ) from None
 
 
 def _from_function(source: DataSource) -> dict[str, Array]:

@@ -232,7 +232,10 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         assert caught.value.code == "TG906"
     with pytest.raises(InvalidInputError) as caught:
         from_file(tmp_path / "none.npz", IDS)
-    assert caught.value.code == "TG002"
+    assert (caught.value.code, caught.value.what) == ("TG002", "there is no such file")
+    with pytest.raises(InvalidInputError) as caught:
+        from_file(tmp_path, IDS)
+    assert (caught.value.code, caught.value.what) == ("TG002", "is no file")
 
 
 def test_a_pickle_inside_a_file_is_never_loaded(tmp_path):
@@ -242,9 +245,11 @@ def test_a_pickle_inside_a_file_is_never_loaded(tmp_path):
 
     path = tmp_path / "trap.npz"
     np.savez(path, ids=np.array([[Trap()]], dtype=object))
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as caught:
         from_file(path, IDS)
     assert not (tmp_path / "trapped").exists()
+    assert "Python objects, which are never loaded" in caught.value.what
+    assert "allow_pickle" not in caught.value.what, "nobody is advised to run what is in a file"
 
 
 def test_arrays_that_do_not_fit_the_model_are_refused(tmp_path):

@@ -33,9 +33,9 @@ def test_time_stamps_may_be_dates():
         ("# nothing\n", "no entries"),
         ("60s 0\n", "no requests"),
         ("1\n0.5\n", "line 2 is earlier"),
-        ("1\nx\n", "not time stamps"),
-        ("nan\n", "not time stamps"),
-        ("60s 10\n12\n", "not periods"),
+        ("1\nx\n", "one line is not like a time stamp"),
+        ("nan\nx\n", "2 lines are not like a time stamp"),
+        ("60s 10\n12\n", "one line is not like a period"),
     ],
 )
 def test_faults_name_the_line(text, says):

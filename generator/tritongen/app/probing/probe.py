@@ -9,7 +9,7 @@ from tritongen.app.probing.request import ModelChoice, ProbeReport, ProbeRequest
 from tritongen.domain.intent import Intent
 from tritongen.domain.schedule import Schedule, named_schedule, parse_schedule
 from tritongen.domain.workload import Closed, Load
-from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError, told
 from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import Job, prepare_job
@@ -253,7 +253,7 @@ def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
     try:
         return parse_schedule(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as fault:
-        raise InvalidInputError("TG003", f"cannot be read: {fault}", where=text) from None
+        raise InvalidInputError("TG003", f"cannot be read: {told(fault)}", where=text) from None
 
 
 def write_result(path: Path, text: str) -> None:
