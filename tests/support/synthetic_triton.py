@@ -19,6 +19,7 @@ from tritongen.domain.queueing import (
     ServicePoint,
     ServiceTimes,
     SimulatedModel,
+    Stalls,
     Stream,
     simulate,
 )
@@ -43,7 +44,8 @@ class Profile:
         cv: scatter of executions.
         quirk: greatest deviation of a configuration from all this, as a share.
         cold: how much longer the first execution after a rest takes, as a share.
-        pause_s: mean of the pauses that one in twenty requests meets.
+        wake_s: more of `front_end_s` at rates, for requests that find the front end idle.
+        stalls: moments in which nothing runs.
         without_arena: time of an execution without the memory arena, relative to one with it.
     """
 
@@ -58,7 +60,8 @@ class Profile:
     quirk: float = 0.03
     without_arena: float = 1.0
     cold: float = 0.0
-    pause_s: float = 0.0
+    wake_s: float = 0.0
+    stalls: Stalls | None = None
 
 
 CONVNET = Profile(
@@ -108,9 +111,9 @@ def truth(
             batcher,
             rows=(rows,),
             transport_s=profile.transport_s,
-            pause_s=profile.pause_s,
         )
-        server = Server((model,), cores, FrontEnd(profile.front_end_s))
+        front = FrontEnd(profile.front_end_s, wake_s=profile.wake_s)
+        server = Server((model,), cores, front, stalls=profile.stalls)
         _TRUTHS[key] = simulate(server, seed=77, requests=3_000).of("m")
     return _TRUTHS[key]
 

@@ -58,6 +58,17 @@ def test_all_of_it_is_read_back_and_written_the_same_again() -> None:
     assert parse_lock(text, "lock").evidence.models["ocr"].served == SERVED
 
 
+def test_what_was_seen_at_rates_is_kept_and_older_locks_are_read() -> None:
+    model = LOCK.models["ocr"]
+    seen = replace(SERVED, wake_ms=0.08, stall_ms=4.0, stalls_per_s=1.5)
+    older = replace(SERVED, pause_ms=0.7)
+    for served in (seen, older):
+        changed = replace(model, evidence=replace(EVIDENCE, served=served))
+        text = lock_text(replace(LOCK, models={"ocr": changed}))
+        assert parse_lock(text, "lock").models["ocr"].evidence.served == served
+    assert "stall" not in lock_text(LOCK)
+
+
 def test_keys_are_sorted_and_defaults_left_out() -> None:
     document = json.loads(lock_text(LOCK))
     assert list(document) == sorted(document)

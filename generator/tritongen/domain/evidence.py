@@ -183,7 +183,10 @@ class Served:
         transport_ms: latency of each request outside queue and execution that costs no core.
         contention: how much longer executions take when all cores are busy, as a share.
         cold: how much longer the first execution after a rest takes, as a share.
-        pause_ms: mean of the pauses that one in twenty requests meets on its way.
+        pause_ms: mean of the pauses that one in twenty requests meets on its way; of older locks.
+        wake_ms: CPU time more of a request that finds the threads asleep.
+        stall_ms: length of the moments in which nothing runs, 0 where there are none.
+        stalls_per_s: how many of them begin in a second.
     """
 
     cpus: float
@@ -194,6 +197,9 @@ class Served:
     contention: float | None = None
     cold: float = 0.0
     pause_ms: float = 0.0
+    wake_ms: float = 0.0
+    stall_ms: float = 0.0
+    stalls_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tritongen.domain.queueing import (
     ServedModel,
     Server,
     ServiceTimes,
+    Stalls,
 )
 from tritongen.search.records import History, Purpose, Task
 from tritongen.search.space import Candidate, SearchSpace
@@ -22,8 +23,9 @@ MIN_REQUESTS = 40
 _BESIDE = 4
 # Requests merged into one execution until what they cost beside it decides the throughput.
 _MERGED = 16
-# Load of the measurement with rests.
-_RESTED_LOAD = 0.35
+# Rates that are measured: a share of what a client alone reached, shares of what many reached, the
+# last one where that before it was too much.
+_LOW, _HIGH, _SPARE = 0.35, 0.75, 0.55
 # Shorter executions are mostly the waking of threads: they rest always, and load speeds them.
 SHORTEST_S = 0.0005
 
@@ -36,7 +38,9 @@ class Calibration:
         service: times of executions.
         front_end_s: CPU seconds that each request costs outside its execution, on the same cores.
         transport_s: latency of each request outside queue and execution that costs no core.
-        pause_s: mean of the pauses that one in twenty requests meets on its way.
+        wake_s: CPU seconds more of a request that comes at a rate and finds the threads asleep.
+        at_rates: how much longer everything on the cores takes at rates than in closed loops.
+        stalls: in which nothing runs, None where none were seen.
         factors: by inter-op threads: how much longer an execution takes than in sequence; 1
             where it was not measured.
     """
@@ -44,7 +48,9 @@ class Calibration:
     service: ServiceTimes
     front_end_s: float = 0.0
     transport_s: float = 0.0
-    pause_s: float = 0.0
+    wake_s: float = 0.0
+    at_rates: float = 1.0
+    stalls: Stalls | None = None
     factors: Mapping[int, float] = field(default_factory=dict)
 
     def service_of(self, candidate: Candidate) -> ServiceTimes:
@@ -57,9 +63,11 @@ class Calibration:
         batcher = None
         if candidate.batches and candidate.queue_delay_us is not None:
             batcher = Batcher(delay_s=candidate.queue_delay_us * 1e-6)
+        slower = self.at_rates if isinstance(load, OpenLoop) else 1.0
+        service = self.service_of(candidate)
         model = ServedModel(
             name="model",
-            service=self.service_of(candidate),
+            service=service if slower == 1.0 else service.scaled(slower),
             load=load,
             instances=candidate.instances,
             threads=candidate.threads,
@@ -67,10 +75,11 @@ class Calibration:
             batcher=batcher,
             rows=(rows,),
             transport_s=self.transport_s,
-            pause_s=self.pause_s,
         )
-        front = FrontEnd(self.front_end_s) if self.front_end_s > 0.0 else None
-        return Server((model,), self.service.cores, front)
+        front = None
+        if self.front_end_s > 0.0:
+            front = FrontEnd(self.front_end_s * slower, wake_s=self.wake_s * slower)
+        return Server((model,), self.service.cores, front, stalls=self.stalls)
 
 
 def calibration_tasks(
@@ -116,27 +125,46 @@ def calibration_tasks(
     return tuple(dict.fromkeys(tasks))
 
 
-def rested_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
-    """The measurement at a low rate: how much a rest slows the next execution, and what pauses.
+def rate_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
+    """The next measurement at a rate: what a rest costs, what wakes, and what stands still.
+
+    A low share of what a client alone reached, a high one of what many did; a lower one where that
+    was too much.
 
     Args:
-        history: the other calibration records; the rate follows from the client alone.
+        history: the other calibration records.
         rows: of each request.
         seconds: for one measurement; this one takes two of them, as it looks for what is rare.
 
     Returns:
-        None when nothing is known yet.
+        None when everything is measured, or nothing is known yet.
     """
-    for record in history:
-        task, reading = record.task, record.sound
-        alone = task.load == ClosedLoop(1) and task.rows == rows and not task.candidate.batches
-        if task.purpose is not Purpose.CALIBRATE or reading is None or not alone:
-            continue
-        # One execution may take longer than the whole measurement: then there is no rate.
-        if reading.throughput_per_s > 0.0:
-            rate = float(f"{_RESTED_LOAD * reading.throughput_per_s:.3g}")
-            return replace(_task(task.candidate, 1, rows, 2.0 * seconds), load=OpenLoop(rate))
-    return None
+    calibrated = [one for one in history if one.task.purpose is Purpose.CALIBRATE]
+    closed = [
+        one
+        for one in calibrated
+        if isinstance(one.task.load, ClosedLoop) and one.task.rows == rows and one.sound
+        and one.task.candidate.inter_op == 1 and one.task.candidate.instances == 1
+    ]  # fmt: skip
+    if not closed:
+        return None
+    # Merged where the model merges; else with several clients; at least the client alone.
+    base = max(closed, key=lambda one: (one.task.candidate.batches, _clients(one.task)))
+    alone = min(closed, key=lambda one: (one.task.candidate.batches, _clients(one.task)))
+    taken = [one for one in calibrated if isinstance(one.task.load, OpenLoop)]
+    overloaded = taken and (taken[-1].sound is None or taken[-1].sound.saturated)
+    if len(taken) > 2 or (len(taken) == 2 and not overloaded):
+        return None
+    found, share = ((alone, _LOW), (base, _HIGH), (base, _SPARE))[len(taken)]
+    most = found.sound.throughput_per_s if found.sound is not None else 0.0
+    if not most > 0.0:  # one execution took longer than the measurement
+        return None
+    load = OpenLoop(float(f"{share * most:.3g}"))
+    return replace(_task(base.task.candidate, 1, rows, 2.0 * seconds), load=load)
+
+
+def _clients(task: Task) -> int:
+    return task.load.concurrency if isinstance(task.load, ClosedLoop) else 0
 
 
 def _spread(space: SearchSpace) -> tuple[int, ...]:

@@ -9,14 +9,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
+from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.domain.queueing.service import DEFAULT_CONTENTION
 from tritongen.search.calibrate import SHORTEST_S, Calibration
+from tritongen.search.rates import Usable, at_rates
 from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate
-
-# A record with its reading, which can be used.
-Usable = tuple[Task, Reading]
 
 _SEED = 20_260_101
 _REQUESTS = 700
@@ -30,12 +28,6 @@ _EXPECTED_SHARE, _SHARE_SPREAD = 0.5, 0.4
 # Contention that may be found; memory-bound models reach the upper end.
 _CONTENTIONS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0)
 _CONTENTION_SPREAD = 0.5
-# How much a rest may slow the next execution, and the doubt about one measurement of it.
-_COLDS = tuple(step / 40 for step in range(25))
-_COLD_NOISE, _COLD_SPREAD = 0.04, 0.3
-# Answers that tell what one request in a hundred meets, and pauses as shares of what is missing.
-_TAIL_ANSWERS, _TAIL_REQUESTS = 400, 6_000
-_PAUSES = tuple(step / 8 for step in range(13))
 
 
 def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
@@ -64,8 +56,7 @@ def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Ca
     factors = _factors(records, service)
     transport = overhead * max(0.0, 1.0 - share)
     found = Calibration(service, overhead * share, transport, factors=factors)
-    rested = [item for item in plain if isinstance(item[0].load, OpenLoop)]
-    return _with_rests(found, rested[-1]) if rested else found
+    return at_rates(found, plain)
 
 
 def _usable(history: History) -> list[Usable]:
@@ -132,12 +123,16 @@ def _variation(reading: Reading) -> float:
 def _prior_points(
     measured: tuple[ServicePoint, ...], prior: ServiceTimes
 ) -> tuple[ServicePoint, ...]:
-    """The prior's points brought to the measured level, where nothing was measured."""
+    """The prior's points brought to the measured level, where nothing was measured.
+
+    How executions scatter is the server's business where it was seen there.
+    """
+    seen = any(point.cv > 0.0 for point in measured)
     known = {(point.batch, point.threads) for point in measured}
     levels = [math.log(p.seconds / prior.alone(p.batch, p.threads)) for p in measured]
     level = math.exp(sum(levels) / len(levels)) if levels else 1.0
     return tuple(
-        replace(point, seconds=point.seconds * level)
+        replace(point, seconds=point.seconds * level, cv=0.0 if seen else point.cv)
         for point in prior.points
         if point.busy <= 1.0 and (point.batch, point.threads) not in known
     )
@@ -183,45 +178,6 @@ def _contention(
         return _misfit(_throughput(trial, overhead, share, crowd), crowd) + doubt * doubt
 
     return min(_CONTENTIONS, key=mismatch)
-
-
-def _with_rests(calibration: Calibration, rested: Usable) -> Calibration:
-    """The calibration with what is seen at a low rate only."""
-    if rested[1].execution_s >= SHORTEST_S:
-        cold = replace(calibration.service, cold=_cold(calibration, rested))
-        calibration = replace(calibration, service=cold)
-    return replace(calibration, pause_s=_pause(calibration, rested))
-
-
-def _cold(calibration: Calibration, rested: Usable) -> float:
-    """How much a rest slows the next execution, from executions at a low rate."""
-    task, reading = rested
-
-    def mismatch(cold: float) -> float:
-        trial = replace(calibration, service=replace(calibration.service, cold=cold))
-        server = trial.server(task.candidate, task.load, task.rows)
-        found = simulate(server, seed=_SEED, requests=_REQUESTS).of("model").mean_execution_s
-        error = math.log(found / reading.execution_s) / _COLD_NOISE
-        return error * error + (cold / _COLD_SPREAD) ** 2
-
-    return min(_COLDS, key=mismatch)
-
-
-def _pause(calibration: Calibration, rested: Usable) -> float:
-    """The pauses with which the simulation gives the measured p99 at a low rate, in seconds."""
-    task, reading = rested
-    if reading.requests < _TAIL_ANSWERS:
-        return 0.0
-    measured = reading.latency_s(99.0)
-
-    def p99_s(pause_s: float) -> float:
-        server = replace(calibration, pause_s=pause_s).server(task.candidate, task.load, task.rows)
-        return simulate(server, seed=_SEED, requests=_TAIL_REQUESTS).of("model").latency_s(99.0)
-
-    missing = measured - p99_s(0.0)
-    if not missing > 0.0:  # none, or not a number
-        return 0.0
-    return min((missing * step for step in _PAUSES), key=lambda one: abs(p99_s(one) - measured))
 
 
 def _throughput(service: ServiceTimes, overhead: float, share: float, measured: Usable) -> float:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from tritongen.domain.objective import GoalKind, Objective, Outcome
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
 from tritongen.search.arms import RaceState, Verdict
-from tritongen.search.calibrate import calibration_tasks, rested_task
+from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.nearest import nearest_goals
 from tritongen.search.predict import Forecast, Predictor, shortlist
@@ -164,8 +164,8 @@ class Tuner:
         missing = tuple(task for task in tasks if task not in done)
         if missing:
             return missing
-        rested = rested_task(history, self._space.request_rows, seconds)
-        return () if rested is None or rested in done else (rested,)
+        at_rate = rate_task(history, self._space.request_rows, seconds)
+        return () if at_rate is None else (at_rate,)
 
     def _race(self, history: History) -> Race | None:
         """The race that the calibration leads to, None when nothing could be measured."""

@@ -10,6 +10,7 @@ from tritongen.domain.capacity import Work, plan_capacity, work_of
 from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
 from tritongen.domain.evidence import Cost, ModelEvidence, Served
 from tritongen.domain.intent import ModelIntent
+from tritongen.domain.queueing import Stalls
 
 FACTS = model_facts("ocr")
 SERVED = Served(
@@ -40,6 +41,23 @@ def test_a_trial_is_less_certain_than_a_server() -> None:
     assert served.service.alone(1, 1) == pytest.approx(5e-3)
     assert served.front_end_s == pytest.approx(0.3e-3)
     assert served.transport_s == pytest.approx(0.9e-3)
+
+
+def test_what_was_seen_at_rates_is_planned_with() -> None:
+    seen = replace(SERVED, wake_ms=0.08, stall_ms=4.0, stalls_per_s=1.5)
+    found = work(replace(trial_evidence(4.0), served=seen))
+    assert found.wake_s == pytest.approx(0.08e-3)
+    assert found.stalls == Stalls(1.5, 4e-3)
+    # Of a lock that somebody wrote by hand at most half of the time is lost.
+    endless = replace(seen, stalls_per_s=1e6)
+    stalls = work(replace(trial_evidence(4.0), served=endless)).stalls
+    assert stalls is not None
+    assert stalls.share == pytest.approx(0.5)
+
+
+def test_pauses_of_older_locks_still_count() -> None:
+    found = work(replace(trial_evidence(4.0), served=replace(SERVED, pause_ms=0.7)))
+    assert (found.pause_s, found.stalls) == (pytest.approx(0.7e-3), None)
 
 
 def test_nothing_is_known_of_a_model_that_never_ran() -> None:

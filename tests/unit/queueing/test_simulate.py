@@ -16,6 +16,7 @@ from tritongen.domain.queueing import (
     Server,
     ServicePoint,
     ServiceTimes,
+    Stalls,
     TimeoutAction,
     Trace,
     simulate,
@@ -319,6 +320,64 @@ def test_pauses_reach_one_request_in_twenty_and_slow_nobody_else():
     # A hundredth of all is a fifth of those that pause: their 80th percentile.
     assert paused.latency_s(99) == pytest.approx(0.010 + 0.1 * math.log(5.0), rel=0.1)
     assert paused.mean_wait_s == plain.mean_wait_s
+
+
+class TestStalls:
+    SERVICE = deterministic((1, 0.010))
+
+    @staticmethod
+    def run(load, stalls, requests=20_000, **settings):
+        model = ServedModel("m", TestStalls.SERVICE, load, **settings)
+        server = Server((model,), 1000.0, stalls=stalls)
+        return simulate(server, seed=4, requests=requests).of("m")
+
+    def test_the_wait_of_few_requests_is_that_of_a_random_moment(self):
+        # One that arrives in a stall waits for half of it on average, one in which a stall begins
+        # for all of it.
+        stalls = Stalls(1.0, 0.2)
+        found = self.run(OpenLoop(0.1), stalls)
+        expected = 0.010 + stalls.share * 0.1 + 0.010 * 0.2
+        assert found.mean_latency_s == pytest.approx(expected, rel=0.05)
+        assert found.latency_s(75) == pytest.approx(0.010)
+        assert max(found.latencies_s) < 0.010 + 2 * 0.2
+
+    def test_a_busy_server_pays_for_longer_than_it_stood_still(self):
+        def added(rate):
+            stalls = Stalls(0.5, 0.05)
+            plain, stalled = (self.run(OpenLoop(rate), one) for one in (None, stalls))
+            return stalled.mean_latency_s - plain.mean_latency_s
+
+        assert added(80.0) > 2.0 * added(10.0)
+
+    def test_a_closed_loop_loses_their_share_of_the_time(self):
+        found = self.run(ClosedLoop(4), Stalls(2.0, 0.05))
+        # Stalls come after each other: two a second of the time that is left.
+        assert found.throughput_per_s == pytest.approx(100.0 / 1.1, rel=0.02)
+
+    def test_the_same_seed_gives_the_same(self):
+        one, other = (self.run(OpenLoop(50.0), Stalls(2.0, 0.05), 2_000) for _ in range(2))
+        assert one == other
+
+    def test_impossible_stalls_are_refused(self):
+        for per_s, length_s in ((-1.0, 0.1), (1.0, -0.1), (math.nan, 0.1), (1.0, math.inf)):
+            with pytest.raises(InvalidInputError):
+                Stalls(per_s, length_s)
+
+
+class TestWaking:
+    @staticmethod
+    def run(load, wake_s):
+        model = ServedModel("m", deterministic((1, 0.010)), load)
+        server = Server((model,), 1000.0, FrontEnd(0.001, wake_s=wake_s))
+        return simulate(server, seed=4, requests=2_000, warmup=0.0).of("m")
+
+    def test_a_lone_request_pays_for_waking(self):
+        load = Trace((1.0, 2.0, 2.0))
+        # The second of two that come at once finds the threads awake, and overtakes the first.
+        assert self.run(load, 0.002).latencies_s == pytest.approx((0.011, 0.013, 0.021))
+
+    def test_clients_that_wait_find_everything_awake(self):
+        assert self.run(ClosedLoop(2), 0.002) == self.run(ClosedLoop(2), 0.0)
 
 
 class TestRests:

@@ -8,7 +8,7 @@ import pytest
 from support.synthetic_triton import CONVNET, TEXT, TINY, TREES, SyntheticTriton, truth
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
-from tritongen.search.calibrate import Calibration, calibration_tasks, rested_task
+from tritongen.search.calibrate import Calibration, calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.space import Candidate, SearchSpace
@@ -21,9 +21,8 @@ def calibrated(profile, cores, prior=None, noise=0.0, seed=1):
     triton = SyntheticTriton(profile, cores, seed, noise=noise, drift=0.0)
     tasks = calibration_tasks(space, prior)
     records = [triton.measure(task) for task in tasks]
-    rested = rested_task(tuple(records), space.request_rows)
-    if rested is not None:
-        records.append(triton.measure(rested))
+    while (task := rate_task(tuple(records), space.request_rows)) is not None:
+        records.append(triton.measure(task))
     return fit(tuple(records), cores, prior)
 
 
@@ -111,42 +110,6 @@ def test_what_a_rest_costs_is_found():
     cold = replace(TEXT, name="cold text", cold=0.3)
     assert calibrated(cold, 1).service.cold == pytest.approx(0.3, abs=0.08)
     assert calibrated(TEXT, 1).service.cold == pytest.approx(0.0, abs=0.08)
-
-
-def test_pauses_that_few_requests_meet_are_found():
-    paused = replace(TINY, name="paused", pause_s=0.002)
-    assert calibrated(paused, 1).pause_s == pytest.approx(0.002, rel=0.35)
-    assert calibrated(TINY, 1).pause_s < 0.0003
-
-
-def test_rests_are_measured_at_a_low_rate():
-    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
-
-    def after(execution_s):
-        reading = Reading(
-            0.9 / execution_s, ((50.0, execution_s),), 99, mean_batch=1.0, execution_s=execution_s
-        )
-        return rested_task((Record(task, reading, 0.0, 1.0),), 1)
-
-    rested = after(0.010)
-    assert rested.load == OpenLoop(31.5)
-    assert (rested.candidate, rested.purpose) == (task.candidate, Purpose.CALIBRATE)
-    assert rested_task((), 1) is None
-
-
-def test_executions_longer_than_the_measurement_have_no_low_rate():
-    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
-    endless = Reading(0.0, ((50.0, 5.0),), 1, mean_batch=1.0, execution_s=5.0)
-    assert rested_task((Record(task, endless, 0.0, 9.0),), 1) is None
-
-
-def test_a_low_rate_without_latencies_tells_of_no_pauses():
-    task = calibration_tasks(SearchSpace(ORT, 1, batchable=True))[0]
-    alone = Reading(90.0, ((50.0, 0.01),), 500, mean_batch=1.0, execution_s=0.01)
-    slow = replace(alone, latencies_s=(), throughput_per_s=30.0)
-    rested = replace(task, load=OpenLoop(30.0))
-    found = fit((Record(task, alone, 0.0, 1.0), Record(rested, slow, 1.0, 3.0)), 1)
-    assert found.pause_s == 0.0
 
 
 def test_modes_are_scaled_by_what_was_measured():

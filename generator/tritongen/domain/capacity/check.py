@@ -107,8 +107,16 @@ def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
         rate * model.work.front_end_s * fit.speeds[model.work.name].factor
         for model, rate in zip(fit.models, rates, strict=True)
     )
+    wake = sum(
+        rate * model.work.wake_s * fit.speeds[model.work.name].factor
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
     slots = fit.placement.cores if fit.placement.limited else 0
-    return Server(tuple(served), cores, FrontEnd(front / total) if total > 0.0 else None, slots)
+    door = FrontEnd(front / total, wake_s=wake / total) if total > 0.0 else None
+    # The machine stands still, not a model: the one that lost most of its time tells.
+    seen = [model.work.stalls for model in fit.models if model.work.stalls is not None]
+    stalls = max(seen, key=lambda one: one.share, default=None)
+    return Server(tuple(served), cores, door, slots, stalls)
 
 
 def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> ServedModel:

@@ -187,7 +187,7 @@ class Fitter:
             shape = Shape(instances, 1, 1.0, 0.0, shape.cv, shape.arrival_cv)
         alone = unit + work.transport_s
         curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
-        curve = after_rests(curve, work.service, work.transport_s)
+        curve = after_rests(curve, work.service, work.transport_s, work.wake_s * factor)
         rate = 0.0
         if alone < work.goal.limit_s:
             rate = curve.greatest_rate(work.goal.percentile, work.goal.limit_s)

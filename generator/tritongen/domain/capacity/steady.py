@@ -204,7 +204,9 @@ def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
     return result
 
 
-def after_rests(curve: OperatingCurve, service: ServiceTimes, added_s: float) -> OperatingCurve:
+def after_rests(
+    curve: OperatingCurve, service: ServiceTimes, added_s: float, wake_s: float = 0.0
+) -> OperatingCurve:
     """A curve of one model, whose executions take longer where all its instances rested before.
 
     The fewer requests, the longer and the likelier the rests; the capacity knows none. Every
@@ -215,14 +217,16 @@ def after_rests(curve: OperatingCurve, service: ServiceTimes, added_s: float) ->
         curve: in seconds.
         service: knows what a rest costs.
         added_s: latency that every request has beside its queue and execution.
+        wake_s: what a request takes longer that finds everything asleep.
     """
-    if service.cold <= 0.0:
+    if service.cold <= 0.0 and wake_s <= 0.0:
         return curve
 
     def rested(point: OperatingPoint) -> OperatingPoint:
         idle = max(0.0, 1.0 - point.rate_per_s / curve.capacity_per_s)
         factor = 1.0 + (service.after_rest(idle / point.rate_per_s) - 1.0) * idle
-        cells = tuple((cell - added_s) * factor + added_s for cell in point.cells_s)
+        always = added_s + wake_s * idle
+        cells = tuple((cell - added_s) * factor + always for cell in point.cells_s)
         return replace(point, cells_s=cells)
 
     return replace(curve, points=tuple(rested(point) for point in curve.points))

@@ -8,7 +8,7 @@ from tritongen.domain.business import Business, Compression, Payload, Place
 from tritongen.domain.evidence import ModelEvidence, ObservedTensor, Served, Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import ModelIntent
-from tritongen.domain.queueing import ServicePoint, ServiceTimes
+from tritongen.domain.queueing import ServicePoint, ServiceTimes, Stalls
 from tritongen.domain.tensors import TensorSpec
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
@@ -73,6 +73,8 @@ class Work:
         front_end_s: CPU time of a request outside its execution.
         transport_s: latency outside queue, execution and front end.
         pause_s: mean of the pauses that one in twenty requests meets on its way.
+        wake_s: CPU time more of a request that finds the threads asleep.
+        stalls: moments in which nothing runs, None where none were seen.
         instance_bytes: memory of one instance.
         request_bytes: on the wire.
         response_bytes: on the wire.
@@ -89,6 +91,8 @@ class Work:
     front_end_s: float = FRONT_END_S
     transport_s: float = 0.0
     pause_s: float = 0.0
+    wake_s: float = 0.0
+    stalls: Stalls | None = None
     instance_bytes: int = _ARENA_BYTES
     request_bytes: int = _HEADER_BYTES
     response_bytes: int = _HEADER_BYTES
@@ -140,6 +144,8 @@ def work_of(
         front_end_s=front_end,
         transport_s=transport,
         pause_s=max(0.0, served.pause_ms) / 1e3 if served is not None else 0.0,
+        wake_s=max(0.0, served.wake_ms) / 1e3 if served is not None else 0.0,
+        stalls=_stalls(served),
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
@@ -158,6 +164,12 @@ def _served_times(served: Served | None) -> ServiceTimes | None:
     if not points:
         return None
     return ServiceTimes(points, served.cpus, served.contention, cold=max(0.0, served.cold))
+
+
+def _stalls(served: Served | None) -> Stalls | None:
+    if served is None or not (served.stall_ms > 0.0 and served.stalls_per_s > 0.0):
+        return None
+    return Stalls(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
 
 
 def _trial_times(trial: Trial | None) -> ServiceTimes | None:

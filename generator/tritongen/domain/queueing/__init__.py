@@ -14,7 +14,7 @@ from tritongen.domain.queueing.rates import (
     simulate_rates,
 )
 from tritongen.domain.queueing.result import SimulatedModel, Simulation
-from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server
+from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server, Stalls
 from tritongen.domain.queueing.service import ServicePoint, ServiceTimes, Spread, service_from_costs
 from tritongen.domain.queueing.simulate import simulate
 from tritongen.domain.queueing.stream import Stream
@@ -36,6 +36,7 @@ __all__ = [
     "SimulatedModel",
     "Simulation",
     "Spread",
+    "Stalls",
     "StepFigures",
     "Stream",
     "TimeoutAction",

@@ -1,6 +1,7 @@
 """What is simulated: one server with its models, their settings and their load."""
 
 from dataclasses import dataclass
+from math import inf
 
 from tritongen.domain.queueing.batcher import Batcher
 from tritongen.domain.queueing.load import Load
@@ -18,10 +19,39 @@ class FrontEnd:
     Attributes:
         cpu_s: seconds of one core for each request, on the cores that the instances use.
         workers: requests that are handled side by side.
+        wake_s: more of them for a request that comes at a rate and meets no other here: threads
+            sleep between such requests. A client that waits for its answers finds them awake.
     """
 
     cpu_s: float
     workers: int = 8
+    wake_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stalls:
+    """Moments in which nothing runs: the cores are taken away from the whole server at once.
+
+    Requests go on arriving, and what has gathered is worked off afterwards: the busier the server,
+    the longer that takes, and the more requests a stall delays.
+
+    Attributes:
+        per_s: how many begin, at random, in a second that is none of theirs.
+        length_s: of each, such as a turn of the scheduler.
+    """
+
+    per_s: float
+    length_s: float
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.per_s < inf and 0.0 <= self.length_s < inf):
+            raise InvalidInputError("TG304", f"not stalls: {self}")
+
+    @property
+    def share(self) -> float:
+        """Of the time, lost to them."""
+        lost = self.per_s * self.length_s
+        return lost / (1.0 + lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +108,14 @@ class Server:
         cores: CPU budget; may be a fraction.
         front_end: None when requests cost nothing outside their execution.
         slots: units of the rate limiter's resource; 0 when the rate limiter is off.
+        stalls: None when nothing ever takes the cores away.
     """
 
     models: tuple[ServedModel, ...]
     cores: float
     front_end: FrontEnd | None = None
     slots: int = 0
+    stalls: Stalls | None = None
 
     def __post_init__(self) -> None:
         if not self.models or not self.cores > 0.0:

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from tritongen.domain.queueing.load import ClosedLoop
 from tritongen.domain.queueing.queues import DirectQueue, RequestTable, queue_for
 from tritongen.domain.queueing.result import SimulatedModel, Simulation
-from tritongen.domain.queueing.server import PAUSED, FrontEnd, ServedModel, Server
+from tritongen.domain.queueing.server import PAUSED, FrontEnd, ServedModel, Server, Stalls
 from tritongen.domain.queueing.service import ServiceTimes, Spread
 from tritongen.domain.queueing.station import Station, rows_of
 from tritongen.domain.queueing.stream import Stream
@@ -84,7 +84,9 @@ class _Run:
         ]
         self._limiter = _Limiter(server.slots) if server.slots else None
         self._arrivals: list[tuple[float, int]] = []
-        self._now = 0.0
+        self._now = self._resume = 0.0
+        self._stalls = _stall_times(server.stalls, stream.child("stalls"))
+        self._stall = next(self._stalls, (math.inf, 0.0))
         self._finished = 0
         self._busy_threads = 0
 
@@ -105,12 +107,14 @@ class _Run:
         if front is None or front.cpu_s <= 0.0:
             return None
         cpu_s = front.cpu_s
+        at_rates = any(not isinstance(one.load, ClosedLoop) for one in self._server.models)
+        woken = 1.0 + front.wake_s / cpu_s if at_rates else 1.0
         return Station(
             DirectQueue(),
             front.workers,
             1,
             lambda rows: cpu_s,  # noqa: ARG005  (the cost of a request, whatever its rows)
-            None,
+            (lambda rest_s: woken if rest_s > 0.0 else 1.0) if woken > 1.0 else None,
             lambda busy, foreign: max(1.0, (busy + foreign) / cores),
         )
 
@@ -153,7 +157,9 @@ class _Run:
             if station.queue.wake < wake:
                 sleeper, wake = station, station.queue.wake
         arrival = self._arrivals[0][0] if self._arrivals else math.inf
-        if due <= arrival and due <= wake:
+        if self._stall[0] < min(due, arrival, wake) < math.inf:
+            self._stand_still()
+        elif due <= arrival and due <= wake:
             if soonest is None:
                 return False
             self._complete(soonest, due)
@@ -165,12 +171,20 @@ class _Run:
             self._dispatch(sleeper, wake)
         return True
 
+    def _stand_still(self) -> None:
+        """A stall begins: nothing goes on before it is over."""
+        now, length = self._stall
+        self._advance(now)
+        self._resume = now + length
+        self._stall = next(self._stalls)
+        self._respeed(now)
+
     def _advance(self, now: float) -> None:
-        span = now - self._now
+        span = now - max(self._now, self._resume)
         if span > 0.0:
             for station in self._all:
                 station.clock += span * station.speed
-            self._now = now
+        self._now = max(self._now, now)
 
     def _arrive(self, now: float) -> None:
         self._advance(now)
@@ -311,9 +325,18 @@ class _Run:
             self._leave(station, request, now)
 
     def _respeed(self, now: float) -> None:
-        total = self._busy_threads
+        total, now = self._busy_threads, max(now, self._resume)
         for station in self._all:
             station.respeed(now, total - station.busy * station.threads)
+
+
+def _stall_times(stalls: Stalls | None, stream: Stream) -> Iterator[tuple[float, float]]:
+    """When stalls begin, and how long they last."""
+    now = 0.0
+    while stalls is not None and stalls.share > 0.0:
+        now += stream.exponential(1.0 / stalls.per_s)
+        yield now, stalls.length_s
+        now += stalls.length_s
 
 
 def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[float], float] | None:
