@@ -1,5 +1,6 @@
 """`python -m tritongen`, and the console script."""
 
+import gc
 import os
 import signal
 import sys
@@ -10,8 +11,10 @@ def main() -> int:
     usual = signal.getsignal(signal.SIGINT)
     if usual is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # modules that load leave no garbage
     from tritongen.cli import main as run
 
+    gc.enable()
     signal.signal(signal.SIGINT, usual)
     code = run()
     _leave(code)

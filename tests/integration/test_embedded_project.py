@@ -112,6 +112,21 @@ def test_a_damaged_state_file(built: Project, embedded_runtime: EmbeddedRuntime)
     nothing_runs(built)
 
 
+def test_a_folder_in_the_place_of_the_state_file(built: Project, embedded_runtime: EmbeddedRuntime):
+    """It cannot be removed like a file, and is told; the server that it hides is ended first."""
+    built.run(*UP)
+    path = built.folder / ".tritongen/server.json"
+    path.unlink()
+    path.mkdir()
+    assert built.error(*UP, expect=3)["code"] == "TG817"
+    problem = built.error("down", "--grace", "1", expect=3)
+    assert problem["code"] == "TG817"
+    assert f"Remove the folder {path}" in problem["fix"]
+    assert servers_of(built) == []
+    path.rmdir()
+    nothing_runs(built)
+
+
 def test_the_log_is_followed(built: Project, embedded_runtime: EmbeddedRuntime):
     assert "TG809" in built.run("logs", "--follow", expect=3).err
     built.run(*UP)

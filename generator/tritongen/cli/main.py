@@ -41,12 +41,19 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal, which argparse would load archive formats to learn."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=streams.width() - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose faults are the tool's own errors."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  (argparse's own options)
         # One spelling for each option: scripts and `--format json` can rely on it.
-        super().__init__(allow_abbrev=False, **options)
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401  (argparse's own types)
         """A command tells of options that it does not know itself, not the program around it."""
@@ -84,27 +91,27 @@ def _near(message: str) -> str:
     return next(iter(difflib.get_close_matches(found[1], choices, n=1)), "")
 
 
-def build_parser(wanted: str | None) -> Parser:
+def build_parser(wanted: str | None, *, alone: bool = False) -> Parser:
     """The parser with one command complete; every command when `wanted` is None.
 
     Args:
         wanted: name of the command whose options are needed.
+        alone: leave the other commands out, as nobody will be told of them.
     """
     parser = Parser(
         prog="tritongen",
         description="Configuration generator, checker, runner and load probe for Triton "
         "Inference Server.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tritongen {__version__}")
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", title="commands", parser_class=Parser
+        dest="command", metavar="COMMAND", title="commands", prog=parser.prog, parser_class=Parser
     )
     for name, command in COMMANDS.items():
         if wanted in {None, name}:
             importlib.import_module(command.module).register(commands)
-        else:
+        elif not alone:
             commands.add_parser(name, help=command.summary, add_help=False)
     return parser
 
@@ -177,7 +184,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 def _run(arguments: list[str]) -> int:
     wanted = next((item for item in arguments if item in COMMANDS), "")
-    parser = build_parser(wanted)
+    parser = build_parser(wanted, alone=bool(wanted) and arguments[0] == wanted)
     options = parser.parse_args(arguments)
     if not options.command:
         parser.print_help()

@@ -25,6 +25,17 @@ def prepare() -> None:
         reconfigure(errors="backslashreplace")
 
 
+def width() -> int:
+    """Columns of the terminal: the user's wish in COLUMNS, what the terminal says, or 80."""
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isascii() and wish.isdigit() and int(wish):
+        return int(wish)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def abandon() -> None:
     """Send what is still to be printed nowhere: the reader has gone, or the disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

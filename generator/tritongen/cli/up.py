@@ -4,6 +4,8 @@ import argparse
 import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,31 +100,15 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    # Collecting garbage while modules load would only take time from the server's own start.
-    gc.disable()
-    from tritongen.app.running.runtimes import image_choice, settle_runtime
-    from tritongen.app.running.serve import down, dry_run, up
-
-    wanted = replace(
-        wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going
-    )
-    if options.dry_run:
-        line = dry_run(Path.cwd(), options.repository, wanted)
-        _show_line(line, image_choice(Path.cwd(), options.repository, wanted), options.format)
-        return int(ExitCode.OK)
-    wanted, reason = settle_runtime(Path.cwd(), options.repository, wanted)
-    try:
-        with ProgressBar() as bar:
-            result = up(Path.cwd(), options.repository, wanted, bar)
-    except EnvironmentProblem as problem:
-        # Whoever asked for no runtime should learn which one failed, and why it was taken.
-        if options.runtime == "auto" and problem.code not in _NOT_THE_RUNTIME:
-            problem.details = (*problem.details, f"runtime {wanted.runtime}: {reason}")
-        raise
-    gc.enable()
+    with _uncollected():
+        if options.dry_run:
+            return _dry_run(options)
+        result, reason = _start(options)
     if not options.foreground:
         show(result, options.format, reason)
     else:
+        from tritongen.app.running.serve import down
+
         try:
             show(result, options.format, reason)
             _follow(result)
@@ -130,6 +116,46 @@ def run(options: argparse.Namespace) -> int:
             down(Path.cwd())
     ready = all(model.ready for model in result.models)
     return int(ExitCode.OK if ready else ExitCode.FINDINGS)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collects no garbage meanwhile: that would only take time from the server's own start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _dry_run(options: argparse.Namespace) -> int:
+    from tritongen.app.running.runtimes import image_choice
+    from tritongen.app.running.serve import dry_run
+
+    wanted = _wanted(options)
+    line = dry_run(Path.cwd(), options.repository, wanted)
+    _show_line(line, image_choice(Path.cwd(), options.repository, wanted), options.format)
+    return int(ExitCode.OK)
+
+
+def _start(options: argparse.Namespace) -> tuple["UpResult", str]:
+    """A server that is up, and why it runs where it does."""
+    from tritongen.app.running.runtimes import settle_runtime
+    from tritongen.app.running.serve import up
+
+    wanted, reason = settle_runtime(Path.cwd(), options.repository, _wanted(options))
+    try:
+        with ProgressBar() as bar:
+            return up(Path.cwd(), options.repository, wanted, bar), reason
+    except EnvironmentProblem as problem:
+        # Whoever asked for no runtime should learn which one failed, and why it was taken.
+        if options.runtime == "auto" and problem.code not in _NOT_THE_RUNTIME:
+            problem.details = (*problem.details, f"runtime {wanted.runtime}: {reason}")
+        raise
+
+
+def _wanted(options: argparse.Namespace) -> "UpOptions":
+    return replace(wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going)
 
 
 def wanted_server(options: argparse.Namespace) -> "UpOptions":

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.readiness_client import IndexEntry, index_entries
 
 __all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
 
@@ -53,23 +54,6 @@ class Tls:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """One line of the server's repository index.
-
-    Attributes:
-        name: the model.
-        version: of the model; empty when none was loaded.
-        state: READY, UNAVAILABLE, LOADING, UNLOADING, or empty for a model that was never tried.
-        reason: why it is unavailable.
-    """
-
-    name: str
-    version: str = ""
-    state: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +202,7 @@ class HttpClient:
 
     def index(self) -> tuple[IndexEntry, ...]:
         """Every model of the repository with its state."""
-        entries = json.loads(self._checked("POST", "/v2/repository/index", b"{}"))
-        return tuple(
-            IndexEntry(*(str(entry.get(key, "")) for key in ("name", "version", "state", "reason")))
-            for entry in entries
-        )
+        return index_entries(self._checked("POST", "/v2/repository/index", b"{}"))
 
     def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         """Loads or reloads a model, with another configuration when one is given."""

@@ -8,21 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import IndexEntry, ServerClient
 from tritongen.serving.protocol import ModelStatus, Progress
+from tritongen.serving.readiness_client import IndexEntry, ReadinessClient
 from tritongen.serving.reasons import clean, code_for, poll_failures, telling_lines
 
 __all__ = ["model_statuses", "wait_for_models"]
 
 # What a wait may be longer than it has to be, as a share of it, within these bounds (seconds).
-_LATE_SHARE = 0.01
-_FIRST_POLL = 0.005
+_LATE_SHARE = 0.005
+_FIRST_POLL = 0.002
 _LAST_POLL = 0.5
 _PENDING_STATES = {"LOADING", "UNLOADING"}
 
 
 def model_statuses(
-    client: ServerClient, models: Sequence[str], log: str
+    client: ReadinessClient, models: Sequence[str], log: str
 ) -> tuple[tuple[ModelStatus, ...], bool]:
     """The state of each expected model, and whether all of them are decided for good.
 
@@ -34,6 +34,9 @@ def model_statuses(
     Raises:
         EnvironmentProblem: TG814 when the server went away.
     """
+    if all(client.model_ready(name) for name in models):
+        return tuple(ModelStatus(name, ready=True) for name in models), True
+    # The index first: a model that finishes meanwhile is then ready, and not one that failed.
     index: dict[str, list[IndexEntry]] = {}
     for entry in client.index():
         index.setdefault(entry.name, []).append(entry)
@@ -76,7 +79,7 @@ def _unread_code(reason: str) -> str:
 
 
 def wait_for_models(
-    client: ServerClient,
+    client: ReadinessClient,
     models: Sequence[str],
     *,
     timeout: float,

@@ -131,3 +131,4 @@ def main(marker: str, region_prefix: str) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2])
+    os._exit(0)  # the starter waits for this end, and there is nothing to take apart

@@ -89,10 +89,18 @@ class StateStore:
         """Forgets the server; nothing happens when there is none.
 
         Raises:
-            EnvironmentProblem: TG004.
+            EnvironmentProblem: TG817, a folder stands in its place; TG004.
         """
         with translated(self.path):
-            self.path.unlink(missing_ok=True)
+            try:
+                self.path.unlink(missing_ok=True)
+            except IsADirectoryError as error:
+                raise EnvironmentProblem(
+                    "TG817",
+                    "a folder stands where the state file belongs",
+                    where=str(self.path),
+                    fix=f"Remove the folder {self.path}.",
+                ) from error
 
 
 def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads returns)

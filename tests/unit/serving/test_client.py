@@ -13,7 +13,10 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.attached import Address
 from tritongen.serving.client import HttpClient, IndexEntry, Tls
 from tritongen.serving.readiness import model_statuses
+from tritongen.serving.readiness_client import PlainClient
 from tritongen.serving.wire import decode, dtype_of, encode, numpy_dtype
+
+READY = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 
 @pytest.fixture
@@ -43,6 +46,37 @@ def test_health_and_index(client):
     assert IndexEntry("unread") in client.index()
 
 
+def test_both_clients_tell_of_readiness_alike(triton, client):
+    plain = PlainClient(f"127.0.0.1:{triton.server_address[1]}", timeout=5)
+    assert plain.live()
+    names = ("good", "bad", "unread", "a/../b", "a b")
+    assert [plain.model_ready(name) for name in names] == [
+        client.model_ready(name) for name in names
+    ]
+    assert plain.model_ready("good")
+    assert plain.index() == client.index()
+    assert model_statuses(plain, names, "") == model_statuses(client, names, "")
+    assert model_statuses(plain, ("good",), "")[0][0].ready
+
+
+def test_a_plain_client_where_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    plain = PlainClient(address, timeout=5)
+    assert not plain.live()
+    for ask in (plain.index, lambda: plain.model_ready("good")):
+        with pytest.raises(EnvironmentProblem) as caught:
+            ask()
+        assert (caught.value.code, caught.value.where) == ("TG814", address)
+
+
+def test_a_plain_client_on_ipv6():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        plain = PlainClient(f"[::1]:{server.getsockname()[1]}", timeout=5)
+        threading.Thread(target=answered, args=(server, READY), daemon=True).start()
+        assert plain.live()
+
+
 def test_refusals_carry_the_server_s_words(client):
     with pytest.raises(EnvironmentProblem) as caught:
         client.model_config("good")
@@ -70,25 +104,46 @@ def test_nobody_listens():
 def answer_once(text: bytes) -> str:
     """The address of a server that sends the bytes to whoever connects, and closes."""
     server = socket.create_server(("127.0.0.1", 0))
-
-    def run() -> None:
-        with server:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(text)
-
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=answered, args=(server, text), daemon=True).start()
     return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx"]
-)
+def answered(server: socket.socket, text: bytes) -> None:
+    with server:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(text)
+
+
+NOT_TRITON = (b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")
+
+
+@pytest.mark.parametrize("text", NOT_TRITON)
 def test_an_answer_that_is_not_triton_s(text):
     with pytest.raises(EnvironmentProblem) as caught:
         HttpClient(answer_once(text)).metadata()
     assert caught.value.code == "TG814"
+
+
+@pytest.mark.parametrize("text", [*NOT_TRITON, READY + b'[{"name": "a", "ver'])
+def test_half_an_answer_is_none_for_a_plain_client(text):
+    with pytest.raises(EnvironmentProblem) as caught:
+        PlainClient(answer_once(text), timeout=5).index()
+    assert caught.value.code == "TG814"
+
+
+@pytest.mark.parametrize("text", NOT_TRITON)
+def test_what_is_not_triton_is_not_live(text):
+    assert not PlainClient(answer_once(text), timeout=5).live()
+
+
+def test_a_plain_client_hands_a_refusal_on():
+    refusal = b'HTTP/1.1 403 Forbidden\r\n\r\n{"error": "restricted"}'
+    with pytest.raises(EnvironmentProblem) as caught:
+        PlainClient(answer_once(refusal), timeout=5).index()
+    assert caught.value.code == "TG815"
+    assert "restricted" in caught.value.what
 
 
 def test_tls_to_a_plain_port(triton):

@@ -87,3 +87,14 @@ def test_label_is_the_folder_s_whatever_the_path(tmp_path):
     assert project_label(tmp_path / "project") == project_label(tmp_path / "link")
     assert project_label(tmp_path / "project") == project_label(tmp_path / "x" / ".." / "project")
     assert project_label(tmp_path / "project") != project_label(tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_as_one(tmp_path):
+    store = StateStore(tmp_path)
+    store.path.mkdir(parents=True)
+    with pytest.raises(EnvironmentProblem) as caught:
+        store.clear()
+    assert caught.value.code == "TG817"
+    assert caught.value.where == str(store.path)
+    assert "Remove the folder" in caught.value.fix
+    assert store.path.is_dir()

@@ -161,7 +161,8 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
         The endpoint or name of each server that was stopped; empty when none ran.
 
     Raises:
-        EnvironmentProblem: TG816, one cannot be ended.
+        EnvironmentProblem: TG816, one cannot be ended; TG817 or TG004, all are ended and the state
+            file cannot be removed.
     """
     store = StateStore(project)
     stopped = []
@@ -172,10 +173,12 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
         if running is not None:
             running.stop(grace_s)
             stopped.append(running.endpoints.http)
-        store.clear()
-        # Without --all only leftovers of this project's own folder are ended.
-        label = project_label(project)
-        stopped += end_leftovers(label, everything=everything, grace_s=grace_s)
+        try:
+            store.clear()
+        finally:  # a state that cannot be forgotten keeps no server alive
+            # Without --all only leftovers of this project's own folder are ended.
+            label = project_label(project)
+            stopped += end_leftovers(label, everything=everything, grace_s=grace_s)
     return tuple(stopped)
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
+from tritongen.serving.plain_http import answer, question
+
 __all__ = ["EngineSocket", "usual_socket"]
 
 _USUAL = "/var/run/docker.sock"
 _TIMEOUT_S = 60.0
-_CHUNK = 1 << 16
 _HEAD_END = b"\r\n\r\n"
 # Before each piece of a log: which stream it is of, and its length in the last four bytes.
 _FRAME = 8
@@ -85,7 +86,7 @@ class EngineSocket:
                 self._sent("GET", first, {}, None) as one,
                 self._sent("GET", second, {}, None) as other,
             ):
-                return _content(_whole(one)), _content(_whole(other))
+                return _content(one), _content(other)
         except OSError:
             return None, None
 
@@ -119,7 +120,7 @@ class EngineSocket:
 
     def _ask(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:  # noqa: ANN401
         with self._sent(method, path, query, body) as connection:
-            return _content(_whole(connection))
+            return _content(connection)
 
     def _sent(
         self,
@@ -131,28 +132,17 @@ class EngineSocket:
         """A connection on which a request was sent, and the answer is still to be read."""
         words = f"?{urlencode(query)}" if query else ""
         content = b"" if body is None else json.dumps(body).encode()
-        # HTTP/1.0: the answer comes whole and ends with the connection.
-        head = (
-            f"{method} {self._prefix}{quote(path)}{words} HTTP/1.0\r\nHost: docker\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        )
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(self._path)
-            connection.sendall(head.encode("ascii") + content)
+            connection.sendall(
+                question(method, f"{self._prefix}{quote(path)}{words}", "docker", content)
+            )
         except BaseException:
             connection.close()
             raise
         return connection
-
-
-def _whole(connection: socket.socket) -> bytes:
-    """An answer, which ends with its connection."""
-    answer = bytearray()
-    while received := connection.recv(_CHUNK):
-        answer += received
-    return bytes(answer)
 
 
 def _pieces(connection: socket.socket, file: IO[bytes]) -> Iterator[bytes]:
@@ -162,26 +152,16 @@ def _pieces(connection: socket.socket, file: IO[bytes]) -> Iterator[bytes]:
             yield file.read(int.from_bytes(frame[4:], "big"))
 
 
-def _content(answer: bytes) -> Any:  # noqa: ANN401  (a JSON document)
+def _content(connection: socket.socket) -> Any:  # noqa: ANN401  (a JSON document)
     """The document of an answer, True for an empty one; None when its status is no success.
 
     Raises:
         OSError: it is not a whole answer.
     """
-    head, ended, content = answer.partition(_HEAD_END)
-    status, *lines = head.split(b"\r\n")
-    words = status.split()
+    status, content = answer(connection)
+    if not 200 <= status < 300:
+        return None
     try:
-        fields = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (line.partition(b":") for line in lines)
-        }
-        if not ended or not words[0].startswith(b"HTTP/1.") or b"transfer-encoding" in fields:
-            raise ValueError(status)
-        if not 200 <= int(words[1]) < 300:
-            return None
-        if int(fields.get(b"content-length", len(content))) != len(content):
-            raise ValueError(content)
         return json.loads(content) if content.strip() else True
-    except (ValueError, IndexError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise OSError("the engine's answer is not a whole one") from problem

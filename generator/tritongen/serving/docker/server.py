@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import HttpClient
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.files import write_atomic
 from tritongen.serving.following import lines_of
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.readiness_client import PlainClient
 from tritongen.serving.reasons import (
     load_failures,
     short_of_memory,
@@ -29,10 +29,12 @@ from tritongen.serving.reasons import (
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from tritongen.serving.client import HttpClient
     from tritongen.serving.docker.access import EngineAccess
 
 __all__ = ["DockerServer", "End"]
 
+_ANSWER = 10.0  # seconds
 _LOG_LINES = 5000
 _SHOWN_LINES = 10
 _SIGNALLED = 128
@@ -119,22 +121,23 @@ class DockerServer:
         self, timeout: float, progress: Progress | None = None
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
-        with HttpClient(self.endpoints.http, timeout=10.0) as client:
-            found = wait_for_models(
-                client,
-                self._state.models,
-                timeout=timeout,
-                check_alive=self._check_started,
-                read_log=self._log_text,
-                progress=progress,
-            )
+        found = wait_for_models(
+            PlainClient(self.endpoints.http, timeout=_ANSWER),
+            self._state.models,
+            timeout=timeout,
+            check_alive=self._check_started,
+            read_log=self._log_text,
+            progress=progress,
+        )
         return self._explained(found)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """The expected models as they are now; see `RunningServer.statuses`."""
         if not self.alive():
             raise self.ended()
-        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+        from tritongen.serving.client import HttpClient
+
+        with HttpClient(self.endpoints.http, timeout=_ANSWER) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             stubs = self._stubs()
             return self._explained(self._with_dead_stubs(client, status, stubs) for status in found)
@@ -307,7 +310,7 @@ class DockerServer:
         return found
 
     def _with_dead_stubs(
-        self, client: HttpClient, status: ModelStatus, stubs: dict[str, int]
+        self, client: "HttpClient", status: ModelStatus, stubs: dict[str, int]
     ) -> ModelStatus:
         """Triton calls a model ready whose backend processes died; their count tells."""
         if not status.ready:

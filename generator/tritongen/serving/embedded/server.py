@@ -6,16 +6,17 @@ import subprocess
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.client import HttpClient
 from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.following import follow_file
 from tritongen.serving.orphans import region_prefix
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.readiness_client import PlainClient
 from tritongen.serving.reasons import (
     load_failures,
     short_of_memory,
@@ -23,9 +24,13 @@ from tritongen.serving.reasons import (
     telling_lines,
 )
 
+if TYPE_CHECKING:
+    from tritongen.serving.client import HttpClient
+
 __all__ = ["EmbeddedServer"]
 
 _LAST_MOMENT = 5.0  # seconds
+_ANSWER = 10.0  # seconds
 _MAX_LOG = 4 << 20  # bytes read from a log's end
 _STUB = b"triton_python_backend_stub"
 
@@ -71,22 +76,23 @@ class EmbeddedServer:
         self, timeout: float, progress: Progress | None = None
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
-        with HttpClient(self.endpoints.http, timeout=10.0) as client:
-            found = wait_for_models(
-                client,
-                self._state.models,
-                timeout=timeout,
-                check_alive=self._check_started,
-                read_log=self._log_text,
-                progress=progress,
-            )
+        found = wait_for_models(
+            PlainClient(self.endpoints.http, timeout=_ANSWER),
+            self._state.models,
+            timeout=timeout,
+            check_alive=self._check_started,
+            read_log=self._log_text,
+            progress=progress,
+        )
         return self._explained(found)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """The expected models as they are now; see `RunningServer.statuses`."""
         if not self.alive():
             raise self._ended("TG812", "the server ended")
-        with HttpClient(self.endpoints.http, timeout=10.0) as client:
+        from tritongen.serving.client import HttpClient
+
+        with HttpClient(self.endpoints.http, timeout=_ANSWER) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             return self._explained(tuple(self._with_dead_stubs(client, item) for item in found))
 
@@ -159,7 +165,7 @@ class EmbeddedServer:
         """Backend processes that died while this process looked on and memory was short."""
         return short_of_memory(statuses) if oom_kills() > self._oom_kills else statuses
 
-    def _with_dead_stubs(self, client: HttpClient, status: ModelStatus) -> ModelStatus:
+    def _with_dead_stubs(self, client: "HttpClient", status: ModelStatus) -> ModelStatus:
         """Triton calls a model ready whose backend processes died; their count tells."""
         if not status.ready:
             return status
