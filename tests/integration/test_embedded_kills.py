@@ -7,8 +7,8 @@ import pytest
 from support.kills import PROJECTS, Left, Subject, kill_all_often, new_project
 from support.triton import EmbeddedRuntime
 from tritongen.serving import reaper
-from tritongen.serving.orphans import find_servers, region_prefix
-from tritongen.serving.processes import ProcessRef
+from tritongen.serving.orphans import find_servers
+from tritongen.serving.processes import ProcessRef, region_prefix
 from tritongen.serving.state import project_label
 
 pytestmark = pytest.mark.triton

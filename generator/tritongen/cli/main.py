@@ -108,11 +108,11 @@ def build_parser(wanted: str | None, *, alone: bool = False) -> Parser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", title="commands", prog=parser.prog, parser_class=Parser
     )
-    for name, command in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         if wanted in {None, name}:
-            importlib.import_module(command.module).register(commands)
+            importlib.import_module(f"tritongen.cli.{name}").register(commands)
         elif not alone:
-            commands.add_parser(name, help=command.summary, add_help=False)
+            commands.add_parser(name, help=summary, add_help=False)
     return parser
 
 

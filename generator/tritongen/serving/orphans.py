@@ -5,15 +5,10 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.processes import LABEL, PROJECT, SERVER, environment_of
+from tritongen.serving.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 from tritongen.serving.state import StateStore
 
-__all__ = ["FoundServer", "end_server", "find_orphans", "find_servers", "region_prefix"]
-
-
-def region_prefix(server: str) -> str:
-    """How the names of a server's shared memory regions begin."""
-    return f"tritongen_{server}_"
+__all__ = ["FoundServer", "end_server", "find_orphans", "find_servers"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ __all__ = [
     "environment_of",
     "memory_left",
     "oom_kills",
+    "region_prefix",
 ]
 
 # Variables by which a server's processes are found again: the project's label and folder, and the
@@ -29,6 +30,11 @@ _MEMORY_FILES = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
 _NO_LIMIT = 1 << 60  # v1 writes a number near 2**63 for none
+
+
+def region_prefix(server: str) -> str:
+    """How the names of a server's shared memory regions begin."""
+    return f"tritongen_{server}_"
 
 
 def boot_id() -> str:

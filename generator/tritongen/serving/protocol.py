@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tritongen.domain.findings import Finding
 from tritongen.errors import InvalidInputError
-from tritongen.serving.needs import ModelNeeds
+
+if TYPE_CHECKING:
+    from tritongen.serving.needs import ModelNeeds
 
 __all__ = [
     "Endpoints",
@@ -158,7 +160,7 @@ class ServerSpec:
     auto_complete: bool = True
     release: str = ""
     shared_memory_bytes: int | None = None
-    needs: tuple[ModelNeeds, ...] = ()
+    needs: "tuple[ModelNeeds, ...]" = ()
 
     def __post_init__(self) -> None:
         faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())

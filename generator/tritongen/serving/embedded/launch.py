@@ -13,8 +13,7 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.embedded.plain import plain_path
 from tritongen.serving.files import translated
-from tritongen.serving.orphans import region_prefix
-from tritongen.serving.processes import LABEL, PROJECT, SERVER
+from tritongen.serving.processes import LABEL, PROJECT, SERVER, region_prefix
 from tritongen.serving.protocol import Ports, ServerSpec
 
 __all__ = [

@@ -12,8 +12,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.following import follow_file
-from tritongen.serving.orphans import region_prefix
-from tritongen.serving.processes import SERVER, ProcessRef, oom_kills
+from tritongen.serving.processes import SERVER, ProcessRef, oom_kills, region_prefix
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.readiness_client import PlainClient
