@@ -121,11 +121,13 @@ def run(options: argparse.Namespace) -> int:
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Collects no garbage meanwhile: that would only take time from the server's own start."""
+    collected = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if collected:
+            gc.enable()
 
 
 def _dry_run(options: argparse.Namespace) -> int:
