@@ -31,7 +31,7 @@ from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.domain.queueing import ClosedLoop
 from tritongen.probe.endpoint import Protocol
-from tritongen.search.calibrate import calibration_tasks, rested_task
+from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor
 from tritongen.search.records import Purpose, Record, Task
@@ -128,8 +128,8 @@ def grid_part(row: Row, tell: Callable[[str], None], *, delays: bool) -> list[di
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
             records = [found.measure(subject, task) for task in calibration_tasks(subject.space)]
-            rested = rested_task(tuple(records), subject.space.request_rows)
-            records += [found.measure(subject, rested)] if rested is not None else []
+            while (at_rate := rate_task(tuple(records), subject.space.request_rows)) is not None:
+                records.append(found.measure(subject, at_rate))
             calibration = fit(tuple(records), float(row.cpus))
             if calibration is None:
                 raise SystemExit(f"{row.key}: nothing could be calibrated: {records[-1].error}")
