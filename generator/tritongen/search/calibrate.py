@@ -134,7 +134,7 @@ def rate_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
     Args:
         history: the other calibration records.
         rows: of each request.
-        seconds: for one measurement; this one takes two of them, as it looks for what is rare.
+        seconds: for one measurement; this one takes three of them, as it looks for what is rare.
 
     Returns:
         None when everything is measured, or nothing is known yet.
@@ -160,7 +160,8 @@ def rate_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
     if not most > 0.0:  # one execution took longer than the measurement
         return None
     load = OpenLoop(float(f"{share * most:.3g}"))
-    return replace(_task(base.task.candidate, 1, rows, 2.0 * seconds), load=load)
+    task = _task(base.task.candidate, 1, rows, 3.0 * seconds)
+    return replace(task, load=load, max_seconds=task.seconds)
 
 
 def _clients(task: Task) -> int:

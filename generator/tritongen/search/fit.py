@@ -12,7 +12,7 @@ from dataclasses import replace
 from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.domain.queueing.service import DEFAULT_CONTENTION
 from tritongen.search.calibrate import SHORTEST_S, Calibration
-from tritongen.search.rates import Usable, at_rates
+from tritongen.search.rates import THOROUGH, Effort, Usable, at_rates
 from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate
 
@@ -30,13 +30,19 @@ _CONTENTIONS = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 
 _CONTENTION_SPREAD = 0.5
 
 
-def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Calibration | None:
+def fit(
+    history: History,
+    cores: float,
+    prior: ServiceTimes | None = None,
+    effort: Effort = THOROUGH,
+) -> Calibration | None:
     """The server's model from the calibration records, None when none of them can be used.
 
     Args:
         history: any records; those of other purposes are left out.
         cores: that all instances share.
         prior: shape of the service times where nothing was measured.
+        effort: spent on what is seen at rates.
     """
     records = _usable(history)
     plain = [item for item in records if item[0].candidate.inter_op == 1]
@@ -56,7 +62,7 @@ def fit(history: History, cores: float, prior: ServiceTimes | None = None) -> Ca
     factors = _factors(records, service)
     transport = overhead * max(0.0, 1.0 - share)
     found = Calibration(service, overhead * share, transport, factors=factors)
-    return at_rates(found, plain)
+    return at_rates(found, plain, effort)
 
 
 def _usable(history: History) -> list[Usable]:

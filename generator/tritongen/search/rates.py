@@ -8,9 +8,11 @@ alike at one.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 from tritongen.domain.queueing import OpenLoop, SimulatedModel, Stalls, simulate
 from tritongen.search.calibrate import SHORTEST_S, Calibration
@@ -20,7 +22,6 @@ from tritongen.search.records import Reading, Task
 Usable = tuple[Task, Reading]
 
 _SEED = 20_260_101
-_REQUESTS = 800
 # Percentiles that tell the level, and the tail that stalls make.
 _BODY, _TAIL = (50.0, 90.0), (99.0, 99.9)
 # Answers beyond a percentile that make it worth a comparison.
@@ -37,23 +38,48 @@ _WAKES = tuple(step / 6 for step in range(13))
 _WAKE_SPREAD = 1.0
 # The server's speed at rates relative to closed loops, and what is expected of it.
 _LEVELS = tuple(1.0 + step / 40 for step in range(-8, 17))
-_LEVEL_SPREAD = 0.08
+_LEVEL_SPREAD = 0.15
 # Lengths of stalls: a turn of the scheduler and more; and the shares of the time that they take.
 _LENGTHS_S = (0.002, 0.004, 0.008, 0.016)
-_STALLED = (0.001, 0.003, 0.006, 0.012, 0.025)
-_TAIL_REQUESTS = 2_500
-# Every so many steps are looked at first.
-_STRIDE = 4
+_STALLED = tuple(0.0005 * 10.0 ** (step / 6) for step in range(12))
+# What a stall does is seen where they take so much of the time, in so many of them: more would
+# bring a busy server to its limit.
+_OFTEN, _STALLS = 0.012, 25
+_TAIL_REQUESTS = 20_000
 # Without stalls a tail must be this much better explained before there are some.
 _PROOF = 4.0
 
 
-def at_rates(calibration: Calibration, measured: Iterable[Usable]) -> Calibration:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is simulated for a fit.
+
+    Attributes:
+        low: requests at the lowest rate.
+        high: at others, where requests wait for each other.
+        stride: steps of a value that are passed over in a first look.
+        stalls: whether they are looked for.
+    """
+
+    low: int
+    high: int
+    stride: int
+    stalls: bool
+
+
+# For a race, whose measurements correct it; and for what is kept and planned with.
+QUICK, THOROUGH = Effort(400, 600, 6, stalls=False), Effort(800, 2_000, 4, stalls=True)
+
+
+def at_rates(
+    calibration: Calibration, measured: Iterable[Usable], effort: Effort = THOROUGH
+) -> Calibration:
     """The calibration with what is seen at rates only.
 
     Args:
         calibration: from closed loops.
         measured: at rates; those that the server could not keep up with are left out.
+        effort: of the fit.
     """
     rates = sorted(
         (one for one in measured if isinstance(one[0].load, OpenLoop) and not one[1].saturated),
@@ -61,10 +87,11 @@ def at_rates(calibration: Calibration, measured: Iterable[Usable]) -> Calibratio
     )
     if not rates:
         return calibration
-    return _with_stalls(_with_body(calibration, rates), rates)
+    found = _with_body(calibration, rates, effort)
+    return _with_stalls(found, rates) if effort.stalls else found
 
 
-def _with_body(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
+def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort) -> Calibration:
     """What waking and rests cost, and the speed, with which the body of the latencies comes out."""
     overhead = calibration.front_end_s + calibration.transport_s
     rests = rates[0][1].execution_s >= SHORTEST_S
@@ -76,35 +103,85 @@ def _with_body(calibration: Calibration, rates: Sequence[Usable]) -> Calibration
     def mismatch(cold: float, wake: float, level: float) -> float:
         found = trial(cold, wake, level)
         doubts = (cold / _COLD_SPREAD, wake / _WAKE_SPREAD, math.log(level) / _LEVEL_SPREAD)
-        misfits = [_misfit(found, one, _BODY, _REQUESTS, executions=rests) for one in rates]
+        misfits = (
+            _misfit(found, one, effort.low if one is rates[0] else effort.high, executions=rests)
+            for one in rates
+        )
         return sum(misfits) + sum(doubt * doubt for doubt in doubts)
 
-    cold, wake, level = 0.0, 0.0, 1.0
-    for search in (_least, _nearby, _nearby):
-        wake = search(_WAKES, wake, partial(mismatch, cold, level=level))
+    # What wakes and what is slower look alike at one rate: they are looked for together.
+    stride = effort.stride
+    rough = product(_WAKES[::stride], _LEVELS[::stride])
+    wake, level = min(rough, key=lambda pair: mismatch(0.0, *pair))
+    cold = min(_COLDS[::stride], key=partial(mismatch, wake=wake, level=level)) if rests else 0.0
+    for reach in (stride // 2, 1):
+        wake = _nearby(_WAKES, wake, partial(mismatch, cold, level=level), reach)
         if rests:
-            cold = search(_COLDS, cold, partial(mismatch, wake=wake, level=level))
-        level = search(_LEVELS, level, partial(mismatch, cold, wake))
+            cold = _nearby(_COLDS, cold, partial(mismatch, wake=wake, level=level), reach)
+        level = _nearby(_LEVELS, level, partial(mismatch, cold, wake), reach)
     return trial(cold, wake, level)
 
 
 def _with_stalls(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
     """The stalls that explain the tail at all rates, if any do."""
-
-    def mismatch(length_s: float, share: float) -> float:
-        found = replace(calibration, stalls=_stalls(share, length_s))
-        return sum(_misfit(found, one, _TAIL, _TAIL_REQUESTS) for one in rates)
-
-    if not any(_known(reading, _TAIL) for _, reading in rates):
+    tailed = [one for one in rates if _known(one[1], _TAIL)]
+    if not tailed:
         return calibration
-    without = mismatch(1.0, 0.0)
+    calm = [_simulated(calibration, one, _TAIL_REQUESTS).latencies_s for one in tailed]
+    without = _mixed_misfit(tailed, calm, calm, 0.0)
     if without < _PROOF:
         return calibration
-    found = [(length, min(_STALLED, key=partial(mismatch, length))) for length in _LENGTHS_S]
-    length, share = min(found, key=lambda pair: mismatch(*pair))
-    if mismatch(length, share) > without - _PROOF:
-        return calibration
-    return replace(calibration, stalls=_stalls(share, length))
+    best = (without - _PROOF, calibration)
+    for length in _LENGTHS_S:
+        often = replace(calibration, stalls=_stalls(_OFTEN, length))
+        shaken = [
+            _simulated(often, one, _enough(one[1].throughput_per_s, length)).latencies_s
+            for one in tailed
+        ]
+        # Stalls do not meet each other: half as many are met by half as many requests, and twice
+        # as many by twice as many.
+        for share in _STALLED:
+            misfit = _mixed_misfit(tailed, calm, shaken, share / _OFTEN)
+            if misfit < best[0]:
+                best = (misfit, replace(calibration, stalls=_stalls(share, length)))
+    return best[1]
+
+
+def _enough(rate_per_s: float, length_s: float) -> int:
+    """Requests between so many stalls as tell what one does, within what there is time for."""
+    wanted = _STALLS * rate_per_s * length_s / _OFTEN
+    return round(min(max(wanted, THOROUGH.low), _TAIL_REQUESTS))
+
+
+def _mixed_misfit(
+    measured: Sequence[Usable],
+    calm: Sequence[Sequence[float]],
+    shaken: Sequence[Sequence[float]],
+    share: float,
+) -> float:
+    """Squared standard errors of tails of which a share is as with many stalls."""
+    return sum(
+        (math.log(_mixed(one, other, share, percentile) / seconds) / doubt) ** 2
+        for (_, reading), one, other in zip(measured, calm, shaken, strict=True)
+        for percentile, seconds, doubt in _known(reading, _TAIL)
+    )
+
+
+def _mixed(
+    calm: Sequence[float], shaken: Sequence[float], share: float, percentile: float
+) -> float:
+    """A percentile of two ascending samples, the second with a share of the weight, or more."""
+    late = 1.0 - percentile / 100.0
+    low, high = min(calm[0], shaken[0]), max(calm[-1], shaken[-1])
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        beyond = (1.0 - share) * _beyond(calm, middle) + share * _beyond(shaken, middle)
+        low, high = (middle, high) if beyond > late else (low, middle)
+    return high
+
+
+def _beyond(ascending: Sequence[float], value: float) -> float:
+    return 1.0 - bisect_right(ascending, value) / len(ascending)
 
 
 def _stalls(share: float, length_s: float) -> Stalls | None:
@@ -135,13 +212,12 @@ def _known(reading: Reading, percentiles: Iterable[float]) -> list[tuple[float, 
 def _misfit(
     calibration: Calibration,
     measured: Usable,
-    percentiles: Sequence[float],
     requests: int,
     *,
-    executions: bool = False,
+    executions: bool,
 ) -> float:
-    """Squared standard errors between simulated and measured percentiles, and execution times."""
-    known = _known(measured[1], percentiles)
+    """Squared standard errors of the body of the latencies, and of the execution where asked."""
+    known = _known(measured[1], _BODY)
     if not known:
         return 0.0
     found = _simulated(calibration, measured, requests)
@@ -151,14 +227,8 @@ def _misfit(
     return sum(error * error for error in errors)
 
 
-def _least(steps: Sequence[float], now: float, mismatch: Callable[[float], float]) -> float:
-    """The step with the least mismatch: a coarse look at all of them, a fine one at the best."""
-    rough = min((*steps[::_STRIDE], steps[-1], now), key=mismatch)
-    return _nearby(steps, rough, mismatch, _STRIDE - 1)
-
-
 def _nearby(
-    steps: Sequence[float], now: float, mismatch: Callable[[float], float], reach: int = 2
+    steps: Sequence[float], now: float, mismatch: Callable[[float], float], reach: int
 ) -> float:
     """The step with the least mismatch around one."""
     index = steps.index(now)

@@ -12,11 +12,12 @@ from enum import StrEnum
 from tritongen.domain.objective import GoalKind, Objective, Outcome
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
 from tritongen.search.arms import RaceState, Verdict
-from tritongen.search.calibrate import calibration_tasks, rate_task
+from tritongen.search.calibrate import Calibration, calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.nearest import nearest_goals
 from tritongen.search.predict import Forecast, Predictor, shortlist
 from tritongen.search.race import Race
+from tritongen.search.rates import QUICK
 from tritongen.search.records import History, Purpose, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace, delay_choices
@@ -139,6 +140,11 @@ class Tuner:
         race = None if self._uncalibrated(history) else self._race(history)
         return None if race is None else (race, race.settled(history))
 
+    def calibration(self, history: History) -> Calibration | None:
+        """The server's model with all care, to be kept; None when nothing could be measured."""
+        calibrated = tuple(r for r in history if r.task.purpose is Purpose.CALIBRATE)
+        return fit(calibrated, self._settings.cores, self._prior)
+
     def baseline(self, history: History) -> Baseline | None:
         """The baseline, its load and its standings; None before it was measured."""
         samples = collect(history, self._settings.objective, Purpose.BASELINE)
@@ -173,7 +179,7 @@ class Tuner:
         if self._cached is not None and self._cached[0] == calibrated:
             return self._cached[1]
         settings, rows = self._settings, self._space.request_rows
-        calibration = fit(calibrated, settings.cores, self._prior)
+        calibration = fit(calibrated, settings.cores, self._prior, QUICK)
         if calibration is None:
             return None
         predictor = Predictor(

@@ -245,7 +245,7 @@ def result_of(
         sentence="",
         notes=(*notes, *_failures(history), *_hasty(choice)),
         wall_s=elapsed_s(history),
-        calibration=found[0].predictor.calibration if found is not None else None,
+        calibration=tuner.calibration(history) if found is not None else None,
     )
     return replace(result, sentence=_sentence(result))
 

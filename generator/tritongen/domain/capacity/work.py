@@ -125,13 +125,8 @@ def work_of(
     front_end, transport = _overheads(served, request + response, business)
     alone = service.alone(rows, 1)
     limit = intent.latency_ms
-    goal = Goal(
-        intent.percentile,
-        limit / 1e3
-        if limit is not None
-        else max(GOAL_EXECUTIONS * (alone + front_end), GOAL_LEAST_S) + transport,
-        limit is not None,
-    )
+    taken = max(GOAL_EXECUTIONS * (alone + front_end), GOAL_LEAST_S) + transport
+    goal = Goal(intent.percentile, taken if limit is None else limit / 1e3, limit is not None)
     peak = trial.peak_bytes if trial is not None else 0
     return Work(
         name=facts.name,
@@ -143,8 +138,8 @@ def work_of(
         rows=rows,
         front_end_s=front_end,
         transport_s=transport,
-        pause_s=max(0.0, served.pause_ms) / 1e3 if served is not None else 0.0,
-        wake_s=max(0.0, served.wake_ms) / 1e3 if served is not None else 0.0,
+        pause_s=_seconds(served.pause_ms) if served is not None else 0.0,
+        wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
@@ -164,6 +159,11 @@ def _served_times(served: Served | None) -> ServiceTimes | None:
     if not points:
         return None
     return ServiceTimes(points, served.cpus, served.contention, cold=max(0.0, served.cold))
+
+
+def _seconds(ms: float) -> float:
+    """Of a lock, which somebody may have written by hand."""
+    return max(0.0, ms) / 1e3
 
 
 def _stalls(served: Served | None) -> Stalls | None:
