@@ -83,6 +83,8 @@ def test_the_gate_is_not_met(digits: Project) -> None:
     model = optimized(digits, *options, expect=4)
     assert {item["verdict"] for item in model["variants"]} == {"refused"}
     assert all(item["path"] is None for item in model["variants"])
+    # Beside an original without error any error is a loss without bound: no number of JSON.
+    assert {item["accuracy"]["drop"] for item in model["variants"]} == {None}
     assert model["chosen"] is None
     assert "TG230" in codes(model)
     # The verdicts are remembered for the report; no file is kept that could be served.

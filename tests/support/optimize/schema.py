@@ -42,9 +42,9 @@ STEP = _object(
 )
 ACCURACY = _object(
     metric=NAME,
-    original={"type": "number"},
-    variant={"type": "number"},
-    drop={"type": "number"},
+    original={"type": ["number", "null"]},
+    variant={"type": ["number", "null"]},
+    drop={"type": ["number", "null"]},
     threshold=NUMBER,
     accepted=BOOL,
     rows=COUNT,

@@ -214,3 +214,22 @@ def test_the_command_prints_the_schema() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout)["title"] == "tritongen.yaml"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "batch", "limit"),
+    [
+        ("max_batch_size: 0", False, 0),
+        ("max_batch_size: null", False, 0),
+        ("max_batch_size: 8", True, 8),
+        ("max_batch_size: 8, input: [], output: []", None, 8),
+        ("backend: python", None, None),
+        ("max_batch_size: many", None, None),
+        ("max_batch_size: -1", None, None),
+    ],
+)
+def test_an_overlays_batch_size_is_the_wish(
+    overlay: str, batch: bool | None, limit: int | None
+) -> None:
+    model = parse_intent(f"models: {{a: {{overlay: {{{overlay}}}}}}}", "x").intent.of("a")
+    assert (model.batch, model.max_batch_size) == (batch, limit)

@@ -212,15 +212,18 @@ def _batch(values: dict[str, Any], path: str, faults: Faults) -> tuple[bool | No
         faults.add(f"{path}.max_batch_size", "contradicts batch: false", "TG305")
     if batch is True and limit == 0:
         faults.add(f"{path}.max_batch_size", "contradicts batch: true", "TG305")
-    size = _overlaid_size(_mapping(values.get("overlay")))
+    overlay = _mapping(values.get("overlay"))
+    size = _overlaid_size(overlay)
     if size is None:
         return batch, limit
     if batch is not None and batch is not (size > 0):
-        told = f"contradicts batch: {str(batch).lower()}"
-        faults.add(f"{path}.overlay.max_batch_size", told, "TG305")
+        against = f"contradicts batch: {str(batch).lower()}"
+        faults.add(f"{path}.overlay.max_batch_size", against, "TG305")
     if limit is not None and size > limit:
         faults.add(f"{path}.overlay.max_batch_size", f"is above max_batch_size: {limit}", "TG305")
-    return size > 0, size
+    # Who states the tensors, too, knows better than the trial what the model takes.
+    own = size > 0 and not overlay.keys().isdisjoint({"input", "output"})
+    return batch if own else size > 0, size
 
 
 def _overlaid_size(overlay: Mapping[str, object]) -> int | None:
