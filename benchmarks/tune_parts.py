@@ -44,7 +44,7 @@ GRID_S = 1.0
 PROTOCOL = Protocol.GRPC
 # Threads of perf_analyzer, which take their time from a server on the same CPUs: with its usual
 # number it takes a third more.
-_PEER_THREADS = 2
+PEER_THREADS = 2
 # perf_analyzer takes at least three windows of this length.
 WINDOW_MS = 700
 # Of the grid, those that are measured again: one measurement alone is a lottery.
@@ -264,7 +264,7 @@ def _by_peer(found: Bench, subject: Subject, slot: str, task: Task) -> tuple[flo
         out = Path(name) / "out.csv"
         subprocess.run(
             [perf_analyzer(), "-m", slot, "-u", found.server.endpoint.address, "-i", PROTOCOL,
-             "--async", "--max-threads", str(_PEER_THREADS),
+             "--async", "--max-threads", str(PEER_THREADS),
              "--concurrency-range", str(clients), "-p", str(WINDOW_MS),
              "--stability-percentage", "999", "--input-data", "random", *shapes, "-f", out],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=300,

@@ -6,7 +6,7 @@ from typing import Any
 
 from probe_bench_tools import table
 from tritongen.search.space import Candidate
-from tune_parts import GRID_S, PROTOCOL, TOP, WINDOW_MS
+from tune_parts import GRID_S, PEER_THREADS, PROTOCOL, TOP, WINDOW_MS
 
 # The targets that the tables are held against.
 LEAST_SHARE, AGREE, CLOSE, CLOSE_SHARE = 0.97, 0.05, 0.10, 0.8
@@ -161,7 +161,10 @@ def _cuts(rows: Rows, wanted: list[str]) -> Iterator[str]:
         "throughput is the goal everywhere; a row's load is a closed loop that keeps every "
         "instance in full batches, 64 clients at most"
     )
-    yield f"requests travel over {PROTOCOL} everywhere: in the tuner, the grid and perf_analyzer"
+    yield (
+        f"requests travel over {PROTOCOL.value} everywhere: in the tuner, the grid and "
+        f"perf_analyzer, which has {PEER_THREADS} threads so that it takes less of CPUs it shares"
+    )
     grids = {key: row for key, row in rows if "grid" in row}
     for delays, text in ((True, "with its queue delays"), (False, "queue delay 0 only")):
         sizes = [
