@@ -52,6 +52,21 @@ def test_check_runs_no_model_and_says_that_evidence_is_stale(built: Project) -> 
     assert built.json("check")["summary"]["errors"] == 0
 
 
+def test_a_model_that_was_served_is_never_dropped_in_silence(built: Project) -> None:
+    weights = built.folder / "models/dense/model.onnx"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    ran = built.run("build", "models", expect=1)
+    assert "not served: dense [TG102]" in ran.out
+    assert "was served until now: dense" in ran.out
+    assert not (built.repository / "dense").exists()
+    # Told once; what a committed repository holds is compared with the next one.
+    built.run("build", "models")
+    weights.write_bytes(whole)
+    built.run("build", "models")
+    assert built.config("dense").exists()
+
+
 @pytest.mark.parametrize("mode", ["--diff", "--dry-run"])
 def test_shown_and_not_written(built: Project, mode: str) -> None:
     built.write("models/tritongen.yaml", INTENT + "    max_batch_size: 2\n")

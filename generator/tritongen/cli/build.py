@@ -128,7 +128,8 @@ def run(options: argparse.Namespace) -> int:
         emit_json(_json(result))
     else:
         _print(result, options)
-    return int(ExitCode.FINDINGS if options.check and result.drift else ExitCode.OK)
+    found = (options.check and result.drift) or result.dropped
+    return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
@@ -229,6 +230,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if result.plan.refused:
         refused = (f"{name} [{', '.join(codes)}]" for name, codes in result.plan.refused)
         print(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
+    if result.dropped:
+        told = f"was served until now: {', '.join(result.dropped)}"
+        print(severe(told, Severity.ERROR))
     for difference in result.differences[:_MOST_LINES]:
         print(f"{_told(difference.kind, result.written)}: {difference.path}")
     if (rest := len(result.differences) - _MOST_LINES) > 0:

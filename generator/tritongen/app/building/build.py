@@ -16,6 +16,7 @@ from tritongen.app.building.edits import kept_before, kept_names, kept_texts
 from tritongen.app.building.evidence import TrialPolicy, gather_evidence
 from tritongen.app.building.render import Outline, make_lock
 from tritongen.app.building.survey import Survey, Texts, survey_texts
+from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.project import Project, Target
 from tritongen.app.variants import with_selection
 from tritongen.domain.evidence import Evidence
@@ -93,6 +94,12 @@ class BuildResult:
     def drift(self) -> bool:
         """Whether a committed file is not what would be written."""
         return bool(_drifted(self.differences))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Models that the repository held and that can no longer be served; never in silence."""
+        removed = {item.path for item in self.differences if item.removes}
+        return tuple(name for name, _ in self.plan.refused if f"{name}/{CONFIG_FILE}" in removed)
 
 
 def build(project: Project, options: BuildOptions, progress: Progress) -> BuildResult:
