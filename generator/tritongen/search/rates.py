@@ -9,9 +9,8 @@ alike at one.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 
 from tritongen.domain.queueing import OpenLoop, SimulatedModel, Stalls, simulate
@@ -92,34 +91,35 @@ def at_rates(
 
 
 def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort) -> Calibration:
-    """What waking and rests cost, and the speed, with which the body of the latencies comes out."""
+    """What sleep costs, and the speed, with which the body of the latencies comes out.
+
+    Where executions are long they tell of their rests; where they are short, waking is what counts.
+    """
     overhead = calibration.front_end_s + calibration.transport_s
     rests = rates[0][1].execution_s >= SHORTEST_S
+    sleeps, spread = (_COLDS, _COLD_SPREAD) if rests else (_WAKES, _WAKE_SPREAD)
 
-    def trial(cold: float, wake: float, level: float) -> Calibration:
-        service = replace(calibration.service, cold=cold)
-        return replace(calibration, service=service, at_rates=level, wake_s=wake * overhead)
+    def trial(sleep: float, level: float) -> Calibration:
+        found = replace(calibration, at_rates=level)
+        if not rests:
+            return replace(found, wake_s=sleep * overhead)
+        return replace(found, service=replace(calibration.service, cold=sleep))
 
-    def mismatch(cold: float, wake: float, level: float) -> float:
-        found = trial(cold, wake, level)
-        doubts = (cold / _COLD_SPREAD, wake / _WAKE_SPREAD, math.log(level) / _LEVEL_SPREAD)
+    def mismatch(sleep: float, level: float) -> float:
+        found = trial(sleep, level)
         misfits = (
             _misfit(found, one, effort.low if one is rates[0] else effort.high, executions=rests)
             for one in rates
         )
-        return sum(misfits) + sum(doubt * doubt for doubt in doubts)
+        return sum(misfits) + (sleep / spread) ** 2 + (math.log(level) / _LEVEL_SPREAD) ** 2
 
-    # What wakes and what is slower look alike at one rate: they are looked for together.
-    stride = effort.stride
-    rough = product(_WAKES[::stride], _LEVELS[::stride])
-    wake, level = min(rough, key=lambda pair: mismatch(0.0, *pair))
-    cold = min(_COLDS[::stride], key=partial(mismatch, wake=wake, level=level)) if rests else 0.0
-    for reach in (stride // 2, 1):
-        wake = _nearby(_WAKES, wake, partial(mismatch, cold, level=level), reach)
-        if rests:
-            cold = _nearby(_COLDS, cold, partial(mismatch, wake=wake, level=level), reach)
-        level = _nearby(_LEVELS, level, partial(mismatch, cold, wake), reach)
-    return trial(cold, wake, level)
+    # What sleeps and what is slower look alike at one rate: they are looked for together.
+    rough = product(sleeps[:: effort.stride], _LEVELS[:: effort.stride])
+    sleep, level = min(rough, key=lambda pair: mismatch(*pair))
+    for reach in (effort.stride // 2, effort.stride // 2, 1, 1):
+        near = product(_around(sleeps, sleep, reach), _around(_LEVELS, level, reach))
+        sleep, level = min(near, key=lambda pair: mismatch(*pair))
+    return trial(sleep, level)
 
 
 def _with_stalls(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
@@ -227,9 +227,7 @@ def _misfit(
     return sum(error * error for error in errors)
 
 
-def _nearby(
-    steps: Sequence[float], now: float, mismatch: Callable[[float], float], reach: int
-) -> float:
-    """The step with the least mismatch around one."""
+def _around(steps: Sequence[float], now: float, reach: int) -> list[float]:
+    """A step and those so far to its sides."""
     index = steps.index(now)
-    return min(steps[max(0, index - reach) : index + reach + 1], key=mismatch)
+    return [steps[at] for at in (index - reach, index, index + reach) if 0 <= at < len(steps)]
