@@ -45,7 +45,8 @@ def test_a_slow_incumbent_is_behind_with_numbers(run):
     tuner, history = run
     (row,) = [row for row in evaluated(tuner, history) if row.candidate == Candidate(1, 1)]
     assert row.fate == "behind"
-    assert "% behind 2x1" in row.why
+    # Two instances or two threads: which of them led when it dropped out is chance.
+    assert "% behind 2x1" in row.why or "% behind 1x2" in row.why
 
 
 def test_the_baseline_is_measured_but_not_predicted(run):
