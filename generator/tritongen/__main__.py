@@ -8,14 +8,12 @@ import sys
 
 def main() -> int:
     """Run the command line; Ctrl-C before it has begun ends the process without a traceback."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # `run` takes it back when it can answer
     gc.disable()  # modules that load leave no garbage
     from tritongen.cli import main as run
 
     gc.enable()
-    signal.signal(signal.SIGINT, usual)
     code = run()
     _leave(code)
     return code

@@ -128,11 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.prepare()
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) is signal.SIG_DFL:  # `nohup` has it ignored
-            signal.signal(ending, _interrupt)
     as_json = _wants_json(arguments)
     try:
+        _answer_signals()
         return _run(arguments)
     except TritongenError as problem:
         return _report(problem, as_json)
@@ -196,6 +194,18 @@ def _run(arguments: list[str]) -> int:
     code = int(options.run(options))
     sys.stdout.flush()
     return code
+
+
+def _answer_signals() -> None:
+    """Turn the signals that end a process into exceptions; called where these are caught."""
+    answers = (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, _interrupt),
+        (signal.SIGHUP, _interrupt),
+    )
+    for ending, answer in answers:
+        if signal.getsignal(ending) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(ending, answer)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
