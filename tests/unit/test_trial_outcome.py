@@ -106,6 +106,5 @@ def test_lines_that_were_cut_short_are_left_out():
 
 
 def test_reports_are_json_without_special_numbers():
-    with pytest.raises(ValueError, match="JSON"):
-        told(lambda r: r.known(peak_bytes=float("nan")))
+    assert json.loads(told(lambda r: r.known(mean=float("nan")))) == {"trial": {"mean": None}}
     assert json.loads(told(lambda r: r.stage("x"))) == {"stage": "x"}

@@ -276,9 +276,13 @@ class Race:
 
     def _replace_failed(self, state: RaceState) -> None:
         """Lets others in when hardly an arm can be measured, other splits of the cores first."""
-        failed = {a.candidate.split for a in state.arms.values() if a.status is Status.FAILED}
-        short = _LEAST_ARMS - len(state.running())
-        if not failed or len(state.running()) > 1 or state.replaced >= _REPLACEMENTS:
+        arms, running = state.arms.values(), state.running()
+        failed = {arm.candidate.split for arm in arms if arm.status is Status.FAILED}
+        if not any(state.standings.rounds(arm.candidate) for arm in arms):
+            # Who failed once may do better the next time, but there must be a best by then.
+            failed, running = {arm.candidate.split for arm in arms if arm.failures}, []
+        short = _LEAST_ARMS - len(running)
+        if not failed or len(running) > 1 or state.replaced >= _REPLACEMENTS:
             return
         state.replaced += 1
         # Those that were left out by a bound, when there are no others.

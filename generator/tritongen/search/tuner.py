@@ -195,11 +195,8 @@ class Tuner:
 
     def _predicted(self, race: Race, state: RaceState) -> Choice:
         """Before anything was measured, or when nothing could be."""
-        sound = [
-            forecast
-            for forecast in race.forecasts
-            if forecast.candidate not in state.arms or not state.arms[forecast.candidate].failures
-        ]
+        failed = {arm.candidate.split for arm in state.arms.values() if arm.failures}
+        sound = [one for one in race.forecasts if one.candidate.split not in failed]
         first: Forecast = (sound or race.forecasts)[0]
         feasible = self._settings.objective.feasible(first.outcome)
         return Choice(first.candidate, first.load, state.verdict, None, None, feasible)

@@ -261,7 +261,8 @@ class TestInfeasible:
 
 
 class TestFaults:
-    def test_a_configuration_that_cannot_be_loaded_loses(self):
+    @pytest.mark.parametrize("budget", [10.0, 15.0, 20.0, 60.0])
+    def test_a_configuration_that_cannot_be_loaded_loses(self, budget):
         class Small(SyntheticTriton):
             def measure(self, task):
                 record = super().measure(task)
@@ -270,8 +271,11 @@ class TestFaults:
                     return Record(task, None, record.started_s, record.ended_s, message)
                 return record
 
-        tuner, history, choice = tune("throughput", CONVNET, triton=Small(CONVNET, 2, 1))
+        tuner, history, choice = tune(
+            "throughput", CONVNET, triton=Small(CONVNET, 2, 1), budget_s=budget
+        )
         assert choice.candidate.instances == 1
+        assert choice.rounds >= (1 if budget > 10.0 else 0)
         _, state = tuner.race(history)
         failed = [arm for arm in state.arms.values() if arm.failures]
         assert failed
