@@ -267,17 +267,14 @@ class TestFaults:
             def measure(self, task):
                 record = super().measure(task)
                 if task.candidate.instances > 1:
-                    message = "load failed: out of memory"
-                    return Record(task, None, record.started_s, record.ended_s, message)
+                    return Record(task, None, record.started_s, record.ended_s, "out of memory")
                 return record
 
-        tuner, history, choice = tune(
-            "throughput", CONVNET, triton=Small(CONVNET, 2, 1), budget_s=budget
-        )
+        triton = Small(CONVNET, 2, 1)
+        tuner, history, choice = tune("throughput", CONVNET, triton=triton, budget_s=budget)
         assert choice.candidate.instances == 1
         assert choice.rounds >= (1 if budget > 10.0 else 0)
-        _, state = tuner.race(history)
-        failed = [arm for arm in state.arms.values() if arm.failures]
+        failed = [arm for arm in tuner.race(history)[1].arms.values() if arm.failures]
         assert failed
         assert all("out of memory" in arm.why for arm in failed if arm.failures > 1)
 
@@ -386,8 +383,8 @@ class TestRounds:
 
     def test_an_open_loop_wherever_a_rate_is_given(self):
         _, history, _ = tune("latency@50/s", CONVNET, max_batch=2, budget_s=60.0)
-        raced = [r.task.load for r in history if r.task.purpose is Purpose.RACE]
-        assert set(raced) == {OpenLoop(50.0)}
+        raced = {r.task.load for r in history if r.task.purpose is Purpose.RACE}
+        assert raced == {OpenLoop(50.0)}
 
     def test_latency_goals_take_enough_requests(self):
         _, history, _ = tune("p99<60ms", TREES, max_batch=8, budget_s=60.0)
@@ -397,8 +394,7 @@ class TestRounds:
     def test_a_prior_shortens_the_calibration(self):
         prior = ServiceTimes((ServicePoint(1, 1, 0.006), ServicePoint(32, 1, 0.11)), 2.0)
         with_prior = tuner_for("throughput", prior=prior).next(())
-        without = tuner_for("throughput").next(())
-        assert len(with_prior.tasks) < len(without.tasks)
+        assert len(with_prior.tasks) < len(tuner_for("throughput").next(()).tasks)
         _, _, choice = tune("throughput", TEXT, prior=prior)
         best = best_of("throughput", TEXT, 2, SATURATING)
         assert loss("throughput", TEXT, 2, choice, best) <= 0.05
