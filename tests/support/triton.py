@@ -20,7 +20,6 @@ Fixtures (registered in ``conftest.py``):
 
 import itertools
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,9 +74,8 @@ class TestServer:
     def try_load(self, name: str, config: Mapping[str, Any] | None = None) -> str | None:
         """Loads a model; the server's cleaned reason when it refuses, None when it is ready.
 
-        Once in some thousand loads this Triton ends by itself. It is started again then, with a
-        warning, so that one end is not the end of a whole session; a model that ends it again
-        fails its test.
+        A server that ends meanwhile fails this test, with its log, and is started again for the
+        next ones.
         """
         try:
             self._load(name, config)
@@ -95,15 +93,14 @@ class TestServer:
     def _load(self, name: str, config: Mapping[str, Any] | None) -> None:
         try:
             self.client.load(name, config)
-        except EnvironmentProblem:
+        except EnvironmentProblem as problem:
             if self._again is None or self.server.alive():
                 raise
             end = "\n".join(self.server.logs(60))
-            warnings.warn(f"Triton ended while {name} was loaded:\n{end}", stacklevel=2)
             self.client.close()
             self.server = self._again()
             self.client = HttpClient(self.server.endpoints.http)
-            self.client.load(name, config)
+            raise AssertionError(f"Triton ended while {name} was loaded:\n{end}") from problem
 
     def try_model(self, name: str, config: str | None, files: Mapping[str, bytes]) -> str | None:
         """`write`, then `try_load`."""
