@@ -171,6 +171,23 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedRate:
+    """Latencies of the tuned configuration, alone on its server, at one rate.
+
+    Attributes:
+        per_s: requests per second, as they arrived.
+        requests: answered.
+        ms: (percentile, milliseconds), ascending.
+        rows: of each request.
+    """
+
+    per_s: float
+    requests: int
+    ms: tuple[tuple[float, float], ...]
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Times measured on a running Triton, from which capacity is planned.
 
@@ -187,6 +204,7 @@ class Served:
         wake_ms: CPU time more of a request that finds the threads asleep.
         stall_ms: length of the moments in which nothing runs, 0 where there are none.
         stalls_per_s: how many of them begin in a second.
+        rates: what the tuned configuration did at rates, ascending; empty where it was not asked.
     """
 
     cpus: float
@@ -200,6 +218,7 @@ class Served:
     wake_ms: float = 0.0
     stall_ms: float = 0.0
     stalls_per_s: float = 0.0
+    rates: tuple[ServedRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

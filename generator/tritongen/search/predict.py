@@ -101,7 +101,7 @@ class Predictor:
         if objective.concurrency is not None:
             return ClosedLoop(objective.concurrency)
         if objective.limit_s is None:
-            return ClosedLoop(self._full_load(candidate))
+            return ClosedLoop(self.full_load(candidate))
         return ClosedLoop(self._greatest_level(candidate))
 
     def levels(self) -> tuple[int, ...]:
@@ -136,7 +136,8 @@ class Predictor:
             throughput = min(ceiling, self.objective.concurrency / latency)
         return Outcome(throughput, latency, candidate.total_threads)
 
-    def _full_load(self, candidate: Candidate) -> int:
+    def full_load(self, candidate: Candidate) -> int:
+        """Clients that keep every instance of a candidate in full batches."""
         place = max(1, candidate.max_batch_size // self.rows) if candidate.batches else 1
         wanted = _CLIENTS_PER_PLACE * candidate.instances * place
         return next((level for level in self.levels() if level >= wanted), self.levels()[-1])

@@ -108,7 +108,7 @@ class Race:
     def _entrants(self, history: History) -> dict[Candidate, Arm]:
         """The first arms: as many of the shortlist as the budget lets race for some rounds."""
         before = tuple(r for r in history if r.task.round == 0)
-        left = self.settings.budget_s - elapsed_s(before)
+        left = self.settings.race_s - elapsed_s(before)
         chosen: list[Forecast] = []
         feasible = any(self.settings.objective.feasible(f.outcome) for f in self.forecasts)
         for forecast in self.forecasts:
@@ -138,7 +138,7 @@ class Race:
             load = self.predictor.load_for(self.baseline)
             tasks.append(self._task(self.baseline, load, state.round, Purpose.BASELINE))
         tasks.sort(key=lambda task: self._precedence(state, task))
-        left = self.settings.budget_s - elapsed_s(before)
+        left = self.settings.race_s - elapsed_s(before)
         overhead = self._overhead(before)
         if state.round == 1:
             tasks = self._hurried(tasks, left, overhead)
@@ -235,7 +235,7 @@ class Race:
         """Opens the question that is asked of the winner alone, when it is time for it."""
         if state.leader is None or state.standings.rounds(state.leader) < MIN_ROUNDS:
             return False
-        budget_s = self.settings.budget_s
+        budget_s = self.settings.race_s
         before = tuple(r for r in history if r.task.round <= state.round)
         spent = elapsed_s(before)
         ended = state.verdict in {Verdict.SEPARATED, Verdict.IMMATERIAL}
@@ -296,7 +296,7 @@ class Race:
         if state.leader is None:
             return
         before = tuple(r for r in history if r.task.round <= state.round)
-        left = self.settings.budget_s - elapsed_s(before)
+        left = self.settings.race_s - elapsed_s(before)
         base = self.predictor.forecast(state.leader)
         size = len(state.running()) + _NEW_NEIGHBOURS
         if left < MIN_ROUNDS * size * self._cost(base, before):

@@ -18,6 +18,7 @@ class Purpose(StrEnum):
     CALIBRATE = "calibrate"
     BASELINE = "baseline"
     RACE = "race"
+    SWEEP = "sweep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class TuneSettings:
         objective: the goal.
         cores: that all instances share; a fraction where a quota is one.
         budget_s: tuning time, everything included.
+        sweep_s: part of it in which the choice is measured at rates; none when 0.
         seed: of the order of measurements and of the simulations.
         immaterial: differences up to this share do not matter; the simpler configuration wins.
         margin: error of predictions as a share; candidates predicted this far behind still race.
@@ -37,6 +38,7 @@ class TuneSettings:
     objective: Objective
     cores: float
     budget_s: float = 120.0
+    sweep_s: float = 0.0
     seed: int = 0
     immaterial: float = 0.03
     margin: float = 0.25
@@ -49,9 +51,14 @@ class TuneSettings:
     max_concurrency: int = 64
 
     def __post_init__(self) -> None:
-        positive = (self.cores, self.budget_s, self.measure_s, self.immaterial, self.confidence)
+        positive = (self.cores, self.race_s, self.measure_s, self.immaterial, self.confidence)
         if min(positive) <= 0.0 or min(self.max_arms, self.max_concurrency) < 1:
             raise InvalidInputError("TG304", "budget, cores and measurements must be positive")
+
+    @property
+    def race_s(self) -> float:
+        """Tuning time until the choice stands."""
+        return self.budget_s - self.sweep_s
 
     @property
     def samples(self) -> int:

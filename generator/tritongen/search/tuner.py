@@ -22,6 +22,7 @@ from tritongen.search.records import History, Purpose, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace, delay_choices
 from tritongen.search.standings import Interval, Standings, collect
+from tritongen.search.sweep import capacity, sweep_tasks
 
 # Share of the budget that calibration may take.
 _CALIBRATION_SHARE = 0.35
@@ -36,6 +37,7 @@ class Phase(StrEnum):
 
     CALIBRATE = "calibrate"
     RACE = "race"
+    SWEEP = "sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Step:
 
     Attributes:
         phase: why.
-        round: of the race, 0 while calibrating.
+        round: of the race, 0 while calibrating; the pass of a sweep.
         tasks: measurements that are missing; each may be recorded as soon as it is done.
         remaining: candidates in the race.
     """
@@ -111,7 +113,7 @@ class Tuner:
         self._cached: tuple[History, Race] | None = None
 
     def next(self, history: History) -> Step | None:
-        """What to measure next, None when the search is over."""
+        """What to measure next, None when the choice stands."""
         missing = self._uncalibrated(history)
         if missing:
             return Step(Phase.CALIBRATE, 0, missing)
@@ -123,8 +125,21 @@ class Tuner:
             return None
         return Step(Phase.RACE, state.round, state.pending, len(state.measured_now()))
 
+    def sweep(self, history: History) -> Step | None:
+        """What to measure at rates, once the choice stands; None when that is done."""
+        settings, found = self._settings, self.race(history)
+        choice = self.best(history)
+        if settings.sweep_s <= 0.0 or found is None or choice.throughput is None:
+            return None
+        candidate = choice.candidate
+        most = capacity(found[0].predictor, candidate, choice.load, choice.throughput.value)
+        rows = self._space.request_rows
+        tasks = sweep_tasks(candidate, most, rows, settings.sweep_s, history)
+        return Step(Phase.SWEEP, tasks[0].round, tasks, 1) if tasks else None
+
     def best(self, history: History) -> Choice:
         """The best so far: as measured, before that as predicted, before that the incumbent."""
+        history = _searched(history)
         race = None if self._uncalibrated(history) else self._race(history)
         if race is None:
             failed = Verdict.FAILED if not self._uncalibrated(history) else None
@@ -137,6 +152,7 @@ class Tuner:
 
     def race(self, history: History) -> tuple[Race, RaceState] | None:
         """The race and its state for reports; None before calibration is done."""
+        history = _searched(history)
         race = None if self._uncalibrated(history) else self._race(history)
         return None if race is None else (race, race.settled(history))
 
@@ -223,6 +239,11 @@ class Tuner:
             tied,
             nearest,
         )
+
+
+def _searched(history: History) -> History:
+    """What the choice rests on: the sweep comes after it, and changes nothing of it."""
+    return tuple(record for record in history if record.task.purpose is not Purpose.SWEEP)
 
 
 def _plain_load(objective: Objective) -> ClosedLoop | OpenLoop:

@@ -179,7 +179,7 @@ class Bench:
         longest = task.max_seconds if task.min_requests else task.seconds
         tail = subject.objective.limit_s is not None or subject.objective.open_loop
         percentile = subject.objective.percentile if tail else 50.0
-        if task.purpose is Purpose.CALIBRATE:
+        if task.purpose in {Purpose.CALIBRATE, Purpose.SWEEP}:
             # At a rate it is looked for what one request in a hundred meets.
             percentile = 99.0 if isinstance(load, Open) else 50.0
         return Conditions(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer
 from tritongen.domain.business import ClientProtocol
-from tritongen.domain.evidence import Cost, Served, Tuned
+from tritongen.domain.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.domain.objective import Objective
 from tritongen.domain.planner.context import show_figure
 from tritongen.domain.queueing import ClosedLoop, OpenLoop
@@ -19,6 +19,7 @@ from tritongen.search.report import Evaluated, evaluated, pareto
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate
 from tritongen.search.standings import Interval, Standings, collect
+from tritongen.search.sweep import swept
 from tritongen.search.tuner import Choice, Tuner
 
 # The percentile of the figures that every result states, whatever its goal's.
@@ -66,6 +67,7 @@ class TunedModel:
         notes: what limits the result.
         wall_s: tuning time.
         calibration: of the server, None when nothing could be measured.
+        sweep: the choice at rates, ascending; empty where there was no time.
         diff: of the configuration in the repository.
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
@@ -87,6 +89,7 @@ class TunedModel:
     notes: tuple[str, ...] = ()
     wall_s: float = 0.0
     calibration: Calibration | None = None
+    sweep: tuple[ServedRate, ...] = ()
     diff: tuple[str, ...] = ()
     recorded: bool = False
     offers: tuple[Offer, ...] = ()
@@ -164,7 +167,12 @@ class TunedModel:
             wake_ms=_short(calibration.wake_s * slower * 1e3),
             stall_ms=_short(stalls.length_s * 1e3) if stalls is not None else 0.0,
             stalls_per_s=_short(stalls.per_s) if stalls is not None else 0.0,
+            rates=tuple(_rate(one) for one in self.sweep),
         )
+
+
+def _rate(one: ServedRate) -> ServedRate:
+    return replace(one, per_s=_short(one.per_s), ms=tuple((p, _short(ms)) for p, ms in one.ms))
 
 
 def _short(value: float) -> float:
@@ -246,6 +254,7 @@ def result_of(
         notes=(*notes, *_failures(history), *_hasty(choice)),
         wall_s=elapsed_s(history),
         calibration=tuner.calibration(history) if found is not None else None,
+        sweep=swept(history, choice.candidate),
     )
     return replace(result, sentence=_sentence(result))
 

@@ -18,6 +18,7 @@ from tritongen.app.tuning.result import TunedModel, result_of
 from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
+from tritongen.domain.queueing import OpenLoop
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
 from tritongen.probe.endpoint import Protocol
@@ -34,6 +35,8 @@ from tritongen.serving.state import StateStore
 LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
+# Part of the budget in which the choice is measured at rates.
+_SWEEP_SHARE, _LONGEST_SWEEP_S = 0.2, 45.0
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 
@@ -148,6 +151,10 @@ class Session:
             subject.objective,
             float(subject.cores),
             budget_s=self._budget_s,
+            # What is offered beside the choice is not planned with.
+            sweep_s=0.0
+            if subject.variant
+            else min(_SWEEP_SHARE * self._budget_s, _LONGEST_SWEEP_S),
             seed=self._options.seed,
         )
 
@@ -164,6 +171,8 @@ class Session:
                 step = tuner.next(search.history)
                 if step is None:
                     break
+                self._take(search, step)
+            while not self._ended and (step := tuner.sweep(search.history)) is not None:
                 self._take(search, step)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
@@ -206,7 +215,7 @@ class Session:
     def _take(self, search: "_Search", step: Step) -> None:
         """Measure what a step asks for, until the time is up or the server is."""
         for task in self._ordered(search.subject, step):
-            if self._over(search):
+            if step.phase is not Phase.SWEEP and self._over(search):
                 return
             self._tell(search, step, task)
             found = self._bench.measure(search.subject, task)
@@ -233,7 +242,7 @@ class Session:
         done = {(found.task.purpose, found.task.candidate) for found in search.history}
         subject = search.subject
         wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
-        return wanted <= done and self._clock() >= self._budget_s
+        return wanted <= done and self._clock() >= self._settings(subject).race_s
 
     def _clock(self) -> float:
         return self._offset + time.monotonic() - self._begun
@@ -246,9 +255,11 @@ class Session:
         return [task for _, task in pairs]
 
     def _tell(self, search: "_Search", step: Step, task: Task) -> None:
-        raced = step.phase is Phase.RACE
+        raced = step.phase is not Phase.CALIBRATE
         unit = "candidate" if step.remaining == 1 else "candidates"
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
+        if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
+            doing = f"at {task.load.rate_per_s:,.3g}/s"
         own = task.purpose is Purpose.BASELINE
         name = "Triton's own" if own else task.candidate.key
         best = search.tuner.best(search.history) if raced else None

@@ -139,8 +139,16 @@ def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> Served
 
 
 def _corrected(model: ModelFit, rate: float, seen: SimulatedModel | None) -> ModelFit:
-    """The model's curve stretched by what the simulation shows of its tail."""
-    if seen is None or seen.requests < _FEWEST or rate < _LOADED * model.rate_per_s:
+    """The model's curve stretched by what the simulation shows of its tail.
+
+    What was measured needs no such correction.
+    """
+    if (
+        model.measured
+        or seen is None
+        or seen.requests < _FEWEST
+        or rate < _LOADED * model.rate_per_s
+    ):
         return model
     goal = model.work.goal
     expected = model.curve.latency_s(rate, goal.percentile) - model.work.transport_s

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tritongen.domain.capacity.measured import Sweep, held_capacity, measured_curve
 from tritongen.domain.capacity.placing import Placed, Placement, Placer
 from tritongen.domain.capacity.steady import Shape, after_rests, in_seconds, shared_book
 from tritongen.domain.capacity.work import Work
-from tritongen.domain.catalogue import Machine, Speed, relative_speed
+from tritongen.domain.catalogue import Machine, Speed, relative_speed, same_processor
 from tritongen.domain.queueing import OperatingCurve
 from tritongen.domain.queueing.service import DEFAULT_CONTENTION
 
@@ -28,6 +29,7 @@ class ModelFit:
         curve: latency over its own rate, seconds and requests per second.
         rate_per_s: the greatest rate at the goal; 0 where even a lone request is late.
         alone_s: latency of a request that meets nobody.
+        measured: whether the curve was brought to what this configuration did at rates.
     """
 
     work: Work
@@ -35,6 +37,7 @@ class ModelFit:
     curve: OperatingCurve
     rate_per_s: float
     alone_s: float
+    measured: bool = False
 
     @property
     def saturation(self) -> float:
@@ -134,7 +137,7 @@ class Fitter:
         self._book = shared_book()
         self._fits: dict[tuple[tuple[str, ...], str, int], Fit] = {}
         self._speeds: dict[tuple[str, str, bool], Speed] = {}
-        self._curves: dict[tuple[str, Placed, int, float, float], ModelFit] = {}
+        self._curves: dict[tuple[str, Placed, int, float, float, bool], ModelFit] = {}
 
     def fit(self, names: Sequence[str], machine: Machine, slower: float = 1.0) -> Fit:
         """A container with these models on a machine.
@@ -147,7 +150,12 @@ class Fitter:
         placement = self._placer.place(names, machine.cores)
         speeds = {name: self.speed(name, machine) for name in names}
         models = tuple(
-            self._model(placed, placement, speeds[placed.name].factor * slower)
+            self._model(
+                placed,
+                placement,
+                speeds[placed.name].factor * slower,
+                self._seen(placed, machine, placement.cores) if len(names) == 1 else None,
+            )
             for placed in placement.models
         )
         if placement.limited:
@@ -171,28 +179,49 @@ class Fitter:
     def ceiling(self, name: str, machine: Machine) -> float:
         """A rate that one machine cannot exceed with this model alone, goal or not."""
         placed = self._placer.place((name,), machine.cores).models[0]
-        factor = self.speed(name, machine).factor
-        shape, unit = self._shape(self._works[name], placed, machine.cores, factor)
-        return shape.capacity / unit
+        work, factor = self._works[name], self.speed(name, machine).factor
+        shape, unit = self._shape(work, placed, machine.cores, factor)
+        seen = self._seen(placed, machine, machine.cores)
+        known = 0.0 if seen is None else held_capacity(seen)
+        return max(shape.capacity / unit, known)
 
-    def _model(self, placed: Placed, placement: Placement, factor: float) -> ModelFit:
+    def _seen(self, placed: Placed, machine: Machine, cores: int) -> Sweep | None:
+        """What was measured of this very container; None where it was not."""
+        work = self._works[placed.name]
+        sweep = work.sweep
+        if sweep is None or not same_processor(work.measured_on, machine.cpu):
+            return None
+        return sweep if sweep.shows(placed, float(cores)) else None
+
+    def _model(
+        self, placed: Placed, placement: Placement, factor: float, seen: Sweep | None
+    ) -> ModelFit:
         instances = placement.cores if placement.limited else placed.instances
-        key = (placed.name, placed, instances, round(factor, 4), float(placement.cores))
+        cores, measured = placement.cores, seen is not None
+        key = (placed.name, placed, instances, round(factor, 4), float(cores), measured)
         found = self._curves.get(key)
         if found is not None:
             return found
         work = self._works[placed.name]
-        shape, unit = self._shape(work, placed, placement.cores, factor)
+        shape, unit = self._shape(work, placed, cores, factor)
         if placement.limited:
             shape = Shape(instances, 1, 1.0, 0.0, shape.cv, shape.arrival_cv)
         alone = unit + work.transport_s
-        curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
-        curve = after_rests(curve, work.service, work.transport_s, work.wake_s * factor)
+        curve = self._curve(work, shape, unit, factor)
+        if seen is not None:
+            # Requests of the sweep came at random, whatever those of the plan do.
+            base_shape, base_unit = self._shape(work, placed, cores, 1.0)
+            base = self._curve(work, replace(base_shape, arrival_cv=1.0), base_unit, 1.0)
+            curve = measured_curve(curve, base, seen, work.transport_s)
         rate = 0.0
         if alone < work.goal.limit_s:
             rate = curve.greatest_rate(work.goal.percentile, work.goal.limit_s)
-        found = self._curves[key] = ModelFit(work, placed, curve, rate, alone)
+        found = self._curves[key] = ModelFit(work, placed, curve, rate, alone, measured)
         return found
+
+    def _curve(self, work: Work, shape: Shape, unit: float, factor: float) -> OperatingCurve:
+        curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
+        return after_rests(curve, work.service, work.transport_s, work.wake_s * factor)
 
     def _shape(self, work: Work, placed: Placed, cores: int, factor: float) -> tuple[Shape, float]:
         """Proportions of a model's queue, and seconds of one execution of one request.

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tritongen.domain.business import Business, Compression, Payload, Place
-from tritongen.domain.evidence import ModelEvidence, ObservedTensor, Served, Trial
+from tritongen.domain.capacity.measured import Sweep
+from tritongen.domain.capacity.placing import Placed
+from tritongen.domain.evidence import ModelEvidence, ObservedTensor, Served, Trial, Tuned
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import ServicePoint, ServiceTimes, Stalls
@@ -75,6 +77,7 @@ class Work:
         pause_s: mean of the pauses that one in twenty requests meets on its way.
         wake_s: CPU time more of a request that finds the threads asleep.
         stalls: moments in which nothing runs, None where none were seen.
+        sweep: what the tuned configuration did at rates, None where it was not measured.
         instance_bytes: memory of one instance.
         request_bytes: on the wire.
         response_bytes: on the wire.
@@ -93,6 +96,7 @@ class Work:
     pause_s: float = 0.0
     wake_s: float = 0.0
     stalls: Stalls | None = None
+    sweep: Sweep | None = None
     instance_bytes: int = _ARENA_BYTES
     request_bytes: int = _HEADER_BYTES
     response_bytes: int = _HEADER_BYTES
@@ -141,6 +145,7 @@ def work_of(
         pause_s=_seconds(served.pause_ms) if served is not None else 0.0,
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
+        sweep=_sweep(facts.name, served, evidence.tuned, rows),
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
@@ -170,6 +175,25 @@ def _stalls(served: Served | None) -> Stalls | None:
     if served is None or not (served.stall_ms > 0.0 and served.stalls_per_s > 0.0):
         return None
     return Stalls(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
+
+
+def _sweep(name: str, served: Served | None, tuned: Tuned | None, rows: int) -> Sweep | None:
+    """What was measured at rates, with requests of as many rows."""
+    if served is None or tuned is None:
+        return None
+    known = sorted(served.rates, key=lambda one: one.per_s)
+    seen = tuple(one for one in known if one.per_s > 0.0 and one.rows == rows)
+    if not seen:
+        return None
+    delay = tuned.queue_delay_us
+    placed = Placed(
+        name,
+        tuned.instances,
+        tuned.threads,
+        tuned.max_batch_size,
+        None if delay is None else delay / 1e6,
+    )
+    return Sweep(placed, served.cpus, _seconds(served.transport_ms), seen)
 
 
 def _trial_times(trial: Trial | None) -> ServiceTimes | None:

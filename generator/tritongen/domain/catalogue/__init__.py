@@ -2,7 +2,13 @@
 
 from tritongen.domain.catalogue.catalogue import Catalogue, chosen, parse_catalogue, with_prices
 from tritongen.domain.catalogue.machine import Machine
-from tritongen.domain.catalogue.processors import Processor, Speed, processor_of, relative_speed
+from tritongen.domain.catalogue.processors import (
+    Processor,
+    Speed,
+    processor_of,
+    relative_speed,
+    same_processor,
+)
 
 __all__ = [
     "Catalogue",
@@ -13,5 +19,6 @@ __all__ = [
     "parse_catalogue",
     "processor_of",
     "relative_speed",
+    "same_processor",
     "with_prices",
 ]

@@ -111,6 +111,13 @@ def processor_of(text: str) -> tuple[Processor, ...]:
     return tuple(one for one in _GENERATIONS if one.name in found)
 
 
+def same_processor(measured_on: str, machine_cpu: str) -> bool:
+    """Whether a machine has the processor that was measured on, as far as their names tell."""
+    here, there = processor_of(measured_on), processor_of(machine_cpu)
+    known = len(here) == len(there) == 1 and here == there
+    return known or (bool(measured_on) and measured_on == machine_cpu)
+
+
 def relative_speed(measured_on: str, machine_cpu: str, *, int8: bool = False) -> Speed:
     """How long work takes on a machine against where it was measured.
 

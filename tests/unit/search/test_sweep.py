@@ -1,0 +1,90 @@
+"""The sweep: which rates the choice is measured at, and what is made of several passes."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.synthetic_triton import CONVNET, TEXT, TINY, SyntheticTriton, run_tuning
+from tritongen.domain.backends import BACKENDS
+from tritongen.domain.objective import parse_goal
+from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.search.records import Purpose, Reading, Record
+from tritongen.search.settings import TuneSettings
+from tritongen.search.space import Candidate, SearchSpace
+from tritongen.search.sweep import SHARES, sweep_tasks, swept
+from tritongen.search.tuner import Phase, Tuner
+
+CHOICE = Candidate(1, 2, 8, 0)
+
+
+def record(task, latency_s, *, saturated=False, error=""):
+    reading = Reading(
+        task.load.rate_per_s, ((50.0, latency_s / 2), (99.0, latency_s)), 100, saturated=saturated
+    )
+    return Record(task, None if error else reading, 0.0, 1.0, error)
+
+
+def passes_of(most_per_s, seconds, latency_s=0.01, **extras):
+    history, passes = (), []
+    while tasks := sweep_tasks(CHOICE, most_per_s, 1, seconds, history):
+        passes.append(tasks)
+        history = (*history, *(record(task, latency_s, **extras) for task in tasks))
+    return passes, history
+
+
+def test_many_answers_are_gathered_in_three_passes_and_few_in_one():
+    fast, _ = passes_of(10_000.0, 24.0)
+    slow, _ = passes_of(50.0, 24.0)
+    assert [len(tasks) for tasks in fast] == [4, 4, 4]
+    assert [task.load.rate_per_s for task in fast[0]] == [s * 10_000 for s in SHARES]
+    assert len({task for tasks in fast for task in tasks}) == 12
+    assert [len(tasks) for tasks in slow] == [4]
+    for passes in (fast, slow):
+        assert sum(task.seconds for tasks in passes for task in tasks) <= 24.0
+
+
+def test_a_rate_that_was_too_much_is_not_asked_again_and_not_reported():
+    first = sweep_tasks(CHOICE, 10_000.0, 1, 24.0, ())
+    *held, most = (record(task, 0.01, saturated=task is first[-1]) for task in first)
+    again = sweep_tasks(CHOICE, 10_000.0, 1, 24.0, (*held, most))
+    assert [task.load for task in again] == [one.task.load for one in held]
+    assert [one.per_s for one in swept((*held, most), CHOICE)] == [
+        one.task.load.rate_per_s for one in held
+    ]
+
+
+def test_a_pass_that_was_disturbed_does_not_count():
+    passes, history = passes_of(10_000.0, 24.0)
+    spoilt = replace(history[0], reading=replace(history[0].reading, latencies_s=((99.0, 9.0),)))
+    found = swept((spoilt, *history[1:]), CHOICE)
+    assert [dict(one.ms)[99.0] for one in found] == pytest.approx([10.0] * 4)
+    assert found[0].requests == 300
+    assert not swept(history, Candidate(2, 1, 8, 0))
+    assert passes[0][0].purpose is Purpose.SWEEP
+
+
+def test_nothing_is_asked_of_what_does_nothing():
+    assert not sweep_tasks(CHOICE, 0.0, 1, 24.0, ())
+    assert not passes_of(100.0, 24.0, error="refused")[0][1:]
+
+
+@pytest.mark.parametrize("profile", [CONVNET, TEXT, TINY])
+@pytest.mark.parametrize("goal", ["throughput", "p99<60ms", "latency@20/s"])
+def test_a_tuner_measures_its_choice_at_rates_and_keeps_it(profile, goal):
+    settings = TuneSettings(parse_goal(goal), 2, sweep_s=24.0)
+    space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
+    tuner, triton = Tuner(settings, space), SyntheticTriton(profile, 2, seed=3)
+    assert tuner.sweep(()) is None
+    history = run_tuning(tuner, triton)
+    choice = tuner.best(history)
+    assert max(one.ended_s for one in history) <= settings.race_s
+    while (step := tuner.sweep(history)) is not None:
+        assert step.phase is Phase.SWEEP
+        history = (*history, *(triton.measure(task) for task in step.tasks))
+    assert tuner.next(history) is None
+    assert tuner.best(history) == choice
+    found = swept(history, choice.candidate)
+    assert len(found) >= 3
+    if isinstance(choice.load, ClosedLoop) and goal == "throughput":
+        assert found[-1].per_s <= 0.8 * choice.throughput.value
+    assert all(isinstance(one.task.load, OpenLoop) for one in history[-4:])
