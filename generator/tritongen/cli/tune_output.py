@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tritongen.app.tuning.options import TuneProgress
     from tritongen.app.tuning.result import Figures, TunedModel, TuneReport
     from tritongen.app.tuning.variants import Offer
+    from tritongen.domain.evidence import ServedRate
     from tritongen.domain.intervals import Interval as Ratio
     from tritongen.search.joint import Together
     from tritongen.search.report import Evaluated
@@ -77,6 +78,7 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
         "best": {**_candidate_json(model.choice.candidate), **_figures_json(model.best)},
         "before": _candidate_json(model.incumbent),
         "evaluated": [_row_json(row) for row in model.rows],
+        "rates": [_rate_json(rate) for rate in model.sweep],
         "pareto": [row.candidate.key for row in model.front],
         "nearest": [goal.text for goal in model.choice.nearest],
         "verdict": model.verdict,
@@ -141,6 +143,19 @@ def _row_json(row: "Evaluated") -> dict[str, object]:
     }
 
 
+def _rate_json(rate: "ServedRate") -> dict[str, object]:
+    return {
+        "rate_per_s": _number(rate.per_s),
+        "requests": rate.requests,
+        "latency_us": {_percentile(at): _number(ms * 1e3) for at, ms in rate.ms},
+    }
+
+
+def _percentile(at: float) -> str:
+    """As the probe names it: p50, p999."""
+    return f"p{at:g}".replace(".", "")
+
+
 def _interval_json(interval: "Interval | Ratio | None", scale: float) -> dict[str, object] | None:
     if interval is None:
         return None
@@ -170,7 +185,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 
 
 def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
-    from tritongen.app.tuning.result import gain_sentence
+    from tritongen.app.tuning.result import gain_sentence, rates_sentence
 
     unit = "core" if model.cores == 1 else "cores"
     head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"
@@ -193,9 +208,8 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
         best = model.choice.candidate
         print(f"{best.key} is {best.words}")
     print(f"{model.sentence}")
-    gain = gain_sentence(model)
-    if gain:
-        print(gain)
+    for sentence in filter(None, (gain_sentence(model), rates_sentence(model))):
+        print(sentence)
     for goal in model.choice.nearest:
         print(f"nearest goal that can be met: {goal.text}")
     for offer in model.offers:

@@ -21,6 +21,11 @@ _FEWEST_BATCHES = 4
 _MOST_RESEMBLANCE = 0.9
 # Joins batches from a resemblance of 0.4 on; of 30 independent ones few show as much by chance.
 _JOINING = 1.5
+# Requests beyond the quantile that a batch must hold on average to have a quantile of its own.
+_BEYOND = 5
+_FEWEST_QUANTILES = 10
+# A resemblance below this is seldom more than chance among 30 batches.
+_RESEMBLES = 0.25
 # Beyond this variance the binomial law is as good as normal with a correction for its skew.
 _EXACT_UP_TO = 400.0
 _REACH = 12.0
@@ -196,6 +201,50 @@ def effective_size(
     level = 0.5 + confidence / 2.0
     inflation *= (student_quantile(level, freedom) / normal_quantile(level)) ** 2
     return min(total, max(1.0, total / inflation))
+
+
+def has_batch_quantiles(fraction: float, total: float, batches: int) -> bool:
+    """Whether so many batches of so many requests in all tell a quantile each."""
+    beyond = total * min(fraction, 1.0 - fraction)
+    return batches >= _FEWEST_QUANTILES and beyond >= _BEYOND * batches
+
+
+def likeness(quantiles: Sequence[float], means: Sequence[float]) -> float:
+    """How much neighbouring batches resemble each other, by quantile or by mean; 0 to 0.9."""
+    ones = [1.0] * len(quantiles)
+    found = max(resemblance(ones, quantiles), resemblance(ones, means))
+    return found if found > _RESEMBLES else 0.0
+
+
+def independent_batches(quantiles: Sequence[float], means: Sequence[float]) -> float:
+    """How many independent batches would say as much as these, as of a first-order process."""
+    rho = likeness(quantiles, means)
+    return len(quantiles) * (1.0 - rho) / (1.0 + rho)
+
+
+def batch_quantile_interval(
+    value: float,
+    quantiles: Sequence[float],
+    means: Sequence[float],
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """A quantile with its interval from those of consecutive batches (sectioning).
+
+    On a logarithmic scale, as durations are skewed. The deviations are from the quantile of the
+    whole, so that the bias of the batches widens the interval, too.
+
+    Args:
+        value: the quantile of all batches together, above zero.
+        quantiles: of each batch, above zero.
+        means: of the durations in each batch.
+        confidence: two-sided.
+    """
+    size = len(quantiles)
+    independent = independent_batches(quantiles, means)
+    spread = math.fsum(math.log(one / value) ** 2 for one in quantiles) / (size - 1)
+    freedom = max(round(independent) - 1, _FEWEST_BATCHES - 1)
+    reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(spread / independent)
+    return Interval(value, value * math.exp(-reach), value * math.exp(reach))
 
 
 def quantile_ranks(

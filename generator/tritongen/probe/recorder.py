@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from tritongen.domain.histogram import BUCKETS, Histogram, bucket_bounds, buckets_of
 from tritongen.domain.intervals import (
+    BATCHES,
     CONFIDENCE,
     Interval,
+    batch_quantile_interval,
     effective_size,
+    has_batch_quantiles,
+    independent_batches,
     mean_interval,
     quantile_ranks,
     sample_floor,
@@ -28,6 +32,7 @@ SLOTS = 128
 FIRST_SLOT_NS = 20_000_000
 # Ending a run on the very fewest requests would prefer those whose tail happened to be short.
 _ENOUGH = 2.0
+_ENOUGH_BATCHES = 8.0
 
 Integers = NDArray[np.int64]
 _PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
@@ -240,11 +245,16 @@ class Recorder:
     def tells_enough(
         self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
     ) -> bool:
-        """Whether the requests are as good as twice the fewest independent ones.
+        """Whether enough of it is independent for the width of an interval to be believed.
 
-        With fewer an interval may look narrow only because its upper end is beyond the data.
+        With fewer requests than twice the fewest independent ones an interval may look narrow only
+        because its upper end is beyond the data; with few independent batches because their
+        spread was small by chance.
         """
         slots, sums = self._stretch(first, end_ns)
+        batches = _batch_quantiles(slots, sums, percentile / 100.0)
+        if batches is not None:
+            return independent_batches(*batches) >= _ENOUGH_BATCHES
         counts = slots.sum(axis=1, dtype=np.int64).tolist()
         whole, fraction = slots.sum(axis=0, dtype=np.int64), percentile / 100.0
         value = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most))).quantile(fraction)
@@ -324,6 +334,9 @@ def _quantile(
     if total < sample_floor(fraction, confidence):
         return None
     value = histogram.quantile(fraction)
+    batches = _batch_quantiles(slots, sums, fraction)
+    if batches is not None:
+        return batch_quantile_interval(value, *batches, confidence).scaled(1e-3)
     counts = slots.sum(axis=1, dtype=np.int64).tolist()
     below = below_in_slots(slots, value)
     size = effective_size(fraction, counts, below, confidence, sums)
@@ -334,6 +347,36 @@ def _quantile(
         histogram.value_at_rank((low - 0.5) * scale + 0.5),
         histogram.value_at_rank((high - 0.5) * scale + 0.5),
     ).scaled(1e-3)
+
+
+def _batch_quantiles(
+    slots: NDArray[np.int32], sums: Sequence[int], fraction: float
+) -> tuple[list[float], list[float]] | None:
+    """The quantile and the mean of each batch of slots, nanoseconds; None where they tell little.
+
+    Args:
+        slots: counts, shape (slots, BUCKETS).
+        sums: of the durations in each slot.
+        fraction: of the quantile.
+    """
+    groups = min(BATCHES, len(slots))
+    edges = np.round(np.linspace(0, len(slots), groups + 1)).astype(int)[:-1]
+    if not groups or not has_batch_quantiles(fraction, float(slots.sum()), groups):
+        return None
+    running = np.cumsum(np.add.reduceat(slots, edges, axis=0, dtype=np.int64), axis=1)
+    totals = running[:, -1]
+    # A batch without requests says nothing: a server that fell silent, or an open loop's pause.
+    if not totals.all():
+        return None
+    quantiles = []
+    for row, rank in zip(running, fraction * totals, strict=True):
+        bucket = int(np.searchsorted(row, rank))
+        before = int(row[bucket - 1]) if bucket else 0
+        low, high = bucket_bounds(bucket)
+        part = (rank - before) / max(int(row[bucket]) - before, 1)
+        quantiles.append(low + (high - low) * float(part))
+    means = np.add.reduceat(np.asarray(sums, dtype=np.float64), edges) / totals
+    return quantiles, [float(mean) for mean in means]
 
 
 def below_in_slots(slots: NDArray[np.int32], value_ns: float) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.app.tuning.result import TunedModel, TuneReport, gain_sentence
+from tritongen.app.tuning.result import TunedModel, TuneReport, gain_sentence, rates_sentence
 from tritongen.domain.planner.context import show_figure
 from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.probe.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, linear_axis
@@ -27,6 +27,7 @@ class Section:
     Attributes:
         model: its result.
         gain: against Triton's own completion, empty when not known.
+        rates: latencies at rates, empty when not known.
         scatter: throughput against latency, as SVG; empty when nothing was measured.
         bars: prediction beside measurement, as SVG; empty when nothing was measured.
         rows: cells of the table, with the row's class.
@@ -34,6 +35,7 @@ class Section:
 
     model: TunedModel
     gain: str
+    rates: str
     scatter: str
     bars: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
@@ -62,6 +64,7 @@ def _section(model: TunedModel) -> Section:
     return Section(
         model,
         gain_sentence(model),
+        rates_sentence(model),
         _scatter(model, measured) if measured else "",
         _bars(measured) if measured else "",
         tuple((row.fate, _cells(row)) for row in model.rows),

@@ -323,6 +323,13 @@ def _sentence(result: TunedModel) -> str:
     return sentence
 
 
+def rates_sentence(result: TunedModel) -> str:
+    """The choice at rates, for people; empty where it was not measured at any."""
+    known = [(one.per_s, dict(one.ms).get(_P99)) for one in result.sweep]
+    parts = [f"{show_figure(ms)} ms at {show_figure(rate)}/s" for rate, ms in known if ms]
+    return f"p99 at rates: {', '.join(parts)}" if parts else ""
+
+
 def gain_sentence(result: TunedModel) -> str:
     """The best against Triton's own completion; empty without both."""
     if result.best is None or result.default is None:
