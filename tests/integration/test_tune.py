@@ -106,6 +106,16 @@ class TestResult:
         assert model["verdict"] in {"separated", "immaterial", "budget"}
         assert 0 < model["wall_s"] <= document["wall_s"]
 
+    def test_the_choice_was_measured_at_rates(self, tuned):
+        _, document = tuned
+        (model,) = document["models"]
+        rates = [one["rate_per_s"] for one in model["rates"]]
+        assert rates
+        assert rates == sorted(rates)
+        assert rates[-1] < model["best"]["throughput_per_s"]["high"]
+        for one in model["rates"]:
+            assert 0 < one["latency_us"]["p50"] <= one["latency_us"]["p99"]
+
     def test_lists_every_candidate_with_its_fate(self, tuned):
         _, document = tuned
         rows = document["models"][0]["evaluated"]

@@ -206,6 +206,11 @@ EVALUATED = _object(
     why=TEXT,
 )  # fmt: skip
 OFFER = _object(name=NAME, change=NAME, throughput_ratio=SPAN, latency_ratio=SPAN, reason=TEXT)
+RATE = _object(
+    rate_per_s=NUMBER,
+    requests=COUNT,
+    latency_us=_object(p50=NUMBER, p90=NUMBER, p95=NUMBER, p99=NUMBER, p999=NUMBER),
+)
 TUNED = _object(
     name=NAME,
     goal=NAME,
@@ -216,6 +221,7 @@ TUNED = _object(
     best=FIGURES,
     before=_object(**CHOICE),
     evaluated=_list(EVALUATED),
+    rates=_list(RATE),
     pareto=_list(NAME),
     nearest=_list(NAME),
     verdict=NAME,

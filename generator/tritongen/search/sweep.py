@@ -2,7 +2,8 @@
 
 Closed loops decided the race. What traffic will meet is a rate, and a latency at a rate is best
 predicted from the same configuration at rates nearby. Several short passes over all rates, in turn:
-what disturbs a machine lasts for seconds, and then spoils a pass, not a rate.
+what disturbs a machine lasts for seconds, and then spoils a pass, not a rate. None is so short that
+one hiccup more or less decides its p99.
 """
 
 from collections import defaultdict
@@ -16,12 +17,15 @@ from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate
 
 # Rates as shares of what the choice can do.
-SHARES = (0.15, 0.35, 0.55, 0.75)
-# Passes over all rates; one where a pass would see few answers at the lowest rate but one.
-_PASSES, _ANSWERS = 3, 500.0
+SHARES = (0.12, 0.28, 0.45, 0.65)
+# Passes over all rates at most, and the least length of each measurement where there are several;
+# one where they would see few answers at the lowest rate but one.
+_PASSES, _LONG_S, _ANSWERS = 3, 1.9, 500.0
 # Warming up and reading statistics takes about so long beside each measurement.
 _BESIDE_S = 0.5
 _LEAST_S = 0.4
+# Where half of the requests wait so many times as long as at the lowest rate a backlog grows.
+_BACKLOG = 8.0
 
 
 def sweep_tasks(
@@ -39,9 +43,10 @@ def sweep_tasks(
     if not most_per_s > 0.0:
         return ()
     each = seconds / len(SHARES)
-    short = each / _PASSES - _BESIDE_S
-    many = short >= _LEAST_S and SHARES[1] * most_per_s * short >= _ANSWERS
-    passes, length = (_PASSES, short) if many else (1, max(_LEAST_S, each - _BESIDE_S))
+    passes = min(_PASSES, int(each / (_LONG_S + _BESIDE_S)))
+    if passes < 2 or SHARES[1] * most_per_s * (each / passes - _BESIDE_S) < _ANSWERS:
+        passes = 1
+    length = max(_LEAST_S, each / passes - _BESIDE_S)
     swept = [r for r in history if r.task.purpose is Purpose.SWEEP]
     done = {r.task for r in swept}
     too_much = {r.task.load for r in swept if r.sound is None or r.sound.saturated}
@@ -89,7 +94,9 @@ def swept(history: History, candidate: Candidate) -> tuple[ServedRate, ...]:
         if isinstance(task.load, OpenLoop) and not reading.saturated:
             found[task.load.rate_per_s].append(reading)
             rows = task.rows
-    return tuple(_over_passes(found[rate], rows) for rate in sorted(found))
+    over = [_over_passes(found[rate], rows) for rate in sorted(found)]
+    usual = over[0].ms[0][1] if over and over[0].ms else 0.0
+    return tuple(one for one in over if one.ms and one.ms[0][1] <= _BACKLOG * usual)
 
 
 def _over_passes(readings: list[Reading], rows: int) -> ServedRate:

@@ -36,7 +36,7 @@ LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
 # Part of the budget in which the choice is measured at rates.
-_SWEEP_SHARE, _LONGEST_SWEEP_S = 0.2, 45.0
+_SWEEP_SHARE, _LONGEST_SWEEP_S = 0.25, 45.0
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 

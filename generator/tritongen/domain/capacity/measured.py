@@ -20,9 +20,12 @@ from tritongen.domain.queueing.rates import CELLS
 _HELD = 0.95
 # What the logarithm of the ratio is expected to be, beside that of the percentile before: a part
 # that is alike at all rates, a part that is not, and the shares of the capacity over which it is.
-_ALIKE, _OWN, _REACH = 0.25, 0.12, 0.25
-# Doubt about a percentile beside that of its sample, and answers beyond it that make it count.
-_DOUBT, _BEYOND = 0.06, 1.5
+_ALIKE, _OWN, _REACH = 0.2, 0.1, 0.25
+# How much more that part is, at the capacity: what little is missing there makes long queues.
+_OWN_FULL = 0.6
+# Doubt about a percentile beside that of its sample, the same at the capacity, and answers beyond
+# it that make it count.
+_DOUBT, _DOUBT_FULL, _BEYOND = 0.06, 0.3, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ def _ratios(
     seen = [one.per_s / base.capacity_per_s for one in sweep.rates]
     places = np.array([*seen, *shares])
     apart = (places[:, None] - places[None, :]) / _REACH
-    alike = _ALIKE**2 + _OWN**2 * np.exp(-0.5 * apart**2)
+    own = _OWN + _OWN_FULL * np.minimum(places, 1.0) ** 2
+    alike = _ALIKE**2 + own[:, None] * own[None, :] * np.exp(-0.5 * apart**2)
     expected = np.zeros(len(places))
     found: list[tuple[float, list[float]]] = []
     for percentile in sorted({p for one in sweep.rates for p, _ in one.ms}):
@@ -131,7 +135,9 @@ def _seen(
     if not (measured > 0.0 and 0.0 < expected < math.inf):
         return math.nan, 0.0
     beyond = one.requests * (1.0 - percentile / 100.0)
-    return math.log(measured / expected), math.hypot(_DOUBT, 1.0 / math.sqrt(beyond))
+    busy = one.per_s / base.capacity_per_s
+    doubt = _DOUBT + _DOUBT_FULL * min(1.0, busy) ** 2
+    return math.log(measured / expected), math.hypot(doubt, 1.0 / math.sqrt(beyond))
 
 
 def _at(known: Sequence[tuple[float, float]], percentile: float) -> float:
