@@ -1,11 +1,12 @@
 """Predicted against measured: p99 at three loads and the greatest rate, on a real Triton.
 
-    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 40 minutes
+    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 50 minutes
     .venv/bin/python benchmarks/capacity.py --quick    one model, a minute
 
-Each model is tuned for a moment on so many cores, which leaves service times in the lock. From
-those capacity planning predicts; then the tuned configuration is served and loaded at shares of
-the predicted greatest rate until the goal is missed. Eight in ten should lie within 15 %.
+Each model is tuned on so many cores, which leaves service times and latencies at a few rates in the
+lock. From those capacity planning predicts; then the tuned configuration is served by another Triton
+and loaded at other rates, shares of the predicted greatest one, until the goal is missed. Eight in
+ten should lie within 15 %.
 
 Every load is measured in several passes, the loads in turn, and the median counts: a pause of the
 whole machine spoils one pass, not the row. How far apart the passes lie is printed beside it: a p99
@@ -247,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--cores", nargs="+", type=int, default=LIMITS)
-    parser.add_argument("--tune", type=float, default=60.0, help="seconds of tuning, each")
+    parser.add_argument("--tune", type=float, default=120.0, help="seconds of tuning, each")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load and pass")
     parser.add_argument("--passes", type=int, default=PASSES, help="over all loads")
     parser.add_argument("--quick", action="store_true", help="prove that it runs")

@@ -45,7 +45,7 @@ def tuned(
     project.add("dense/model.onnx", dense())
     project.write("models/tritongen.yaml", "target: {cpus: 1}\n")
     document = project.json(
-        "tune", "models", "-m", "dense", "--budget", "12s", "--html", "page.html"
+        "tune", "models", "-m", "dense", "--budget", "40s", "--html", "page.html"
     )
     return project, document
 
@@ -110,8 +110,7 @@ class TestResult:
         _, document = tuned
         (model,) = document["models"]
         rates = [one["rate_per_s"] for one in model["rates"]]
-        assert rates
-        assert rates == sorted(rates)
+        assert rates == sorted(rates) != []
         assert rates[-1] < model["best"]["throughput_per_s"]["high"]
         for one in model["rates"]:
             assert 0 < one["latency_us"]["p50"] <= one["latency_us"]["p99"]

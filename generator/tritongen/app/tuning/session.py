@@ -35,8 +35,8 @@ from tritongen.serving.state import StateStore
 LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
-# Part of the budget in which the choice is measured at rates.
-_SWEEP_SHARE, _LONGEST_SWEEP_S = 0.25, 45.0
+# Part of the budget in which the choice is measured at rates; a short run is for the choice alone.
+_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 45.0, 40.0
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 
@@ -151,12 +151,15 @@ class Session:
             subject.objective,
             float(subject.cores),
             budget_s=self._budget_s,
-            # What is offered beside the choice is not planned with.
-            sweep_s=0.0
-            if subject.variant
-            else min(_SWEEP_SHARE * self._budget_s, _LONGEST_SWEEP_S),
+            sweep_s=self._sweep_s(subject),
             seed=self._options.seed,
         )
+
+    def _sweep_s(self, subject: Subject) -> float:
+        """What is offered beside the choice is not planned with."""
+        if subject.variant or self._budget_s < _LEAST_SWEPT_S:
+            return 0.0
+        return min(_SWEEP_SHARE * self._budget_s, _LONGEST_SWEEP_S)
 
     def _tune(self, index: int, subject: Subject) -> TunedModel:
         settings = self._settings(subject)

@@ -26,6 +26,8 @@ _OWN_FULL = 0.6
 # Doubt about a percentile beside that of its sample, the same at the capacity, and answers beyond
 # it that make it count.
 _DOUBT, _DOUBT_FULL, _BEYOND = 0.06, 0.3, 1.5
+# The same of a tail, from one second: a hiccup more or less in it.
+_TAIL, _HICCUPS = 95.0, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def _seen(
     beyond = one.requests * (1.0 - percentile / 100.0)
     busy = one.per_s / base.capacity_per_s
     doubt = _DOUBT + _DOUBT_FULL * min(1.0, busy) ** 2
-    return math.log(measured / expected), math.hypot(doubt, 1.0 / math.sqrt(beyond))
+    hiccups = _HICCUPS * math.sqrt(one.per_s / one.requests) if percentile >= _TAIL else 0.0
+    return math.log(measured / expected), math.hypot(doubt, 1.0 / math.sqrt(beyond), hiccups)
 
 
 def _at(known: Sequence[tuple[float, float]], percentile: float) -> float:
