@@ -13,6 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tritongen.domain.attribution import Execution, attribute
 from tritongen.domain.histogram import Histogram
 from tritongen.domain.intervals import Interval
@@ -25,9 +28,10 @@ from tritongen.domain.measurement import (
 )
 from tritongen.domain.workload import Closed, Load
 from tritongen.probe.engine import Engine, Log, Plan, Target
-from tritongen.probe.generator import Generator
+from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Reading, Run, run_load
 from tritongen.probe.messages import Expectation, TensorMeta
+from tritongen.probe.recorder import Recorder
 from tritongen.probe.results import Subject, level_results
 
 SECOND = 1_000_000_000
@@ -161,6 +165,48 @@ class VirtualPacer:
         return self._engine.clock()
 
     def close(self) -> None: ...
+
+
+class ReplayedLoad:
+    """A closed loop of one client whose latencies are given: thousands of levels in seconds.
+
+    See `tritongen.probe.level.LoadSource`.
+    """
+
+    def __init__(self, latencies_ns: NDArray[np.int64]) -> None:
+        self._begin = SECOND
+        self._done = self._begin + np.cumsum(latencies_ns)
+        self._sent = self._done - latencies_ns
+        self._now, self._taken = self._begin, 0
+        self._records = Records()
+
+    def start(self) -> None:
+        self._records.warmup = [Recorder(self._begin)]
+
+    def run(self, until_ns: int) -> None:
+        upto = int(np.searchsorted(self._done, until_ns))
+        log, part = Log(), slice(self._taken, upto)
+        log.sent.frombytes(self._sent[part].tobytes())
+        log.done.frombytes(self._done[part].tobytes())
+        self._records.main[0].take(log, closed=True, window=(0, 1 << 62))
+        self._now, self._taken = until_ns, upto
+
+    def mark(self, *, from_begin: bool = False) -> int:
+        assert from_begin
+        self._records.main = [Recorder(self._begin)]
+        return self._begin
+
+    def finish(self, drain_s: float) -> int:
+        del drain_s  # every answer is there
+        return self._now
+
+    def stop(self) -> None: ...
+
+    def progress(self) -> Progress:
+        return Progress(now_ns=self._now, last_success_ns=self._now, finished=self._taken)
+
+    def records(self) -> Records:
+        return self._records
 
 
 def constant(seconds: float) -> Service:

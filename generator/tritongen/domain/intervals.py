@@ -22,8 +22,7 @@ _MOST_RESEMBLANCE = 0.9
 # Joins batches from a resemblance of 0.4 on; of 30 independent ones few show as much by chance.
 _JOINING = 1.5
 # Requests beyond the quantile that a batch must hold on average to have a quantile of its own.
-_BEYOND = 5
-_FEWEST_QUANTILES = 10
+_BEYOND = 20
 # A resemblance below this is seldom more than chance among 30 batches.
 _RESEMBLES = 0.25
 # Beyond this variance the binomial law is as good as normal with a correction for its skew.
@@ -157,6 +156,18 @@ def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
     return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MOST_RESEMBLANCE)
 
 
+def wave_interval(
+    counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """`mean_interval`, widened as for a first-order process that resembles itself as these do."""
+    plain = mean_interval(counts, sums, confidence)
+    if plain is None:
+        return None
+    rho = resemblance(group(counts), group(sums))
+    reach = (plain.high - plain.value) * math.sqrt((1.0 + rho) / (1.0 - rho))
+    return Interval(plain.value, max(plain.value - reach, 0.0), plain.value + reach)
+
+
 def effective_size(
     fraction: float,
     counts: Sequence[float],
@@ -203,10 +214,9 @@ def effective_size(
     return min(total, max(1.0, total / inflation))
 
 
-def has_batch_quantiles(fraction: float, total: float, batches: int) -> bool:
-    """Whether so many batches of so many requests in all tell a quantile each."""
-    beyond = total * min(fraction, 1.0 - fraction)
-    return batches >= _FEWEST_QUANTILES and beyond >= _BEYOND * batches
+def tells_batch_quantiles(fraction: float, total: float) -> bool:
+    """Whether so many requests give each of the batches a quantile of its own."""
+    return total * min(fraction, 1.0 - fraction) >= _BEYOND * BATCHES
 
 
 def likeness(quantiles: Sequence[float], means: Sequence[float]) -> float:

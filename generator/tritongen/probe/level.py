@@ -17,14 +17,13 @@ from tritongen.probe.generator import Progress, Records
 from tritongen.probe.recorder import Recorder
 
 _NS = 1_000_000_000
-# The first look at the data, then each look this much later than the last one: few looks, so
-# that stopping at a lucky moment stays unlikely.
+# The first look at the data, then each look this much later than the last one.
 _FIRST_LOOK_S = 0.5
-_NEXT_LOOK = 1.3
+_NEXT_LOOK = 1.15
 _LONGEST_STEP_S = 1.0
-# So many looks in a row must find the numbers precise: an interval may be narrow once by luck, and
-# more so where requests resemble their neighbours.
-_LOOKS = 2
+# So many looks in a row must find the numbers precise, the last a third later than the first: an
+# interval may be narrow once by luck, and more so where requests resemble their neighbours.
+_LOOKS = 3
 _FEWEST_WARM = 20
 _WARMUP_SHARE = 0.25
 # Time between reading the statistics and the measured window, for an open loop to catch up.

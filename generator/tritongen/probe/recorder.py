@@ -18,12 +18,13 @@ from tritongen.domain.intervals import (
     Interval,
     batch_quantile_interval,
     effective_size,
-    has_batch_quantiles,
     independent_batches,
     mean_interval,
     quantile_ranks,
     sample_floor,
+    tells_batch_quantiles,
     warmup_end,
+    wave_interval,
 )
 from tritongen.domain.measurement import PERCENTILES, LatencySummary, percentile_key
 from tritongen.probe.engine import Log
@@ -33,6 +34,7 @@ FIRST_SLOT_NS = 20_000_000
 # Ending a run on the very fewest requests would prefer those whose tail happened to be short.
 _ENOUGH = 2.0
 _ENOUGH_BATCHES = 8.0
+_CALM = 0.03
 
 Integers = NDArray[np.int64]
 _PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
@@ -249,7 +251,7 @@ class Recorder:
 
         With fewer requests than twice the fewest independent ones an interval may look narrow only
         because its upper end is beyond the data; with few independent batches because their
-        spread was small by chance.
+        spread was small by chance. A wave that hardly moves the mean does not count.
         """
         slots, sums = self._stretch(first, end_ns)
         batches = _batch_quantiles(slots, sums, percentile / 100.0)
@@ -262,7 +264,11 @@ class Recorder:
             return False
         below = below_in_slots(slots, value)
         size = effective_size(fraction, counts, below, confidence, sums)
-        return size >= _ENOUGH * sample_floor(fraction, confidence)
+        needed = _ENOUGH * sample_floor(fraction, confidence)
+        if size < needed <= sum(counts):
+            mean = wave_interval(counts, sums, confidence)
+            return mean is not None and mean.relative_width <= _CALM
+        return size >= needed
 
     def _stretch(self, first: int, end_ns: int) -> tuple[NDArray[np.int32], list[int]]:
         used = self.used_slots(end_ns)
@@ -359,10 +365,9 @@ def _batch_quantiles(
         sums: of the durations in each slot.
         fraction: of the quantile.
     """
-    groups = min(BATCHES, len(slots))
-    edges = np.round(np.linspace(0, len(slots), groups + 1)).astype(int)[:-1]
-    if not groups or not has_batch_quantiles(fraction, float(slots.sum()), groups):
+    if len(slots) < BATCHES or not tells_batch_quantiles(fraction, float(slots.sum())):
         return None
+    edges = np.round(np.linspace(0, len(slots), BATCHES + 1)).astype(int)[:-1]
     running = np.cumsum(np.add.reduceat(slots, edges, axis=0, dtype=np.int64), axis=1)
     totals = running[:, -1]
     # A batch without requests says nothing: a server that fell silent, or an open loop's pause.
