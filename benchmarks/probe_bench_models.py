@@ -75,16 +75,18 @@ class Model:
         what: for the tables.
         inputs: names of its inputs; both clients send zeros.
         shapes: of inputs with dynamic axes.
+        large: requests of half a megabyte and more, at which perf_analyzer's threads block.
     """
 
     name: str
     what: str
     inputs: tuple[str, ...] = ("IN",)
     shapes: tuple[tuple[str, str], ...] = ()
+    large: bool = False
 
 
 TINY = Model("tiny", "identity in Python, FP32[16]")
-IMAGE = Model("image", "identity in Python, FP32[3,224,224]")
+IMAGE = Model("image", "identity in Python, FP32[3,224,224]", large=True)
 STALLED = Model("stalled", f"silent for {STALL_S * 1e3:.0f} ms in every {STALL_EVERY_S:.0f} s")
 DIGITS = Model("digits", "scikit-learn MLP, FP32[64]", ("X",))
 TREES = Model("breast_cancer", "random forest, FP32[30]", ("X",))
