@@ -4,9 +4,9 @@
     .venv/bin/python benchmarks/capacity.py --quick    one model, a minute
 
 Each model is tuned on so many cores, which leaves service times and latencies at a few rates in the
-lock. From those capacity planning predicts; then the tuned configuration is served by another Triton
-and loaded at other rates, shares of the predicted greatest one, until the goal is missed. Eight in
-ten should lie within 15 %.
+lock. From those capacity planning predicts; then the tuned configuration is served by another
+Triton and loaded at other rates, shares of the predicted greatest one, until the goal is missed.
+Eight in ten should lie within 15 %.
 
 Every load is measured in several passes, the loads in turn, and the median counts: a pause of the
 whole machine spoils one pass, not the row. How far apart the passes lie is printed beside it: a p99
@@ -264,7 +264,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cores >= available:
             print(f"{cores} of {available} cores serve: the load generator has a part of them.")
         for model in options.models:
-            rows += compare(model, min(cores, available), options)
+            found = compare(model, min(cores, available), options)
+            for row in found:
+                print(row, file=sys.stderr, flush=True)
+            rows += found
     print()
     table(rows)
     errors = [abs(row.error) for row in rows if row.error is not None]
