@@ -248,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--cores", nargs="+", type=int, default=LIMITS)
-    parser.add_argument("--tune", type=float, default=120.0, help="seconds of tuning, each")
+    parser.add_argument("--tune", type=float, default=180.0, help="seconds of tuning, each")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load and pass")
     parser.add_argument("--passes", type=int, default=PASSES, help="over all loads")
     parser.add_argument("--quick", action="store_true", help="prove that it runs")

@@ -20,7 +20,7 @@ from tritongen.search.space import Candidate
 SHARES = (0.12, 0.28, 0.45, 0.65)
 # Passes over all rates at most, and the least length of each measurement where there are several;
 # one where they would see few answers at the lowest rate but one.
-_PASSES, _LONG_S, _ANSWERS = 3, 1.9, 500.0
+_PASSES, _LONG_S, _ANSWERS = 3, 3.0, 500.0
 # Warming up and reading statistics takes about so long beside each measurement.
 _BESIDE_S = 0.5
 _LEAST_S = 0.4

@@ -90,7 +90,7 @@ def test_the_curve_meets_what_was_measured_and_is_not_corrected_again(factor: fl
 def test_a_tail_moves_by_less_where_few_answers_tell_of_it() -> None:
     _, before = plain()
     moved = []
-    for requests in (0, 300, 2_000, 500_000):
+    for requests in (0, 160, 2_000, 500_000):
         known = sweep_like(before, 1.0, requests=requests)
         longer = tuple(
             replace(one, ms=tuple((p, ms * (2.0 if p == 99.0 else 1.0)) for p, ms in one.ms[:4]))
@@ -174,7 +174,7 @@ def test_latencies_never_fall_with_the_percentile() -> None:
 
 def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
     """What a plan knows of a model that was tuned on two cores of this machine."""
-    settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=30.0)
+    settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=45.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
     tuner, triton = Tuner(settings, space), SyntheticTriton(profile, 2, seed)
     history = run_tuning(tuner, triton)

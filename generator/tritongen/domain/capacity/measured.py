@@ -26,6 +26,8 @@ _OWN_FULL = 0.6
 # Doubt about a percentile beside that of its sample, the same at the capacity, and answers beyond
 # it that make it count.
 _DOUBT, _DOUBT_FULL, _BEYOND = 0.06, 0.3, 1.5
+# How uncertain a percentile is with one answer beyond it, in clusters as queues make them.
+_SLOPE = 0.6
 # The same of a tail, from one second: a hiccup more or less in it.
 _TAIL, _HICCUPS = 95.0, 0.25
 
@@ -140,7 +142,8 @@ def _seen(
     busy = one.per_s / base.capacity_per_s
     doubt = _DOUBT + _DOUBT_FULL * min(1.0, busy) ** 2
     hiccups = _HICCUPS * math.sqrt(one.per_s / one.requests) if percentile >= _TAIL else 0.0
-    return math.log(measured / expected), math.hypot(doubt, 1.0 / math.sqrt(beyond), hiccups)
+    chance = _SLOPE / math.sqrt(beyond)
+    return math.log(measured / expected), math.hypot(doubt, chance, hiccups)
 
 
 def _at(known: Sequence[tuple[float, float]], percentile: float) -> float:
