@@ -1,9 +1,10 @@
 """The stepper: history in, next measurements or None out.
 
-A tuning run goes through three phases. *Calibrate*: few short measurements fit the model of the
+A tuning run goes through these phases. *Calibrate*: few short measurements fit the model of the
 server. *Predict*: every candidate is bounded or simulated, and those that cannot be best are left
 out. *Race*: the others are measured in rounds until one is ahead, the differences do not matter,
-the goal turns out to be infeasible, or the time is up.
+the goal turns out to be infeasible, or the time is up. *Sweep*: the choice is measured at rates, which
+changes nothing of it.
 """
 
 from dataclasses import dataclass
