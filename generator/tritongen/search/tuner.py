@@ -3,8 +3,8 @@
 A tuning run goes through these phases. *Calibrate*: few short measurements fit the model of the
 server. *Predict*: every candidate is bounded or simulated, and those that cannot be best are left
 out. *Race*: the others are measured in rounds until one is ahead, the differences do not matter,
-the goal turns out to be infeasible, or the time is up. *Sweep*: the choice is measured at rates, which
-changes nothing of it.
+the goal turns out to be infeasible, or the time is up. *Sweep*: the choice is measured at rates,
+which changes nothing of it.
 """
 
 from dataclasses import dataclass
