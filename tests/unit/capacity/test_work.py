@@ -7,8 +7,10 @@ import pytest
 from support.capacity import CPU, capacity_input, machine, model_facts, trial_evidence
 from tritongen.domain.business import Business, Clients, Compression, Payload, Place
 from tritongen.domain.capacity import Work, plan_capacity, work_of
+from tritongen.domain.capacity.fit import Fitter
+from tritongen.domain.capacity.placing import Placed, Placer
 from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
-from tritongen.domain.evidence import Cost, ModelEvidence, Served
+from tritongen.domain.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
 from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import Stalls
 
@@ -107,3 +109,43 @@ def test_times_measured_on_a_server_narrow_what_is_expected() -> None:
     assert narrow.high / narrow.low < 0.8 * wide.high / wide.low
     assert "TG340" in {item.code for item in tried.findings}
     assert "TG340" not in {item.code for item in measured.findings}
+
+
+def test_rates_of_the_tuned_configuration_are_planned_with_where_requests_are_the_same() -> None:
+    rate = ServedRate(100.0, 500, ((50.0, 5.0), (99.0, 9.0)))
+    tuned = Tuned("throughput", 2, 1, 8, 100, cores=2)
+    seen = replace(trial_evidence(4.0), tuned=tuned, served=replace(SERVED, rates=(rate,)))
+    sweep = work(seen).sweep
+    assert sweep is not None
+    assert sweep.rates == (rate,)
+    assert sweep.placed == Placed("ocr", 2, 1, 8, 100e-6)
+    assert work(replace(seen, tuned=None)).sweep is None
+    assert work(seen, ModelIntent(rate=1.0, request_batch=4)).sweep is None
+    assert work(seen, clients=Clients(compression=Compression.GZIP)).sweep is None
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        ServedRate(0.0, 500, ((99.0, 9.0),)),
+        ServedRate(100.0, 0, ((99.0, 9.0),)),
+        ServedRate(100.0, 500, ()),
+        ServedRate(100.0, 500, ((99.0, -1.0), (100.0, 3.0), (140.0, 2.0))),
+    ],
+)
+def test_rates_that_somebody_wrote_by_hand_change_nothing_and_break_nothing(
+    rate: ServedRate,
+) -> None:
+    given = capacity_input({"m": (4.0, ModelIntent(rate=10.0, latency_ms=32.0))}, Business())
+    placer = Placer(given.models, given.intent, given.evidence)
+    on = replace(machine("c6i.large"), cpu=given.works["m"].measured_on)
+    plain = Fitter(given.works, placer, 1.0).fit(("m",), on).models[0]
+    tuned = Tuned("", plain.placed.instances, plain.placed.threads, plain.placed.max_batch, None)
+    served = replace(SERVED, cpu=CPU, cpus=float(on.cores), rates=(rate,))
+    evidence = replace(trial_evidence(4.0), tuned=tuned, served=served)
+    strange = replace(given.works["m"], sweep=work(evidence).sweep)
+    if strange.sweep is not None:
+        placed = replace(strange.sweep, placed=plain.placed)
+        strange = replace(strange, sweep=placed)
+    found = Fitter({"m": strange}, placer, 1.0).fit(("m",), on).models[0]
+    assert found.curve == plain.curve

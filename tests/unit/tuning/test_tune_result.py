@@ -10,13 +10,14 @@ from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
 from tritongen.app.tuning.journal import JournalFile
 from tritongen.app.tuning.options import TuneProgress
 from tritongen.app.tuning.page import html_page
-from tritongen.app.tuning.result import TuneReport, gain_sentence, result_of
+from tritongen.app.tuning.record import tuned_evidence
+from tritongen.app.tuning.result import TuneReport, gain_sentence, rates_sentence, result_of
 from tritongen.app.tuning.subject import Subject
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.domain.backends import BACKENDS
 from tritongen.domain.business import ClientProtocol
 from tritongen.domain.codec import decode, encode
-from tritongen.domain.evidence import ModelEvidence, Served
+from tritongen.domain.evidence import ModelEvidence, Served, ServedRate
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.intent import Intent
 from tritongen.domain.objective import parse_goal
@@ -202,3 +203,19 @@ class TestJournal:
         with pytest.raises(InvalidInputError) as caught:
             JournalFile(tmp_path, replace(HEADER, cores=4)).begin(resume=True)
         assert caught.value.code == "TG950"
+
+
+def test_latencies_at_rates_are_told_and_kept_with_the_choice_they_are_of(run):
+    rate = ServedRate(120.04, 900, ((50.0, 6.0), (99.0, 14.25), (99.9, 20.0)))
+    result = replace(run[0], sweep=(rate,))
+    assert rates_sentence(result) == "p99 at rates: 14.2 ms at 120/s"
+    assert rates_sentence(run[0]) == ""
+    assert "14.2 ms at 120/s" in html_page(report_of(result))
+    (found,) = document(report_of(result))["models"][0]["rates"]
+    assert found["latency_us"] == {"p50": 6000.0, "p99": 14250.0, "p999": 20000.0}
+    kept = tuned_evidence(ModelEvidence(()), None, result, "cpu")
+    assert kept.served.rates == (replace(rate, per_s=120.0),)
+    # A run that gave no times keeps those of before, without latencies of another choice.
+    blind = replace(result, calibration=None, sweep=())
+    later = tuned_evidence(ModelEvidence(()), kept.served, blind, "cpu")
+    assert later.served == replace(kept.served, rates=())

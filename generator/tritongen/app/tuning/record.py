@@ -9,7 +9,7 @@ from tritongen.app.building.evidence import trial_policy
 from tritongen.app.building.render import CONFIG_FILE, make_lock, outline, rendering
 from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
-from tritongen.domain.evidence import Evidence
+from tritongen.domain.evidence import Evidence, ModelEvidence, Served
 from tritongen.domain.lock import LOCK_FILE, Lock, LockedModel, lock_text
 from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
@@ -43,9 +43,7 @@ def with_results(
         gathered = evidence.models[result.name]
         if known.evidence.files != gathered.files:
             known = fresh.models[result.name]
-        entry = replace(
-            gathered, tuned=result.tuned, served=result.served(cpu) or known.evidence.served
-        )
+        entry = tuned_evidence(gathered, known.evidence.served, result, cpu)
         models[result.name] = replace(known, evidence=entry)
         changed.append(result.name)
     server = base.server
@@ -54,6 +52,24 @@ def with_results(
         server = replace(server, shared_memory_bytes=None)
     lock = replace(base, models=models, server=server)
     return replace(project, lock=lock, lock_text=lock_text(lock)), tuple(changed)
+
+
+def tuned_evidence(
+    gathered: ModelEvidence, before: Served | None, result: TunedModel, cpu: str
+) -> ModelEvidence:
+    """A model's evidence with what tuning found.
+
+    Args:
+        gathered: for this run.
+        before: times on a server as they are known, kept where this run gave none; their latencies
+            at rates are of the choice of before, and go with it.
+        result: of this run.
+        cpu: name of the processor.
+    """
+    served = result.served(cpu)
+    if served is None and before is not None:
+        served = replace(before, rates=())
+    return replace(gathered, tuned=result.tuned, served=served)
 
 
 def _shapes(model: LockedModel | None) -> tuple[tuple[int, ...], ...]:

@@ -145,7 +145,10 @@ def work_of(
         pause_s=_seconds(served.pause_ms) if served is not None else 0.0,
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
-        sweep=_sweep(facts.name, served, evidence.tuned, rows),
+        # Requests were measured as they are: compressed ones cost the server more.
+        sweep=None
+        if business.clients.compression is Compression.GZIP
+        else _sweep(facts.name, served, evidence.tuned, rows),
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
