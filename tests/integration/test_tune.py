@@ -45,7 +45,7 @@ def tuned(
     project.add("dense/model.onnx", dense())
     project.write("models/tritongen.yaml", "target: {cpus: 1}\n")
     document = project.json(
-        "tune", "models", "-m", "dense", "--budget", "40s", "--html", "page.html"
+        "tune", "models", "-m", "dense", "--budget", "60s", "--html", "page.html"
     )
     return project, document
 

@@ -18,6 +18,7 @@ from tritongen.app.tuning.result import TunedModel, result_of
 from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
+from tritongen.domain.planner.context import show_figure
 from tritongen.domain.queueing import OpenLoop
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
@@ -36,7 +37,7 @@ LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
 # Part of the budget in which the choice is measured at rates; a short run is for the choice alone.
-_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 45.0, 40.0
+_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 45.0, 60.0
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 
@@ -262,7 +263,7 @@ class Session:
         unit = "candidate" if step.remaining == 1 else "candidates"
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
         if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
-            doing = f"at {task.load.rate_per_s:,.3g}/s"
+            doing = f"at {show_figure(task.load.rate_per_s)}/s"
         own = task.purpose is Purpose.BASELINE
         name = "Triton's own" if own else task.candidate.key
         best = search.tuner.best(search.history) if raced else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tritongen.domain.business import Business, Compression, Payload, Place
 from tritongen.domain.capacity.measured import Sweep
 from tritongen.domain.capacity.placing import Placed
-from tritongen.domain.evidence import ModelEvidence, ObservedTensor, Served, Trial, Tuned
+from tritongen.domain.evidence import ModelEvidence, ObservedTensor, Served, Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import ServicePoint, ServiceTimes, Stalls
@@ -145,10 +145,7 @@ def work_of(
         pause_s=_seconds(served.pause_ms) if served is not None else 0.0,
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
-        # Requests were measured as they are: compressed ones cost the server more.
-        sweep=None
-        if business.clients.compression is Compression.GZIP
-        else _sweep(facts.name, served, evidence.tuned, rows),
+        sweep=_sweep(facts.name, evidence, rows, business),
         instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
@@ -180,9 +177,14 @@ def _stalls(served: Served | None) -> Stalls | None:
     return Stalls(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
 
 
-def _sweep(name: str, served: Served | None, tuned: Tuned | None, rows: int) -> Sweep | None:
-    """What was measured at rates, with requests of as many rows."""
-    if served is None or tuned is None:
+def _sweep(name: str, evidence: ModelEvidence, rows: int, business: Business) -> Sweep | None:
+    """What was measured at rates, with requests of as many rows.
+
+    They were measured as they are: compressed ones cost the server more.
+    """
+    served, tuned = evidence.served, evidence.tuned
+    compressed = business.clients.compression is Compression.GZIP
+    if served is None or tuned is None or compressed:
         return None
     known = sorted(served.rates, key=lambda one: one.per_s)
     seen = tuple(one for one in known if one.per_s > 0.0 and one.rows == rows)
