@@ -270,7 +270,7 @@ def _service(
         container=_container(settings, _needed(planned, lock, names, settings), key),
         replicas=planned.replicas,
         queue_target_us=max(_LEAST_QUEUE_US, wait),
-        concurrency=planned.concurrency or _concurrency(models),
+        concurrency=requests_at_a_time(planned.concurrency, models),
         rate_per_s=planned.rate_per_s,
     )
 
@@ -292,9 +292,13 @@ def _model(name: str, lock: Lock, intent: Intent) -> ServedModel:
     )
 
 
-def _concurrency(models: tuple[ServedModel, ...]) -> int:
-    """Unmeasured: two requests an instance keep it busy while answers travel."""
-    return max(2, 2 * sum(model.instances for model in models))
+def requests_at_a_time(planned: int | None, models: tuple[ServedModel, ...]) -> int:
+    """Requests that a replica is sent at a time: by the plan, and one for every instance at least.
+
+    Without a plan (None) two an instance, which keep it busy while answers travel.
+    """
+    instances = sum(model.instances for model in models)
+    return max(planned, instances) if planned else max(2, 2 * instances)
 
 
 def _settings(
