@@ -1,6 +1,9 @@
 """What the gRPC engines meet in the field, from a peer that is gRPC's own server."""
 
+import os
+import select
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +37,12 @@ def engine_for(port: int, *, columns: int = 4, streaming: bool = False, **option
 
 
 def run(engine: Engine, slots: int, seconds: float, ticks: int = 10):
+    log = load(engine, slots, seconds, ticks)
+    engine.close()
+    return log
+
+
+def load(engine: Engine, slots: int, seconds: float, ticks: int = 10):
     engine.open(slots, closed=True)
     engine.start()
     for _ in range(ticks):
@@ -43,9 +52,7 @@ def run(engine: Engine, slots: int, seconds: float, ticks: int = 10):
     engine.settle()
     engine.serve(clock_ns() + 5 * SECOND)
     engine.abandon()
-    log = engine.targets[0].log
-    engine.close()
-    return log
+    return engine.targets[0].log
 
 
 def test_connections_that_are_sent_away_lose_no_request():
@@ -119,6 +126,48 @@ def test_a_killed_server_fails_what_was_outstanding(streaming):
     assert log.done
     assert set(log.codes) <= {"CONNECTION", "CUT SHORT", "GRPC UNAVAILABLE", "UNFINISHED"}
     assert sum(log.codes.values()) >= 1
+
+
+def test_a_server_that_is_gone_is_asked_now_and_then():
+    """It refuses at once: without a pause there were thousands of failures, and of threads."""
+    with synthetic_grpc(GrpcBehaviour()) as server:
+        engine = engine_for(server.port, streaming=True)
+        threading.Timer(0.2, server.kill).start()
+        log = run(engine, 4, 2.0, ticks=20)
+    assert 1 <= engine.lost <= 2 * 4 * 20
+    assert sum(log.codes.values()) <= 4 * 20
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_server_that_comes_back_is_used_again(streaming):
+    with synthetic_grpc(GrpcBehaviour()) as server:
+        engine = engine_for(server.port, streaming=streaming)
+        before = len(load(engine, 4, 0.3).done)
+        server.kill()
+    with synthetic_grpc(GrpcBehaviour(port=server.port)):
+        after = len(run(engine, 4, 3.0, ticks=30).done)
+    assert after > before > 0
+
+
+def test_a_closed_stream_engine_leaves_nothing_behind():
+    """No thread, and no thread that writes to the file which has its old descriptor's number."""
+    before = threading.active_count()
+    with synthetic_grpc(GrpcBehaviour(latency_s=0.01)) as server:
+        engine = engine_for(server.port, streaming=True)
+        engine.open(8, closed=True)
+        engine.start()
+        engine.close()
+        engine.close()
+        pipes = [os.pipe() for _ in range(8)]
+        server.kill()
+        time.sleep(0.2)
+    try:
+        ready, _, _ = select.select([pipe[0] for pipe in pipes], [], [], 0.1)
+        assert ready == []
+        assert threading.active_count() == before
+    finally:
+        for descriptor in (end for pipe in pipes for end in pipe):
+            os.close(descriptor)
 
 
 def test_a_stream_may_answer_any_number_of_times():

@@ -37,6 +37,7 @@ class GrpcBehaviour:
         silent_after: requests after this one get no answer, 0 for never.
         responses: of a streamed request, the empty final one not counted.
         certificate: file with certificate and key for TLS, empty for none.
+        port: it listens on, 0 for a free one.
     """
 
     latency_s: float = 0.0
@@ -48,6 +49,7 @@ class GrpcBehaviour:
     silent_after: int = 0
     responses: int = 1
     certificate: str = ""
+    port: int = 0
 
 
 @dataclass
@@ -64,7 +66,7 @@ class SyntheticGrpc:
 
 @contextmanager
 def synthetic_grpc(behaviour: GrpcBehaviour) -> Iterator[SyntheticGrpc]:
-    """The server, on a free port of the loopback address."""
+    """The server, on the loopback address."""
     process = subprocess.Popen(
         [sys.executable, __file__, json.dumps(asdict(behaviour))], stdout=subprocess.PIPE, text=True
     )
@@ -163,9 +165,9 @@ def _serve(behaviour: GrpcBehaviour) -> None:
         with open(behaviour.certificate, "rb") as file:  # noqa: PTH123  (one short read)
             pem = file.read()
         credentials = grpc.ssl_server_credentials([(pem, pem)])
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"localhost:{behaviour.port}", credentials)
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{behaviour.port}")
     server.start()
     print(port, flush=True)
     server.wait_for_termination()

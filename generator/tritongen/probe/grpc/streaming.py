@@ -31,26 +31,39 @@ from tritongen.probe.grpc.response import StreamedResponse, decode_streamed
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _STREAMS = 8
 _LONGEST_WAIT_S = 0.1
-_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+# A server that is gone refuses at once: asked again and again it would cost a core and a thread
+# for every refusal.
+_REOPEN_NS = 50_000_000
+_JOIN_S = 1.0
+_CHANNEL = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
 
 
 @dataclass(slots=True)
 class _Event:
     """What a reading thread saw: a response, or the end of its stream."""
 
-    stream: int
+    stream: "_Stream"
     now: int
     data: bytes = b""
     fault: tuple[str, str] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
-    """One bidirectional call."""
+    """One bidirectional call, and the thread that reads it; it is alive without a fault."""
 
+    opened: int
     outbox: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     call: Any = None
-    alive: bool = True
+    reader: threading.Thread | None = None
+    fault: tuple[str, str] | None = None
 
     def requests(self) -> Iterator[bytes]:
         """What grpcio sends, until there is a None."""
@@ -63,7 +76,7 @@ class _Slot:
 
     target: Target
     following: Callable[[], bytes]
-    stream: int = 0
+    stream: _Stream | None = None
     key: bytes = b""
     intended: int = 0
     sent: int = 0
@@ -99,9 +112,13 @@ class StreamEngine:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wake, select.EPOLLIN)
+        # A closed descriptor's number is given to the next file: no thread may write to it.
+        self._waking = threading.Lock()
+        self._closed = False
         self._streams: list[_Stream] = []
         self._slots: list[_Slot] = []
         self._idle: list[list[_Slot]] = [[] for _ in plans]
+        self._broken: list[_Slot] = []
         self._by_id: dict[bytes, _Slot] = {}
         self._next_id = 0
         self._pending: deque[tuple[int, int]] = deque()
@@ -109,13 +126,13 @@ class StreamEngine:
 
     def _make_channel(self, options: EngineOptions) -> Any:  # noqa: ANN401  (grpcio has no types)
         if not options.tls:
-            return self._grpc.insecure_channel(self._where, options=_UNLIMITED)
+            return self._grpc.insecure_channel(self._where, options=_CHANNEL)
         roots = None
         if options.ca_file:
             with open(options.ca_file, "rb") as file:  # noqa: PTH123  (a path as the user gave it)
                 roots = file.read()
         credentials = self._grpc.ssl_channel_credentials(roots)
-        return self._grpc.secure_channel(self._where, credentials, options=_UNLIMITED)
+        return self._grpc.secure_channel(self._where, credentials, options=_CHANNEL)
 
     @property
     def waiting(self) -> int:
@@ -128,8 +145,10 @@ class StreamEngine:
         self.last_success_ns, self.lost = clock_ns(), 0
         if not self._streams:
             self._see_that_it_listens()
+        self._renew_streams(clock_ns())
         while len(self._streams) < min(slots, _STREAMS):
-            self._streams.append(self._open_stream(len(self._streams)))
+            self._streams.append(self._open_stream())
+        self._broken.clear()
         for idle in self._idle:
             idle.clear()
         shares = divide_slots([target.plan.share for target in self.targets], slots)
@@ -152,31 +171,39 @@ class StreamEngine:
         self._slots.append(_Slot(target, target.source(place)))
         self._idle[owner].append(self._slots[-1])
 
-    def _open_stream(self, index: int) -> _Stream:
-        stream = _Stream()
+    def _open_stream(self) -> _Stream:
+        stream = _Stream(clock_ns())
         stream.call = self._method(stream.requests())
-        name = f"tritongen-stream-{index}"
-        threading.Thread(target=self._read, args=(index, stream), name=name, daemon=True).start()
+        stream.reader = threading.Thread(
+            target=self._read, args=(stream,), name="tritongen-stream", daemon=True
+        )
+        stream.reader.start()
         return stream
 
-    def _read(self, index: int, stream: _Stream) -> None:
+    def _renew_streams(self, now: int) -> None:
+        """Open streams in place of those that ended."""
+        for place, stream in enumerate(self._streams):
+            if stream.fault is not None and now - stream.opened >= _REOPEN_NS:
+                self._streams[place] = self._open_stream()
+
+    def _read(self, stream: _Stream) -> None:
         """Runs in a thread: notes what comes and when, and nothing else."""
         try:
             for data in stream.call:
-                self._notice(_Event(index, clock_ns(), data))
-            fault = ("CONNECTION", "the server ended the stream")
+                self._notice(_Event(stream, clock_ns(), data))
+            fault = (str(FailureCode.CONNECTION), "the server ended the stream")
         except self._grpc.RpcError as error:
             fault = (f"GRPC {error.code().name}", " ".join(str(error.details()).split())[:300])
-        stream.alive = False
-        self._notice(_Event(index, clock_ns(), fault=fault))
+        stream.fault = fault
+        # grpcio's own thread waits for the next request of the stream until it is told.
+        stream.outbox.put(None)
+        self._notice(_Event(stream, clock_ns(), fault=fault))
 
     def _notice(self, event: _Event) -> None:
         self._events.append(event)
-        try:
-            os.eventfd_write(self._wake, 1)
-        except OSError:
-            # The engine was closed in the meantime; nobody waits any more.
-            return
+        with self._waking:
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
 
     def start(self) -> None:
         """Send the first request of every slot."""
@@ -210,7 +237,8 @@ class StreamEngine:
             for descriptor, _ in self._epoll.poll(timeout_s):
                 if descriptor == self._wake:
                     os.eventfd_read(self._wake)
-        while self._events:
+        # What comes in the meantime is for the next call: events may come as fast as they go.
+        for _ in range(len(self._events)):
             self._handle(self._events.popleft())
 
     def watch(self, descriptor: int) -> None:
@@ -226,12 +254,20 @@ class StreamEngine:
         self._pending.clear()
 
     def expire(self, now_ns: int) -> None:
-        """Fail the requests whose time is up."""
+        """Fail the requests whose time is up, and open streams that ended again."""
         limit = now_ns - round(self._options.timeout_s * 1e9)
         message = f"no answer within {self._options.timeout_s:g} s"
         for slot in self._slots:
             if slot.busy and slot.sent < limit:
                 self._finish(slot, (FailureCode.TIMEOUT, message), now_ns)
+        if not self._sending:
+            return
+        self._renew_streams(now_ns)
+        if self.closed:
+            broken, self._broken = self._broken, []
+            for slot in broken:
+                self.outstanding += 1
+                self._begin(slot, clock_ns())
 
     def abandon(self) -> int:
         """Give up what is outstanding."""
@@ -241,34 +277,51 @@ class StreamEngine:
         return len(busy)
 
     def close(self) -> None:
-        """End every stream."""
+        """End every stream, and the threads that read them."""
+        if self._closed:
+            return
         for stream in self._streams:
             stream.outbox.put(None)
             stream.call.cancel()
+        for stream in self._streams:
+            if stream.reader is not None:
+                stream.reader.join(_JOIN_S)
         self._streams.clear()
         self._channel.close()
-        self._epoll.close()
-        os.close(self._wake)
+        with self._waking:
+            self._closed = True
+            self._epoll.close()
+            os.close(self._wake)
 
     def _begin(self, slot: _Slot, intended_ns: int) -> None:
         """Send the slot's next request over one of the streams."""
         self._next_id += 1
-        place = self._next_id % len(self._streams)
-        if not self._streams[place].alive:
-            self._streams[place] = self._open_stream(place)
+        stream = self._stream_for(self._next_id)
         slot.key = b"%0*d" % (ID_DIGITS, self._next_id)
-        slot.stream = place
+        slot.stream = stream
         slot.busy, slot.intended = True, intended_ns
         request = slot.following()
         self._by_id[slot.key] = slot
         slot.sent = clock_ns()
+        if stream.fault is not None:
+            # Its end may have been handled before: this request fails of the same fault.
+            self._notice(_Event(stream, slot.sent, fault=stream.fault))
+            return
         # The message without its prefix; its last field is the request's id.
-        self._streams[place].outbox.put(request[5:-ID_DIGITS] + slot.key)
+        stream.outbox.put(request[5:-ID_DIGITS] + slot.key)
+
+    def _stream_for(self, number: int) -> _Stream:
+        """The stream whose turn it is, or the next one that is alive, if any."""
+        count = len(self._streams)
+        turns = (self._streams[(number + place) % count] for place in range(count))
+        return next(
+            (stream for stream in turns if stream.fault is None), self._streams[number % count]
+        )
 
     def _handle(self, event: _Event) -> None:
         if event.fault is not None:
-            for lost in [s for s in self._slots if s.busy and s.stream == event.stream]:
-                self._finish(lost, event.fault, event.now)
+            for lost in [s for s in self._slots if s.busy and s.stream is event.stream]:
+                self._finish(lost, event.fault, event.now, broken=True)
             if event.fault[0] in {"GRPC UNAVAILABLE", "CONNECTION"}:
                 self.lost += 1
             return
@@ -279,7 +332,7 @@ class StreamEngine:
         slot = self._by_id.get(response.key)
         if slot is None and response.error:
             # An error without an id is for the oldest request of its stream.
-            waiting = [s for s in self._slots if s.busy and s.stream == event.stream]
+            waiting = [s for s in self._slots if s.busy and s.stream is event.stream]
             slot = min(waiting, key=lambda s: s.sent, default=None)
         if slot is None:
             return
@@ -287,8 +340,10 @@ class StreamEngine:
         if failure is not None or response.final:
             self._finish(slot, failure, event.now)
 
-    def _finish(self, slot: _Slot, failure: tuple[str, str] | None, now: int) -> None:
-        """The slot's request is done."""
+    def _finish(
+        self, slot: _Slot, failure: tuple[str, str] | None, now: int, *, broken: bool = False
+    ) -> None:
+        """The slot's request is done; where its stream broke, the next one waits for `expire`."""
         self._by_id.pop(slot.key, None)
         log = slot.target.log
         if failure is not None:
@@ -299,11 +354,15 @@ class StreamEngine:
             log.sent.append(slot.sent)
             log.done.append(now)
             self.last_success_ns, self.lost = now, 0
-        if self.closed and self._sending:
+        again = self.closed and self._sending
+        if again and not broken:
             self._begin(slot, now)
             return
         slot.busy = False
         self.outstanding -= 1
+        if again:
+            self._broken.append(slot)
+            return
         index = self.targets.index(slot.target)
         if self._pending and self._pending[0][0] == index:
             _, intended = self._pending.popleft()
