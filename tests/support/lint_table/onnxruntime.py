@@ -75,10 +75,11 @@ def onnx(
     model: bytes | None = None,
     codes: tuple[str, ...] = (),
     words: str = "",
+    rules: tuple[int, ...] = (),
 ) -> Case:
     """A case with one ONNX file, `identity` when none is given."""
     data = identity() if model is None else model
-    return Case(name, config, codes, words, files={"1/model.onnx": data})
+    return Case(name, config, codes, words, rules, files={"1/model.onnx": data})
 
 
 def stated(key: str, text: str) -> str:
@@ -247,6 +248,7 @@ ONNXRUNTIME: tuple[Case, ...] = (
         cell(),
         ("TG524",),
         "failed to run warmup sample",
+        (40,),
     ),
     onnx("ort_unknown_key", stated("intra_op_threads", "1"), codes=("TG610",)),
     onnx(
