@@ -18,9 +18,8 @@ from tritongen.search.space import Candidate
 
 # Rates as shares of what the choice can do.
 SHARES = (0.12, 0.28, 0.45, 0.65)
-# Passes over all rates at most, and the least length of each measurement where there are several;
-# one where they would see few answers at the lowest rate but one.
-_PASSES, _LONG_S, _ANSWERS = 3, 3.0, 500.0
+# Measurements of a rate at most, and the least length and answers of each where there are several.
+_PASSES, _LONG_S, _ANSWERS = 6, 3.0, 500.0
 # Warming up and reading statistics takes about so long beside each measurement.
 _BESIDE_S = 0.5
 _LEAST_S = 0.4
@@ -43,19 +42,28 @@ def sweep_tasks(
     if not most_per_s > 0.0:
         return ()
     each = seconds / len(SHARES)
-    passes = min(_PASSES, int(each / (_LONG_S + _BESIDE_S)))
-    if passes < 2 or SHARES[1] * most_per_s * (each / passes - _BESIDE_S) < _ANSWERS:
-        passes = 1
-    length = max(_LEAST_S, each / passes - _BESIDE_S)
+    rates = [share * most_per_s for share in SHARES]
+    counts = [_passes(each, rate) for rate in rates]
     swept = [r for r in history if r.task.purpose is Purpose.SWEEP]
     done = {r.task for r in swept}
     too_much = {r.task.load for r in swept if r.sound is None or r.sound.saturated}
-    for number in range(1, passes + 1):
-        tasks = (_task(candidate, share * most_per_s, rows, length, number) for share in SHARES)
+    for number in range(1, max(counts) + 1):
+        tasks = (
+            _task(candidate, rate, rows, max(_LEAST_S, each / count - _BESIDE_S), number)
+            for rate, count in zip(rates, counts, strict=True)
+            if number <= count
+        )
         missing = tuple(t for t in tasks if t not in done and t.load not in too_much)
         if missing:
             return missing
     return ()
+
+
+def _passes(seconds: float, rate: float) -> int:
+    """How often a rate is measured within that time: seldom where answers are few."""
+    return max(
+        1, min(_PASSES, int(seconds / (_LONG_S + _BESIDE_S)), int(seconds * rate / _ANSWERS))
+    )
 
 
 def _task(candidate: Candidate, rate: float, rows: int, seconds: float, number: int) -> Task:

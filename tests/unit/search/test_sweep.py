@@ -32,17 +32,27 @@ def passes_of(most_per_s, seconds, latency_s=0.01, **extras):
     return passes, history
 
 
-def test_many_answers_are_gathered_in_three_passes_and_few_in_one():
-    fast, _ = passes_of(10_000.0, 45.0)
-    slow, _ = passes_of(50.0, 45.0)
-    assert [len(tasks) for tasks in fast] == [4, 4, 4]
+def test_many_answers_are_gathered_in_many_passes_and_few_in_one():
+    fast, _ = passes_of(10_000.0, 90.0)
+    some, _ = passes_of(500.0, 90.0)
+    slow, _ = passes_of(50.0, 90.0)
+    assert [len(tasks) for tasks in fast] == [4] * 6
     assert [task.load.rate_per_s for task in fast[0]] == pytest.approx(
         [share * 10_000 for share in SHARES]
     )
-    assert len({task for tasks in fast for task in tasks}) == 12
+    assert len({task for tasks in fast for task in tasks}) == 24
+    # At 60/s two halves of 22 s see 600 answers each.
+    assert [len(tasks) for tasks in some] == [4, 4, 3, 3, 3, 3]
     assert [len(tasks) for tasks in slow] == [4]
-    for passes in (fast, slow):
-        assert sum(task.seconds for tasks in passes for task in tasks) <= 45.0
+    for passes in (fast, some, slow):
+        assert sum(task.seconds for tasks in passes for task in tasks) <= 90.0
+
+
+@pytest.mark.parametrize(("seconds", "passes"), [(15.0, 1), (30.0, 2), (60.0, 4), (120.0, 6)])
+def test_no_pass_is_so_short_that_a_hiccup_decides_it(seconds, passes):
+    found, _ = passes_of(10_000.0, seconds)
+    assert len(found) == passes
+    assert all(task.seconds >= 3.0 for tasks in found for task in tasks)
 
 
 def test_a_rate_that_was_too_much_is_not_asked_again_and_not_reported():

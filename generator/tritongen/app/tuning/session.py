@@ -37,7 +37,9 @@ LEAST_BUDGET_S = 8.0
 # Below this, calibration rests on the trial's times and measures their level only.
 _FULL_CALIBRATION_S = 60.0
 # Part of the budget in which the choice is measured at rates; a short run is for the choice alone.
-_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 45.0, 60.0
+_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 120.0, 60.0
+# The race is over in a minute or two; of what is beyond this, the sweep has half.
+_LONG_BUDGET_S, _SHARE_BEYOND = 120.0, 0.5
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 
@@ -160,7 +162,9 @@ class Session:
         """What is offered beside the choice is not planned with."""
         if subject.variant or self._budget_s < _LEAST_SWEPT_S:
             return 0.0
-        return min(_SWEEP_SHARE * self._budget_s, _LONGEST_SWEEP_S)
+        short = min(self._budget_s, _LONG_BUDGET_S)
+        beyond = self._budget_s - short
+        return min(_SWEEP_SHARE * short + _SHARE_BEYOND * beyond, _LONGEST_SWEEP_S)
 
     def _tune(self, index: int, subject: Subject) -> TunedModel:
         settings = self._settings(subject)
