@@ -1,6 +1,6 @@
 """Predicted against measured: p99 at three loads and the greatest rate, on a real Triton.
 
-    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 80 minutes
+    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 65 minutes
     .venv/bin/python benchmarks/capacity.py --quick    one model, a minute
 
 Each model is tuned on so many cores, which leaves service times and latencies at a few rates in the
@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--cores", nargs="+", type=int, default=LIMITS)
-    parser.add_argument("--tune", type=float, default=240.0, help="seconds of tuning, each")
+    parser.add_argument("--tune", type=float, default=200.0, help="seconds of tuning, each")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load and pass")
     parser.add_argument("--passes", type=int, default=PASSES, help="over all loads")
     parser.add_argument("--quick", action="store_true", help="prove that it runs")

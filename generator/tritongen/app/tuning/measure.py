@@ -105,6 +105,11 @@ class Bench:
         self._close_probers()
         self.server.stop()
 
+    def begin_anew(self) -> None:
+        """The next measurement finds a new server, without the candidates before it."""
+        self._close_probers()
+        self.server.stop()
+
     def configuration(self, subject: Subject, task: Task) -> Loadable:
         """What a task asks to be loaded."""
         default = task.purpose is Purpose.BASELINE

@@ -180,8 +180,7 @@ class Session:
                 if step is None:
                     break
                 self._take(search, step)
-            while not self._ended and (step := tuner.sweep(search.history)) is not None:
-                self._take(search, step)
+            self._sweep(search)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
         except EnvironmentProblem as problem:
@@ -193,6 +192,15 @@ class Session:
         causes = (self._cause,) if self._cause else ()
         result = result_of(subject, tuner, settings, search.history, self._ended, causes)
         return replace(result, protocol=self.protocol)
+
+    def _sweep(self, search: "_Search") -> None:
+        """Measure the choice at rates, on a server that holds nothing else, as it will be served."""
+        alone = False
+        while not self._ended and (step := search.tuner.sweep(search.history)) is not None:
+            if not alone:
+                self._bench.begin_anew()
+                alone = True
+            self._take(search, step)
 
     def _with_offers(
         self,
