@@ -194,7 +194,7 @@ class Session:
         return replace(result, protocol=self.protocol)
 
     def _sweep(self, search: "_Search") -> None:
-        """Measure the choice at rates, on a server that holds nothing else, as it will be served."""
+        """Measure the choice at rates, on a server with nothing else: so it is served later."""
         alone = False
         while not self._ended and (step := search.tuner.sweep(search.history)) is not None:
             if not alone:
