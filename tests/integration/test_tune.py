@@ -115,6 +115,12 @@ class TestResult:
         for one in model["rates"]:
             assert 0 < one["latency_us"]["p50"] <= one["latency_us"]["p99"]
 
+    def test_the_candidates_of_the_race_were_not_beside_it_then(self, tuned):
+        project, document = tuned
+        assert sum(row["fate"] != "predicted" for row in document["models"][0]["evaluated"]) > 1
+        log = (project.folder / ".tritongen/tune/server.log").read_text()
+        assert log.count('"loading: ') == 1
+
     def test_lists_every_candidate_with_its_fate(self, tuned):
         _, document = tuned
         rows = document["models"][0]["evaluated"]
