@@ -106,20 +106,14 @@ class TestResult:
         assert model["verdict"] in {"separated", "immaterial", "budget"}
         assert 0 < model["wall_s"] <= document["wall_s"]
 
-    def test_the_choice_was_measured_at_rates(self, tuned):
-        _, document = tuned
-        (model,) = document["models"]
+    def test_the_choice_was_measured_at_rates_without_the_others_beside_it(self, tuned):
+        project, (model,) = tuned[0], tuned[1]["models"]
         rates = [one["rate_per_s"] for one in model["rates"]]
         assert rates == sorted(rates) != []
         assert rates[-1] < model["best"]["throughput_per_s"]["high"]
-        for one in model["rates"]:
-            assert 0 < one["latency_us"]["p50"] <= one["latency_us"]["p99"]
-
-    def test_the_candidates_of_the_race_were_not_beside_it_then(self, tuned):
-        project, document = tuned
-        assert sum(row["fate"] != "predicted" for row in document["models"][0]["evaluated"]) > 1
-        log = (project.folder / ".tritongen/tune/server.log").read_text()
-        assert log.count('"loading: ') == 1
+        for latency in (one["latency_us"] for one in model["rates"]):
+            assert 0 < latency["p50"] <= latency["p99"]
+        assert (project.folder / ".tritongen/tune/server.log").read_text().count('"loading: ') == 1
 
     def test_lists_every_candidate_with_its_fate(self, tuned):
         _, document = tuned
