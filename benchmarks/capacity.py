@@ -1,6 +1,6 @@
 """Predicted against measured: p99 at three loads and the greatest rate, on a real Triton.
 
-    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 65 minutes
+    .venv/bin/python benchmarks/capacity.py            the demo's models, 1 and 2 cores, 50 minutes
     .venv/bin/python benchmarks/capacity.py --quick    one model, a minute
 
 Each model is tuned on so many cores, which leaves service times and latencies at a few rates in the

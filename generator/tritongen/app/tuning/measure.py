@@ -101,12 +101,7 @@ class Bench:
         return self.deaths >= _MOST_DEATHS
 
     def close(self) -> None:
-        """End everything."""
-        self._close_probers()
-        self.server.stop()
-
-    def begin_anew(self) -> None:
-        """The next measurement finds a new server, without the candidates before it."""
+        """End everything; a measurement after it finds a new server with nothing loaded."""
         self._close_probers()
         self.server.stop()
 
@@ -130,8 +125,7 @@ class Bench:
         wanted = self.configuration(subject, task)
         if self.server.alive() and _available_bytes() < _LEAST_FREE_BYTES:
             self.short_of_memory += 1
-            self._close_probers()
-            self.server.stop()
+            self.close()
         started = self.server.ensure(self.divide(subject.cores), wanted.environment)
         if started:
             self._close_probers()
@@ -153,8 +147,7 @@ class Bench:
         self.deaths += 1
         words = self.server.last_words() or error or "the server ended"
         self.died.append(f"{words}, while {subject.name} was measured")
-        self._close_probers()
-        self.server.stop()
+        self.close()
         return words
 
     def _close_probers(self) -> None:

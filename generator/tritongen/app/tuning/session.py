@@ -198,7 +198,7 @@ class Session:
         alone = False
         while not self._ended and (step := search.tuner.sweep(search.history)) is not None:
             if not alone:
-                self._bench.begin_anew()
+                self._bench.close()
                 alone = True
             self._take(search, step)
 
