@@ -5,6 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support import queueing_theory as theory
 from support.queueing import deterministic
 from tritongen.domain.queueing import (
     Batcher,
@@ -18,7 +19,6 @@ from tritongen.domain.queueing import (
     ServiceTimes,
     TimeoutAction,
     simulate,
-    theory,
 )
 from tritongen.domain.queueing.queues import GreedyQueue, PrefetchQueue, RequestTable
 

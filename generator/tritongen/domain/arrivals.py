@@ -5,14 +5,13 @@ together they send exactly what one process would have sent.
 """
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.domain.schedule import Period, Schedule
+from tritongen.domain.schedule import Period
 from tritongen.domain.workload import Open, Pacing, Replay
 
 _BLOCK = 4096
@@ -101,10 +100,3 @@ class _Inverse:
         time = np.divide(2.0 * rest, divisor, out=np.zeros_like(rest), where=divisor > 0.0)
         result: Any = self._begin[where] + time
         return np.asarray(result, dtype=np.float64)
-
-
-def expected_requests(load: Open | Replay, seconds: float) -> int:
-    """About how many requests are due in that time."""
-    schedule: Schedule | None = load.schedule if isinstance(load, Replay) else None
-    length = min(seconds, schedule.duration_s) if schedule else seconds
-    return math.ceil(load.value * length)

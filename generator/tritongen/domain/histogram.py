@@ -6,7 +6,7 @@ whole range up to 73 minutes takes 3,840 buckets.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -74,12 +74,6 @@ class Histogram:
             found[bucket] = found.get(bucket, 0) + 1
         low, high = (min(listed), max(listed)) if listed else (0, 0)
         return cls(tuple(sorted(found.items())), len(listed), sum(listed), low, high)
-
-    @classmethod
-    def of_dense(cls, dense: Sequence[int], sum_ns: int, min_ns: int, max_ns: int) -> "Histogram":
-        """From one count for every bucket, and the exact sum and ends of the values."""
-        counts = tuple((bucket, int(count)) for bucket, count in enumerate(dense) if count)
-        return cls(counts, sum(count for _, count in counts), sum_ns, min_ns, max_ns)
 
     @property
     def mean_ns(self) -> float:
@@ -171,11 +165,3 @@ class Histogram:
         if low > high or low < 0:
             raise ValueError("min_ns and max_ns contradict each other")
         return cls(tuple(pairs), total, int(data["sum_ns"]), low, high)
-
-
-def merge_all(histograms: Iterable[Histogram]) -> Histogram:
-    """The histogram of all of them together."""
-    result = Histogram()
-    for item in histograms:
-        result = result.merged(item)
-    return result

@@ -5,7 +5,6 @@
     TritongenError            what is wrong · where · what to do next · code
     ├── InvalidInputError     exit 2: a file, a YAML, a flag, a model that cannot be used
     ├── EnvironmentProblem    exit 3: the machine lacks something, a server or an engine failed
-    ├── DriftError            exit 1: what is on disk is not what would be written
     └── GoalNotMetError       exit 4: measured, and not good enough
 
 Codes are stable: scripts and suppressions refer to them. They are kept by theme in the modules
@@ -14,7 +13,6 @@ Codes are stable: scripts and suppressions refer to them. They are kept by theme
 
 from tritongen.errors.codes import CODES, Code, code
 from tritongen.errors.tree import (
-    DriftError,
     EnvironmentProblem,
     ExitCode,
     GoalNotMetError,
@@ -26,7 +24,6 @@ from tritongen.errors.tree import (
 __all__ = [
     "CODES",
     "Code",
-    "DriftError",
     "EnvironmentProblem",
     "ExitCode",
     "GoalNotMetError",

@@ -63,12 +63,6 @@ class EnvironmentProblem(TritongenError):  # noqa: N818  (the machine is at faul
     exit_code = ExitCode.ENVIRONMENT
 
 
-class DriftError(TritongenError):
-    """What is on disk is not what would be written."""
-
-    exit_code = ExitCode.FINDINGS
-
-
 class GoalNotMetError(TritongenError):
     """The measurement is sound and the goal is missed."""
 

@@ -241,11 +241,6 @@ def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOption
     return GrpcEngine(endpoint.host, endpoint.port, plans, options)
 
 
-def run_level(prober: Prober, load: Load, conditions: Conditions | None = None) -> LevelResult:
-    """Measure one level of a prober with one model."""
-    return prober.run(load, conditions).results[0]
-
-
 def check_targets(engine: Engine, timeout_s: float) -> None:
     """One request for each target, looked at in full; see `Prober.check`."""
     for attempt in range(_ATTEMPTS):

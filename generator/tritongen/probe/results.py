@@ -1,7 +1,7 @@
 """From the raw outcome of a level to its results, one a model."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.attribution import (
@@ -327,12 +327,3 @@ def _timeline(
             )
         )
     return moments
-
-
-def merged_codes(results: Sequence[LevelResult]) -> Mapping[str, int]:
-    """Failures by code over several results."""
-    found: dict[str, int] = {}
-    for result in results:
-        for code, count in result.requests.failures_by_code.items():
-            found[code] = found.get(code, 0) + count
-    return found

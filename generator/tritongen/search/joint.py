@@ -99,11 +99,6 @@ class JointTuner:
             raise InvalidInputError("TG304", f"shares {dict(shares)} exceed {cores} cores")
         self._tuners = {member.name: self._tuner(member) for member in members}
 
-    @property
-    def oversubscribed(self) -> bool:
-        """Whether there are more models than cores: the rate limiter must keep them apart."""
-        return sum(self.shares.values()) > self._cores
-
     def tuner(self, name: str) -> Tuner:
         """One model's own tuner, for its reports."""
         return self._tuners[name]

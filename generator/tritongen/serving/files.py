@@ -18,7 +18,7 @@ from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
 
-__all__ = ["FileLock", "copy_atomic", "remove_leftovers", "translated", "write_atomic"]
+__all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEFTOVER = re.compile(r"\.tritongen-(\d+)-(.+)\.tmp")
@@ -95,23 +95,6 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     with translated(path), _beside(path, mode) as file:
         file.write(data)
-
-
-def copy_atomic(source: Path, target: Path, *, mode: int = 0o644) -> None:
-    """Copies a file of any size in one visible step; the target's folder must exist.
-
-    Raises:
-        EnvironmentProblem: TG003 when the source cannot be read, TG005, TG004 as `write_atomic`.
-    """
-    import shutil
-
-    try:
-        reader = source.open("rb")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise EnvironmentProblem("TG003", f"cannot be read: {reason}", where=str(source)) from error
-    with reader, translated(target), _beside(target, mode) as file:
-        shutil.copyfileobj(reader, file, 1 << 20)
 
 
 def remove_leftovers(folder: Path) -> tuple[Path, ...]:

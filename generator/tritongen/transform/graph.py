@@ -139,16 +139,6 @@ class Graph:
             self._constants = None
         return name
 
-    def add_strings(self, values: Sequence[str], stem: str) -> str:
-        """A new initialiser of texts; returns its name."""
-        name = self.fresh(stem)
-        tensor = onnx().helper.make_tensor(
-            name, onnx().TensorProto.STRING, [len(values)], [item.encode() for item in values]
-        )
-        self.proto.graph.initializer.append(tensor)
-        self._constants = None
-        return name
-
     def make(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: object
     ) -> Proto:

@@ -8,7 +8,7 @@ from tritongen.domain.backends import (
     artefact_for,
     backend_for,
     every_flavour,
-    threads_of,
+    threads_each,
 )
 from tritongen.domain.backends.pytorch import index_of
 from tritongen.domain.facts import ModelFacts, ModelFormat, TorchArgument, TorchFacts
@@ -244,7 +244,9 @@ THREADS = [
 @pytest.mark.parametrize(("name", "flavour", "instances", "given", "variables", "total"), THREADS)
 def test_threads_in_all(name, flavour, instances, given, variables, total):
     rules = BACKENDS[name].served_as(platform=flavour, runtime=flavour)
-    assert threads_of(rules.threads, instances, given, variables) == total
+    each = threads_each(rules.threads, given, variables)
+    shared = each is None or rules.threads.pooled
+    assert (each if shared else instances * each) == total
 
 
 def test_what_a_thread_parameter_holds_for():

@@ -3,7 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from tritongen.domain.arrivals import arrivals, expected_requests
+from tritongen.domain.arrivals import arrivals
 from tritongen.domain.schedule import named_schedule, parse_schedule
 from tritongen.domain.workload import Open, Pacing, Replay
 
@@ -69,8 +69,3 @@ def test_a_poisson_schedule_ends():
     schedule = named_schedule("bursts", 50.0, 40.0)
     count = sum(len(block) for block in islice(arrivals(Replay(schedule), 4), 100))
     assert count == pytest.approx(2_000, rel=0.1)
-
-
-def test_expected_requests():
-    assert expected_requests(Open(10.0), 5.0) == 50
-    assert expected_requests(Replay(parse_schedule("10s 3\n", "s")), 100.0) == 30

@@ -10,7 +10,6 @@ from tritongen.domain.histogram import (
     bucket_bounds,
     bucket_of,
     buckets_of,
-    merge_all,
 )
 
 
@@ -65,7 +64,7 @@ def test_an_empty_histogram_has_no_values():
 
 def test_merging_is_the_same_as_counting_everything_at_once():
     first, second = [5, 10**6, 77], [10**9, 10**6 + 3]
-    merged = merge_all([Histogram.of(first), Histogram(), Histogram.of(second)])
+    merged = Histogram.of(first).merged(Histogram()).merged(Histogram.of(second))
     assert merged == Histogram.of([*first, *second])
 
 

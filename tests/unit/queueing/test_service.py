@@ -2,7 +2,7 @@
 
 import pytest
 
-from tritongen.domain.queueing import ServicePoint, ServiceTimes, service_from_costs
+from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.errors import InvalidInputError
 
 
@@ -104,11 +104,6 @@ def test_variation_is_the_median_of_the_measured():
     )
     assert ServiceTimes(points, 1.0).cv == 0.3
     assert times((1, 1, 0.01)).cv == 0.0
-
-
-def test_from_the_trials_costs():
-    model = service_from_costs([(1, 1, 0.01, 0.1), (4, 1, 0.02, 0.1)], 2.0)
-    assert model.alone(4, 1) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

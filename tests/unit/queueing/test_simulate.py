@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from support import queueing_theory as theory
 from support.queueing import deterministic, exponential, run
 from tritongen.domain.queueing import (
     Batcher,
@@ -20,7 +21,6 @@ from tritongen.domain.queueing import (
     TimeoutAction,
     Trace,
     simulate,
-    theory,
 )
 from tritongen.errors import InvalidInputError
 
@@ -83,9 +83,9 @@ class TestIdentities:
             batcher=batcher,
             requests=40_000,
         )
-        in_system = theory.little_in_system(found.throughput_per_s, found.mean_latency_s)
+        in_system = found.throughput_per_s * found.mean_latency_s
         assert found.mean_in_system == pytest.approx(in_system, rel=0.02)
-        queue = theory.little_in_system(found.throughput_per_s, found.mean_wait_s)
+        queue = found.throughput_per_s * found.mean_wait_s
         assert found.mean_queue == pytest.approx(queue, rel=0.02)
 
     @pytest.mark.parametrize("think", [0.0, 0.003])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.files import FileLock, copy_atomic, remove_leftovers, write_atomic
+from tritongen.serving.files import FileLock, remove_leftovers, write_atomic
 
 
 def test_write_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -52,16 +52,6 @@ def test_full_disk_is_told_apart_and_the_old_file_stays(tmp_path):
     assert done.stdout.strip() == "TG005"
     assert target.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_copy_and_its_unreadable_source(tmp_path):
-    source = tmp_path / "weights"
-    source.write_bytes(os.urandom(3 << 20))
-    copy_atomic(source, tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
-    with pytest.raises(EnvironmentProblem) as caught:
-        copy_atomic(tmp_path / "absent", tmp_path / "copy")
-    assert caught.value.code == "TG003"
 
 
 def test_a_reader_never_sees_a_half(tmp_path):

@@ -18,7 +18,7 @@ from tritongen.domain.backends.rules import (
 from tritongen.domain.backends.settings import Setting
 from tritongen.domain.backends.tensorflow import TENSORFLOW
 from tritongen.domain.backends.tensorrt import TENSORRT
-from tritongen.domain.backends.threads import ThreadRule, ThreadScope, threads_each, threads_of
+from tritongen.domain.backends.threads import ThreadRule, ThreadScope, threads_each
 from tritongen.domain.facts import ModelFormat
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "backend_for",
     "every_flavour",
     "threads_each",
-    "threads_of",
 ]
 
 BACKENDS: Mapping[str, BackendRules] = MappingProxyType(

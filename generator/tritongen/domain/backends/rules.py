@@ -165,11 +165,6 @@ class BackendRules:
         """Formats that it loads, the usual one first."""
         return tuple(artefact.format for artefact in self.artefacts)
 
-    @property
-    def default_filename(self) -> str:
-        """Main file of the usual format."""
-        return self.artefacts[0].filename
-
     def parameter(self, key: str) -> ParameterRule | None:
         """The rule of one key, None when the backend does not read it."""
         return next((rule for rule in self.parameters if rule.key == key), None)

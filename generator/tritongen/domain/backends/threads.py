@@ -49,29 +49,6 @@ class ThreadRule:
     pins: bool = False
 
 
-def threads_of(
-    rule: ThreadRule,
-    instances: int,
-    parameters: Mapping[str, str],
-    environment: Mapping[str, str],
-) -> int | None:
-    """Threads that all instances of one model can keep busy at once.
-
-    Args:
-        rule: of the model's backend.
-        instances: executions that can run at once.
-        parameters: the configuration's, by key.
-        environment: the server's variables.
-
-    Returns:
-        The total, None when nothing limits it.
-    """
-    each = threads_each(rule, parameters, environment)
-    if each is None:
-        return None
-    return each if rule.pooled else instances * each
-
-
 def threads_each(
     rule: ThreadRule, parameters: Mapping[str, str], environment: Mapping[str, str]
 ) -> int | None:

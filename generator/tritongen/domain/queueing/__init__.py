@@ -15,7 +15,7 @@ from tritongen.domain.queueing.rates import (
 )
 from tritongen.domain.queueing.result import SimulatedModel, Simulation
 from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server, Stalls
-from tritongen.domain.queueing.service import ServicePoint, ServiceTimes, Spread, service_from_costs
+from tritongen.domain.queueing.service import ServicePoint, ServiceTimes, Spread
 from tritongen.domain.queueing.simulate import simulate
 from tritongen.domain.queueing.stream import Stream
 
@@ -42,7 +42,6 @@ __all__ = [
     "TimeoutAction",
     "Trace",
     "operating_curve",
-    "service_from_costs",
     "simulate",
     "simulate_rates",
 ]

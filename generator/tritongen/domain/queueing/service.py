@@ -5,7 +5,7 @@ that the data allow: linear in the batch (τ = αb + τ₀), Amdahl's law in the
 slow-down by the share of the cores that others keep busy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import exp, isfinite, log
@@ -109,11 +109,6 @@ class ServiceTimes:
         known = sorted(point.cv for point in self.points if point.cv > 0.0)
         return known[len(known) // 2] if known else 0.0
 
-    @property
-    def measured_threads(self) -> tuple[int, ...]:
-        """Thread counts of the measured points, ascending."""
-        return tuple(sorted(self._curves))
-
     def alone(self, batch: int, threads: int) -> float:
         """Seconds of one execution with nothing else running."""
         own = self._curves.get(threads)
@@ -215,14 +210,6 @@ class ServiceTimes:
                 excess += occupied * (ratio / max(1.0, total / self.cores) - 1.0)
                 weight += occupied * occupied
         return min(2.0, max(0.0, excess / weight)) if weight > 0.0 else self._shared
-
-
-def service_from_costs(
-    costs: Iterable[tuple[int, int, float, float]], cores: float
-) -> ServiceTimes:
-    """Service times from (batch, threads, seconds, cv) that were measured outside a server."""
-    points = tuple(ServicePoint(batch, threads, s, cv=cv) for batch, threads, s, cv in costs)
-    return ServiceTimes(points, cores)
 
 
 def _alone_curves(points: Sequence[ServicePoint]) -> dict[int, tuple[tuple[int, float], ...]]:
