@@ -7,7 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format bench bench-tune clean
+# Half of a test's time is waiting for servers, so that more processes than cores pay.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --durations 20
+
+.PHONY: help demo test test-slow test-all check format bench bench-tune clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,9 +25,19 @@ $(VENV)/.ready: pyproject.toml
 demo: $(VENV)/.ready ## the main job on real models with the embedded Triton
 	$(BIN)/python demo/run.py
 
-test: $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
+test: $(VENV)/.ready ## what every commit must pass, in minutes; one path of each real thing
 	scripts/docker-engine.sh
-	$(BIN)/python -m pytest
+	$(PYTEST) $(PARALLEL) -m 'not slow'
+
+test-slow: $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
+	scripts/docker-engine.sh
+	$(PYTEST) $(PARALLEL) -m 'slow and not measures'
+	$(PYTEST) -m measures
+
+test-all: $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
+	scripts/docker-engine.sh
+	$(PYTEST) $(PARALLEL) -m 'not measures'
+	$(PYTEST) -m measures
 
 check: $(VENV)/.ready ## format, lint, types, import contract, rules for files and tests
 	$(BIN)/ruff format --check .

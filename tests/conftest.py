@@ -1,6 +1,26 @@
-"""Options and fixtures that every test may ask for."""
+"""Tiers, groups and fixtures of the whole suite.
+
+A test's tier is the folder that it lies in, and each tier is a marker of the same name:
+
+- ``unit``: one module of the package, in milliseconds; the folder mirrors the package.
+- ``property``: Hypothesis. ``golden``: texts that are reviewed in the diff.
+- ``contract``: one suite a protocol, on a synthetic and on the real implementation; the real one is
+  marked ``real``.
+- ``system``: the real Triton, the real Docker Engine, Swarm, or a whole command of the tool.
+- ``statistical``: many seeds, coverage, known optima.
+- ``measures``: asserts a ratio of times, so that it wants a quiet machine; runs alone, last.
+- ``packaging``: the wheel and the sdist.
+
+``make test`` runs what is not ``slow``: everything below ``system``, and of each real thing the one
+whole path that is marked ``smoke``. ``make test-slow`` runs the rest, ``make test-all`` both.
+
+Tests run in parallel, each file in one process (``--dist loadgroup``), because a file's tests
+share servers and projects; those of ``statistical`` share nothing and are spread one by one. What
+must never run at the same time in different files carries ``pytest.mark.xdist_group``.
+"""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +31,42 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = ("support.triton", "support.docker", "support.cli", "support.exports")
 
+HERE = Path(__file__).parent
+# In the order in which they start: the long ones first, so that none is left over at the end.
+TIERS = (
+    "packaging", "system", "contract", "statistical", "golden", "property", "unit", "measures",
+)  # fmt: skip
+SLOW_TIERS = {"packaging", "system", "statistical", "measures"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite expected texts; review the diff"
     )
+
+
+def tier_of(item: pytest.Item) -> str:
+    """The tier of a test: its folder, unless it is marked as one that measures."""
+    if item.get_closest_marker("measures"):
+        return "measures"
+    return item.path.relative_to(HERE).parts[0]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by its tier, by whether it is slow, and by the group that it runs in."""
+    tier = tier_of(item)
+    item.add_marker(tier)
+    slow = tier in SLOW_TIERS or item.get_closest_marker("real") is not None
+    if slow and not item.get_closest_marker("smoke"):
+        item.add_marker("slow")
+    if tier != "statistical" and not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tiers start first; within a tier the order stays as it came, random or not."""
+    items.sort(key=lambda item: TIERS.index(tier_of(item)))
 
 
 @pytest.fixture

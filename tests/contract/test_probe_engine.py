@@ -83,9 +83,11 @@ def triton(embedded_runtime, tmp_path_factory):
         yield server.server.endpoints
 
 
-@pytest.fixture(
-    params=["synthetic http", "synthetic grpc", "synthetic stream", "http", "grpc", "stream"]
-)
+SYNTHETIC = ("synthetic http", "synthetic grpc", "synthetic stream")
+REAL = ("http", "grpc", "stream")
+
+
+@pytest.fixture(params=[*SYNTHETIC, *(pytest.param(kind, marks=pytest.mark.real) for kind in REAL)])
 def served(request, tmp_path) -> Iterator[Served]:
     kind = request.param
     if kind == "synthetic http":

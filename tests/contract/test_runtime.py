@@ -72,7 +72,8 @@ def attached_grpc(spec: ServerSpec):
 
 
 MODELS = ("good", "bad", "other", "absent")
-HARNESSES: list[Callable] = [fake, embedded, docker, attached_http, attached_grpc]
+REAL: list[Callable] = [embedded, docker, attached_http, attached_grpc]
+HARNESSES = [fake, *(pytest.param(harness, marks=pytest.mark.real) for harness in REAL)]
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,6 @@ def test_hooks_of_pre_commit(base: Installed, tmp_path: Path) -> None:
         work.command(*arguments, *hook.get("args", []))
 
 
-@pytest.mark.triton
 def test_served_and_verified(with_onnx: Installed) -> None:
     furnished(with_onnx.folder)
     assert "wrote model_repository" in with_onnx.command("build", "models")

@@ -13,8 +13,6 @@ import pytest
 from support.cli import INTENT, Project
 from tritongen.serving.client import HttpClient
 
-pytestmark = pytest.mark.triton
-
 
 @contextmanager
 def traffic(project: Project, model: str, columns: int = 4) -> Iterator[None]:

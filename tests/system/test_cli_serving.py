@@ -3,13 +3,9 @@
 import os
 import signal
 
-import pytest
-
 from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, fixed
 from support.triton import EmbeddedRuntime
 from tritongen.serving.client import HttpClient
-
-pytestmark = pytest.mark.triton
 
 
 def test_status_and_verify_from_another_shell(served: Project) -> None:

@@ -103,7 +103,6 @@ def test_a_build_that_dies_at_any_moment(project: Project, number: signal.Signal
     assert dict(tree(project.repository)) == texts[1], "nothing is left beside it"
 
 
-@pytest.mark.triton
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_up_is_interrupted(
     built: Project, number: signal.Signals, embedded_runtime: EmbeddedRuntime
@@ -124,7 +123,6 @@ def test_up_is_interrupted(
     built.run("down")
 
 
-@pytest.mark.triton
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground(
     built: Project, number: signal.Signals, embedded_runtime: EmbeddedRuntime
@@ -144,7 +142,6 @@ def test_in_the_foreground(
     assert not servers_of(built)
 
 
-@pytest.mark.triton
 def test_the_foreground_ends_with_its_server(
     built: Project, embedded_runtime: EmbeddedRuntime
 ) -> None:

@@ -119,7 +119,6 @@ def test_a_link_that_the_lock_does_not_know_is_not_followed(built: Project, tmp_
     assert "TG706" in {item["code"] for item in document["findings"]}
 
 
-@pytest.mark.triton
 def test_linked_weights_are_served_and_verified(
     built: Project, embedded_runtime: EmbeddedRuntime
 ) -> None:

@@ -6,8 +6,6 @@ from support.cli import FREE_PORTS, Project
 from support.serving_models import config_text, identity
 from support.triton import write_model
 
-pytestmark = pytest.mark.docker
-
 
 @pytest.fixture
 def project(project: Project) -> Project:

@@ -21,8 +21,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.orphans import find_orphans
 from tritongen.serving.protocol import RuntimeName
 
-pytestmark = pytest.mark.docker
-
 MODEL = "1/model.onnx"
 # Takes a gigabyte at its first request.
 HUNGRY = """

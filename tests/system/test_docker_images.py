@@ -14,8 +14,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.engine import connect
 from tritongen.serving.docker.images import describe, pull
 
-pytestmark = pytest.mark.docker
-
 
 def small_image(name: str, size: int = 1 << 16) -> None:
     """An image of one file that says it is Triton, and is not."""

@@ -8,8 +8,6 @@ import pytest
 
 from support.kills import PROJECTS, Left, Subject, kill_all_often, new_project
 
-pytestmark = pytest.mark.docker
-
 
 def subject(folder: Path, image: str) -> Subject:
     project = new_project(folder, image)

@@ -13,8 +13,6 @@ from support.engine_proxy import ENGINE
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.access import EngineAccess
 
-pytestmark = pytest.mark.docker
-
 # Makes and starts a container, and tells whether that has loaded the SDK.
 _START = """
 import json, sys

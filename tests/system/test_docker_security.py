@@ -11,8 +11,6 @@ from support.triton import READY_SECONDS
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.client import HttpClient
 
-pytestmark = pytest.mark.docker
-
 
 @pytest.fixture
 def project(docker_project) -> Project:

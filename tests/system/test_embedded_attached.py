@@ -13,8 +13,6 @@ from support.cli_schemas import SCHEMAS
 from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
 
-pytestmark = pytest.mark.triton
-
 SECRET = "letmein-4711"  # noqa: S105  (of the test's own server)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
-import pytest
 
 from support.cli import FREE_PORTS, Project
 from support.cli_schemas import SCHEMAS
@@ -116,7 +115,6 @@ def test_ports(project: Project, embedded_runtime: EmbeddedRuntime):
     assert port in taken["message"]
 
 
-@pytest.mark.triton
 def test_the_project_s_own_server_holds_its_ports(
     project: Project, embedded_runtime: EmbeddedRuntime
 ):

@@ -19,8 +19,6 @@ from support.small_disk import full_disk
 from support.triton import EmbeddedRuntime, write_model
 from tritongen.serving.orphans import find_servers
 
-pytestmark = pytest.mark.triton
-
 UP = ("up", *FREE_PORTS, "--runtime", "embedded")
 
 

@@ -14,8 +14,6 @@ import pytest
 
 from support.export_stack import ROOT, docker, eventually, free_ports, http, two_models
 
-pytestmark = pytest.mark.docker
-
 # Debian's Prometheus in the slim image: the same program as in the official one.
 OVERRIDE = """\
 services:

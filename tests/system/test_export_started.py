@@ -7,8 +7,6 @@ import pytest
 from support.cli import Project
 from support.export_stack import docker, eventually, free_ports, http, two_models
 
-pytestmark = pytest.mark.docker
-
 SEPARATE = """\
 target: {cpus: 2, memory: 1GiB}
 models:

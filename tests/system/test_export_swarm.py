@@ -20,8 +20,6 @@ from support.export_stack import (
     two_models,
 )
 
-pytestmark = pytest.mark.docker
-
 
 @pytest.fixture(scope="module")
 def stack(slim_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

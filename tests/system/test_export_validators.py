@@ -9,8 +9,6 @@ import yaml
 from support.export_stack import docker, gateway_image
 from support.exports import container, crd_faults, deployment, judged, service, written
 
-pytestmark = pytest.mark.docker
-
 # What people deploy: one service, several, a GPU, a hand-named image, models in a bucket.
 CASES = {
     "one": deployment(),

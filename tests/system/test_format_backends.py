@@ -4,8 +4,6 @@ import pytest
 
 from support import format_models as make
 
-pytestmark = pytest.mark.triton
-
 
 def tensor(kind, name, dtype, *dims):
     sizes = ", ".join(map(str, dims))

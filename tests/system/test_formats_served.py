@@ -16,8 +16,6 @@ from tritongen.domain.samples import InputRecipe, make_inputs
 from tritongen.inspection.trial import TrialOptions
 from tritongen.serving.client import HttpClient
 
-pytestmark = pytest.mark.triton
-
 # One of every backend; the wide ones have two threads and work enough for both.
 WIDE = ("onnx_wide", "torch_wide")
 BUSY = (*WIDE, "onnx_two", "openvino_image", "forest_json", "in_python")

@@ -20,8 +20,6 @@ from tritongen.render.lint import lint
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.serving.protocol import ModelStatus
 
-pytestmark = pytest.mark.triton
-
 GROUP = 45
 SERVERS = 6
 # Starts for one verdict: Triton 2.51 crashes in a few of a hundred starts with models it refuses.

@@ -10,8 +10,6 @@ from support.cli import FREE_PORTS, SERVED, Project, furnish
 from support.cli_schemas import SCHEMAS
 from support.triton import EmbeddedRuntime
 
-pytestmark = pytest.mark.triton
-
 
 def checked(document: dict[str, Any], command: str) -> dict[str, Any]:
     jsonschema.validate(document, SCHEMAS[command])

@@ -30,8 +30,6 @@ from tritongen.inspection.trial.prepare import make_request
 from tritongen.inspection.trial.procedure import perform
 from tritongen.inspection.trial.report import Reporter, read_report
 
-pytestmark = pytest.mark.triton
-
 # Refused by syntax: a training graph, whose operators no inference build of ONNX Runtime has.
 REFUSED = {"test_gradient_of_add": "TG119", "test_gradient_of_add_and_mul": "TG119"}
 # Of opset 6 and earlier, which ONNX Runtime implements in parts: the operator that it lacks.

@@ -15,8 +15,6 @@ from support.triton import EmbeddedRuntime
 from tritongen.serving.client import HttpClient
 from tritongen.transform.fixes import FIXES
 
-pytestmark = pytest.mark.triton
-
 # One model for each fix, served as what the fix made of it.
 FAULTY = {
     "sequence": faulty.sequence(),

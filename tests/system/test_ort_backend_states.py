@@ -11,8 +11,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.client import HttpClient, SequenceStep
 from tritongen.serving.grpc_client import GrpcClient
 
-pytestmark = pytest.mark.triton
-
 HEAD = 'backend: "onnxruntime"\n'
 STATE = (
     'state { input_name: "h" output_name: "h_out" data_type: TYPE_FP32 dims: [ 4 ] '

@@ -9,8 +9,6 @@ from support.step_models import photo, ranker, words
 from tritongen.serving.client import HttpClient
 from tritongen.transform.session import OrtRunner
 
-pytestmark = pytest.mark.triton
-
 STEPS = (("image", "photo"), ("labels", "photo"), ("text", "words"), ("table", "ranker"))
 
 

@@ -19,7 +19,7 @@ from tritongen.probe.http.control import HttpControl
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import prepare_job
 from tritongen.probe.level import Conditions
-from tritongen.probe.prober import Prober, run_level
+from tritongen.probe.prober import Prober
 from tritongen.serving.protocol import Endpoints, ModelControl
 
 QUICK = ("--duration", "0.6")
@@ -232,7 +232,7 @@ def test_the_library_measures_level_after_level_over_the_same_connections(live, 
     with Prober(endpoint, control, [job]) as prober:
         prober.check()
         for load in (Closed(1), Closed(4), Open(100.0), Closed(2)):
-            result = run_level(prober, load, short)
+            result = prober.run(load, short).results[0]
             assert result.requests.failed == 0
             assert result.requests.ok > 5
             assert result.attribution is not None
@@ -251,7 +251,6 @@ def test_without_a_name_every_ready_model_is_probed_on_the_projects_server(serve
     assert found["error"]["code"] == "TG903" or found["levels"][0]["version"] == "1"
 
 
-@pytest.mark.docker
 @protocols
 def test_a_triton_in_a_container_is_probed(protocol, docker_runtime, tmp_path):
     repository = tmp_path / "model_repository"

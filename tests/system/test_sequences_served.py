@@ -9,8 +9,6 @@ from support.cli import FREE_PORTS, Project
 from support.format_models import torch_cell
 from support.recurrent import cell, silero_vad
 
-pytestmark = pytest.mark.triton
-
 INTENT = """\
 target: { cpus: 4 }
 models:

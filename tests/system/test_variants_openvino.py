@@ -1,10 +1,6 @@
 """The same model as ONNX and as OpenVINO IR: proposed, served when asked for, and verified."""
 
-import pytest
-
 from support.cli import FREE_PORTS, dense
-
-pytestmark = pytest.mark.triton
 
 
 def test_a_variant_for_another_backend_takes_the_model_s_place_when_asked(project):

@@ -5,33 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from support.capacity import CPU, capacity_input, machine, trial_evidence
-from support.synthetic_triton import (
-    CONVNET,
-    TEXT,
-    TINY,
-    TREES,
-    Profile,
-    SyntheticTriton,
-    run_tuning,
-    truth,
-)
-from tritongen.app.tuning.result import TunedModel
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.business import Business, Clients, Place
+from support.capacity import capacity_input, machine
+from tritongen.domain.business import Business
 from tritongen.domain.capacity.check import check
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.measured import Sweep, measured_curve
 from tritongen.domain.capacity.placing import Placer
-from tritongen.domain.capacity.work import work_of
-from tritongen.domain.evidence import Evidence, ServedRate
+from tritongen.domain.evidence import ServedRate
 from tritongen.domain.intent import ModelIntent
-from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import OpenLoop, OperatingCurve
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import Candidate, SearchSpace
-from tritongen.search.sweep import swept
-from tritongen.search.tuner import Tuner
+from tritongen.domain.queueing import OperatingCurve
 
 ON = "c6i.large"
 TAILS = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -170,45 +152,3 @@ def test_latencies_never_fall_with_the_percentile() -> None:
     curve = measured_curve(base, base, mad, before.models[0].work.transport_s)
     for point in curve.points:
         assert list(point.cells_s) == sorted(point.cells_s)
-
-
-def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
-    """What a plan knows of a model that was tuned on two cores of this machine."""
-    settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=45.0)
-    space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
-    tuner, triton = Tuner(settings, space), SyntheticTriton(profile, 2, seed)
-    history = run_tuning(tuner, triton)
-    while (step := tuner.sweep(history)) is not None:
-        history = (*history, *map(triton.measure, step.tasks))
-    choice = tuner.best(history)
-    candidate = choice.candidate
-    result = TunedModel(
-        "m", settings.objective, 2, choice, None, None, candidate, candidate, (), (), "", "",
-        calibration=tuner.calibration(history), sweep=swept(history, candidate),
-    )  # fmt: skip
-    intent = ModelIntent(rate=10.0, latency_ms=1e4)
-    evidence = replace(trial_evidence(8.0), tuned=result.tuned, served=result.served(CPU))
-    business = Business(clients=Clients(place=Place.SAME_HOST))
-    given = capacity_input({"m": (8.0, intent)}, business)
-    work = work_of(given.models[0], intent, evidence, business, CPU)
-    assert work is not None
-    placer = Placer(given.models, given.intent, Evidence({"m": evidence}))
-    on = replace(machine(ON), cpu=CPU, cores=2)
-    return Fitter({"m": work}, placer, 1.0).fit(("m",), on), candidate
-
-
-def test_predictions_at_rates_between_those_measured_are_within_15_per_cent_in_eight_of_ten() -> (
-    None
-):
-    errors = []
-    for profile in (CONVNET, TEXT, TREES, TINY):
-        for seed in range(2):
-            fit, candidate = planned_from(profile, seed)
-            model = fit.models[0]
-            assert model.measured
-            for share in (0.25, 0.45, 0.65):
-                rate = share * model.curve.capacity_per_s
-                real = truth(profile, 2, candidate, OpenLoop(rate)).latency_s(99.0)
-                errors.append(model.curve.latency_s(rate, 99.0) / real - 1.0)
-    close = sum(abs(error) <= 0.15 for error in errors)
-    assert close >= 0.8 * len(errors), sorted(errors)

@@ -1,65 +1,11 @@
 """The memory arena: asked of the winner alone, last, where it can matter and time is left."""
 
-from dataclasses import replace
-
-import pytest
-
+from support.arena import FASTER, SLOWER, tuned, tuner_of, without_arena
 from support.synthetic_triton import TEXT, TINY, SyntheticTriton, run_tuning
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.objective import parse_goal
 from tritongen.search.arms import Verdict
 from tritongen.search.journal import JournalHeader, decode, encode
-from tritongen.search.records import Purpose, Record, elapsed_s
+from tritongen.search.records import Purpose, Record
 from tritongen.search.report import evaluated
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import SearchSpace
-from tritongen.search.tuner import Tuner
-
-ORT = BACKENDS["onnxruntime"]
-FASTER = replace(TEXT, name="text without arena", without_arena=0.85)
-SLOWER = replace(TEXT, name="text with arena", without_arena=1.3)
-
-
-def tuner_of(seed=0, budget_s=120.0, goal="throughput"):
-    space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
-    return Tuner(TuneSettings(parse_goal(goal), 2, budget_s=budget_s, seed=seed), space)
-
-
-def tuned(profile, seed=0, triton=None, **options):
-    tuner = tuner_of(seed, **options)
-    history = run_tuning(tuner, triton or SyntheticTriton(profile, 2, seed, noise=0.04))
-    return tuner, history, tuner.best(history)
-
-
-def without_arena(history):
-    return [record.task for record in history if not record.task.candidate.arena]
-
-
-def test_the_winner_goes_without_it_where_that_is_faster():
-    found = [tuned(FASTER, seed) for seed in range(5)]
-    assert sum(not choice.candidate.arena for _, _, choice in found) >= 4
-    for tuner, history, choice in found:
-        assert elapsed_s(history) <= 120.0
-        assert len({task.candidate for task in without_arena(history)}) <= 1
-        if choice.candidate.arena:
-            continue
-        rows = {row.candidate: row for row in evaluated(tuner, history)}
-        assert rows[choice.candidate].fate == "best"
-        before = rows[replace(choice.candidate, arena=True)]
-        assert "slower than" in before.why or before.fate == "tied"
-
-
-@pytest.mark.parametrize("profile", [TEXT, SLOWER], ids=lambda profile: profile.name)
-def test_the_default_stays_where_it_is_not(profile):
-    for seed in range(5):
-        tuner, history, choice = tuned(profile, seed)
-        assert choice.candidate.arena
-        asked = without_arena(history)
-        assert len(asked) <= 5
-        # What it was asked of is what is chosen: the question changed nothing else.
-        assert {replace(task.candidate, arena=True) for task in asked} <= {choice.candidate}
-        whys = [row.why for row in evaluated(tuner, history) if not row.candidate.arena]
-        assert all(whys)
 
 
 def test_it_is_asked_last_and_in_pairs():
