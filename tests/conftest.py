@@ -37,6 +37,8 @@ TIERS = (
     "packaging", "system", "contract", "statistical", "golden", "property", "unit", "measures",
 )  # fmt: skip
 SLOW_TIERS = {"packaging", "system", "statistical", "measures"}
+# Fixtures of tests that use the one Docker Engine, some of which count all of its containers.
+CONTAINERS = {"docker_runtime", "slim_image"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,7 +62,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if slow and not item.get_closest_marker("smoke"):
         item.add_marker("slow")
     if tier != "statistical" and not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
+        containers = CONTAINERS & set(getattr(item, "fixturenames", ()))
+        group = "docker" if containers else item.path.relative_to(HERE).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(trylast=True)

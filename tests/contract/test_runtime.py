@@ -1,6 +1,6 @@
 """What every runtime promises: the fake, the embedded Triton, a container, and one attached to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,14 @@ def attached_grpc(spec: ServerSpec):
 
 
 MODELS = ("good", "bad", "other", "absent")
-REAL: list[Callable] = [embedded, docker, attached_http, attached_grpc]
-HARNESSES = [fake, *(pytest.param(harness, marks=pytest.mark.real) for harness in REAL)]
+REAL = pytest.mark.real
+HARNESSES = [
+    fake,
+    pytest.param(embedded, marks=[REAL, pytest.mark.smoke]),
+    pytest.param(docker, marks=[REAL, pytest.mark.xdist_group("docker")]),
+    pytest.param(attached_http, marks=REAL),
+    pytest.param(attached_grpc, marks=REAL),
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ import pytest
 from support.cli import Project, dense, fixed, tree
 from support.onnx_models import external, with_weights
 
+pytestmark = pytest.mark.smoke
+
+
 WHOLE = dense().SerializeToString()
 
 

@@ -7,6 +7,8 @@ import pytest
 from support.cli import INTENT, SERVED, Project, dense, fixed, sequence, tree, trial_of
 from tritongen.inspection.machine import read_cpus
 
+pytestmark = pytest.mark.smoke
+
 
 def kinds(document: dict) -> dict[str, str]:
     return {item["path"]: item["kind"] for item in document["differences"]}

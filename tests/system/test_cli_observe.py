@@ -42,6 +42,7 @@ def intent(served: Project) -> Iterator[Path]:
     path.write_text(INTENT)
 
 
+@pytest.mark.smoke
 def test_the_rate_that_comes_is_observed(served: Project) -> None:
     with traffic(served, "dense"):
         document = served.json("observe", "models", "--for", "4s")

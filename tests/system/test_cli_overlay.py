@@ -4,6 +4,9 @@ import pytest
 
 from support.cli import INTENT, Project, tree
 
+pytestmark = pytest.mark.smoke
+
+
 BROKEN = """\
 target: {cpus: 4}
 models:

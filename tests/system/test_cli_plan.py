@@ -6,6 +6,9 @@ import pytest
 
 from support.cli import Project
 
+pytestmark = pytest.mark.smoke
+
+
 OPTION_KEYS = {
     "machine", "provider", "region", "usd_per_hour", "price_date", "replicas", "services",
     "usd_per_month", "usd_per_million", "p99_us", "utilization", "binding", "lower_bound_ratio",

@@ -3,11 +3,14 @@
 import os
 import signal
 
+import pytest
+
 from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, fixed
 from support.triton import EmbeddedRuntime
 from tritongen.serving.client import HttpClient
 
 
+@pytest.mark.smoke
 def test_status_and_verify_from_another_shell(served: Project) -> None:
     status = served.json("status")
     assert [item["name"] for item in status["models"] if item["ready"]] == [*SERVED]
@@ -25,6 +28,7 @@ def test_a_second_up_names_the_first(served: Project) -> None:
     assert served.json("status")["endpoints"]["http"] in problem["message"]
 
 
+@pytest.mark.smoke
 def test_verify_finds_a_server_that_answers_otherwise(served: Project) -> None:
     """The file in the repository was exchanged after the server had loaded it."""
     path = served.repository / "dense/1/model.onnx"

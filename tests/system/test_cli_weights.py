@@ -8,6 +8,9 @@ import pytest
 from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, tree
 from support.triton import EmbeddedRuntime
 
+pytestmark = pytest.mark.smoke
+
+
 PLACED = {
     "dense/1/model.onnx": "dense/model.onnx",
     "fixed/1/model.onnx": "fixed.onnx",

@@ -27,6 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.smoke
 def test_it_is_up_to_date(demo: Project) -> None:
     document = demo.json("build", "models", "--check")
     assert not document["drift"]
@@ -44,6 +45,7 @@ def test_a_build_adds_nothing_but_weights(demo: Project) -> None:
     assert demo.json("check")["summary"]["errors"] == 0
 
 
+@pytest.mark.smoke
 def test_no_large_weights_are_committed() -> None:
     done = subprocess.run(
         ["git", "ls-files", "-z", "demo", "model_repository"],

@@ -1,11 +1,14 @@
 """The main job in a container: from a built repository to answers, from a second shell."""
 
 import jsonschema
+import pytest
 
 from support.cli import FREE_PORTS, SERVED, Project
 from support.cli_schemas import SCHEMAS
 from support.docker import engine
 from tritongen.serving.state import project_label
+
+pytestmark = pytest.mark.smoke
 
 
 def test_built_models_are_served_and_verified(built: Project, slim_image: str):

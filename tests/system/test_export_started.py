@@ -25,6 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return built
 
 
+@pytest.mark.smoke
 def test_each_service_of_a_plan_serves_its_own_models_only(project, slim_image):
     project.run("plan", "models", "--machine", "Standard_F4s_v2", "--no-trial")
     project.run("export", "compose", "-o", "compose")

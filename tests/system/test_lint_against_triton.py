@@ -102,7 +102,17 @@ def verdicts(embedded_runtime, tmp_path_factory) -> Verdicts:
     return Verdicts(embedded_runtime, tmp_path_factory.mktemp("verdicts"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# The first group, which one server judges, is the smoke test.
+SMOKE = {case.name for case in SAFE[:GROUP]}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.smoke] if case.name in SMOKE else [])
+        for case in CASES
+    ],
+)
 def test_same_verdict(verdicts, case: Case):
     status, found = verdicts.of(case)
     refused = Severity.ERROR in {item.severity for item in found}

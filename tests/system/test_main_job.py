@@ -10,6 +10,8 @@ from support.cli import FREE_PORTS, SERVED, Project, furnish
 from support.cli_schemas import SCHEMAS
 from support.triton import EmbeddedRuntime
 
+pytestmark = pytest.mark.smoke
+
 
 def checked(document: dict[str, Any], command: str) -> dict[str, Any]:
     jsonschema.validate(document, SCHEMAS[command])

@@ -31,6 +31,7 @@ def test_a_fix_is_shown_and_nothing_is_written(project: Project) -> None:
     assert tree(project.folder) == before
 
 
+@pytest.mark.smoke
 def test_a_fix_is_kept_beside_the_original(project: Project) -> None:
     original = project.add("wine/model.onnx", faulty.zipmap(texts=True))
     before = original.read_bytes()
@@ -60,6 +61,7 @@ def test_labels_as_indices(project: Project) -> None:
     assert fixed.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
 
 
+@pytest.mark.smoke
 def test_quantised_under_the_gate(digits: Project) -> None:
     model = optimized(digits, "--quantize", "--data", "samples.npz", "--budget", "6")
     assert {item["name"] for item in model["variants"]} == {"int8-dynamic", "int8-static"}
@@ -76,6 +78,7 @@ def test_quantised_under_the_gate(digits: Project) -> None:
     assert variant(model, "int8-static")["rows_equal"] is True
 
 
+@pytest.mark.smoke
 def test_the_gate_is_not_met(digits: Project) -> None:
     """Not a bit of the original's outputs may change: no 8-bit variant does that."""
     np.savez(digits.folder / "bare.npz", x=trained.digits().test[:60])

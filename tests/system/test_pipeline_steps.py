@@ -50,6 +50,7 @@ def client(piped):
         yield client
 
 
+@pytest.mark.smoke
 def test_every_step_and_pipeline_is_verified(piped):
     found = {item["name"]: item for item in piped.json("verify")["models"]}
     assert set(found) >= {"photo_whole", "words_with_text", "ranker_with_table"}

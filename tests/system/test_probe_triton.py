@@ -57,6 +57,7 @@ def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
 protocols = pytest.mark.parametrize("protocol", ["http", "grpc"])
 
 
+@pytest.mark.smoke
 @protocols
 def test_a_level_has_everything_that_programs_rely_on(live, protocol):
     found = live.level(protocol, "echo", "--concurrency", "4", "--duration", "1")
@@ -93,6 +94,7 @@ def test_an_open_loop_keeps_its_rate(live, protocol):
     assert found["client"]["lateness_us"]["p50"] >= 0
 
 
+@pytest.mark.smoke
 @protocols
 @pytest.mark.parametrize(
     ("model", "arguments"),
@@ -122,6 +124,7 @@ def test_nothing_is_left_in_shared_memory(live):
     assert not list(regions.glob("tritongen_probe_*"))
 
 
+@pytest.mark.smoke
 def test_decoupled_models_are_streamed(live):
     found = live.level("grpc", "decoupled", "--concurrency", "2")
     assert found["requests"]["failed"] == 0
@@ -185,6 +188,7 @@ def test_models_at_once_share_the_load(live, protocol):
     assert first["requests"]["sent"] > 2 * second["requests"]["sent"]
 
 
+@pytest.mark.smoke
 @protocols
 def test_values_are_checked_against_a_reference(live, protocol):
     path = live.project.folder / "reference.npz"

@@ -28,6 +28,9 @@ from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.machine import read_cpus
 
+pytestmark = pytest.mark.smoke
+
+
 PROVEN, DISPROVEN = BatchVerdict.PROVEN, BatchVerdict.DISPROVEN
 COUPLED, UNTESTED = BatchVerdict.COUPLED, BatchVerdict.UNTESTED
 

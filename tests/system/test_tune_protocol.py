@@ -6,6 +6,8 @@ import pytest
 from support.cli import dense
 from support.cli_schemas import SCHEMAS
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.usefixtures("embedded_runtime")
 def test_requests_travel_as_the_clients_own_do(project):
