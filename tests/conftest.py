@@ -68,9 +68,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tiers start first; within a tier the order stays as it came, random or not."""
     items.sort(key=lambda item: TIERS.index(tier_of(item)))
+    grouped = any(item.get_closest_marker("xdist_group") and "@" in item.nodeid for item in items)
+    if items and config.getoption("loadgroup", default=False) and not grouped:
+        raise pytest.UsageError("pytest-xdist does not apply groups: see pytest in pyproject.toml")
 
 
 @pytest.fixture
