@@ -37,6 +37,8 @@ TIERS = (
     "packaging", "system", "contract", "statistical", "golden", "property", "unit", "measures",
 )  # fmt: skip
 SLOW_TIERS = {"packaging", "system", "statistical", "measures"}
+# Bytes in a test's name; longer contents are named by their length.
+SHORT = 24
 # Fixtures of tests that use the one Docker Engine, some of which count all of its containers.
 CONTAINERS = {"docker_runtime", "slim_image"}
 
@@ -45,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite expected texts; review the diff"
     )
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Long contents by their length: an archive's bytes hold the time at which it was made."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > SHORT else None
 
 
 def tier_of(item: pytest.Item) -> str:
