@@ -1,5 +1,7 @@
 """`build` as a user runs it: what it writes, what it leaves alone, and what it only shows."""
 
+import os
+import signal
 import subprocess
 
 import pytest
@@ -280,10 +282,12 @@ def test_two_builds_at_once(project: Project) -> None:
     for number in range(3):
         project.add(f"m{number}/model.onnx", dense(seed=number))
     first = project.start("build", "models")
-    trial_of(first)
+    trial = trial_of(first)
+    os.kill(trial, signal.SIGSTOP)
     assert project.error("build", "models", expect=3)["code"] == "TG008"
     # Those that write nothing need no lock.
     assert project.json("build", "models", "--dry-run", "--no-trial")["differences"]
+    os.kill(trial, signal.SIGCONT)
     _, errors = first.communicate()
     assert first.returncode == 0, errors
     assert not project.json("build", "models", "--check")["drift"]
