@@ -193,11 +193,9 @@ def embedded_checks(spec: ServerSpec, wheel: Path | None, *, needed: bool) -> It
         needed: whether the spec's backends are those of a repository; every backend is looked at
             otherwise, and a missing package only told.
     """
-    faults = {item.code: item for item in preflight.machine_findings() if item.code != "TG818"}
-    if faults:
-        for item in faults.values():
-            yield failed("embedded.machine", item)
-    else:
+    faults = [item for item in preflight.machine_findings() if item.code != "TG818"]
+    yield from (failed("embedded.machine", item) for item in faults)
+    if not faults:
         yield passed("embedded.machine", f"Python 3.{sys.version_info.minor}, x86-64, glibc")
     try:
         yield passed("embedded.triton", fetch.availability(wheel=wheel))

@@ -2,11 +2,14 @@
 
 import os
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from support.triton import server_spec
+from tritongen.app.running.runtimes import choose_with_reason
+from tritongen.app.spec import UpOptions
 from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded import layout as layout_module
@@ -14,7 +17,7 @@ from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment
 from tritongen.serving.embedded.layout import Layout, build_layout, find_libpython
 from tritongen.serving.embedded.preflight import findings, machine_findings
-from tritongen.serving.protocol import ModelControl, Ports
+from tritongen.serving.protocol import ModelControl, Ports, RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
 LAYOUT = Layout(Path("/layout"), Path("/venv/bin"))
@@ -154,14 +157,54 @@ def test_another_triton_has_another_layout(tmp_path):
     assert one.folder != two.folder
 
 
-def test_no_stub_for_this_python(tmp_path):
-    with pytest.raises(EnvironmentProblem, match="cannot load Python") as caught:
-        build_layout(fake_home(tmp_path, 8), tmp_path / "cache")
+def as_python(monkeypatch, minor: int, *builtins: str) -> None:
+    """Has this process seem to be Python 3.`minor`, with modules in the program itself."""
+    version = namedtuple("version", "major minor micro releaselevel serial")
+    monkeypatch.setattr("sys.version_info", version(3, minor, 0, "final", 0))
+    monkeypatch.setattr("sys.builtin_module_names", builtins)
+
+
+@pytest.mark.parametrize("minor", [10, 14, 15])
+def test_a_python_without_a_stub_is_left_to_docker(spec, tmp_path, monkeypatch, minor):
+    as_python(monkeypatch, minor)
+    with pytest.raises(EnvironmentProblem, match=rf"Python 3\.{minor}$") as caught:
+        build_layout(fake_home(tmp_path, minor), tmp_path / "cache")
     assert caught.value.code == "TG803"
+    assert "Python 3.11 to 3.13" in caught.value.fix
+    assert codes(spec()) == ["TG803"]
+    runtime, reason = choose_with_reason(spec(), UpOptions(runtime=None))
+    assert runtime is RuntimeName.DOCKER
+    assert f"Python 3.{minor}" in reason
+
+
+@pytest.mark.parametrize(
+    ("minor", "builtins", "found"),
+    [
+        (13, ("sys", "time"), []),  # the wheel's own libpython will do
+        (13, ("sys", "time", "_datetime", "_struct", "math"), ["TG804"]),  # as Debian builds it
+        (12, ("sys", "time"), ["TG804"]),
+    ],
+)
+def test_a_python_without_its_libpython(spec, monkeypatch, minor, builtins, found):
+    monkeypatch.setattr(layout_module, "find_libpython", lambda: None)
+    as_python(monkeypatch, minor, *builtins)
+    assert codes(spec()) == found
+    assert choose_with_reason(spec(), UpOptions(runtime=None))[0] is (
+        RuntimeName.DOCKER if found else RuntimeName.EMBEDDED
+    )
+
+
+def test_a_stub_that_is_gone_says_how_to_get_it_back(tmp_path):
+    home = fake_home(tmp_path, 8)
+    with pytest.raises(EnvironmentProblem, match="not whole") as caught:
+        build_layout(home, tmp_path / "cache")
+    assert caught.value.where == str(home.stub(sys.version_info.minor))
+    assert str(home.folder) in caught.value.fix
 
 
 def test_no_libpython_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(layout_module, "find_libpython", lambda: None)
+    monkeypatch.setattr("sys.builtin_module_names", ("_datetime",))
     with pytest.raises(EnvironmentProblem) as caught:
         build_layout(fake_home(tmp_path, sys.version_info.minor), tmp_path / "cache")
     assert caught.value.code == "TG804"

@@ -24,11 +24,16 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import TritonHome, default_cache
 from tritongen.serving.files import translated
 
-__all__ = ["BACKENDS", "Layout", "build_layout", "find_libpython"]
+__all__ = ["BACKENDS", "MINORS", "Layout", "build_layout", "check_python", "find_libpython"]
 
 # Backends that the embedded runtime serves.
 BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
 
+# Minor versions of Python 3 that this package and the wheel's stubs have in common.
+MINORS = range(11, 14)
+_BUNDLED = 13  # the wheel's stub for Python 3.13 brings a libpython as CPython itself builds it
+# Modules that such a one looks for in files; Debian's Python has them in its own libpython.
+_IN_FILES = frozenset({"_datetime", "_struct", "math"})
 _SOURCES = Path(__file__).resolve().parent.parent / "backends"
 _NUMPY2 = Path(__file__).with_name("stub_numpy2.py")
 _UTILITIES = "triton_python_backend_utils.py"
@@ -72,6 +77,31 @@ class Layout:
         return self.folder / "lib"
 
 
+def check_python() -> None:
+    """Makes sure that the embedded Triton can load models with this Python.
+
+    Raises:
+        EnvironmentProblem: TG803 when the wheel has no stub for it, TG804 without its libpython.
+    """
+    minor = sys.version_info.minor
+    if minor not in MINORS:
+        raise EnvironmentProblem(
+            "TG803",
+            f"the embedded Triton cannot load models with Python 3.{minor}",
+            fix=f"Run tritongen with Python 3.{MINORS[0]} to 3.{MINORS[-1]}, or use --runtime "
+            "docker.",
+        )
+    whole = _IN_FILES.isdisjoint(sys.builtin_module_names)
+    if find_libpython() is None and not (minor == _BUNDLED and whole):
+        raise EnvironmentProblem(
+            "TG804",
+            f"libpython3.{minor}.so.1.0 was found neither beside {sys.executable} nor in the "
+            "system's folders",
+            fix=f"On Debian and Ubuntu, apt-get install libpython3.{minor}; elsewhere use a Python "
+            "from uv, conda or a build with --enable-shared.",
+        )
+
+
 def find_libpython() -> Path | None:
     """The shared library of this Python, None when it was built or packaged without one."""
     name = f"libpython3.{sys.version_info.minor}.so.1.0"
@@ -86,27 +116,21 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
     """Builds the folder for this Python and this package, or finds it built already.
 
     Raises:
-        EnvironmentProblem: TG803 when Triton has no stub for this Python, TG804 when libpython is
-            missing, TG004 or TG005 when the cache cannot be written.
+        EnvironmentProblem: TG803 when Triton has no stub for this Python, TG003 when its own is
+            gone, TG804 when libpython is missing, TG004 or TG005 when the cache cannot be written.
     """
+    check_python()
     minor = sys.version_info.minor
     stub = home.stub(minor)
     if not stub.is_file():
         raise EnvironmentProblem(
-            "TG803",
-            f"the embedded Triton cannot load Python 3.{minor} models",
-            fix="Run tritongen with Python 3.11, 3.12 or 3.13.",
+            "TG003",
+            "the unpacked Triton is not whole: this file is missing",
+            where=str(stub),
+            fix=f"Remove {home.folder}; the next start unpacks Triton again.",
         )
     library = find_libpython()
-    name, bundled = _libpython_of(stub, home)
-    if library is None and not bundled:
-        raise EnvironmentProblem(
-            "TG804",
-            f"libpython3.{minor}.so.1.0 was found neither beside {sys.executable} nor in the "
-            "system's folders",
-            fix=f"Debian and Ubuntu: apt-get install libpython3.{minor}; or use a Python from uv, "
-            "conda or a build with --enable-shared.",
-        )
+    name = _libpython_of(stub, home)
     python = _python_folder()
     parent = (cache or default_cache()) / "layouts"
     folder = parent / _key(home, name, library, python)
@@ -117,17 +141,17 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
     return Layout(folder, python or folder / "bin")
 
 
-def _libpython_of(stub: Path, home: TritonHome) -> tuple[str, bool]:
-    """The file name of the libpython that the stub loads, and whether the wheel bundles one.
+def _libpython_of(stub: Path, home: TritonHome) -> str:
+    """The file name of the libpython that the stub loads: the wheel's own one, if it brings one.
 
-    A bundled one is only for need: this Python's standard library may leave to its own libpython
-    what another build keeps in files, as Debian's does with datetime.
+    That one is only for need: this Python's standard library may leave to its own libpython what
+    another build keeps in files, as Debian's does with datetime.
     """
     program = stub.read_bytes()
     for path in home.libraries.glob("libpython*"):
         if path.name.encode() in program:
-            return path.name, True
-    return f"libpython3.{sys.version_info.minor}.so.1.0", False
+            return path.name
+    return f"libpython3.{sys.version_info.minor}.so.1.0"
 
 
 def _python_folder() -> Path | None:

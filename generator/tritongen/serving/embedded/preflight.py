@@ -10,7 +10,7 @@ from types import MappingProxyType
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import check_machine
-from tritongen.serving.embedded.layout import BACKENDS, find_libpython
+from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings
 from tritongen.serving.processes import memory_left
 from tritongen.serving.protocol import ServerSpec
@@ -35,21 +35,17 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "pytorch": (("numpy", "torch"), "torch"),
     }
 )
-_BUNDLED_LIBPYTHON = 13  # the wheel's stub for Python 3.13 brings its own
 _LEAST_SHARED_MEMORY = 64 << 20
 
 
 def machine_findings() -> tuple[Finding, ...]:
     """What this machine lacks for any embedded server; `doctor` shows it."""
     found = []
-    try:
-        check_machine()
-    except EnvironmentProblem as problem:
-        found.append(finding(problem.code, Severity.ERROR, problem.what, fix=problem.fix))
-    minor = sys.version_info.minor
-    if minor != _BUNDLED_LIBPYTHON and find_libpython() is None:
-        message = f"libpython3.{minor}.so.1.0 is missing on this machine"
-        found.append(finding("TG804", Severity.ERROR, message))
+    for check in (check_machine, check_python):
+        try:
+            check()
+        except EnvironmentProblem as problem:
+            found.append(finding(problem.code, Severity.ERROR, problem.what, fix=problem.fix))
     if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
         message = f"{SHARED_MEMORY} is missing or cannot be written"
         found.append(finding("TG818", Severity.ERROR, message))
