@@ -116,6 +116,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         threads=COUNT,
         models=_list(BUILT),
         refused=_list(_object(name=NAME, codes=_list(CODE))),
+        left_out=_list(_object(name=NAME, code=CODE, message=NAME, fix=NAME)),
         differences=_list(_object(path=NAME, kind=NAME)),
         kept=_list(_object(path=NAME, **{"as": NAME})),
         findings=_list(FINDING),

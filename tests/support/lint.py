@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tritongen.domain.evidence import Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity
 from tritongen.domain.releases import find
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import find_models, inspect_model
+from tritongen.inspection.trial import RuntimeRefusal
+from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 from tritongen.render.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 
 PYTHON_MODEL = b"""import triton_python_backend_utils as utils
@@ -44,6 +47,7 @@ def model_view(
     directories: Iterable[str] = (),
     facts: ModelFacts | None = None,
     variants: tuple[tuple[str, str], ...] = (),
+    trial: Trial | None = None,
 ) -> ModelView:
     """A model folder in memory; files without content have ten bytes."""
     sizes = (
@@ -53,11 +57,24 @@ def model_view(
     )
     folders = {path.partition("/")[0] for path in sizes if "/" in path} | set(directories)
     listed = tuple(RepositoryFile(path, size) for path, size in sorted(sizes.items()))
-    return ModelView(name, config, listed, tuple(sorted(folders)), facts, variants)
+    return ModelView(name, config, listed, tuple(sorted(folders)), facts, variants, trial)
+
+
+def reported(path: Path) -> Trial | None:
+    """What ONNX Runtime says of a model file's shapes; None where it does not load it."""
+    with suppress(RuntimeRefusal):
+        session = OnnxRuntime().load(path, threads=1)
+        return Trial(
+            "onnxruntime",
+            ok=True,
+            reported_inputs=tuple(session.inputs),
+            reported_outputs=tuple(session.outputs),
+        )
+    return None
 
 
 def view_of(repository: Path, release: str = "26.07") -> RepositoryView:
-    """The view of a folder on disk, ONNX models inspected."""
+    """The view of a folder on disk, ONNX models inspected and shown to the runtime."""
     models = []
     facts: dict[str, ModelFacts] = {}
     if any(repository.rglob("*.onnx")):
@@ -73,7 +90,9 @@ def view_of(repository: Path, release: str = "26.07") -> RepositoryView:
         }
         text = config.read_text(errors="replace") if config.is_file() else None
         directories = [path.name for path in folder.iterdir() if path.is_dir()]
-        models.append(model_view(folder.name, text, files, directories, facts.get(folder.name)))
+        found = facts.get(folder.name)
+        trial = reported(repository / found.versions[-1].files[0].source) if found else None
+        models.append(model_view(folder.name, text, files, directories, found, trial=trial))
     return RepositoryView(tuple(models))
 
 

@@ -4,9 +4,22 @@ import os
 import signal
 import subprocess
 
+import onnx
 import pytest
 
-from support.cli import INTENT, SERVED, Project, dense, fixed, sequence, tree, trial_of
+from support.cli import (
+    FREE_PORTS,
+    INTENT,
+    SERVED,
+    Project,
+    dense,
+    fixed,
+    sequence,
+    tree,
+    trial_of,
+)
+from support.trial_models import FLOAT, model, node, weights
+from support.triton import EmbeddedRuntime
 from tritongen.inspection.machine import read_cpus
 
 pytestmark = pytest.mark.smoke
@@ -18,6 +31,20 @@ def kinds(document: dict) -> dict[str, str]:
 
 def codes(document: dict) -> set[str]:
     return {item["code"] for item in document["findings"]}
+
+
+def errors(document: dict) -> set[str]:
+    return {item["code"] for item in document["findings"] if item["severity"] == "error"}
+
+
+def recurrent() -> onnx.ModelProto:
+    """A recurrent cell over one sequence, whose last state leaves the number of sequences open."""
+    return model(
+        [node("GRU", "x w r", "_ last", hidden_size=4)],
+        [("x", FLOAT, ["steps", 1, 3])],
+        [("last", FLOAT, [1, "sequences", 4])],
+        [weights("w", 1, 12, 3), weights("r", 1, 12, 4)],
+    )
 
 
 def batch_line(project: Project) -> str:
@@ -268,6 +295,32 @@ def test_the_repository_inside_the_models_folder(built: Project) -> None:
     arguments = ("build", "models", "-o", "models/model_repository", "--no-trial")
     assert built.json(*arguments)["written"]
     assert not built.json(*arguments)["differences"]
+
+
+def test_sizes_that_only_the_runtime_knows(
+    project: Project, embedded_runtime: EmbeddedRuntime
+) -> None:
+    """A state's middle axis is open in the file; ONNX Runtime infers that it is 1."""
+    project.add("dense/model.onnx", dense())
+    project.add("gru/model.onnx", recurrent())
+    project.run("build", "models")
+    text = project.config("gru").read_text()
+    assert "dims: [ 1, 1, 4 ]" in text
+    assert project.json("check")["summary"]["errors"] == 0
+    try:
+        project.run("up", *FREE_PORTS)
+        project.run("verify")
+    finally:
+        project.run("down")
+    # What the file declares is what the server refuses.
+    project.config("gru").write_text(text.replace("dims: [ 1, 1, 4 ]", "dims: [ 1, -1, 4 ]"))
+    assert errors(project.json("check", expect=1)) == {"TG510"}
+    # Where nobody has asked the runtime, a declaration is no proof against a narrower text.
+    project.config("gru").write_text(text)
+    (project.repository / "tritongen.lock").unlink()
+    found = project.json("check")
+    assert (errors(found), found["summary"]["errors"]) == (set(), 0)
+    assert "TG510" in codes(found)
 
 
 def test_nothing_can_be_served(project: Project) -> None:

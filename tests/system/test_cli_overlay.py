@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.cli import INTENT, Project, tree
+from support.cli import INTENT, SERVED, Project, dense, tree
 
 pytestmark = pytest.mark.smoke
 
@@ -49,10 +49,51 @@ def test_every_fault_with_its_line(built: Project) -> None:
     ],
 )
 def test_an_overlay_that_breaks_a_rule(built: Project, overlay: str, code: str) -> None:
+    """The model is left out with its code and fix; the others are written."""
     built.write("models/tritongen.yaml", f"{INTENT}    overlay:\n      {overlay}\n")
     before = tree(built.repository)
-    assert built.error("build", "models", expect=2)["code"] == code
+    document = built.json("build", "models", expect=1)
+    (lost,) = document["left_out"]
+    assert (lost["name"], lost["code"]) == ("dense", code)
+    assert "dense" in {item["name"] for item in document["refused"]}
+    assert [item["name"] for item in document["models"]] == [*SERVED[1:]]
+    after = tree(built.repository)
+    gone = {path for path in before if path.startswith("dense/")}
+    assert set(before) - set(after) == gone
+    assert all(after[path] == before[path] for path in after if path != "tritongen.lock")
+    # It stays so, and is told each time, until the overlay is mended.
+    told = built.run("build", "models", "--check", expect=1).out
+    assert code in told.partition("not served: dense [")[2].partition("]")[0]
+    built.write("models/tritongen.yaml", INTENT)
+    assert built.json("build", "models")["written"]
     assert tree(built.repository) == before
+
+
+def test_nothing_else_to_serve(project: Project) -> None:
+    project.add("dense/model.onnx", dense())
+    project.write("models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: -1}}\n")
+    problem = project.error("build", "models", "--no-trial", expect=2)
+    assert problem["code"] == "TG101"
+    told = problem["details"][0]
+    assert told.startswith("dense: ")
+    assert told.endswith("[TG406]")
+    assert "→ " in told
+    assert not project.repository.exists()
+
+
+def test_a_pipeline_is_left_out_with_its_model(built: Project) -> None:
+    steps = "steps: [{model: dense, inputs: {x: x}}], outputs: [y]"
+    pipelines = f"pipelines:\n  whole: {{{steps}}}\n  half: {{{steps.replace('dense', 'fixed')}}}\n"
+    built.write(
+        "models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: -1}}\n{pipelines}"
+    )
+    document = built.json("build", "models", expect=1)
+    lost = [(item["name"], item["code"]) for item in document["left_out"]]
+    assert lost == [("dense", "TG406"), ("whole", "TG308")]
+    assert {path.name for path in built.repository.iterdir() if path.is_dir()} == {
+        *SERVED[1:], "half"
+    }  # fmt: skip
+    built.run("check")
 
 
 @pytest.mark.parametrize("size", ["0", "null", '"0"'])
@@ -96,9 +137,8 @@ def test_an_overlays_batch_size_against_the_other_keys(
 
 def test_an_overlay_that_demands_batching_against_the_proof(built: Project) -> None:
     built.write("models/tritongen.yaml", INTENT + "  fixed: {overlay: {max_batch_size: 8}}\n")
-    problem = built.error("build", "models", expect=2)
-    assert problem["code"] == "TG205"
-    assert problem["details"] == []
+    (problem,) = built.json("build", "models", expect=1)["left_out"]
+    assert (problem["name"], problem["code"]) == ("fixed", "TG205")
     assert "Leave `batch` and an overlay's `max_batch_size` out" in problem["fix"]
 
 
@@ -110,14 +150,14 @@ def _values(text: str) -> list[str]:
 
 def test_batching_on_the_users_word_against_the_proof(built: Project) -> None:
     built.write("models/tritongen.yaml", INTENT + "  fixed: {batch: true}\n")
-    problem = built.error("build", "models", expect=2)
+    (problem,) = built.json("build", "models", expect=1)["left_out"]
     assert problem["code"] == "TG205"
     assert "axis 0 of input 'x'" in problem["message"]
 
 
 def test_more_threads_than_the_target_has(built: Project) -> None:
     built.write("models/tritongen.yaml", INTENT + "    threads: 9\n")
-    assert built.error("build", "models", expect=2)["code"] == "TG305"
+    assert built.json("build", "models", expect=1)["left_out"][0]["code"] == "TG305"
 
 
 def test_a_rate_beyond_the_cores(built: Project) -> None:

@@ -103,8 +103,11 @@ def test_a_state_that_the_model_lacks_is_told(recurrent, tmp_path):
     project = Project(folder)
     project.write("models/tritongen.yaml", "models: {cell: {sequence: {state: {h: hidden}}}}")
     problem = project.error("build", "models", "--no-trial", expect=2)
-    assert problem["code"] == "TG318"
-    assert "no output 'hidden'; it has y, h_out" in problem["message"]
+    assert problem["code"] == "TG101"
+    (told,) = problem["details"]
+    assert "no output 'hidden'; it has y, h_out" in told
+    assert problem["fix"] in told
+    assert told.endswith("[TG318]")
 
 
 def test_first_states_that_cannot_be(recurrent, tmp_path):

@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         emit_json(_json(result))
     else:
         _print(result, options)
-    found = (options.check and result.drift) or result.dropped
+    found = (options.check and result.drift) or result.dropped or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
 
@@ -193,6 +193,10 @@ def _json(result: "BuildResult") -> dict[str, object]:
             for item in result.models
         ],
         "refused": [{"name": name, "codes": list(codes)} for name, codes in result.plan.refused],
+        "left_out": [
+            {"name": item.model, "code": item.code, "message": item.message, "fix": item.fix}
+            for item in result.left_out
+        ],
         "differences": [
             {"path": item.path, "kind": item.kind.value} for item in result.differences
         ],

@@ -5,12 +5,12 @@ what they are, or the trial finds out; what nobody says is an error, since no co
 written without it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tritongen.domain.backends.fil import OUTPUT as TREE_OUTPUT
 from tritongen.domain.backends.pytorch import index_of, takes_dict
-from tritongen.domain.evidence import Trial
+from tritongen.domain.evidence import ReportedTensor, Trial
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import DeclaredTensor, ModelIntent
@@ -75,6 +75,44 @@ def with_observed(facts: ModelFacts, trial: Trial | None) -> ModelFacts:
     completed = replace(facts, inputs=inputs, outputs=outputs)
     kept = [item for item in facts.findings if item.code != "TG133"]
     return replace(completed, findings=(*kept, *_open_findings(completed, Severity.ERROR)))
+
+
+def with_reported(facts: ModelFacts, trial: Trial | None) -> ModelFacts:
+    """Facts with the shapes that the runtime reported in place of those that the file declares."""
+    if trial is None:
+        return facts
+    inputs = reported_shapes(facts.inputs, trial.reported_inputs)
+    outputs = reported_shapes(facts.outputs, trial.reported_outputs)
+    return replace(
+        facts,
+        inputs=tuple(replace(spec, shape=shape) for spec, shape in inputs),
+        outputs=tuple(replace(spec, shape=shape) for spec, shape in outputs),
+    )
+
+
+def reported_shapes(
+    specs: Sequence[TensorSpec], reported: Sequence[ReportedTensor]
+) -> tuple[tuple[TensorSpec, Shape | None], ...]:
+    """Inputs or outputs, each with the shape that the backend will check against.
+
+    That is the runtime's own view, which may know sizes that the file leaves open; where it has
+    reported none, it is what the file declares.
+    """
+    known = {item.name: item.dims for item in reported}
+    result = []
+    for spec in specs:
+        dims = known.get(spec.name)
+        if dims is None:
+            shape = spec.shape
+        else:
+            # Symbols are kept where the file has them: they tell one dynamic axis from another.
+            declared = spec.shape if spec.shape and len(spec.shape) == len(dims) else dims
+            shape = tuple(
+                dim if dim >= 0 else (symbol if isinstance(symbol, str) else None)
+                for dim, symbol in zip(dims, declared, strict=True)
+            )
+        result.append((spec, shape))
+    return tuple(result)
 
 
 def _observed(

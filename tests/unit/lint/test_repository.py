@@ -1,9 +1,12 @@
 """Files, advice, variants, and the order of findings."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.lint import BASE, codes, context, find_code, findings_of, model_view
 from support.lint_cases import plus, swap
+from tritongen.domain.evidence import ReportedTensor, Trial
 from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
 from tritongen.domain.findings import Severity
 from tritongen.domain.tensors import DType, TensorSpec
@@ -113,16 +116,50 @@ def test_leading_dynamic_dims_with_batching():
     assert "TG640" not in codes(findings_of(model_view("m", one)))
 
 
-def test_shape_that_the_model_does_not_declare_counts_as_a_scalar():
-    undeclared = ModelFacts(
-        name="m",
-        path="m.onnx",
-        format=ModelFormat.ONNX,
-        inputs=(TensorSpec("x", DType.FP32, ("n", 4)),),
-        outputs=(TensorSpec("y", DType.FP32, None),),
-    )
-    model = model_view("m", ONNX, ["1/model.onnx"], facts=undeclared)
-    found = find_code(findings_of(model), "TG511")
+def output_findings(made, reported, dims):
+    """What is said of output y: declared so, reported so by the runtime, configured with dims."""
+    model = replace(facts("n", 4), outputs=(TensorSpec("y", DType.FP32, made),))
+    trial = None
+    if reported is not None:
+        shapes = {"reported_inputs": (ReportedTensor("x", (-1, 4)),)}
+        shapes["reported_outputs"] = (ReportedTensor("y", reported),)
+        trial = Trial("onnxruntime 1", ok=True, **shapes)
+    first, output = ONNX.split("output")
+    config = f"{first}output{output.replace('-1, 4', dims)}"
+    view = model_view("m", config, ["1/model.onnx"], facts=model, trial=trial)
+    found = findings_of(view)
+    return {item.code: item.severity for item in found if item.code in {"TG510", "TG511"}}
+
+
+@pytest.mark.parametrize(
+    ("made", "reported", "dims", "expected"),
+    [
+        # The runtime infers what the file leaves open: its word is the truth.
+        ((1, "S", 4), (1, 1, 4), "1, 1, 4", {}),
+        ((1, "S", 4), (1, 1, 4), "1, -1, 4", {"TG510": Severity.ERROR}),
+        ((1, "S", 4), (1, -1, 4), "1, 1, 4", {"TG510": Severity.ERROR}),
+        (None, (-1, 4), "-1, 4", {}),
+        (None, (-1, 4), "1", {"TG510": Severity.ERROR}),
+        (None, (), "-1, 4", {"TG511": Severity.ERROR}),
+        # The declaration is wrong, and the runtime knows the size no better.
+        ((2, 4), (2, -1), "2, -1", {}),
+        # Without its word a declaration alone stands against a narrower configuration.
+        ((1, "S", 4), None, "1, 1, 4", {"TG510": Severity.WARNING}),
+        ((1, "S", 4), None, "1, -1, 4", {}),
+        (None, None, "-1, 4", {"TG511": Severity.WARNING}),
+        # A fixed size stays one, whatever else is inferred.
+        ((1, "S", 4), None, "2, 1, 4", {"TG510": Severity.ERROR}),
+        ((1, "S", 4), None, "1, 4", {"TG510": Severity.ERROR}),
+    ],
+)
+def test_the_runtimes_shapes_are_the_truth(made, reported, dims, expected):
+    assert output_findings(made, reported, dims) == expected
+
+
+def test_an_input_without_a_shape_is_a_scalar_to_the_runtime():
+    model = replace(facts("n", 4), inputs=(TensorSpec("x", DType.FP32, None),))
+    found = find_code(findings_of(model_view("m", ONNX, ["1/model.onnx"], facts=model)), "TG511")
+    assert found.severity is Severity.ERROR
     assert "its shape is not declared" in found.message
 
 

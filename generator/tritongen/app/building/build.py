@@ -1,6 +1,6 @@
 """The main job: a models folder becomes a model repository."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
@@ -20,7 +20,7 @@ from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.project import Project, Target
 from tritongen.app.variants import with_selection
 from tritongen.domain.evidence import Evidence
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.findings import Finding, Location, Severity, finding
 from tritongen.domain.lock import LOCK_FILE, Lock, lock_text
 from tritongen.domain.plan import ServingPlan
 from tritongen.domain.planner import plan_serving
@@ -80,6 +80,8 @@ class BuildResult:
         written: whether the repository was changed.
         kept: names under which hand edits are kept, by path; as long as nothing is written, under
             which they would be.
+        left_out: the first error of every model and pipeline whose configuration would be wrong,
+            though its files can be served.
     """
 
     plan: ServingPlan
@@ -89,6 +91,7 @@ class BuildResult:
     findings: tuple[Finding, ...]
     written: bool
     kept: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[Finding, ...] = ()
 
     @property
     def drift(self) -> bool:
@@ -137,30 +140,65 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     project = with_selection(project, options.variants)
     gathered = gather_evidence(project, options.trial, progress)
     target = project.target(remeasure=options.remeasure)
-    plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores)
-    _refuse_unusable(project, plan)
-    texts = Texts(project, plan)
-    found = survey_texts(project, plan, texts)
+    planned = _planned(project, gathered.evidence, target)
+    plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
-    planned = [item.plan.name for item in found.models]
-    differences = compare(project, found.differences, lock, planned)
-    known = _findings(project, plan)
-    _refuse_broken(known, found.findings, set(found.names))
-    findings = (*known, *found.findings)
+    names = [item.plan.name for item in found.models]
+    differences = compare(project, found.differences, lock, names)
+    findings = (*_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(project, differences, gathered.missing))
     written, kept = False, _kept(project, lock, differences)
     if options.mode is BuildMode.WRITE:
         refuse_conflicts(differences, options.force)
-        written = _write(project, texts, lock, differences, kept)
-    return BuildResult(plan, found.models, lock, differences, findings, written, kept)
+        written = _write(project, planned.texts, lock, differences, kept)
+    return BuildResult(
+        plan, found.models, lock, differences, findings, written, kept, planned.left_out
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A plan without errors, its texts, what they hold, and what is left out of it."""
+
+    plan: ServingPlan
+    texts: Texts
+    found: Survey
+    left_out: tuple[Finding, ...]
+
+
+def _planned(project: Project, evidence: Evidence, target: Target) -> _Planned:
+    """The plan of all that can be served; a model or pipeline with an error is left out of it.
+
+    Raises:
+        InvalidInputError: nothing is left, or the fault lies in all of them together.
+    """
+    faults: tuple[Finding, ...] = ()
+    while True:
+        plan = plan_serving(project.models, project.intent, evidence, target.cores, faults)
+        _refuse_unusable(project, plan)
+        texts = Texts(project, plan)
+        found = survey_texts(project, plan, texts, evidence)
+        errors = _errors(_findings(project, plan), found)
+        models = {item.plan.name for item in found.models}
+        # What is wrong with a pipeline may follow from one of its models.
+        own = [item for item in errors if item.model in models]
+        own = own or [item for item in errors if item.model]
+        if not own:
+            _refuse_broken(errors)
+            lost = [item for item in plan.findings if item.model in project.intent.pipelines]
+            first = {item.model: item for item in reversed([*faults, *lost])}
+            return _Planned(plan, texts, found, tuple(first[name] for name in sorted(first)))
+        # Without them the others have more cores, and may be planned otherwise. No text of theirs
+        # is written that a line could be named of.
+        faults += tuple(replace(item, location=Location(field=item.location.field)) for item in own)
 
 
 def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
     if plan.models or not project.models:
         return
-    details = [
-        f"{model.name}: {item.message} [{item.code}]"
+    errors = [
+        item
         for model in project.models
         for item in (*model.findings, *(f for f in plan.findings if f.model == model.name))
         if item.severity is Severity.ERROR
@@ -169,39 +207,48 @@ def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
         "TG101",
         "no model in the folder can be served",
         where=str(project.root),
-        fix="Follow the cures that `tritongen inspect` shows.",
-        details=details,
+        fix=errors[0].fix if len(errors) == 1 else "Follow the fix that stands beside each fault.",
+        details=[f"{item.model}: {item.message} → {item.fix} [{item.code}]" for item in errors],
     )
 
 
-def _refuse_broken(
-    known: tuple[Finding, ...], linted: tuple[Finding, ...], planned: set[str]
-) -> None:
-    """Errors of models that would be written; those of refused models are only told."""
-    broken = [item for item in known if _is_error(item, planned)]
+def _errors(known: tuple[Finding, ...], found: Survey) -> list[Finding]:
+    """Errors of what would be written; those of refused models are only told."""
+    planned = {"", *found.names}
+    errors = [item for item in known if _is_error(item, planned)]
     # What is wrong with the text of a model whose plan is wrong follows from that.
-    told = {item.model for item in broken}
-    broken += [item for item in linted if _is_error(item, planned) and item.model not in told]
-    if not broken:
+    told = {item.model for item in errors}
+    errors += [item for item in found.findings if _is_error(item, planned - told)]
+    return [_of_the_overlay(item) if item.code == "TG531" else item for item in errors]
+
+
+def _is_error(item: Finding, names: Collection[str]) -> bool:
+    return item.severity is Severity.ERROR and item.model in names
+
+
+def _of_the_overlay(item: Finding) -> Finding:
+    """The planner obeys the thread rule by itself; only an overlay can break it."""
+    return finding("TG313", item.severity, item.message, model=item.model)
+
+
+def _refuse_broken(errors: Sequence[Finding]) -> None:
+    """Errors that no single model is to blame for."""
+    if not errors:
         return
-    first, *others = broken
-    details = [f"{item.model}: {item.message} [{item.code}]" for item in others]
-    if first.code == "TG531":
-        # The planner obeys the thread rule by itself; only an overlay can break it.
-        first = finding("TG313", first.severity, first.message, model=first.model)
-    raise InvalidInputError(
-        first.code, first.message, where=first.model, fix=first.fix, details=details
-    )
-
-
-def _is_error(item: Finding, planned: set[str]) -> bool:
-    return item.severity is Severity.ERROR and (not item.model or item.model in planned)
+    first, *others = errors
+    details = [f"{item.message} [{item.code}]" for item in others]
+    raise InvalidInputError(first.code, first.message, fix=first.fix, details=details)
 
 
 def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
     return (
         *project.findings,
-        *(replace(item, model=model.name) for model in project.models for item in model.findings),
+        *(
+            replace(item, model=model.name)
+            for model in project.models
+            if not project.intent.of(model.name).skip
+            for item in model.findings
+        ),
         *plan.findings,
         *(item for model in plan.models for item in model.findings),
     )

@@ -1,7 +1,8 @@
 """Lints a repository: on disk, or as it is about to be written."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tritongen.app.building.compare import file_digest
 from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
 from tritongen.app.building.repository import stored_models
 from tritongen.app.project import read_lock
+from tritongen.domain.evidence import ModelEvidence, Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.intent import DEFAULT_TRITON
@@ -30,6 +32,8 @@ from tritongen.serving.repository import settle
 CONFIG_LIMIT = 8 * 2**20
 # A model has a handful; a link to a whole file system must not be walked to its end.
 MOST_FILES = 20_000
+# Weights that are not those of the lock.
+_CHANGED = "TG706"
 
 
 def check_repository(
@@ -62,9 +66,12 @@ def check_repository(
     folders = _folders(repository)
     if not folders:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
-    view = _view(folders, {name: model.facts for name, model in stored.items()}, lock)
+    weights = tuple(_weights(repository, lock, hashes=hashes))
+    changed = {item.model for item in weights if item.code == _CHANGED}
+    facts = {name: model.facts for name, model in stored.items()}
+    view = _view(folders, facts, _evidence(lock, changed))
     context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
-    return (*lint(view, context), *_weights(repository, lock, hashes=hashes))
+    return (*lint(view, context), *weights)
 
 
 def plan_context(plan: ServingPlan, release: Release) -> LintContext:
@@ -81,8 +88,8 @@ def plan_context(plan: ServingPlan, release: Release) -> LintContext:
     )
 
 
-def model_view(item: RenderedModel) -> ModelView:
-    """A model folder as it is about to be written."""
+def model_view(item: RenderedModel, trial: Trial | None) -> ModelView:
+    """A model folder as it is about to be written, and what its trial has seen."""
     texts = tuple(
         RepositoryFile(path.partition("/")[2], len(text.encode()))
         for path, text in item.files.items()
@@ -99,6 +106,7 @@ def model_view(item: RenderedModel) -> ModelView:
         files=(*weights, *texts, *beside),
         directories=tuple(str(version.number) for version in item.facts.versions),
         facts=item.facts,
+        trial=trial,
     )
 
 
@@ -113,25 +121,31 @@ def _folders(repository: Path) -> list[Path]:
     )
 
 
+def _evidence(lock: Lock | None, changed: Collection[str]) -> Mapping[str, ModelEvidence]:
+    """The lock's evidence; a trial of other bytes than the repository holds says nothing."""
+    locked = lock.models if lock is not None else {}
+    return {
+        name: replace(model.evidence, trial=None) if name in changed else model.evidence
+        for name, model in locked.items()
+    }
+
+
 def _view(
-    folders: Sequence[Path], facts: Mapping[str, ModelFacts], lock: Lock | None
+    folders: Sequence[Path],
+    facts: Mapping[str, ModelFacts],
+    evidence: Mapping[str, ModelEvidence],
 ) -> RepositoryView:
     """The folders, read one after the other while they are linted."""
-    locked = lock.models if lock is not None else {}
+    nothing = ModelEvidence(())
     return RepositoryView(
-        _model(
-            folder,
-            facts.get(folder.name),
-            tuple(path for path, _ in locked[folder.name].evidence.files)
-            if folder.name in locked
-            else (),
-        )
+        _model(folder, facts.get(folder.name), evidence.get(folder.name, nothing))
         for folder in folders
     )
 
 
-def _model(folder: Path, facts: ModelFacts | None, promised: tuple[str, ...]) -> ModelView:
+def _model(folder: Path, facts: ModelFacts | None, evidence: ModelEvidence) -> ModelView:
     """One model folder; files that the lock promises count as if `build` had filled them in."""
+    promised = [path for path, _ in evidence.files]
     variants = tuple(
         (path.relative_to(folder).as_posix(), _text(path) or "")
         for path in sorted((folder / "configs").glob("*.pbtxt"))
@@ -148,6 +162,7 @@ def _model(folder: Path, facts: ModelFacts | None, promised: tuple[str, ...]) ->
         directories=tuple(sorted(inside)),
         facts=facts,
         variants=variants,
+        trial=evidence.trial,
     )
 
 
@@ -220,6 +235,6 @@ def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[F
                 )
             elif hashes and file_digest(target) != sha:
                 yield finding(
-                    "TG706", Severity.ERROR, "holds other bytes than the lock says",
+                    _CHANGED, Severity.ERROR, "holds other bytes than the lock says",
                     model=name, path=path,
                 )  # fmt: skip

@@ -18,6 +18,7 @@ from tritongen.app.building.render import (
     render_model,
 )
 from tritongen.app.project import Project
+from tritongen.domain.evidence import Evidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.findings import Finding
 from tritongen.domain.plan import ModelPlan, ServingPlan
@@ -76,7 +77,7 @@ class Survey:
         yield from (item.plan.name for item in self.ensembles)
 
 
-def survey_texts(project: Project, plan: ServingPlan, texts: Texts) -> Survey:
+def survey_texts(project: Project, plan: ServingPlan, texts: Texts, evidence: Evidence) -> Survey:
     """Render, compare and lint everything that a plan writes, one model after the other.
 
     Raises:
@@ -88,7 +89,7 @@ def survey_texts(project: Project, plan: ServingPlan, texts: Texts) -> Survey:
     differences: list[Difference] = []
     for model in texts.models():
         differences += text_differences(project, model.files, texts.of)
-        linter.add(model_view(model))
+        linter.add(model_view(model, evidence.models[model.plan.name].trial))
         outlines.append(outline(model))
     for ensemble in texts.ensembles:
         differences += text_differences(project, ensemble.files, texts.of)

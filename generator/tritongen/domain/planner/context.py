@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tritongen.domain.backends import BackendRules
+from tritongen.domain.declared import reported_shapes
 from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import ModelIntent
@@ -57,36 +58,17 @@ class ModelInput:
 
     def shapes_in(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
         """Inputs with the shape that the backend will check against."""
-        reported = self.trial.reported_inputs if self.trial else ()
-        return _merged(self.facts.inputs, {item.name: item.dims for item in reported})
+        return reported_shapes(self.facts.inputs, self.trial.reported_inputs if self.trial else ())
 
     def shapes_out(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
         """Outputs with the shape that the backend will check against."""
-        reported = self.trial.reported_outputs if self.trial else ()
-        return _merged(self.facts.outputs, {item.name: item.dims for item in reported})
+        return reported_shapes(
+            self.facts.outputs, self.trial.reported_outputs if self.trial else ()
+        )
 
     def cost_ms(self, batch: int, threads: int = 1) -> float | None:
         """Measured median of one execution, None when it was not measured."""
         return self.trial.cost_ms(batch, threads) if self.trial else None
-
-
-def _merged(
-    specs: tuple[TensorSpec, ...], reported: dict[str, tuple[int, ...]]
-) -> tuple[tuple[TensorSpec, Shape | None], ...]:
-    result = []
-    for spec in specs:
-        dims = reported.get(spec.name)
-        if dims is None:
-            shape = spec.shape
-        else:
-            # Symbols are kept where the file has them: they tell one dynamic axis from another.
-            declared = spec.shape if spec.shape and len(spec.shape) == len(dims) else dims
-            shape = tuple(
-                dim if dim >= 0 else (symbol if isinstance(symbol, str) else None)
-                for dim, symbol in zip(dims, declared, strict=True)
-            )
-        result.append((spec, shape))
-    return tuple(result)
 
 
 def tuned_reason(tuned: Tuned) -> Reason:

@@ -1,6 +1,6 @@
 """Pipelines: models behind one name, their tensors checked from end to end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tritongen.domain.findings import Finding, Severity, finding
@@ -89,18 +89,27 @@ def _goals(
 
 
 def plan_pipelines(
-    pipelines: Mapping[str, PipelineIntent], plans: Sequence[ModelPlan]
+    pipelines: Mapping[str, PipelineIntent],
+    plans: Sequence[ModelPlan],
+    refused: Collection[str] = (),
 ) -> tuple[tuple[EnsemblePlan, ...], tuple[Finding, ...]]:
     """The ensembles of all pipelines, and every fault that keeps one from being planned.
 
     Args:
         pipelines: by name.
         plans: of the models that are served.
+        refused: models that cannot be served, and pipelines whose own faults are told already. A
+            pipeline of such a model is left out; its finding bears its name.
     """
     models = {plan.name: plan for plan in plans}
     ensembles: list[EnsemblePlan] = []
     findings: list[Finding] = []
     for name, pipeline in sorted(pipelines.items()):
+        lost = [step.model for step in pipeline.steps if step.model in refused]
+        if lost:
+            findings.append(_left_out(name, lost[0]))
+        if lost or name in refused:
+            continue
         wiring = _wire(pipeline, models)
         order = _order(wiring)
         if name in models:
@@ -119,6 +128,17 @@ def plan_pipelines(
         else:
             ensembles.append(_ensemble(name, pipeline, wiring, order, models))
     return tuple(ensembles), tuple(findings)
+
+
+def _left_out(name: str, model: str) -> Finding:
+    return finding(
+        "TG308",
+        Severity.ERROR,
+        f"pipeline {name} is left out with {model}, which cannot be served",
+        fix=f"Mend {model}: its own findings say how.",
+        model=name,
+        field=f"pipelines.{name}",
+    )
 
 
 def _wire(pipeline: PipelineIntent, models: Mapping[str, ModelPlan]) -> _Wiring:

@@ -1,6 +1,6 @@
 """The planner's one entry: facts + intent + evidence → plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tritongen.domain.backends import artefact_for, backend_for
@@ -42,7 +42,11 @@ from tritongen.domain.releases import Release, find
 
 
 def plan_serving(
-    models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, cores: Planned[int]
+    models: Sequence[ModelFacts],
+    intent: Intent,
+    evidence: Evidence,
+    cores: Planned[int],
+    faults: Sequence[Finding] = (),
 ) -> ServingPlan:
     """Plan one server with all its models.
 
@@ -51,6 +55,7 @@ def plan_serving(
         intent: what the user wants.
         evidence: what was observed of each model.
         cores: the target's CPU budget.
+        faults: errors of an earlier plan; the models and pipelines that they name are left out.
 
     Returns:
         A plan in which instances × threads over all CPU models is at most `cores`, or whose
@@ -58,12 +63,7 @@ def plan_serving(
     """
     release = find(intent.target.triton)
     known = {model.name: model.findings for model in models}
-    models = [_completed(model, intent, evidence) for model in models]
-    refused = tuple(
-        (model.name, tuple(sorted({f.code for f in model.findings if f.severity == "error"})))
-        for model in models
-        if not model.servable
-    )
+    models = [_faulty(_completed(model, intent, evidence), faults) for model in models]
     wanted = _wanted(models, intent, evidence, release)
     shares, remarks = _shares(wanted, cores.value)
     limited = shares is None
@@ -74,7 +74,6 @@ def plan_serving(
         for model in wanted
     )
     server = plan_server(intent.target, cores, plans, limited)
-    ensembles, faults = plan_pipelines(intent.pipelines, plans)
     reasons = tuple(
         item
         for model in models
@@ -82,8 +81,36 @@ def plan_serving(
         for item in model.findings
         if item not in known[model.name]
     )
-    findings = (*remarks, *faults, *reasons, *callee_findings(wanted, intent.pipelines))
-    return ServingPlan(server, plans, refused, findings, ensembles)
+    broken = [item for item in faults if item.model in intent.pipelines]
+    refused = _refused(models, intent) | _codes(broken)
+    ensembles, more = plan_pipelines(intent.pipelines, plans, refused)
+    refused |= _codes(item for item in more if item.model)
+    findings = (*remarks, *more, *reasons, *broken, *callee_findings(wanted, intent.pipelines))
+    return ServingPlan(server, plans, tuple(refused.items()), findings, ensembles)
+
+
+def _faulty(facts: ModelFacts, faults: Sequence[Finding]) -> ModelFacts:
+    """Facts with the errors that the model's configuration turned out to have."""
+    own = tuple(item for item in faults if item.model == facts.name)
+    return replace(facts, findings=(*facts.findings, *own)) if own else facts
+
+
+def _refused(models: Sequence[ModelFacts], intent: Intent) -> dict[str, tuple[str, ...]]:
+    """Models that cannot be served, with the codes that say why; those left out by wish are not."""
+    return {
+        model.name: tuple(sorted(codes))
+        for model in models
+        if not intent.of(model.name).skip
+        and (codes := {item.code for item in model.findings if item.severity is Severity.ERROR})
+    }
+
+
+def _codes(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
+    """The codes of findings by the model or pipeline that they name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for item in findings:
+        found[item.model] = (*found.get(item.model, ()), item.code)
+    return found
 
 
 def model_inputs(

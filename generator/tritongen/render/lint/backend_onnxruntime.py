@@ -6,9 +6,17 @@ The facts come from the model file, so that the same comparison is made without 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tritongen.domain.declared import with_reported
 from tritongen.domain.facts import ModelFacts, ModelFormat
 from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape
+from tritongen.domain.tensors import (
+    Shape,
+    TensorKind,
+    TensorSpec,
+    is_dynamic,
+    show_shape,
+    wire_dims,
+)
 from tritongen.render.lint.model import LintedModel, dtype_name, dtype_of, show_dims
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage
@@ -30,10 +38,21 @@ def _inspected(model: LintedModel) -> ModelFacts | None:
 
 
 def _facts(model: LintedModel) -> ModelFacts | None:
-    """Facts to compare with; None for a file that could not be read."""
+    """Facts to compare with, the runtime's own word included; None for an unreadable file."""
     facts = _inspected(model)
-    unread = facts is not None and any(item.code in _UNREAD_CODES for item in facts.findings)
-    return None if unread else facts
+    if facts is None or any(item.code in _UNREAD_CODES for item in facts.findings):
+        return None
+    return with_reported(facts, model.view.trial)
+
+
+def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
+    """Whether the runtime may know a narrower shape of an output than the file declares.
+
+    It infers shapes when it loads a model; only its own report says which.
+    """
+    trial = model.view.trial
+    reported = trial.reported_outputs if trial is not None else ()
+    return direction == "output" and all(item.name != spec.name for item in reported)
 
 
 def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -154,6 +173,8 @@ def _shape(
     path = f"{field}.reshape" if tensor.HasField("reshape") else f"{field}.dims"
     dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
     undeclared = " (its shape is not declared)" if spec.shape is None else ""
+    inferred = _is_inferred(model, direction, spec)
+    report = model.warning if inferred and spec.shape is None else model.error
     if direction == "input" and tensor.allow_ragged_batch:
         if len(shape) != 1 or not is_dynamic(shape[0]):
             yield model.error(
@@ -164,7 +185,7 @@ def _shape(
             )
         return
     if model.batching and (not shape or not is_dynamic(shape[0])):
-        yield model.error(
+        yield report(
             "TG509",
             "max_batch_size",
             f"'{spec.name}' has shape {show_shape(spec.shape)}{undeclared}: for batching the first "
@@ -173,22 +194,25 @@ def _shape(
         return
     if not shape:
         if any(dim != 1 for dim in dims):
-            yield model.error(
+            yield report(
                 "TG511",
                 path,
                 f"'{spec.name}' is a scalar{undeclared}: dims must be 1, not {show_dims(dims)}",
             )
         return
     expected = shape[1:] if model.batching else shape
-    if not _matches(dims, expected, exact=direction == "output"):
-        wanted = show_dims(tuple(-1 if is_dynamic(dim) else int(dim or 0) for dim in expected))
-        yield model.error(
-            "TG510",
-            path,
-            f"'{spec.name}': the configuration says {show_dims(dims)}, the model has "
-            f"{show_shape(shape)}",
-            f"Write dims: {wanted}.",
-        )
+    if _matches(dims, expected, exact=direction == "output"):
+        return
+    narrower = inferred and _matches(dims, expected, exact=False)
+    report = model.warning if narrower else model.error
+    unless = "; it loads only where the runtime infers these sizes" if narrower else ""
+    yield report(
+        "TG510",
+        path,
+        f"'{spec.name}': the configuration says {show_dims(dims)}, the model has "
+        f"{show_shape(shape)}{unless}",
+        f"Write dims: {show_dims(wire_dims(expected))}.",
+    )
 
 
 def _matches(dims: tuple[int, ...], shape: Shape, *, exact: bool) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tritongen.domain.evidence import Trial
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.releases import Release
 
@@ -33,6 +34,8 @@ class ModelView:
         facts: what inspection says of the main file of the newest version; None when it was not
             inspected. Inputs and outputs of the configuration are then compared with it.
         variants: (path relative to the model's folder, text) of `configs/*.pbtxt`.
+        trial: what a runtime has said of that file, None when it was not run. Where it reports
+            another shape than the file declares, the runtime is right.
     """
 
     name: str
@@ -41,6 +44,7 @@ class ModelView:
     directories: tuple[str, ...] = ()
     facts: ModelFacts | None = None
     variants: tuple[tuple[str, str], ...] = ()
+    trial: Trial | None = None
 
     def file(self, path: str) -> RepositoryFile | None:
         """The file at a path relative to the model's folder, None when there is none."""
