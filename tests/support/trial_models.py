@@ -295,3 +295,33 @@ def hungry(count: int, times: int = 1) -> onnx.ModelProto:
         [("y", FLOAT, None)],
         [constant("size", [count]), constant("zero", 0)],
     )
+
+
+def two_makers(name: str) -> onnx.ModelProto:
+    """Two nodes that give one tensor."""
+    nodes = [node("Relu", "x", name), node("Abs", "x", name)]
+    return model(nodes, [("x", FLOAT, ["n", 3])], [(name, FLOAT, ["n", 3])])
+
+
+def unloadable() -> Mapping[str, tuple[onnx.ModelProto, str]]:
+    """Models that ONNX Runtime does not load for what is in them, each with its words."""
+    row, result = [("x", FLOAT, ["n", 3])], [("y", FLOAT, None)]
+    cell = node("GRU", "x w r", "y", hidden_size=4, activations=["Nope", "Tanh"])
+    cell_weights = [weights("w", 1, 12, 3), weights("r", 1, 12, 4)]
+    return {
+        "twice": (two_makers("y"), "Duplicate definition of name (y)"),
+        "types": (
+            model([node("Add", "x k", "y")], [*row, ("k", INT64, ["n", 3])], result),
+            "Type Error: Type parameter (T) of Optype (Add)",
+        ),
+        "shapes": (
+            model([node("MatMul", "x w", "y")], row, result, [weights("w", 5, 3)]),
+            "[ShapeInferenceError] Incompatible dimensions",
+        ),
+        "attribute": (
+            model([cell], [("x", FLOAT, ["n", 1, 3])], result, cell_weights),
+            "Exception during initialization: ",
+        ),
+        "operator": (model([node("Nope", "x", "y")], row, result), "No Op registered for Nope"),
+        "input": (model([node("Add", "x k", "y")], row, result), "Node input 'k' is not"),
+    }

@@ -18,7 +18,7 @@ from support.cli import (
     tree,
     trial_of,
 )
-from support.trial_models import FLOAT, model, node, weights
+from support.trial_models import FLOAT, INT64, model, node, unloadable, weights
 from support.triton import EmbeddedRuntime
 from tritongen.inspection.machine import read_cpus
 
@@ -44,6 +44,15 @@ def recurrent() -> onnx.ModelProto:
         [("x", FLOAT, ["steps", 1, 3])],
         [("last", FLOAT, [1, "sequences", 4])],
         [weights("w", 1, 12, 3), weights("r", 1, 12, 4)],
+    )
+
+
+def picky() -> onnx.ModelProto:
+    """It wants to be told the sizes of the two parts that it cuts its input into."""
+    return model(
+        [node("Split", "x sizes", "y z", axis=0)],
+        [("x", FLOAT, [7]), ("sizes", INT64, [2])],
+        [("y", FLOAT, ["a"]), ("z", FLOAT, ["b"])],
     )
 
 
@@ -321,6 +330,30 @@ def test_sizes_that_only_the_runtime_knows(
     found = project.json("check")
     assert (errors(found), found["summary"]["errors"]) == (set(), 0)
     assert "TG510" in codes(found)
+
+
+def test_what_the_runtime_does_not_load_is_refused(project: Project) -> None:
+    project.add("dense/model.onnx", dense())
+    proto, words = unloadable()["types"]
+    project.add("types/model.onnx", proto)
+    # The library with its operator is the server's: that it is not here is not the model's fault.
+    domain = model([node("Own", "x", "y", domain="acme")], [("x", FLOAT, [1])], [("y", FLOAT, [1])])
+    domain.opset_import.add(domain="acme", version=1)
+    project.add("domain/model.onnx", domain)
+    library = "overlay: {model_operations: {op_library_filename: [libacme.so]}}"
+    project.write("models/tritongen.yaml", f"models: {{domain: {{{library}}}}}")
+    # It loads, and does not run on what was made up for it: a question, no verdict.
+    project.add("picky/model.onnx", picky())
+    document = project.json("build", "models")
+    assert [item["name"] for item in document["models"]] == ["dense", "domain", "picky"]
+    assert document["refused"] == [{"name": "types", "codes": ["TG145"]}]
+    told = {
+        (item["model"], item["code"], item["severity"]): item["message"]
+        for item in document["findings"]
+        if item["code"] in {"TG145", "TG201"}
+    }
+    assert words in told.pop(("types", "TG145", "error"))
+    assert set(told) == {("domain", "TG145", "warning"), ("picky", "TG201", "warning")}
 
 
 def test_nothing_can_be_served(project: Project) -> None:

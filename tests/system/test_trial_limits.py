@@ -116,19 +116,25 @@ def test_memory_that_is_really_used_is_watched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("data", "words"),
     [
-        (b"", "TG201"),
-        (b"\x00" * 50, "TG145"),
-        (b"not a model at all", "TG145"),
-        (made.mlp().SerializeToString()[:-40], "TG145"),
+        (b"", "No graph"),
+        (b"\x00" * 50, "Protobuf parsing failed"),
+        (b"not a model at all", "Protobuf parsing failed"),
+        (made.mlp().SerializeToString()[:-40], "Protobuf parsing failed"),
+        *((proto.SerializeToString(), words) for proto, words in made.unloadable().values()),
+        # Latin-1 for a name that has an accent: no UTF-8, as protobuf in Python would have it.
+        (
+            made.two_makers("result").SerializeToString().replace(b"result", b"r\xe9sult"),
+            "Duplicate definition of name (r\ufffdsult)",
+        ),
     ],
-    ids=("nothing", "zeros", "text", "cut"),
+    ids=("nothing", "zeros", "text", "cut", *made.unloadable(), "no text"),
 )
-def test_files_that_are_no_models_fail_with_the_runtimes_words(data, code, tmp_path):
+def test_what_is_not_loaded_is_refused_with_the_runtimes_words(data, words, tmp_path):
     trial = try_model(made.mlp(), tmp_path, content=data)
-    assert (trial.ok, trial.code) == (False, code)
-    assert trial.error
+    assert (trial.ok, trial.code) == (False, "TG145")
+    assert words in trial.error
     assert "\n" not in trial.error
     assert str(tmp_path) not in trial.error
 
@@ -137,7 +143,7 @@ def test_a_newer_ir_than_the_runtime_knows_is_told_without_this_machines_paths(t
     proto = made.mlp()
     proto.ir_version = 99
     trial = try_model(proto, tmp_path)
-    assert trial.code == "TG201"
+    assert trial.code == "TG145"
     assert "Unsupported model IR version: 99" in trial.error
     assert str(tmp_path) not in trial.error
 

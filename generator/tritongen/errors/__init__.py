@@ -19,6 +19,7 @@ from tritongen.errors.tree import (
     InvalidInputError,
     TritongenError,
     told,
+    words_of,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "TritongenError",
     "code",
     "told",
+    "words_of",
 ]

@@ -184,7 +184,7 @@ MODEL_CODES: tuple[Code, ...] = (
     Code(
         "TG145",
         "model that the runtime does not load",
-        "`tritongen optimize --fix`, or export it with operators that ONNX Runtime implements.",
+        "`tritongen optimize --fix`, or mend what ONNX Runtime's words say and export it again.",
     ),
     Code("TG146", "called model that is not served", "Put it into the models folder."),
     Code(

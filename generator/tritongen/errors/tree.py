@@ -69,6 +69,13 @@ class GoalNotMetError(TritongenError):
     exit_code = ExitCode.GOAL_NOT_MET
 
 
+def words_of(error: Exception) -> str:
+    """What a library in C++ says; its message comes as bytes where it is not UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "replace")
+    return str(error)
+
+
 def told(problem: Exception) -> str:
     """What Python says of a file that cannot be read, without its path and numbers."""
     if isinstance(problem, UnicodeDecodeError):

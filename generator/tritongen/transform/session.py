@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from tritongen.domain.samples import Array
-from tritongen.errors import InvalidInputError
+from tritongen.errors import InvalidInputError, words_of
 from tritongen.transform.libraries import Library, onnx, onnxruntime
 from tritongen.transform.storage import load
 
@@ -165,7 +165,7 @@ def as_bytes(array: Array) -> Array:
 
 def one_line(error: Exception, folder: Path) -> str:
     """A runtime's message without line breaks, status and this machine's folder."""
-    text = " ".join((str(error) or type(error).__name__).split()).replace(f"{folder}/", "")
+    text = " ".join((words_of(error) or type(error).__name__).split()).replace(f"{folder}/", "")
     head, found, rest = text.partition("[ONNXRuntimeError] : ")
     if found and not head:
         text = rest.split(" : ", 2)[-1]

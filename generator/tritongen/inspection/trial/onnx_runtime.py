@@ -13,7 +13,7 @@ import numpy as np
 from tritongen.domain.evidence import ReportedTensor
 from tritongen.domain.samples import Array, numpy_dtype
 from tritongen.domain.tensors import DType
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, words_of
 from tritongen.inspection.trial.runtime import RuntimeRefusal
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
@@ -22,15 +22,25 @@ _BF16_TEXT = "tensor(bfloat16)"
 # Nothing below a fatal error is printed: every message arrives as an exception too.
 _FATAL = 4
 _MEMORY = re.compile(
-    r"failed to allocate|bad_alloc|bad allocation|out of memory|unable to allocate", re.IGNORECASE
+    r"failed to allocate|bad_alloc|bad allocation|out of memory|unable to allocate|cannot allocate",
+    re.IGNORECASE,
 )
 _VALUES = re.compile(
     r"out of (data )?bounds|out of range|ind(ices|ex)\b|idx|invalid value|must be within|token",
     re.IGNORECASE,
 )
-# Statuses of ONNX Runtime that rest on the model alone.
-_FOR_GOOD = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : (NOT_IMPLEMENTED|INVALID_GRAPH|INVALID_PROTOBUF) "
+# Statuses with which ONNX Runtime refuses to load what is in a model; a file that it does not find
+# and a provider that fails are none of them.
+_REFUSED = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : (FAIL|INVALID_ARGUMENT|RUNTIME_EXCEPTION|INVALID_PROTOBUF"
+    r"|NOT_IMPLEMENTED|INVALID_GRAPH) "
+)
+# What another machine has or allows: files beside the model, rights, locales, threads, libraries.
+_THIS_MACHINE = re.compile(
+    r"no such file|does not exist|permission denied|too many open files|no space left"
+    r"|input/output error|system error number|temporarily unavailable|locale"
+    r"|failed to load library|shared object file",
+    re.IGNORECASE,
 )
 _SHAPES = re.compile(r"dimension|shape|rank", re.IGNORECASE)
 
@@ -195,12 +205,17 @@ def _bfloat16(value: _Value) -> Array:
 
 
 def _refusal(error: Exception, folder: Path, *, loading: bool = False) -> RuntimeRefusal:
-    message = one_line(str(error) or type(error).__name__, folder)
+    words = words_of(error)
+    message = one_line(words or type(error).__name__, folder)
+    short = isinstance(error, MemoryError) or bool(_MEMORY.search(words))
     return RuntimeRefusal(
         message,
-        out_of_memory=isinstance(error, MemoryError) or bool(_MEMORY.search(message)),
+        out_of_memory=short,
         about_values=bool(_VALUES.search(message)) and not _SHAPES.search(message),
-        for_good=loading and bool(_FOR_GOOD.match(str(error))),
+        for_good=loading
+        and not short
+        and bool(_REFUSED.match(words))
+        and not _THIS_MACHINE.search(words),
     )
 
 

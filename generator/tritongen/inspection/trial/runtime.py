@@ -37,8 +37,8 @@ class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing i
         message: the runtime's own words, one line.
         out_of_memory: whether memory was the reason.
         about_values: whether the message speaks of values rather than of shapes.
-        for_good: whether no input and no machine would make a difference: the runtime lacks an
-            operator, or finds the graph invalid.
+        for_good: whether no input and no machine would make a difference: the runtime does not load
+            the model for what is in it.
     """
 
     def __init__(

@@ -27,8 +27,11 @@ _ERROR = re.compile(r"\[ONNXRuntimeError\] : (\d+) : \w+ : (.*)", re.DOTALL)
 
 def runtime_error(error: Exception) -> RefusedError:
     """An error of ONNX Runtime in the C++ backend's words."""
-    match = _ERROR.match(str(error))
-    text = f"onnx runtime error {match[1]}: {match[2]}" if match else f"onnx runtime error: {error}"
+    words = str(error)
+    if isinstance(error, UnicodeDecodeError):  # its message in C++ is not UTF-8
+        words = error.object.decode("utf-8", "replace")
+    match = _ERROR.match(words)
+    text = f"onnx runtime error {match[1]}: {match[2]}" if match else f"onnx runtime error: {words}"
     return RefusedError(text.strip())
 
 
