@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from support import format_models
+from support.cli import FREE_PORTS
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.domain.tensors import DType
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.grpc_client import GrpcClient
 from tritongen.serving.wire import numpy_dtype
 
 MODEL = """
@@ -60,3 +64,107 @@ def test_arrays_of_every_type(strict_server, dtype):
     log = "\n".join(strict_server.server.logs(200))
     assert "Traceback" not in log.rpartition(f"loading: {name}")[2]
     strict_server.unload(name)
+
+
+# As in Triton's own examples: it sends from a thread, and refuses to start without the policy.
+REPEAT = """
+import json
+import threading
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "IN", "data_type": "TYPE_FP32", "dims": [3]})
+        config.add_output({"name": "OUT", "data_type": "TYPE_FP32", "dims": [3]})
+        config.set_max_batch_size(8)
+        return config
+
+    def initialize(self, args):
+        if not pb_utils.using_decoupled_model_transaction_policy(json.loads(args["model_config"])):
+            raise pb_utils.TritonModelException("it needs the decoupled policy")
+
+    def execute(self, requests):
+        for request in requests:
+            values = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            arguments = (request.get_response_sender(), values)
+            threading.Thread(target=self.answer, args=arguments).start()
+        return None
+
+    def answer(self, sender, values):
+        for factor in range(1, 4):
+            out = pb_utils.Tensor("OUT", (values * factor).astype(np.float32))
+            sender.send(pb_utils.InferenceResponse([out]))
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+# The policy is said in the code alone, and no sender is named where it is used.
+SAID = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "IN", "data_type": "TYPE_STRING", "dims": [1]})
+        config.add_output({"name": "OUT", "data_type": "TYPE_STRING", "dims": [1]})
+        config.set_model_transaction_policy(dict(decoupled=True))
+        return config
+
+    async def execute(self, requests):
+        for request in requests:
+            sender = getattr(request, "get_response_sender")()
+            text = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
+            sender.send(
+                pb_utils.InferenceResponse([pb_utils.Tensor("OUT", text)]),
+                flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL,
+            )
+"""
+
+
+def test_decoupled_models_are_planned_served_and_verified(project, embedded_runtime):
+    project.write("models/repeat/1/model.py", REPEAT)
+    project.write("models/said/1/model.py", SAID)
+    project.write("models/plain/1/model.py", format_models.PYTHON)
+    project.run("build", "models")
+    policy = "model_transaction_policy {"
+    told = {name: project.config(name).read_text() for name in ("repeat", "said", "plain")}
+    assert {name: policy in text for name, text in told.items()} == {
+        "repeat": True, "said": True, "plain": False
+    }  # fmt: skip
+    assert "max_batch_size: 0" not in told["repeat"], "the batch axis is proven, too"
+    assert project.json("check")["summary"]["errors"] == 0
+    try:
+        project.run("up", *FREE_PORTS)
+        models = {item["name"]: item for item in project.json("verify")["models"]}
+        endpoints = project.json("status")["endpoints"]
+        with GrpcClient(endpoints["grpc"]) as client:
+            x = np.array([[1, 2, 3]], np.float32)
+            responses = client.stream("repeat", {"IN": x})
+            assert [item["OUT"].tolist() for item in responses] == [
+                (x * factor).tolist() for factor in (1, 2, 3)
+            ]
+            with pytest.raises(EnvironmentProblem) as problem:
+                client.stream("repeat", {"IN": x[:, :2]})
+            assert problem.value.code == "TG815"
+        # Over HTTP alone they cannot be asked, and that is said.
+        elsewhere = project.json("verify", "-u", endpoints["http"], expect=1)["models"]
+        assert [item["name"] for item in elsewhere if not item["ok"]] == ["repeat", "said"]
+    finally:
+        project.run("down")
+    assert {name: item["ok"] for name, item in models.items()} == dict.fromkeys(told, True)
+    assert "every response" in models["repeat"]["reason"]
+    found = {item["name"] for item in models["repeat"]["outputs"]}
+    assert found == {"OUT", "OUT (response 2)", "OUT (response 3)"}
+    # A hand that takes the policy away is told what that does.
+    project.config("repeat").write_text(told["repeat"].replace("decoupled: true", ""))
+    found = project.json("check", expect=1)["findings"]
+    assert {item["code"] for item in found if item["severity"] == "error"} == {"TG525"}
+    # So is an overlay against what the model has shown.
+    wish = "overlay: {model_transaction_policy: {decoupled: false}}"
+    project.write("models/tritongen.yaml", f"models: {{repeat: {{{wish}}}}}")
+    (lost,) = project.json("build", "models", "--force", expect=1)["left_out"]
+    assert (lost["name"], lost["code"]) == ("repeat", "TG525")

@@ -10,7 +10,7 @@ from tritongen.domain.samples import InputRecipe
 from tritongen.domain.tensors import DType
 from tritongen.inspection.trial.proof import Prover, obstacle
 from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
-from tritongen.inspection.trial.runtime import RuntimeRefusal
+from tritongen.inspection.trial.runtime import RuntimeRefusal, numbered
 
 F = DType.FP32
 WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))
@@ -82,6 +82,15 @@ def attention(x):
 def quantised(x):
     scale = max(np.abs(x).max() / 127, 1e-9)
     return (np.round(x / scale) * scale).astype(np.float32) @ WEIGHTS
+
+
+def test_as_many_responses_as_rows_are_no_batch():
+    """A decoupled model that answers each row by itself gives other outputs for two rows."""
+    later = numbered([{"y": np.ones((1, 3))}, {"y": np.ones((1, 3))}])
+    assert list(later) == ["y", "y (response 2)"]
+    proof = prove(lambda x: {f"y{index}": x @ WEIGHTS for index in range(len(x))})
+    assert proof.verdict is BatchVerdict.DISPROVEN
+    assert "number of responses" in proof.reason
 
 
 def test_independent_rows_prove_the_batch_axis():

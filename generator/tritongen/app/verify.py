@@ -1,6 +1,7 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from tritongen.app.building.repository import StoredModel, stored_models
 from tritongen.app.project import read_lock
 from tritongen.app.running.serve import running_server
+from tritongen.app.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.app.verify_sequence import COMPARED, sequence_pairs
 from tritongen.domain.agreement import TOLERANCES, gap
 from tritongen.domain.evidence import Trial
@@ -21,7 +23,8 @@ from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
-from tritongen.serving.client import HttpClient, SequenceStep, ServerClient
+from tritongen.serving.client import HttpClient
+from tritongen.serving.grpc_client import GrpcClient
 
 # Beside a single row, so many rows in one request show that the batch axis is served right.
 ROWS = 3
@@ -61,7 +64,8 @@ def verify(
         InvalidInputError: the repository cannot be read.
         EnvironmentProblem: no server, or the runtime for the local run is missing.
     """
-    address = address or running_server(project).endpoints.http
+    endpoints = None if address else running_server(project).endpoints
+    address = address or (endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
     trials = (
         {name: model.evidence.trial for name, model in lock.models.items()}
@@ -71,9 +75,11 @@ def verify(
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
-    with HttpClient(address) as client:
-        if not client.live():
+    streams = GrpcClient(endpoints.grpc) if endpoints is not None else None
+    with HttpClient(address) as http, streams or nullcontext():
+        if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
+        client = Connection(http, streams)
         found = [_verify(client, model, trials.get(name), seed) for name, model in models.items()]
         found += [
             _verify_pipeline(client, name, models, trials, seed)
@@ -83,18 +89,18 @@ def verify(
 
 
 def _verify(
-    client: ServerClient, model: StoredModel, trial: Trial | None, seed: int
+    client: Connection, model: StoredModel, trial: Trial | None, seed: int
 ) -> VerifiedModel:
     facts = model.facts
     if facts.format not in RUNTIMES:
         reason = f"no local run for the format {facts.format.value}"
         return VerifiedModel(facts.name, False, (), reason)
     try:
-        config = client.model_config(facts.name)
+        config = client.http.model_config(facts.name)
         limit = config.get("max_batch_size", 0)
-        metadata = client.model_metadata(facts.name)
+        metadata = client.http.model_metadata(facts.name)
         ranks = {item["name"]: len(item["shape"]) for item in metadata["inputs"]}
-        served = _Served(client, facts.name, ranks)
+        served = client.model(facts.name, config, ranks)
         sent = [_recipes(facts, metadata["inputs"], trial)]
         if limit > 0:
             sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
@@ -122,11 +128,13 @@ def _verify(
             raise
         return VerifiedModel(facts.name, False, (), problem.what)
     compared = _rows(sent, limit) if not config.get("sequence_batching") else COMPARED
+    if is_decoupled(config):
+        compared += ", every response"
     return _judge(facts.name, precision_of(facts), pairs, compared)
 
 
 def _verify_pipeline(
-    client: ServerClient,
+    client: Connection,
     name: str,
     models: Mapping[str, StoredModel],
     trials: Mapping[str, Trial | None],
@@ -134,7 +142,7 @@ def _verify_pipeline(
 ) -> VerifiedModel:
     """An ensemble against its steps, run one after the other on this machine."""
     try:
-        config = client.model_config(name)
+        config = client.http.model_config(name)
         steps = config["ensemble_scheduling"]["step"]
         limit = int(config.get("max_batch_size", 0))
         sent = [_pipeline_recipes(config, steps, trials)]
@@ -144,7 +152,7 @@ def _verify_pipeline(
             step["model_name"]: _session(client, models[step["model_name"]]) for step in steps
         }
         ranks = {item["name"]: len(item["dims"]) + (limit > 0) for item in config["input"]}
-        served = _Served(client, name, ranks)
+        served = client.model(name, config, ranks)
         outputs = [item["name"] for item in config["output"]]
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = [
@@ -164,7 +172,7 @@ def _verify_pipeline(
     return _judge(name, loosest, pairs, _rows(sent, limit))
 
 
-def _session(client: ServerClient, model: StoredModel) -> Session:
+def _session(client: Connection, model: StoredModel) -> Session:
     """The newest version of a model, run on this machine.
 
     Raises:
@@ -173,7 +181,7 @@ def _session(client: ServerClient, model: StoredModel) -> Session:
     facts = model.facts
     if facts.format not in RUNTIMES or not model.mains:
         raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-    runtime = runtime_for(facts.format, _interface(client.model_config(facts.name)))
+    runtime = runtime_for(facts.format, _interface(client.http.model_config(facts.name)))
     return runtime.load(model.mains[max(model.mains)], threads=1)
 
 
@@ -259,6 +267,7 @@ def _interface(config: Mapping[str, Any]) -> Interface:
         outputs=specs("output"),
         parameters={key: entry.get("string_value", "") for key, entry in parameters.items()},
         max_batch_size=int(config.get("max_batch_size", 0)),
+        decoupled=is_decoupled(config),
     )
 
 
@@ -299,35 +308,6 @@ def _recipes(
     return recipes
 
 
-Outputs = Mapping[str, Array]
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """A model on the server; `ranks` are the server's, by input."""
-
-    client: ServerClient
-    name: str
-    ranks: Mapping[str, int]
-
-    def run(
-        self,
-        inputs: Mapping[str, Array],
-        sequence: SequenceStep | None = None,
-        *,
-        version: int,
-    ) -> Outputs:
-        """Send one request.
-
-        A scalar is served as [1], and an input that is the batch axis alone as [n, 1].
-        """
-        sent = {
-            name: array[..., None] if array.ndim < self.ranks.get(name, 0) else array
-            for name, array in inputs.items()
-        }
-        return self.client.infer(self.name, sent, version=str(version), sequence=sequence)
-
-
 def _rows(sent: Sequence[Sequence[InputRecipe]], limit: int) -> str:
     """How many rows the requests had, in words."""
     rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
@@ -344,12 +324,15 @@ def _judge(
     tolerance = TOLERANCES[precision]
     outputs = []
     reasons = []
-    for name in pairs[0][0]:
+    for name in dict.fromkeys(name for expected, served in pairs for name in (*expected, *served)):
         worst, within = 0.0, True
         for expected, served in pairs:
-            if name not in served:
+            sides = {"the server's": served, "the local run's": expected}
+            absent = [whose for whose, side in sides.items() if name not in side]
+            if len(absent) == 1:
                 within = False
-                reasons.append(f"{name} is not among the server's outputs")
+                reasons.append(f"{name} is not among {absent[0]} outputs")
+            if absent:
                 continue
             left, right = expected[name], served[name]
             if left.size != right.size:

@@ -103,7 +103,7 @@ def worst(gaps: list[Gap]) -> Gap | None:
 def tells_apart(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
     """Whether any output differs at a finite value, so that it says something of its input."""
     return any(
-        array.shape == second[name].shape and _differs(array, second[name])
+        name in second and array.shape == second[name].shape and _differs(array, second[name])
         for name, array in first.items()
     )
 

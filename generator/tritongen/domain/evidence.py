@@ -114,6 +114,8 @@ class Trial:
         mismatches: one sentence for every output whose declared type, rank or fixed size was not
             what came back.
         cpu: name of the processor that `costs` were measured on, empty when not known.
+        decoupled: whether a Python model gave other than one response to a request, or says that it
+            may; None when it cannot be told.
     """
 
     runtime: str
@@ -134,6 +136,7 @@ class Trial:
     deterministic: bool = True
     mismatches: tuple[str, ...] = ()
     cpu: str = ""
+    decoupled: bool | None = None
 
     def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
         """Median milliseconds measured at that point, None when it was not measured."""

@@ -176,7 +176,9 @@ class PythonFacts:
     """What a `model.py` says of itself, read without running it.
 
     Attributes:
-        decoupled: whether it sends any number of responses, None when it does not say.
+        decoupled: whether `auto_complete_config` sets the decoupled policy, under which a request
+            gets any number of responses; None when it does not say.
+        sends: whether its code takes a response sender, with which it can do so.
         max_batch_size: that it sets, None when it does not say.
         callees: names of models that it calls; `NAMED_LATER` for one that no literal names.
         imports: packages that it imports, its own folder's modules left out.
@@ -188,6 +190,12 @@ class PythonFacts:
     callees: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     completes: bool = False
+    sends: bool = False
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Whether any number of responses is to be expected, by its own word or by its code."""
+        return self.sends if self.decoupled is None else self.decoupled
 
 
 @dataclass(frozen=True, slots=True)

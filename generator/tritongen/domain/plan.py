@@ -197,6 +197,7 @@ class ModelPlan:
         overlay: fields of ModelConfig that the user sets, merged last.
         findings: what the planner has to say.
         sequence: None where requests are independent.
+        decoupled: True where a request gets any number of responses; None for exactly one.
     """
 
     name: str
@@ -219,6 +220,7 @@ class ModelPlan:
     overlay: Mapping[str, object] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     sequence: SequencePlan | None = None
+    decoupled: Planned[bool] | None = None
 
     @property
     def total_threads(self) -> int:

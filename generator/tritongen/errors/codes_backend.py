@@ -52,6 +52,11 @@ BACKEND_CODES: tuple[Code, ...] = (
     ),
     Code("TG524", "warm-up of a model that keeps state", "Remove model_warmup."),
     Code(
+        "TG525",
+        "decoupled model without its policy",
+        "Add model_transaction_policy { decoupled: true }.",
+    ),
+    Code(
         "TG531",
         "threads exceed the cores",
         "Lower instance counts or threads until their sum fits the cores.",

@@ -47,6 +47,7 @@ def read_python_model(source: Source) -> Reading:
         callees=tuple(dict.fromkeys(_callees(tree, literals))),
         imports=tuple(sorted(set(_imports(source, tree)))),
         completes=completing is not None,
+        sends=next(_calls(tree, "get_response_sender"), None) is not None,
     )
     batched = (facts.max_batch_size or 0) > 0
     findings = []

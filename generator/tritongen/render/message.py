@@ -57,6 +57,9 @@ def build_message(plan: ModelPlan) -> ConfigMessage:
     if plan.response_cache is not None:
         message.response_cache.enable = plan.response_cache.value
         reasons["response_cache"] = plan.response_cache.reason
+    if plan.decoupled is not None:
+        message.model_transaction_policy.decoupled = plan.decoupled.value
+        reasons["model_transaction_policy.decoupled"] = plan.decoupled.reason
     return ConfigMessage(message, reasons, remarks)
 
 

@@ -1,5 +1,6 @@
 """A client over gRPC, for servers whose HTTP port is closed. Imports tritonclient when used."""
 
+import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,20 +98,9 @@ class GrpcClient:
         sequence: SequenceStep | None = None,
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
-        from tritonclient.grpc import InferInput, InferRequestedOutput
+        from tritonclient.grpc import InferRequestedOutput
 
-        from tritongen.serving.wire import dtype_of
-
-        tensors = []
-        for key, array in inputs.items():
-            dtype = dtype_of(array)
-            if dtype is None:
-                raise EnvironmentProblem(
-                    "TG815", f"no type of the protocol for {array.dtype}", where=key
-                )
-            tensor = InferInput(key, list(array.shape), dtype.value)
-            tensor.set_data_from_numpy(array)
-            tensors.append(tensor)
+        tensors = _tensors(inputs)
         wanted = [InferRequestedOutput(output) for output in outputs] or None
         options: dict[str, object] = {"model_version": version, "outputs": wanted}
         if sequence is not None:
@@ -119,9 +109,54 @@ class GrpcClient:
                 "sequence_start": sequence.start,
                 "sequence_end": sequence.end,
             }
-        result = self._call("infer", name, tensors, **options)
-        names = [output.name for output in result.get_response().outputs]
-        return {output: result.as_numpy(output) for output in names}
+        return _arrays(self._call("infer", name, tensors, **options))
+
+    def stream(
+        self, name: str, inputs: Mapping[str, Any], version: str = ""
+    ) -> list[dict[str, Any]]:
+        """Every response to one request, as a decoupled model gives them.
+
+        Args:
+            name: the model.
+            inputs: name → array, the batch axis included when the model batches.
+            version: of the model; the server's choice when empty.
+
+        Returns:
+            name → array of each response; the final one is left out where it holds nothing.
+
+        Raises:
+            EnvironmentProblem: TG814 the server cannot be reached or stops in the middle, TG815 it
+                refuses.
+        """
+        answers: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        client = self._connected()
+        responses: list[dict[str, Any]] = []
+        with self._translated():
+            client.start_stream(
+                lambda result, error: answers.put((result, error)), headers=dict(self.headers)
+            )
+            try:
+                client.async_stream_infer(
+                    name, _tensors(inputs), model_version=version, enable_empty_final_response=True
+                )
+                while True:
+                    result, error = self._next(answers)
+                    if error is not None:
+                        raise error
+                    response = result.get_response()
+                    if response.outputs:
+                        responses.append(_arrays(result))
+                    if response.parameters["triton_final_response"].bool_param:
+                        return responses
+            finally:
+                client.stop_stream(cancel_requests=True)
+
+    def _next(self, answers: "queue.SimpleQueue[tuple[Any, Any]]") -> tuple[Any, Any]:
+        try:
+            return answers.get(timeout=self.timeout)
+        except queue.Empty:
+            message = f"no further response within {self.timeout:g} s"
+            raise EnvironmentProblem("TG814", message, where=self.address) from None
 
     def _call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401  (a message or bool)
         with self._translated():
@@ -172,6 +207,29 @@ class GrpcClient:
                     where=self.address,
                 ) from error
             raise EnvironmentProblem("TG815", text, where=self.address) from error
+
+
+def _tensors(inputs: Mapping[str, Any]) -> list[Any]:
+    from tritonclient.grpc import InferInput
+
+    from tritongen.serving.wire import dtype_of
+
+    tensors = []
+    for key, array in inputs.items():
+        dtype = dtype_of(array)
+        if dtype is None:
+            raise EnvironmentProblem(
+                "TG815", f"no type of the protocol for {array.dtype}", where=key
+            )
+        tensor = InferInput(key, list(array.shape), dtype.value)
+        tensor.set_data_from_numpy(array)
+        tensors.append(tensor)
+    return tensors
+
+
+def _arrays(result: Any) -> dict[str, Any]:  # noqa: ANN401  (tritonclient has no types)
+    names = [output.name for output in result.get_response().outputs]
+    return {output: result.as_numpy(output) for output in names}
 
 
 def _as_dict(message: Any) -> dict[str, Any]:  # noqa: ANN401  (a protobuf message)

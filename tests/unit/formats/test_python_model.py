@@ -1,5 +1,7 @@
 """A `model.py`, read by its syntax and never run."""
 
+import pytest
+
 from support import format_models as make
 from tritongen.domain.findings import Severity
 from tritongen.domain.intent import DeclaredTensor, Intent, ModelIntent
@@ -80,3 +82,38 @@ def test_deep_nesting_is_told(tmp_path):
     deep = "class TritonPythonModel:\n    x = " + "(" * 5000 + ")" * 5000 + "\n"
     make.python_model(tmp_path / "m" / "model.py", deep)
     assert codes(facts_of(tmp_path)) == ["TG102"]
+
+
+DECOUPLED = """
+import triton_python_backend_utils as pb_utils
+
+POLICY = {"decoupled": True}
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.set_model_transaction_policy(POLICY)
+        return config
+
+    def execute(self, requests):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (DECOUPLED, (True, False, True)),
+        (DECOUPLED.replace("True}", "False}"), (False, False, False)),
+        (DECOUPLED.replace("(POLICY)", "(dict(decoupled=True))"), (None, False, False)),
+        (
+            SILENT.replace("return []", "sender = requests[0].get_response_sender()"),
+            (None, True, True),
+        ),
+        (SILENT, (None, False, False)),
+    ],
+)
+def test_what_it_says_of_its_responses(source, expected, tmp_path):
+    make.python_model(tmp_path / "m" / "1" / "model.py", source)
+    python = facts_of(tmp_path, Intent()).python
+    assert (python.decoupled, python.sends, python.is_decoupled) == expected

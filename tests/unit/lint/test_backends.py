@@ -4,6 +4,8 @@ import pytest
 
 from support.lint import BASE, codes, find_code, findings_of, model_view
 from support.lint_cases import plus, swap
+from tritongen.domain.evidence import Trial
+from tritongen.domain.facts import ModelFacts, ModelFormat, PythonFacts
 from tritongen.domain.findings import Severity
 
 
@@ -312,3 +314,33 @@ def test_python_runtime_of_pytorch():
     assert "TG648" not in codes(
         findings_of(model_view("m", config, ["1/model.py"]), release="26.09")
     )
+
+
+SENDS, SAYS = PythonFacts(sends=True), PythonFacts(decoupled=True)
+SEVERAL, ONE = Trial("python 3", ok=True, decoupled=True), Trial("python 3", ok=True)
+
+
+@pytest.mark.parametrize(
+    ("python", "trial", "autocomplete", "policy", "expected"),
+    [
+        (SENDS, SEVERAL, True, "", Severity.ERROR),
+        (PythonFacts(), SEVERAL, True, "", Severity.ERROR),
+        (SAYS, None, False, "", Severity.ERROR),
+        (SAYS, None, True, "decoupled: false", Severity.ERROR),
+        # Triton asks the model itself.
+        (SAYS, None, True, "", None),
+        # One response from a sender is allowed; another request may give more.
+        (SENDS, None, True, "", Severity.WARNING),
+        (SENDS, ONE, True, "", Severity.WARNING),
+        (PythonFacts(decoupled=False, sends=True), None, False, "", None),
+        (SENDS, SEVERAL, True, "decoupled: true", None),
+        (PythonFacts(), None, True, "", None),
+    ],
+)
+def test_any_number_of_responses_needs_the_policy(python, trial, autocomplete, policy, expected):
+    config = plus(f"model_transaction_policy {{ {policy} }}") if policy else BASE
+    facts = ModelFacts("m", "m/1/model.py", ModelFormat.PYTHON, python=python)
+    view = model_view("m", config, facts=facts, trial=trial)
+    found = findings_of(view, autocomplete=autocomplete)
+    told = [item for item in found if item.code == "TG525"]
+    assert [item.severity for item in told] == ([expected] if expected else [])

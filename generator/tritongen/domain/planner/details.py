@@ -179,6 +179,25 @@ def plan_versions(model: ModelInput) -> Planned[tuple[int, ...]] | None:
     )
 
 
+def plan_decoupled(model: ModelInput) -> Planned[bool] | None:
+    """Any number of responses to a request, where a Python model says or shows that it gives them.
+
+    Nobody else tells Triton: `up` starts it without auto-completion.
+    """
+    python, trial = model.facts.python, model.trial
+    if python is None or python.decoupled is False:
+        return None
+    if python.decoupled:
+        why = Reason(Source.MODEL, "its auto_complete_config sets the decoupled policy")
+    elif trial is not None and trial.decoupled:
+        why = Reason(Source.TRIAL, "in the trial a request did not get exactly one response")
+    elif python.sends:
+        why = Reason(Source.MODEL, "its code sends the responses itself, through a response sender")
+    else:
+        return None
+    return Planned(True, why)
+
+
 def plan_response_cache(model: ModelInput) -> Planned[bool] | None:
     """Triton's response cache, on wish only."""
     if not model.intent.response_cache:

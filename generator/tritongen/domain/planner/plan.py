@@ -20,6 +20,7 @@ from tritongen.domain.plan import (
 from tritongen.domain.planner.batching import plan_batching
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.details import (
+    plan_decoupled,
     plan_parameters,
     plan_response_cache,
     plan_versions,
@@ -257,6 +258,7 @@ def _plan_model(
             )
         ),
         sequence=plan_sequence(model, batch, split.instances.value),
+        decoupled=plan_decoupled(model),
     )
 
 

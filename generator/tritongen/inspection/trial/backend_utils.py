@@ -4,7 +4,8 @@ Other models cannot be called: they run in a server only.
 """
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,11 @@ class _Sender:
         self._request = request
 
     def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None:
-        """Keep a response."""
-        del flags
+        """Keep a response, and note whether it is the last one."""
         if response is not None:
             self._request.sent.append(response)
+        if flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL:
+            self._request.complete.set()
 
     def is_cancelled(self) -> bool:
         """Never."""
@@ -153,6 +155,9 @@ class InferenceRequest:
         self._inputs = list(inputs)
         self._others = others
         self.sent: list[InferenceResponse] = []
+        self.has_sender = False
+        # A model may send from threads of its own, after `execute` has returned.
+        self.complete = threading.Event()
 
     def inputs(self) -> list[Tensor]:
         """All inputs."""
@@ -188,6 +193,7 @@ class InferenceRequest:
 
     def get_response_sender(self) -> _Sender:
         """Where a decoupled model sends its responses."""
+        self.has_sender = True
         return _Sender(self)
 
     def exec(self, *, decoupled: bool = False) -> InferenceResponse:
@@ -199,6 +205,32 @@ class InferenceRequest:
     async def async_exec(self, *, decoupled: bool = False) -> InferenceResponse:
         """As `exec`."""
         return self.exec(decoupled=decoupled)
+
+
+class ModelConfig:
+    """What `auto_complete_config` fills in; the policy is all that is asked of it here."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = dict(config)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration so far."""
+        return dict(self._config)
+
+    def add_input(self, entry: Mapping[str, Any]) -> None:
+        """Known already."""
+
+    add_output = add_input
+
+    def set_max_batch_size(self, size: int) -> None:
+        """Known already."""
+
+    def set_dynamic_batching(self) -> None:
+        """Planned otherwise."""
+
+    def set_model_transaction_policy(self, policy: Mapping[str, Any]) -> None:
+        """Whether a request gets any number of responses."""
+        self._config["model_transaction_policy"] = dict(policy)
 
 
 class Logger:

@@ -74,7 +74,16 @@ def make_request(
         open_shapes=facts.format in _GUESSED,
         parameters=_parameters(facts, intent),
         max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
+        decoupled=_decoupled(facts, intent),
     )
+
+
+def _decoupled(facts: ModelFacts, intent: ModelIntent) -> bool:
+    """What the configuration will say of a Python model, as far as it is known before the trial."""
+    policy = intent.overlay.get("model_transaction_policy")
+    if isinstance(policy, Mapping) and "decoupled" in policy:
+        return policy["decoupled"] is True
+    return facts.python is not None and facts.python.is_decoupled
 
 
 def _feeds(

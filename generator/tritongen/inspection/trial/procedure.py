@@ -15,6 +15,7 @@ from tritongen.inspection.trial.axes import find_axes
 from tritongen.inspection.trial.costs import Stopwatch
 from tritongen.inspection.trial.feeding import Fed, find_inputs
 from tritongen.inspection.trial.proof import ROWS, Prover, obstacle
+from tritongen.inspection.trial.python_runtime import PythonSession
 from tritongen.inspection.trial.report import Reporter
 from tritongen.inspection.trial.request import Feed, TrialRequest
 from tritongen.inspection.trial.runtime import (
@@ -22,6 +23,7 @@ from tritongen.inspection.trial.runtime import (
     Runtime,
     RuntimeRefusal,
     Session,
+    first_response,
 )
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
@@ -56,6 +58,8 @@ def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
         report.known(ok=False, code=_code(refusal), error=refusal.message)
         return
     proof, fed = _prove(request, session, fed, report, begun)
+    if isinstance(session, PythonSession):
+        report.known(decoupled=session.decoupled)
     batched = proof.verdict is BatchVerdict.PROVEN
     report.stage("running all-zero inputs")
     report.known(zeros_ok=_zeros_run(session, fed.recipes, batched=batched))
@@ -80,6 +84,7 @@ def interface_of(request: TrialRequest) -> Interface:
         outputs=request.outputs,
         parameters=request.parameters,
         max_batch_size=request.max_batch_size,
+        decoupled=request.decoupled,
     )
 
 
@@ -178,8 +183,12 @@ def _changing_output(session: Session, fed: Fed, request: TrialRequest) -> str |
             # It ran before; a model that refuses its own input later is no more reliable.
             return next(iter(fed.outputs), None)
         for name, array in fed.outputs.items():
-            other = again[name]
-            if array.shape != other.shape or gap(name, array, other, tolerance).exceeds:
+            other = again.get(name)
+            if (
+                other is None
+                or array.shape != other.shape
+                or gap(name, array, other, tolerance).exceeds
+            ):
                 return name
     return None
 
@@ -211,7 +220,7 @@ def _observe(request: TrialRequest, fed: Fed, report: Reporter) -> None:
         ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
         for recipe in fed.recipes
     )
-    outputs = _observed_outputs(fed.outputs)
+    outputs = _observed_outputs(first_response(fed.outputs))
     report.known(
         ok=True,
         inputs=inputs,

@@ -207,6 +207,10 @@ class Prover:
         self, singles: Sequence[Outputs], together: Outputs, tolerance: Tolerance
     ) -> list[Gap]:
         gaps = []
+        if any(single.keys() != together.keys() for single in singles):
+            raise _Contradiction(
+                BatchVerdict.DISPROVEN, "the number of responses differs between rows"
+            )
         for name, array in together.items():
             for index, single in enumerate(singles):
                 one = array[index : index + 1]

@@ -1,9 +1,12 @@
 """Models of the python backend, run with a stand-in for Triton's own module."""
 
+import asyncio
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ from tritongen.domain.evidence import ReportedTensor
 from tritongen.domain.samples import Array
 from tritongen.domain.tensors import TensorSpec, is_dynamic
 from tritongen.inspection.trial import backend_utils
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
+from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, numbered
 
 _MODULE = "triton_python_backend_utils"
 _MOST = 300
+# How long a model may send after `execute` has returned; chosen: as long as a whole trial.
+_PATIENCE_S = 60.0
 
 
 class PythonModels:
@@ -47,22 +52,41 @@ class PythonModels:
                 raise RuntimeRefusal("the file cannot be imported")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
+            config = _config(_folder(path).name, self._interface)
+            policy = _policy(module.TritonPythonModel, config)
+            if policy:
+                config["model_transaction_policy"] = {"decoupled": True}
             model = module.TritonPythonModel()
             if hasattr(model, "initialize"):
-                model.initialize(_arguments(path, self._interface))
+                model.initialize(_arguments(path, config))
         except RuntimeRefusal:
             raise
         except Exception as error:  # noqa: BLE001  (the user's code raises what it likes)
             raise _refusal(error) from None
-        return PythonSession(model, self._interface)
+        return PythonSession(model, self._interface, policy)
 
 
-def _arguments(path: Path, interface: Interface) -> dict[str, str]:
+def _folder(path: Path) -> Path:
+    """The model's folder, whose version folder may hold the file."""
+    return path.parent.parent if path.parent.name.isdecimal() else path.parent
+
+
+def _policy(model: Any, config: dict[str, Any]) -> bool | None:  # noqa: ANN401  (the user's class)
+    """The policy that `auto_complete_config` sets, None where it sets none."""
+    completed = backend_utils.ModelConfig({**config, "model_transaction_policy": {}})
+    # `up` starts Triton without auto-completion, so that what fails there is no failure.
+    with suppress(Exception):
+        model.auto_complete_config(completed)
+    decoupled = completed.as_dict()["model_transaction_policy"].get("decoupled")
+    return None if decoupled is None else bool(decoupled)
+
+
+def _arguments(path: Path, config: dict[str, Any]) -> dict[str, str]:
     """What Triton hands to `initialize`: texts alone."""
     version = path.parent.name if path.parent.name.isdecimal() else "1"
-    folder = path.parent.parent if path.parent.name.isdecimal() else path.parent
+    folder = _folder(path)
     return {
-        "model_config": json.dumps(_config(folder.name, interface)),
+        "model_config": json.dumps(config),
         "model_instance_kind": "CPU",
         "model_instance_name": f"{folder.name}_0_0",
         "model_instance_device_id": "0",
@@ -81,6 +105,7 @@ def _config(name: str, interface: Interface) -> dict[str, Any]:
         "input": [_entry(spec, batched) for spec in interface.inputs],
         "output": [_entry(spec, batched) for spec in interface.outputs],
         "parameters": {key: {"string_value": value} for key, value in interface.parameters.items()},
+        "model_transaction_policy": {"decoupled": interface.decoupled},
     }
 
 
@@ -91,11 +116,24 @@ def _entry(spec: TensorSpec, batched: bool) -> dict[str, Any]:
 
 
 class PythonSession:
-    """One initialised model; each run is one request."""
+    """One initialised model; each run is one request.
 
-    def __init__(self, model: Any, interface: Interface) -> None:  # noqa: ANN401  (the user's class)
+    Args:
+        model: of the user's class.
+        interface: outputs to ask for.
+        policy: that `auto_complete_config` sets, None where it sets none.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  (the user's class)
+        interface: Interface,
+        policy: bool | None = None,
+    ) -> None:
         self._model = model
         self._interface = interface
+        self._policy = policy
+        self._shown: bool | None = None
 
     @property
     def inputs(self) -> Sequence[ReportedTensor]:
@@ -107,24 +145,55 @@ class PythonSession:
         """Nothing beyond the configuration."""
         return ()
 
+    @property
+    def decoupled(self) -> bool | None:
+        """Whether a request gets other than one response; None where one came from a sender.
+
+        Another request might get several from it.
+        """
+        return self._shown if self._policy is None else self._policy
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; see `Session.run`."""
         tensors = [backend_utils.Tensor(name, array) for name, array in inputs.items()]
         wanted = [spec.name for spec in self._interface.outputs]
         request = backend_utils.InferenceRequest("trial", wanted, tensors)
         try:
-            responses = self._model.execute([request])
+            given = self._model.execute([request])
+            if inspect.iscoroutine(given):
+                given = asyncio.run(given)
         except Exception as error:  # noqa: BLE001  (the user's code raises what it likes)
             raise _refusal(error) from None
-        response = request.sent[0] if request.sent else next(iter(responses or ()), None)
-        if response is None:
-            raise RuntimeRefusal("execute() gave no response")
-        if response.has_error():
-            raise RuntimeRefusal(response.error().message()[:_MOST])
-        return {
-            tensor.name(): _plain(np.asarray(tensor.as_numpy()))
-            for tensor in response.output_tensors()
-        }
+        responses = self._responses(request, given)
+        for response in responses:
+            if response.has_error():
+                raise RuntimeRefusal(response.error().message()[:_MOST])
+        return numbered(
+            [
+                {
+                    tensor.name(): _plain(np.asarray(tensor.as_numpy()))
+                    for tensor in response.output_tensors()
+                }
+                for response in responses
+            ]
+        )
+
+    def _responses(
+        self,
+        request: backend_utils.InferenceRequest,
+        given: Any,  # noqa: ANN401  (the user's)
+    ) -> Sequence[backend_utils.InferenceResponse]:
+        if not request.has_sender:
+            self._shown = self._shown or False
+            response = next(iter(given or ()), None)
+            if response is None:
+                raise RuntimeRefusal("execute() gave no response")
+            return [response]
+        if not request.complete.wait(_PATIENCE_S):
+            raise RuntimeRefusal("its response sender never sent the final flag")
+        if len(request.sent) != 1:
+            self._shown = True
+        return request.sent
 
 
 def _plain(array: Array) -> Array:

@@ -69,6 +69,7 @@ class TrialRequest:
         open_shapes: whether axes are to be tried with other sizes, to find those that vary.
         parameters: the backend's, by key, where they decide what the model answers.
         max_batch_size: that a Python model sets; 0 for full shapes.
+        decoupled: whether a Python model is told that it may give any number of responses.
     """
 
     format: ModelFormat
@@ -86,6 +87,7 @@ class TrialRequest:
     open_shapes: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     max_batch_size: int = 0
+    decoupled: bool = False
 
     def to_json(self) -> str:
         """One JSON object."""

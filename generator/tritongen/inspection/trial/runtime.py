@@ -22,12 +22,14 @@ class Interface:
         outputs: likewise.
         parameters: the backend's, by key.
         max_batch_size: of the configuration that a Python model reads; 0 for full shapes.
+        decoupled: whether that configuration allows any number of responses.
     """
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     max_batch_size: int = 0
+    decoupled: bool = False
 
 
 class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
@@ -70,7 +72,7 @@ class Session(Protocol):
     def run(self, inputs: "Mapping[str, Array]") -> "dict[str, Array]":
         """Outputs by name: arrays of a type that `DType` names, BYTES as objects of bytes.
 
-        Outputs that are not tensors are left out.
+        Outputs that are not tensors are left out. Of several responses see `numbered`.
 
         Raises:
             RuntimeRefusal: the runtime raised.
@@ -95,3 +97,20 @@ class Runtime(Protocol):
         Raises:
             RuntimeRefusal: the runtime does not load the model.
         """
+
+
+_NUMBER = " (response "
+
+
+def numbered(responses: "Sequence[Mapping[str, Array]]") -> "dict[str, Array]":
+    """The outputs of all responses to a request, from the second on under ``y (response 2)``."""
+    return {
+        name if number == 1 else f"{name}{_NUMBER}{number})": array
+        for number, response in enumerate(responses, 1)
+        for name, array in response.items()
+    }
+
+
+def first_response(outputs: "Mapping[str, Array]") -> "dict[str, Array]":
+    """Those outputs that the first response holds."""
+    return {name: array for name, array in outputs.items() if _NUMBER not in name}

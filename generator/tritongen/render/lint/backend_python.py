@@ -1,4 +1,4 @@
-"""The Python backend's two parameters, and types that need care in Python."""
+"""The Python backend's parameters, its policy of responses, and types that need care in Python."""
 
 from collections.abc import Iterator
 
@@ -58,4 +58,27 @@ def ignored_operations(model: LintedModel, _context: LintContext) -> Iterator[Fi
             "TG614",
             "model_operations.op_library_filename",
             "the Python backend does not load operator libraries",
+        )
+
+
+def decoupled_policy(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """A model that gives other than one response to a request needs the decoupled policy.
+
+    Triton refuses its second response, and waits for one where it gives none.
+    """
+    facts, trial = model.view.facts, model.view.trial
+    python = facts.python if facts is not None else None
+    policy, field = model.config.model_transaction_policy, "model_transaction_policy.decoupled"
+    if model.config.backend != "python" or policy.decoupled or python is None:
+        return
+    refused = model.config.HasField("model_transaction_policy")
+    if python.decoupled and (refused or not context.autocomplete):
+        yield model.error("TG525", field, "its auto_complete_config sets the decoupled policy")
+    elif python.decoupled is None and trial is not None and trial.decoupled:
+        yield model.error("TG525", field, "in the trial a request did not get exactly one response")
+    elif python.decoupled is None and python.sends:
+        yield model.warning(
+            "TG525",
+            field,
+            "its code takes a response sender; Triton accepts exactly one response from it",
         )

@@ -102,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     backend_python.execution_environment,
     backend_python.element_types,
     backend_python.ignored_operations,
+    backend_python.decoupled_policy,
     threads.limits,
     advice.left_to_completion,
     advice.no_tensors,

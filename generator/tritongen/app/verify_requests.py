@@ -1,0 +1,73 @@
+"""Requests of `verify`: one answer over HTTP, or all responses of a decoupled model over gRPC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tritongen.domain.samples import Array
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.trial.runtime import numbered
+from tritongen.serving.client import SequenceStep, ServerClient
+from tritongen.serving.grpc_client import GrpcClient
+
+Outputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server; `grpc` is None where only its HTTP address is known."""
+
+    http: ServerClient
+    grpc: GrpcClient | None
+
+    def model(self, name: str, config: Mapping[str, Any], ranks: Mapping[str, int]) -> "Served":
+        """A model of it.
+
+        Args:
+            name: of the model.
+            config: as the server holds it.
+            ranks: of its inputs on the server.
+        """
+        return Served(self, name, ranks, is_decoupled(config))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model on the server; see `Connection.model`."""
+
+    connection: Connection
+    name: str
+    ranks: Mapping[str, int]
+    decoupled: bool
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        sequence: SequenceStep | None = None,
+        *,
+        version: int,
+    ) -> Outputs:
+        """Send one request; of several responses see `numbered`.
+
+        A scalar is served as [1], and an input that is the batch axis alone as [n, 1].
+
+        Raises:
+            InvalidInputError: TG836, the model's responses come over gRPC, whose address is not
+                known.
+        """
+        sent = {
+            name: array[..., None] if array.ndim < self.ranks.get(name, 0) else array
+            for name, array in inputs.items()
+        }
+        if not self.decoupled:
+            http = self.connection.http
+            return http.infer(self.name, sent, version=str(version), sequence=sequence)
+        if self.connection.grpc is None:
+            message = "it is decoupled and answers over gRPC; only an HTTP address was given"
+            raise InvalidInputError("TG836", message)
+        return numbered(self.connection.grpc.stream(self.name, sent, str(version)))
+
+
+def is_decoupled(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration allows any number of responses to a request."""
+    return bool(config.get("model_transaction_policy", {}).get("decoupled"))
