@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from support import format_models
-from support.cli import FREE_PORTS
+from support.cli import FREE_PORTS, dense
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.client import HttpClient
 from tritongen.serving.grpc_client import GrpcClient
 from tritongen.serving.wire import numpy_dtype
 
@@ -168,3 +169,55 @@ def test_decoupled_models_are_planned_served_and_verified(project, embedded_runt
     project.write("models/tritongen.yaml", f"models: {{repeat: {{{wish}}}}}")
     (lost,) = project.json("build", "models", "--force", expect=1)["left_out"]
     assert (lost["name"], lost["code"]) == ("repeat", "TG525")
+
+
+CALLER = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]})
+        config.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [-1, 3]})
+        return config
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        call = pb_utils.InferenceRequest(
+            model_name="dense", inputs=request.inputs(), requested_output_names=["y"]
+        )
+        response = call.exec()
+        if response.has_error():
+            raise pb_utils.TritonModelException(response.error().message())
+        return pb_utils.InferenceResponse(response.output_tensors())
+"""
+
+
+def test_a_caller_is_answered_with_one_core_for_all(project, embedded_runtime):
+    """Under the rate limiter a caller that held the only core would wait for itself."""
+    project.write("models/caller/1/model.py", CALLER)
+    for name in ("dense", "other"):
+        project.add(f"{name}/model.onnx", dense())
+    document = project.json("build", "models", "--cpus", "1")
+    assert "TG310" in {item["code"] for item in document["findings"]}
+    assert ["rate-limit-resource", "cpu:1"] in project.lock()["server"]["flags"]
+    text = project.config("caller").read_text()
+    assert "# No rate_limiter: it calls dense" in text
+    assert project.json("check")["summary"]["errors"] == 0
+    try:
+        project.run("up", *FREE_PORTS)
+        x = np.arange(8, dtype=np.float32).reshape(2, 4)
+        with HttpClient(project.json("status")["endpoints"]["http"], timeout=60) as client:
+            expected = client.infer("dense", {"x": x})["y"]
+            np.testing.assert_array_equal(client.infer("caller", {"x": x})["y"], expected)
+    finally:
+        project.run("down")
+    # With the core in its hands, as another tool would write it, it is told.
+    group = 'rate_limiter { resources [ { name: "cpu" global: true count: 1 } ] }'
+    project.config("caller").write_text(text.replace("kind: KIND_CPU", f"kind: KIND_CPU {group}"))
+    found = project.json("check", expect=1)["findings"]
+    (told,) = [item for item in found if item["severity"] == "error"]
+    assert (told["code"], told["model"]) == ("TG535", "caller")

@@ -193,7 +193,8 @@ class ModelPlan:
         warmup_reason: why these, or why none.
         versions: versions to serve; None keeps Triton's rule (the newest one).
         response_cache: whether equal requests are answered from the cache.
-        execution_slots: cores that an execution holds under the rate limiter; None when off.
+        execution_slots: cores that an execution holds under the rate limiter, 0 for a model that
+            waits for others; None when off.
         overlay: fields of ModelConfig that the user sets, merged last.
         findings: what the planner has to say.
         sequence: None where requests are independent.

@@ -68,4 +68,9 @@ BACKEND_CODES: tuple[Code, ...] = (
     ),
     Code("TG533", "threads that no parameter limits", "Limit them by environment variables."),
     Code("TG534", "parameter without effect", "Remove it, or set what it depends on."),
+    Code(
+        "TG535",
+        "caller that holds what others wait for",
+        "Take rate_limiter away from the model that calls others.",
+    ),
 )

@@ -214,10 +214,9 @@ def _decoupled(node: ast.AST | None, literals: _Literals) -> bool | None:
 def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
     """Models that requests are made for."""
     for call in _calls(tree, "InferenceRequest"):
-        for keyword in call.keywords:
-            if keyword.arg == "model_name":
-                value = _value(keyword.value, literals)
-                yield value if isinstance(value, str) else NAMED_LATER
+        named = (item.value for item in call.keywords if item.arg == "model_name")
+        value = next((_value(item, literals) for item in named), None)
+        yield value if isinstance(value, str) else NAMED_LATER
 
 
 def _imports(source: Source, tree: ast.AST) -> Iterator[str]:

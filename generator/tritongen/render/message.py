@@ -43,7 +43,7 @@ def build_message(plan: ModelPlan) -> ConfigMessage:
     ):
         for index, tensor in enumerate(tensors):
             _add_tensor(target.add(), tensor, f"{label}[{index}]", reasons)
-    _set_instances(message, plan, reasons)
+    _set_instances(message, plan, reasons, remarks)
     _set_batching(message, plan, reasons, remarks)
     if plan.sequence is not None:
         set_sequence(message, plan.sequence, reasons)
@@ -106,6 +106,7 @@ def _set_instances(
     message: Any,  # noqa: ANN401  (generated at run time)
     plan: ModelPlan,
     reasons: dict[str, Reason],
+    remarks: dict[str, Reason],
 ) -> None:
     group = message.instance_group.add()
     kinds = model_config_module().ModelInstanceGroup
@@ -114,12 +115,16 @@ def _set_instances(
     reasons["instance_group[0].count"] = plan.instances.reason
     if plan.kind.value is not InstanceKind.CPU:
         reasons["instance_group[0].kind"] = plan.kind.reason
-    if plan.execution_slots is not None:
-        resource = group.rate_limiter.resources.add()
-        resource.name = CORE_RESOURCE
-        setattr(resource, "global", True)  # a keyword in Python, a field name in the message
-        resource.count = plan.execution_slots.value
-        reasons["instance_group[0].rate_limiter"] = plan.execution_slots.reason
+    if plan.execution_slots is None:
+        return
+    if not plan.execution_slots.value:
+        remarks["rate_limiter"] = plan.execution_slots.reason
+        return
+    resource = group.rate_limiter.resources.add()
+    resource.name = CORE_RESOURCE
+    setattr(resource, "global", True)  # a keyword in Python, a field name in the message
+    resource.count = plan.execution_slots.value
+    reasons["instance_group[0].rate_limiter"] = plan.execution_slots.reason
 
 
 def _set_batching(

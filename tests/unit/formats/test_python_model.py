@@ -52,6 +52,7 @@ class TritonPythonModel:
         open("/tmp/never", "w")
         other = pb_utils.InferenceRequest(model_name="resnet", inputs=[])
         third = pb_utils.InferenceRequest(model_name=self.pick(), inputs=[])
+        fourth = pb_utils.InferenceRequest(**self.arguments())
         return []
 """
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from support.lint import codes, find_code, findings_of, model_view
+from support.lint import BASE, codes, find_code, findings_of, model_view
+from tritongen.domain.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonFacts
 from tritongen.domain.findings import Severity
 
 
@@ -183,3 +184,48 @@ def test_rate_limiter_settings_do_nothing_while_it_is_off():
 def test_instance_that_needs_more_than_there_is():
     found = findings_of(limited("a", 1, 1, 5), rate_limiter=True, resources=(("cpu", 4),))
     assert "TG438" in codes(found, Severity.ERROR)
+
+
+def in_python(name, cost, *callees, count=1):
+    """A Python model that calls others and takes so much of resource cpu."""
+    resources = f'rate_limiter {{ resources [ {{ name: "cpu" global: true count: {cost} }} ] }}'
+    config = BASE.replace("count: 1", f"count: {count} {resources if cost else ''}")
+    facts = ModelFacts(name, "", ModelFormat.PYTHON, python=PythonFacts(callees=callees))
+    return model_view(name, config, facts=facts)
+
+
+@pytest.mark.parametrize(
+    ("models", "available", "expected"),
+    [
+        # It holds the only unit while it waits for one that needs it.
+        ((in_python("a", 1, "b"), in_python("b", 1)), 1, ["a"]),
+        ((in_python("a", 1, "b"), in_python("b", 1)), None, ["a"]),
+        ((in_python("a", 1, NAMED_LATER), in_python("b", 1)), 1, ["a"]),
+        # All its instances together can hold them all.
+        ((in_python("a", 1, "b", count=4), in_python("b", 1)), 4, ["a"]),
+        ((in_python("a", 1, "b", count=3), in_python("b", 1)), 4, []),
+        # Two callers, the one in the middle included.
+        ((in_python("a", 1, "b"), in_python("b", 1, "c"), in_python("c", 1)), 2, ["a", "b"]),
+        ((in_python("a", 1, "b"), in_python("b", 1, "c"), in_python("c", 1)), 3, []),
+        # The callee stands behind another model that needs every unit.
+        ((in_python("a", 1, "b"), in_python("b", 0), in_python("z", 4)), 4, ["a"]),
+        ((in_python("a", 0, "b"), in_python("b", 1)), 1, []),
+        ((in_python("a", 1), in_python("b", 1)), 1, []),
+    ],
+)
+def test_a_caller_holds_nothing_that_its_callee_waits_for(models, available, expected):
+    resources = (("cpu", available),) if available else ()
+    found = findings_of(*models, rate_limiter=True, resources=resources)
+    told = [item for item in found if item.code == "TG535"]
+    assert [item.model for item in told] == expected
+    assert all(item.severity is Severity.ERROR for item in told)
+    assert all(item.location.line for item in told)
+    # Whether the limiter will be on is not known of a repository that somebody wrote by hand.
+    unknown = findings_of(*models, resources=resources)
+    assert {item.severity for item in unknown if item.code == "TG535"} <= {Severity.WARNING}
+
+
+def test_a_caller_keeps_no_core_busy_while_it_waits():
+    models = (in_python("a", 0, "b"), in_python("b", 1))
+    assert not thread_errors(*models, rate_limiter=True, cores=1, resources=(("cpu", 1),))
+    assert thread_errors(*models, cores=1)

@@ -6,6 +6,7 @@ from tritongen.domain.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonF
 from tritongen.domain.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
 from tritongen.domain.planner import plan_serving
 from tritongen.domain.tensors import DType, TensorSpec
+from tritongen.render.message import build_message
 
 
 def model(name, *callees):
@@ -36,3 +37,22 @@ def test_served_ones_pipelines_and_names_made_later_are_fine():
 def test_a_skipped_model_is_not_served():
     intent = Intent(models={"small": ModelIntent(skip=True)})
     assert len(told([model("router", "small"), model("small")], intent)) == 1
+
+
+def test_a_caller_holds_no_unit_that_its_callee_waits_for():
+    models = [model("router", "small"), model("small"), model("other")]
+    plan = plan_serving(models, Intent(), Evidence(), budget_of_limit(1))
+    held = {item.name: item.execution_slots for item in plan.models}
+    assert {name: slots.value for name, slots in held.items()} == {
+        "router": 0, "small": 1, "other": 1
+    }  # fmt: skip
+    assert "it calls small" in held["router"].reason.sentence
+    messages = {item.name: build_message(item) for item in plan.models}
+    assert not messages["router"].message.instance_group[0].HasField("rate_limiter")
+    assert messages["router"].remarks["rate_limiter"] == held["router"].reason
+    assert ("rate-limit-resource", "cpu:1") in {
+        (name, value.value) for name, value in plan.server.flags
+    }
+    # With cores for all there is no limiter, and nothing to hold.
+    free = plan_serving(models, Intent(), Evidence(), budget_of_limit(4))
+    assert [item.execution_slots for item in free.models] == [None] * 3

@@ -225,11 +225,6 @@ def _plan_model(
     batching = batch.max_batch_size.value > 0
     inputs, outputs = client_tensors(model, *plan_tensors(model, batching))
     warmup, warmup_reason = plan_warmup(model, batch.max_batch_size.value, batch.batching)
-    slots = None
-    if limited and split.kind.value is InstanceKind.CPU:
-        pool = model.backend.threads.pooled
-        held = split.threads.value * (split.instances.value if pool else 1)
-        slots = Planned(held, share.reason)
     return ModelPlan(
         name=model.facts.name,
         backend=model.backend.name,
@@ -247,7 +242,7 @@ def _plan_model(
         warmup_reason=warmup_reason,
         versions=plan_versions(model),
         response_cache=plan_response_cache(model),
-        execution_slots=slots,
+        execution_slots=_slots(model, split, share) if limited else None,
         overlay=model.intent.overlay,
         findings=tuple(
             replace(item, model=model.facts.name)
@@ -260,6 +255,18 @@ def _plan_model(
         sequence=plan_sequence(model, batch, split.instances.value),
         decoupled=plan_decoupled(model),
     )
+
+
+def _slots(model: ModelInput, split: Split, share: Share) -> Planned[int] | None:
+    """Cores that an execution holds; a model that calls others would hold what they wait for."""
+    if split.kind.value is not InstanceKind.CPU:
+        return None
+    callees = model.facts.python.callees if model.facts.python is not None else ()
+    if callees:
+        why = f"it calls {', '.join(callees)}, which could wait for ever for a core that it holds"
+        return Planned(0, Reason(Source.MODEL, why))
+    pool = model.backend.threads.pooled
+    return Planned(split.threads.value * (split.instances.value if pool else 1), share.reason)
 
 
 def _platform(model: ModelInput) -> str:

@@ -14,6 +14,7 @@ from tritongen.render.lint import (
     ensemble_models,
     instances,
     layout,
+    limiter,
     parameters,
     registry,
     schema,
@@ -116,7 +117,8 @@ REPOSITORY_RULES: tuple[RepositoryRule, ...] = (
     ensemble_models.ensembles,
     threads.core_budget,
     threads.process_wide,
-    threads.limiter_resources,
+    limiter.limiter_resources,
+    limiter.waiting_callers,
 )
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)

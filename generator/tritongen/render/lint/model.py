@@ -37,6 +37,7 @@ class LintedModel:
         versions: folders that Triton takes for versions, by ascending number.
         served: those of them that the version policy selects.
         written: whether a configuration file exists.
+        callees: models that a Python model calls; see `PythonFacts`.
     """
 
     view: ModelView
@@ -45,6 +46,7 @@ class LintedModel:
     versions: tuple[VersionFolder, ...]
     served: tuple[VersionFolder, ...]
     written: bool
+    callees: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -140,6 +142,7 @@ def linted_model(
         versions=versions,
         served=_served(config, versions),
         written=text is not None,
+        callees=view.facts.python.callees if view.facts and view.facts.python else (),
     )
 
 

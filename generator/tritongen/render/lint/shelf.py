@@ -24,6 +24,7 @@ class _Kept:
     findings: tuple[Finding, ...]
     served: tuple[VersionFolder, ...]
     written: bool
+    callees: tuple[str, ...]
 
 
 class Shelf(Mapping[str, LintedModel]):
@@ -46,6 +47,7 @@ class Shelf(Mapping[str, LintedModel]):
             findings=parsed.findings,
             served=model.served,
             written=model.written,
+            callees=model.callees,
         )
 
     def __getitem__(self, name: str) -> LintedModel:
@@ -59,6 +61,7 @@ class Shelf(Mapping[str, LintedModel]):
             versions=kept.served,
             served=kept.served,
             written=kept.written,
+            callees=kept.callees,
         )
 
     def __contains__(self, name: object) -> bool:

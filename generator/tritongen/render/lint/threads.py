@@ -108,6 +108,9 @@ def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
     rule, threads = _rule(model), _each(model, context) or 1
     versions = max(1, len(model.served))
     groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
+    if context.rate_limiter and model.callees:
+        # While it waits for the models that it calls, it keeps no core busy.
+        groups = [item for item in groups if _held(item) is not None]
     if rule is not None and rule.pooled and groups:
         # Every execution may keep the whole pool busy.
         held = _held(groups[0]) if context.rate_limiter else None
@@ -204,24 +207,4 @@ def process_wide(models: Models, _context: LintContext) -> Iterator[Finding]:
                         "parameters",
                         f"models of backend {backend} set different thread counts "
                         f"({', '.join(map(str, sorted(groups)))}); the first one loaded decides",
-                    )
-
-
-def limiter_resources(models: Models, context: LintContext) -> Iterator[Finding]:
-    """A resource is global or per device, the same in all models."""
-    if not context.rate_limiter:
-        return
-    scopes: dict[str, bool] = {}
-    for name in sorted(models):
-        model = models[name]
-        if not model.parsed.ok:
-            continue
-        for index, group in enumerate(model.config.instance_group):
-            for number, resource in enumerate(group.rate_limiter.resources):
-                scope = bool(getattr(resource, "global"))
-                if scopes.setdefault(resource.name, scope) != scope:
-                    yield model.error(
-                        "TG438",
-                        f"instance_group[{index}].rate_limiter.resources[{number}]",
-                        f'resource "{resource.name}" is present as both global and device-specific',
                     )
