@@ -116,6 +116,8 @@ class Trial:
         cpu: name of the processor that `costs` were measured on, empty when not known.
         decoupled: whether a Python model gave other than one response to a request, or says that it
             may; None when it cannot be told.
+        declared: what tritongen.yaml said of its inputs and outputs (see `trial_wishes`); None in
+            an older lock, which does not say.
     """
 
     runtime: str
@@ -137,6 +139,7 @@ class Trial:
     mismatches: tuple[str, ...] = ()
     cpu: str = ""
     decoupled: bool | None = None
+    declared: tuple[str, ...] | None = None
 
     def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
         """Median milliseconds measured at that point, None when it was not measured."""

@@ -183,6 +183,25 @@ class ModelIntent:
         return self.peak_rate if self.peak_rate is not None else self.rate
 
 
+NO_BATCH = "batch: false"
+
+
+def trial_wishes(intent: ModelIntent) -> tuple[str, ...]:
+    """What of an intent decides what a trial feeds and tests, as ``path: value``, sorted."""
+    found = [NO_BATCH] if intent.batch is False else []
+    for role, tensors in (("inputs", intent.inputs), ("outputs", intent.outputs)):
+        for name, item in tensors.items():
+            path = f"{role}.{name}"
+            said = {
+                "dtype": item.dtype,
+                "dims": None if item.dims is None else list(item.dims),
+                "shape": None if item.shape is None else list(item.shape),
+                "values": item.values or None,
+            }
+            found += [f"{path}.{key}: {value}" for key, value in said.items() if value is not None]
+    return tuple(sorted(found))
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
     """One model of a pipeline.

@@ -147,7 +147,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     differences = compare(project, found.differences, lock, names)
     findings = (*_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
-        findings += tuple(_drift_findings(project, differences, gathered.missing))
+        findings += tuple(_drift_findings(differences, gathered.missing))
     written, kept = False, _kept(project, lock, differences)
     if options.mode is BuildMode.WRITE:
         refuse_conflicts(differences, options.force)
@@ -260,7 +260,7 @@ def _drifted(differences: tuple[Difference, ...]) -> list[Difference]:
 
 
 def _drift_findings(
-    project: Project, differences: tuple[Difference, ...], missing: tuple[str, ...]
+    differences: tuple[Difference, ...], missing: Mapping[str, str]
 ) -> Iterator[Finding]:
     """What `--check` has to say beyond the plan."""
     drifted = _drifted(differences)
@@ -268,11 +268,9 @@ def _drift_findings(
         others = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
         message = f"{drifted[0].path}{others} would be written otherwise"
         yield finding("TG701", Severity.ERROR, message, path=drifted[0].path)
-    tried = project.lock.models if project.lock is not None else {}
-    for name in missing:
-        if name in tried and tried[name].evidence.trial is not None:
-            message = "the model's file has changed since it was tried"
-            yield finding("TG707", Severity.WARNING, message, model=name)
+    for name, lost in missing.items():
+        if lost:
+            yield finding("TG707", Severity.WARNING, lost, model=name)
 
 
 def _lock(

@@ -1,14 +1,15 @@
 """Evidence for every model: taken from the lock while the files are the same, else gathered."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.project import Project
 from tritongen.domain.cores import budget_of
-from tritongen.domain.evidence import Evidence, ModelEvidence
+from tritongen.domain.evidence import Evidence, ModelEvidence, Trial
 from tritongen.domain.facts import ModelFacts
+from tritongen.domain.intent import NO_BATCH, trial_wishes
 from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.hashing import StatKey, hash_files
 from tritongen.inspection.machine import read_cpus
@@ -66,11 +67,12 @@ class Gathered:
 
     Attributes:
         evidence: by model.
-        missing: models that the lock holds no trial for and that were not run.
+        missing: models that have no trial and were not run, each with what has become of the one
+            that the lock holds; empty where it holds none.
     """
 
     evidence: Evidence
-    missing: tuple[str, ...]
+    missing: Mapping[str, str]
 
 
 def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
@@ -89,23 +91,56 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     cache = _load_cache(project.root)
     before = dict(cache)
     models: dict[str, ModelEvidence] = {}
-    missing = []
+    missing: dict[str, str] = {}
     for facts in project.models:
         if not facts.servable or project.intent.of(facts.name).skip:
             continue
-        evidence = _hashed(project.root, facts, cache, known.get(facts.name))
+        wishes = trial_wishes(project.intent.of(facts.name))
+        earlier = known.get(facts.name)
+        evidence = _hashed(project.root, facts, cache, earlier)
+        evidence, lost = _still_good(evidence, earlier, wishes)
         if policy.run and (policy.remeasure or not _decided(evidence)):
             progress(facts.name)
-            trial = run_trial(facts, project.root, project.intent.of(facts.name), policy.options)
-            # Times of one processor are not those of another: a plan must know whose they are.
-            cpu = read_cpus().model if trial.costs else ""
-            evidence = replace(evidence, trial=replace(trial, cpu=cpu))
+            evidence = replace(evidence, trial=_tried(project, facts, policy.options, wishes))
         if evidence.trial is None:
-            missing.append(facts.name)
+            missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
     if cache != before:
         _save_cache(project.root, cache)
-    return Gathered(Evidence(models), tuple(missing))
+    return Gathered(Evidence(models), missing)
+
+
+def _tried(
+    project: Project, facts: ModelFacts, options: TrialOptions, wishes: tuple[str, ...]
+) -> Trial:
+    trial = run_trial(facts, project.root, project.intent.of(facts.name), options)
+    # Times of one processor are not those of another: a plan must know whose they are.
+    return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=wishes)
+
+
+def _still_good(
+    evidence: ModelEvidence, known: ModelEvidence | None, wishes: tuple[str, ...]
+) -> tuple[ModelEvidence, str]:
+    """Evidence without a trial that fed what is no longer wished, and what has become of it."""
+    trial = evidence.trial
+    if trial is None:
+        lost = known is not None and known.trial is not None
+        return evidence, "the model's file has changed since it was tried" if lost else ""
+    changed = _changed(trial, wishes)
+    if not changed:
+        return evidence, ""
+    names = ", ".join(dict.fromkeys(item.partition(": ")[0] for item in changed))
+    return replace(evidence, trial=None), f"tritongen.yaml has changed since it was tried: {names}"
+
+
+def _changed(trial: Trial, wishes: tuple[str, ...]) -> list[str]:
+    """What tritongen.yaml says otherwise than it did for a trial."""
+    if trial.declared is None:
+        # An older lock: where the model ran, what was fed stands in it; else it may be the cure.
+        return [] if trial.ok else list(wishes)
+    # A trial that has tested the batch axis is as good where batching is switched off now.
+    wanted = set(wishes)
+    return sorted({*trial.declared, *({NO_BATCH} & wanted)} ^ wanted)
 
 
 def _decided(evidence: ModelEvidence) -> bool:
