@@ -1,5 +1,7 @@
 """A project folder that a stranger prepared: nothing of it runs or is followed unasked."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.cli import FREE_PORTS, Project
+from support.triton import EmbeddedRuntime
+from tritongen.serving.state import project_label
 
 # pip finds no index, so that a start ends where it would download Triton.
 NO_TRITON = {
@@ -58,3 +62,69 @@ def test_the_sources_folder_is_a_place_to_run_from():
     assert subprocess.check_output(command, cwd=sources, text=True).startswith(str(sources))
     command = [sys.executable, "-S", "-m", "tritongen", "--version"]
     assert subprocess.check_output(command, cwd=sources, text=True).startswith("tritongen ")
+
+
+@pytest.mark.parametrize("name", ["lock", "server.log", "server.json"])
+def test_a_link_among_the_state_overwrites_nothing(
+    name, built: Project, embedded_runtime: EmbeddedRuntime, tmp_path
+):
+    victim = tmp_path / "notes"
+    victim.write_text("keep")
+    place = built.write(f".tritongen/{name}", "")
+    place.unlink()
+    place.symlink_to(victim)
+    try:
+        if name != "server.json":
+            problem = built.error("up", *FREE_PORTS, "--runtime", "embedded", expect=3)
+            assert (problem["code"], problem["where"]) == ("TG011", str(place))
+            assert f"rm -r {place}" in problem["fix"]
+        if name == "lock":
+            assert built.error("down", expect=3)["code"] == "TG011"
+        elif name == "server.log":
+            assert built.error("logs", expect=3)["code"] == "TG011"
+        else:
+            assert built.error("status", expect=3)["code"] == "TG817"
+            assert built.json("down")["stopped"] == []
+            assert not place.is_symlink(), "as the message said"
+    finally:
+        place.unlink(missing_ok=True)
+        built.run("down", "--grace", "1")
+    assert victim.read_text() == "keep"
+
+
+def a_pipe(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def an_endless_device(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("trap", [a_pipe, an_endless_device])
+@pytest.mark.parametrize("words", [("status",), ("logs",), ("probe",), ("up", *FREE_PORTS)])
+def test_a_state_without_an_end(words, trap, built: Project):
+    place = built.write(".tritongen/server.json", "")
+    place.unlink()
+    trap(place)
+    assert built.error(*words, expect=3)["code"] == "TG817"
+    assert built.json("down")["stopped"] == []
+    assert not os.path.lexists(place)
+
+
+def test_a_result_without_an_end(project: Project):
+    whole = project.write("a.json", "{}")
+    problem = project.error("probe", "--compare", str(whole), "/dev/zero", expect=2)
+    assert problem["code"] == "TG912"
+
+
+def test_a_copied_state_ends_no_server_of_another_project(
+    served: Project, built: Project, embedded_runtime: EmbeddedRuntime
+):
+    """Neither as it is, as in a folder that was copied, nor made out to be this project's own."""
+    state = served.state()
+    forged = state | {"label": project_label(built.folder)}
+    for copy in (state, forged):
+        built.write(".tritongen/server.json", json.dumps(copy))
+        assert built.error("status", expect=3)["code"] == "TG809"
+        assert built.json("down", "--grace", "1")["stopped"] == []
+        assert all(model["ready"] for model in served.json("status")["models"])

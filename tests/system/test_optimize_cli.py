@@ -50,7 +50,7 @@ def test_a_fix_is_kept_beside_the_original(project: Project) -> None:
     assert [item["name"] for item in listed] == ["wine"]
     again = optimized(project, "--fix")
     assert again["variants"] == model["variants"]
-    assert {path.name for path in (project.models / ".variants").iterdir()} == {".lock", "wine"}
+    assert {path.name for path in (project.models / ".variants").iterdir()} == {"wine"}
 
 
 def test_labels_as_indices(project: Project) -> None:
@@ -198,14 +198,9 @@ def test_a_full_disk_leaves_nothing_half_done(project: Project) -> None:
 def test_a_failed_run_keeps_the_older_variant(project: Project) -> None:
     project.add("net/model.onnx", trained.cnn(batch=1))
     optimized(project, "--fix")
-    before = models_and_variants(project)
+    before = tree(project.models)
     project.limited(8192).error("optimize", "models", "--fix", expect=3)
-    assert models_and_variants(project) == before
-
-
-def models_and_variants(project: Project) -> dict[str, bytes]:
-    """Every file below models/ but the lock, which names the last process that held it."""
-    return {path: data for path, data in tree(project.models).items() if "/.lock" not in path}
+    assert tree(project.models) == before
 
 
 def test_a_models_folder_that_cannot_be_written(project: Project) -> None:
@@ -366,10 +361,9 @@ def test_what_a_person_reads(digits: Project) -> None:
 
 
 def test_two_runs_at_once(digits: Project) -> None:
-    from tritongen.serving.files import FileLock
+    from tritongen.serving.cache import folder_lock
 
-    (digits.models / ".variants").mkdir()
-    with FileLock(digits.models / ".variants" / ".lock", "a test"):
+    with folder_lock(digits.models, "a test"):
         problem = digits.error("optimize", "models", expect=3)
     assert problem["code"] == "TG008"
 

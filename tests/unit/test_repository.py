@@ -1,6 +1,7 @@
 """A repository is always whole: whatever is killed, refused or full."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -118,15 +119,29 @@ def test_a_journal_is_finished(tmp_path: Path) -> None:
     assert not recover(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["../victim", "/etc/passwd", "m/../../victim", ""])
+@pytest.mark.parametrize(
+    "path", ["../victim", "/etc/passwd", "m/../../victim", "", "link/victim", "link/link/victim"]
+)
 def test_a_strangers_journal_cannot_leave_the_repository(tmp_path: Path, path: str) -> None:
     repository = tmp_path / "repo"
     repository.mkdir()
+    (repository / "link").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "victim").write_bytes(b"keep")
-    (repository / JOURNAL).write_text(json.dumps({"renames": [], "removals": [path]}))
-    with pytest.raises(EnvironmentProblem):
-        recover(repository)
+    (repository / "new").write_bytes(b"new")
+    for todo in ({"removals": [path]}, {"renames": [["new", path]]}, {"renames": [[path, "new"]]}):
+        (repository / JOURNAL).write_text(json.dumps({"renames": [], "removals": [], **todo}))
+        with pytest.raises(EnvironmentProblem):
+            recover(repository)
     assert (tmp_path / "victim").read_bytes() == b"keep"
+    assert (repository / "new").read_bytes() == b"new"
+
+
+def test_a_journal_that_is_never_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / JOURNAL)
+    with pytest.raises(EnvironmentProblem) as caught:
+        recover(tmp_path)
+    assert caught.value.code == "TG011"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"renames": 3}'])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.files import write_atomic
+from tritongen.serving.own_files import check_folder, read_own
+from tritongen.serving.state import StateStore
 
 STATE_FOLDER = Path(".tritongen")
 
@@ -16,10 +18,11 @@ def remember_models(repository: Path, models: Path) -> None:
     entry = {str(repository.resolve()): str(models.resolve())}
     if entry.items() <= known.items():
         return
+    text = json.dumps(known | entry, indent=1, sort_keys=True)
     try:
-        state_folder()
-        write_atomic(path, json.dumps(known | entry, indent=1, sort_keys=True).encode())
-    except (EnvironmentProblem, OSError):
+        StateStore(Path()).make_folder()
+        write_atomic(path, text.encode(), mode=0o600)
+    except EnvironmentProblem:
         return  # a convenience: `--models` says it again
 
 
@@ -40,18 +43,10 @@ def last_models(repository: Path) -> Path:
     )
 
 
-def state_folder() -> Path:
-    """The project's state folder, which git ignores by itself."""
-    STATE_FOLDER.mkdir(exist_ok=True)
-    ignore = STATE_FOLDER / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="ascii")
-    return STATE_FOLDER
-
-
 def _read(path: Path) -> dict[str, str]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        check_folder(STATE_FOLDER)
+        document = json.loads(read_own(path))
+        return {str(key): str(value) for key, value in document.items()}
+    except (EnvironmentProblem, OSError, ValueError, AttributeError, RecursionError):
         return {}
-    return {str(key): str(value) for key, value in document.items()}

@@ -25,6 +25,11 @@ TOOL_CODES: tuple[Code, ...] = (
     Code("TG008", "another run is at work", "Wait for it, or end it, and run the command again."),
     Code("TG009", "bad command line", "See `tritongen COMMAND --help`."),
     Code("TG010", "out of memory", "Run it where more memory is free."),
+    Code(
+        "TG011",
+        "state or cache that the tool did not make",
+        "Look where it comes from, remove it, and run the command again.",
+    ),
     Code("TG301", "tritongen.yaml is not valid YAML", "Correct the line that the message names."),
     Code("TG302", "tritongen.yaml is too large", "Keep it under 1 MB and without nested aliases."),
     Code(

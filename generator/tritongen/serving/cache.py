@@ -1,13 +1,16 @@
 """Where the tool keeps what it may lose: downloads, hashes of large files, locks of builds."""
 
+import hashlib
 import os
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.files import translated
+from tritongen.serving.files import FileLock, translated
+from tritongen.serving.own_files import check_folder, make_folders
 
-__all__ = ["private_folder", "user_cache"]
+__all__ = ["cache_folder", "folder_lock", "private_folder", "user_cache"]
 
 
 def user_cache() -> Path:
@@ -17,23 +20,58 @@ def user_cache() -> Path:
     among the temporary files.
 
     Raises:
-        EnvironmentProblem: TG004, that last folder cannot be made or belongs to somebody else.
+        EnvironmentProblem: TG011, it is not this user's own; TG004, the one among the temporary
+            files cannot be made.
     """
     for base in _bases():
         if _writable(base):
-            return base / "tritongen"
+            return _checked(base / "tritongen")
     return private_folder()
+
+
+def cache_folder(name: str, cache: Path | None = None) -> Path:
+    """A folder of the cache, made when it is missing.
+
+    Args:
+        name: of the folder.
+        cache: the user's when None.
+
+    Raises:
+        EnvironmentProblem: TG004 or TG005, it cannot be made; TG011, it is not this user's own.
+    """
+    cache = cache or user_cache()
+    folder = cache / name
+    with translated(folder), _another_may_be_named():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(folder, cache.parent)
+    return folder
+
+
+def folder_lock(folder: Path, purpose: str, *, timeout: float = 0.0) -> FileLock:
+    """The lock that one run holds on a folder; it lies in the cache, not among the user's files.
+
+    Args:
+        folder: it need not exist.
+        purpose: as for `FileLock`.
+        timeout: seconds to wait for another run.
+
+    Raises:
+        EnvironmentProblem: as `cache_folder`; TG008 on entry.
+    """
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+    return FileLock(cache_folder("locks") / f"{key}.lock", purpose, timeout=timeout)
 
 
 def private_folder() -> Path:
     """A folder of this user's own among the temporary files, made when it is missing.
 
     Raises:
-        EnvironmentProblem: TG004, it cannot be made or belongs to somebody else.
+        EnvironmentProblem: TG004, it cannot be made; TG011, it is not this user's own.
     """
     import tempfile
 
-    return _private(Path(tempfile.gettempdir()) / f"tritongen-{os.getuid()}")
+    base = Path(tempfile.gettempdir())
+    return cache_folder("", base / f"tritongen-{os.getuid()}")
 
 
 def _bases() -> list[Path]:
@@ -54,16 +92,24 @@ def _writable(folder: Path) -> bool:
     return False
 
 
-def _private(folder: Path) -> Path:
-    """The folder, which nobody else could have put there: programs are started from it."""
-    with translated(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise EnvironmentProblem(
-            "TG004",
-            "belongs to another user",
-            where=str(folder),
-            fix="Set XDG_CACHE_HOME to a folder of your own.",
-        )
+def _checked(folder: Path) -> Path:
+    """The cache, which nobody else could have put there: programs are started from it.
+
+    The user may have put a link there, to a larger disk.
+    """
+    if folder.is_symlink() and folder.lstat().st_uid == os.geteuid():
+        folder = folder.resolve()
+    # Whoever makes it, or writes there, says what else is wrong.
+    with suppress(OSError), _another_may_be_named():
+        check_folder(folder)
     return folder
+
+
+@contextmanager
+def _another_may_be_named() -> Iterator[None]:
+    """Adds what else helps with a cache that cannot be used."""
+    try:
+        yield
+    except EnvironmentProblem as problem:
+        problem.fix += " Or set XDG_CACHE_HOME to a folder of your own."
+        raise

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.own_files import open_own
 
 __all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
 
@@ -127,7 +128,7 @@ class FileLock:
 
     Raises:
         EnvironmentProblem: on entry, TG008 when another process holds it, TG004 when the file
-            cannot be written.
+            cannot be written, TG011 when it is no plain file of this user.
     """
 
     def __init__(
@@ -146,7 +147,8 @@ class FileLock:
 
     def __enter__(self) -> Self:
         with translated(self._path):
-            file = self._path.open("a+", encoding="ascii", errors="replace")
+            descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            file = os.fdopen(descriptor, "a+", encoding="ascii", errors="replace")
         try:
             self._acquire(file)
             with translated(self._path):

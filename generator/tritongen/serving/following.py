@@ -1,13 +1,46 @@
-"""A log that grows, line by line."""
+"""The log of a server: its end, and how it grows, line by line."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
-__all__ = ["follow_file", "lines_of"]
+from tritongen.serving.own_files import open_own
 
+__all__ = ["follow_file", "last_text", "lines_of", "new_log"]
+
+_MAX_BYTES = 4 << 20  # of a log's end that is looked at
 _PAUSE_S = 0.1
 _CHUNK = 1 << 16
+
+
+def new_log(path: Path) -> IO[bytes]:
+    """A log that begins anew, unbuffered.
+
+    Raises:
+        EnvironmentProblem: TG011, what stands there is no plain file of this user.
+        OSError: it cannot be written.
+    """
+    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+def last_text(path: Path) -> str:
+    """The end of a log.
+
+    Raises:
+        EnvironmentProblem: TG011, it is no plain file of this user.
+        OSError: there is none, or it cannot be read.
+    """
+    with _at_end(path) as file:
+        return file.read(_MAX_BYTES).decode("utf-8", "replace")
+
+
+def _at_end(path: Path) -> IO[bytes]:
+    file = os.fdopen(open_own(path, os.O_RDONLY), "rb")
+    file.seek(max(0, os.fstat(file.fileno()).st_size - _MAX_BYTES))
+    return file
 
 
 def follow_file(path: Path, lines: int, alive: Callable[[], bool]) -> Iterator[str]:
@@ -15,11 +48,14 @@ def follow_file(path: Path, lines: int, alive: Callable[[], bool]) -> Iterator[s
 
     Args:
         path: of the file; one that is not there has no lines.
-        lines: of what is there already.
+        lines: of what is there already, within its last 4 MiB.
         alive: whether there may be more.
+
+    Raises:
+        EnvironmentProblem: TG011, it is no plain file of this user.
     """
     try:
-        file = path.open("rb")
+        file = _at_end(path)
     except OSError:
         return
     with file:

@@ -7,19 +7,20 @@ a repository calls it first. Triton ignores files in the repository's root and e
 model's folder, so staged files disturb nothing.
 """
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from tritongen.domain.codec import decode, text_of
 from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.serving.cache import user_cache
+from tritongen.serving.cache import folder_lock
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
+from tritongen.serving.own_files import read_own
 
 JOURNAL = ".tritongen.journal"
 # Seconds that a reader waits for a build to finish its renames; they take milliseconds.
@@ -67,20 +68,16 @@ class _Journal:
 
 
 def build_lock(repository: Path, *, timeout: float = 0.0) -> FileLock:
-    """The lock that one build of a repository holds; it lies in the user's cache, not in git.
+    """The lock that one build of a repository holds.
 
     Args:
         repository: it need not exist.
         timeout: seconds to wait for another build.
 
     Raises:
-        EnvironmentProblem: TG004 when the cache folder cannot be made; TG008 on entry.
+        EnvironmentProblem: as `folder_lock`; TG008 on entry.
     """
-    folder = user_cache() / "locks"
-    with translated(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:24]
-    return FileLock(folder / f"{key}.lock", f"building {repository}", timeout=timeout)
+    return folder_lock(repository, f"building {repository}", timeout=timeout)
 
 
 def refuse_file_in_the_way(folder: Path) -> None:
@@ -112,16 +109,19 @@ def recover(repository: Path) -> bool:
     Hold `build_lock` meanwhile.
 
     Raises:
-        EnvironmentProblem: TG004, TG005 when the repository cannot be written.
+        EnvironmentProblem: TG004, TG005 when the repository cannot be written; TG011, the journal
+            is no plain file of this user.
     """
     journal = repository / JOURNAL
     try:
-        entries = decode(_Journal, json.loads(journal.read_text(encoding="utf-8")))
+        entries = decode(_Journal, json.loads(read_own(journal)))
     except (FileNotFoundError, NotADirectoryError):
         return False  # a file in the folder's place is told by who writes there
     except (OSError, ValueError) as problem:
         what = f"the journal of a killed build cannot be read: {told(problem)}"
         raise EnvironmentProblem("TG004", what, where=str(journal)) from problem
+    for path in (*entries.removals, *chain.from_iterable(entries.renames)):
+        _refuse_leaving(repository, path)
     _commit(repository, entries.renames, entries.removals)
     return True
 
@@ -205,26 +205,30 @@ def _place(weight: WeightFile, staged: Path) -> None:
 def _commit(repository: Path, renames: Sequence[tuple[str, str]], removals: Sequence[str]) -> None:
     with translated(repository):
         for path in removals:
-            target = repository / _inside(path)
+            target = repository / path
             target.unlink(missing_ok=True)
             _prune(target.parent, repository)
         for staged, final in renames:
             # Already renamed when a killed build is finished a second time.
-            if os.path.lexists(repository / _inside(staged)):
-                (repository / staged).replace(repository / _inside(final))
+            if os.path.lexists(repository / staged):
+                (repository / staged).replace(repository / final)
         (repository / JOURNAL).unlink(missing_ok=True)
 
 
-def _inside(path: str) -> str:
-    """The path, proven to stay in the repository: a journal may come from a stranger's clone."""
+def _refuse_leaving(repository: Path, path: str) -> None:
+    """A journal may come from a stranger's clone, with links for folders beside it."""
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+    stays = pure.parts and not pure.is_absolute() and ".." not in pure.parts
+    if not stays or not _is_below(repository / pure.parent, repository):
         raise EnvironmentProblem(
             "TG004",
             f"the journal of a killed build names {path!r}, outside the repository",
             fix=f"Delete {JOURNAL} and build again.",
         )
-    return path
+
+
+def _is_below(folder: Path, repository: Path) -> bool:
+    return folder.resolve().is_relative_to(repository.resolve())
 
 
 def _prune(folder: Path, stop: Path) -> None:

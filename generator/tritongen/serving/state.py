@@ -8,6 +8,7 @@ from typing import Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.files import FileLock, translated, write_atomic
+from tritongen.serving.own_files import check_folder, make_folders, read_own
 from tritongen.serving.protocol import Endpoints, RuntimeName, ServerState
 
 __all__ = ["StateStore", "project_label"]
@@ -37,27 +38,39 @@ class StateStore:
         """Keeps two runs from starting or stopping this project's server at once.
 
         Raises:
-            EnvironmentProblem: TG004 or TG005 when the folder cannot be made; on entry TG008 when
-                another run holds it.
+            EnvironmentProblem: TG004 or TG005 when the folder cannot be made, TG011 when it is not
+                the tool's own; on entry TG008 when another run holds it.
         """
-        self._make_folder()
+        self.make_folder()
         return FileLock(self.folder / "lock", purpose)
 
-    def _make_folder(self) -> None:
-        with translated(self.folder):
-            self.folder.mkdir(exist_ok=True)
+    def make_folder(self, name: str = "") -> Path:
+        """The state folder, or one of that name in it; version control ignores both.
+
+        Raises:
+            EnvironmentProblem: TG004 or TG005 when it cannot be made, TG011 when it is not the
+                tool's own.
+        """
+        folder = self.folder / name
+        with translated(folder):
+            make_folders(folder, self.project)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, b"*\n")
+        return folder
 
     def read(self) -> ServerState | None:
         """What was written last, None when there is nothing. It may be stale: see `attach_to`.
 
+        The state of another project, in a folder that was copied, is none of this one's.
+
         Raises:
-            EnvironmentProblem: TG817 when the file is damaged or cannot be read.
+            EnvironmentProblem: TG817 when the file is damaged or cannot be read, TG011 when its
+                folder is not the tool's own.
         """
         try:
-            text = self.path.read_text(encoding="utf-8")
+            check_folder(self.folder)
+            text = self._bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -69,21 +82,29 @@ class StateStore:
                 "none; then `tritongen down` ends what still runs.",
             ) from error
         try:
-            return _from_json(json.loads(text))
-        except (ValueError, KeyError, TypeError) as error:
+            state = _from_json(json.loads(text))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EnvironmentProblem(
                 "TG817", "state file is damaged or from another version", where=str(self.path)
             ) from error
+        return state if state.label == project_label(self.project) else None
+
+    def _bytes(self) -> bytes:
+        try:
+            return read_own(self.path)
+        except EnvironmentProblem as problem:
+            # In a folder of the tool's own `down` clears it away.
+            raise EnvironmentProblem("TG817", problem.what, where=problem.where) from problem
 
     def write(self, state: ServerState) -> None:
         """Replaces the state in one step.
 
         Raises:
-            EnvironmentProblem: TG004, TG005.
+            EnvironmentProblem: TG004, TG005, TG011.
         """
-        self._make_folder()
+        self.make_folder()
         data = {"schema_version": _SCHEMA, **asdict(state)}
-        write_atomic(self.path, json.dumps(data, indent=2).encode() + b"\n")
+        write_atomic(self.path, json.dumps(data, indent=2).encode() + b"\n", mode=0o600)
 
     def clear(self) -> None:
         """Forgets the server; nothing happens when there is none.

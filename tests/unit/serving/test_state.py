@@ -29,12 +29,20 @@ STATE = ServerState(
 def test_what_is_written_is_read(tmp_path):
     store = StateStore(tmp_path)
     assert store.read() is None
+    state = replace(STATE, label=project_label(tmp_path))
+    store.write(state)
+    assert store.read() == state
+    store.write(replace(state, pid=8))
+    assert StateStore(tmp_path).read() == replace(state, pid=8)
+    store.clear()
+    store.clear()
+    assert store.read() is None
+
+
+def test_the_state_of_another_project_is_none_of_this_one(tmp_path):
+    """As in a folder that was copied: its server is the other one's, and stays."""
+    store = StateStore(tmp_path)
     store.write(STATE)
-    assert store.read() == STATE
-    store.write(replace(STATE, pid=8))
-    assert StateStore(tmp_path).read() == replace(STATE, pid=8)
-    store.clear()
-    store.clear()
     assert store.read() is None
 
 

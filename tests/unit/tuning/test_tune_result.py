@@ -177,6 +177,7 @@ def test_numbers_of_a_reason_for_people():
 class TestJournal:
     def test_what_was_appended_is_there_after_a_kill(self, run, tmp_path):
         _, history = run
+        (tmp_path / "tune").mkdir()
         journal = JournalFile(tmp_path / "tune", HEADER)
         assert journal.begin(resume=True) == ()
         for record in history[:3]:

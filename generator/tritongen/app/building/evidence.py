@@ -14,8 +14,9 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.hashing import StatKey, hash_files
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.trial import TrialOptions, run_trial
-from tritongen.serving.cache import user_cache
+from tritongen.serving.cache import cache_folder, user_cache
 from tritongen.serving.files import write_atomic
+from tritongen.serving.own_files import read_own
 
 # Files below this size are hashed anew each time: it costs less than trusting a time stamp.
 CACHED_SIZE = 8 * 2**20
@@ -175,7 +176,7 @@ def _cache_path() -> Path:
 def _load_cache(root: Path) -> dict[StatKey, str]:
     """Hashes of large files of this folder; an unreadable cache is an empty one."""
     try:
-        document = json.loads(_cache_path().read_text(encoding="utf-8"))
+        document = json.loads(read_own(_cache_path()))
         entries = document.get(str(root.resolve()), [])
         return {(str(path), int(size), int(time)): str(sha) for path, size, time, sha in entries}
     except (OSError, ValueError, TypeError, AttributeError, EnvironmentProblem):
@@ -184,13 +185,13 @@ def _load_cache(root: Path) -> dict[StatKey, str]:
 
 def _save_cache(root: Path, cache: dict[StatKey, str]) -> None:
     try:
+        cache_folder("")
         path = _cache_path()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(read_own(path))
         except (OSError, ValueError):
             document = {}
         document[str(root.resolve())] = [[*key, sha] for key, sha in cache.items()]
-        write_atomic(path, json.dumps(document).encode())
+        write_atomic(path, json.dumps(document).encode(), mode=0o600)
     except (OSError, EnvironmentProblem):
         return  # a cache that cannot be written costs time at the next build, nothing else

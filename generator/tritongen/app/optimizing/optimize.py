@@ -18,10 +18,9 @@ from tritongen.domain.findings import Severity, finding
 from tritongen.domain.intent import AccuracyIntent, ModelIntent
 from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.domain.metric import DEFAULT_MAX_DROP, Metric
-from tritongen.domain.variants import VARIANTS_FOLDER
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.machine import read_cpus
-from tritongen.serving.files import FileLock
+from tritongen.serving.cache import folder_lock
 from tritongen.transform.jobs import DataSource, Gate, Runtime
 from tritongen.transform.libraries import FIX
 
@@ -90,9 +89,8 @@ def optimize(
     )
     isa = named_isa(options.isa, parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8")))
     staging = new_staging(project.root, "run")
-    lock = project.root / VARIANTS_FOLDER / ".lock"
     try:
-        with FileLock(lock, "optimising the models of this folder"):
+        with folder_lock(project.root, "optimising the models of this folder"):
             return tuple(
                 optimize_model(
                     _bench(
@@ -208,6 +206,5 @@ def _folders(project: Project) -> tuple[str, ...]:
 def _remove(staging: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     base = staging.parent
-    # A folder that holds nothing but the lock says nothing to anybody.
-    if base.is_dir() and {item.name for item in base.iterdir()} <= {".lock"}:
-        shutil.rmtree(base, ignore_errors=True)
+    if base.is_dir() and not any(base.iterdir()):
+        base.rmdir()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.domain.evidence import Tuned
-
-_MOST_BYTES = 64 * 2**20
+from tritongen.errors import EnvironmentProblem
+from tritongen.serving.own_files import check_folder, read_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ def candidates_of(state: Path, model: str, tuned: Tuned | None) -> tuple[Candida
     """Every configuration of a model that was measured; empty without a readable journal."""
     path = state / "tune" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', model)}.jsonl"
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return ()
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        check_folder(state)
+        check_folder(path.parent)
+        lines = read_own(path).decode("utf-8", "replace").splitlines()
+    except (OSError, EnvironmentProblem):
         return ()
     best: dict[str, Candidate] = {}
     for line in lines[1:]:

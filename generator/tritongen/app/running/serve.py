@@ -20,6 +20,7 @@ from tritongen.app.running.runtimes import (
 from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spec
 from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
+from tritongen.serving.following import last_text
 from tritongen.serving.protocol import (
     Endpoints,
     ModelStatus,
@@ -236,14 +237,14 @@ def last_logs(project: Path, lines: int) -> tuple[str, ...]:
     """The last lines of the project's server log, whether it still runs or not.
 
     Raises:
-        EnvironmentProblem: TG809, there was never a server.
+        EnvironmentProblem: TG809, there was never a server; TG011, the log is not the tool's own.
     """
     store = StateStore(project)
     running = find_running(store)
     if running is not None:
         return running.logs(lines)
     try:
-        text = store.log.read_text(encoding="utf-8", errors="replace")
+        text = last_text(store.log)
     except OSError as problem:
         raise EnvironmentProblem(
             "TG809", "no server of this project has logged anything", where=str(store.log)

@@ -8,13 +8,14 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.search.journal import JournalHeader, decode, encode, encode_record
 from tritongen.search.records import History, Record
 from tritongen.serving.files import translated, write_atomic
+from tritongen.serving.own_files import open_own, read_own
 
 
 class JournalFile:
     """The journal of one model.
 
     Args:
-        folder: of all journals; it need not exist.
+        folder: of all journals, made by `make_folders`.
         header: what is tuned.
     """
 
@@ -32,10 +33,8 @@ class JournalFile:
         history: History = ()
         if resume:
             history = decode(self._read(), self._header, str(self.path))
-        with translated(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
         # A line that a kill cut off would spoil the next one.
-        write_atomic(self.path, encode(self._header, history).encode())
+        write_atomic(self.path, encode(self._header, history).encode(), mode=0o600)
         return history
 
     def append(self, record: Record) -> None:
@@ -44,14 +43,16 @@ class JournalFile:
         Raises:
             EnvironmentProblem: TG004, TG005.
         """
-        with translated(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(encode_record(record))
-            file.flush()
-            os.fsync(file.fileno())
+        with translated(self.path):
+            descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+                file.write(encode_record(record))
+                file.flush()
+                os.fsync(descriptor)
 
     def _read(self) -> str:
         try:
-            return self.path.read_text(encoding="utf-8", errors="replace")
+            return read_own(self.path).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
         except OSError as problem:

@@ -22,6 +22,7 @@ from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.http.control import HttpControl
 from tritongen.serving.client import HttpClient
+from tritongen.serving.own_files import check_folder
 from tritongen.serving.protocol import (
     ModelControl,
     Ports,
@@ -276,7 +277,9 @@ class PrivateServer:
         apply_change(self.repository, RepositoryChange(weights=tuple(files)))
 
     def _start(self) -> None:
-        self.repository.mkdir(parents=True, exist_ok=True)
+        # Not private by its own mode: a container's user reads it, by a mount of its own.
+        self.repository.mkdir(exist_ok=True)
+        check_folder(self.repository)
         spec = self._spec()
         name = choose_runtime(spec, self.wish.options)
         runtime = make_runtime(name, self.wish.options, self.progress)

@@ -28,7 +28,7 @@ from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.tuner import Phase, Step, Tuner
-from tritongen.serving.files import FileLock, translated
+from tritongen.serving.files import FileLock
 from tritongen.serving.protocol import RuntimeName
 from tritongen.serving.state import StateStore
 
@@ -96,12 +96,9 @@ class Session:
         """Keeps two runs from disturbing each other's measurements.
 
         Raises:
-            EnvironmentProblem: TG008 on entry when another run holds it; TG004, TG005.
+            EnvironmentProblem: TG008 on entry when another run holds it; TG004, TG005, TG011.
         """
-        self._store.lock("tuning")  # makes the project's folder, which git ignores
-        with translated(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self._folder / "lock", "tuning")
+        return FileLock(self._store.make_folder("tune") / "lock", "tuning")
 
     def notes(self) -> tuple[str, ...]:
         """What the measurements suffered from."""

@@ -253,9 +253,11 @@ def read_saved(path: Path) -> tuple[SavedLevel, ...]:
         InvalidInputError: TG002 there is no such file; TG912 it is not a result.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        with path.open("rb") as file:  # a device or a pipe tells no size
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
             raise InvalidInputError("TG912", "the file is larger than 256 MiB", where=str(path))
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
     except FileNotFoundError:
         raise InvalidInputError("TG002", "there is no such file", where=str(path)) from None
     except OSError as fault:

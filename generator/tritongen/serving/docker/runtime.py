@@ -23,6 +23,7 @@ from tritongen.serving.docker.images import (
 )
 from tritongen.serving.docker.links import repository_mounts
 from tritongen.serving.docker.settings import (
+    LABEL,
     MODELS,
     SERVER,
     ContainerSettings,
@@ -30,6 +31,7 @@ from tritongen.serving.docker.settings import (
     container_settings,
 )
 from tritongen.serving.files import translated
+from tritongen.serving.following import new_log
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
 
@@ -115,7 +117,7 @@ class DockerRuntime:
         facts = self.engine.facts()
         image = self._present(self.image_for(spec))
         with translated(spec.log):
-            spec.log.write_bytes(b"")
+            new_log(spec.log).close()
         fixed = spec.ports
         for attempt in range(_PORT_ATTEMPTS):
             taken = port_findings(spec.host, fixed) if facts.local else ()
@@ -177,9 +179,10 @@ class DockerRuntime:
                 container = self.engine.container(state.container)
             except docker.errors.NotFound:
                 return None
-        if container.labels.get(SERVER) != state.server:
+        marks = container.labels
+        if (marks.get(SERVER), marks.get(LABEL)) != (state.server, state.label):
             return None
-        backends = frozenset((container.labels.get(PYTHON_LABEL) or "python").split())
+        backends = frozenset((marks.get(PYTHON_LABEL) or "python").split())
         return DockerServer(
             state, self.engine, container=container, python_backends=backends, host=context_host()
         )

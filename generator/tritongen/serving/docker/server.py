@@ -15,7 +15,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.files import write_atomic
-from tritongen.serving.following import lines_of
+from tritongen.serving.following import last_text, lines_of, new_log
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.readiness_client import PlainClient
@@ -283,22 +283,21 @@ class DockerServer:
                 return self._container.logs(tail=max(1, lines)).decode("utf-8", "replace")
             except docker.errors.APIError:
                 pass  # it is gone, and its log was saved
-        with suppress(OSError):
-            return Path(self._state.log).read_text(encoding="utf-8", errors="replace")
+        with suppress(OSError, EnvironmentProblem):
+            return last_text(Path(self._state.log))
         return ""
 
     def _copy_log(self) -> None:
         # The file serves those who read on; what ends the copy is told by the container itself.
-        with suppress(OSError, EnvironmentProblem), Path(self._state.log).open("wb") as file:
+        with suppress(OSError, EnvironmentProblem), new_log(Path(self._state.log)) as file:
             for chunk in self._engine.log(self._state.container):
                 file.write(chunk)
-                file.flush()
 
     def _save_log(self) -> None:
         """Keeps the log for `tritongen logs` after the container; a full disk is no obstacle."""
         text = self._container.logs(tail=_LOG_LINES)
         with suppress(EnvironmentProblem):
-            write_atomic(Path(self._state.log), text)
+            write_atomic(Path(self._state.log), text, mode=0o600)
 
     def _stubs(self) -> dict[str, int]:
         """Backend processes of each model: each names a file of the model's folder."""

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.interpreter import module_command, module_environment
-from tritongen.serving.cache import user_cache
+from tritongen.serving.cache import cache_folder, user_cache
 from tritongen.serving.files import FileLock, translated
 from tritongen.serving.protocol import Progress
 
@@ -139,9 +139,7 @@ def ensure_triton(
     if home := installed(cache):
         return home
     home = _home(cache)
-    parent = home.folder.parent
-    with translated(parent):
-        parent.mkdir(parents=True, exist_ok=True)
+    parent = cache_folder("triton", cache)
     report = progress or _silent
     with FileLock(
         parent / "lock",

@@ -13,6 +13,7 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.embedded.plain import plain_path
 from tritongen.serving.files import translated
+from tritongen.serving.following import new_log
 from tritongen.serving.processes import LABEL, PROJECT, SERVER, region_prefix
 from tritongen.serving.protocol import Ports, ServerSpec
 
@@ -113,11 +114,12 @@ def spawn(
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
 
     Raises:
-        EnvironmentProblem: TG004 or TG005 when the log cannot be written.
+        EnvironmentProblem: TG004 or TG005 when the log cannot be written, TG011 when it is no
+            plain file of this user.
         OSError: the program cannot be executed.
     """
     with translated(log):
-        output = log.open("wb")
+        output = new_log(log)
     with output, _pinned(cpus):
         return subprocess.Popen(
             arguments,

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.embedded.fetch import TritonHome, default_cache
+from tritongen.serving.cache import cache_folder
+from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.files import translated
 
 __all__ = ["BACKENDS", "MINORS", "Layout", "build_layout", "check_python", "find_libpython"]
@@ -132,11 +133,10 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
     library = find_libpython()
     name = _libpython_of(stub, home)
     python = _python_folder()
-    parent = (cache or default_cache()) / "layouts"
+    parent = cache_folder("layouts", cache)
     folder = parent / _key(home, name, library, python)
     if not folder.is_dir():
         with translated(parent):
-            parent.mkdir(parents=True, exist_ok=True)
             _build(folder, home, stub, (name, library))
     return Layout(folder, python or folder / "bin")
 

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from tritongen.serving.cache import private_folder
+from tritongen.serving.cache import cache_folder, private_folder
 from tritongen.serving.files import translated
 
 __all__ = ["plain_path"]
@@ -29,10 +29,9 @@ def plain_path(path: Path) -> Path:
     """
     if _PLAIN.fullmatch(str(path)):
         return path
-    folder = private_folder() / "links"
+    folder = cache_folder("links", private_folder())
     link = folder / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     with translated(folder):
-        folder.mkdir(exist_ok=True)
         if not link.is_symlink():
             # Beside and renamed: two starts at once make the same link.
             staged = folder / f"{link.name}.{os.getpid()}"

@@ -13,7 +13,7 @@ from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.processes import SERVER, ProcessRef, boot_id, environment_of
+from tritongen.serving.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class EmbeddedRuntime:
             return None
         if not ProcessRef(state.pid, state.start_ticks).alive():
             return None
-        if environment_of(state.pid).get(SERVER) != state.server:
+        marks = environment_of(state.pid)
+        if (marks.get(SERVER), marks.get(LABEL)) != (state.server, state.label):
             return None
         from tritongen.serving.embedded.server import EmbeddedServer
 

@@ -5,13 +5,14 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
-from tritongen.serving.following import follow_file
+from tritongen.serving.following import follow_file, last_text
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills, region_prefix
 from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
@@ -30,7 +31,6 @@ __all__ = ["EmbeddedServer"]
 
 _LAST_MOMENT = 5.0  # seconds
 _ANSWER = 10.0  # seconds
-_MAX_LOG = 4 << 20  # bytes read from a log's end
 _STUB = b"triton_python_backend_stub"
 
 
@@ -122,13 +122,9 @@ class EmbeddedServer:
         self.detach()
 
     def _log_text(self) -> str:
-        try:
-            with Path(self._state.log).open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _MAX_LOG))
-                return file.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
+        with suppress(OSError, EnvironmentProblem):
+            return last_text(Path(self._state.log))
+        return ""
 
     def _check_started(self) -> None:
         if self.alive():
