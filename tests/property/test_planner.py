@@ -14,6 +14,7 @@ from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFacts
 from tritongen.domain.intent import Intent, Target
 from tritongen.domain.planner import plan_serving
+from tritongen.domain.server_settings import refused_settings
 from tritongen.render.protobuf import new_model_config, same
 
 
@@ -61,6 +62,18 @@ def test_threads_stay_within_the_cores(server: tuple[list[ModelFacts], Intent, E
         if "execution_mode" in keys:
             used += keys["inter_op_thread_count"] - 1
         assert used <= model.threads.value
+
+
+@settings(max_examples=300, deadline=None)
+@given(servers())
+def test_a_server_is_given_only_what_a_lock_may_hold(
+    server: tuple[list[ModelFacts], Intent, Evidence],
+) -> None:
+    models, intent, seen = server
+    plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1)).server
+    environment = {name: value.value for name, value in plan.environment}
+    flags = [(name, value.value) for name, value in plan.flags]
+    assert list(refused_settings(environment, flags)) == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -128,3 +128,25 @@ def test_a_copied_state_ends_no_server_of_another_project(
         assert built.error("status", expect=3)["code"] == "TG809"
         assert built.json("down", "--grace", "1")["stopped"] == []
         assert all(model["ready"] for model in served.json("status")["models"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"environment": {"LD_AUDIT": "./audit.so"}},
+        {"flags": [["http-restricted-api", "statistics:a=b"]]},
+    ],
+)
+def test_a_lock_that_would_run_code_or_open_what_is_closed(settings, built: Project):
+    lock = built.lock()
+    lock["server"] |= settings
+    built.write("model_repository/tritongen.lock", json.dumps(lock))
+    problem = built.error("up", *FREE_PORTS, expect=2)
+    assert problem["code"] == "TG704"
+    assert problem["where"].endswith("tritongen.lock")
+    assert "no build writes" in problem["message"]
+    # As the message says.
+    built.repository.rename(built.folder / "away")
+    built.run("build", "models", "--no-trial")
+    again = built.lock()["server"]
+    assert all(again.get(key) != value for key, value in settings.items())

@@ -106,6 +106,29 @@ def damaged(**changes: object) -> str:
         (damaged(models={"..": {}}), "is missing"),
         (damaged(target={"triton": "26.07", "cores": "four"}), "expected int"),
         (damaged(target={"triton": "26.07", "cores": True}), "expected int"),
+        *(
+            (damaged(server={"environment": {name: value}}), f"no build writes: variable {name}=")
+            for name, value in (
+                ("LD_AUDIT", "./x.so"),
+                ("LD_PRELOAD", "./x.so"),
+                ("GCONV_PATH", "."),
+                ("TRITON_CLOUD_CREDENTIAL_PATH", "x"),
+                ("OMP_NUM_THREADS", "1\nLD_AUDIT=x"),
+                ("OMP_NUM_THREADS", ""),
+                ("omp_num_threads", "1"),
+            )
+        ),
+        *(
+            (damaged(server={"flags": [[flag, value]]}), f"no build writes: flag --{flag}=")
+            for flag, value in (
+                ("http-restricted-api", "statistics:a=b"),
+                ("grpc-restricted-protocol", "statistics:a=b"),
+                ("backend-config", "python,python-runtime=./x"),
+                ("trace-config", "triton,file=/etc/x"),
+                ("cache-config", "redis,host=elsewhere"),
+                ("rate-limit", "off"),
+            )
+        ),
     ],
 )
 def test_what_is_no_lock_is_refused(text: str, says: str) -> None:

@@ -7,6 +7,7 @@ from tritongen.domain.codec import decode_text, shallow, text_of
 from tritongen.domain.cores import CpuReading
 from tritongen.domain.evidence import Evidence, ModelEvidence
 from tritongen.domain.facts import ModelFormat
+from tritongen.domain.server_settings import refused_settings
 from tritongen.errors import InvalidInputError
 
 LOCK_FILE = "tritongen.lock"
@@ -112,6 +113,10 @@ def parse_lock(text: str, where: str) -> Lock:
         lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:
         raise InvalidInputError("TG704", str(problem), where=where) from problem
+    for setting in refused_settings(lock.server.environment, lock.server.flags):
+        raise InvalidInputError(
+            "TG704", f"gives the server what no build writes: {setting}", where=where
+        )
     for path in _paths(lock):
         if not _stays(path):
             raise InvalidInputError(

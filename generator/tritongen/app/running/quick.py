@@ -13,6 +13,7 @@ from typing import Any
 
 from tritongen.app.locks import TOOL, lock_text, unchanged
 from tritongen.app.spec import UpOptions, model_names
+from tritongen.domain.server_settings import refused_settings
 from tritongen.errors import InvalidInputError
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.state import StateStore, project_label
@@ -96,15 +97,16 @@ def _head(repository: Path) -> _Head | None:
         target, server = document["target"], document.get("server", {})
         if set(document) - _KEYS or set(target) - _TARGET_KEYS or set(server) - _SERVER_KEYS:
             return None
+        environment, flags = server.get("environment", {}), server.get("flags", ())
+        if any(refused_settings(environment, flags)):
+            return None
         memory = target.get("memory_bytes")
         return _Head(
             backends={_text(name): _text(model["backend"]) for name, model in _models(document)},
             weights=tuple(_weights(document)),
             written={_inside(path): _text(sha) for path, sha in document["written"].items()},
-            environment=tuple(
-                (_text(name), _text(value)) for name, value in server.get("environment", {}).items()
-            ),
-            flags=tuple((_text(flag), _text(value)) for flag, value in server.get("flags", ())),
+            environment=tuple(environment.items()),
+            flags=tuple((flag, value) for flag, value in flags),
             cores=_whole(target["cores"]),
             memory_bytes=None if memory is None else _whole(memory),
             gpus=_whole(target.get("gpus", 0)),

@@ -12,6 +12,13 @@ from tritongen.domain.plan import (
     ServerPlan,
     Source,
 )
+from tritongen.domain.server_settings import (
+    CACHE,
+    LIMITER,
+    LIMITER_RESOURCE,
+    TELEMETRY,
+    THREADS,
+)
 
 # Triton refuses HTTP bodies above this size unless told otherwise.
 HTTP_BODY_LIMIT = 64 * 2**20
@@ -52,11 +59,10 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
         Source.RULE,
         f"{threads}: {why}; OpenMP and BLAS otherwise take every core of the host in each process",
     )
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return (
-        *((name, Planned(str(threads), reason)) for name in names),
+        *((name, Planned(str(threads), reason)) for name in THREADS),
         (
-            "ORT_DISABLE_TELEMETRY",
+            TELEMETRY,
             Planned("1", Reason(Source.RULE, "1: newer ONNX Runtimes report usage by default")),
         ),
     )
@@ -82,9 +88,9 @@ def _flags(
             f"more instances than the {cores} cores: the rate limiter lets only as many executions "
             "run at a time as the cores hold",
         )
-        flags.append(("rate-limit", Planned("execution_count", reason)))
-        flags.append(("rate-limit-resource", Planned(f"cpu:{cores}", reason)))
+        flags.append((LIMITER, Planned("execution_count", reason)))
+        flags.append((LIMITER_RESOURCE, Planned(f"cpu:{cores}", reason)))
     if any(model.response_cache for model in models):
         reason = Reason(Source.INTENT, "a model asks for the response cache; 64 MiB")
-        flags.append(("cache-config", Planned(f"local,size={CACHE_BYTES}", reason)))
+        flags.append((CACHE, Planned(f"local,size={CACHE_BYTES}", reason)))
     return tuple(flags)
