@@ -70,7 +70,7 @@ def start_container(
     server = runtime.start(spec)
     try:
         server.wait_ready(READY_SECONDS)
-        with HttpClient(server.endpoints.http) as client:
+        with HttpClient(server.endpoints.http, headers=server.state.headers()) as client:
             yield server, client
     finally:
         server.stop(1)

@@ -99,7 +99,7 @@ class TestServer:
             end = "\n".join(self.server.logs(60))
             self.client.close()
             self.server = self._again()
-            self.client = HttpClient(self.server.endpoints.http)
+            self.client = client_of(self.server)
             raise AssertionError(f"Triton ended while {name} was loaded:\n{end}") from problem
 
     def try_model(self, name: str, config: str | None, files: Mapping[str, bytes]) -> str | None:
@@ -111,6 +111,11 @@ class TestServer:
         """Unloads a model and removes its folder."""
         self.client.unload(name)
         shutil.rmtree(self.repository / name, ignore_errors=True)
+
+
+def client_of(server: EmbeddedServer) -> HttpClient:
+    """A client that the server's restricted APIs answer, too."""
+    return HttpClient(server.endpoints.http, headers=server.state.headers())
 
 
 def write_model(
@@ -176,7 +181,7 @@ def start_server(
     server = (runtime or EmbeddedRuntime()).start(spec)
     try:
         statuses = server.wait_ready(READY_SECONDS)
-        client = HttpClient(server.endpoints.http)
+        client = client_of(server)
     except BaseException:
         server.stop(grace=0.0)
         raise

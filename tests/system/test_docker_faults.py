@@ -344,5 +344,6 @@ def test_the_log_is_followed(project):
 def test_an_open_address_is_warned_of(project):
     out, _ = project.run(*project.UP, "--image", project.image, "--host", "0.0.0.0")  # noqa: S104  (the warning)
     assert "TG819" in out
+    assert "TG837" in out
     published = engine("port", project.state().container)
     assert "0.0.0.0:" in published

@@ -20,6 +20,7 @@ from pathlib import Path
 from tritongen.serving.docker.access import EngineAccess
 from tritongen.serving.docker.links import Mount
 from tritongen.serving.docker.settings import DockerOptions, container_settings
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
 
 folder, image, server = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -30,7 +31,7 @@ spec = ServerSpec(
 engine = EngineAccess()
 settings = container_settings(
     spec, DockerOptions(), image, server=server, ports=Ports(0, 0, 0),
-    mounts=(Mount(str(folder), "/models"),), engine_cpus=engine.facts().cpus,
+    mounts=(Mount(str(folder), "/models"),), engine_cpus=engine.facts().cpus, keys=ApiKeys.new(),
 )
 container = engine.create(settings)
 engine.start(container, image)
@@ -73,7 +74,7 @@ def started(project: Project, server: str, environment: dict[str, str]) -> tuple
     assert labels["tritongen.label"] == "abcdef012345"
     # The key of the closed APIs is another one each time.
     for place, words in ((kept["Config"], "Cmd"), (kept, "Args")):
-        place[words] = [word.partition("tritongen-closed")[0] for word in place[words]]
+        place[words] = [word.partition(":tritongen-")[0] for word in place[words]]
     return kept, docker
 
 

@@ -10,6 +10,7 @@ from support.docker import Project, engine
 from support.triton import READY_SECONDS
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.client import HttpClient
+from tritongen.serving.keys import key_headers
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def facts_of(container: str) -> dict:
     return facts | {
         "environment": sorted(config["Env"]),
         "health": config["Healthcheck"],
-        "command": [word for word in config["Cmd"] if "tritongen-closed" not in word],
+        "command": [word for word in config["Cmd"] if ":tritongen-" not in word],
         "entrypoint": config["Entrypoint"],
     }
 
@@ -72,18 +73,22 @@ def test_security_of_a_container(project):
     assert [writable for _, _, writable in facts["mounts"]] == [False]
     published = engine("port", project.state().container).split()
     assert all(word.startswith("127.0.0.1:") for word in published if ":" in word)
-    # The key of the closed APIs opens nothing for those who read a printed line or a label.
-    (running,) = {
-        word.rpartition("=")[2]
-        for word in json.loads(engine("inspect", project.state().container))[0]["Config"]["Cmd"]
-        if "tritongen-closed" in word
-    }
-    assert running not in json.dumps(up)
-    assert running not in (project.folder / ".tritongen/server.json").read_text()
-    assert running not in (project.folder / ".tritongen/server.log").read_text()
-    with HttpClient(up["endpoints"]["http"]) as client, pytest.raises(EnvironmentProblem) as caught:
-        client.load("good")
-    assert caught.value.code == "TG815"
+    # The keys open nothing for those who read a printed line or a label; only the state has one.
+    words = json.loads(engine("inspect", project.state().container))[0]["Config"]["Cmd"]
+    keys = {word.partition(":")[2] for word in words if ":tritongen-" in word}
+    (known, nobody) = (pair.rpartition("=")[2] for pair in sorted(keys, reverse=True))
+    state = project.folder / ".tritongen/server.json"
+    assert project.state().key == known
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert nobody not in state.read_text()
+    for key in (known, nobody):
+        assert key not in json.dumps(up)
+        assert key not in (project.folder / ".tritongen/server.log").read_text()
+    for key, reason in (("", "restricted"), (known, "explicit")):
+        client = HttpClient(up["endpoints"]["http"], headers=key_headers(key))
+        with client, pytest.raises(EnvironmentProblem, match=reason) as caught:
+            client.load("good")
+        assert caught.value.code == "TG815"
 
 
 def test_no_variable_of_the_caller_reaches_the_container(project):

@@ -233,6 +233,8 @@ def test_an_open_address_is_warned_of(built: Project, embedded_runtime: Embedded
     try:
         out = built.run(*UP, "--host", "0.0.0.0").out  # noqa: S104  (the warning)
         assert "TG819" in out
+        assert "TG837" in out
+        assert "24.10" in out
         assert built.state()["endpoints"]["http"].startswith("127.0.0.1:")
     finally:
         built.run("down", "--grace", "1")

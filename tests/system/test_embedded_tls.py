@@ -5,10 +5,10 @@ import pytest
 
 from support.certificates import certificate
 from support.serving_models import config_text, identity
-from support.triton import start_server, write_model
+from support.triton import client_of, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.attached import Address, AttachedRuntime
-from tritongen.serving.client import HttpClient, Tls
+from tritongen.serving.client import Tls
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_both_protocols_tell_the_same(secured):
     server, folder = secured
     tls = Tls(authority=folder / "server.pem")
     with (
-        HttpClient(server.server.endpoints.http) as by_http,
+        client_of(server.server) as by_http,
         Address.parse(f"grpcs://{server.server.endpoints.grpc}", tls).client() as by_grpc,
     ):
         assert by_grpc.model_config("m") == by_http.model_config("m")

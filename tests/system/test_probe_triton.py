@@ -1,7 +1,7 @@
 """`tritongen probe` on a real Triton: every kind of model, both protocols, every question."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from tritongen.probe.jobs import prepare_job
 from tritongen.probe.level import Conditions
 from tritongen.probe.prober import Prober
 from tritongen.serving.protocol import Endpoints, ModelControl
+from tritongen.serving.state import StateStore, project_label
 
 QUICK = ("--duration", "0.6")
 
@@ -50,8 +51,12 @@ def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
     with start_server(folder / "repository", folder / "state", names, **options) as server:
         for name in names:
             assert server.try_load(name) is None
-        (folder / "project").mkdir()
-        yield Live(server, Project(folder / "project"))
+        project = folder / "project"
+        project.mkdir()
+        # As if `up` had started it there: the tool knows the key of its own server.
+        state = replace(server.server.state, label=project_label(project))
+        StateStore(project).write(state)
+        yield Live(server, Project(project))
 
 
 protocols = pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -263,7 +268,7 @@ def test_a_triton_in_a_container_is_probed(protocol, docker_runtime, tmp_path):
     with start_container(docker_runtime, repository, tmp_path / "state") as (server, _):
         ends = server.endpoints
         url = ends.http if protocol == "http" else ends.grpc
-        words = ("probe", "-u", url, "--protocol", protocol, *QUICK)
+        words = ("probe", "-u", url, "--protocol", protocol, "-m", "good", *QUICK)
         (found,) = project.json(*words, "--concurrency", "4")["levels"]
         (late,) = project.json(*words, "--rate", "50")["levels"]
     for level in (found, late):

@@ -72,7 +72,8 @@ def _own(options: argparse.Namespace) -> int:
     repository = existing_folder(options.repository) if options.repository else result.repository
     failed = {model.name for model in result.models if not model.ready}
     # A model that does not serve has said so already, with the server's reason.
-    drift = [item for item in own_drift(result.endpoints, repository) if item.model not in failed]
+    found = own_drift(result.endpoints, repository, result.headers)
+    drift = [item for item in found if item.model not in failed]
     head = f"Triton {result.version} ({result.runtime.value}) serves {result.repository}"
     known = {
         "runtime": result.runtime.value,

@@ -81,6 +81,10 @@ RELEASES: tuple[Release, ...] = (
     Release("26.11", "2.75.0", "1.27.0", "2026.2", 13, 26, 5, assumed=True),
 )
 
+# The newest release that a security bulletin of NVIDIA asks for: number 5875, 2026
+# (github.com/NVIDIA/product-security). What is older has weaknesses that are public.
+MENDED = "26.07"
+
 _TAG = re.compile(r"[0-9]{2}\.(?:0[1-9]|1[0-2])")
 
 

@@ -175,4 +175,15 @@ SERVING_CODES: tuple[Code, ...] = (
         "weights are not where the configuration says",
         "Run `tritongen build` to fill them in, or correct default_model_filename.",
     ),
+    Code(
+        "TG837",
+        "release with known weaknesses",
+        "Keep 127.0.0.1 with a proxy before it, or serve with a newer image: see docs/serving.md.",
+    ),
+    Code(
+        "TG838",
+        "other users can read the server's keys",
+        "Allow a process to trace its child (sysctl kernel.yama.ptrace_scope=1), or mount /proc "
+        "with hidepid=2.",
+    ),
 )

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 from tritongen.domain.attribution import ModelStatistics, ServedConfig
 from tritongen.probe.messages import ModelMeta, TensorMeta
 
+# What helps where the list of models is restricted.
+NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
+
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:

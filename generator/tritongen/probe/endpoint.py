@@ -1,7 +1,8 @@
 """Where a server listens, and how it is spoken to."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tritongen.errors import InvalidInputError
@@ -29,6 +30,7 @@ class Endpoint:
         ca_file: certificates to trust, empty for the system's.
         verify: check the server's certificate.
         streaming: use bidirectional streams, as decoupled models need them.
+        headers: that open restricted APIs; inference needs none of them.
     """
 
     host: str
@@ -38,6 +40,7 @@ class Endpoint:
     ca_file: str = ""
     verify: bool = True
     streaming: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def address(self) -> str:

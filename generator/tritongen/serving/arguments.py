@@ -1,25 +1,26 @@
 """Arguments of tritonserver that every runtime passes."""
 
-import os
 from collections.abc import Iterable, Iterator
 
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import ModelControl, ServerSpec
 
 __all__ = ["closed_apis", "server_arguments", "without_gpu"]
 
 
-def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]]) -> list[str]:
+def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: ApiKeys) -> list[str]:
     """Everything that stands behind ``tritonserver``.
 
     Args:
         spec: of the server.
         own: (flag without dashes, value) that the runtime adds.
+        keys: of its restricted APIs.
     """
     options = [
         *own,
         ("exit-on-error", str(spec.exit_on_error).lower()),
         ("model-control-mode", spec.model_control.value),
-        *closed_apis(spec),
+        *closed_apis(spec, keys),
         *without_gpu(spec),
         *spec.flags,
     ]
@@ -31,13 +32,12 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]]) -> list[s
     return arguments
 
 
-def closed_apis(spec: ServerSpec) -> Iterator[tuple[str, str]]:
-    """Nobody changes traces or logs over the network: both APIs want a header nobody knows."""
+def closed_apis(spec: ServerSpec, keys: ApiKeys) -> Iterator[tuple[str, str]]:
+    """Flags that close what is not for everybody, unless the spec closes something itself."""
     given = {flag for flag, _ in spec.flags}
-    key = os.urandom(16).hex()
     for flag in ("http-restricted-api", "grpc-restricted-protocol"):
         if flag not in given:
-            yield flag, f"trace,logging:tritongen-closed={key}"
+            yield from ((flag, group) for group in keys.groups)
 
 
 def without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:

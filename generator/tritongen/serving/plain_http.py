@@ -5,6 +5,7 @@ would take the cores from it for longer than all that is asked of it.
 """
 
 import socket
+from collections.abc import Mapping
 
 __all__ = ["answer", "question"]
 
@@ -12,12 +13,15 @@ _CHUNK = 1 << 16
 _HEAD_END = b"\r\n\r\n"
 
 
-def question(method: str, path: str, host: str, body: bytes = b"") -> bytes:
+def question(
+    method: str, path: str, host: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> bytes:
     """A request as it goes over the wire; `path` is quoted already, `body` is JSON or empty."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     # HTTP/1.0: the answer comes whole and ends with the connection.
     head = (
         f"{method} {path} HTTP/1.0\r\nHost: {host}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     )
     return head.encode("ascii") + body
 

@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 
 from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.domain.releases import MENDED, RELEASES, at_least
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.ports import port_findings
 from tritongen.serving.protocol import ModelControl, ServerSpec
 
-__all__ = ["network_findings", "repository_findings"]
+__all__ = ["network_findings", "repository_findings", "weakness_findings"]
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -42,5 +43,23 @@ def network_findings(spec: ServerSpec) -> Iterator[Finding]:
         )
         if spec.model_control is ModelControl.EXPLICIT:
             yield finding(
-                "TG832", Severity.WARNING, "anyone who reaches the server may load models into it"
+                "TG832", Severity.WARNING, "whoever has the server's key may load models into it"
             )
+
+
+def weakness_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:
+    """Known weaknesses of a release that whoever reaches the server can use.
+
+    Args:
+        spec: of the server.
+        version: of the server, or the release's ``YY.MM``; one that is in no table says nothing.
+    """
+    release = next((item for item in RELEASES if version in {item.tag, item.server}), None)
+    if spec.host.startswith(_LOOPBACK) or release is None or at_least(release.tag, MENDED):
+        return
+    yield finding(
+        "TG837",
+        Severity.WARNING,
+        f"NVIDIA's security bulletins ask for Triton {MENDED} or later; whoever reaches this one, "
+        f"{release.tag}, may be able to run code in it",
+    )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tritongen.domain.findings import Finding
 from tritongen.errors import InvalidInputError
+from tritongen.serving.keys import key_headers
 
 if TYPE_CHECKING:
     from tritongen.serving.needs import ModelNeeds
@@ -231,6 +232,7 @@ class ServerState:
         started: seconds since 1970.
         host: address that was asked for, empty when not known.
         image: of the container, empty for another runtime.
+        key: of the restricted APIs that the tool asks, empty where none is known.
     """
 
     runtime: RuntimeName
@@ -248,6 +250,11 @@ class ServerState:
     started: float
     host: str = ""
     image: str = ""
+    key: str = field(default="", repr=False)
+
+    def headers(self, *, grpc: bool = False) -> dict[str, str]:
+        """What opens its restricted APIs to this tool."""
+        return key_headers(self.key, grpc=grpc)
 
 
 class RunningServer(Protocol):

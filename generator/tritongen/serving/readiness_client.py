@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
@@ -53,13 +54,17 @@ class PlainClient:
     Args:
         address: ``host:port`` of the server, IPv6 hosts in brackets.
         timeout: seconds for each answer.
+        headers: sent with every question, such as those of restricted APIs.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(
+        self, address: str, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._address = address
         host, _, port = address.rpartition(":")
         self._place = (host.strip("[]"), int(port))
         self._timeout = timeout
+        self._headers = headers or {}
 
     def live(self) -> bool:
         """Whether the server answers; a server that cannot be reached is not live."""
@@ -97,7 +102,7 @@ class PlainClient:
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         with socket.create_connection(self._place, self._timeout) as connection:
-            connection.sendall(question(method, path, self._address, body))
+            connection.sendall(question(method, path, self._address, body, self._headers))
             return answer(connection)
 
     def _unreachable(self, error: OSError | ValueError) -> EnvironmentProblem:

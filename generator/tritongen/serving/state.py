@@ -9,9 +9,9 @@ from typing import Any
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.files import FileLock, translated, write_atomic
 from tritongen.serving.own_files import check_folder, make_folders, read_own
-from tritongen.serving.protocol import Endpoints, RuntimeName, ServerState
+from tritongen.serving.protocol import LOOPBACK, Endpoints, RuntimeName, ServerState
 
-__all__ = ["StateStore", "project_label"]
+__all__ = ["StateStore", "own_headers", "project_label"]
 
 _SCHEMA = 1
 
@@ -124,6 +124,24 @@ class StateStore:
                 ) from error
 
 
+def own_headers(project: Path, address: str, *, grpc: bool = False) -> dict[str, str]:
+    """What opens the restricted APIs of the project's own server; none for any other address.
+
+    Args:
+        project: the project's folder.
+        address: ``host:port``.
+        grpc: whether that is the gRPC port.
+    """
+    try:
+        state = StateStore(project).read()
+    except EnvironmentProblem:
+        return {}  # whoever needs the state says what is wrong with it
+    if state is None:
+        return {}
+    own = state.endpoints.grpc if grpc else state.endpoints.http
+    return state.headers(grpc=grpc) if address.replace("localhost", LOOPBACK) == own else {}
+
+
 def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads returns)
     if data["schema_version"] != _SCHEMA:
         raise ValueError(data["schema_version"])
@@ -144,4 +162,5 @@ def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads retu
         started=float(data["started"]),
         host=str(data.get("host", "")),
         image=str(data.get("image", "")),
+        key=str(data.get("key", "")),
     )

@@ -15,6 +15,7 @@ from tritongen.serving.docker.settings import (
     container_settings,
     shared_memory,
 )
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.needs import ModelNeeds
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.state import project_label
@@ -33,7 +34,7 @@ def settings(spec: ServerSpec, **options):
     mount = Mount(str(spec.repository), "/models")
     return container_settings(
         spec, DockerOptions(**options), "image:1", server="0" * 16, ports=Ports(1, 2, 3),
-        mounts=(mount,), engine_cpus=8,
+        mounts=(mount,), engine_cpus=8, keys=ApiKeys.new(),
     )  # fmt: skip
 
 

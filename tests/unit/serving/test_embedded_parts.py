@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment
 from tritongen.serving.embedded.layout import Layout, build_layout, find_libpython
 from tritongen.serving.embedded.preflight import findings, machine_findings
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import ModelControl, Ports, RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
@@ -36,7 +38,7 @@ def spec(tmp_path):
 
 
 def arguments(made) -> list[str]:
-    return command(made, HOME, LAYOUT, PORTS, "abc")
+    return command(replace(made, ports=PORTS), HOME, LAYOUT, "abc", ApiKeys.new())
 
 
 def test_the_command_is_safe_as_delivered(spec):
@@ -54,15 +56,17 @@ def test_the_command_is_safe_as_delivered(spec):
         "--backend-config=python,shm-region-prefix-name=tritongen_abc_",
     ):
         assert expected in line
-    closed = [word for word in line if word.startswith("--http-restricted-api=")]
-    assert len(closed) == 1
-    assert closed[0].startswith("--http-restricted-api=trace,logging:")
+    for flag in ("--http-restricted-api", "--grpc-restricted-protocol"):
+        closed = [word.partition(":")[0] for word in line if word.startswith(flag)]
+        assert closed == [f"{flag}=shared-memory,model-repository", f"{flag}=trace,logging"]
     assert not any(word.startswith("--load-model") for word in line)
 
 
-def test_the_key_of_closed_apis_is_never_the_same(spec):
+def test_each_key_opens_one_group_of_one_server(spec):
     made = spec()
-    assert arguments(made) != arguments(made)
+    keys = [word.rpartition("=")[2] for word in arguments(made) + arguments(made) if ":" in word]
+    assert len(set(keys)) == 4
+    assert all(len(key) == 32 for key in keys)
 
 
 def test_explicit_control_loads_the_expected_models(spec):
@@ -227,6 +231,7 @@ def test_preflight_of_a_good_spec_is_silent(spec):
         ({"gpus": 1}, "TG806"),
         ({"host": "0.0.0.0"}, "TG819"),  # noqa: S104  (looked at only)
         ({"host": "192.0.2.1"}, "TG819"),
+        ({"host": "192.0.2.1"}, "TG837"),
         ({"cores": 4096}, "TG316"),
         ({"cpuset": (4095,)}, "TG316"),
         ({"memory_bytes": 1 << 60}, "TG311"),

@@ -31,6 +31,7 @@ from tritongen.serving.docker.settings import (
     DockerOptions,
     container_settings,
 )
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
 from tritongen.serving.repository import settle
 from tritongen.serving.state import StateStore
@@ -331,6 +332,7 @@ def _settings(
         ports=Ports(),
         mounts=(),
         engine_cpus=None,
+        keys=ApiKeys.new(),  # of nothing: the flags above close what is closed
     )
 
 

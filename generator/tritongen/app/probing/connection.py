@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tritongen.probe.http.control import HttpControl
 from tritongen.probe.metrics import Metrics
 from tritongen.probe.replicas import ReplicaControl
 from tritongen.probe.report.document import Environment
-from tritongen.serving.state import StateStore
+from tritongen.serving.state import StateStore, own_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metri
         url = ends.http if request.protocol is Protocol.HTTP else ends.grpc
         if ends.metrics:
             metrics = Metrics(*parse_endpoint(ends.metrics, Protocol.HTTP))
-    return [_endpoint(text.strip(), request) for text in url.split(",")], metrics
+    return [_endpoint(project, text.strip(), request) for text in url.split(",")], metrics
 
 
-def _endpoint(url: str, request: ProbeRequest) -> Endpoint:
+def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
     options = request.options
     host, port = parse_endpoint(url, request.protocol)
     secure = options.tls or url.startswith(("https://", "grpcs://"))
-    return Endpoint(
+    found = Endpoint(
         host,
         port,
         request.protocol,
@@ -97,6 +97,8 @@ def _endpoint(url: str, request: ProbeRequest) -> Endpoint:
         options.verify,
         request.streaming,
     )
+    own = own_headers(project, found.address, grpc=request.protocol is Protocol.GRPC)
+    return replace(found, headers=own)
 
 
 def _control(endpoint: Endpoint) -> Control:
@@ -107,7 +109,7 @@ def _control(endpoint: Endpoint) -> Control:
         context = tls_context(
             EngineOptions(tls=True, ca_file=endpoint.ca_file, verify=endpoint.verify)
         )
-    return HttpControl(endpoint.host, endpoint.port, context=context)
+    return HttpControl(endpoint.host, endpoint.port, context=context, headers=endpoint.headers)
 
 
 def environment(connection: Connection, request: ProbeRequest) -> Environment:

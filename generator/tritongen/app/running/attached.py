@@ -1,7 +1,7 @@
 """A server that somebody else runs: what it is, what it serves, and how far that is the disk's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.building.drift import repository_drift
@@ -10,6 +10,7 @@ from tritongen.errors import InvalidInputError, told
 from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.client import HttpClient, Tls
 from tritongen.serving.protocol import Endpoints, ModelStatus
+from tritongen.serving.state import own_headers
 
 __all__ = ["AttachedStatus", "Connection", "attached_status", "own_drift"]
 
@@ -26,6 +27,7 @@ class Connection:
         insecure: accept any certificate.
         headers: ``NAME: VALUE`` each, such as those of restricted APIs.
         header_file: a file with one such line each, which keeps secrets off the command line.
+        project: whose own server's key is sent to that server without being asked for.
     """
 
     url: str
@@ -35,6 +37,7 @@ class Connection:
     insecure: bool = False
     headers: tuple[str, ...] = ()
     header_file: Path | None = None
+    project: Path = Path()
 
     def address(self) -> Address:
         """The address with TLS and headers.
@@ -45,7 +48,9 @@ class Connection:
         given = (self.authority, self.certificate, self.key)
         secured = self.insecure or any(item is not None for item in given)
         tls = Tls(*given, verify=not self.insecure) if secured else None
-        return Address.parse(self.url, tls, self._headers())
+        found = Address.parse(self.url, tls, self._headers())
+        known = own_headers(self.project, found.host, grpc=found.grpc)
+        return replace(found, headers={**known, **found.headers})
 
     def _headers(self) -> Mapping[str, str]:
         lines = list(self.headers)
@@ -107,13 +112,20 @@ def attached_status(connection: Connection, repository: Path | None) -> Attached
         server.stop()
 
 
-def own_drift(endpoints: Endpoints, repository: Path) -> tuple[Finding, ...]:
+def own_drift(
+    endpoints: Endpoints, repository: Path, headers: Mapping[str, str]
+) -> tuple[Finding, ...]:
     """How the project's own server differs from the repository that it was started on.
+
+    Args:
+        endpoints: of the server.
+        repository: to compare with.
+        headers: that open its list of models.
 
     Raises:
         EnvironmentProblem: TG814.
     """
     if not repository.is_dir():
         return ()
-    with HttpClient(endpoints.http, timeout=10.0) as client:
+    with HttpClient(endpoints.http, 10.0, headers=headers) as client:
         return repository_drift(client, repository)

@@ -1,8 +1,8 @@
 """`up`, `down`, `status` and `logs`: one server a project folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,7 +185,7 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """A running server and its models."""
+    """A running server and its models, with what opens its restricted APIs to this tool."""
 
     runtime: RuntimeName
     endpoints: Endpoints
@@ -193,6 +193,7 @@ class StatusResult:
     repository: Path
     log: Path
     models: tuple[ModelStatus, ...]
+    headers: Mapping[str, str] = field(repr=False)
 
 
 def status(project: Path) -> StatusResult:
@@ -210,6 +211,7 @@ def status(project: Path) -> StatusResult:
         repository=Path(state.repository),
         log=Path(state.log),
         models=server.statuses(),
+        headers=state.headers(),
     )
 
 

@@ -300,8 +300,9 @@ class PrivateServer:
             raise
         self.starts += 1
         self.version = server.state.version
-        self.control = HttpControl(*parse_endpoint(server.endpoints.http, Protocol.HTTP))
-        self._client = HttpClient(server.endpoints.http, timeout=_LOAD_S)
+        address, headers = server.endpoints.http, server.state.headers()
+        self.control = HttpControl(*parse_endpoint(address, Protocol.HTTP), headers=headers)
+        self._client = HttpClient(address, _LOAD_S, headers=headers)
 
     def _spec(self) -> ServerSpec:
         return ServerSpec(

@@ -7,7 +7,7 @@ from typing import Any
 
 from tritongen.domain.attribution import ModelStatistics
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.control import ServerInfo, model_meta, model_statistics
+from tritongen.probe.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
 from tritongen.probe.endpoint import Endpoint
 from tritongen.probe.messages import ModelMeta
 
@@ -34,6 +34,7 @@ class GrpcControl:
         self._timeout_s = timeout_s
         self.address = endpoint.address
         self._place = (endpoint.host, endpoint.port)
+        self._headers = dict(endpoint.headers)
         self._client: Any = grpc.InferenceServerClient(
             endpoint.address,
             ssl=endpoint.tls,
@@ -61,7 +62,13 @@ class GrpcControl:
         return "; ".join(f"{state or 'not loaded'} {reason}".strip() for state, reason in found)
 
     def _index(self) -> list[tuple[str, str, str]]:
-        data = self._ask(self._client.get_model_repository_index, "TG902", as_json=True)
+        try:
+            data = self._ask(self._client.get_model_repository_index, "TG902", as_json=True)
+        except EnvironmentProblem as problem:
+            if problem.code != "TG902":
+                raise
+            what = f"the server does not list its models: {problem.what}"
+            raise EnvironmentProblem("TG902", what, where=self.address, fix=NAME_MODELS) from None
         return [
             (str(item.get("name", "")), str(item.get("state", "")), str(item.get("reason", "")))
             for item in data.get("models", ())
@@ -116,7 +123,8 @@ class GrpcControl:
     ) -> Any:  # noqa: ANN401  (JSON or a truth value, as the method gives it)
         """Call a method of the client; its faults become the tool's own, with the given code."""
         try:
-            return method(*arguments, client_timeout=timeout_s or self._timeout_s, **named)
+            limit = timeout_s or self._timeout_s
+            return method(*arguments, client_timeout=limit, headers=self._headers, **named)
         except self._refused as fault:
             raise self._translated(fault, code) from None
 
@@ -126,7 +134,8 @@ class GrpcControl:
             for name in ("status", "message")
         )
         text = " ".join(message.split())[:500]
-        if status not in _UNREACHABLE:
+        # Triton calls a restricted API unavailable, too.
+        if status not in _UNREACHABLE or "is restricted" in text:
             return EnvironmentProblem(code, text, where=self.address)
         if self._listens():
             what = f"something listens there and does not speak gRPC: {text}"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tritongen.domain.attribution import ModelStatistics
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.control import ServerInfo, model_meta, model_statistics
+from tritongen.probe.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
 from tritongen.probe.messages import ModelMeta
 
 _MOST_BODY = 64 * 1024 * 1024
@@ -25,11 +25,13 @@ class HttpControl:
         *,
         context: ssl.SSLContext | None = None,
         timeout_s: float = 10.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Remember the address; nothing is sent yet."""
         self.address = f"{host}:{port}"
         self._host, self._port = host, port
         self._context, self._timeout_s = context, timeout_s
+        self._headers = dict(headers or {})
         self._connection: http.client.HTTPConnection | None = None
 
     def server(self) -> ServerInfo:
@@ -57,7 +59,8 @@ class HttpControl:
     def _index(self) -> list[tuple[str, str, str]]:
         status, data = self._json("POST", "/v2/repository/index", {})
         if status != 200 or not isinstance(data, list):
-            raise self._foreign(f"the repository index gave status {status}")
+            what = f"the server does not list its models: {_error(data, status)}"
+            raise EnvironmentProblem("TG902", what, where=self.address, fix=NAME_MODELS)
         return [
             (str(item.get("name", "")), str(item.get("state", "")), str(item.get("reason", "")))
             for item in data
@@ -167,7 +170,7 @@ class HttpControl:
         connection = self._connection
         if connection.sock is not None:
             connection.sock.settimeout(timeout_s or self._timeout_s)
-        connection.request(method, path, body)
+        connection.request(method, path, body, self._headers)
         response = connection.getresponse()
         data = response.read(_MOST_BODY)
         return response.status, data

@@ -12,7 +12,7 @@ from tritongen.serving.docker.engine import EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, ImageFacts
 from tritongen.serving.docker.links import repository_mounts
 from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
-from tritongen.serving.preflight import network_findings, repository_findings
+from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def image_findings(
     if image is None:
         yield from _pullable(connect(), choice)
         return
+    yield from weakness_findings(spec, image.release or image.server)
     message = f"image {reference}: {choice.reason}; it is here and is not pulled over"
     yield finding("TG854", Severity.INFO, message)
     if image.architecture and facts.architecture and image.architecture != facts.architecture:

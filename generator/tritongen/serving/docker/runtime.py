@@ -32,6 +32,7 @@ from tritongen.serving.docker.settings import (
 )
 from tritongen.serving.files import translated
 from tritongen.serving.following import new_log
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
 
@@ -109,7 +110,7 @@ class DockerRuntime:
         with suppress(EnvironmentProblem):
             facts = self.engine.facts()
         ports = choose(spec.host, spec.ports)
-        settings = self._settings(replace(spec, ports=ports), _new_name(), facts)
+        settings = self._settings(replace(spec, ports=ports), _new_name(), facts, ApiKeys.new())
         return settings.run_line()
 
     def start(self, spec: ServerSpec) -> "DockerServer":
@@ -198,7 +199,7 @@ class DockerRuntime:
         return found
 
     def _settings(
-        self, spec: ServerSpec, server: str, facts: EngineFacts | None
+        self, spec: ServerSpec, server: str, facts: EngineFacts | None, keys: ApiKeys
     ) -> ContainerSettings:
         mounts, bad = repository_mounts(spec.repository, MODELS)
         if bad:
@@ -216,11 +217,12 @@ class DockerRuntime:
             ports=spec.ports,
             mounts=mounts,
             engine_cpus=facts.cpus if facts else None,
+            keys=keys,
         )
 
     def _start(self, spec: ServerSpec, facts: EngineFacts, image: ImageFacts) -> "DockerServer":
-        server = _new_name()
-        settings = self._settings(spec, server, facts)
+        server, keys = _new_name(), ApiKeys.new()
+        settings = self._settings(spec, server, facts, keys)
         host = self.engine.host()
         # The guard stands before the container does, so that no moment is without one.
         guard = Guard(server, host)
@@ -231,6 +233,7 @@ class DockerRuntime:
             from tritongen.serving.docker.server import DockerServer
 
             state = _new_state(spec, server, made, settings.image, image.server)
+            state = replace(state, key=keys.tool)
             running = DockerServer(
                 state, self.engine, python_backends=image.python_backends, guard=guard, host=host
             )

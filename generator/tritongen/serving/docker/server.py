@@ -122,7 +122,7 @@ class DockerServer:
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
         found = wait_for_models(
-            PlainClient(self.endpoints.http, timeout=_ANSWER),
+            PlainClient(self.endpoints.http, _ANSWER, self._state.headers()),
             self._state.models,
             timeout=timeout,
             check_alive=self._check_started,
@@ -137,7 +137,7 @@ class DockerServer:
             raise self.ended()
         from tritongen.serving.client import HttpClient
 
-        with HttpClient(self.endpoints.http, timeout=_ANSWER) as client:
+        with HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers()) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             stubs = self._stubs()
             return self._explained(self._with_dead_stubs(client, status, stubs) for status in found)

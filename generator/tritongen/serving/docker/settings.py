@@ -13,6 +13,7 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.docker.links import Mount
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
 
 __all__ = [
@@ -256,6 +257,7 @@ def container_settings(
     ports: Ports,
     mounts: tuple[Mount, ...],
     engine_cpus: int | None,
+    keys: ApiKeys,
 ) -> ContainerSettings:
     """The container of a spec.
 
@@ -266,15 +268,15 @@ def container_settings(
         server: unique name of this start.
         ports: settled ports on the engine's machine.
         mounts: the repository first, then what its links lead to.
-        engine_cpus: CPUs of the engine's machine, which refuses a quota beyond them; None when not
-            known.
+        engine_cpus: of the engine's machine, which refuses a quota beyond them; None if not known.
+        keys: of the server's restricted APIs.
     """
     cpus = spec.cores
     if cpus is not None and engine_cpus is not None:
         cpus = min(cpus, engine_cpus)
     # With GPUs the official entry point prepares CUDA's compatibility libraries.
     entrypoint = () if spec.gpus else ("tritonserver",)
-    arguments = server_arguments(spec, [("model-repository", str(MODELS))])
+    arguments = server_arguments(spec, [("model-repository", str(MODELS))], keys)
     runs_code = bool(set(spec.backends) - _NO_CODE) or not spec.backends
     tmp = "rw,exec,nosuid,nodev,size=1g" if runs_code else "rw,noexec,nosuid,nodev,size=64m"
     numbers = zip(_numbers(ports), _numbers(_INSIDE), strict=True)

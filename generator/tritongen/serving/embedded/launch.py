@@ -10,12 +10,14 @@ from pathlib import Path
 from tritongen.serving import reaper
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
+from tritongen.serving.embedded.hidden import Program, start
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.embedded.plain import plain_path
 from tritongen.serving.files import translated
 from tritongen.serving.following import new_log
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.processes import LABEL, PROJECT, SERVER, region_prefix
-from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.serving.protocol import ServerSpec
 
 __all__ = [
     "Guard",
@@ -32,9 +34,20 @@ _INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 
 
 def command(
-    spec: ServerSpec, home: TritonHome, layout: Layout, ports: Ports, server: str
+    spec: ServerSpec,
+    home: TritonHome,
+    layout: Layout,
+    server: str,
+    keys: ApiKeys,
 ) -> list[str]:
-    """The server's argument list; `ports` are settled, `server` is this start's name.
+    """The server's argument list; the ports of `spec` are settled.
+
+    Args:
+        spec: of the server.
+        home: the unpacked Triton.
+        layout: the folder that it is started with.
+        server: this start's name.
+        keys: of its restricted APIs.
 
     Raises:
         EnvironmentProblem: TG004, a path that needs a link cannot get one.
@@ -47,14 +60,14 @@ def command(
         ("backend-directory", str(plain_path(layout.backends))),
         ("cache-directory", str(home.caches)),
         ("http-address", http),
-        ("http-port", str(ports.http)),
+        ("http-port", str(spec.ports.http)),
         ("grpc-address", grpc),
-        ("grpc-port", str(ports.grpc)),
+        ("grpc-port", str(spec.ports.grpc)),
         ("metrics-address", http),
-        ("metrics-port", str(ports.metrics)),
+        ("metrics-port", str(spec.ports.metrics)),
         ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
     ]
-    return [str(home.executable), *server_arguments(spec, options)]
+    return [str(home.executable), *server_arguments(spec, options, keys)]
 
 
 def environment(spec: ServerSpec, home: TritonHome, layout: Layout, server: str) -> dict[str, str]:
@@ -107,11 +120,14 @@ def spawn(
     arguments: list[str],
     variables: dict[str, str],
     *,
+    keys: ApiKeys,
     folder: Path,
     log: Path,
     cpus: frozenset[int],
 ) -> subprocess.Popen[bytes]:
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
+
+    Its log, its regions of shared memory and its keys are for this user alone.
 
     Raises:
         EnvironmentProblem: TG004 or TG005 when the log cannot be written, TG011 when it is no
@@ -121,15 +137,7 @@ def spawn(
     with translated(log):
         output = new_log(log)
     with output, _pinned(cpus):
-        return subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            cwd=folder,
-            start_new_session=True,
-        )
+        return start(Program(arguments, variables, (keys.tool, keys.nobody), folder, output))
 
 
 class Guard:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.embedded.fetch import check_machine
+from tritongen.serving.embedded.fetch import TRITON_VERSION, check_machine
 from tritongen.serving.embedded.layout import BACKENDS, check_python
-from tritongen.serving.preflight import network_findings, repository_findings
+from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.processes import memory_left
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
@@ -36,6 +36,8 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
     }
 )
 _LEAST_SHARED_MEMORY = 64 << 20
+_TRACING = Path("/proc/sys/kernel/yama/ptrace_scope")
+_TRACING_BY_ROOT = 2  # 3 is for nobody
 
 
 def machine_findings() -> tuple[Finding, ...]:
@@ -52,7 +54,19 @@ def machine_findings() -> tuple[Finding, ...]:
     elif (free := _free(SHARED_MEMORY)) < _LEAST_SHARED_MEMORY:
         message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
         found.append(finding("TG818", Severity.WARNING, message))
+    if not _hides_arguments():
+        message = "no process may trace its child here, so that keys stand in the command line"
+        found.append(finding("TG838", Severity.WARNING, message))
     return tuple(found)
+
+
+def _hides_arguments() -> bool:
+    """Whether the kernel lets `hidden` do its work, as far as it tells beforehand."""
+    try:
+        scope = int(_TRACING.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return True  # a kernel without the restriction
+    return scope < _TRACING_BY_ROOT or (scope == _TRACING_BY_ROOT and os.geteuid() == 0)
 
 
 def _free(folder: Path) -> int:
@@ -68,6 +82,7 @@ def findings(spec: ServerSpec) -> tuple[Finding, ...]:
         *repository_findings(spec),
         *backend_findings(spec),
         *network_findings(spec),
+        *weakness_findings(spec, TRITON_VERSION),
         *resource_findings(spec),
     )
 

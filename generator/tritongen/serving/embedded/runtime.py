@@ -12,6 +12,7 @@ from tritongen.serving.embedded import preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
+from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
 from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
@@ -56,15 +57,16 @@ class EmbeddedRuntime:
             raise EnvironmentProblem(
                 "TG807", taken[0].message, details=[item.message for item in taken[1:]]
             )
-        ports = choose(spec.host, spec.ports)
-        server = os.urandom(8).hex()
-        state = _new_state(replace(spec, ports=ports), server)
+        spec = replace(spec, ports=choose(spec.host, spec.ports))
+        server, keys = os.urandom(8).hex(), ApiKeys.new()
+        state = _new_state(spec, server, keys)
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(server)
         try:
             process = spawn(
-                command(spec, home, layout, ports, server),
+                command(spec, home, layout, server, keys),
                 environment(spec, home, layout, server),
+                keys=keys,
                 folder=layout.folder,
                 log=spec.log,
                 cpus=cpus_for(spec),
@@ -103,7 +105,7 @@ class EmbeddedRuntime:
         return EmbeddedServer(state)
 
 
-def _new_state(spec: ServerSpec, server: str) -> ServerState:
+def _new_state(spec: ServerSpec, server: str, keys: ApiKeys) -> ServerState:
     return ServerState(
         runtime=RuntimeName.EMBEDDED,
         label=spec.label,
@@ -119,4 +121,5 @@ def _new_state(spec: ServerSpec, server: str) -> ServerState:
         version=TRITON_VERSION,
         started=time.time(),
         host=spec.host,
+        key=keys.tool,
     )

@@ -76,7 +76,7 @@ class EmbeddedServer:
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
         found = wait_for_models(
-            PlainClient(self.endpoints.http, timeout=_ANSWER),
+            PlainClient(self.endpoints.http, _ANSWER, self._state.headers()),
             self._state.models,
             timeout=timeout,
             check_alive=self._check_started,
@@ -91,7 +91,7 @@ class EmbeddedServer:
             raise self._ended("TG812", "the server ended")
         from tritongen.serving.client import HttpClient
 
-        with HttpClient(self.endpoints.http, timeout=_ANSWER) as client:
+        with HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers()) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             return self._explained(tuple(self._with_dead_stubs(client, item) for item in found))
 
