@@ -68,6 +68,20 @@ def test_a_trial_that_a_limit_cut_off_is_tried_again(project: Project) -> None:
     assert kinds(whole)["dense/config.pbtxt"] == "changed"
 
 
+def test_what_is_said_of_a_wrong_declaration_is_true(project: Project) -> None:
+    """The backend compares with what the runtime makes of it, not with what came back."""
+    sizes = [("x", FLOAT, [2, 3])], [("y", FLOAT, [2, 4])]
+    project.add("liar/model.onnx", model([node("Relu", "x", "y")], *sizes))
+    (told,) = [
+        item for item in project.json("build", "models")["findings"] if item["code"] == "TG207"
+    ]
+    assert "declared as [2, 4] and came back as [2, 3]" in told["message"]
+    assert "the trial's shape is used" not in told["fix"].lower()
+    assert "what the runtime reports" in told["fix"]
+    assert "dims: [ 2, -1 ]" in project.config("liar").read_text()
+    assert project.json("check")["summary"]["errors"] == 0
+
+
 def test_sizes_that_only_the_runtime_knows(
     project: Project, embedded_runtime: EmbeddedRuntime
 ) -> None:

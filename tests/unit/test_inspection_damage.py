@@ -7,11 +7,12 @@ import pytest
 from onnx import helper
 
 from support import onnx_models
-from support.onnx_models import value
+from support.onnx_models import save, value
 from tritongen.inspection.onnx.reader import read_onnx
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Reading, Source
+from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 
 
 def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:
@@ -109,12 +110,21 @@ def test_operators_in_a_circle(tmp_path):
 
 
 def test_versions_that_no_runtime_reads(tmp_path):
-    message = onnx_models.relu(ir_version=2)
+    message = onnx_models.relu()
+    message.ClearField("ir_version")
     del message.opset_import[:]
     assert [text for _, text in messages(read(message, tmp_path))] == [
-        "IR version 2: ONNX Runtime starts at version 3",
+        "the file names no IR version",
         "the file names no opset",
     ]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_old_versions_that_the_runtime_reads(version, tmp_path):
+    message = onnx_models.relu(ir_version=version)
+    assert messages(read(message, tmp_path)) == []
+    session = OnnxRuntime().load(save(message, tmp_path / "old.onnx"), threads=1)
+    assert len(session.outputs) == 1
 
 
 def length(number: int, content: bytes) -> bytes:

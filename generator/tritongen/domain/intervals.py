@@ -28,6 +28,10 @@ _RESEMBLES = 0.25
 # Beyond this variance the binomial law is as good as normal with a correction for its skew.
 _EXACT_UP_TO = 400.0
 _REACH = 12.0
+# Degrees of freedom up to which the expansion of Student's quantile is refined, and Newton's steps
+# that do it. Chosen: beyond, 99.9 % is right to 2e-6; the expansion at 3 degrees is 4 % short.
+_EXPANDED_FROM = 30
+_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def normal_quantile(probability: float) -> float:
 
 
 def student_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, by Cornish and Fisher's expansion; exact for 1 and 2 degrees."""
+    """Quantile of Student's t: Cornish and Fisher's expansion, refined for few degrees."""
     if freedom == 1:
         return math.tan(math.pi * (probability - 0.5))
     if freedom == 2:
@@ -76,7 +80,30 @@ def student_quantile(probability: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + math.fsum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+    value = z + math.fsum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+    if freedom > _EXPANDED_FROM:
+        return value
+    scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    for _ in range(_STEPS):
+        log_density = scale - (freedom + 1) / 2 * math.log1p(value**2 / freedom)
+        density = math.exp(log_density) / math.sqrt(math.pi * freedom)
+        value -= (_student_probability(value, freedom) - probability) / density
+    return value
+
+
+def _student_probability(value: float, freedom: int) -> float:
+    """Distribution function of Student's t: the finite sum for whole degrees of freedom.
+
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    angle = math.atan(value / math.sqrt(freedom))
+    odd = freedom % 2
+    term, total = (math.cos(angle) if odd else 1.0), 0.0
+    for index in range(1, (freedom - odd) // 2 + 1):
+        total += term
+        term *= math.cos(angle) ** 2 * (2 * index - 1 + odd) / (2 * index + odd)
+    central = math.sin(angle) * total
+    return 0.5 + (2 / math.pi * (angle + central) if odd else central) / 2
 
 
 def chi_square_quantile(probability: float, freedom: int) -> float:

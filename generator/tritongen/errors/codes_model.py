@@ -212,7 +212,8 @@ MODEL_CODES: tuple[Code, ...] = (
     Code(
         "TG207",
         "declared shape is wrong",
-        "The trial's shape is used; correct the model's value_info.",
+        "`tritongen optimize --fix`, or correct the model's value_info. The configuration repeats "
+        "what the runtime reports, which need not be what came back.",
     ),
     Code("TG208", "batch axis not tested", "Run the trial, or declare it in tritongen.yaml."),
     Code(

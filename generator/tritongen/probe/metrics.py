@@ -6,7 +6,10 @@ import re
 from tritongen.domain.attribution import ServerUse
 
 _SERIES = re.compile(
-    r"^(nv_cpu_utilization|nv_cpu_memory_used_bytes)(?:\{[^}]*\})?\s+(\S+)", re.MULTILINE
+    # A label's value may hold a brace.
+    r"^(nv_cpu_utilization|nv_cpu_memory_used_bytes)"
+    r'(?:\{(?:[^}"\n]|"(?:[^"\\\n]|\\.)*")*\})?\s+(\S+)',
+    re.MULTILINE,
 )
 
 

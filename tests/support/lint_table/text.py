@@ -134,6 +134,30 @@ TEXT: tuple[Case, ...] = (
         "Invalid control characters encountered in text.",
         (1,),
     ),
+    Case(
+        "zero_byte_in_a_comment",
+        plus("# a\0b"),
+        ("TG467",),
+        "Invalid control characters encountered in text.",
+        (1,),
+    ),
+    Case(
+        "zero_byte_in_a_text",
+        plus('parameters { key: "a\0b" value { string_value: "1" } }'),
+        ("TG401",),
+        "Unexpected end of string.",
+        (1,),
+    ),
+    # A number that is 0 counts as not given; the second one holds.
+    Case("zero_twice", swap("max_batch_size: 8", "max_batch_size: 0\nmax_batch_size: 0")),
+    Case("zero_and_another", swap("max_batch_size: 8", "max_batch_size: 0\nmax_batch_size: 8")),
+    Case(
+        "another_and_zero",
+        swap("max_batch_size: 8", "max_batch_size: 8\nmax_batch_size: 0"),
+        ("TG464",),
+        'Non-repeated field "max_batch_size" is specified multiple times.',
+        (1,),
+    ),
     Case("byte_order_mark", f"\ufeff{BASE}", ("TG467",), "Expected identifier, got: ", (1,)),
     Case(
         "string_for_map_value",

@@ -344,3 +344,23 @@ def test_any_number_of_responses_needs_the_policy(python, trial, autocomplete, p
     found = findings_of(view, autocomplete=autocomplete)
     told = [item for item in found if item.code == "TG525"]
     assert [item.severity for item in told] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("backend", "meant"),
+    [
+        ("onnxruntimu", "onnxruntime"),
+        ("pyton", "python"),
+        ("openvinno", "openvino"),
+        ("onnx", ""),
+        ("mine", ""),
+    ],
+)
+def test_a_backend_that_is_misspelt(backend, meant):
+    found = find_code(findings_of(model_view("m", other(backend), ["1/weights"])), "TG455")
+    assert found.severity is (Severity.ERROR if meant else Severity.WARNING)
+    if meant:
+        assert found.fix == f'Did you mean "{meant}"?'
+    # Its own library beside it says that the name is meant.
+    beside = model_view("m", other(backend), ["1/weights", f"libtriton_{backend}.so"])
+    assert "TG455" not in codes(findings_of(beside))

@@ -33,9 +33,12 @@ def test_floors_are_the_known_ones(fraction, floor):
     assert sample_floor(fraction) == floor
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 5, 10, 29, 100])
-def test_student_quantiles_agree_with_the_tables(freedom):
-    assert student_quantile(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=0.005)
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 10, 29, 30, 31, 100])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_student_quantiles_agree_with_the_tables(freedom, confidence):
+    for probability in (0.5 + confidence / 2, 0.5 - confidence / 2):
+        expected = stats.t.ppf(probability, freedom)
+        assert student_quantile(probability, freedom) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("freedom", [5, 19, 29, 60])

@@ -66,7 +66,7 @@ _MAX_FAULTS = 5
 class _Model:
     """A ModelProto as far as it was read."""
 
-    ir_version: int = 0
+    ir_version: int | None = None
     producer: tuple[str, str] = ("", "")
     opsets: dict[str, int] = field(default_factory=dict)
     graphs: int = 0
@@ -155,7 +155,7 @@ def _reading(source: Source, model: _Model) -> Reading:
         precisions=_ranked(weights.counts),
         graph=graph,
         onnx=OnnxFacts(
-            ir_version=model.ir_version,
+            ir_version=model.ir_version or 0,
             opsets=tuple(model.opsets.items()),
             producer=" ".join(part for part in model.producer if part),
             custom_domains=_custom_domains(model),
@@ -217,8 +217,8 @@ def _loose_ends(model: _Model, live: set[int]) -> list[str]:
 
 def _model_faults(model: _Model) -> list[str]:
     faults = []
-    if model.ir_version < 3:
-        faults.append(f"IR version {model.ir_version}: ONNX Runtime starts at version 3")
+    if model.ir_version is None:
+        faults.append("the file names no IR version")
     if not model.opsets:
         faults.append("the file names no opset")
     return faults

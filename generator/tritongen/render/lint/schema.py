@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 
 from tritongen.domain.backends import BACKENDS, BackendRules
 from tritongen.domain.findings import Finding
@@ -24,6 +25,9 @@ _FIELDS_SINCE: dict[str, str] = {
 }
 _PYTHON_RUNTIME = "model.py"
 _INDEX = re.compile(r"\[(?:[0-9]+|\"(?:[^\"\\]|\\.)*\")\]")
+# Likeness from which an unknown backend's name is a known one misspelt; chosen: one letter that is
+# wrong, lost or added.
+_MISSPELT = 0.85
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 
 
@@ -171,11 +175,14 @@ def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[F
             f'"{model.rules.flavour or backend}" came with Triton {model.rules.since}; {release} '
             "does not have it",
         )
-    elif backend not in image_backends(release):
-        yield model.warning(
+    elif backend not in (known := image_backends(release)):
+        near = get_close_matches(backend, sorted(known), n=1, cutoff=_MISSPELT)
+        report = model.error if near else model.warning
+        yield report(
             "TG455",
             "backend",
             f'backend "{backend}" is in no image of Triton {release}; it must be installed',
+            f'Did you mean "{near[0]}"?' if near else "",
         )
 
 

@@ -111,7 +111,7 @@ class Parser:
         path = f"{prefix}.{name.text}" if prefix else name.text
         if name.text == "value" and descriptor.GetOptions().map_entry:
             path = prefix  # the fields of an entry's value count as the entry's own
-        self._check_presence(field, name, path, seen)
+        self._check_presence(message, field, name, path, seen)
         self._value(message, field, name, path)
         self._try(";", ",")
 
@@ -135,11 +135,16 @@ class Parser:
         self._try(";", ",")
 
     def _check_presence(
-        self, field: FieldDescriptor, name: Token, path: str, seen: dict[str, str]
+        self,
+        message: ConfigMessage,
+        field: FieldDescriptor,
+        name: Token,
+        path: str,
+        seen: dict[str, str],
     ) -> None:
         if _repeated(field):
             return
-        if field.name in seen:
+        if field.name in seen and _is_set(message, field):
             complaint = f'Non-repeated field "{field.name}" is specified multiple times.'
             self._faults.add("twice", name, complaint, path, "Keep one of the two.")
         oneof = field.containing_oneof
@@ -335,6 +340,13 @@ class Parser:
                 raise StopParsing
             return
         self._skip_value()
+
+
+def _is_set(message: ConfigMessage, field: FieldDescriptor) -> bool:
+    """Whether protobuf takes a field for set: a number that is 0, say, does not count."""
+    if field.has_presence:
+        return bool(message.HasField(field.name))
+    return bool(getattr(message, field.name) != field.default_value)
 
 
 def _repeated(field: FieldDescriptor) -> bool:

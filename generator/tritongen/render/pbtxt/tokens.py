@@ -37,10 +37,10 @@ class Token(NamedTuple):
 
 
 _PATTERN = re.compile(
-    r"""(?P<skip>[ \t\r\v\f\n]+|\#[^\n]*)
+    r"""(?P<skip>[ \t\r\v\f\n]+|\#[^\n\0]*)
     |(?P<identifier>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<number>(?:[0-9]|\.[0-9])(?:[eE][+-]|[A-Za-z0-9_.])*)
-    |(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
+    |(?P<string>"(?:[^"\\\n\0]|\\[^\n\0])*"|'(?:[^'\\\n\0]|\\[^\n\0])*')
     |(?P<open>["'])
     |(?P<symbol>[!-~])""",
     re.VERBOSE,
@@ -92,7 +92,8 @@ def _token(kind: str, piece: str, line: int, column: int, text: str, end: int) -
                 return Token(TokenKind.BAD, piece, line, column + escape.start(), complaint)
         return Token(TokenKind.STRING, piece, line, column)
     if kind == "open":
-        crosses = "\n" in text[end:]
+        # To the tokenizer a NUL byte is where the text ends.
+        crosses = "\n" in text[end:].partition("\0")[0]
         complaint = (
             "String literals cannot cross line boundaries."
             if crosses
