@@ -76,9 +76,11 @@ def start(program: Program) -> "subprocess.Popen[bytes]":
     try:
         _, status = os.waitpid(process.pid, 0)
         if os.WIFSTOPPED(status):
-            _turn(process.pid)
-            _ptrace(_DETACH, process.pid)
-            return process
+            if _turned(process.pid):
+                return process
+            process.kill()
+            process.wait()
+            return program.process("plain")
         process.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
         process.kill()
@@ -88,6 +90,16 @@ def start(program: Program) -> "subprocess.Popen[bytes]":
         number = abs(process.returncode)
         raise OSError(number, os.strerror(number), program.arguments[0])
     return program.process("plain")
+
+
+def _turned(pid: int) -> bool:
+    """Put the secrets in and let the process go; False where the kernel forbids a part of it."""
+    try:
+        _turn(pid)
+        _ptrace(_DETACH, pid)
+    except OSError:
+        return False
+    return True
 
 
 def _turn(pid: int) -> None:
