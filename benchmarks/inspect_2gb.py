@@ -25,7 +25,7 @@ TRITONGEN = """
 import sys
 from pathlib import Path
 from time import perf_counter
-from tritongen.domain.releases import find
+from tritongen.model.releases import find
 from tritongen.inspection import inspect_folder
 start = perf_counter()
 (facts,) = inspect_folder(Path(sys.argv[1]), find("26.07")).models
@@ -44,7 +44,7 @@ print(sum(math.prod(item.dims) for item in model.graph.initializer), perf_counte
 """
 
 IMPORT_ONLY = """
-import tritongen.domain.releases
+import tritongen.model.releases
 import tritongen.inspection
 print(0, 0.0)
 """

@@ -42,7 +42,7 @@ TRITONGEN = """
 import sys
 from pathlib import Path
 from time import perf_counter
-from tritongen.domain.releases import find
+from tritongen.model.releases import find
 from tritongen.inspection import inspect_folder
 start = perf_counter()
 (facts,) = inspect_folder(Path(sys.argv[1]), find("25.02")).models

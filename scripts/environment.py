@@ -57,7 +57,7 @@ def lacking_machine() -> list:
     """What the embedded Triton lacks on this machine, each with its fix."""
     # The package itself knows, and needs no other one to tell.
     sys.path.insert(0, str(ROOT / "generator"))
-    from tritongen.domain.findings import Severity
+    from tritongen.model.findings import Severity
     from tritongen.serving.embedded.preflight import machine_findings
 
     faults = [item for item in machine_findings() if item.severity is Severity.ERROR]

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritongen.domain.backends import BackendRules, BatchSupport, every_flavour
-from tritongen.domain.tensors import DType
+from tritongen.model.backends import BackendRules, BatchSupport, every_flavour
+from tritongen.model.tensors import DType
 
 PAGE = Path(__file__).parent.parent / "docs" / "formats.md"
 

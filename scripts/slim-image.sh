@@ -68,9 +68,10 @@ content=$(
     } | sha256sum | cut -c 1-16
 )
 # What they import only tells of faults, and makes no image stale.
-copy tritongen/__init__.py tritongen/errors tritongen/interpreter.py tritongen/domain/__init__.py \
-    tritongen/domain/findings.py tritongen/serving/{__init__,cache,files,keys,own_files,protocol}.py \
-    tritongen/serving/embedded/__init__.py
+copy tritongen/__init__.py tritongen/errors tritongen/interpreter.py tritongen/model/__init__.py \
+    tritongen/model/progress.py tritongen/serving/__init__.py tritongen/serving/cache.py \
+    tritongen/serving/embedded/__init__.py tritongen/serving/files.py \
+    tritongen/serving/own_files.py
 image=$repository:$content
 
 exec 9>"${TMPDIR:-/tmp}/tritongen-slim-$(id -u).lock"

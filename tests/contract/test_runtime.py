@@ -11,8 +11,8 @@ from support.docker import build_slim_image
 from support.fake_runtime import FakeRuntime
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
-from tritongen.domain.findings import Severity
 from tritongen.errors import CODES, EnvironmentProblem
+from tritongen.model.findings import Severity
 from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.docker.runtime import DockerRuntime
 from tritongen.serving.docker.settings import DockerOptions

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tritongen.app.building.render import render_models
-from tritongen.domain.codec import decode
-from tritongen.domain.cores import budget_of_limit
-from tritongen.domain.evidence import Evidence, ModelEvidence
-from tritongen.domain.facts import ModelFacts
 from tritongen.domain.planner import plan_serving
 from tritongen.inspection.intent.reader import parse_intent
+from tritongen.model.codec import decode
+from tritongen.model.cores import budget_of_limit
+from tritongen.model.evidence import Evidence, ModelEvidence
+from tritongen.model.facts import ModelFacts
 
 CASES = Path(__file__).parent / "config"
 

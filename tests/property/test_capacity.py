@@ -5,7 +5,6 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.domain.business import Scaling
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.scaling import (
     LoadTrace,
@@ -17,6 +16,7 @@ from tritongen.domain.capacity.scaling import (
 )
 from tritongen.domain.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
 from tritongen.domain.traffic import Profile, align, scaled_shape
+from tritongen.model.business import Scaling
 
 LOADS = st.lists(st.floats(0.0, 40.0), min_size=30, max_size=300)
 SCALINGS = st.builds(

@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.capacity import capacity_input, machine
-from tritongen.domain.business import (
+from tritongen.domain.capacity import PlanFile, parse_plan, plan_capacity, plan_text
+from tritongen.domain.traffic import Burst, Pattern, PatternKind
+from tritongen.model.business import (
     Business,
     Clients,
     Cloud,
@@ -18,9 +20,7 @@ from tritongen.domain.business import (
     Scaling,
     ScalingMode,
 )
-from tritongen.domain.capacity import PlanFile, parse_plan, plan_capacity, plan_text
-from tritongen.domain.intent import ModelIntent
-from tritongen.domain.traffic import Burst, Pattern, PatternKind
+from tritongen.model.intent import ModelIntent
 
 TYPES = ("c6i.large", "c7a.xlarge", "Standard_F8s_v2", "g4dn.xlarge")
 PATTERNS = st.builds(

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import format_models as make
-from tritongen.domain.findings import Severity
-from tritongen.domain.intent import Intent
-from tritongen.domain.releases import find
 from tritongen.inspection import inspect_folder
+from tritongen.model.findings import Severity
+from tritongen.model.intent import Intent
+from tritongen.model.releases import find
 
 RELEASE = find("26.07")
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import onnx_models
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import show_shape
 from tritongen.errors import CODES, InvalidInputError
 from tritongen.inspection import Inspection, inspect_folder, name_fault
 from tritongen.inspection.discovery.formats import detect
 from tritongen.inspection.parsing.archives import zip_names
 from tritongen.inspection.parsing.wire import DamagedError, fields, signed, varint
+from tritongen.model.releases import find
+from tritongen.model.tensors import show_shape
 
 RELEASE = find("26.07")
 # Slow machines must not fail a test; a reader that hangs is stopped by the suite's own limit.

@@ -2,10 +2,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.domain.samples import InputRecipe, make_inputs, parse_values
-from tritongen.domain.tensors import DType
-from tritongen.domain.values import dtype_bounds
 from tritongen.errors import InvalidInputError
+from tritongen.model.input_values import dtype_bounds
+from tritongen.model.samples import InputRecipe, make_inputs, parse_values
+from tritongen.model.tensors import DType
 
 DTYPES = st.sampled_from(list(DType))
 SHAPES = st.lists(st.integers(0, 5), max_size=4).map(tuple)

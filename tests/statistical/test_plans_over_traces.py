@@ -9,10 +9,10 @@ import pytest
 
 from support.capacity import capacity_input
 from support.traces import TRACES
-from tritongen.domain.business import Business, Scaling, ScalingMode
 from tritongen.domain.capacity import CapacityPlan, Policy, plan_capacity
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.intent import ModelIntent
+from tritongen.model.business import Business, Scaling, ScalingMode
+from tritongen.model.intent import ModelIntent
 
 # (mean rate, milliseconds of one execution, latency goal): a small model, or a large one.
 SMALL = (20_000.0, 4.0, 40.0)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
-from tritongen.domain.backends import BACKENDS
 from tritongen.domain.objective import parse_goal
+from tritongen.model.backends import BACKENDS
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import SearchSpace
 from tritongen.search.tuner import Tuner

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cache
 
-from tritongen.domain.business import Business
 from tritongen.domain.capacity import CapacityInput, Demand, Work, work_of
 from tritongen.domain.catalogue import Catalogue, Machine, parse_catalogue
-from tritongen.domain.evidence import (
+from tritongen.domain.traffic import Pattern, Profile, align, scaled_shape, week_shape
+from tritongen.model.business import Business
+from tritongen.model.evidence import (
     BatchProof,
     BatchVerdict,
     Cost,
@@ -16,11 +17,10 @@ from tritongen.domain.evidence import (
     ObservedTensor,
     Trial,
 )
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.intent import Intent, ModelIntent
-from tritongen.domain.tensors import DType, TensorSpec
-from tritongen.domain.traffic import Pattern, Profile, align, scaled_shape, week_shape
-from tritongen.domain.traffic.pattern import STEP_S
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.intent import Intent, ModelIntent
+from tritongen.model.tensors import DType, TensorSpec
+from tritongen.model.traffic_pattern import STEP_S
 from tritongen.resources import template_text
 
 CPU = "Intel Xeon Platinum 8370C"

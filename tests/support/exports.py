@@ -26,10 +26,10 @@ from tritongen.domain.deployment import (
     ServedModel,
     Service,
 )
-from tritongen.domain.findings import Finding, Severity
 from tritongen.export.semantics import check_documents
 from tritongen.export.targets import TARGETS
 from tritongen.export.validate import documents
+from tritongen.model.findings import Finding, Severity
 from tritongen.serving.cache import user_cache
 from tritongen.serving.docker.settings import HEALTH
 from tritongen.serving.files import FileLock

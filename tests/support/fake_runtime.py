@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tritongen.domain.findings import Severity, finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Severity, finding
 from tritongen.serving.client import HttpClient
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import (

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.releases import find
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import find_models, inspect_model
 from tritongen.inspection.trial import RuntimeRefusal
 from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.releases import find
 from tritongen.render.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 
 PYTHON_MODEL = b"""import triton_python_backend_utils as utils

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from tritongen.domain.evidence import (
+from tritongen.model.evidence import (
     BatchProof,
     BatchVerdict,
     Cost,
@@ -11,14 +11,9 @@ from tritongen.domain.evidence import (
     Trial,
     Tuned,
 )
-from tritongen.domain.facts import GraphShape, ModelFacts, ModelFormat
-from tritongen.domain.intent import (
-    ModelIntent,
-    SequenceControl,
-    SequenceIntent,
-    SequenceStrategy,
-)
-from tritongen.domain.tensors import DType, TensorSpec
+from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
+from tritongen.model.intent import ModelIntent, SequenceControl, SequenceIntent, SequenceStrategy
+from tritongen.model.tensors import DType, TensorSpec
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./:-]{0,11}", fullmatch=True)
 dims = st.one_of(st.integers(1, 512), st.sampled_from(["batch", "seq", "N"]), st.none())

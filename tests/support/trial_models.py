@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import (
+from tritongen.inspection.trial import TrialOptions, run_trial
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import (
     FileRef,
     GraphShape,
     ModelFacts,
@@ -17,9 +18,8 @@ from tritongen.domain.facts import (
     ModelVersion,
     OnnxFacts,
 )
-from tritongen.domain.intent import ModelIntent
-from tritongen.domain.tensors import DType, TensorKind, TensorSpec
-from tritongen.inspection.trial import TrialOptions, run_trial
+from tritongen.model.intent import ModelIntent
+from tritongen.model.tensors import DType, TensorKind, TensorSpec
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 Info = tuple[str, int, Sequence[int | str | None] | None]

@@ -12,7 +12,7 @@ from tritongen.app.building.build import BuildMode, BuildOptions, BuildResult, b
 from tritongen.app.building.evidence import trial_policy
 from tritongen.app.inspect import inspect_models
 from tritongen.app.project import load_project
-from tritongen.domain.lock import LOCK_FILE, lock_text
+from tritongen.model.lock import LOCK_FILE, lock_text
 
 # Bytes of Python objects that one more model may take at the peak; with texts and messages it took
 # half as much again, and several kilobytes beside it that Python does not count.

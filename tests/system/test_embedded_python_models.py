@@ -6,8 +6,8 @@ import pytest
 from support import format_models
 from support.cli import FREE_PORTS, dense
 from support.serving_models import ONE_INSTANCE, tensor_text
-from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 from tritongen.serving.client import HttpClient
 from tritongen.serving.grpc_client import GrpcClient
 from tritongen.serving.wire import numpy_dtype

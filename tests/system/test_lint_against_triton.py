@@ -14,8 +14,8 @@ from support.lint import codes, context, view_of
 from support.lint_cases import Case
 from support.lint_table import CASES, ELSEWHERE, SERVER
 from support.triton import start_server, write_model
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity
 from tritongen.render.lint import lint
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.serving.protocol import ModelStatus

@@ -18,17 +18,17 @@ from support.cli import Project
 from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
 from tritongen.app.project import read_lock
-from tritongen.domain.codec import decode
-from tritongen.domain.evidence import BatchVerdict, Trial
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.intent import DEFAULT_TRITON, ModelIntent
-from tritongen.domain.releases import find
 from tritongen.inspection import Candidate, CandidateVersion, inspect_model
 from tritongen.inspection.trial import RuntimeRefusal, TrialOptions
 from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 from tritongen.inspection.trial.prepare import make_request
 from tritongen.inspection.trial.procedure import perform
 from tritongen.inspection.trial.report import Reporter, read_report
+from tritongen.model.codec import decode
+from tritongen.model.evidence import BatchVerdict, Trial
+from tritongen.model.facts import ModelFormat
+from tritongen.model.intent import DEFAULT_TRITON, ModelIntent
+from tritongen.model.releases import find
 
 # Refused by syntax: a training graph, whose operators no inference build of ONNX Runtime has.
 REFUSED = {"test_gradient_of_add": "TG119", "test_gradient_of_add_and_mul": "TG119"}

@@ -9,8 +9,8 @@ from support.optimize import faulty, trained
 from support.optimize.running import optimized, variant
 from tritongen.app.project import load_project
 from tritongen.app.variants import find_variant, with_selection, with_variants
-from tritongen.domain.variants import ORIGINAL
 from tritongen.errors import InvalidInputError
+from tritongen.model.variants import ORIGINAL
 
 
 @pytest.fixture

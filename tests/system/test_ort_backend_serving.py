@@ -19,8 +19,8 @@ from support.serving_models import (
     two_by_two,
     value,
 )
-from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 from tritongen.serving.client import HttpClient
 from tritongen.serving.wire import numpy_dtype
 

@@ -14,8 +14,8 @@ import pytest
 
 from support import trial_models as made
 from support.trial_models import try_model
-from tritongen.domain.evidence import BatchVerdict
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.evidence import BatchVerdict
 
 MIB = 2**20
 

@@ -10,12 +10,12 @@ import pytest
 from onnx import ModelProto
 
 from support import onnx_models
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Severity
-from tritongen.domain.tensors import TensorSpec
 from tritongen.inspection.discovery.formats import detect
 from tritongen.inspection.onnx.reader import read_onnx
 from tritongen.inspection.reading import Reading, Source
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Severity
+from tritongen.model.tensors import TensorSpec
 
 ONNXRUNTIME_DATA = Path(onnxruntime.__file__).parent / "datasets"
 

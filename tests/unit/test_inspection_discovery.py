@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from support import onnx_models
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Severity
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import Candidate, Discovery, find_models, name_fault
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Severity
 
 MODEL = onnx_models.relu().SerializeToString()
 

@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 
 from support import onnx_models
 from support.onnx_models import value
-from tritongen.domain.facts import FileRef, ModelFacts
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType, TensorKind
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import inspect_folder
+from tritongen.model.facts import FileRef, ModelFacts
+from tritongen.model.releases import find
+from tritongen.model.tensors import DType, TensorKind
 
 RELEASE = find("26.07")
 MODEL = onnx_models.relu().SerializeToString()

@@ -12,11 +12,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from support import onnx_models
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Severity
-from tritongen.domain.releases import find
 from tritongen.inspection import inspect_folder
 from tritongen.inspection.discovery.formats import detect
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Severity
+from tritongen.model.releases import find
 
 ONNX = onnx_models.relu().SerializeToString()
 LABELS = b"the cat sat on the mat\n" * 20

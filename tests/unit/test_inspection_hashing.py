@@ -6,10 +6,10 @@ import os
 import pytest
 
 from support import onnx_models
-from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
-from tritongen.domain.releases import find
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import StatKey, hash_files, inspect_folder
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.releases import find
 
 MODEL = onnx_models.relu().SerializeToString()
 

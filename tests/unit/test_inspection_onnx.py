@@ -8,10 +8,10 @@ from onnx import TensorProto, helper
 
 from support import onnx_models
 from support.onnx_models import FLOAT, INT64, STRING, value
-from tritongen.domain.facts import OnnxFacts
-from tritongen.domain.tensors import DType, TensorKind
 from tritongen.inspection.onnx.reader import read_onnx
 from tritongen.inspection.reading import Reading, Source
+from tritongen.model.facts import OnnxFacts
+from tritongen.model.tensors import DType, TensorKind
 
 
 def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:

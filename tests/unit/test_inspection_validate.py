@@ -2,11 +2,11 @@
 
 import pytest
 
-from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion, OnnxFacts
-from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType, Shape, TensorKind, TensorSpec
 from tritongen.inspection import validate
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion, OnnxFacts
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.releases import find
+from tritongen.model.tensors import DType, Shape, TensorKind, TensorSpec
 
 
 def tensor(

@@ -16,9 +16,9 @@ from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.variants import find_variant, judged_variants, note_refused, read_variants
 from tritongen.domain.accuracy import judge_drop
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.metric import Metric
-from tritongen.domain.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.errors import InvalidInputError
+from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.probe.report.svg import Chart
 
 MACHINE = Machine(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.intent import WeightsMode
 from tritongen.serving.repository import (
     JOURNAL,
     RepositoryChange,

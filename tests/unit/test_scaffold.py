@@ -12,10 +12,10 @@ from support.serving_models import graph_model, identity, value
 from support.step_models import photo, ranker, words
 from tritongen.app.building.scaffold import StepKind, draft_step, write_step
 from tritongen.app.project import load_project
-from tritongen.domain.releases import find
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import inspect_folder
 from tritongen.inspection.intent.reader import parse_intent
+from tritongen.model.releases import find
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
-from tritongen.domain.tensors import DType
 from tritongen.inspection.trial.child import ChildResult, End
 from tritongen.inspection.trial.options import TrialOptions
 from tritongen.inspection.trial.outcome import make_trial
 from tritongen.inspection.trial.report import Reporter, read_report
+from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
+from tritongen.model.tensors import DType
 
 OPTIONS = TrialOptions(cores=1, timeout_s=5)
 

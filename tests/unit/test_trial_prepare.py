@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.domain.facts import (
+from tritongen.errors import InvalidInputError
+from tritongen.inspection.trial import TrialOptions, run_trial
+from tritongen.inspection.trial.prepare import make_request, unfed_input
+from tritongen.inspection.trial.request import TrialRequest
+from tritongen.model.facts import (
     FileRef,
     GraphShape,
     ModelFacts,
@@ -12,13 +16,9 @@ from tritongen.domain.facts import (
     ModelVersion,
     OnnxFacts,
 )
-from tritongen.domain.intent import DeclaredTensor, ModelIntent
-from tritongen.domain.precision import Precision
-from tritongen.domain.tensors import DType, TensorKind, TensorSpec
-from tritongen.errors import InvalidInputError
-from tritongen.inspection.trial import TrialOptions, run_trial
-from tritongen.inspection.trial.prepare import make_request, unfed_input
-from tritongen.inspection.trial.request import TrialRequest
+from tritongen.model.intent import DeclaredTensor, ModelIntent
+from tritongen.model.precision import Precision
+from tritongen.model.tensors import DType, TensorKind, TensorSpec
 
 X = TensorSpec("x", DType.FP32, ("batch", 3, None))
 

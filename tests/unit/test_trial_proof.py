@@ -3,14 +3,14 @@ import time
 import numpy as np
 import pytest
 
-from tritongen.domain.evidence import BatchVerdict
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.precision import Precision
-from tritongen.domain.samples import InputRecipe
-from tritongen.domain.tensors import DType
 from tritongen.inspection.trial.proof import Prover, obstacle
 from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
 from tritongen.inspection.trial.runtime import RuntimeRefusal, numbered
+from tritongen.model.evidence import BatchVerdict
+from tritongen.model.facts import ModelFormat
+from tritongen.model.precision import Precision
+from tritongen.model.samples import InputRecipe
+from tritongen.model.tensors import DType
 
 F = DType.FP32
 WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))

@@ -21,9 +21,9 @@ from tritongen.app.doctor_checks import (
 from tritongen.app.locks import read_lock
 from tritongen.app.running.runtimes import choose_with_reason, find_running
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
-from tritongen.domain.findings import Severity
-from tritongen.domain.lock import Lock
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
+from tritongen.model.findings import Severity
+from tritongen.model.lock import Lock
 from tritongen.serving.protocol import RuntimeName, ServerSpec
 from tritongen.serving.state import StateStore, project_label
 

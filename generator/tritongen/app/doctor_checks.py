@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tritongen.app.running.runtimes import docker_runtime
 from tritongen.app.spec import UpOptions
-from tritongen.domain.cores import CpuReading, budget_of
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.inspection.machine import read_cpus
+from tritongen.model.cores import CpuReading, budget_of
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.embedded import fetch, preflight
 from tritongen.serving.ports import port_findings
 from tritongen.serving.preflight import repository_findings

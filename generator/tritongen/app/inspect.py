@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.project import load_project
-from tritongen.domain.declared import with_observed
-from tritongen.domain.evidence import BatchVerdict, Evidence, Trial
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.findings import Finding
 from tritongen.domain.planner.remarks import trial_findings
-from tritongen.domain.refusal import with_refusal
-from tritongen.domain.releases import Release
-from tritongen.domain.tensors import is_dynamic
-from tritongen.transform.cures import cures_for
+from tritongen.model.declared_tensors import with_observed
+from tritongen.model.evidence import BatchVerdict, Evidence, Trial
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Finding
+from tritongen.model.fixes import cures_for
+from tritongen.model.refusals import with_refusal
+from tritongen.model.releases import Release
+from tritongen.model.tensors import is_dynamic
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tritongen import __version__
 from tritongen.errors import InvalidInputError, told
 
 if TYPE_CHECKING:
-    from tritongen.domain.lock import Lock
+    from tritongen.model.lock import Lock
 
 __all__ = [
     "CONFIG_FILE",
@@ -65,7 +65,7 @@ def parsed_lock(text: str | None, repository: Path) -> "Lock | None":
     if text is None:
         return None
     # All that a lock can hold takes longer to load than the rest of `up`.
-    from tritongen.domain.lock import parse_lock
+    from tritongen.model.lock import parse_lock
 
     return parse_lock(text, str(repository / LOCK_FILE))
 

@@ -7,15 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.app.locks import lock_text, parsed_lock, read_lock
-from tritongen.domain.cores import CpuReading, budget_of, budget_of_limit
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding
-from tritongen.domain.intent import Intent, WeightsMode
-from tritongen.domain.lock import Lock
-from tritongen.domain.plan import Planned
-from tritongen.domain.releases import Release, find
-from tritongen.domain.values import parse_values
-from tritongen.domain.variants import Variant
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import (
     INTENT_FILE,
@@ -25,6 +16,15 @@ from tritongen.inspection.intent import (
     read_intent,
 )
 from tritongen.inspection.machine import read_cpus
+from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding
+from tritongen.model.input_values import parse_values
+from tritongen.model.intent import Intent, WeightsMode
+from tritongen.model.lock import Lock
+from tritongen.model.releases import Release, find
+from tritongen.model.serving_plan import Planned
+from tritongen.model.variants import Variant
 from tritongen.serving.repository import settle
 
 if TYPE_CHECKING:

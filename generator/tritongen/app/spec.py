@@ -10,7 +10,7 @@ from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerS
 from tritongen.serving.state import StateStore, project_label
 
 if TYPE_CHECKING:
-    from tritongen.domain.lock import Lock
+    from tritongen.model.lock import Lock
 
 __all__ = ["UpOptions", "model_names", "readable_lock", "server_spec"]
 
@@ -110,7 +110,7 @@ def _configured_backend(folder: Path) -> str:
         text = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""  # none, or one that the preflight tells of
-    from tritongen.domain.backends import BACKENDS
+    from tritongen.model.backends import BACKENDS
     from tritongen.render.pbtxt import parse_config
 
     config = parse_config(text, str(folder / CONFIG_FILE)).message

@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.app.project import Project
-from tritongen.domain.codec import decode, encode
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.intent import DeclaredTensor, Intent
-from tritongen.domain.variants import (
+from tritongen.errors import InvalidInputError, told
+from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
+from tritongen.model.codec import decode, encode
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.intent import DeclaredTensor, Intent
+from tritongen.model.variants import (
     LABELS_FILE,
     ORIGINAL,
     RECORD_FILE,
@@ -25,8 +27,6 @@ from tritongen.domain.variants import (
     VARIANTS_FOLDER,
     Variant,
 )
-from tritongen.errors import InvalidInputError, told
-from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.serving.files import translated, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

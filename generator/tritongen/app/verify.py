@@ -12,17 +12,17 @@ from tritongen.app.project import read_lock
 from tritongen.app.running.serve import running_server
 from tritongen.app.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.app.verify_sequence import COMPARED, sequence_pairs
-from tritongen.domain.agreement import TOLERANCES, gap
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import DEFAULT_TRITON
-from tritongen.domain.precision import Precision, precision_of
-from tritongen.domain.releases import find
-from tritongen.domain.samples import Array, InputRecipe, make_inputs
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.model.agreement import TOLERANCES, gap
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import DEFAULT_TRITON
+from tritongen.model.precision import Precision, precision_of
+from tritongen.model.releases import find
+from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.model.tensors import DType, TensorSpec
 from tritongen.serving.client import HttpClient
 from tritongen.serving.grpc_client import GrpcClient
 

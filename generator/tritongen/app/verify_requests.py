@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritongen.domain.samples import Array
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.trial.runtime import numbered
+from tritongen.model.samples import Array
 from tritongen.serving.client import SequenceStep, ServerClient
 from tritongen.serving.grpc_client import GrpcClient
 

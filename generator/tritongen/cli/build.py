@@ -206,7 +206,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
-    from tritongen.domain.findings import Severity
+    from tritongen.model.findings import Severity
 
     for item in result.findings:
         if item.severity is not Severity.INFO:

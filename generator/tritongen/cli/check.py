@@ -14,8 +14,8 @@ from tritongen.cli.options import (
     whole,
 )
 from tritongen.cli.output import emit_json, good, print_finding
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import ExitCode
+from tritongen.model.findings import Finding, Severity
 
 _EXAMPLES = """\
   tritongen check                              lint model_repository/

@@ -21,12 +21,12 @@ from tritongen.cli.output import (
     severe,
     suggest,
 )
-from tritongen.domain.findings import Severity
 from tritongen.errors import ExitCode
+from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
     from tritongen.app.inspect import InspectedModel
-    from tritongen.domain.tensors import TensorSpec
+    from tritongen.model.tensors import TensorSpec
 
 _EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
@@ -116,7 +116,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
 
 
 def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
-    from tritongen.domain.tensors import json_shape
+    from tritongen.model.tensors import json_shape
 
     return {
         "name": spec.name,
@@ -156,7 +156,7 @@ def _print(item: "InspectedModel") -> None:
 
 
 def _tensor_text(spec: "TensorSpec") -> str:
-    from tritongen.domain.tensors import show_shape
+    from tritongen.model.tensors import show_shape
 
     kind = spec.dtype.value if spec.dtype is not None else spec.declared_type
     return f"{spec.name}: {kind} {show_shape(spec.shape)}"

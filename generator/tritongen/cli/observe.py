@@ -16,8 +16,8 @@ from tritongen.cli.output import (
     print_table,
     suggest,
 )
-from tritongen.domain.findings import Severity
 from tritongen.errors import ExitCode, TritongenError
+from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
     from tritongen.app.deploying.observe import Observation, Source

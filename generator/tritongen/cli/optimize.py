@@ -23,12 +23,12 @@ from tritongen.cli.output import (
     progress,
     suggest,
 )
-from tritongen.domain.metric import Metric
 from tritongen.errors import ExitCode
+from tritongen.model.accuracy_metrics import Metric
 
 if TYPE_CHECKING:
     from tritongen.app.optimizing.optimize import OptimizedModel, OptimizeOptions
-    from tritongen.domain.variants import Proof, Speedup, Step, Variant
+    from tritongen.model.variants import Proof, Speedup, Step, Variant
 
 _EXAMPLES = """\
   tritongen optimize ./models -m wine              what could be fixed, tried and proven

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, TextIO
 
-from tritongen.domain.codec import finite
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import TritongenError
+from tritongen.model.codec import finite
+from tritongen.model.findings import Finding, Severity
 
 SCHEMA_VERSION = 1
 

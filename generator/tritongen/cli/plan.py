@@ -32,7 +32,7 @@ from tritongen.errors import ExitCode
 if TYPE_CHECKING:
     from tritongen.app.deploying.plan import Planned
     from tritongen.domain.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
-    from tritongen.domain.findings import Finding
+    from tritongen.model.findings import Finding
 
 _EXAMPLES = """\
   tritongen plan ./models                              which machines, how many, at what cost

@@ -9,8 +9,8 @@ from typing import Any
 from tritongen.app.probing.probe import ProbeReport
 from tritongen.app.probing.search import Answer
 from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
-from tritongen.domain.codec import finite
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
+from tritongen.model.codec import finite
 from tritongen.probe.comparing import Change, Comparison
 from tritongen.probe.report.csv import csv_text
 from tritongen.probe.report.document import document, interval_json

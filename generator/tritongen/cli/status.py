@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
 from tritongen.cli.output import emit_json, finding_json, good, print_finding, print_table, severe
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.model.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from tritongen.serving.protocol import Endpoints, ModelStatus

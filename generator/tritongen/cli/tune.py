@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
 def _options(options: argparse.Namespace) -> "TuneOptions":
     from tritongen.app.spec import UpOptions
     from tritongen.app.tuning.options import TuneOptions
-    from tritongen.domain.business import ClientProtocol
+    from tritongen.model.business import ClientProtocol
     from tritongen.serving.protocol import RuntimeName
 
     runtime = RuntimeName(options.runtime) if options.runtime else None

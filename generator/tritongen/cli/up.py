@@ -28,8 +28,8 @@ from tritongen.cli.output import (
     severe,
     suggest,
 )
-from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
+from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
     from tritongen.app.running.serve import UpOptions, UpResult

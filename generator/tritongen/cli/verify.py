@@ -12,8 +12,8 @@ from tritongen.cli.options import (
     existing_folder,
 )
 from tritongen.cli.output import emit_json, good, print_table, severe
-from tritongen.domain.findings import Severity
 from tritongen.errors import ExitCode
+from tritongen.model.findings import Severity
 
 _EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server

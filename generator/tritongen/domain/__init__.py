@@ -1,1 +1,1 @@
-"""The pure core: data and decisions, without I/O, clock, chance or third-party formats."""
+"""What is left here moves with the slices to come."""

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.domain.metric import Metric
-from tritongen.domain.samples import Array
-from tritongen.domain.variants import Accuracy
+from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.samples import Array
+from tritongen.model.variants import Accuracy
 
 
 def score(metric: Metric, outputs: Array, truth: Array) -> float:

@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.domain.intent import ModelIntent
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent import ModelIntent
 
 EXAMPLES: tuple[str, ...] = (
     "throughput",

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tritongen.domain.deployment import Deployment
-from tritongen.domain.findings import Finding
 from tritongen.export.semantics_azureml import check_autoscale, check_azureml
 from tritongen.export.semantics_engine import check_engine
 from tritongen.export.semantics_kubernetes import check_cluster
 from tritongen.export.semantics_scaling import check_scaling
+from tritongen.model.findings import Finding
 
 __all__ = ["check_documents"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from tritongen.domain.catalogue import azureml
 from tritongen.domain.deployment import Deployment, Service
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.export.azureml import WINDOWS_ZONES
+from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["check_autoscale", "check_azureml"]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tritongen.domain.deployment import Deployment, Service
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.export.quantities import quantity
 from tritongen.export.semantics_server import check_server
+from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["Documents", "check_cluster"]
 

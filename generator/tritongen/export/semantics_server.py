@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tritongen.domain.deployment import Service
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["check_server"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from tritongen.domain.deployment import Deployment
-from tritongen.domain.findings import Finding
 from tritongen.errors import EnvironmentProblem
 from tritongen.export.semantics import check_documents
 from tritongen.export.texts import ExportFile
+from tritongen.model.findings import Finding
 
 __all__ = ["documents", "validate"]
 

@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.backends import artefact_for
-from tritongen.domain.facts import FileRef, ModelFormat
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.inspection.paths import contained
 from tritongen.inspection.reading import Reading, SideFile, Source
+from tritongen.model.backends import artefact_for
+from tritongen.model.facts import FileRef, ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
 
 
 def version_files(

@@ -4,13 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.domain.declared import with_declared
-from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent, ModelIntent, SequenceIntent
-from tritongen.domain.releases import Release
-from tritongen.domain.states import INITIAL_FOLDER, initial_file, likely_states
-from tritongen.domain.tensors import TensorSpec
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery import Candidate, CandidateVersion, find_models
 from tritongen.inspection.files import version_files
@@ -18,6 +11,13 @@ from tritongen.inspection.paths import contained
 from tritongen.inspection.readers import READERS
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.validate import validate
+from tritongen.model.declared_tensors import with_declared
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
+from tritongen.model.releases import Release
+from tritongen.model.sequence_states import INITIAL_FOLDER, initial_file, likely_states
+from tritongen.model.tensors import TensorSpec
 
 _Declared = tuple[CandidateVersion, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 

@@ -5,9 +5,9 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from tritongen.domain.facts import FileRef, ModelFacts
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.paths import contained, open_regular
+from tritongen.model.facts import FileRef, ModelFacts
 
 # Path relative to the models folder, size in bytes, modification time in nanoseconds.
 StatKey = tuple[str, int, int]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.cores import CpuReading
+from tritongen.model.cores import CpuReading
 
 
 def read_cpus(root: Path = Path("/")) -> CpuReading:

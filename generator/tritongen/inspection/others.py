@@ -1,7 +1,7 @@
 """Formats that Triton does not serve: told apart, and where to go from there."""
 
-from tritongen.domain.findings import Severity, finding
 from tritongen.inspection.reading import Reading, Source
+from tritongen.model.findings import Severity, finding
 
 _TO_ONNX = "Export the model to ONNX"
 

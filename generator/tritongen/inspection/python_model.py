@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritongen.domain.facts import NAMED_LATER, PythonFacts
-from tritongen.domain.findings import Severity, finding
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.discovery.python_source import CLASS_NAME
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.paths import contained, read_head
 from tritongen.inspection.reading import Reading, SideFile, Source
+from tritongen.model.facts import NAMED_LATER, PythonFacts
+from tritongen.model.findings import Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
 
 _LIMIT = 4 << 20
 _BACKEND = "triton_python_backend_utils"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tritongen.domain.facts import ModelFormat
 from tritongen.inspection.onnx import read_onnx
 from tritongen.inspection.openvino import read_openvino
 from tritongen.inspection.others import KERAS, SAFETENSORS, SKLEARN, TFLITE, UNKNOWN
@@ -19,6 +18,7 @@ from tritongen.inspection.trees import (
     read_xgboost_json,
     read_xgboost_ubj,
 )
+from tritongen.model.facts import ModelFormat
 
 READERS: Mapping[ModelFormat, Reader] = MappingProxyType(
     {

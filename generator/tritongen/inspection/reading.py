@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tritongen.domain.facts import GraphShape, OnnxFacts, PythonFacts, TorchFacts, TreeFacts
-from tritongen.domain.findings import Finding
-from tritongen.domain.tensors import TensorSpec
+from tritongen.model.facts import GraphShape, OnnxFacts, PythonFacts, TorchFacts, TreeFacts
+from tritongen.model.findings import Finding
+from tritongen.model.tensors import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from tritongen.domain.backends import BackendRules, backend_for
-from tritongen.domain.declared import OPEN_FORMATS
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.releases import RELEASES, Release, at_least
-from tritongen.domain.tensors import DType, TensorKind, TensorSpec, show_shape
+from tritongen.model.backends import BackendRules, backend_for
+from tritongen.model.declared_tensors import OPEN_FORMATS
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.releases import RELEASES, Release, at_least
+from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
 
 # protobuf reads no message of 2 GiB or more.
 _PROTOBUF_LIMIT = 1 << 31

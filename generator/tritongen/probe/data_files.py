@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError, told
+from tritongen.model.tensors import DType
 from tritongen.probe.messages import ModelMeta, TensorMeta
 from tritongen.probe.tensors import Array, cast, encode
 

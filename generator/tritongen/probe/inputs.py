@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritongen.domain.intent import DeclaredTensor
-from tritongen.domain.samples import InputRecipe, make_inputs
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent import DeclaredTensor
+from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.model.tensors import DType
 from tritongen.probe.data_files import DataSet, read_data
 from tritongen.probe.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.probe.tensors import Array, encode
@@ -29,7 +29,7 @@ class InputOptions:
     Attributes:
         batch: rows of each request; 1 for models without batch axis.
         shapes: by input; full, or without the batch axis.
-        values: descriptions of values by input, see `tritongen.domain.values`.
+        values: descriptions of values by input, see `tritongen.model.input_values`.
         declared: inputs declared in `tritongen.yaml`.
         data: a file with real tensors, None to generate them.
         seed: of generated values.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.domain.tensors import DType
+from tritongen.model.tensors import DType
 
 Array = NDArray[Any]
 

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tritongen.domain.plan import EnsemblePlan, InstanceKind, ModelPlan, PlannedTensor, Reason
+from tritongen.model.serving_plan import (
+    EnsemblePlan,
+    InstanceKind,
+    ModelPlan,
+    PlannedTensor,
+    Reason,
+)
 from tritongen.render.message_sequence import set_sequence
 from tritongen.render.protobuf import model_config_module, new_model_config
 

@@ -3,9 +3,9 @@
 from types import MappingProxyType
 from typing import Any
 
-from tritongen.domain.intent import SequenceControl
-from tritongen.domain.plan import Reason, SequencePlan, Source
-from tritongen.domain.tensors import DType
+from tritongen.model.intent import SequenceControl
+from tritongen.model.serving_plan import Reason, SequencePlan, Source
+from tritongen.model.tensors import DType
 from tritongen.render.protobuf import model_config_module
 
 _PATH = "sequence_batching"

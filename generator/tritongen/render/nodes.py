@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from tritongen.domain.plan import Reason
+from tritongen.model.serving_plan import Reason
 
 # What a reader looks for first stands first; every other field follows in the schema's order.
 _ORDER = (

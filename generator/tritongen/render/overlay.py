@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from tritongen.domain.plan import Reason, Source
+from tritongen.model.serving_plan import Reason, Source
 from tritongen.render.message import ConfigMessage
 from tritongen.render.protobuf import new_model_config
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tritongen.domain.plan import Reason
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.serving_plan import Reason
 from tritongen.render.message import ConfigMessage
 from tritongen.render.nodes import nodes_of
 from tritongen.render.protobuf import new_model_config, same

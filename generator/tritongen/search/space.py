@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.backends import BackendRules, BatchSupport, ThreadScope
-from tritongen.domain.evidence import Tuned
 from tritongen.errors import InvalidInputError
+from tritongen.model.backends import BackendRules, BatchSupport, ThreadScope
+from tritongen.model.evidence import Tuned
 
 DEFAULT_MAX_BATCH = 32
 # Wide machines: thread counts beyond these add candidates, not choices.

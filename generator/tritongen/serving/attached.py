@@ -6,18 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.progress import Progress
 from tritongen.serving.client import HttpClient, ServerClient, Tls
 from tritongen.serving.grpc_client import GrpcClient
-from tritongen.serving.protocol import (
-    Endpoints,
-    ModelStatus,
-    Progress,
-    RuntimeName,
-    ServerSpec,
-    ServerState,
-)
+from tritongen.serving.protocol import Endpoints, ModelStatus, RuntimeName, ServerSpec, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 
 __all__ = ["Address", "AttachedRuntime", "AttachedServer"]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
-from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 from tritongen.serving.readiness_client import IndexEntry, index_entries
 
 __all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]

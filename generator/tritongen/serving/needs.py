@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tritongen.domain.releases import Release
+    from tritongen.model.releases import Release
 
 __all__ = ["ModelNeeds", "unmet"]
 

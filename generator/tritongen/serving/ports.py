@@ -6,8 +6,8 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.protocol import Endpoints, Ports
 
 __all__ = ["choose", "endpoints", "is_free", "port_findings"]

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.releases import MENDED, RELEASES, at_least
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.releases import MENDED, RELEASES, at_least
 from tritongen.serving.ports import port_findings
 from tritongen.serving.protocol import ModelControl, ServerSpec
 

@@ -10,14 +10,15 @@
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tritongen.domain.findings import Finding
 from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Finding
+from tritongen.model.progress import Progress
 from tritongen.serving.keys import key_headers
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "ModelControl",
     "ModelStatus",
     "Ports",
-    "Progress",
     "RunningServer",
     "Runtime",
     "RuntimeName",
@@ -36,8 +36,6 @@ __all__ = [
     "ServerState",
 ]
 
-# (what is being done, units done, units in all; 0 in all when unknown)
-Progress = Callable[[str, int, int], None]
 
 LOOPBACK = "127.0.0.1"
 

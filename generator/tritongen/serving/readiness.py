@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.protocol import ModelStatus, Progress
+from tritongen.model.progress import Progress
+from tritongen.serving.protocol import ModelStatus
 from tritongen.serving.readiness_client import IndexEntry, ReadinessClient
 from tritongen.serving.reasons import clean, code_for, poll_failures, telling_lines
 

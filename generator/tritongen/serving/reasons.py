@@ -7,7 +7,7 @@ general one. Patterns are parts of what tritonserver and its backends print.
 import re
 from dataclasses import dataclass, replace
 
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.protocol import ModelStatus
 
 __all__ = [

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.codec import decode, text_of
-from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.model.codec import decode, text_of
+from tritongen.model.intent import WeightsMode
 from tritongen.serving.cache import folder_lock
 from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
 from tritongen.serving.own_files import read_own

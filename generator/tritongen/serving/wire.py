@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 
 __all__ = ["Array", "decode", "dtype_of", "encode", "numpy_dtype"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.isa import Isa
-from tritongen.domain.variants import Step, StepKind
+from tritongen.model.variants import Step, StepKind
 from tritongen.transform.jobs import JobInput
 
 _WORKSPACE = 2**30

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.samples import Array, make_inputs, numpy_dtype
 from tritongen.errors import InvalidInputError, told
+from tritongen.model.samples import Array, make_inputs, numpy_dtype
 from tritongen.transform.jobs import DataSource, JobInput
 from tritongen.transform.session import as_bytes
 

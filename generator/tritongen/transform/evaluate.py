@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritongen.domain.accuracy import judge_drop, predicted, score
-from tritongen.domain.metric import Metric
-from tritongen.domain.samples import Array
-from tritongen.domain.variants import Accuracy
 from tritongen.errors import InvalidInputError
+from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.samples import Array
+from tritongen.model.variants import Accuracy
 from tritongen.transform.data import Samples, find_function
 from tritongen.transform.jobs import Gate
 from tritongen.transform.session import Runner, RunRefusal

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritongen.domain.agreement import TOLERANCES
-from tritongen.domain.samples import Array, make_inputs
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.samples import Array, make_inputs
+from tritongen.model.tensors import DType
 from tritongen.transform.data import load_samples
 from tritongen.transform.fixes import FixContext
 from tritongen.transform.fixing import MODEL_FILE, apply_fixes

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tritongen.domain.agreement import Tolerance
-from tritongen.domain.tensors import is_dynamic, show_shape
-from tritongen.domain.variants import Proof, Step, StepKind
+from tritongen.model.agreement import Tolerance
+from tritongen.model.tensors import is_dynamic, show_shape
+from tritongen.model.variants import Proof, Step, StepKind
 from tritongen.transform.fixes import FIXES, CannotFix, Fix, FixContext, Rewrite
 from tritongen.transform.graph import Graph, dims_of, is_tensor
 from tritongen.transform.libraries import onnx

@@ -6,7 +6,7 @@ would cost more space than they save time.
 
 import numpy as np
 
-from tritongen.domain.samples import Array
+from tritongen.model.samples import Array
 from tritongen.transform.graph import Graph, subgraphs
 from tritongen.transform.libraries import Proto, onnx
 from tritongen.transform.storage import LARGE

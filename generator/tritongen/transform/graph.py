@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from tritongen.domain.samples import Array
-from tritongen.domain.tensors import Dim
+from tritongen.model.samples import Array
+from tritongen.model.tensors import Dim
 from tritongen.transform.libraries import Proto, onnx
 from tritongen.transform.storage import is_reference
 

@@ -3,15 +3,15 @@
 import time
 from pathlib import Path
 
-from tritongen.domain.agreement import TOLERANCES
-from tritongen.domain.samples import make_inputs
-from tritongen.domain.variants import Speedup, Step, StepKind, paired_speedup
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.samples import make_inputs
+from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.transform.fixing import MODEL_FILE
 from tritongen.transform.jobs import Job, Outcome
 from tritongen.transform.offline import level_for, optimise
 from tritongen.transform.proof import Unproven, compare, expect
 from tritongen.transform.session import OrtRunner, RunSettings
-from tritongen.transform.speed import points, speedups
+from tritongen.transform.speed import paired_speedup, points, speedups
 from tritongen.transform.storage import load, save
 
 _SEEDS = 4

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.domain.variants import Proof
+from tritongen.model.variants import Proof
 from tritongen.transform.data import load_samples, seeded_samples
 from tritongen.transform.evaluate import Evaluator
 from tritongen.transform.fixing import MODEL_FILE

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tritongen.domain.isa import Isa
-from tritongen.domain.metric import DEFAULT_MAX_DROP
-from tritongen.domain.precision import Precision
-from tritongen.domain.samples import InputRecipe
-from tritongen.domain.tensors import DType
-from tritongen.domain.variants import Accuracy, Proof, Speedup, Step
+from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
+from tritongen.model.precision import Precision
+from tritongen.model.samples import InputRecipe
+from tritongen.model.tensors import DType
+from tritongen.model.variants import Accuracy, Proof, Speedup, Step
 
 
 class Stage(StrEnum):

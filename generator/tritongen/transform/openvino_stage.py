@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tritongen.domain.agreement import TOLERANCES
-from tritongen.domain.precision import Precision
-from tritongen.domain.samples import make_inputs
-from tritongen.domain.variants import Speedup, Step, StepKind
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.precision import Precision
+from tritongen.model.samples import make_inputs
+from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.transform.jobs import Job, Outcome
 from tritongen.transform.libraries import Library, openvino
 from tritongen.transform.proof import Unproven, compare, expect, rows_agree

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritongen.domain.samples import Array, make_inputs
-from tritongen.domain.variants import Speedup, Step, StepKind, paired_speedup
+from tritongen.model.samples import Array, make_inputs
+from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.transform.jobs import Job, Outcome
 from tritongen.transform.session import OrtRunner, RunSettings
-from tritongen.transform.speed import paired_times
+from tritongen.transform.speed import paired_speedup, paired_times
 
 # Below this, a chain in all but name: nothing can run beside anything for long.
 _WORTH_TRYING = 1.25

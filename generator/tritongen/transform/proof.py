@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tritongen.domain.agreement import Gap, Tolerance, gap, tells_apart
-from tritongen.domain.samples import Array, row, stack_rows
-from tritongen.domain.variants import Proof
+from tritongen.model.agreement import Gap, Tolerance, gap, tells_apart
+from tritongen.model.samples import Array, row, stack_rows
+from tritongen.model.variants import Proof
 from tritongen.transform.session import Arrays, Runner, RunRefusal, Value, Values
 
 ROWS = (1, 2, 3)

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tritongen.domain.samples import Array
 from tritongen.errors import InvalidInputError, words_of
+from tritongen.model.samples import Array
 from tritongen.transform.libraries import Library, onnx, onnxruntime
 from tritongen.transform.storage import load
 

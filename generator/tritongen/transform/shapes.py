@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tritongen.domain.tensors import Dim
+from tritongen.model.tensors import Dim
 from tritongen.transform.graph import Graph, dims_of, is_tensor, set_dims
 from tritongen.transform.libraries import Proto, onnx
 

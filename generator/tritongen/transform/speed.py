@@ -4,13 +4,16 @@ The order within a pair alternates. What counts is the median of the pairs' rati
 interval; two runs of one model thus measure as no difference.
 """
 
+import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.domain.samples import Array, stack_rows
-from tritongen.domain.variants import Speedup, paired_speedup
+from tritongen.domain.intervals import quantile_ranks
+from tritongen.model.samples import Array, stack_rows
+from tritongen.model.variants import Speedup
 from tritongen.transform.session import OrtRunner, Runner, RunRefusal, RunSettings
 
 _LEAST_PAIRS = 9
@@ -146,3 +149,32 @@ def _sample(runner: Runner, inputs: Mapping[str, Array], repeats: int) -> float:
     for _ in range(repeats):
         runner.run(inputs)
     return (time.perf_counter() - begun) / repeats
+
+
+def paired_speedup(
+    original: Sequence[float], variant: Sequence[float], *, batch: int = 1, threads: int = 1
+) -> Speedup:
+    """The median ratio of paired times, with its distribution-free interval at 95 %.
+
+    Args:
+        original: seconds of the original, one a pair.
+        variant: seconds of the variant, in the same order.
+        batch: rows in an execution.
+        threads: of both.
+    """
+    ratios = sorted(a / max(b, 1e-9) for a, b in zip(original, variant, strict=True))
+    size = len(ratios)
+    low, high = quantile_ranks(0.5, float(size))
+    return Speedup(
+        value=_short(statistics.median(ratios)),
+        low=_short(ratios[max(0, int(low) - 1)]),
+        high=_short(ratios[min(size, math.ceil(high)) - 1]),
+        batch=batch,
+        threads=threads,
+        pairs=size,
+        original_ms=float(f"{statistics.median(original) * 1e3:.4g}"),
+    )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -12,7 +12,7 @@ from onnx import (
     numpy_helper,
 )
 
-from tritongen.domain.tensors import show_shape
+from tritongen.model.tensors import show_shape
 from tritongen.transform.graph import dims_of
 
 _SHOWN = 12

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
-from tritongen.domain.agreement import TOLERANCES
-from tritongen.domain.precision import Precision
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.precision import Precision
 from tritongen.transform.fixes import FIXES, FixContext, Rewrite
 from tritongen.transform.fixing import Fixed, apply_fixes
 from tritongen.transform.graph import Graph, dims_of

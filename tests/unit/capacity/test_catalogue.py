@@ -3,7 +3,6 @@
 import pytest
 
 from support.capacity import catalogue, machine
-from tritongen.domain.business import Cloud, Platform
 from tritongen.domain.catalogue import (
     azureml,
     chosen,
@@ -13,6 +12,7 @@ from tritongen.domain.catalogue import (
     with_prices,
 )
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Cloud, Platform
 
 ICE, GENOA = "Intel Xeon Platinum 8370C", "AMD EPYC 9R14"
 

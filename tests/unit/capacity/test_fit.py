@@ -7,14 +7,14 @@ import pytest
 
 from support import queueing_theory as theory
 from support.capacity import capacity_input, machine
-from tritongen.domain.business import Business, Payload
 from tritongen.domain.capacity.check import check, server_of, unchecked
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.forecast import seen
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.capacity.steady import CurveBook, Shape
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import simulate
+from tritongen.model.business import Business, Payload
+from tritongen.model.intent import ModelIntent
 
 
 @cache

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import capacity_input, machine
-from tritongen.domain.business import Business
 from tritongen.domain.capacity.check import check
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.measured import Sweep, measured_curve
 from tritongen.domain.capacity.placing import Placer
-from tritongen.domain.evidence import ServedRate
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import OperatingCurve
+from tritongen.model.business import Business
+from tritongen.model.evidence import ServedRate
+from tritongen.model.intent import ModelIntent
 
 ON = "c6i.large"
 TAILS = (50.0, 90.0, 95.0, 99.0, 99.9)

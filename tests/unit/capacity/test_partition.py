@@ -6,12 +6,12 @@ from functools import cache
 import pytest
 
 from support.capacity import capacity_input
-from tritongen.domain.business import Business, Cloud, Grouping, Platform, Scaling, ScalingMode
 from tritongen.domain.capacity import CapacityInput, CapacityPlan, Option, plan_capacity
 from tritongen.domain.capacity.partition import slug, unique_slugs
 from tritongen.domain.capacity.wishes import handed_down, tied
-from tritongen.domain.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Business, Cloud, Grouping, Platform, Scaling, ScalingMode
+from tritongen.model.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
 
 FEW = ("c7a.xlarge", "c6i.xlarge")
 

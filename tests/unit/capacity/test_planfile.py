@@ -8,7 +8,6 @@ from pathlib import PurePath
 import pytest
 
 from support.capacity import capacity_input
-from tritongen.domain.business import Business
 from tritongen.domain.capacity import (
     CapacityPlan,
     PlanFile,
@@ -17,9 +16,10 @@ from tritongen.domain.capacity import (
     plan_path,
     plan_text,
 )
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.traffic import Pattern, PatternKind
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Business
+from tritongen.model.intent import ModelIntent
 
 
 @cache

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import CPU, capacity_input, machine, model_facts, trial_evidence
-from tritongen.domain.business import Business, Clients, Compression, Payload, Place
 from tritongen.domain.capacity import Work, plan_capacity, work_of
 from tritongen.domain.capacity.fit import Fitter
 from tritongen.domain.capacity.placing import Placed, Placer
 from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
-from tritongen.domain.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.queueing import Stalls
+from tritongen.model.business import Business, Clients, Compression, Payload, Place
+from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
+from tritongen.model.intent import ModelIntent
 
 FACTS = model_facts("ocr")
 SERVED = Served(

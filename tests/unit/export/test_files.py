@@ -9,13 +9,13 @@ import yaml
 
 from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.domain.deployment import Replicas, ServedModel
-from tritongen.domain.findings import Severity
 from tritongen.errors import InvalidInputError
 from tritongen.export.kubernetes import windows
 from tritongen.export.quantities import cpus_of, default_of, quantity, seconds_of
 from tritongen.export.semantics import check_documents
 from tritongen.export.targets import TARGETS
 from tritongen.export.texts import quote, quote_compose
+from tritongen.model.findings import Severity
 
 WEEKDAY = tuple(4 if 8 <= hour < 18 else 2 for hour in range(24))
 WEEKEND = (2,) * 48

@@ -24,7 +24,7 @@ import json, resource, sys
 from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-from tritongen.domain.releases import find
+from tritongen.model.releases import find
 from tritongen.inspection import inspect_folder
 models = inspect_folder(Path(sys.argv[1]), find("26.07")).models
 print(json.dumps({

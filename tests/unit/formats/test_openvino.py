@@ -3,10 +3,10 @@
 import pytest
 
 from support import format_models as make
-from tritongen.domain.findings import Severity
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType
 from tritongen.inspection import inspect_folder
+from tritongen.model.findings import Severity
+from tritongen.model.releases import find
+from tritongen.model.tensors import DType
 
 RELEASE = find("26.07")
 

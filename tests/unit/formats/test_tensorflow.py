@@ -3,11 +3,11 @@
 import pytest
 
 from support import format_models as make
-from tritongen.domain.findings import Severity
-from tritongen.domain.intent import DeclaredTensor, Intent, ModelIntent
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType, TensorKind
 from tritongen.inspection import inspect_folder
+from tritongen.model.findings import Severity
+from tritongen.model.intent import DeclaredTensor, Intent, ModelIntent
+from tritongen.model.releases import find
+from tritongen.model.tensors import DType, TensorKind
 
 OLD = find("25.02")
 

@@ -3,12 +3,12 @@
 import pytest
 
 from support import format_models as make
-from tritongen.domain.facts import TreeTask
-from tritongen.domain.findings import Severity
-from tritongen.domain.intent import DeclaredTensor, Intent, ModelIntent
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType
 from tritongen.inspection import inspect_folder
+from tritongen.model.facts import TreeTask
+from tritongen.model.findings import Severity
+from tritongen.model.intent import DeclaredTensor, Intent, ModelIntent
+from tritongen.model.releases import find
+from tritongen.model.tensors import DType
 
 RELEASE = find("26.07")
 

@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
-from tritongen.domain.intent import SequenceControl, WeightsMode
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import json_schema, raise_faults, read_intent
 from tritongen.inspection.intent.reader import parse_intent
+from tritongen.model.intent import SequenceControl, WeightsMode
+from tritongen.model.tensors import DType
 
 FULL = """
 target: {triton: 26.10, cpus: 1.5, memory: 512MB, gpus: 1}

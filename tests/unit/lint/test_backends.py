@@ -4,9 +4,9 @@ import pytest
 
 from support.lint import BASE, codes, find_code, findings_of, model_view
 from support.lint_cases import plus, swap
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import ModelFacts, ModelFormat, PythonFacts
-from tritongen.domain.findings import Severity
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import ModelFacts, ModelFormat, PythonFacts
+from tritongen.model.findings import Severity
 
 
 def other(backend: str, more: str = "", *, batch: int = 0, dtype: str = "TYPE_FP32") -> str:

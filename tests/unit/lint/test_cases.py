@@ -9,8 +9,8 @@ from support.lint_cases import Case
 from support.lint_table import CASES, ELSEWHERE, SAID, SERVER, SWALLOWED, WITH_FLAG
 from support.lint_table.elsewhere import Elsewhere
 from support.triton import write_model
-from tritongen.domain.findings import Severity
 from tritongen.errors import CODES
+from tritongen.model.findings import Severity
 from tritongen.render.lint import RepositoryView, lint
 
 # Load rules that no file can break.

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 
 from support.lint import BASE, codes
-from tritongen.domain.findings import Severity
+from tritongen.model.findings import Severity
 from tritongen.render.pbtxt import MAX_CONFIG_BYTES, map_path, parse_config
 from tritongen.render.protobuf import new_model_config, same
 

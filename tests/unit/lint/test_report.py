@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tritongen.domain.findings import Severity, finding
 from tritongen.errors import CODES
+from tritongen.model.findings import Severity, finding
 from tritongen.render.lint import as_github, as_json, as_sarif, as_text
 
 FINDINGS = (

@@ -6,10 +6,10 @@ import pytest
 
 from support.lint import BASE, codes, context, find_code, findings_of, model_view
 from support.lint_cases import plus, swap
-from tritongen.domain.evidence import ReportedTensor, Trial
-from tritongen.domain.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
-from tritongen.domain.findings import Severity
-from tritongen.domain.tensors import DType, TensorSpec
+from tritongen.model.evidence import ReportedTensor, Trial
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.findings import Severity
+from tritongen.model.tensors import DType, TensorSpec
 from tritongen.render.lint import RepositoryView, lint
 
 ONNX = (

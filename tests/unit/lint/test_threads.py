@@ -3,8 +3,8 @@
 import pytest
 
 from support.lint import BASE, codes, find_code, findings_of, model_view
-from tritongen.domain.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonFacts
-from tritongen.domain.findings import Severity
+from tritongen.model.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonFacts
+from tritongen.model.findings import Severity
 
 
 def onnx(

@@ -5,10 +5,10 @@ from functools import cache
 
 from support.capacity import capacity_input, machine
 from tritongen.app.deploying.observe_services import shared_services
-from tritongen.domain.business import Business, Grouping
 from tritongen.domain.capacity import PlanFile, plan_capacity
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.observing import Observed, Reading, Tally, observed
+from tritongen.model.business import Business, Grouping
+from tritongen.model.intent import ModelIntent
 
 COSTS = {"a": 4.0, "b": 4.0}
 

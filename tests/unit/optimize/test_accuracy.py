@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tritongen.domain.accuracy import drop, judge_drop, predicted, score
-from tritongen.domain.metric import Metric
+from tritongen.model.accuracy_metrics import Metric
 
 SCORES = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.model.tensors import DType
 from tritongen.transform.data import load_samples, seeded_samples
 from tritongen.transform.jobs import DataSource, JobInput
 

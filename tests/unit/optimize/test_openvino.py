@@ -4,8 +4,8 @@ import pytest
 
 from support.serving_models import graph_model, identity, two_by_two, value
 from tritongen.app.optimizing.convert import judge_backend
-from tritongen.domain.tensors import DType
-from tritongen.domain.variants import Speedup, StepKind, Verdict
+from tritongen.model.tensors import DType
+from tritongen.model.variants import Speedup, StepKind, Verdict
 from tritongen.transform.jobs import Job, JobInput, Runtime, Stage
 from tritongen.transform.openvino_stage import OpenVinoRunner
 from tritongen.transform.session import OrtRunner

@@ -7,7 +7,7 @@ import pytest
 
 from support.optimize import faulty
 from tritongen.domain.isa import Isa
-from tritongen.domain.tensors import DType
+from tritongen.model.tensors import DType
 from tritongen.transform.accelerators import accelerators
 from tritongen.transform.data import Samples
 from tritongen.transform.jobs import JobInput

@@ -1,6 +1,6 @@
 import pytest
 
-from tritongen.domain.variants import Accuracy
+from tritongen.model.variants import Accuracy
 from tritongen.transform.quantize.search import Found, exclude_until_accepted
 
 RANKED = tuple(f"op{index}" for index in range(20))

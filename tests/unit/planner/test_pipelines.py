@@ -2,11 +2,18 @@
 
 import pytest
 
-from tritongen.domain.intent import PipelineIntent, PipelineStep
-from tritongen.domain.plan import InstanceKind, ModelPlan, Planned, PlannedTensor, Reason, Source
 from tritongen.domain.planner.pipelines import plan_pipelines
-from tritongen.domain.tensors import DType
 from tritongen.inspection.intent.reader import parse_intent
+from tritongen.model.intent import PipelineIntent, PipelineStep
+from tritongen.model.serving_plan import (
+    InstanceKind,
+    ModelPlan,
+    Planned,
+    PlannedTensor,
+    Reason,
+    Source,
+)
+from tritongen.model.tensors import DType
 from tritongen.render.message import build_ensemble
 
 WHY = Reason(Source.RULE, "because")

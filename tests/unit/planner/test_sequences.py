@@ -2,11 +2,6 @@
 
 import pytest
 
-from tritongen.domain.backends import backend_for
-from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.intent import ModelIntent
-from tritongen.domain.plan import Planned, Reason, Source
 from tritongen.domain.planner.batching import BatchPlan
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.details import plan_warmup
@@ -19,9 +14,14 @@ from tritongen.domain.planner.sequences import (
     sequence_findings,
 )
 from tritongen.domain.planner.tensors import plan_tensors
-from tritongen.domain.releases import find
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.intent.reader import parse_intent
+from tritongen.model.backends import backend_for
+from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.intent import ModelIntent
+from tritongen.model.releases import find
+from tritongen.model.serving_plan import Planned, Reason, Source
+from tritongen.model.tensors import DType, TensorSpec
 from tritongen.render.message_sequence import set_sequence
 from tritongen.render.protobuf import new_model_config
 

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from tritongen.domain.intent import DeclaredTensor
-from tritongen.domain.tensors import DType
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent import DeclaredTensor
+from tritongen.model.tensors import DType
 from tritongen.probe.inputs import InputOptions, input_shape, make_messages
 from tritongen.probe.messages import ModelMeta, TensorMeta
 from tritongen.probe.tensors import cast, encode

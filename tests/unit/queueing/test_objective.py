@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.objective import (
     EXAMPLES,
     GoalKind,
@@ -15,6 +14,7 @@ from tritongen.domain.objective import (
     show_duration,
 )
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent import ModelIntent
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from google.protobuf import text_format
 
-from tritongen.domain.plan import Reason, Source
+from tritongen.model.serving_plan import Reason, Source
 from tritongen.render.message import ConfigMessage
 from tritongen.render.overlay import apply_overlay, overlay_faults
 from tritongen.render.protobuf import new_model_config

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tritongen.domain.backends import BACKENDS
 from tritongen.domain.objective import parse_goal
 from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes
+from tritongen.model.backends import BACKENDS
 from tritongen.search.calibrate import Calibration
 from tritongen.search.nearest import nearest_goals
 from tritongen.search.predict import Predictor, shortlist

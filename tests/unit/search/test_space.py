@@ -2,8 +2,8 @@
 
 import pytest
 
-from tritongen.domain.backends import BACKENDS
 from tritongen.errors import InvalidInputError
+from tritongen.model.backends import BACKENDS
 from tritongen.search.space import Candidate, SearchSpace, delay_choices
 
 ORT = BACKENDS["onnxruntime"]

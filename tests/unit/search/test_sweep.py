@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from support.synthetic_triton import CONVNET, TEXT, TINY, SyntheticTriton, run_tuning
-from tritongen.domain.backends import BACKENDS
 from tritongen.domain.objective import parse_goal
 from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.model.backends import BACKENDS
 from tritongen.search.records import Purpose, Reading, Record
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

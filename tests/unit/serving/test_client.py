@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from support.fake_runtime import FakeTriton
-from tritongen.domain.tensors import DType
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.tensors import DType
 from tritongen.serving.attached import Address
 from tritongen.serving.client import HttpClient, IndexEntry, Tls
 from tritongen.serving.readiness import model_statuses

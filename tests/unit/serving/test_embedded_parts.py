@@ -11,8 +11,8 @@ import pytest
 from support.triton import server_spec
 from tritongen.app.running.runtimes import choose_with_reason
 from tritongen.app.spec import UpOptions
-from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Severity
 from tritongen.serving.embedded import layout as layout_module
 from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment

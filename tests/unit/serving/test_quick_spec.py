@@ -14,10 +14,10 @@ from tritongen.app.locks import LOCK_FILE, TOOL, read_lock
 from tritongen.app.running import quick
 from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
-from tritongen.domain import lock as locks
-from tritongen.domain.evidence import ModelEvidence
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
+from tritongen.model import lock as locks
+from tritongen.model.evidence import ModelEvidence
+from tritongen.model.facts import ModelFormat
+from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
 from tritongen.serving import repository as repositories
 from tritongen.serving.protocol import RuntimeName
 from tritongen.serving.state import StateStore

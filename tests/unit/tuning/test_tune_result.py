@@ -14,15 +14,15 @@ from tritongen.app.tuning.record import tuned_evidence
 from tritongen.app.tuning.result import TuneReport, gain_sentence, rates_sentence, result_of
 from tritongen.app.tuning.subject import Subject
 from tritongen.cli.tune_output import document, progress_line
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.business import ClientProtocol
-from tritongen.domain.codec import decode, encode
-from tritongen.domain.evidence import ModelEvidence, Served, ServedRate
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.intent import Intent
 from tritongen.domain.objective import parse_goal
 from tritongen.domain.planner.context import show_figure, show_number, tuned_reason
 from tritongen.errors import InvalidInputError
+from tritongen.model.backends import BACKENDS
+from tritongen.model.business import ClientProtocol
+from tritongen.model.codec import decode, encode
+from tritongen.model.evidence import ModelEvidence, Served, ServedRate
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.intent import Intent
 from tritongen.search.journal import JournalHeader
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

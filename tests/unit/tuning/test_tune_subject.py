@@ -6,7 +6,10 @@ import pytest
 
 from tritongen.app.tuning.server import divide_cores
 from tritongen.app.tuning.subject import candidate_of, loadable, make_subject
-from tritongen.domain.evidence import (
+from tritongen.domain.objective import parse_goal
+from tritongen.domain.planner import model_inputs, plan_serving
+from tritongen.errors import InvalidInputError
+from tritongen.model.evidence import (
     BatchProof,
     BatchVerdict,
     Cost,
@@ -15,13 +18,10 @@ from tritongen.domain.evidence import (
     ObservedTensor,
     Trial,
 )
-from tritongen.domain.facts import GraphShape, ModelFacts, ModelFormat
-from tritongen.domain.intent import Intent, ModelIntent, Target
-from tritongen.domain.objective import parse_goal
-from tritongen.domain.plan import Planned, Reason, Source
-from tritongen.domain.planner import model_inputs, plan_serving
-from tritongen.domain.tensors import DType, TensorSpec
-from tritongen.errors import InvalidInputError
+from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
+from tritongen.model.intent import Intent, ModelIntent, Target
+from tritongen.model.serving_plan import Planned, Reason, Source
+from tritongen.model.tensors import DType, TensorSpec
 from tritongen.search.space import Candidate
 
 

@@ -10,15 +10,15 @@ from tritongen.app.building.compare import file_digest
 from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
 from tritongen.app.building.repository import stored_models
 from tritongen.app.project import read_lock
-from tritongen.domain.evidence import ModelEvidence, Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import DEFAULT_TRITON
-from tritongen.domain.lock import Lock
-from tritongen.domain.plan import ServingPlan
-from tritongen.domain.releases import Release, find
 from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import read_head
+from tritongen.model.evidence import ModelEvidence, Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import DEFAULT_TRITON
+from tritongen.model.lock import Lock
+from tritongen.model.releases import Release, find
+from tritongen.model.serving_plan import ServingPlan
 from tritongen.render.lint import (
     LintContext,
     ModelView,

@@ -6,8 +6,8 @@ from typing import Any
 
 from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.spec import model_names
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.render.pbtxt import parse_config
 from tritongen.render.protobuf import new_model_config
 from tritongen.serving.client import ServerClient

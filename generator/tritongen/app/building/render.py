@@ -8,12 +8,12 @@ from types import MappingProxyType
 from tritongen.app import locks
 from tritongen.app.project import Target
 from tritongen.app.shared_memory import Room, in_steps, room_of
-from tritongen.domain.evidence import Evidence, ModelEvidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import Intent
-from tritongen.domain.lock import Lock, LockedModel, LockedServer, LockedTarget
-from tritongen.domain.plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
-from tritongen.domain.variants import LABELS_FILE, StepKind, Variant
+from tritongen.model.evidence import Evidence, ModelEvidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget
+from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
+from tritongen.model.variants import LABELS_FILE, StepKind, Variant
 from tritongen.render.message import ConfigMessage, build_ensemble, build_message
 from tritongen.render.overlay import apply_overlay
 from tritongen.render.text import Header, render_config

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.building.compare import file_digest
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.lock import Lock, LockedModel
-from tritongen.domain.releases import Release
 from tritongen.errors import InvalidInputError
 from tritongen.inspection import Candidate, CandidateVersion, inspect_folder, inspect_model
+from tritongen.model.facts import ModelFacts
+from tritongen.model.lock import Lock, LockedModel
+from tritongen.model.releases import Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.app.project import Project
-from tritongen.domain.declared import with_observed
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery.names import name_fault
+from tritongen.model.declared_tensors import with_observed
+from tritongen.model.facts import ModelFacts
+from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.resources import template_text
 from tritongen.serving.files import translated, write_atomic
 

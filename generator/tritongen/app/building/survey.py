@@ -18,10 +18,10 @@ from tritongen.app.building.render import (
     render_model,
 )
 from tritongen.app.project import Project
-from tritongen.domain.evidence import Evidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding
-from tritongen.domain.plan import ModelPlan, ServingPlan
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding
+from tritongen.model.serving_plan import ModelPlan, ServingPlan
 from tritongen.render.lint import Linter
 
 

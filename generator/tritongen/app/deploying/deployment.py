@@ -20,10 +20,10 @@ from tritongen.domain.deployment import (
     ServedModel,
     Service,
 )
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent
-from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
+from tritongen.model.lock import Lock
 from tritongen.serving.docker.images import checked, official_image
 from tritongen.serving.docker.settings import (
     HEALTH,

@@ -17,14 +17,14 @@ from tritongen.app.building.edits import kept_names, kept_texts
 from tritongen.app.deploying.deployment import DeploymentOptions, make_deployment, repository_lock
 from tritongen.app.deploying.planned import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent
 from tritongen.errors import InvalidInputError, told
 from tritongen.export.targets import TARGETS
 from tritongen.export.texts import ExportFile
 from tritongen.export.validate import validate
 from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.inspection.paths import open_regular
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
 from tritongen.serving.repository import (
     RepositoryChange,
     TextFile,

@@ -9,7 +9,6 @@ from pathlib import Path
 from tritongen.app.deploying.expected import Expected, expectations
 from tritongen.app.deploying.observe_services import shared_services
 from tritongen.app.deploying.plan import stale_plan
-from tritongen.domain.findings import Finding
 from tritongen.domain.observing import (
     Observed,
     RateChange,
@@ -23,6 +22,7 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.inspection.intent import INTENT_FILE
 from tritongen.inspection.intent.edit import with_rates
 from tritongen.inspection.paths import read_head
+from tritongen.model.findings import Finding
 from tritongen.probe.scrape import (
     metrics_page,
     prometheus_history,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tritongen.domain.capacity import PlanFile
 from tritongen.domain.capacity.result import ServicePlan
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.domain.observing import Observed
+from tritongen.model.findings import Finding, Severity, finding
 
 
 def shared_services(

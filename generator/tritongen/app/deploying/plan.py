@@ -20,11 +20,11 @@ from tritongen.domain.capacity import (
     plan_path,
     plan_text,
 )
-from tritongen.domain.evidence import Evidence
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.paths import open_regular
+from tritongen.model.evidence import Evidence
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.lock import Lock
 from tritongen.serving.files import write_atomic
 
 # A list price that is older than this should be looked up again.

@@ -8,10 +8,6 @@ from tritongen.app.project import Project
 from tritongen.domain.capacity import CapacityInput, Demand, Work, work_of
 from tritongen.domain.capacity.wishes import handed_down
 from tritongen.domain.catalogue import Machine, chosen, parse_catalogue, with_prices
-from tritongen.domain.evidence import Evidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent
 from tritongen.domain.traffic import (
     History,
     PatternKind,
@@ -25,6 +21,10 @@ from tritongen.domain.traffic import (
 from tritongen.errors import InvalidInputError, told
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.paths import read_head
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
 from tritongen.resources import template_text
 
 SHIPPED = "data/instance_types.csv"

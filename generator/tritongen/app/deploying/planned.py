@@ -10,9 +10,9 @@ from tritongen.domain.capacity import PlanFile, ServicePlan
 from tritongen.domain.catalogue import Machine, parse_catalogue
 from tritongen.domain.catalogue.azureml import managed
 from tritongen.domain.deployment import PlannedService, Replicas
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.lock import Lock
 from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.lock import Lock
 from tritongen.resources import template_text
 
 __all__ = ["FromPlan", "azure_machine", "from_plan"]

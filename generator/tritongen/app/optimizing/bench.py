@@ -7,16 +7,16 @@ from pathlib import Path
 
 from tritongen.app.optimizing.child import ChildLimits, run_job
 from tritongen.app.project import Project
-from tritongen.domain.evidence import BatchVerdict, Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import ModelIntent
 from tritongen.domain.isa import Isa
-from tritongen.domain.precision import precision_of
-from tritongen.domain.tensors import DType, TensorKind
-from tritongen.domain.variants import Step, Variant
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.trial import TrialOptions, run_trial
+from tritongen.model.evidence import BatchVerdict, Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import ModelIntent
+from tritongen.model.precision import precision_of
+from tritongen.model.tensors import DType, TensorKind
+from tritongen.model.variants import Step, Variant
 from tritongen.transform.jobs import DataSource, Gate, Job, JobInput, Outcome, Runtime, Stage
 
 _TRIAL_S = 3.0

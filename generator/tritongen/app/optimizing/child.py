@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.domain.codec import decode, encode
 from tritongen.inspection.trial.child import ChildResult, End, run_worker
 from tritongen.inspection.trial.request import Limits
+from tritongen.model.codec import decode, encode
 from tritongen.transform.jobs import Job, Outcome
 
 _WORKER = "tritongen.app.optimizing.worker"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tritongen.app.optimizing.bench import Base, Bench, do, make_job
 from tritongen.app.variants import drop_variant, keep_variant, source_hashes, variant_facts
-from tritongen.domain.findings import Severity
-from tritongen.domain.variants import Speedup, Step, StepKind, Variant, Verdict
+from tritongen.model.findings import Severity
+from tritongen.model.variants import Speedup, Step, StepKind, Variant, Verdict
 from tritongen.transform.jobs import Outcome, Stage
 from tritongen.transform.openvino_stage import COMPUTES_IN
 

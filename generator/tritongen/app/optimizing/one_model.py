@@ -14,9 +14,9 @@ from tritongen.app.variants import (
     source_hashes,
     variant_facts,
 )
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.variants import (
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.variants import (
     Speedup,
     Step,
     StepKind,

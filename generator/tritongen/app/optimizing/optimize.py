@@ -12,14 +12,14 @@ from tritongen.app.optimizing.child import ChildLimits
 from tritongen.app.optimizing.one_model import FIXED, OptimizedModel, optimize_model
 from tritongen.app.project import Project
 from tritongen.app.variants import new_staging
-from tritongen.domain.cores import budget_of
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.findings import Severity, finding
-from tritongen.domain.intent import AccuracyIntent, ModelIntent
 from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
-from tritongen.domain.metric import DEFAULT_MAX_DROP, Metric
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.inspection.machine import read_cpus
+from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
+from tritongen.model.cores import budget_of
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Severity, finding
+from tritongen.model.intent import AccuracyIntent, ModelIntent
 from tritongen.serving.cache import folder_lock
 from tritongen.transform.jobs import DataSource, Gate, Runtime
 from tritongen.transform.libraries import FIX

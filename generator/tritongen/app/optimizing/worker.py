@@ -6,9 +6,9 @@ import os
 import sys
 from contextlib import suppress
 
-from tritongen.domain.codec import decode, encode
 from tritongen.inspection.trial.confine import confine, own_stdout
 from tritongen.inspection.trial.request import Limits
+from tritongen.model.codec import decode, encode
 from tritongen.transform.jobs import Job
 
 # From this size on, a block is mapped by itself.

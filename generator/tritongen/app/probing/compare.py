@@ -20,10 +20,10 @@ from tritongen.app.probing.probe import (
     prepare_jobs,
     teller,
 )
-from tritongen.domain.findings import Severity
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Load
 from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Severity
 from tritongen.probe.comparing import (
     Change,
     Comparison,

@@ -14,12 +14,12 @@ from tritongen.app.reporting.tuning import candidates_of
 from tritongen.app.variants import judged_variants, source_hashes
 from tritongen.domain.capacity import Option, PlanFile
 from tritongen.domain.catalogue import relative_speed
-from tritongen.domain.evidence import ModelEvidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding
-from tritongen.domain.intent import ModelIntent
-from tritongen.domain.variants import ORIGINAL, score_text
 from tritongen.errors import InvalidInputError
+from tritongen.model.evidence import ModelEvidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding
+from tritongen.model.intent import ModelIntent
+from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.probe.report.svg import Chart
 from tritongen.resources import template_text
 

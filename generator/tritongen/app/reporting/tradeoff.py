@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
+from tritongen.model.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
 from tritongen.probe.report.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 
 _LINE = 16.0

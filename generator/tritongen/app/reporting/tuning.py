@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.domain.evidence import Tuned
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.evidence import Tuned
 from tritongen.serving.own_files import check_folder, read_own
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.building.drift import repository_drift
-from tritongen.domain.findings import Finding
 from tritongen.errors import InvalidInputError, told
+from tritongen.model.findings import Finding
 from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.client import HttpClient, Tls
 from tritongen.serving.protocol import Endpoints, ModelStatus

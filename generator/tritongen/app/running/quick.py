@@ -13,8 +13,8 @@ from typing import Any
 
 from tritongen.app.locks import TOOL, lock_text, unchanged
 from tritongen.app.spec import UpOptions, model_names
-from tritongen.domain.server_settings import refused_settings
 from tritongen.errors import InvalidInputError
+from tritongen.model.allowed_settings import refused_settings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.state import StateStore, project_label
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
-from tritongen.domain.findings import Severity
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.protocol import Progress, RunningServer, Runtime, RuntimeName, ServerSpec
+from tritongen.model.findings import Severity
+from tritongen.model.progress import Progress
+from tritongen.serving.protocol import RunningServer, Runtime, RuntimeName, ServerSpec
 from tritongen.serving.state import StateStore
 
 if TYPE_CHECKING:

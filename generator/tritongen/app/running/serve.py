@@ -18,8 +18,8 @@ from tritongen.app.running.runtimes import (
     post_mortem,
 )
 from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spec
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
+from tritongen.model.findings import Finding, Severity
 from tritongen.serving.following import last_text
 from tritongen.serving.protocol import (
     Endpoints,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tritongen.app.tuning.server import Cores, PrivateServer
 from tritongen.app.tuning.subject import Loadable, Subject, loadable
-from tritongen.domain.evidence import ObservedTensor
 from tritongen.domain.measurement import PERCENTILES, LevelResult, Verdict
 from tritongen.domain.queueing import ClosedLoop
 from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.inspection.machine import read_cpus
+from tritongen.model.evidence import ObservedTensor
 from tritongen.probe.control import Control, served_config
 from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.jobs import Job

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tritongen.app.spec import UpOptions
-from tritongen.domain.business import ClientProtocol
+from tritongen.model.business import ClientProtocol
+from tritongen.model.progress import Progress
 from tritongen.search.tuner import Choice
-from tritongen.serving.protocol import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,16 @@ from typing import Any
 
 from tritongen.app.running.runtimes import choose_runtime, make_runtime
 from tritongen.app.spec import UpOptions
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.intent import WeightsMode
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.intent import WeightsMode
+from tritongen.model.progress import Progress
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.http.control import HttpControl
 from tritongen.serving.client import HttpClient
 from tritongen.serving.own_files import check_folder
-from tritongen.serving.protocol import (
-    ModelControl,
-    Ports,
-    Progress,
-    RunningServer,
-    RuntimeName,
-    ServerSpec,
-)
+from tritongen.serving.protocol import ModelControl, Ports, RunningServer, RuntimeName, ServerSpec
 from tritongen.serving.reasons import clean
 from tritongen.serving.repository import RepositoryChange, WeightFile, apply_change
 from tritongen.serving.state import project_label

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tritongen.app.building.render import render_models
-from tritongen.domain.backends import BackendRules, BatchSupport
-from tritongen.domain.evidence import BatchVerdict, Evidence, ModelEvidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import Intent
 from tritongen.domain.objective import Objective
-from tritongen.domain.plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.domain.planner import plan_serving
 from tritongen.domain.planner.batching import CLIENT_ROWS
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.details import reads_arena
 from tritongen.domain.queueing import ServicePoint, ServiceTimes
+from tritongen.model.backends import BackendRules, BatchSupport
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.search.space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
 
 # What Triton takes for a batch where nothing is said, for backends that complete it.

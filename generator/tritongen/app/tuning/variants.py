@@ -12,8 +12,8 @@ from tritongen.domain.intervals import Interval
 from tritongen.domain.planner import model_inputs
 from tritongen.domain.planner.context import show_figure
 from tritongen.domain.queueing import ClosedLoop, OpenLoop
-from tritongen.domain.variants import Verdict
 from tritongen.errors import InvalidInputError
+from tritongen.model.variants import Verdict
 from tritongen.probe.comparing import Change, judge_ratio, paired_ratio
 from tritongen.search.records import Purpose, Reading, Task
 from tritongen.search.space import Candidate

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.business import Business
 from tritongen.domain.capacity.bounded import service_by_hour
 from tritongen.domain.capacity.partition import Units, partitions
 from tritongen.domain.capacity.result import Binding, Estimate, Option, ServicePlan
@@ -13,6 +12,7 @@ from tritongen.domain.capacity.service import Screened, ServicePlanner
 from tritongen.domain.capacity.wording import bound_reason, served_reason
 from tritongen.domain.catalogue import Machine, azureml
 from tritongen.domain.cost import usd_per_million, usd_per_month
+from tritongen.model.business import Business
 
 # Options that are planned in full, beginning with the cheapest.
 REFINED = 6

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tritongen.domain.business import Business, Grouping
 from tritongen.domain.capacity.service import Group, ServicePlanner
 from tritongen.domain.catalogue import Machine
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Business, Grouping
 
 # Models that one container must hold, by the name of the model or pipeline.
 Units = Mapping[str, tuple[str, ...]]

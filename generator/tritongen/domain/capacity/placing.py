@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.evidence import Evidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import Intent
-from tritongen.domain.plan import ModelPlan, Planned, Reason, Source
 from tritongen.domain.planner import plan_serving
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 
 
 @dataclass(frozen=True, slots=True)

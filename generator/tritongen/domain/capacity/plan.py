@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.business import Business
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.fit import Fitter
 from tritongen.domain.capacity.nearest import Cheapest, nearest, relaxed
@@ -17,11 +16,12 @@ from tritongen.domain.capacity.wishes import tied
 from tritongen.domain.capacity.work import Work
 from tritongen.domain.catalogue import Machine
 from tritongen.domain.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
-from tritongen.domain.evidence import Evidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import Intent
 from tritongen.domain.traffic import Aligned
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Business
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
 
 # Machine types that are tried when something must give way.
 _NEAREST_TYPES = 4

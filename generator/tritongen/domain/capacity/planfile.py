@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from tritongen.domain.business import Business
 from tritongen.domain.capacity.result import CapacityPlan, Estimate, Option
-from tritongen.domain.codec import decode_text, encode
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Business
+from tritongen.model.codec import decode_text, encode
 
 SCHEMA_VERSION = 1
 _SUFFIX = ".plan.json"

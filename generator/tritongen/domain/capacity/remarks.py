@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tritongen.domain.business import Business, Compression
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.result import Binding, Nearest, Option
 from tritongen.domain.capacity.work import Work
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.model.business import Business, Compression
+from tritongen.model.findings import Finding, Severity, finding
 
 
 def assumptions(works: Mapping[str, Work], business: Business) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from tritongen.domain.capacity.placing import Placement
 from tritongen.domain.capacity.scaling import Policy
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 
 # Clients have given up by then: under overload a percentile says nothing beyond it.
 GIVEN_UP_S = 60.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from tritongen.domain.business import Scaling
 from tritongen.domain.traffic import HOUR_S, WEEK_S
+from tritongen.model.business import Scaling
 
 # Shares of the load at the goal that an autoscaler may aim at, greatest first.
 TARGETS: tuple[float, ...] = (

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.business import Business, Platform
 from tritongen.domain.capacity.check import Checked, check, unchecked
 from tritongen.domain.capacity.demand import Demand
 from tritongen.domain.capacity.fit import Fit, Fitter, ModelFit
@@ -16,6 +15,7 @@ from tritongen.domain.capacity.steady import in_seconds
 from tritongen.domain.catalogue import Machine, azureml
 from tritongen.domain.queueing import OperatingCurve
 from tritongen.domain.traffic import HOUR_S, WEEK_S
+from tritongen.model.business import Business, Platform
 
 # A model that may be used to this share of its capacity is bound by the CPU, not by the goal.
 _SATURATED = 0.9

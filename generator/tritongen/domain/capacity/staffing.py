@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from tritongen.domain.business import Scaling, ScalingMode
 from tritongen.domain.capacity.fit import ModelFit
 from tritongen.domain.capacity.forecast import seen
 from tritongen.domain.capacity.scaling import (
@@ -16,6 +15,7 @@ from tritongen.domain.capacity.scaling import (
     static,
 )
 from tritongen.domain.traffic import WEEK_S
+from tritongen.model.business import Scaling, ScalingMode
 
 # The coarsest steps in which an autoscaler is simulated.
 CONTROL_STEP_S = 60.0

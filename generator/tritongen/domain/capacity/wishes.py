@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tritongen.domain.intent import Intent, ModelIntent, PipelineIntent
+from tritongen.model.intent import Intent, ModelIntent, PipelineIntent
 
 
 def handed_down(intent: Intent, costs_ms: Mapping[str, float]) -> Intent:

@@ -2,8 +2,8 @@
 
 import re
 
-from tritongen.domain.business import Platform
 from tritongen.domain.catalogue.machine import Machine
+from tritongen.model.business import Platform
 
 REQUESTS_PER_S = 500.0
 CONNECTIONS = 500

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from tritongen.domain.business import Cloud
 from tritongen.domain.catalogue.machine import Machine
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import Cloud
 
 _GIB = 2**30
 _MOST_FAULTS = 12

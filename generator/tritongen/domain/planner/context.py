@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.backends import BackendRules
-from tritongen.domain.declared import reported_shapes
-from tritongen.domain.evidence import BatchVerdict, Trial, Tuned
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import ModelIntent
-from tritongen.domain.plan import Reason, Source
-from tritongen.domain.releases import Release
-from tritongen.domain.tensors import Shape, TensorSpec
+from tritongen.model.backends import BackendRules
+from tritongen.model.declared_tensors import reported_shapes
+from tritongen.model.evidence import BatchVerdict, Trial, Tuned
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import ModelIntent
+from tritongen.model.releases import Release
+from tritongen.model.serving_plan import Reason, Source
+from tritongen.model.tensors import Shape, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from tritongen.domain.backends import ThreadRule, ThreadScope
-from tritongen.domain.evidence import Trial
-from tritongen.domain.plan import (
+from tritongen.domain.planner.context import ModelInput, tuned_reason
+from tritongen.model.backends import ThreadRule, ThreadScope
+from tritongen.model.evidence import Trial
+from tritongen.model.releases import at_least
+from tritongen.model.serving_plan import (
     DynamicBatching,
     InstanceKind,
     Planned,
@@ -13,8 +15,6 @@ from tritongen.domain.plan import (
     Warmup,
     WarmupInput,
 )
-from tritongen.domain.planner.context import ModelInput, tuned_reason
-from tritongen.domain.releases import at_least
 
 # Side-by-side operators must be at least this much faster to be worth their threads.
 PARALLEL_GAIN = 0.05

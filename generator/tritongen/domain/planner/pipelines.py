@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import PipelineIntent, PipelineStep
-from tritongen.domain.plan import (
+from tritongen.domain.planner.context import ModelInput
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import PipelineIntent, PipelineStep
+from tritongen.model.serving_plan import (
     EnsemblePlan,
     EnsembleStep,
     ModelPlan,
@@ -14,7 +15,6 @@ from tritongen.domain.plan import (
     Reason,
     Source,
 )
-from tritongen.domain.planner.context import ModelInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.domain.backends import artefact_for, backend_for
-from tritongen.domain.declared import with_observed
-from tritongen.domain.evidence import BatchVerdict, Evidence, ModelEvidence
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import Intent
-from tritongen.domain.plan import (
-    InstanceKind,
-    ModelPlan,
-    Planned,
-    Reason,
-    ServingPlan,
-    Source,
-)
 from tritongen.domain.planner.batching import plan_batching
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.details import (
@@ -38,8 +24,22 @@ from tritongen.domain.planner.sequences import (
 from tritongen.domain.planner.server import plan_server
 from tritongen.domain.planner.shares import Demand, Share, share_cores
 from tritongen.domain.planner.tensors import plan_tensors
-from tritongen.domain.refusal import with_refusal
-from tritongen.domain.releases import Release, find
+from tritongen.model.backends import artefact_for, backend_for
+from tritongen.model.declared_tensors import with_observed
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
+from tritongen.model.refusals import with_refusal
+from tritongen.model.releases import Release, find
+from tritongen.model.serving_plan import (
+    InstanceKind,
+    ModelPlan,
+    Planned,
+    Reason,
+    ServingPlan,
+    Source,
+)
 
 
 def plan_serving(

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from tritongen.domain.evidence import BatchVerdict, Trial
-from tritongen.domain.facts import NAMED_LATER
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.plan import InstanceKind
 from tritongen.domain.planner.batching import BatchPlan
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.instances import Split
+from tritongen.model.evidence import BatchVerdict, Trial
+from tritongen.model.facts import NAMED_LATER
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.serving_plan import InstanceKind
 
 
 def trial_findings(model: str, trial: Trial) -> tuple[Finding, ...]:

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterator
 
-from tritongen.domain.backends.pytorch import index_of
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.intent import SequenceControl, SequenceIntent, SequenceStrategy
-from tritongen.domain.plan import (
+from tritongen.domain.planner.batching import BatchPlan
+from tritongen.domain.planner.context import ModelInput
+from tritongen.model.backends.pytorch import index_of
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import SequenceControl, SequenceIntent, SequenceStrategy
+from tritongen.model.sequence_states import initial_file
+from tritongen.model.serving_plan import (
     Planned,
     PlannedTensor,
     Reason,
@@ -14,10 +17,7 @@ from tritongen.domain.plan import (
     SequenceState,
     Source,
 )
-from tritongen.domain.planner.batching import BatchPlan
-from tritongen.domain.planner.context import ModelInput
-from tritongen.domain.states import initial_file
-from tritongen.domain.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
+from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
 CANDIDATES = 32

@@ -2,22 +2,16 @@
 
 from collections.abc import Sequence
 
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.intent import Target
-from tritongen.domain.plan import (
+from tritongen.model.allowed_settings import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
+from tritongen.model.backends import BACKENDS
+from tritongen.model.intent import Target
+from tritongen.model.serving_plan import (
     InstanceKind,
     ModelPlan,
     Planned,
     Reason,
     ServerPlan,
     Source,
-)
-from tritongen.domain.server_settings import (
-    CACHE,
-    LIMITER,
-    LIMITER_RESOURCE,
-    TELEMETRY,
-    THREADS,
 )
 
 # Triton refuses HTTP bodies above this size unless told otherwise.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.plan import Reason, Source
+from tritongen.model.serving_plan import Reason, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from tritongen.domain.traffic.forecast import Expected, Wish, expected, zone_of
 from tritongen.domain.traffic.history import History, HistoryNote, Record, build_histories
-from tritongen.domain.traffic.pattern import Burst, Pattern, PatternKind, week_shape
 from tritongen.domain.traffic.profile import (
     DAY_S,
     HOUR_S,
@@ -14,6 +13,7 @@ from tritongen.domain.traffic.profile import (
 )
 from tritongen.domain.traffic.prometheus import parse_prometheus
 from tritongen.domain.traffic.table import parse_table
+from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
 
 __all__ = [
     "DAY_S",

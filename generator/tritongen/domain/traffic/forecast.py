@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tritongen.domain.traffic.history import History, HistoryNote
-from tritongen.domain.traffic.pattern import STEP_S, Pattern, week_shape
 from tritongen.domain.traffic.profile import WEEK_S, Profile, scaled_shape
 from tritongen.errors import InvalidInputError
+from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 
 # Days on which clocks differ by their winter's and by their summer's offsets.
 _WINTER, _SUMMER = datetime(2026, 1, 5), datetime(2026, 7, 6)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery.formats import claimed
 from tritongen.inspection.discovery.listing import Entry, Kind, list_folder
 from tritongen.inspection.discovery.mains import Main, candidates, identify, is_version, unusable
 from tritongen.inspection.discovery.names import name_fault
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
 
 _SIDE_FOLDERS = frozenset({"configs", "initial_state", "warmup"})
 _ALMOST_VERSION = re.compile(r"[vV]?[+-]?[0-9]+.*")

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery.formats import claimed, detect, is_lfs_pointer
 from tritongen.inspection.discovery.listing import Entry, Kind, list_folder
 from tritongen.inspection.onnx import external_locations
 from tritongen.inspection.reading import Source
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
 
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _SAVED_MODEL = frozenset({"saved_model.pb", "saved_model.pbtxt"})

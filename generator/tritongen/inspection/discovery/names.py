@@ -2,7 +2,7 @@
 
 import re
 
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity, finding
 
 _SERVABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _REPLACED = re.compile(r"[^A-Za-z0-9_.-]+")

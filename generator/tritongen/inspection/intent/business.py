@@ -5,20 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tritongen.domain.business import (
-    Business,
-    ClientProtocol,
-    Clients,
-    Cloud,
-    Compression,
-    Grouping,
-    Payload,
-    Place,
-    Platform,
-    Scaling,
-    ScalingMode,
-)
-from tritongen.domain.traffic.pattern import Burst, Pattern, PatternKind
 from tritongen.inspection.intent.shapes import (
     Choice,
     Faults,
@@ -31,6 +17,20 @@ from tritongen.inspection.intent.shapes import (
     Text,
 )
 from tritongen.inspection.intent.units import duration_ms, size_bytes
+from tritongen.model.business import (
+    Business,
+    ClientProtocol,
+    Clients,
+    Cloud,
+    Compression,
+    Grouping,
+    Payload,
+    Place,
+    Platform,
+    Scaling,
+    ScalingMode,
+)
+from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind
 
 _NAME_PATTERN = r"[a-z][a-z0-9-]{0,38}[a-z0-9]"
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritongen.domain.intent import (
+from tritongen.errors import InvalidInputError, told
+from tritongen.inspection.intent.business import business_of, pattern_of, payload_of
+from tritongen.inspection.intent.faults import Fault
+from tritongen.inspection.intent.schema import PERCENTILES, ROOT
+from tritongen.inspection.intent.shapes import Faults
+from tritongen.inspection.intent.tree import MAX_BYTES, parse
+from tritongen.inspection.paths import read_head
+from tritongen.model.intent import (
     DEFAULT_TRITON,
     AccuracyIntent,
     DeclaredTensor,
@@ -20,15 +27,8 @@ from tritongen.domain.intent import (
     Target,
     WeightsMode,
 )
-from tritongen.domain.releases import find as find_release
-from tritongen.domain.tensors import DType
-from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.intent.business import business_of, pattern_of, payload_of
-from tritongen.inspection.intent.faults import Fault
-from tritongen.inspection.intent.schema import PERCENTILES, ROOT
-from tritongen.inspection.intent.shapes import Faults
-from tritongen.inspection.intent.tree import MAX_BYTES, parse
-from tritongen.inspection.paths import read_head
+from tritongen.model.releases import find as find_release
+from tritongen.model.tensors import DType
 
 INTENT_FILE = "tritongen.yaml"
 

@@ -1,8 +1,5 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
-from tritongen.domain.intent import Overload, SequenceControl, SequenceStrategy, WeightsMode
-from tritongen.domain.metric import Metric
-from tritongen.domain.tensors import DType
 from tritongen.inspection.intent.business import MODEL_KEYS, ROOT_KEYS
 from tritongen.inspection.intent.shapes import (
     Anything,
@@ -16,6 +13,9 @@ from tritongen.inspection.intent.shapes import (
     Text,
 )
 from tritongen.inspection.intent.units import duration_ms, size_bytes
+from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Overload, SequenceControl, SequenceStrategy, WeightsMode
+from tritongen.model.tensors import DType
 
 PERCENTILES: dict[str, float] = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 

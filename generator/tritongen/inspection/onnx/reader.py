@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tritongen.domain.facts import GraphShape, OnnxFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import TensorSpec
 from tritongen.inspection.graph import measure
 from tritongen.inspection.onnx.external import side_files
 from tritongen.inspection.onnx.graph import (
@@ -23,6 +20,9 @@ from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field
 from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
+from tritongen.model.facts import GraphShape, OnnxFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import TensorSpec
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tritongen.domain.tensors import Dim, DType, Shape, TensorKind, TensorSpec
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data
+from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec
 
 # protobuf refuses messages nested deeper than 100; a type uses two levels for each container.
 _MAX_DEPTH = 50

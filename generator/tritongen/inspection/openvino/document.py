@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
-from tritongen.domain.tensors import Dim
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.paths import open_regular
+from tritongen.model.tensors import Dim
 
 _MAX_BYTES: Final = 512 << 20
 _MAX_LAYERS: Final = 2_000_000

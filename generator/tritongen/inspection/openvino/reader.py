@@ -4,9 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from tritongen.domain.facts import GraphShape
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.graph import Node, Role, measure
 from tritongen.inspection.openvino.document import (
     Document,
@@ -18,6 +15,9 @@ from tritongen.inspection.openvino.document import (
 )
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Reading, Source, ranked
+from tritongen.model.facts import GraphShape
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
 
 _DTYPES: Mapping[str, DType] = {
     "boolean": DType.BOOL,

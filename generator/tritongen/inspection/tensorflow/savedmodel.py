@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import TensorKind, TensorSpec
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data
 from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.tensorflow.types import dtype_of, label_of, shape_of
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import TensorKind, TensorSpec
 
 SIGNATURE = "serving_default"
 TAG = "serve"

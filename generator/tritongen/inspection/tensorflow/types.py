@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from tritongen.domain.tensors import Dim, DType, Shape
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, Data
+from tritongen.model.tensors import Dim, DType, Shape
 
 _DTYPES: Mapping[int, DType] = {
     1: DType.FP32,

@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 
-from tritongen.domain.facts import TorchFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import Dim, DType, TensorSpec
 from tritongen.inspection.parsing.archives import Archive, Entry
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.torch.archive import dangers, root_of
+from tritongen.model.facts import TorchFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import Dim, DType, TensorSpec
 
 _MAX_SOURCE = 32 << 20
 _MAX_JSON = 1 << 20

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.inspection.parsing.archives import Archive
 from tritongen.inspection.parsing.pickles import Pickle, read_pickle
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Source
 from tritongen.inspection.torch.weights import foreign_names
+from tritongen.model.findings import Finding, Severity, finding
 
 # A pickle describes modules and tensors; its size goes by their number, not by their bytes.
 MAX_PICKLE = 64 << 20

@@ -1,6 +1,5 @@
 """Files of `torch.save`: weights, or whole modules, that only their own code can run."""
 
-from tritongen.domain.findings import Severity, finding
 from tritongen.inspection.parsing.archives import Archive
 from tritongen.inspection.parsing.pickles import Made, Name, Pickle
 from tritongen.inspection.parsing.wire import DamagedError
@@ -8,6 +7,7 @@ from tritongen.inspection.paths import read_head
 from tritongen.inspection.reading import Reading, Source, ranked
 from tritongen.inspection.torch.archive import pickle_in, root_of, weight_bytes
 from tritongen.inspection.torch.weights import weights_of
+from tritongen.model.findings import Severity, finding
 
 _FIX = (
     "Export the model from its training code: torch.onnx.export (fastest on a CPU), or "

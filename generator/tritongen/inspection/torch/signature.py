@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.facts import TorchArgument
+from tritongen.model.facts import TorchArgument
 
 _MAX_SIGNATURE = 64 << 10
 

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.facts import TorchFacts
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.parsing.archives import Archive
 from tritongen.inspection.parsing.pickles import Made, Name, Pickle
 from tritongen.inspection.parsing.wire import DamagedError
@@ -18,6 +15,9 @@ from tritongen.inspection.torch.archive import (
 )
 from tritongen.inspection.torch.signature import Signature, forward_of, members
 from tritongen.inspection.torch.weights import Weights, weights_of
+from tritongen.model.facts import TorchFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
 
 _MAX_SOURCE = 16 << 20
 # Enough to guess what the first layer takes.

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tritongen.domain.tensors import DType
 from tritongen.inspection.parsing.pickles import Made, Name, Persistent, Pickle
+from tritongen.model.tensors import DType
 
 # Names that a pickle of tensors and modules has reason to hold.
 _HARMLESS = re.compile(

@@ -1,11 +1,11 @@
 """What every forest's reading has in common: its table in, its predictions out."""
 
-from tritongen.domain.backends.fil import INPUT, OUTPUT
-from tritongen.domain.facts import TreeFacts, TreeTask
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import DType, TensorSpec
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.reading import Reading, Source
+from tritongen.model.backends.fil import INPUT, OUTPUT
+from tritongen.model.facts import TreeFacts, TreeTask
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
 
 # Beyond these a header is not what it seems to be.
 _MAX_FEATURES = 10_000_000

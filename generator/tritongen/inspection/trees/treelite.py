@@ -2,11 +2,11 @@
 
 import struct
 
-from tritongen.domain.facts import TreeFacts, TreeTask
 from tritongen.inspection.parsing.wire import DamagedError
 from tritongen.inspection.paths import read_head
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.trees.forest import forest_reading
+from tritongen.model.facts import TreeFacts, TreeTask
 
 _HEAD = 1 << 20
 _TASKS = {

@@ -6,9 +6,6 @@ neither the tool nor what was already known.
 
 from pathlib import Path
 
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.intent import ModelIntent
 from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.trial.child import run_worker
 from tritongen.inspection.trial.options import TrialOptions
@@ -17,6 +14,9 @@ from tritongen.inspection.trial.prepare import make_request, unfed_input
 from tritongen.inspection.trial.report import read_report
 from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
 from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import ModelIntent
 
 __all__ = [
     "RUNTIMES",

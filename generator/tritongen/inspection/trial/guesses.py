@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
 
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.tensors import DType, Shape, TensorSpec
+from tritongen.model.facts import ModelFacts
+from tritongen.model.tensors import DType, Shape, TensorSpec
 
 Guess = tuple[DType, Shape]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.evidence import ReportedTensor
-from tritongen.domain.samples import Array
 from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.trial.runtime import RuntimeRefusal
+from tritongen.model.evidence import ReportedTensor
+from tritongen.model.samples import Array
 
 _MEMORY = re.compile(r"bad alloc|out of memory|failed to allocate", re.IGNORECASE)
 _VALUES = re.compile(r"out of (bounds|range)|indices", re.IGNORECASE)

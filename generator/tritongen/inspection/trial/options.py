@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tritongen.domain.facts import ModelFacts
+from tritongen.model.facts import ModelFacts
 
 _GIB = 2**30
 

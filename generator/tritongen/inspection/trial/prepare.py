@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from tritongen.domain.backends import backend_for
-from tritongen.domain.cores import budget_of
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
-from tritongen.domain.precision import precision_of
-from tritongen.domain.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
-from tritongen.domain.values import parse_values
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.machine import read_cpus
 from tritongen.inspection.trial.guesses import guess_inputs
 from tritongen.inspection.trial.options import TrialOptions
 from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
+from tritongen.model.backends import backend_for
+from tritongen.model.cores import budget_of
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.input_values import parse_values
+from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
+from tritongen.model.precision import precision_of
+from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
 _ADDRESS_SPARE = 2 * 2**30

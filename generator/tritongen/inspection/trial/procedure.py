@@ -5,11 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.domain.agreement import TOLERANCES, gap
-from tritongen.domain.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
-from tritongen.domain.refusal import NOT_LOADED
-from tritongen.domain.samples import Array, InputRecipe, make_inputs, zero_inputs
-from tritongen.domain.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.inspection.trial import memory
 from tritongen.inspection.trial.axes import find_axes
 from tritongen.inspection.trial.costs import Stopwatch
@@ -25,6 +20,11 @@ from tritongen.inspection.trial.runtime import (
     Session,
     first_response,
 )
+from tritongen.model.agreement import TOLERANCES, gap
+from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
+from tritongen.model.refusals import NOT_LOADED
+from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
+from tritongen.model.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4

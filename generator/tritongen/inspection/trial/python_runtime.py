@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.evidence import ReportedTensor
-from tritongen.domain.samples import Array
-from tritongen.domain.tensors import TensorSpec, is_dynamic
 from tritongen.inspection.trial import backend_utils
 from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, numbered
+from tritongen.model.evidence import ReportedTensor
+from tritongen.model.samples import Array
+from tritongen.model.tensors import TensorSpec, is_dynamic
 
 _MODULE = "triton_python_backend_utils"
 _MOST = 300

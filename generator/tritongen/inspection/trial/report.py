@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tritongen.domain.codec import encode
+from tritongen.model.codec import encode
 
 
 class _Sink(Protocol):

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tritongen.domain.codec import decode, encode
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.precision import Precision
-from tritongen.domain.tensors import DType, Shape, TensorSpec
+from tritongen.model.codec import decode, encode
+from tritongen.model.facts import ModelFormat
+from tritongen.model.precision import Precision
+from tritongen.model.tensors import DType, Shape, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

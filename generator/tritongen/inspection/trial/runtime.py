@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tritongen.domain.evidence import ReportedTensor
-from tritongen.domain.tensors import TensorSpec
+from tritongen.model.evidence import ReportedTensor
+from tritongen.model.tensors import TensorSpec
 
 if TYPE_CHECKING:
     # The parent names runtimes without ever loading numpy.
-    from tritongen.domain.samples import Array
+    from tritongen.model.samples import Array
 
 
 @dataclass(frozen=True, slots=True)

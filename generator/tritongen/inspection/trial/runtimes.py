@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tritongen.domain.facts import ModelFormat
 from tritongen.inspection.trial.runtime import Interface, Runtime
+from tritongen.model.facts import ModelFormat
 
 _Maker = Callable[[Interface], Runtime]
 

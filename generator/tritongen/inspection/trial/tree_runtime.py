@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.domain.backends.fil import INPUT, OUTPUT
-from tritongen.domain.evidence import ReportedTensor
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.samples import Array
 from tritongen.errors import EnvironmentProblem
 from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
+from tritongen.model.backends.fil import INPUT, OUTPUT
+from tritongen.model.evidence import ReportedTensor
+from tritongen.model.facts import ModelFormat
+from tritongen.model.samples import Array
 
 _MOST = 300
 _MULTICLASS = 2

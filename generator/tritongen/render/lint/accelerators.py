@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
 from tritongen.render.lint.instances import KIND_AUTO, KIND_GPU, resolved_groups
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext

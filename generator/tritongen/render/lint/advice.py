@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.facts import ModelFormat
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
-from tritongen.domain.tensors import is_dynamic
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
+from tritongen.model.tensors import is_dynamic
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.tensors import tensors
 from tritongen.render.lint.view import LintContext

@@ -6,17 +6,10 @@ The facts come from the model file, so that the same comparison is made without 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tritongen.domain.declared import with_reported
-from tritongen.domain.facts import ModelFacts, ModelFormat
-from tritongen.domain.findings import Finding, Severity
-from tritongen.domain.tensors import (
-    Shape,
-    TensorKind,
-    TensorSpec,
-    is_dynamic,
-    show_shape,
-    wire_dims,
-)
+from tritongen.model.declared_tensors import with_reported
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape, wire_dims
 from tritongen.render.lint.model import LintedModel, dtype_name, dtype_of, show_dims
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tritongen.domain.backends import BACKENDS
-from tritongen.domain.releases import at_least
+from tritongen.model.backends import BACKENDS
+from tritongen.model.releases import at_least
 from tritongen.render.lint.view import ModelView
 from tritongen.render.pbtxt import ConfigMessage
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
-from tritongen.domain.tensors import DType
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
+from tritongen.model.tensors import DType
 from tritongen.render.lint.model import LintedModel, dtype_of
 from tritongen.render.lint.tensors import tensors
 from tritongen.render.lint.view import LintContext

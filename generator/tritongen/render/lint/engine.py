@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tritongen.domain.findings import Finding, Severity
+from tritongen.model.findings import Finding, Severity
 from tritongen.render.lint import (
     accelerators,
     advice,

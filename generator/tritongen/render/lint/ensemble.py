@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.backends import ENSEMBLE
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext

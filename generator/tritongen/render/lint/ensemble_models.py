@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import LintedModel, dtype_name, show_dims
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage, map_path

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage

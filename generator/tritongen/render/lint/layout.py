@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import (
     RESERVED_FOLDERS,
     LintedModel,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.instances import resolved_groups
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.backends import BACKENDS, BackendRules
-from tritongen.domain.findings import Finding, Severity, finding
-from tritongen.domain.tensors import DType
+from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType
 from tritongen.render.lint.backends import ENSEMBLE, autofill
 from tritongen.render.lint.view import LintContext, ModelView
 from tritongen.render.pbtxt import ConfigMessage, ParsedConfig, parse_config

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from tritongen.domain.backends import BackendRules, ParameterRule, ValueKind
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
+from tritongen.model.backends import BackendRules, ParameterRule, ValueKind
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import map_path

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.backends import BatchSupport
-from tritongen.domain.findings import Finding
+from tritongen.model.backends import BatchSupport
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext
 

@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from tritongen.domain.findings import Finding, Severity
 from tritongen.errors import CODES
+from tritongen.model.findings import Finding, Severity
 
 SCHEMA_VERSION = 1
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

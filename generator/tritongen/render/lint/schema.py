@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from tritongen.domain.backends import BACKENDS, BackendRules
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
+from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
 from tritongen.render.lint.backends import ENSEMBLE, PLATFORMS, image_backends
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext

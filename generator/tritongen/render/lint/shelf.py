@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import LintedModel, VersionFolder
 from tritongen.render.lint.view import ModelView
 from tritongen.render.pbtxt import ParsedConfig

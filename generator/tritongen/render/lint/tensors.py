@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tritongen.domain.findings import Finding
-from tritongen.domain.releases import at_least
+from tritongen.model.findings import Finding
+from tritongen.model.releases import at_least
 from tritongen.render.lint.model import LintedModel, element_count, show_dims
 from tritongen.render.lint.view import LintContext
 from tritongen.render.pbtxt import ConfigMessage

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.backends import ThreadRule, ThreadScope, threads_each
-from tritongen.domain.findings import Finding, Severity, finding
+from tritongen.model.backends import ThreadRule, ThreadScope, threads_each
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.render.lint.instances import KIND_AUTO, KIND_CPU, Instances, resolved_groups
 from tritongen.render.lint.model import LintedModel
 from tritongen.render.lint.view import LintContext

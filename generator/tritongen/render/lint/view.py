@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tritongen.domain.evidence import Trial
-from tritongen.domain.facts import ModelFacts
-from tritongen.domain.releases import Release
+from tritongen.model.evidence import Trial
+from tritongen.model.facts import ModelFacts
+from tritongen.model.releases import Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tritongen.domain.findings import Finding
+from tritongen.model.findings import Finding
 from tritongen.render.lint.model import (
     LintedModel,
     dtype_name,

@@ -1,6 +1,6 @@
 """`config.pbtxt`: from text to message, with every fault and every field's line."""
 
-from tritongen.domain.findings import Finding, Location, Severity
+from tritongen.model.findings import Finding, Location, Severity
 from tritongen.render.pbtxt.faults import Faults
 from tritongen.render.pbtxt.parsed import ConfigMessage, ParsedConfig, map_path
 from tritongen.render.pbtxt.parser import Parser

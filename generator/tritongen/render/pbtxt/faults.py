@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from tritongen.domain.findings import Finding, Location, Severity
+from tritongen.model.findings import Finding, Location, Severity
 from tritongen.render.pbtxt.tokens import Token
 
 # Beyond this the rest follows from the first ones, or the file is no configuration at all.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tritongen.domain.findings import Finding, Severity
+from tritongen.model.findings import Finding, Severity
 
 # The message classes are generated at run time; there is no static type to name.
 ConfigMessage: TypeAlias = Any

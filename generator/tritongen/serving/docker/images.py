@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tritongen.domain.releases import RELEASES, at_least, find
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.progress import Progress
+from tritongen.model.releases import RELEASES, at_least, find
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.needs import ModelNeeds, unmet
-from tritongen.serving.protocol import Progress
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -174,14 +174,14 @@ def official_image(release: str, backends: tuple[str, ...]) -> str:
 
 def _default() -> str:
     """The tool's default release, which stands among much that no planned repository needs."""
-    from tritongen.domain.intent import DEFAULT_TRITON
+    from tritongen.model.intent import DEFAULT_TRITON
 
     return DEFAULT_TRITON
 
 
 def _ships(release: str, backend: str) -> bool:
     """Whether a release's `-py3` image holds a backend; unknown ones are the user's own."""
-    from tritongen.domain.backends import BACKENDS
+    from tritongen.model.backends import BACKENDS
 
     rules = BACKENDS.get(backend)
     if rules is None or backend in _ALWAYS:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.docker.engine import EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, ImageFacts
 from tritongen.serving.docker.links import repository_mounts

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.domain.findings import Finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding
+from tritongen.model.progress import Progress
 from tritongen.serving.docker import preflight
 from tritongen.serving.docker.access import EngineAccess
 from tritongen.serving.docker.engine import EngineFacts, context_host, speaking
@@ -34,7 +35,7 @@ from tritongen.serving.files import translated
 from tritongen.serving.following import new_log
 from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
+from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.server import DockerServer

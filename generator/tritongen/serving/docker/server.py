@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.progress import Progress
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.files import write_atomic
 from tritongen.serving.following import last_text, lines_of, new_log
-from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
+from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.readiness_client import PlainClient
 from tritongen.serving.reasons import (

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.interpreter import module_command, module_environment
+from tritongen.model.progress import Progress
 from tritongen.serving.cache import cache_folder, user_cache
 from tritongen.serving.files import FileLock, translated
-from tritongen.serving.protocol import Progress
 
 __all__ = [
     "NEEDED_BYTES",

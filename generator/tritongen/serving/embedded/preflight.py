@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tritongen.domain.findings import Finding, Severity, finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.embedded.fetch import TRITON_VERSION, check_machine
 from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings

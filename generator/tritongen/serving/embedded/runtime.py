@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.domain.findings import Finding
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.findings import Finding
+from tritongen.model.progress import Progress
 from tritongen.serving.embedded import preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
@@ -15,7 +16,7 @@ from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
-from tritongen.serving.protocol import Progress, RuntimeName, ServerSpec, ServerState
+from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.embedded.server import EmbeddedServer

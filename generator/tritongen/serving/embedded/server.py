@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.progress import Progress
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.following import follow_file, last_text
 from tritongen.serving.processes import SERVER, ProcessRef, oom_kills, region_prefix
-from tritongen.serving.protocol import Endpoints, ModelStatus, Progress, ServerState
+from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.readiness_client import PlainClient
 from tritongen.serving.reasons import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tritongen.transform.cures import CURES
+from tritongen.model.fixes import CURES
 from tritongen.transform.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.transform.fixes.containers import label_indices, optional, sequence, zipmap
 from tritongen.transform.fixes.declarations import names, ranks, scalars, sizes

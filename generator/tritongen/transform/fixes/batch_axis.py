@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tritongen.domain.samples import Array
-from tritongen.domain.tensors import Dim, is_dynamic
+from tritongen.model.samples import Array
+from tritongen.model.tensors import Dim, is_dynamic
 from tritongen.transform.fixes.batch_nodes import RULES
 from tritongen.transform.fixes.batch_trace import Carrier, Plan, Trace
 from tritongen.transform.fixes.fix import CannotFix, FixContext, Rewrite

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tritongen.domain.tensors import Dim
+from tritongen.model.tensors import Dim
 from tritongen.transform.graph import Graph, dims_of
 from tritongen.transform.shapes import infer
 

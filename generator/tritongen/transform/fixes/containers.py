@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tritongen.domain.samples import Array
+from tritongen.model.samples import Array
 from tritongen.transform.fixes.fix import CannotFix, FixContext, Rewrite
 from tritongen.transform.graph import (
     Graph,

@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tritongen.domain.samples import Array
-from tritongen.domain.tensors import Dim, is_dynamic, show_shape
+from tritongen.model.samples import Array
+from tritongen.model.tensors import Dim, is_dynamic, show_shape
 from tritongen.transform.fixes.fix import CannotFix, FixContext, Rewrite
 from tritongen.transform.graph import (
     Graph,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritongen.domain.samples import Array
+from tritongen.model.samples import Array
 from tritongen.transform.fixing import MODEL_FILE
 from tritongen.transform.jobs import Job
 from tritongen.transform.quantize.builders import BuildFault, StaticBuilder

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tritongen.domain.agreement import TOLERANCES
-from tritongen.domain.precision import Precision
-from tritongen.domain.samples import Array
-from tritongen.domain.variants import Accuracy, Proof
 from tritongen.errors import InvalidInputError
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.precision import Precision
+from tritongen.model.samples import Array
+from tritongen.model.variants import Accuracy, Proof
 from tritongen.transform.data import Samples, load_samples, seeded_samples
 from tritongen.transform.evaluate import Evaluator, Scale
 from tritongen.transform.fixing import MODEL_FILE

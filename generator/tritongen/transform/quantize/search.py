@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.variants import Accuracy
+from tritongen.model.variants import Accuracy
 
 # With more than this share of the operators left out there is nothing to gain.
 MOST_EXCLUDED = 0.5

@@ -1,0 +1,68 @@
+"""What is known of each Triton backend: one file a backend, one literal registry."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from tritongen.model.backends.backend_rules import (
+    Artefact,
+    BackendRules,
+    BatchSupport,
+    ParameterRule,
+    ValueKind,
+)
+from tritongen.model.backends.fil import FIL
+from tritongen.model.backends.onnxruntime import ONNXRUNTIME
+from tritongen.model.backends.openvino import OPENVINO
+from tritongen.model.backends.python import PYTHON
+from tritongen.model.backends.pytorch import PYTORCH
+from tritongen.model.backends.required_parameters import Setting
+from tritongen.model.backends.tensorflow import TENSORFLOW
+from tritongen.model.backends.tensorrt import TENSORRT
+from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope, threads_each
+from tritongen.model.facts import ModelFormat
+
+__all__ = [
+    "BACKENDS",
+    "Artefact",
+    "BackendRules",
+    "BatchSupport",
+    "ParameterRule",
+    "Setting",
+    "ThreadRule",
+    "ThreadScope",
+    "ValueKind",
+    "artefact_for",
+    "backend_for",
+    "every_flavour",
+    "threads_each",
+]
+
+BACKENDS: Mapping[str, BackendRules] = MappingProxyType(
+    {
+        "onnxruntime": ONNXRUNTIME,
+        "pytorch": PYTORCH,
+        "openvino": OPENVINO,
+        "fil": FIL,
+        "python": PYTHON,
+        "tensorrt": TENSORRT,
+        "tensorflow": TENSORFLOW,
+    }
+)
+
+
+def every_flavour() -> Iterator[BackendRules]:
+    """Every entry of the registry, each followed by its other platforms and runtimes."""
+    for rules in BACKENDS.values():
+        yield rules
+        yield from rules.flavours
+
+
+def backend_for(format_: ModelFormat) -> BackendRules | None:
+    """The rules under which a format is served, None when no entry does."""
+    return next((rules for rules in every_flavour() if format_ in rules.formats), None)
+
+
+def artefact_for(format_: ModelFormat) -> Artefact | None:
+    """How a format is laid out in a repository, None when no backend loads it."""
+    rules = backend_for(format_)
+    return rules.artefact(format_) if rules is not None else None

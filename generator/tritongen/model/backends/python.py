@@ -1,0 +1,35 @@
+"""The python backend."""
+
+from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
+from tritongen.model.backends.thread_rules import LIBRARY_VARIABLES, ThreadRule, ThreadScope
+from tritongen.model.facts import ModelFormat
+
+PYTHON = BackendRules(
+    name="python",
+    artefacts=(Artefact(ModelFormat.PYTHON, "model.py"),),
+    optional_inputs=True,
+    bf16_since="00.00",
+    completes="what the model's auto_complete_config() adds",
+    threads=ThreadRule(
+        scope=ThreadScope.PROCESS_PER_INSTANCE,
+        environment=LIBRARY_VARIABLES,
+        unset="as many threads as the libraries of model.py start",
+    ),
+    open_parameters=True,
+    parameters=(
+        ParameterRule(
+            "EXECUTION_ENV_PATH",
+            ValueKind.PATH,
+            "packed environment whose Python runs the model",
+        ),
+        ParameterRule(
+            "FORCE_CPU_ONLY_INPUT_TENSORS",
+            ValueKind.CHOICE,
+            "inputs are handed over in the CPU's memory",
+            default="yes",
+            choices=("yes", "no"),
+        ),
+    ),
+    trial="a stand-in for triton_python_backend_utils",
+    embedded="Triton's own",
+)

@@ -1,0 +1,78 @@
+"""The tensorflow backend, which Triton's images ship up to 25.02."""
+
+from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
+from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.facts import ModelFormat
+
+LAST_RELEASE = "25.02"
+
+TENSORFLOW = BackendRules(
+    name="tensorflow",
+    artefacts=(
+        Artefact(
+            ModelFormat.SAVEDMODEL,
+            "model.savedmodel",
+            platform="tensorflow_savedmodel",
+            until=LAST_RELEASE,
+        ),
+        Artefact(
+            ModelFormat.GRAPHDEF,
+            "model.graphdef",
+            platform="tensorflow_graphdef",
+            until=LAST_RELEASE,
+        ),
+    ),
+    platforms=("tensorflow_savedmodel", "tensorflow_graphdef"),
+    until=LAST_RELEASE,
+    default_cpu_instances=2,
+    completes="inputs, outputs, max_batch_size and dynamic_batching of a SavedModel, from its "
+    "signature; nothing of a GraphDef",
+    threads=ThreadRule(
+        scope=ThreadScope.PROCESS,
+        intra_key="TF_NUM_INTRA_THREADS",
+        inter_key="TF_NUM_INTER_THREADS",
+        pooled=True,
+        unset="one thread for every core of the host, in each of two pools",
+    ),
+    parameters=(
+        ParameterRule(
+            "TF_NUM_INTRA_THREADS",
+            ValueKind.INT,
+            "threads that share one operator; the first session decides for the server",
+            default="0: the cores of the host",
+            minimum=0,
+        ),
+        ParameterRule(
+            "TF_NUM_INTER_THREADS",
+            ValueKind.INT,
+            "operators that run side by side; the first session decides for the server",
+            default="0: the cores of the host",
+            minimum=0,
+        ),
+        ParameterRule(
+            "TF_USE_PER_SESSION_THREADS",
+            ValueKind.BOOL,
+            "each session has pools of its own",
+            default="false",
+        ),
+        ParameterRule(
+            "TF_GRAPH_TAG", ValueKind.TEXT, "tag of the SavedModel's graph", default="serve"
+        ),
+        ParameterRule(
+            "TF_SIGNATURE_DEF",
+            ValueKind.TEXT,
+            "signature of the SavedModel",
+            default="serving_default",
+        ),
+        ParameterRule(
+            "MAX_SESSION_SHARE_COUNT",
+            ValueKind.INT,
+            "instances that share a session",
+            default="1",
+            minimum=1,
+        ),
+        ParameterRule(
+            "TF_INIT_OPS_FILE", ValueKind.TEXT, "JSON with the operators that initialise a GraphDef"
+        ),
+    ),
+)

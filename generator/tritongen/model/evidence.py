@@ -1,0 +1,254 @@
+"""What was observed by running a model: the trial, measurements and tuned choices.
+
+Evidence is recorded in `tritongen.lock` and used again until the model's bytes change, so that
+the same inputs give the same plan on every machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tritongen.model.tensors import DType
+from tritongen.model.variants import Variant
+
+
+class BatchVerdict(StrEnum):
+    """What the trial says of axis 0."""
+
+    PROVEN = "proven"
+    DISPROVEN = "disproven"
+    COUPLED = "coupled"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTensor:
+    """An input as fed to, or an output as returned by, the trial's single-row run.
+
+    Attributes:
+        name: of the input or output.
+        dtype: element type as observed.
+        shape: full shape as observed, batch axis included.
+        values: the generator's text that was used for an input, such as ``int[0,10)``.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    values: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedTensor:
+    """An input or output as the runtime itself reports it after loading the model.
+
+    The backend holds the configuration against this, not against what the file declares.
+
+    Attributes:
+        name: of the input or output.
+        dims: full shape, batch axis included; -1 is dynamic; empty for a scalar or an unknown rank.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProof:
+    """Whether axis 0 is a batch axis.
+
+    Attributes:
+        verdict: proven, disproven, coupled (rows change with their neighbours), or untested.
+        reason: one sentence.
+        rows: batch sizes that were compared with single rows.
+        max_abs_diff: greatest absolute difference row by row.
+        tolerance: absolute part of the tolerance that was applied.
+    """
+
+    verdict: BatchVerdict
+    reason: str
+    rows: tuple[int, ...] = ()
+    max_abs_diff: float = 0.0
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Median time of one execution.
+
+    Attributes:
+        batch: rows in the execution (1 for a model without batch axis).
+        threads: intra-op threads.
+        ms: median milliseconds of one execution.
+        spread: interquartile range divided by the median.
+        inter_op: inter-op threads; 1 means sequential execution.
+    """
+
+    batch: int
+    threads: int
+    ms: float
+    spread: float = 0.0
+    inter_op: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The result of running a model in a child process on seeded inputs.
+
+    Attributes:
+        runtime: library and version, such as ``onnxruntime 1.32.0``.
+        ok: whether the model ran at all.
+        code: finding code of the failure, empty when all went well. Together with `ok` it tells
+            of a failure after the single-row run: time, memory or a crash on larger batches.
+        error: the runtime's own message of that failure, one line.
+        seed: of the generated inputs.
+        inputs: what was fed in the single-row run.
+        outputs: what came back from it.
+        reported_inputs: the runtime's own view of the inputs.
+        reported_outputs: the runtime's own view of the outputs.
+        proof: of the batch axis.
+        costs: measured execution times.
+        zeros_ok: whether all-zero inputs run, as Triton's warm-up feeds them.
+        peak_bytes: greatest resident memory above the idle runtime.
+        deterministic: whether two runs on the same input agree.
+        mismatches: one sentence for every output whose declared type, rank or fixed size was not
+            what came back.
+        cpu: name of the processor that `costs` were measured on, empty when not known.
+        decoupled: whether a Python model gave other than one response to a request, or says that it
+            may; None when it cannot be told.
+        declared: what tritongen.yaml said of its inputs and outputs (see `trial_wishes`); None in
+            an older lock, which does not say.
+    """
+
+    runtime: str
+    ok: bool
+    code: str = ""
+    error: str = ""
+    seed: int = 0
+    inputs: tuple[ObservedTensor, ...] = ()
+    outputs: tuple[ObservedTensor, ...] = ()
+    reported_inputs: tuple[ReportedTensor, ...] = ()
+    reported_outputs: tuple[ReportedTensor, ...] = ()
+    proof: BatchProof = field(
+        default_factory=lambda: BatchProof(BatchVerdict.UNTESTED, "the model was not run")
+    )
+    costs: tuple[Cost, ...] = ()
+    zeros_ok: bool = False
+    peak_bytes: int = 0
+    deterministic: bool = True
+    mismatches: tuple[str, ...] = ()
+    cpu: str = ""
+    decoupled: bool | None = None
+    declared: tuple[str, ...] | None = None
+
+    def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
+        """Median milliseconds measured at that point, None when it was not measured."""
+        for cost in self.costs:
+            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, inter_op):
+                return cost.ms
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """Choices that `tune` made, with the measurements behind them.
+
+    Attributes:
+        goal: what it was tuned for.
+        instances: instance count.
+        threads: intra-op threads an instance.
+        max_batch_size: 0 for no batching.
+        queue_delay_us: None when dynamic batching is off.
+        inter_op: inter-op threads; 1 means sequential execution.
+        numbers: measured figures by name.
+        cores: that it was tuned for, 0 when not known.
+        arena: whether instances keep the backend's memory arena.
+    """
+
+    goal: str
+    instances: int
+    threads: int
+    max_batch_size: int
+    queue_delay_us: int | None
+    inter_op: int = 1
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    cores: int = 0
+    arena: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRate:
+    """Latencies of the tuned configuration, alone on its server, at one rate.
+
+    Attributes:
+        per_s: requests per second, as they arrived.
+        requests: answered.
+        ms: (percentile, milliseconds), ascending.
+        rows: of each request.
+    """
+
+    per_s: float
+    requests: int
+    ms: tuple[tuple[float, float], ...]
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Times measured on a running Triton, from which capacity is planned.
+
+    Attributes:
+        cpus: CPU limit of the server while it was measured; may be a fraction.
+        cpu: name of its processor, empty when not known.
+        costs: mean times of executions inside the server; `spread` is their variation (standard
+            deviation divided by the mean).
+        front_end_ms: CPU time that each request costs outside its execution.
+        transport_ms: latency of each request outside queue and execution that costs no core.
+        contention: how much longer executions take when all cores are busy, as a share.
+        cold: how much longer the first execution after a rest takes, as a share.
+        pause_ms: mean of the pauses that one in twenty requests meets on its way; of older locks.
+        wake_ms: CPU time more of a request that finds the threads asleep.
+        stall_ms: length of the moments in which nothing runs, 0 where there are none.
+        stalls_per_s: how many of them begin in a second.
+        rates: what the tuned configuration did at rates, ascending; empty where it was not asked.
+    """
+
+    cpus: float
+    cpu: str
+    costs: tuple[Cost, ...]
+    front_end_ms: float = 0.0
+    transport_ms: float = 0.0
+    contention: float | None = None
+    cold: float = 0.0
+    pause_ms: float = 0.0
+    wake_ms: float = 0.0
+    stall_ms: float = 0.0
+    stalls_per_s: float = 0.0
+    rates: tuple[ServedRate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvidence:
+    """Evidence for one model, valid while the files' hashes are the same.
+
+    Attributes:
+        files: (path relative to the version folder with the version before it, sha256).
+        trial: the trial's result, None when it was not run.
+        tuned: the tuner's choice, None when it was not tuned.
+        served: times measured on a server, None when there are none.
+        variant: the variant that `files` belong to, with its recipe and proof; None when the
+            original is served.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    trial: Trial | None = None
+    tuned: Tuned | None = None
+    served: Served | None = None
+    variant: Variant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence for every model, by name."""
+
+    models: Mapping[str, ModelEvidence] = field(default_factory=dict)

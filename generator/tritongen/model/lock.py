@@ -1,0 +1,136 @@
+"""`tritongen.lock`: the evidence and what was written, committed with the repository."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tritongen.errors import InvalidInputError
+from tritongen.model.allowed_settings import refused_settings
+from tritongen.model.codec import decode_text, shallow, text_of
+from tritongen.model.cores import CpuReading
+from tritongen.model.evidence import Evidence, ModelEvidence
+from tritongen.model.facts import ModelFormat
+
+LOCK_FILE = "tritongen.lock"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTarget:
+    """The target that was planned for.
+
+    Attributes:
+        triton: release, ``YY.MM``.
+        cores: the CPU budget, whole cores.
+        machine: what the building machine said, None when tritongen.yaml states the cores.
+        memory_bytes: None when not stated.
+        gpus: number of GPUs.
+    """
+
+    triton: str
+    cores: int
+    machine: CpuReading | None = None
+    memory_bytes: int | None = None
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LockedServer:
+    """How the server is started.
+
+    Attributes:
+        environment: variables by name.
+        flags: (flag without dashes, value).
+        shared_memory_bytes: room that the tensors of these configurations take between Triton and
+            Python-based backends; None where it is to be found out.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[tuple[str, str], ...] = ()
+    shared_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedModel:
+    """One model of the repository.
+
+    Attributes:
+        source: main file, relative to the models folder.
+        format: of the model.
+        backend: that serves it.
+        threads: threads an instance uses at most.
+        instances: instance count.
+        evidence: what was observed, with the hashes that it holds for.
+    """
+
+    source: str
+    format: ModelFormat
+    backend: str
+    threads: int
+    instances: int
+    evidence: ModelEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The whole lock.
+
+    Attributes:
+        tool: name and version of the writer.
+        target: that was planned for.
+        server: how to start it.
+        models: by name.
+        written: sha256 of every text file that was written, by path relative to the repository.
+        refused: evidence of models that were tried and are not served, by name.
+    """
+
+    tool: str
+    target: LockedTarget
+    server: LockedServer = field(default_factory=LockedServer)
+    models: Mapping[str, LockedModel] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, ModelEvidence] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence of every model, served or not."""
+        served = {name: model.evidence for name, model in self.models.items()}
+        return Evidence({**self.refused, **served})
+
+
+def lock_text(lock: Lock) -> str:
+    """The JSON text of a lock: sorted keys, one value a line, so that diffs read well."""
+    document = {"schema_version": SCHEMA_VERSION, **shallow(lock)}
+    return text_of(document, indent=1) + "\n"
+
+
+def parse_lock(text: str, where: str) -> Lock:
+    """Read a lock's text.
+
+    Raises:
+        InvalidInputError: TG704 for anything that is not a lock of this schema version.
+    """
+    try:
+        lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
+    except ValueError as problem:
+        raise InvalidInputError("TG704", str(problem), where=where) from problem
+    for setting in refused_settings(lock.server.environment, lock.server.flags):
+        raise InvalidInputError(
+            "TG704", f"gives the server what no build writes: {setting}", where=where
+        )
+    for path in _paths(lock):
+        if not _stays(path):
+            raise InvalidInputError(
+                "TG704", f"names {path!r}, which leaves the repository", where=where
+            )
+    return lock
+
+
+def _paths(lock: Lock) -> Iterator[str]:
+    """Every path below the repository that the lock names: a lock may be a stranger's."""
+    yield from lock.written
+    for name, model in lock.models.items():
+        yield from (f"{name}/{relative}" for relative, _ in model.evidence.files)
+
+
+def _stays(path: str) -> bool:
+    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))

@@ -1,0 +1,89 @@
+"""The table of releases, and what stands on it."""
+
+import itertools
+
+import pytest
+
+from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.model.intent import DEFAULT_TRITON
+from tritongen.model.releases import RELEASES, at_least, find
+
+
+def test_tags_ascend_month_by_month():
+    months = [int(entry.tag[:2]) * 12 + int(entry.tag[3:]) for entry in RELEASES]
+    assert months == list(range(months[0], months[-1] + 1))
+    assert (RELEASES[0].tag, RELEASES[-1].tag) == ("23.08", "26.11")
+
+
+def test_servers_and_limits_never_go_back():
+    def numbers(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split("."))
+
+    for older, newer in itertools.pairwise(RELEASES):
+        assert numbers(older.server) < numbers(newer.server)
+        assert numbers(older.onnxruntime) <= numbers(newer.onnxruntime)
+        assert older.onnx_ir <= newer.onnx_ir
+        assert older.onnx_opset <= newer.onnx_opset
+        assert older.onnx_ml_opset <= newer.onnx_ml_opset
+        assert older.assumed <= newer.assumed
+
+
+def test_one_runtime_has_one_set_of_limits():
+    limits: dict[str, set[tuple[int, int, int]]] = {}
+    for entry in RELEASES:
+        limits.setdefault(entry.onnxruntime, set()).add(
+            (entry.onnx_ir, entry.onnx_opset, entry.onnx_ml_opset)
+        )
+    assert all(len(found) == 1 for found in limits.values())
+
+
+@pytest.mark.parametrize(
+    ("tag", "server", "onnxruntime", "limits"),
+    [
+        ("24.04", "2.45.0", "1.17.3", (9, 20, 4)),
+        ("24.10", "2.51.0", "1.19.2", (10, 21, 5)),
+        ("25.07", "2.59.1", "1.22.0", (10, 22, 5)),
+        ("25.08", "2.60.0", "1.23.0", (11, 23, 5)),
+        ("26.02", "2.66.0", "1.24.1", (13, 25, 5)),
+        ("26.07", "2.71.0", "1.27.0", (13, 26, 5)),
+    ],
+)
+def test_known_rows(tag, server, onnxruntime, limits):
+    entry = find(tag)
+    assert (entry.server, entry.onnxruntime) == (server, onnxruntime)
+    assert (entry.onnx_ir, entry.onnx_opset, entry.onnx_ml_opset) == limits
+    assert not entry.assumed
+
+
+def test_the_default_target_is_known():
+    assert find(DEFAULT_TRITON).tag == DEFAULT_TRITON
+
+
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [
+        ("23.07", "23.08"),
+        ("27.01", "26.11"),
+        ("26.13", "YY.MM"),
+        ("2.51.0", "YY.MM"),
+        ("", "YY.MM"),
+        ("24.1", "YY.MM"),
+        ("٢٤.٠٤", "YY.MM"),
+    ],
+)
+def test_an_unknown_tag_names_what_is_known(tag, hint):
+    with pytest.raises(InvalidInputError) as caught:
+        find(tag)
+    assert caught.value.code == "TG304"
+    assert caught.value.exit_code is ExitCode.INVALID_INPUT
+    assert hint in caught.value.fix
+
+
+def test_at_least_compares_months_and_not_texts():
+    assert at_least("26.03", "26.03")
+    assert at_least("26.11", "26.03")
+    assert at_least("100.01", "99.12")
+    assert not at_least("25.12", "26.01")
+    assert at_least("23.08", "00.00")
+    with pytest.raises(InvalidInputError):
+        at_least("latest", "26.03")
