@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from probe_bench_models import TRITONGEN, Model, Served
-from tritongen.probe.observer import local_server
+from tritongen.system.process_usage import local_server
 
 PERF_ANALYZER = "2.60.0"
 _CACHE = Path.home() / ".cache/tritongen/benchmarks"

@@ -46,7 +46,7 @@ from probe_bench_tools import (
     table,
 )
 from tritongen import __version__
-from tritongen.inspection.machine import read_cpus
+from tritongen.system.machine import read_cpus
 
 RATE, STALL_RATE = 1_000, 100
 STALL_ERROR, LATE_US, SOONER = 0.05, 20.0, 0.5

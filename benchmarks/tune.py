@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from serving_bench import MODELS
-from tritongen.inspection.machine import read_cpus
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
+from tritongen.system.machine import read_cpus
 from tune_analyzer import analyzer_part
 from tune_parts import (
     CACHE,

@@ -68,10 +68,10 @@ content=$(
     } | sha256sum | cut -c 1-16
 )
 # What they import only tells of faults, and makes no image stale.
-copy tritongen/__init__.py tritongen/errors tritongen/interpreter.py tritongen/model/__init__.py \
-    tritongen/model/progress.py tritongen/serving/__init__.py tritongen/serving/cache.py \
-    tritongen/serving/embedded/__init__.py tritongen/serving/files.py \
-    tritongen/serving/own_files.py
+copy tritongen/__init__.py tritongen/errors tritongen/model/__init__.py \
+    tritongen/model/progress.py tritongen/serving/__init__.py \
+    tritongen/serving/embedded/__init__.py tritongen/system/__init__.py tritongen/system/files.py \
+    tritongen/system/interpreter.py tritongen/system/own_files.py tritongen/system/user_cache.py
 image=$repository:$content
 
 exec 9>"${TMPDIR:-/tmp}/tritongen-slim-$(id -u).lock"

@@ -30,9 +30,9 @@ from tritongen.export.semantics import check_documents
 from tritongen.export.targets import TARGETS
 from tritongen.export.validate import documents
 from tritongen.model.findings import Finding, Severity
-from tritongen.serving.cache import user_cache
 from tritongen.serving.docker.settings import HEALTH
-from tritongen.serving.files import FileLock
+from tritongen.system.files import FileLock
+from tritongen.system.user_cache import user_cache
 
 REQUIREMENTS = ("kubernetes-validate==1.37.0", "azure-ai-ml==1.35.2")
 SCRIPT = Path(__file__).with_name("export_validators.py")

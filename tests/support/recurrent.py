@@ -16,7 +16,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from support.serving_models import graph_model, value
-from tritongen.serving.cache import user_cache
+from tritongen.system.user_cache import user_cache
 
 _REQUIREMENT = "silero-vad==6.2.3"
 _MEMBER = "silero_vad/data/silero_vad.onnx"

@@ -16,7 +16,7 @@ from support.cli import (
     tree,
     trial_of,
 )
-from tritongen.inspection.machine import read_cpus
+from tritongen.system.machine import read_cpus
 
 pytestmark = pytest.mark.smoke
 

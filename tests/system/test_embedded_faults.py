@@ -23,10 +23,10 @@ from tritongen.serving.orphans import (
     find_servers,
     region_prefix,
 )
-from tritongen.serving.processes import SERVER
 from tritongen.serving.protocol import Ports
 from tritongen.serving.reasons import to_findings
 from tritongen.serving.state import StateStore
+from tritongen.system.processes import SERVER
 
 MODEL = "1/model.onnx"
 

@@ -15,9 +15,9 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.client import HttpClient
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.processes import SERVER, region_prefix
 from tritongen.serving.protocol import ServerState
 from tritongen.serving.reaper import SHARED_MEMORY
+from tritongen.system.processes import SERVER, region_prefix
 
 # Another user's process: until its input ends it keeps what it can read of others' command lines,
 # environments and shared memory.

@@ -361,7 +361,7 @@ def test_what_a_person_reads(digits: Project) -> None:
 
 
 def test_two_runs_at_once(digits: Project) -> None:
-    from tritongen.serving.cache import folder_lock
+    from tritongen.system.user_cache import folder_lock
 
     with folder_lock(digits.models, "a test"):
         problem = digits.error("optimize", "models", expect=3)

@@ -14,7 +14,7 @@ from support.serving_models import (
 )
 from support.triton import start_server, write_model
 from tritongen.serving import reaper
-from tritongen.serving.processes import SERVER
+from tritongen.system.processes import SERVER
 
 MODEL = "1/model.onnx"
 HEAD = 'backend: "onnxruntime"\n' + ONE_INSTANCE

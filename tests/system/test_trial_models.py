@@ -21,12 +21,12 @@ from sklearn.preprocessing import OneHotEncoder
 from support import trial_models as made
 from support.trial_models import FLOAT, INT64, model, node, try_model, weights
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import BatchVerdict, ReportedTensor
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.model.tensors import DType
+from tritongen.system.machine import read_cpus
 
 pytestmark = pytest.mark.smoke
 

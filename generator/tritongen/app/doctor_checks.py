@@ -12,7 +12,6 @@ from pathlib import Path
 from tritongen.app.running.runtimes import docker_runtime
 from tritongen.app.spec import UpOptions
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.cores import CpuReading, budget_of
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.embedded import fetch, preflight
@@ -21,6 +20,7 @@ from tritongen.serving.preflight import repository_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.serving.state import StateStore
+from tritongen.system.machine import read_cpus
 
 __all__ = [
     "Check",

@@ -15,7 +15,6 @@ from tritongen.inspection.intent import (
     raise_faults,
     read_intent,
 )
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
@@ -26,6 +25,7 @@ from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
 from tritongen.serving.repository import settle
+from tritongen.system.machine import read_cpus
 
 if TYPE_CHECKING:
     from tritongen.inspection import Inspection

@@ -27,7 +27,7 @@ from tritongen.model.variants import (
     VARIANTS_FOLDER,
     Variant,
 )
-from tritongen.serving.files import translated, write_atomic
+from tritongen.system.files import translated, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAGING = re.compile(r"\.staging-(\d+)-.*")

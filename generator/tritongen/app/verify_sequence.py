@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.paths import read_head
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.sequence_states import INITIAL_FOLDER
 from tritongen.model.tensors import DType
 from tritongen.serving.client import SequenceStep
+from tritongen.system.paths import read_head
 
 # Two sequences at once show that states are not mixed up; the third step rests on two others.
 SEQUENCES = 2

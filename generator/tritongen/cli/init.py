@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.step or options.model or options.name:
         return _draft_step(options)
     from tritongen.app.building.init import draft_intent
-    from tritongen.serving.files import write_atomic
+    from tritongen.system.files import write_atomic
 
     draft = draft_intent(existing_folder(options.models), force=options.force or options.stdout)
     if not options.stdout:

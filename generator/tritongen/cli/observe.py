@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
         observe,
         write_intent,
     )
-    from tritongen.serving.files import write_atomic
+    from tritongen.system.files import write_atomic
 
     models = _models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))

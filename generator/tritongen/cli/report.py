@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from tritongen.app.memory import last_models
     from tritongen.app.reporting.report import report_page
-    from tritongen.serving.files import write_atomic
+    from tritongen.system.files import write_atomic
 
     root = existing_folder(options.models or last_models(options.repository))
     if options.repository != _REPOSITORY:

@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tritongen.inspection.paths import contained
 from tritongen.inspection.reading import Reading, SideFile, Source
 from tritongen.model.backends import artefact_for
 from tritongen.model.facts import FileRef, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
+from tritongen.system.paths import contained
 
 
 def version_files(

@@ -7,7 +7,6 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.discovery import Candidate, CandidateVersion, find_models
 from tritongen.inspection.files import version_files
-from tritongen.inspection.paths import contained
 from tritongen.inspection.readers import READERS
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.validate import validate
@@ -18,6 +17,7 @@ from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import Release
 from tritongen.model.sequence_states import INITIAL_FOLDER, initial_file, likely_states
 from tritongen.model.tensors import TensorSpec
+from tritongen.system.paths import contained
 
 _Declared = tuple[CandidateVersion, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 

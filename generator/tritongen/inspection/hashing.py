@@ -6,8 +6,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.paths import contained, open_regular
 from tritongen.model.facts import FileRef, ModelFacts
+from tritongen.system.paths import contained, open_regular
 
 # Path relative to the models folder, size in bytes, modification time in nanoseconds.
 StatKey = tuple[str, int, int]

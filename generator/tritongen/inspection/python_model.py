@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tritongen.inspection.discovery.python_source import CLASS_NAME
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import contained, read_head
 from tritongen.inspection.reading import Reading, SideFile, Source
 from tritongen.model.facts import NAMED_LATER, PythonFacts
 from tritongen.model.findings import Severity, finding
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.system.paths import contained, read_head
 
 _LIMIT = 4 << 20
 _BACKEND = "triton_python_backend_utils"

@@ -1,8 +1,8 @@
 """TensorRT plans: what the header says without TensorRT."""
 
-from tritongen.inspection.paths import read_head
 from tritongen.inspection.reading import Reading, Source
 from tritongen.model.findings import Severity, finding
+from tritongen.system.paths import read_head
 
 # The plan states the number of its serialisation, which goes with TensorRT's release.
 _VERSION_AT = 8

@@ -27,10 +27,11 @@ from tritongen.probe.http.engine import HttpEngine
 from tritongen.probe.jobs import Job, make_plan
 from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
 from tritongen.probe.metrics import Metrics
-from tritongen.probe.observer import Observer, local_server
+from tritongen.probe.observer import Observer
 from tritongen.probe.processes import LoadProcesses
 from tritongen.probe.results import Subject, level_results
 from tritongen.probe.shared_memory import Placement
+from tritongen.system.process_usage import local_server
 
 _POLL_S = 0.05
 # A server that fails now and then may fail the first request, too.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from tritongen.serving.own_files import open_own
+from tritongen.system.own_files import open_own
 
 __all__ = ["follow_file", "last_text", "lines_of", "new_log"]
 

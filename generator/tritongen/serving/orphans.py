@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 from tritongen.serving.state import StateStore
+from tritongen.system.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 
 __all__ = ["FoundServer", "end_server", "find_orphans", "find_servers"]
 

@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.model.codec import decode, text_of
 from tritongen.model.intent import WeightsMode
-from tritongen.serving.cache import folder_lock
-from tritongen.serving.files import FileLock, remove_leftovers, translated, write_atomic
-from tritongen.serving.own_files import read_own
+from tritongen.system.files import FileLock, remove_leftovers, translated, write_atomic
+from tritongen.system.own_files import read_own
+from tritongen.system.user_cache import folder_lock
 
 JOURNAL = ".tritongen.journal"
 # Seconds that a reader waits for a build to finish its renames; they take milliseconds.

@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.ports import choose, endpoints, is_free, port_findings
+from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import Endpoints, Ports
+from tritongen.system.ports import is_free
 
 
 def test_a_listening_port_is_taken():

@@ -11,7 +11,6 @@ from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, Rendere
 from tritongen.app.building.repository import stored_models
 from tritongen.app.project import read_lock
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.paths import read_head
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -27,6 +26,7 @@ from tritongen.render.lint import (
     lint,
 )
 from tritongen.serving.repository import settle
+from tritongen.system.paths import read_head
 
 # A configuration beyond this is refused by the linter; no more of it needs to be read.
 CONFIG_LIMIT = 8 * 2**20

@@ -11,9 +11,9 @@ from pathlib import Path
 from tritongen.app.building.render import digest
 from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.paths import open_regular
 from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
+from tritongen.system.paths import open_regular
 
 
 class DifferenceKind(StrEnum):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.intent import INTENT_FILE
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.resources import template_text
+from tritongen.system.machine import read_cpus
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 

@@ -15,7 +15,7 @@ from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.resources import template_text
-from tritongen.serving.files import translated, write_atomic
+from tritongen.system.files import translated, write_atomic
 
 MODEL_FILE = "model.py"
 LABELS_FILE = "labels.txt"

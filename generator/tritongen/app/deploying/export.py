@@ -22,7 +22,6 @@ from tritongen.export.targets import TARGETS
 from tritongen.export.texts import ExportFile
 from tritongen.export.validate import validate
 from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
-from tritongen.inspection.paths import open_regular
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.serving.repository import (
@@ -33,6 +32,7 @@ from tritongen.serving.repository import (
     recover,
     refuse_file_in_the_way,
 )
+from tritongen.system.paths import open_regular
 
 __all__ = ["MANIFEST", "ExportMode", "ExportRequest", "ExportResult", "export"]
 

@@ -21,7 +21,6 @@ from tritongen.domain.observing import (
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.inspection.intent import INTENT_FILE
 from tritongen.inspection.intent.edit import with_rates
-from tritongen.inspection.paths import read_head
 from tritongen.model.findings import Finding
 from tritongen.probe.scrape import (
     metrics_page,
@@ -31,7 +30,8 @@ from tritongen.probe.scrape import (
 )
 from tritongen.serving.attached import Address
 from tritongen.serving.client import ServerClient
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
+from tritongen.system.paths import read_head
 
 # A reading is taken so many times in the whole, within these bounds.
 _READINGS = 60

@@ -21,11 +21,11 @@ from tritongen.domain.capacity import (
     plan_text,
 )
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.paths import open_regular
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
+from tritongen.system.paths import open_regular
 
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240

@@ -19,13 +19,13 @@ from tritongen.domain.traffic import (
     zone_of,
 )
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.machine import read_cpus
-from tritongen.inspection.paths import read_head
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.resources import template_text
+from tritongen.system.machine import read_cpus
+from tritongen.system.paths import read_head
 
 SHIPPED = "data/instance_types.csv"
 _MOST_BYTES = 200 * 2**20

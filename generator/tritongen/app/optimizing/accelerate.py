@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from tritongen.app.optimizing.bench import Base, Bench
 from tritongen.app.variants import drop_variant, keep_variant, source_hashes
 from tritongen.model.variants import VARIANTS_FOLDER, Variant, Verdict
-from tritongen.serving.files import translated
+from tritongen.system.files import translated
 from tritongen.transform.accelerators import Accelerated, accelerators
 from tritongen.transform.storage import link_or_copy
 

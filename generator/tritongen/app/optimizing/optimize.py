@@ -14,13 +14,13 @@ from tritongen.app.project import Project
 from tritongen.app.variants import new_staging
 from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
 from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity, finding
 from tritongen.model.intent import AccuracyIntent, ModelIntent
-from tritongen.serving.cache import folder_lock
+from tritongen.system.machine import read_cpus
+from tritongen.system.user_cache import folder_lock
 from tritongen.transform.jobs import DataSource, Gate, Runtime
 from tritongen.transform.libraries import FIX
 

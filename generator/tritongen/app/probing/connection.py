@@ -13,7 +13,6 @@ from typing import Any
 from tritongen import __version__
 from tritongen.app.probing.request import ProbeRequest
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.inspection.machine import read_cpus
 from tritongen.probe.control import Control
 from tritongen.probe.dialer import tls_context
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
@@ -24,6 +23,7 @@ from tritongen.probe.metrics import Metrics
 from tritongen.probe.replicas import ReplicaControl
 from tritongen.probe.report.document import Environment
 from tritongen.serving.state import StateStore, own_headers
+from tritongen.system.machine import read_cpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import Job, prepare_job
 from tritongen.probe.level import Update, signal_of
 from tritongen.probe.prober import Outcome, Prober
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
 
 __all__ = [
     "Connection",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.evidence import Tuned
-from tritongen.serving.own_files import check_folder, read_own
+from tritongen.system.own_files import check_folder, read_own
 
 
 @dataclass(frozen=True, slots=True)

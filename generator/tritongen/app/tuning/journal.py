@@ -7,8 +7,8 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem
 from tritongen.search.journal import JournalHeader, decode, encode, encode_record
 from tritongen.search.records import History, Record
-from tritongen.serving.files import translated, write_atomic
-from tritongen.serving.own_files import open_own, read_own
+from tritongen.system.files import translated, write_atomic
+from tritongen.system.own_files import open_own, read_own
 
 
 class JournalFile:

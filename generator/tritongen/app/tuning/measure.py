@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from tritongen.app.tuning.server import Cores, PrivateServer
 from tritongen.app.tuning.subject import Loadable, Subject, loadable
@@ -14,18 +13,19 @@ from tritongen.domain.queueing import ClosedLoop
 from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.evidence import ObservedTensor
 from tritongen.probe.control import Control, served_config
 from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.jobs import Job
 from tritongen.probe.level import Conditions
 from tritongen.probe.messages import Message
-from tritongen.probe.observer import local_server, process_tree
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.settings import THROUGHPUT_SAMPLES
 from tritongen.serving.protocol import RuntimeName
+from tritongen.system.machine import read_cpus
+from tritongen.system.memory import available_bytes
+from tritongen.system.process_usage import busy_seconds, local_server, own_seconds, process_tree
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
 _WARMUP_S = 0.25
@@ -44,7 +44,6 @@ _MOST_DEATHS = 3
 _INSTANCE_BYTES = 120 << 20
 # With less than this the machine begins to swap, or to kill.
 _LEAST_FREE_BYTES = 256 << 20
-_UNKNOWN_BYTES = 2 << 30
 _LEAST_ROOM, _MOST_ROOM = 8, 48
 
 
@@ -123,7 +122,7 @@ class Bench:
         """
         begun = self.clock()
         wanted = self.configuration(subject, task)
-        if self.server.alive() and _available_bytes() < _LEAST_FREE_BYTES:
+        if self.server.alive() and available_bytes() < _LEAST_FREE_BYTES:
             self.short_of_memory += 1
             self.close()
         started = self.server.ensure(self.divide(subject.cores), wanted.environment)
@@ -308,18 +307,7 @@ def _room(subject: Subject) -> int:
     trial = subject.evidence.trial
     peak = trial.peak_bytes if trial is not None else 0
     each = max(subject.facts.weight_bytes, peak) + _INSTANCE_BYTES
-    return max(_LEAST_ROOM, min(_MOST_ROOM, _available_bytes() // 2 // each))
-
-
-def _available_bytes() -> int:
-    """Memory that can be taken without swapping; some GiB where the machine does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return _UNKNOWN_BYTES
-    found = dict(line.split(":", 1) for line in lines)
-    stated = found.get("MemAvailable", "").split()
-    return int(stated[0]) * 1024 if stated else _UNKNOWN_BYTES
+    return max(_LEAST_ROOM, min(_MOST_ROOM, available_bytes() // 2 // each))
 
 
 @contextlib.contextmanager
@@ -338,31 +326,10 @@ def _pinned(cores: Cores) -> Iterator[None]:
 @contextlib.contextmanager
 def _watched(seen: Interference, pids: tuple[int, ...]) -> Iterator[None]:
     """Adds up what others took of the CPUs meanwhile; nothing where that cannot be read."""
-    begun, before, ours = time.monotonic(), _busy_s(), _own_s(pids)
+    begun, before, ours = time.monotonic(), busy_seconds(), own_seconds(pids)
     yield
-    after = _busy_s()
+    after = busy_seconds()
     if before is None or after is None or not pids:
         return
-    seen.others_s += max(0.0, after - before - (_own_s(pids) - ours))
+    seen.others_s += max(0.0, after - before - (own_seconds(pids) - ours))
     seen.whole_s += (time.monotonic() - begun) * (os.cpu_count() or 1)
-
-
-def _busy_s() -> float | None:
-    """CPU time that all CPUs have spent working, None where it cannot be read."""
-    try:
-        words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-        ticks = [int(word) for word in words[1:9]]
-    except (OSError, ValueError):
-        return None
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_s(pids: tuple[int, ...]) -> float:
-    """CPU time of this process and of the server's."""
-    total = 0.0
-    for pid in (os.getpid(), *pids):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            words = text.rpartition(")")[2].split()
-            total += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-    return total

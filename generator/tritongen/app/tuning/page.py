@@ -13,7 +13,7 @@ from tritongen.probe.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, 
 from tritongen.resources import template_text
 from tritongen.search.report import Evaluated
 from tritongen.search.standings import Interval
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
 
 _TEMPLATE = "tune.html.j2"
 _BAR, _ROW = 14, 26

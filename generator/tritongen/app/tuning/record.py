@@ -11,11 +11,11 @@ from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
 from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.machine import read_cpus
 from tritongen.model.evidence import Evidence, ModelEvidence, Served
 from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
-from tritongen.serving.files import translated, write_atomic
 from tritongen.serving.repository import build_lock, recover
+from tritongen.system.files import translated, write_atomic
+from tritongen.system.machine import read_cpus
 
 
 def with_results(

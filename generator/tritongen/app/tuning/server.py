@@ -23,11 +23,11 @@ from tritongen.model.progress import Progress
 from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.http.control import HttpControl
 from tritongen.serving.client import HttpClient
-from tritongen.serving.own_files import check_folder
 from tritongen.serving.protocol import ModelControl, Ports, RunningServer, RuntimeName, ServerSpec
 from tritongen.serving.reasons import clean
 from tritongen.serving.repository import RepositoryChange, WeightFile, apply_change
 from tritongen.serving.state import project_label
+from tritongen.system.own_files import check_folder
 
 _GRACE_S = 1.0
 _START_S = 120.0

@@ -28,9 +28,9 @@ from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.tuner import Phase, Step, Tuner
-from tritongen.serving.files import FileLock
 from tritongen.serving.protocol import RuntimeName
 from tritongen.serving.state import StateStore
+from tritongen.system.files import FileLock
 
 # Less does not reach beyond the start of a server and the calibration.
 LEAST_BUDGET_S = 8.0

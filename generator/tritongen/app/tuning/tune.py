@@ -18,7 +18,7 @@ from tritongen.app.tuning.together import side_by_side
 from tritongen.domain.objective import goal_of_intent, parse_goal
 from tritongen.domain.planner import model_inputs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.machine import read_cpus
+from tritongen.system.machine import read_cpus
 
 # Fields of ModelConfig that candidates differ in.
 _SEARCHED = frozenset({"instance_group", "max_batch_size", "dynamic_batching", "parameters"})

@@ -15,8 +15,8 @@ from tritongen.inspection.discovery.python_source import defines_triton_model
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.archives import zip_names
 from tritongen.inspection.parsing.wire import FIXED32, FIXED64, LENGTH, VARINT, DamagedError
-from tritongen.inspection.paths import read_head
 from tritongen.model.facts import ModelFormat
+from tritongen.system.paths import read_head
 
 HEAD = 1 << 16
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tritongen.inspection.paths import contained
+from tritongen.system.paths import contained
 
 # Never a model, whatever is inside.
 _IGNORED = frozenset(

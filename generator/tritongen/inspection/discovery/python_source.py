@@ -5,7 +5,7 @@ import re
 import warnings
 from pathlib import Path
 
-from tritongen.inspection.paths import read_head
+from tritongen.system.paths import read_head
 
 CLASS_NAME = "TritonPythonModel"
 

@@ -11,7 +11,6 @@ from tritongen.inspection.intent.faults import Fault
 from tritongen.inspection.intent.schema import PERCENTILES, ROOT
 from tritongen.inspection.intent.shapes import Faults
 from tritongen.inspection.intent.tree import MAX_BYTES, parse
-from tritongen.inspection.paths import read_head
 from tritongen.model.intent import (
     DEFAULT_TRITON,
     AccuracyIntent,
@@ -29,6 +28,7 @@ from tritongen.model.intent import (
 )
 from tritongen.model.releases import find as find_release
 from tritongen.model.tensors import DType
+from tritongen.system.paths import read_head
 
 INTENT_FILE = "tritongen.yaml"
 

@@ -4,9 +4,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from tritongen.inspection.paths import contained
 from tritongen.inspection.reading import SideFile, Source
 from tritongen.model.findings import Finding, Severity, finding
+from tritongen.system.paths import contained
 
 # Under this name the main file stands in the version folder.
 MAIN = "model.onnx"

@@ -18,11 +18,11 @@ from tritongen.inspection.onnx.tensors import Weights
 from tritongen.inspection.onnx.types import DeclaredType
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field
-from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
 from tritongen.model.facts import GraphShape, OnnxFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.tensors import TensorSpec
+from tritongen.system.paths import open_regular
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.

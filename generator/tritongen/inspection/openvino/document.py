@@ -7,8 +7,8 @@ from typing import Final
 from xml.parsers import expat
 
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import open_regular
 from tritongen.model.tensors import Dim
+from tritongen.system.paths import open_regular
 
 _MAX_BYTES: Final = 512 << 20
 _MAX_LAYERS: Final = 2_000_000

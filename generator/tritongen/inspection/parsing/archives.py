@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import open_regular
+from tritongen.system.paths import open_regular
 
 _END = b"PK\x05\x06"
 _END_SIZE = 22

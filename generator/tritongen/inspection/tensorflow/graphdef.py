@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from tritongen.inspection.graph import Node, Role, measure
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data
-from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source, ranked
 from tritongen.inspection.tensorflow.types import dtype_of, label_of, shape_of
 from tritongen.model.facts import GraphShape
 from tritongen.model.tensors import DType, Shape, TensorSpec
+from tritongen.system.paths import open_regular
 
 _MAX_NODES = 5_000_000
 _ROLES = {"Const": Role.CONSTANT, "Identity": Role.PASS, "NoOp": Role.CONSTANT, "Shape": Role.SIZE}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from tritongen.inspection.parsing import wire
 from tritongen.inspection.parsing.wire import LENGTH, VARINT, DamagedError, Data
-from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.tensorflow.types import dtype_of, label_of, shape_of
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.tensors import TensorKind, TensorSpec
+from tritongen.system.paths import open_regular
 
 SIGNATURE = "serving_default"
 TAG = "serve"

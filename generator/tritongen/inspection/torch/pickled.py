@@ -3,11 +3,11 @@
 from tritongen.inspection.parsing.archives import Archive
 from tritongen.inspection.parsing.pickles import Made, Name, Pickle
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import read_head
 from tritongen.inspection.reading import Reading, Source, ranked
 from tritongen.inspection.torch.archive import pickle_in, root_of, weight_bytes
 from tritongen.inspection.torch.weights import weights_of
 from tritongen.model.findings import Severity, finding
+from tritongen.system.paths import read_head
 
 _FIX = (
     "Export the model from its training code: torch.onnx.export (fastest on a CPU), or "

@@ -3,10 +3,10 @@
 import os
 
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import open_regular
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.trees.forest import classified, forest_reading
 from tritongen.model.facts import TreeFacts
+from tritongen.system.paths import open_regular
 
 # Names and ranges of a million features fit.
 _MAX_HEADER = 64 << 20

@@ -3,10 +3,10 @@
 import struct
 
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import read_head
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.trees.forest import forest_reading
 from tritongen.model.facts import TreeFacts, TreeTask
+from tritongen.system.paths import read_head
 
 _HEAD = 1 << 20
 _TASKS = {

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Mapping
 
 from tritongen.inspection.parsing import json_scan, ubjson
 from tritongen.inspection.parsing.wire import DamagedError
-from tritongen.inspection.paths import open_regular, read_head
 from tritongen.inspection.reading import Reading, Source
 from tritongen.inspection.trees.forest import classified, forest_reading
 from tritongen.model.facts import TreeFacts
+from tritongen.system.paths import open_regular, read_head
 
 _Path = tuple[str, ...]
 _Finder = Callable[[mmap.mmap, Collection[_Path], Collection[_Path]], Mapping[_Path, object]]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import tritongen
-from tritongen.interpreter import module_command, module_environment
+from tritongen.system.interpreter import module_command, module_environment
 
 _POLL_S = 0.01
 _MOST_OUTPUT = 16 * 2**20

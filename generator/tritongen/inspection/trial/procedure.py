@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.inspection.trial import memory
 from tritongen.inspection.trial.axes import find_axes
 from tritongen.inspection.trial.costs import Stopwatch
 from tritongen.inspection.trial.feeding import Fed, find_inputs
@@ -25,6 +24,7 @@ from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTen
 from tritongen.model.refusals import NOT_LOADED
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
+from tritongen.system import memory
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4

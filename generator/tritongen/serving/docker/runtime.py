@@ -31,11 +31,11 @@ from tritongen.serving.docker.settings import (
     DockerOptions,
     container_settings,
 )
-from tritongen.serving.files import translated
 from tritongen.serving.following import new_log
 from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
+from tritongen.system.files import translated
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.server import DockerServer

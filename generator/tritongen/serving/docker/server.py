@@ -15,7 +15,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
-from tritongen.serving.files import write_atomic
 from tritongen.serving.following import last_text, lines_of, new_log
 from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
@@ -26,6 +25,7 @@ from tritongen.serving.reasons import (
     start_failure,
     telling_lines,
 )
+from tritongen.system.files import write_atomic
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

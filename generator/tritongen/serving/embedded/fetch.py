@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.interpreter import module_command, module_environment
 from tritongen.model.progress import Progress
-from tritongen.serving.cache import cache_folder, user_cache
-from tritongen.serving.files import FileLock, translated
+from tritongen.system.files import FileLock, translated
+from tritongen.system.interpreter import module_command, module_environment
+from tritongen.system.user_cache import cache_folder, user_cache
 
 __all__ = [
     "NEEDED_BYTES",
@@ -81,7 +81,7 @@ class TritonHome:
 
 
 def default_cache() -> Path:
-    """The user's cache: see `tritongen.serving.cache`."""
+    """The user's cache: see `tritongen.system.user_cache`."""
     return user_cache()
 
 

@@ -13,11 +13,11 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden import Program, start
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.embedded.plain import plain_path
-from tritongen.serving.files import translated
 from tritongen.serving.following import new_log
 from tritongen.serving.keys import ApiKeys
-from tritongen.serving.processes import LABEL, PROJECT, SERVER, region_prefix
 from tritongen.serving.protocol import ServerSpec
+from tritongen.system.files import translated
+from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
 
 __all__ = [
     "Guard",

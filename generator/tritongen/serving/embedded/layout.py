@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.cache import cache_folder
 from tritongen.serving.embedded.fetch import TritonHome
-from tritongen.serving.files import translated
+from tritongen.system.files import translated
+from tritongen.system.user_cache import cache_folder
 
 __all__ = ["BACKENDS", "MINORS", "Layout", "build_layout", "check_python", "find_libpython"]
 

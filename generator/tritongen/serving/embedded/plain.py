@@ -10,8 +10,8 @@ import os
 import re
 from pathlib import Path
 
-from tritongen.serving.cache import cache_folder, private_folder
-from tritongen.serving.files import translated
+from tritongen.system.files import translated
+from tritongen.system.user_cache import cache_folder, private_folder
 
 __all__ = ["plain_path"]
 

@@ -12,9 +12,9 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.embedded.fetch import TRITON_VERSION, check_machine
 from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
-from tritongen.serving.processes import memory_left
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
+from tritongen.system.processes import memory_left
 
 __all__ = [
     "PACKAGES",

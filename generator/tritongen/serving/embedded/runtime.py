@@ -15,8 +15,8 @@ from tritongen.serving.embedded.launch import Guard, command, cpus_for, environm
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
 from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
+from tritongen.system.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
 
 if TYPE_CHECKING:
     from tritongen.serving.embedded.server import EmbeddedServer

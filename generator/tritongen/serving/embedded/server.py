@@ -14,7 +14,6 @@ from tritongen.model.progress import Progress
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.following import follow_file, last_text
-from tritongen.serving.processes import SERVER, ProcessRef, oom_kills, region_prefix
 from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
 from tritongen.serving.readiness import model_statuses, wait_for_models
 from tritongen.serving.readiness_client import PlainClient
@@ -24,6 +23,7 @@ from tritongen.serving.reasons import (
     start_failure,
     telling_lines,
 )
+from tritongen.system.processes import SERVER, ProcessRef, oom_kills, region_prefix
 
 if TYPE_CHECKING:
     from tritongen.serving.client import HttpClient

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.files import write_atomic
+from tritongen.system.files import write_atomic
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["no folder", "a folder in its place"])

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.files import FileLock, translated
-from tritongen.serving.own_files import check_folder, make_folders
+from tritongen.system.files import FileLock, translated
+from tritongen.system.own_files import check_folder, make_folders
 
 __all__ = ["cache_folder", "folder_lock", "private_folder", "user_cache"]
 

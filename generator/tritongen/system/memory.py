@@ -1,9 +1,23 @@
-"""Resident memory of this process, as the kernel counts it."""
+"""Memory as the kernel counts it: of this process, and what the machine has left."""
 
 import resource
 from pathlib import Path
 
 _SELF = Path("/proc/self")
+
+
+_UNKNOWN_BYTES = 2 << 30
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping; some GiB where the machine does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return _UNKNOWN_BYTES
+    found = dict(line.split(":", 1) for line in lines)
+    stated = found.get("MemAvailable", "").split()
+    return int(stated[0]) * 1024 if stated else _UNKNOWN_BYTES
 
 
 def resident_bytes() -> int:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tritongen.serving.processes import ProcessRef, boot_id, environment_of, oom_kills
+from tritongen.system.processes import ProcessRef, boot_id, environment_of, oom_kills
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.inspection.machine import count_cpus, read_cpus
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
+from tritongen.system.machine import count_cpus, read_cpus
 
 
 def put(root: Path, path: str, text: str) -> None:

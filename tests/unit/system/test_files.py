@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.files import FileLock, remove_leftovers, write_atomic
+from tritongen.system.files import FileLock, remove_leftovers, write_atomic
 
 
 def test_write_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -40,7 +40,7 @@ def test_full_disk_is_told_apart_and_the_old_file_stays(tmp_path):
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from tritongen.errors import EnvironmentProblem\n"
-        "from tritongen.serving.files import write_atomic\n"
+        "from tritongen.system.files import write_atomic\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: write_atomic(Path(sys.argv[1]), b'x' * 100_000)\n"
@@ -91,7 +91,7 @@ def test_leftovers_of_dead_writers_go_and_others_stay(tmp_path):
 def _hold(path: Path) -> subprocess.Popen[str]:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tritongen.serving.files import FileLock\n"
+        "from tritongen.system.files import FileLock\n"
         "with FileLock(Path(sys.argv[1]), 'test'):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

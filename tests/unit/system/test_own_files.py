@@ -11,11 +11,11 @@ import pytest
 
 from tritongen.app.memory import last_models, remember_models
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.serving.cache import cache_folder, user_cache
-from tritongen.serving.files import FileLock
 from tritongen.serving.following import follow_file, last_text, new_log
-from tritongen.serving.own_files import MAX_BYTES, make_folders, read_own
 from tritongen.serving.state import StateStore
+from tritongen.system.files import FileLock
+from tritongen.system.own_files import MAX_BYTES, make_folders, read_own
+from tritongen.system.user_cache import cache_folder, user_cache
 
 SECRET = b"what the user would miss"
 
@@ -188,7 +188,7 @@ def test_the_folder_among_the_temporary_files(tmp_path):
     """Anybody may have made it first; programs are started from it."""
     script = (
         "import sys; from tritongen.errors import EnvironmentProblem\n"
-        "from tritongen.serving.cache import private_folder\n"
+        "from tritongen.system.user_cache import private_folder\n"
         "try: print(private_folder())\n"
         "except EnvironmentProblem as error: print(error.code)\n"
     )

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.own_files import open_own
+from tritongen.system.own_files import open_own
 
 __all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
 

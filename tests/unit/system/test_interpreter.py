@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.interpreter import module_command, module_environment
+from tritongen.system.interpreter import module_command, module_environment
 
 
 @pytest.mark.parametrize(

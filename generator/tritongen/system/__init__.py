@@ -1,0 +1,1 @@
+"""This machine: cores, memory, processes, files, locks, ports."""
