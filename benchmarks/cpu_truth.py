@@ -27,12 +27,12 @@ from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Closed
 from tritongen.probe.level import Conditions
-from tritongen.serving.client import HttpClient
 from tritongen.serving.docker.runtime import DockerRuntime
 from tritongen.serving.docker.server import DockerServer
 from tritongen.serving.docker.settings import DockerOptions
 from tritongen.serving.protocol import Ports
-from tritongen.serving.state import StateStore
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.server_state import StateStore
 
 CONCURRENCY = 8
 CORES = 1

@@ -29,7 +29,7 @@ from tritongen.serving.embedded.launch import command, cpus_for, environment, sp
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.serving.state import StateStore
+from tritongen.triton.server_state import StateStore
 
 GOAL = 1.2
 ROUNDS, QUICK_ROUNDS = 8, 2

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import HttpClient
+from tritongen.triton.http_client import HttpClient
 
 ROOT = Path(__file__).resolve().parent.parent
 TRITONGEN = Path(sys.executable).with_name("tritongen")

@@ -274,7 +274,7 @@ async def compare(address: str) -> None:
 def real_triton() -> None:
     from tritongen.serving.embedded.runtime import EmbeddedRuntime
     from tritongen.serving.protocol import Ports, ServerSpec
-    from tritongen.serving.state import project_label
+    from tritongen.triton.server_state import project_label
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

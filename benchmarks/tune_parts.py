@@ -30,13 +30,14 @@ from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.domain.queueing import ClosedLoop
-from tritongen.probe.endpoint import Protocol
 from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor
 from tritongen.search.records import Purpose, Record, Task
 from tritongen.search.space import Candidate, delay_choices
-from tritongen.serving.protocol import RuntimeName, ServerSpec
+from tritongen.serving.protocol import ServerSpec
+from tritongen.triton.address import Protocol
+from tritongen.triton.server import RuntimeName
 
 GRID_S = 1.0
 # Triton's two front ends differ so much in what a request costs that they have different optima:

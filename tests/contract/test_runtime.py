@@ -17,8 +17,9 @@ from tritongen.serving.attached import Address, AttachedRuntime
 from tritongen.serving.docker.runtime import DockerRuntime
 from tritongen.serving.docker.settings import DockerOptions
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.protocol import ModelStatus, RunningServer, Runtime, ServerSpec
-from tritongen.serving.state import StateStore
+from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
+from tritongen.triton.server import ModelStatus
+from tritongen.triton.server_state import StateStore
 
 
 @dataclass(frozen=True)

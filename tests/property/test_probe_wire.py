@@ -29,7 +29,7 @@ from tritongen.probe.http.response import (
     decode_outputs,
     error_text,
 )
-from tritongen.probe.messages import Expectation, TensorMeta
+from tritongen.triton.messages import Expectation, TensorMeta
 
 CODES = {symbol: (length, code) for (length, code), symbol in HUFFMAN.items()}
 

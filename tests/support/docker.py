@@ -18,13 +18,14 @@ import pytest
 
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
-from tritongen.serving.client import HttpClient
 from tritongen.serving.docker.orphans import FoundContainer, find_containers
 from tritongen.serving.docker.runtime import DockerRuntime
 from tritongen.serving.docker.server import DockerServer
 from tritongen.serving.docker.settings import DockerOptions
-from tritongen.serving.protocol import ServerSpec, ServerState
-from tritongen.serving.state import StateStore, project_label
+from tritongen.serving.protocol import ServerSpec
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.server import ServerState
+from tritongen.triton.server_state import StateStore, project_label
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,17 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Severity, finding
-from tritongen.serving.client import HttpClient
 from tritongen.serving.ports import choose
-from tritongen.serving.protocol import (
-    Endpoints,
-    ModelStatus,
-    Ports,
-    RuntimeName,
-    ServerSpec,
-    ServerState,
-)
-from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 
 
 class FakeTriton(ThreadingHTTPServer):

@@ -12,7 +12,7 @@ from tritongen.probe.grpc.hpack import literal
 from tritongen.probe.grpc.layout import Knowledge
 from tritongen.probe.grpc.stream import Slot
 from tritongen.probe.grpc.verify import KEEP, judge
-from tritongen.probe.messages import Expectation, TensorMeta
+from tritongen.triton.messages import Expectation, TensorMeta
 
 HEADERS = b"\x88" + literal(b"content-type", b"application/grpc")
 OK = literal(b"grpc-status", b"0")

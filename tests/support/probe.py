@@ -30,9 +30,9 @@ from tritongen.domain.workload import Closed, Load
 from tritongen.probe.engine import Engine, Log, Plan, Target
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Reading, Run, run_load
-from tritongen.probe.messages import Expectation, TensorMeta
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.results import Subject, level_results
+from tritongen.triton.messages import Expectation, TensorMeta
 
 SECOND = 1_000_000_000
 

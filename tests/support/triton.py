@@ -29,14 +29,15 @@ from typing import Any
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import HttpClient
 from tritongen.serving.embedded.fetch import ensure_triton
 from tritongen.serving.embedded.layout import Layout, build_layout
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.serving.embedded.server import EmbeddedServer
-from tritongen.serving.protocol import ModelControl, ModelStatus, Ports, ServerSpec
-from tritongen.serving.reasons import clean, poll_failures
-from tritongen.serving.state import project_label
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.load_reasons import clean, poll_failures
+from tritongen.triton.server import ModelStatus
+from tritongen.triton.server_state import project_label
 
 READY_SECONDS = 180.0
 

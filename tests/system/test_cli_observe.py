@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from support.cli import INTENT, Project
-from tritongen.serving.client import HttpClient
+from tritongen.triton.http_client import HttpClient
 
 
 @contextmanager

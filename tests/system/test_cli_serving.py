@@ -7,7 +7,7 @@ import pytest
 
 from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, fixed
 from support.triton import EmbeddedRuntime
-from tritongen.serving.client import HttpClient
+from tritongen.triton.http_client import HttpClient
 
 
 @pytest.mark.smoke

@@ -19,7 +19,7 @@ from support.small_disk import full_disk
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.orphans import find_orphans
-from tritongen.serving.protocol import RuntimeName
+from tritongen.triton.server import RuntimeName
 
 MODEL = "1/model.onnx"
 # Takes a gigabyte at its first request.

@@ -6,7 +6,7 @@ import pytest
 from support.cli import FREE_PORTS, SERVED, Project
 from support.cli_schemas import SCHEMAS
 from support.docker import engine
-from tritongen.serving.state import project_label
+from tritongen.triton.server_state import project_label
 
 pytestmark = pytest.mark.smoke
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from tritongen.serving.docker.access import EngineAccess
 from tritongen.serving.docker.links import Mount
 from tritongen.serving.docker.settings import DockerOptions, container_settings
-from tritongen.serving.keys import ApiKeys
+from tritongen.triton.api_keys import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
 
 folder, image, server = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -24,9 +24,9 @@ from tritongen.serving.orphans import (
     region_prefix,
 )
 from tritongen.serving.protocol import Ports
-from tritongen.serving.reasons import to_findings
-from tritongen.serving.state import StateStore
 from tritongen.system.processes import SERVER
+from tritongen.triton.load_reasons import to_findings
+from tritongen.triton.server_state import StateStore
 
 MODEL = "1/model.onnx"
 
@@ -210,7 +210,7 @@ from dataclasses import asdict
 sys.path.insert(0, sys.argv[4])
 from support.triton import server_spec
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.state import StateStore
+from tritongen.triton.server_state import StateStore
 spec = server_spec(Path(sys.argv[1]), Path(sys.argv[2]), auto_complete=False)
 server = EmbeddedRuntime().start(spec)
 StateStore(Path(sys.argv[2])).write(server.state)
@@ -319,7 +319,7 @@ def test_two_starts_of_one_project_at_once(tmp_path):
         script = (
             "import sys; from pathlib import Path\n"
             "from tritongen.errors import EnvironmentProblem\n"
-            "from tritongen.serving.state import StateStore\n"
+            "from tritongen.triton.server_state import StateStore\n"
             "try:\n"
             "    with StateStore(Path(sys.argv[1])).lock('starting the server'): print('got it')\n"
             "except EnvironmentProblem as problem: print(problem.code, problem.what)\n"

@@ -6,8 +6,8 @@ from support.kills import PROJECTS, Left, Subject, kill_all_often, new_project
 from support.triton import EmbeddedRuntime
 from tritongen.serving import reaper
 from tritongen.serving.orphans import find_servers
-from tritongen.serving.state import project_label
 from tritongen.system.processes import ProcessRef, region_prefix
+from tritongen.triton.server_state import project_label
 
 
 def subject(folder: Path, seen: set[str]) -> Subject:

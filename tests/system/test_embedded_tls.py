@@ -8,7 +8,7 @@ from support.serving_models import config_text, identity
 from support.triton import client_of, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.attached import Address, AttachedRuntime
-from tritongen.serving.client import Tls
+from tritongen.triton.http_client import Tls
 
 
 @pytest.fixture(scope="module")

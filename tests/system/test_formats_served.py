@@ -14,7 +14,7 @@ from tritongen.app.project import load_project, read_lock
 from tritongen.app.verify import verify
 from tritongen.inspection.trial import TrialOptions
 from tritongen.model.samples import InputRecipe, make_inputs
-from tritongen.serving.client import HttpClient
+from tritongen.triton.http_client import HttpClient
 
 # One of every backend; the wide ones have two threads and work enough for both.
 WIDE = ("onnx_wide", "torch_wide")

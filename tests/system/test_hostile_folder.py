@@ -10,7 +10,7 @@ import pytest
 
 from support.cli import FREE_PORTS, Project
 from support.triton import EmbeddedRuntime
-from tritongen.serving.state import project_label
+from tritongen.triton.server_state import project_label
 
 # pip finds no index, so that a start ends where it would download Triton.
 NO_TRITON = {

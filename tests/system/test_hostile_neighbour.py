@@ -13,11 +13,11 @@ from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.client import HttpClient
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.protocol import ServerState
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.system.processes import SERVER, region_prefix
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.server import ServerState
 
 # Another user's process: until its input ends it keeps what it can read of others' command lines,
 # environments and shared memory.

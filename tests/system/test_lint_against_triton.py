@@ -18,7 +18,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity
 from tritongen.render.lint import lint
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.protocol import ModelStatus
+from tritongen.triton.server import ModelStatus
 
 GROUP = 45
 SERVERS = 6

@@ -12,8 +12,8 @@ from support.cli_schemas import SCHEMAS
 from support.optimize import faulty, trained
 from support.optimize.classifiers import KINDS, classifier
 from support.triton import EmbeddedRuntime
-from tritongen.serving.client import HttpClient
 from tritongen.transform.fixes import FIXES
+from tritongen.triton.http_client import HttpClient
 
 # One model for each fix, served as what the fix made of it.
 FAULTY = {

@@ -13,7 +13,7 @@ from support.serving_models import (
     two_by_two,
     value,
 )
-from tritongen.serving.reasons import code_for
+from tritongen.triton.load_reasons import code_for
 
 MODEL = "1/model.onnx"
 HEAD = 'backend: "onnxruntime"\n' + ONE_INSTANCE

@@ -21,8 +21,8 @@ from support.serving_models import (
 )
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.serving.client import HttpClient
-from tritongen.serving.wire import numpy_dtype
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.tensor_bytes import numpy_dtype
 
 MODEL = "1/model.onnx"
 HEAD = 'backend: "onnxruntime"\n' + ONE_INSTANCE

@@ -8,8 +8,8 @@ import pytest
 from support.recurrent import HIDDEN, by_hand, cell, silero_vad
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import HttpClient, SequenceStep
-from tritongen.serving.grpc_client import GrpcClient
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_client import HttpClient, SequenceStep
 
 HEAD = 'backend: "onnxruntime"\n'
 STATE = (

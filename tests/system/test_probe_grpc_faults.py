@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
-from tritongen.domain.attribution import ServedConfig
-from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Engine, EngineOptions, clock_ns
 from tritongen.probe.grpc.engine import GrpcEngine
 from tritongen.probe.jobs import Job, make_plan
-from tritongen.probe.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.probe.prober import make_engine
+from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.triton.statistics import ServedConfig
 
 SECOND = 1_000_000_000
 

@@ -13,15 +13,16 @@ from support.probe_models import fill, python_config
 from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
 from tritongen.domain.workload import Closed, Open
-from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
-from tritongen.probe.grpc.control import GrpcControl
-from tritongen.probe.http.control import HttpControl
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import prepare_job
 from tritongen.probe.level import Conditions
 from tritongen.probe.prober import Prober
-from tritongen.serving.protocol import Endpoints, ModelControl
-from tritongen.serving.state import StateStore, project_label
+from tritongen.serving.protocol import ModelControl
+from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.grpc_control import GrpcControl
+from tritongen.triton.http_control import HttpControl
+from tritongen.triton.server import Endpoints
+from tritongen.triton.server_state import StateStore, project_label
 
 QUICK = ("--duration", "0.6")
 

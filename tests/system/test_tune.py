@@ -25,7 +25,7 @@ from tritongen.app.tuning.subject import loadable
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.serving.docker.orphans import find_containers
 from tritongen.serving.orphans import find_servers
-from tritongen.serving.state import project_label
+from tritongen.triton.server_state import project_label
 
 SECONDS = 240.0
 FUSSY = PYTHON.replace(

@@ -24,8 +24,9 @@ from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 from tritongen.model.findings import Severity
 from tritongen.model.lock import Lock
-from tritongen.serving.protocol import RuntimeName, ServerSpec
-from tritongen.serving.state import StateStore, project_label
+from tritongen.serving.protocol import ServerSpec
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore, project_label
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
 

@@ -19,8 +19,8 @@ from tritongen.serving.ports import port_findings
 from tritongen.serving.preflight import repository_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.serving.state import StateStore
 from tritongen.system.machine import read_cpus
+from tritongen.triton.server_state import StateStore
 
 __all__ = [
     "Check",

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.serving.state import StateStore
 from tritongen.system.files import write_atomic
 from tritongen.system.own_files import check_folder, read_own
+from tritongen.triton.server_state import StateStore
 
 STATE_FOLDER = Path(".tritongen")
 

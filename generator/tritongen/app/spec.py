@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tritongen.app.locks import CONFIG_FILE, read_lock
 from tritongen.errors import InvalidInputError
-from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
-from tritongen.serving.state import StateStore, project_label
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock

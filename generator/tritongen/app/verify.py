@@ -23,8 +23,8 @@ from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.serving.client import HttpClient
-from tritongen.serving.grpc_client import GrpcClient
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_client import HttpClient
 
 # Beside a single row, so many rows in one request show that the batch axis is served right.
 ROWS = 3

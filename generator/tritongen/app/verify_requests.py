@@ -7,8 +7,8 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.inspection.trial.runtime import numbered
 from tritongen.model.samples import Array
-from tritongen.serving.client import SequenceStep, ServerClient
-from tritongen.serving.grpc_client import GrpcClient
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_client import SequenceStep, ServerClient
 
 Outputs = Mapping[str, Array]
 

@@ -254,10 +254,10 @@ def _live(bar: ProgressBar) -> "Tell":
 def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.app.probing.probe import ProbeRequest
     from tritongen.domain.verdicts import Precision
-    from tritongen.probe.endpoint import Protocol
     from tritongen.probe.engine import EngineOptions
     from tritongen.probe.inputs import InputOptions
     from tritongen.probe.level import Conditions
+    from tritongen.triton.address import Protocol
 
     _check_numbers(args)
     loads = _loads(args)

@@ -11,7 +11,7 @@ from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from tritongen.serving.protocol import Endpoints, ModelStatus
+    from tritongen.triton.server import Endpoints, ModelStatus
 
 _EXAMPLES = """\
   tritongen status                      this project's server; exit 0 when every model is ready

@@ -139,7 +139,7 @@ def _options(options: argparse.Namespace) -> "TuneOptions":
     from tritongen.app.spec import UpOptions
     from tritongen.app.tuning.options import TuneOptions
     from tritongen.model.business import ClientProtocol
-    from tritongen.serving.protocol import RuntimeName
+    from tritongen.triton.server import RuntimeName
 
     runtime = RuntimeName(options.runtime) if options.runtime else None
     return TuneOptions(

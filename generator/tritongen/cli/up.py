@@ -167,7 +167,8 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         InvalidInputError: TG009, two of them exclude each other.
     """
     from tritongen.app.running.serve import UpOptions
-    from tritongen.serving.protocol import Ports, RuntimeName
+    from tritongen.serving.protocol import Ports
+    from tritongen.triton.server import RuntimeName
 
     if options.image and options.runtime == "embedded":
         raise InvalidInputError(

@@ -13,8 +13,8 @@ import numpy as np
 
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.tensors import DType
-from tritongen.probe.messages import ModelMeta, TensorMeta
-from tritongen.probe.tensors import Array, cast, encode
+from tritongen.triton.array_bytes import Array, cast, encode
+from tritongen.triton.messages import ModelMeta, TensorMeta
 
 _MOST_BYTES = 4 * 1024**3
 _FIX = (

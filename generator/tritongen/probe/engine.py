@@ -13,7 +13,7 @@ from itertools import cycle
 from time import monotonic_ns
 from typing import Protocol
 
-from tritongen.probe.messages import FIRST_SEQUENCE_ID, Expectation, Template
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, Expectation, Template
 
 
 class FailureCode(StrEnum):

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.attribution import ServedConfig
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.probe.control import Control, served_config
-from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Plan
 from tritongen.probe.grpc.request import request_bytes as grpc_bytes
 from tritongen.probe.grpc.request import request_template as grpc_template
 from tritongen.probe.http.request import request_bytes, request_template
 from tritongen.probe.inputs import InputOptions, make_messages
-from tritongen.probe.messages import Expectation, Message, ModelMeta, Template
+from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.control import Control, served_config
+from tritongen.triton.messages import Expectation, Message, ModelMeta, Template
+from tritongen.triton.statistics import ServedConfig
 
-# Fills in the regions for one slot of concurrency; see `tritongen.probe.shared_memory`.
+# Fills in the regions for one slot of concurrency; see `tritongen.triton.shared_memory`.
 Placement = Callable[[Message, int, int], Message]
 
 

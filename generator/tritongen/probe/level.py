@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tritongen.domain.attribution import ModelStatistics, ServedConfig, ServerUse
 from tritongen.domain.intervals import Interval, mean_interval
 from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Load, Open, Replay
 from tritongen.probe.generator import Progress, Records
 from tritongen.probe.recorder import Recorder
+from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
 _NS = 1_000_000_000
 # The first look at the data, then each look this much later than the last one.

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from tritongen.domain.attribution import ModelStatistics, ServedConfig, ServerUse
 from tritongen.errors import TritongenError
-from tritongen.probe.control import Control, served_config
 from tritongen.probe.level import Reading
-from tritongen.probe.metrics import Metrics
 from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
+from tritongen.triton.control import Control, served_config
+from tritongen.triton.metrics import Metrics
+from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
 
 class Observer:

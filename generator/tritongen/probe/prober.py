@@ -17,8 +17,6 @@ from typing import Self
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Load
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.probe.control import Control
-from tritongen.probe.endpoint import Endpoint, Protocol
 from tritongen.probe.engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
 from tritongen.probe.generator import Generator
 from tritongen.probe.grpc.engine import GrpcEngine
@@ -26,12 +24,14 @@ from tritongen.probe.grpc.streaming import StreamEngine
 from tritongen.probe.http.engine import HttpEngine
 from tritongen.probe.jobs import Job, make_plan
 from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
-from tritongen.probe.metrics import Metrics
 from tritongen.probe.observer import Observer
 from tritongen.probe.processes import LoadProcesses
 from tritongen.probe.results import Subject, level_results
-from tritongen.probe.shared_memory import Placement
 from tritongen.system.process_usage import local_server
+from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.control import Control
+from tritongen.triton.metrics import Metrics
+from tritongen.triton.shared_memory import Placement
 
 _POLL_S = 0.05
 # A server that fails now and then may fail the first request, too.

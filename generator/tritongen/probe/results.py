@@ -4,15 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.attribution import (
-    Advice,
-    Attribution,
-    ServedConfig,
-    ServerUse,
-    advise,
-    attribute,
-    execution_of,
-)
+from tritongen.domain.attribution import Advice, Attribution, advise, attribute, execution_of
 from tritongen.domain.intervals import Interval
 from tritongen.domain.measurement import (
     PERCENTILES,
@@ -27,6 +19,7 @@ from tritongen.domain.verdicts import Evidence, judge
 from tritongen.domain.workload import Closed
 from tritongen.probe.level import Run, throughput
 from tritongen.probe.recorder import Durations, Recorder
+from tritongen.triton.statistics import ServedConfig, ServerUse
 
 _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.

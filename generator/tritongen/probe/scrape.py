@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tritongen.domain.observing import Observed, Reading, Tally, merged, observed
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.probe.control import model_statistics
+from tritongen.triton.control import model_statistics
 
 # Metric of Triton → field of a tally; several add up in one field.
 METRICS: Mapping[str, str] = {

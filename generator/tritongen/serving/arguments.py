@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import ModelControl, ServerSpec
+from tritongen.triton.api_keys import ApiKeys
 
 __all__ = ["closed_apis", "server_arguments", "without_gpu"]
 

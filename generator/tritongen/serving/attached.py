@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.progress import Progress
-from tritongen.serving.client import HttpClient, ServerClient, Tls
-from tritongen.serving.grpc_client import GrpcClient
-from tritongen.serving.protocol import Endpoints, ModelStatus, RuntimeName, ServerSpec, ServerState
-from tritongen.serving.readiness import model_statuses, wait_for_models
+from tritongen.serving.protocol import ServerSpec
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_client import HttpClient, ServerClient, Tls
+from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 
 __all__ = ["Address", "AttachedRuntime", "AttachedServer"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.state import StateStore
 from tritongen.system.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
+from tritongen.triton.server_state import StateStore
 
 __all__ = ["FoundServer", "end_server", "find_orphans", "find_servers"]
 

@@ -2,13 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.domain.attribution import (
-    ModelStatistics,
-    ServedConfig,
-    advise,
-    attribute,
-    execution_of,
-)
+from tritongen.domain.attribution import advise, attribute, execution_of
+from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
 CONFIG = ServedConfig("ocr", max_batch_size=8, instances=2)
 

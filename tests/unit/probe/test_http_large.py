@@ -12,7 +12,7 @@ import pytest
 from support.probe import SECOND
 from tritongen.probe.engine import EngineOptions, Plan, clock_ns
 from tritongen.probe.http.engine import HttpEngine
-from tritongen.probe.messages import Expectation, TensorMeta
+from tritongen.triton.messages import Expectation, TensorMeta
 
 FLOATS = 150_000
 REQUEST = b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 0\r\n\r\n"

@@ -11,7 +11,7 @@ from tritongen.probe.http.response import (
     error_text,
 )
 from tritongen.probe.http.verify import Known, verify
-from tritongen.probe.messages import Expectation, Message, SharedRegion, Tensor, TensorMeta
+from tritongen.triton.messages import Expectation, Message, SharedRegion, Tensor, TensorMeta
 
 MESSAGE = Message(
     "ocr",

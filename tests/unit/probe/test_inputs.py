@@ -9,8 +9,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.intent import DeclaredTensor
 from tritongen.model.tensors import DType
 from tritongen.probe.inputs import InputOptions, input_shape, make_messages
-from tritongen.probe.messages import ModelMeta, TensorMeta
-from tritongen.probe.tensors import cast, encode
+from tritongen.triton.array_bytes import cast, encode
+from tritongen.triton.messages import ModelMeta, TensorMeta
 
 
 def meta(*inputs: TensorMeta) -> ModelMeta:

@@ -15,10 +15,10 @@ from tritongen.serving.docker.settings import (
     container_settings,
     shared_memory,
 )
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.needs import ModelNeeds
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.serving.state import project_label
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server_state import project_label
 
 MODELS = PurePosixPath("/models")
 

@@ -18,8 +18,9 @@ from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment
 from tritongen.serving.embedded.layout import Layout, build_layout, find_libpython
 from tritongen.serving.embedded.preflight import findings, machine_findings
-from tritongen.serving.keys import ApiKeys
-from tritongen.serving.protocol import ModelControl, Ports, RuntimeName
+from tritongen.serving.protocol import ModelControl, Ports
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
 LAYOUT = Layout(Path("/layout"), Path("/venv/bin"))

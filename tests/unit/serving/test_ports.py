@@ -6,8 +6,9 @@ import pytest
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.protocol import Endpoints, Ports
+from tritongen.serving.protocol import Ports
 from tritongen.system.ports import is_free
+from tritongen.triton.server import Endpoints
 
 
 def test_a_listening_port_is_taken():

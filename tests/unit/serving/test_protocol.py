@@ -6,7 +6,7 @@ import pytest
 
 from tritongen.errors import InvalidInputError
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.serving.state import project_label
+from tritongen.triton.server_state import project_label
 
 
 def spec(**changes) -> ServerSpec:

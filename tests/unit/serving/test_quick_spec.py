@@ -19,8 +19,8 @@ from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFormat
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
 from tritongen.serving import repository as repositories
-from tritongen.serving.protocol import RuntimeName
-from tritongen.serving.state import StateStore
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = b'backend: "onnxruntime"\n'

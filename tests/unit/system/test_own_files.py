@@ -12,10 +12,10 @@ import pytest
 from tritongen.app.memory import last_models, remember_models
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.following import follow_file, last_text, new_log
-from tritongen.serving.state import StateStore
 from tritongen.system.files import FileLock
 from tritongen.system.own_files import MAX_BYTES, make_folders, read_own
 from tritongen.system.user_cache import cache_folder, user_cache
+from tritongen.triton.server_state import StateStore
 
 SECRET = b"what the user would miss"
 

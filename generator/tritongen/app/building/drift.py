@@ -10,7 +10,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.render.pbtxt import parse_config
 from tritongen.render.protobuf import new_model_config
-from tritongen.serving.client import ServerClient
+from tritongen.triton.http_client import ServerClient
 
 __all__ = ["repository_drift"]
 

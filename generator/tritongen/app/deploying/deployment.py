@@ -31,10 +31,11 @@ from tritongen.serving.docker.settings import (
     DockerOptions,
     container_settings,
 )
-from tritongen.serving.keys import ApiKeys
-from tritongen.serving.protocol import ModelControl, Ports, RuntimeName, ServerSpec
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
 from tritongen.serving.repository import settle
-from tritongen.serving.state import StateStore
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
 
 __all__ = ["DeploymentOptions", "make_deployment", "repository_lock"]
 

@@ -14,7 +14,7 @@ from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
-from tritongen.probe.control import served_config
+from tritongen.triton.control import served_config
 
 
 @dataclass(frozen=True, slots=True)

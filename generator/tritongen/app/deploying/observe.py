@@ -29,9 +29,9 @@ from tritongen.probe.scrape import (
     tallies_of_statistics,
 )
 from tritongen.serving.attached import Address
-from tritongen.serving.client import ServerClient
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
+from tritongen.triton.http_client import ServerClient
 
 # A reading is taken so many times in the whole, within these bounds.
 _READINGS = 60

@@ -13,17 +13,17 @@ from typing import Any
 from tritongen import __version__
 from tritongen.app.probing.request import ProbeRequest
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.probe.control import Control
 from tritongen.probe.dialer import tls_context
-from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
 from tritongen.probe.engine import EngineOptions
-from tritongen.probe.grpc.control import GrpcControl
-from tritongen.probe.http.control import HttpControl
-from tritongen.probe.metrics import Metrics
-from tritongen.probe.replicas import ReplicaControl
 from tritongen.probe.report.document import Environment
-from tritongen.serving.state import StateStore, own_headers
 from tritongen.system.machine import read_cpus
+from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.control import Control
+from tritongen.triton.grpc_control import GrpcControl
+from tritongen.triton.http_control import HttpControl
+from tritongen.triton.metrics import Metrics
+from tritongen.triton.replicas import ReplicaControl
+from tritongen.triton.server_state import StateStore, own_headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Closed, Load
 from tritongen.errors import TritongenError
-from tritongen.probe.endpoint import Protocol
 from tritongen.probe.engine import EngineOptions
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.report.document import Environment
+from tritongen.triton.address import Protocol
 
 Tell = Callable[[str, Load, Update], None]
 

@@ -8,9 +8,9 @@ from tritongen.app.building.drift import repository_drift
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.findings import Finding
 from tritongen.serving.attached import Address, AttachedRuntime
-from tritongen.serving.client import HttpClient, Tls
-from tritongen.serving.protocol import Endpoints, ModelStatus
-from tritongen.serving.state import own_headers
+from tritongen.triton.http_client import HttpClient, Tls
+from tritongen.triton.server import Endpoints, ModelStatus
+from tritongen.triton.server_state import own_headers
 
 __all__ = ["AttachedStatus", "Connection", "attached_status", "own_drift"]
 

@@ -16,7 +16,7 @@ from tritongen.app.spec import UpOptions, model_names
 from tritongen.errors import InvalidInputError
 from tritongen.model.allowed_settings import refused_settings
 from tritongen.serving.protocol import ServerSpec
-from tritongen.serving.state import StateStore, project_label
+from tritongen.triton.server_state import StateStore, project_label
 
 __all__ = ["quick_spec"]
 

@@ -7,8 +7,9 @@ from tritongen.app.running.runtimes import docker_runtime
 from tritongen.app.running.serve import Progress, UpOptions, UpResult, down, lint_repository, up
 from tritongen.app.spec import readable_lock
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.protocol import LOOPBACK, Endpoints, Ports, RuntimeName, ServerState
-from tritongen.serving.state import StateStore
+from tritongen.serving.protocol import Ports
+from tritongen.triton.server import LOOPBACK, Endpoints, RuntimeName, ServerState
+from tritongen.triton.server_state import StateStore
 
 __all__ = ["RestartOptions", "restart"]
 

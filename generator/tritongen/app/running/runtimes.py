@@ -10,8 +10,9 @@ from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Severity
 from tritongen.model.progress import Progress
-from tritongen.serving.protocol import RunningServer, Runtime, RuntimeName, ServerSpec
-from tritongen.serving.state import StateStore
+from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.images import ImageChoice

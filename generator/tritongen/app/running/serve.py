@@ -21,16 +21,9 @@ from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spe
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.model.findings import Finding, Severity
 from tritongen.serving.following import last_text
-from tritongen.serving.protocol import (
-    Endpoints,
-    ModelStatus,
-    Ports,
-    RunningServer,
-    RuntimeName,
-    ServerSpec,
-    ServerState,
-)
-from tritongen.serving.state import StateStore, project_label
+from tritongen.serving.protocol import Ports, RunningServer, ServerSpec
+from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
+from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.runtime import DockerRuntime

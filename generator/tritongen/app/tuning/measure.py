@@ -14,18 +14,18 @@ from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor
-from tritongen.probe.control import Control, served_config
 from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.jobs import Job
 from tritongen.probe.level import Conditions
-from tritongen.probe.messages import Message
 from tritongen.probe.prober import Outcome, Prober
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.settings import THROUGHPUT_SAMPLES
-from tritongen.serving.protocol import RuntimeName
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
 from tritongen.system.process_usage import busy_seconds, local_server, own_seconds, process_tree
+from tritongen.triton.control import Control, served_config
+from tritongen.triton.messages import Message
+from tritongen.triton.server import RuntimeName
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
 _WARMUP_S = 0.25

@@ -20,14 +20,15 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress
-from tritongen.probe.endpoint import Endpoint, Protocol, parse_endpoint
-from tritongen.probe.http.control import HttpControl
-from tritongen.serving.client import HttpClient
-from tritongen.serving.protocol import ModelControl, Ports, RunningServer, RuntimeName, ServerSpec
-from tritongen.serving.reasons import clean
+from tritongen.serving.protocol import ModelControl, Ports, RunningServer, ServerSpec
 from tritongen.serving.repository import RepositoryChange, WeightFile, apply_change
-from tritongen.serving.state import project_label
 from tritongen.system.own_files import check_folder
+from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.http_control import HttpControl
+from tritongen.triton.load_reasons import clean
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import project_label
 
 _GRACE_S = 1.0
 _START_S = 120.0

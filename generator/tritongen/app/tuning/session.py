@@ -22,15 +22,15 @@ from tritongen.domain.planner.context import show_figure
 from tritongen.domain.queueing import OpenLoop
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
-from tritongen.probe.endpoint import Protocol
 from tritongen.probe.level import signal_of
 from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings
 from tritongen.search.tuner import Phase, Step, Tuner
-from tritongen.serving.protocol import RuntimeName
-from tritongen.serving.state import StateStore
 from tritongen.system.files import FileLock
+from tritongen.triton.address import Protocol
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
 
 # Less does not reach beyond the start of a server and the calibration.
 LEAST_BUDGET_S = 8.0

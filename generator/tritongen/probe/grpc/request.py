@@ -1,13 +1,7 @@
 """Inference requests as gRPC messages: `inference.ModelInferRequest` with its five-byte prefix."""
 
 from tritongen.probe.grpc.protobuf import field, field_number, packed, varint
-from tritongen.probe.messages import (
-    FIRST_SEQUENCE_ID,
-    Message,
-    SharedRegion,
-    Template,
-    Tensor,
-)
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template, Tensor
 
 # Numbers of the fields in `ModelInferRequest` and its parts.
 _MODEL, _VERSION, _ID, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 1, 2, 3, 4, 5, 6, 7

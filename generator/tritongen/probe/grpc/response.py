@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tritongen.probe.grpc.protobuf import ProtobufError, fields, read_packed
-from tritongen.probe.messages import TensorMeta
+from tritongen.triton.messages import TensorMeta
 
 # Numbers of the fields in `ModelInferResponse` and its parts.
 _MODEL, _ID, _PARAMETERS, _OUTPUTS, _RAW = 1, 3, 4, 5, 6

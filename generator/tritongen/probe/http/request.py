@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tritongen.probe.messages import Message, SharedRegion, Template, Tensor
+from tritongen.triton.messages import Message, SharedRegion, Template, Tensor
 
 _ID_GAP = 8_888_888_888
 _MARK = b"8888888888"

@@ -7,7 +7,7 @@ of a large binary response is counted, not stored, beyond the JSON at its begin.
 import json
 from typing import Any
 
-from tritongen.probe.messages import TensorMeta
+from tritongen.triton.messages import TensorMeta
 
 _MOST_HEAD = 65_536
 _MOST_JSON = 16 * 1024 * 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
-from tritongen.serving.plain_http import answer, question
+from tritongen.triton.plain_http import answer, question
 
 __all__ = ["EngineSocket", "usual_socket"]
 

@@ -8,7 +8,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.engine import connect, context_host, speaking
 from tritongen.serving.docker.guard import Guard, guarded
 from tritongen.serving.docker.settings import LABEL, PROJECT, SERVER
-from tritongen.serving.state import StateStore
+from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -32,10 +32,11 @@ from tritongen.serving.docker.settings import (
     container_settings,
 )
 from tritongen.serving.following import new_log
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
+from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.server import DockerServer

@@ -16,22 +16,22 @@ from tritongen.model.progress import Progress
 from tritongen.serving.docker.engine import speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.following import last_text, lines_of, new_log
-from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
-from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.readiness_client import PlainClient
-from tritongen.serving.reasons import (
+from tritongen.system.files import write_atomic
+from tritongen.triton.load_reasons import (
     load_failures,
     short_of_memory,
     start_failure,
     telling_lines,
 )
-from tritongen.system.files import write_atomic
+from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.readiness_client import PlainClient
+from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from tritongen.serving.client import HttpClient
     from tritongen.serving.docker.access import EngineAccess
+    from tritongen.triton.http_client import HttpClient
 
 __all__ = ["DockerServer", "End"]
 
@@ -136,7 +136,7 @@ class DockerServer:
         """The expected models as they are now; see `RunningServer.statuses`."""
         if not self.alive():
             raise self.ended()
-        from tritongen.serving.client import HttpClient
+        from tritongen.triton.http_client import HttpClient
 
         with HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers()) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())

@@ -13,8 +13,8 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.docker.links import Mount
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.triton.api_keys import ApiKeys
 
 __all__ = [
     "LABEL",

@@ -14,10 +14,10 @@ from tritongen.serving.embedded.hidden import Program, start
 from tritongen.serving.embedded.layout import Layout
 from tritongen.serving.embedded.plain import plain_path
 from tritongen.serving.following import new_log
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
 from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
+from tritongen.triton.api_keys import ApiKeys
 
 __all__ = [
     "Guard",

@@ -13,10 +13,11 @@ from tritongen.serving.embedded import preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.keys import ApiKeys
 from tritongen.serving.ports import choose, endpoints, port_findings
-from tritongen.serving.protocol import RuntimeName, ServerSpec, ServerState
+from tritongen.serving.protocol import ServerSpec
 from tritongen.system.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.embedded.server import EmbeddedServer

@@ -14,19 +14,19 @@ from tritongen.model.progress import Progress
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.following import follow_file, last_text
-from tritongen.serving.protocol import Endpoints, ModelStatus, ServerState
-from tritongen.serving.readiness import model_statuses, wait_for_models
-from tritongen.serving.readiness_client import PlainClient
-from tritongen.serving.reasons import (
+from tritongen.system.processes import SERVER, ProcessRef, oom_kills, region_prefix
+from tritongen.triton.load_reasons import (
     load_failures,
     short_of_memory,
     start_failure,
     telling_lines,
 )
-from tritongen.system.processes import SERVER, ProcessRef, oom_kills, region_prefix
+from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.readiness_client import PlainClient
+from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 
 if TYPE_CHECKING:
-    from tritongen.serving.client import HttpClient
+    from tritongen.triton.http_client import HttpClient
 
 __all__ = ["EmbeddedServer"]
 
@@ -90,7 +90,7 @@ class EmbeddedServer:
         """The expected models as they are now; see `RunningServer.statuses`."""
         if not self.alive():
             raise self._ended("TG812", "the server ended")
-        from tritongen.serving.client import HttpClient
+        from tritongen.triton.http_client import HttpClient
 
         with HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers()) as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())

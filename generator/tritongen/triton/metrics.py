@@ -3,7 +3,7 @@
 import http.client
 import re
 
-from tritongen.domain.attribution import ServerUse
+from tritongen.triton.statistics import ServerUse
 
 _SERIES = re.compile(
     # A label's value may hold a brace.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tritongen.probe.metrics import parse_metrics
+from tritongen.triton.metrics import parse_metrics
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tritongen.domain.attribution import ModelStatistics
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.control import Control, ServerInfo, sum_statistics
-from tritongen.probe.messages import ModelMeta
+from tritongen.triton.control import Control, ServerInfo, sum_statistics
+from tritongen.triton.messages import ModelMeta
+from tritongen.triton.statistics import ModelStatistics
 
 __all__ = ["ReplicaControl"]
 
 
 class ReplicaControl:
-    """See `tritongen.probe.control.Control`; every replica has a say."""
+    """See `tritongen.triton.control.Control`; every replica has a say."""
 
     def __init__(self, controls: Sequence[Control]) -> None:
         """Remember the replicas' side channels, two or more."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tritongen.domain.attribution import ModelStatistics, ServedConfig
-from tritongen.probe.messages import ModelMeta, TensorMeta
+from tritongen.triton.messages import ModelMeta, TensorMeta
+from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
 # What helps where the list of models is restricted.
 NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."

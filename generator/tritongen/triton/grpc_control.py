@@ -5,17 +5,17 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tritongen.domain.attribution import ModelStatistics
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
-from tritongen.probe.endpoint import Endpoint
-from tritongen.probe.messages import ModelMeta
+from tritongen.triton.address import Endpoint
+from tritongen.triton.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
+from tritongen.triton.messages import ModelMeta
+from tritongen.triton.statistics import ModelStatistics
 
 _UNREACHABLE = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"}
 
 
 class GrpcControl:
-    """See `tritongen.probe.control.Control`."""
+    """See `tritongen.triton.control.Control`."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10.0) -> None:
         """Remember the address; nothing is sent yet.

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.protocol import Endpoints, RuntimeName, ServerState
-from tritongen.serving.state import StateStore, project_label
+from tritongen.triton.server import Endpoints, RuntimeName, ServerState
+from tritongen.triton.server_state import StateStore, project_label
 
 STATE = ServerState(
     runtime=RuntimeName.EMBEDDED,

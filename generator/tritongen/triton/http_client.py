@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.serving.readiness_client import IndexEntry, index_entries
+from tritongen.triton.readiness_client import IndexEntry, index_entries
 
 __all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
 
@@ -311,7 +311,7 @@ def _refusal(address: str, data: bytes) -> EnvironmentProblem:
 def _infer_request(
     inputs: Mapping[str, Any], outputs: Sequence[str], sequence: SequenceStep | None
 ) -> tuple[bytes, list[bytes]]:
-    from tritongen.serving.wire import dtype_of, encode
+    from tritongen.triton.tensor_bytes import dtype_of, encode
 
     described, tensors = [], []
     for name, array in inputs.items():
@@ -347,7 +347,7 @@ def _infer_request(
 def _infer_response(data: memoryview, header_length: int) -> dict[str, Any]:
     import numpy as np
 
-    from tritongen.serving.wire import decode, numpy_dtype
+    from tritongen.triton.tensor_bytes import decode, numpy_dtype
 
     result: dict[str, Any] = {}
     offset = header_length

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.probe.control import Control
-from tritongen.probe.messages import Message, SharedRegion
+from tritongen.triton.control import Control
+from tritongen.triton.messages import Message, SharedRegion
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  (POSIX shared memory objects live here; names are ours)
 _PREFIX = "tritongen_probe_"

@@ -3,9 +3,8 @@
 import pytest
 
 from tritongen.errors import CODES
-from tritongen.serving import reasons
-from tritongen.serving.protocol import ModelStatus
-from tritongen.serving.reasons import (
+from tritongen.triton import load_reasons
+from tritongen.triton.load_reasons import (
     clean,
     code_for,
     load_failures,
@@ -14,10 +13,11 @@ from tritongen.serving.reasons import (
     telling_lines,
     to_findings,
 )
+from tritongen.triton.server import ModelStatus
 
 
 def test_every_code_of_the_tables_is_registered():
-    used = {code for _, code in (*reasons._MODEL_REASONS, *reasons._START_REASONS)}
+    used = {code for _, code in (*load_reasons._MODEL_REASONS, *load_reasons._START_REASONS)}
     assert used <= set(CODES)
 
 

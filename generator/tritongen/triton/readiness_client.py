@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.plain_http import answer, question
+from tritongen.triton.plain_http import answer, question
 
 __all__ = ["IndexEntry", "PlainClient", "ReadinessClient", "index_entries"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.protocol import LOOPBACK, Endpoints, RuntimeName, ServerState
 from tritongen.system.files import FileLock, translated, write_atomic
 from tritongen.system.own_files import check_folder, make_folders, read_own
+from tritongen.triton.server import LOOPBACK, Endpoints, RuntimeName, ServerState
 
 __all__ = ["StateStore", "own_headers", "project_label"]
 

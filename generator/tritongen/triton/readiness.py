@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
-from tritongen.serving.protocol import ModelStatus
-from tritongen.serving.readiness_client import IndexEntry, ReadinessClient
-from tritongen.serving.reasons import clean, code_for, poll_failures, telling_lines
+from tritongen.triton.load_reasons import clean, code_for, poll_failures, telling_lines
+from tritongen.triton.readiness_client import IndexEntry, ReadinessClient
+from tritongen.triton.server import ModelStatus
 
 __all__ = ["model_statuses", "wait_for_models"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.client import IndexEntry, SequenceStep, Tls
+from tritongen.triton.http_client import IndexEntry, SequenceStep, Tls
 
 __all__ = ["GrpcClient"]
 
@@ -212,7 +212,7 @@ class GrpcClient:
 def _tensors(inputs: Mapping[str, Any]) -> list[Any]:
     from tritonclient.grpc import InferInput
 
-    from tritongen.serving.wire import dtype_of
+    from tritongen.triton.tensor_bytes import dtype_of
 
     tensors = []
     for key, array in inputs.items():

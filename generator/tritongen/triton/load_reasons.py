@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.serving.protocol import ModelStatus
+from tritongen.triton.server import ModelStatus
 
 __all__ = [
     "ModelFailure",

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from tritongen.domain.attribution import ModelStatistics
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
-from tritongen.probe.messages import ModelMeta
+from tritongen.triton.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
+from tritongen.triton.messages import ModelMeta
+from tritongen.triton.statistics import ModelStatistics
 
 _MOST_BODY = 64 * 1024 * 1024
 
 
 class HttpControl:
-    """See `tritongen.probe.control.Control`."""
+    """See `tritongen.triton.control.Control`."""
 
     def __init__(
         self,

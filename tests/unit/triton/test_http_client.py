@@ -11,10 +11,10 @@ from support.fake_runtime import FakeTriton
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.tensors import DType
 from tritongen.serving.attached import Address
-from tritongen.serving.client import HttpClient, IndexEntry, Tls
-from tritongen.serving.readiness import model_statuses
-from tritongen.serving.readiness_client import PlainClient
-from tritongen.serving.wire import decode, dtype_of, encode, numpy_dtype
+from tritongen.triton.http_client import HttpClient, IndexEntry, Tls
+from tritongen.triton.readiness import model_statuses
+from tritongen.triton.readiness_client import PlainClient
+from tritongen.triton.tensor_bytes import decode, dtype_of, encode, numpy_dtype
 
 READY = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 

@@ -1,0 +1,1 @@
+"""Everything that talks to a Triton: addresses, clients, tensors, statistics, reasons."""
