@@ -40,8 +40,8 @@ from tritongen.domain.capacity.check import server_of
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.catalogue import Machine
-from tritongen.domain.queueing import simulate
 from tritongen.model.business import Clients, Place
+from tritongen.queueing import simulate
 
 HERE = Path(__file__).parent.parent
 TRITONGEN = Path(sys.executable).with_name("tritongen")

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     Load,

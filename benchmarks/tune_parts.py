@@ -29,7 +29,7 @@ from tritongen.app.tuning.options import TuneOptions
 from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
-from tritongen.domain.queueing import ClosedLoop
+from tritongen.queueing import ClosedLoop
 from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor

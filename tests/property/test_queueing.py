@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from support import queueing_theory as theory
 from support.queueing import deterministic
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     FrontEnd,
@@ -20,7 +20,7 @@ from tritongen.domain.queueing import (
     TimeoutAction,
     simulate,
 )
-from tritongen.domain.queueing.queues import GreedyQueue, PrefetchQueue, RequestTable
+from tritongen.queueing.queues import GreedyQueue, PrefetchQueue, RequestTable
 
 batchers = st.one_of(
     st.none(),

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from support.synthetic_triton import PROFILES, SyntheticTriton, run_tuning
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.journal import JournalHeader, decode, encode
 from tritongen.search.records import Purpose, Reading, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings

@@ -3,11 +3,7 @@
 import pytest
 
 from support.rates import ELSEWHERE, MERGED, fitted, hidden
-from tritongen.domain.queueing import (
-    OpenLoop,
-    Stalls,
-    simulate,
-)
+from tritongen.queueing import OpenLoop, Stalls, simulate
 
 
 def test_what_waking_costs_is_found():

@@ -18,11 +18,11 @@ from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.capacity.work import work_of
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import OpenLoop
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import Business, Clients, Place
 from tritongen.model.evidence import Evidence
 from tritongen.model.intent import ModelIntent
+from tritongen.queueing import OpenLoop
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace
 from tritongen.search.sweep import swept

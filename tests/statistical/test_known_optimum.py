@@ -14,7 +14,7 @@ from support.synthetic_triton import (
 )
 from support.tuning import SATURATING, best_of, loss, tune
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import elapsed_s
 
 

@@ -1,6 +1,6 @@
 """Servers to simulate: short to write, with the settings that a test is about."""
 
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Load,
     ServedModel,
     Server,

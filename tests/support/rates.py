@@ -1,6 +1,6 @@
 """What a simulated server does at rates, and the calibration that follows from measuring it."""
 
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     FrontEnd,
     OpenLoop,

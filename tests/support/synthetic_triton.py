@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tritongen.domain.objective import Objective, Outcome
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     FrontEnd,

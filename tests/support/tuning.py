@@ -10,8 +10,8 @@ from support.synthetic_triton import (
     true_outcome,
 )
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import SearchSpace, delay_choices
 from tritongen.search.tuner import Tuner

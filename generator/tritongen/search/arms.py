@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import Task
 from tritongen.search.space import Candidate
 from tritongen.search.standings import Standings

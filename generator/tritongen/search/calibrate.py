@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     FrontEnd,

@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.domain.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
-from tritongen.domain.queueing.service import DEFAULT_CONTENTION
+from tritongen.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
+from tritongen.queueing.service_times import DEFAULT_CONTENTION
 from tritongen.search.calibrate import SHORTEST_S, Calibration
 from tritongen.search.rates import THOROUGH, Effort, Usable, at_rates
 from tritongen.search.records import History, Purpose, Reading, Task

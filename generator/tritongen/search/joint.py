@@ -5,15 +5,8 @@ from dataclasses import dataclass, replace
 
 from tritongen.domain.objective import Objective, Outcome
 from tritongen.domain.planner.shares import Demand, share_cores
-from tritongen.domain.queueing import (
-    FrontEnd,
-    OpenLoop,
-    ServedModel,
-    Server,
-    ServiceTimes,
-    simulate,
-)
 from tritongen.errors import InvalidInputError
+from tritongen.queueing import FrontEnd, OpenLoop, ServedModel, Server, ServiceTimes, simulate
 from tritongen.search.records import History
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

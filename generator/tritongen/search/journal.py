@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.errors import InvalidInputError
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import History, Purpose, Reading, Record, Task
 from tritongen.search.space import Candidate
 

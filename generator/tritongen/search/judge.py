@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import expm1, isfinite, log, log1p
 
 from tritongen.domain.objective import GoalKind
-from tritongen.domain.queueing import ClosedLoop
+from tritongen.queueing import ClosedLoop
 from tritongen.search.arms import Arm, RaceState, Status, Verdict
 from tritongen.search.predict import Predictor
 from tritongen.search.settings import TuneSettings

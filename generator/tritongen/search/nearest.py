@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from tritongen.domain.objective import Objective, Outcome
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.predict import Predictor
 from tritongen.search.space import Candidate
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import expm1
 
 from tritongen.domain.objective import GoalKind, Objective, Outcome
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, simulate
+from tritongen.queueing import ClosedLoop, OpenLoop, simulate
 from tritongen.search.calibrate import Calibration
 from tritongen.search.space import Candidate
 

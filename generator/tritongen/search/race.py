@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import log1p
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, Stream
+from tritongen.queueing import ClosedLoop, OpenLoop, Stream
 from tritongen.search.arms import Arm, Late, RaceState, Status, Verdict
 from tritongen.search.judge import MIN_ROUNDS, Judge
 from tritongen.search.late import LATE_SHARE, answer, close, may_matter

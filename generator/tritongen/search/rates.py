@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from tritongen.domain.queueing import OpenLoop, SimulatedModel, Stalls, simulate
+from tritongen.queueing import OpenLoop, SimulatedModel, Stalls, simulate
 from tritongen.search.calibrate import SHORTEST_S, Calibration
 from tritongen.search.records import Reading, Task
 

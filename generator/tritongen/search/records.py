@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.space import Candidate
 
 # A reading with more failed requests than this counts as a failure.

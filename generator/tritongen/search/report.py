@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.objective import Outcome
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.arms import Status
 from tritongen.search.records import History
 from tritongen.search.space import Candidate

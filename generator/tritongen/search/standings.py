@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritongen.domain.objective import GoalKind, Objective, Outcome
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import History, Purpose, Reading
 from tritongen.search.space import Candidate
 

@@ -10,8 +10,8 @@ from collections import defaultdict
 from dataclasses import replace
 from statistics import fmean, median
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.model.evidence import ServedRate
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.predict import Predictor
 from tritongen.search.records import History, Purpose, Reading, Task
 from tritongen.search.space import Candidate

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritongen.domain.objective import GoalKind, Objective, Outcome
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServiceTimes
+from tritongen.queueing import ClosedLoop, OpenLoop, ServiceTimes
 from tritongen.search.arms import RaceState, Verdict
 from tritongen.search.calibrate import Calibration, calibration_tasks, rate_task
 from tritongen.search.fit import fit

@@ -12,9 +12,9 @@ from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.forecast import seen
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.capacity.steady import CurveBook, Shape
-from tritongen.domain.queueing import simulate
 from tritongen.model.business import Business, Payload
 from tritongen.model.intent import ModelIntent
+from tritongen.queueing import simulate
 
 
 @cache

@@ -10,10 +10,10 @@ from tritongen.domain.capacity.check import check
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.measured import Sweep, measured_curve
 from tritongen.domain.capacity.placing import Placer
-from tritongen.domain.queueing import OperatingCurve
 from tritongen.model.business import Business
 from tritongen.model.evidence import ServedRate
 from tritongen.model.intent import ModelIntent
+from tritongen.queueing import OperatingCurve
 
 ON = "c6i.large"
 TAILS = (50.0, 90.0, 95.0, 99.0, 99.9)

@@ -9,10 +9,10 @@ from tritongen.domain.capacity import Work, plan_capacity, work_of
 from tritongen.domain.capacity.fit import Fitter
 from tritongen.domain.capacity.placing import Placed, Placer
 from tritongen.domain.capacity.work import SERVED_UNCERTAINTY, TRIAL_UNCERTAINTY
-from tritongen.domain.queueing import Stalls
 from tritongen.model.business import Business, Clients, Compression, Payload, Place
 from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
 from tritongen.model.intent import ModelIntent
+from tritongen.queueing import Stalls
 
 FACTS = model_facts("ocr")
 SERVED = Served(

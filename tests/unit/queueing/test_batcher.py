@@ -2,9 +2,9 @@
 
 import pytest
 
-from tritongen.domain.queueing import Batcher, QueueLimit
-from tritongen.domain.queueing.batcher import form_batch
 from tritongen.errors import InvalidInputError
+from tritongen.queueing import Batcher, QueueLimit
+from tritongen.queueing.batcher import form_batch
 
 
 def form(rows, age=0.0, held=0, sizes=(8,), most=8, delay=0.0):

@@ -7,7 +7,8 @@ import pytest
 
 from support import queueing_theory as theory
 from support.queueing import deterministic, exponential, run
-from tritongen.domain.queueing import (
+from tritongen.errors import InvalidInputError
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     FrontEnd,
@@ -22,7 +23,6 @@ from tritongen.domain.queueing import (
     Trace,
     simulate,
 )
-from tritongen.errors import InvalidInputError
 
 
 class TestTheory:

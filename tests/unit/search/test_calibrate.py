@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from support.synthetic_triton import CONVNET, TEXT, TINY, TREES, SyntheticTriton, truth
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.search.calibrate import Calibration, calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.records import Purpose, Reading, Record, Task

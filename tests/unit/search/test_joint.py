@@ -6,9 +6,9 @@ import pytest
 
 from support.synthetic_triton import CONVNET, TEXT, SyntheticTriton
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.search.joint import JointTuner, Member
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import SearchSpace

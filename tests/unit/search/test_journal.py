@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.errors import InvalidInputError
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.journal import (
     JournalHeader,
     decode,

@@ -3,8 +3,8 @@
 import pytest
 
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes
 from tritongen.search.calibrate import Calibration
 from tritongen.search.nearest import nearest_goals
 from tritongen.search.predict import Predictor, shortlist

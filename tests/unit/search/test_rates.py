@@ -6,12 +6,8 @@ import pytest
 
 from support.rates import CALIBRATION, MERGED, fitted, usable
 from support.synthetic_triton import TEXT, TINY, TREES, SyntheticTriton
-from tritongen.domain.queueing import (
-    ClosedLoop,
-    Stalls,
-    simulate,
-)
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop, Stalls, simulate
 from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.rates import at_rates

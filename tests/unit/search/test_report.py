@@ -4,8 +4,8 @@ import pytest
 
 from support.synthetic_triton import CONVNET, SyntheticTriton, run_tuning
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop
 from tritongen.search.report import Evaluated, evaluated, pareto
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tritongen.domain.objective import Outcome
-from tritongen.domain.queueing import ClosedLoop, Stream
+from tritongen.queueing import ClosedLoop, Stream
 from tritongen.search.space import Candidate
 from tritongen.search.standings import Sample, Standings
 

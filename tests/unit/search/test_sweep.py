@@ -6,8 +6,8 @@ import pytest
 
 from support.synthetic_triton import CONVNET, TEXT, TINY, SyntheticTriton, run_tuning
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.model.backends import BACKENDS
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import Purpose, Reading, Record
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

@@ -14,7 +14,7 @@ from support.synthetic_triton import (
 )
 from support.tuning import SATURATING, best_of, loss, tune, tuner_for
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.queueing import OpenLoop, ServicePoint, ServiceTimes
+from tritongen.queueing import OpenLoop, ServicePoint, ServiceTimes
 from tritongen.search.arms import Verdict
 from tritongen.search.journal import JournalHeader, decode, encode
 from tritongen.search.records import Purpose, Reading, Record, elapsed_s

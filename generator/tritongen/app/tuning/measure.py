@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from tritongen.app.tuning.server import Cores, PrivateServer
 from tritongen.app.tuning.subject import Loadable, Subject, loadable
 from tritongen.domain.measurement import PERCENTILES, LevelResult, Verdict
-from tritongen.domain.queueing import ClosedLoop
 from tritongen.domain.verdicts import Precision
 from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
@@ -18,6 +17,7 @@ from tritongen.probe.inputs import InputOptions, make_messages
 from tritongen.probe.jobs import Job
 from tritongen.probe.level import Conditions
 from tritongen.probe.prober import Outcome, Prober
+from tritongen.queueing import ClosedLoop
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.settings import THROUGHPUT_SAMPLES
 from tritongen.system.machine import read_cpus

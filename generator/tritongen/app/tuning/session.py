@@ -19,10 +19,10 @@ from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
 from tritongen.domain.planner.context import show_figure
-from tritongen.domain.queueing import OpenLoop
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
+from tritongen.queueing import OpenLoop
 from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings

@@ -10,12 +10,12 @@ from tritongen.domain.planner import plan_serving
 from tritongen.domain.planner.batching import CLIENT_ROWS
 from tritongen.domain.planner.context import ModelInput
 from tritongen.domain.planner.details import reads_arena
-from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
+from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.search.space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
 
 # What Triton takes for a batch where nothing is said, for backends that complete it.

@@ -11,10 +11,10 @@ from tritongen.app.variants import read_variants, with_variants
 from tritongen.domain.intervals import Interval
 from tritongen.domain.planner import model_inputs
 from tritongen.domain.planner.context import show_figure
-from tritongen.domain.queueing import ClosedLoop, OpenLoop
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import Verdict
 from tritongen.probe.comparing import Change, judge_ratio, paired_ratio
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import Purpose, Reading, Task
 from tritongen.search.space import Candidate
 

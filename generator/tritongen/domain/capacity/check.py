@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tritongen.domain.capacity.fit import Fit, ModelFit
-from tritongen.domain.queueing import (
+from tritongen.queueing import (
     Batcher,
     FrontEnd,
     OpenLoop,
@@ -18,7 +18,7 @@ from tritongen.domain.queueing import (
     SimulatedModel,
     simulate,
 )
-from tritongen.domain.queueing.rates import CELLS, OperatingCurve
+from tritongen.queueing.rate_profiles import CELLS, OperatingCurve
 
 _SEED = 20_260_702
 _REQUESTS = 8_000

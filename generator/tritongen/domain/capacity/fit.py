@@ -9,8 +9,8 @@ from tritongen.domain.capacity.placing import Placed, Placement, Placer
 from tritongen.domain.capacity.steady import Shape, after_rests, in_seconds, shared_book
 from tritongen.domain.capacity.work import Work
 from tritongen.domain.catalogue import Machine, Speed, relative_speed, same_processor
-from tritongen.domain.queueing import OperatingCurve
-from tritongen.domain.queueing.service import DEFAULT_CONTENTION
+from tritongen.queueing import OperatingCurve
+from tritongen.queueing.service_times import DEFAULT_CONTENTION
 
 # Memory of the server itself, and the share of a machine's that is not for containers.
 SERVER_BYTES = 400 * 2**20

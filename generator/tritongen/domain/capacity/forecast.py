@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from tritongen.domain.queueing import OperatingCurve, RateStep, simulate_rates
-from tritongen.domain.queueing.rates import CELLS
+from tritongen.queueing import OperatingCurve, RateStep, simulate_rates
+from tritongen.queueing.rate_profiles import CELLS
 
 # Loads are told apart in so many steps of the capacity.
 _LEVELS = 200

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from tritongen.domain.capacity.placing import Placed
-from tritongen.domain.queueing import OperatingCurve
-from tritongen.domain.queueing.rates import CELLS
 from tritongen.model.evidence import ServedRate
+from tritongen.queueing import OperatingCurve
+from tritongen.queueing.rate_profiles import CELLS
 
 # A rate that was held is at most this share of the capacity.
 _HELD = 0.95

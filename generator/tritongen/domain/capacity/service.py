@@ -13,9 +13,9 @@ from tritongen.domain.capacity.scaling import Policy, Staffing, replicas_for
 from tritongen.domain.capacity.staffing import Staffed, control_step, staff
 from tritongen.domain.capacity.steady import in_seconds
 from tritongen.domain.catalogue import Machine, azureml
-from tritongen.domain.queueing import OperatingCurve
 from tritongen.domain.traffic import HOUR_S, WEEK_S
 from tritongen.model.business import Business, Platform
+from tritongen.queueing import OperatingCurve
 
 # A model that may be used to this share of its capacity is bound by the CPU, not by the goal.
 _SATURATED = 0.9

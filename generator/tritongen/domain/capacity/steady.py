@@ -13,9 +13,9 @@ from functools import cache
 from heapq import heapify, heapreplace
 from itertools import accumulate
 
-from tritongen.domain.queueing import OpenLoop, OperatingCurve, ServiceTimes, Stream
-from tritongen.domain.queueing.rates import CELLS, OperatingPoint
-from tritongen.domain.queueing.result import nearest_rank
+from tritongen.queueing import OpenLoop, OperatingCurve, ServiceTimes, Stream
+from tritongen.queueing.rate_profiles import CELLS, OperatingPoint
+from tritongen.queueing.simulation_result import nearest_rank
 
 # Loads as shares of the capacity, and requests simulated at each; tails need more near the limit.
 LOADS: tuple[tuple[float, int], ...] = (

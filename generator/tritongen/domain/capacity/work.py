@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from tritongen.domain.capacity.measured import Sweep
 from tritongen.domain.capacity.placing import Placed
-from tritongen.domain.queueing import ServicePoint, ServiceTimes, Stalls
 from tritongen.model.business import Business, Compression, Payload, Place
 from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
+from tritongen.queueing import ServicePoint, ServiceTimes, Stalls
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
 GOAL_EXECUTIONS = 5.0

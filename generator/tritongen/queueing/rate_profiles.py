@@ -10,11 +10,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from tritongen.domain.queueing.load import OpenLoop
-from tritongen.domain.queueing.result import nearest_rank
-from tritongen.domain.queueing.server import Server
-from tritongen.domain.queueing.simulate import simulate
 from tritongen.errors import InvalidInputError
+from tritongen.queueing.load import OpenLoop
+from tritongen.queueing.simulate import simulate
+from tritongen.queueing.simulated_server import Server
+from tritongen.queueing.simulation_result import nearest_rank
 
 # Loads that are simulated, as shares of the capacity.
 LOADS: tuple[float, ...] = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.86, 0.91, 0.95, 0.98)

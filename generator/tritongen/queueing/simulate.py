@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from tritongen.domain.queueing.load import ClosedLoop
-from tritongen.domain.queueing.queues import DirectQueue, RequestTable, queue_for
-from tritongen.domain.queueing.result import SimulatedModel, Simulation
-from tritongen.domain.queueing.server import PAUSED, FrontEnd, ServedModel, Server, Stalls
-from tritongen.domain.queueing.service import ServiceTimes, Spread
-from tritongen.domain.queueing.station import Station, rows_of
-from tritongen.domain.queueing.stream import Stream
+from tritongen.queueing.load import ClosedLoop
+from tritongen.queueing.queues import DirectQueue, RequestTable, queue_for
+from tritongen.queueing.random_stream import Stream
+from tritongen.queueing.service_times import ServiceTimes, Spread
+from tritongen.queueing.simulated_server import PAUSED, FrontEnd, ServedModel, Server, Stalls
+from tritongen.queueing.simulation_result import SimulatedModel, Simulation
+from tritongen.queueing.station import Station, rows_of
 
 # Share of the requests that are left out while queues fill.
 WARMUP_SHARE = 0.1

@@ -3,9 +3,10 @@
 Everything is in seconds, requests and rows; chance comes from a seed, and there is no clock.
 """
 
-from tritongen.domain.queueing.batcher import Batcher, QueueLimit, TimeoutAction
-from tritongen.domain.queueing.load import ClosedLoop, Load, OpenLoop, Trace
-from tritongen.domain.queueing.rates import (
+from tritongen.queueing.batcher import Batcher, QueueLimit, TimeoutAction
+from tritongen.queueing.load import ClosedLoop, Load, OpenLoop, Trace
+from tritongen.queueing.random_stream import Stream
+from tritongen.queueing.rate_profiles import (
     OperatingCurve,
     ProfileFigures,
     RateStep,
@@ -13,11 +14,10 @@ from tritongen.domain.queueing.rates import (
     operating_curve,
     simulate_rates,
 )
-from tritongen.domain.queueing.result import SimulatedModel, Simulation
-from tritongen.domain.queueing.server import FrontEnd, ServedModel, Server, Stalls
-from tritongen.domain.queueing.service import ServicePoint, ServiceTimes, Spread
-from tritongen.domain.queueing.simulate import simulate
-from tritongen.domain.queueing.stream import Stream
+from tritongen.queueing.service_times import ServicePoint, ServiceTimes, Spread
+from tritongen.queueing.simulate import simulate
+from tritongen.queueing.simulated_server import FrontEnd, ServedModel, Server, Stalls
+from tritongen.queueing.simulation_result import SimulatedModel, Simulation
 
 __all__ = [
     "Batcher",

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from tritongen.domain.queueing.batcher import Batcher, TimeoutAction, form_batch
+from tritongen.queueing.batcher import Batcher, TimeoutAction, form_batch
 
 _EPSILON = 1e-12
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritongen.domain.queueing.stream import Stream
 from tritongen.errors import InvalidInputError
+from tritongen.queueing.random_stream import Stream
 
 
 @dataclass(frozen=True, slots=True)

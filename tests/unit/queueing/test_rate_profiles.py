@@ -3,7 +3,8 @@
 import pytest
 
 from support.queueing import deterministic, run
-from tritongen.domain.queueing import (
+from tritongen.errors import InvalidInputError
+from tritongen.queueing import (
     Batcher,
     ClosedLoop,
     OpenLoop,
@@ -13,7 +14,6 @@ from tritongen.domain.queueing import (
     operating_curve,
     simulate_rates,
 )
-from tritongen.errors import InvalidInputError
 
 SERVICE = deterministic((1, 0.005), (8, 0.020))
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import inf
 
-from tritongen.domain.queueing.batcher import Batcher
-from tritongen.domain.queueing.load import Load
-from tritongen.domain.queueing.service import ServiceTimes
 from tritongen.errors import InvalidInputError
+from tritongen.queueing.batcher import Batcher
+from tritongen.queueing.load import Load
+from tritongen.queueing.service_times import ServiceTimes
 
 # Share of the requests that meet a pause of the machine: a timer, a core that wakes, a neighbour.
 PAUSED = 0.05

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from tritongen.domain.queueing import OpenLoop, Stream
+from tritongen.queueing import OpenLoop, Stream
 
 
 def test_same_seed_same_numbers():

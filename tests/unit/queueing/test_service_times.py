@@ -2,8 +2,8 @@
 
 import pytest
 
-from tritongen.domain.queueing import ServicePoint, ServiceTimes
 from tritongen.errors import InvalidInputError
+from tritongen.queueing import ServicePoint, ServiceTimes
 
 
 def times(*points, cores=4.0, **options):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from tritongen.domain.queueing.queues import RequestQueue, RequestTable
+from tritongen.queueing.queues import RequestQueue, RequestTable
 
 # (virtual finish, order of start, requests, rows, real start)
 Job = tuple[float, int, list[int], int, float]
