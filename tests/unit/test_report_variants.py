@@ -19,7 +19,7 @@ from tritongen.domain.catalogue import Machine
 from tritongen.errors import InvalidInputError
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
-from tritongen.probe.report.svg import Chart
+from tritongen.pages.svg import Chart
 
 MACHINE = Machine(
     "aws", "c6i.large", "us-east-1", 2, 1, 4 << 30, "Ice Lake", "avx512", "", 0, 0.085, "x", "2026"

@@ -12,12 +12,12 @@ from support.probe import a_level, constant, one_server, virtual_level
 from tritongen.domain.intervals import Interval
 from tritongen.domain.measurement import Verdict
 from tritongen.domain.workload import Closed, Open
+from tritongen.pages.svg import linear_axis, log_axis
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.report.charts import charts_of
 from tritongen.probe.report.csv import csv_text
 from tritongen.probe.report.document import Environment, document
 from tritongen.probe.report.html import html_page
-from tritongen.probe.report.svg import linear_axis, log_axis
 from tritongen.probe.report.text import (
     HEADERS,
     details,

@@ -6,17 +6,7 @@ from collections.abc import Sequence
 from tritongen.app.reporting.tuning import Candidate
 from tritongen.domain.capacity import CapacityPlan, Estimate, Option
 from tritongen.domain.capacity.result import GIVEN_UP_S
-from tritongen.probe.report.svg import (
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Axis,
-    Chart,
-    Figure,
-    linear_axis,
-    log_axis,
-)
+from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = 168

@@ -20,7 +20,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
-from tritongen.probe.report.svg import Chart
+from tritongen.pages.svg import Chart
 from tritongen.resources import template_text
 
 _TEMPLATE = "report.html.j2"

@@ -6,17 +6,7 @@ from collections.abc import Sequence
 from tritongen.domain.histogram import Histogram
 from tritongen.domain.measurement import LevelResult, Moment
 from tritongen.domain.workload import Closed
-from tritongen.probe.report.svg import (
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Axis,
-    Chart,
-    Figure,
-    linear_axis,
-    log_axis,
-)
+from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
 from tritongen.probe.report.text import duration_text, load_text, rate_text, share_text
 
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))

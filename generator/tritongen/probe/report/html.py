@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.domain.measurement import LevelResult, Verdict
+from tritongen.pages.svg import Chart
 from tritongen.probe.report.charts import charts_of
 from tritongen.probe.report.document import Environment
-from tritongen.probe.report.svg import Chart
 from tritongen.probe.report.text import HEADERS, by_model, details, row
 from tritongen.resources import template_text
 
