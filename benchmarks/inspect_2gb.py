@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 from tritongen.model.releases import find
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 start = perf_counter()
 (facts,) = inspect_folder(Path(sys.argv[1]), find("26.07")).models
 print(facts.parameters, perf_counter() - start)
@@ -45,7 +45,7 @@ print(sum(math.prod(item.dims) for item in model.graph.initializer), perf_counte
 
 IMPORT_ONLY = """
 import tritongen.model.releases
-import tritongen.inspection
+import tritongen.formats
 print(0, 0.0)
 """
 

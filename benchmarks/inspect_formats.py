@@ -43,7 +43,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 from tritongen.model.releases import find
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 start = perf_counter()
 (facts,) = inspect_folder(Path(sys.argv[1]), find("25.02")).models
 assert facts.outputs, facts.findings

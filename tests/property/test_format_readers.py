@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import format_models as make
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 from tritongen.model.findings import Severity
 from tritongen.model.intent import Intent
 from tritongen.model.releases import find

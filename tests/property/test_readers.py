@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from support import onnx_models
 from tritongen.errors import CODES, InvalidInputError
-from tritongen.inspection import Inspection, inspect_folder, name_fault
-from tritongen.inspection.discovery.formats import detect
-from tritongen.inspection.parsing.archives import zip_names
-from tritongen.inspection.parsing.wire import DamagedError, fields, signed, varint
+from tritongen.formats import Inspection, inspect_folder, name_fault
+from tritongen.formats.discovery.formats import detect
+from tritongen.formats.parsing.wire import DamagedError, fields, signed, varint
+from tritongen.formats.parsing.zip_archives import zip_names
 from tritongen.model.releases import find
 from tritongen.model.tensors import show_shape
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection import find_models, inspect_model
+from tritongen.formats import find_models, inspect_model
 from tritongen.inspection.trial import RuntimeRefusal
 from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 from tritongen.model.evidence import Trial

@@ -18,7 +18,7 @@ from support.cli import Project
 from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
 from tritongen.app.project import read_lock
-from tritongen.inspection import Candidate, CandidateVersion, inspect_model
+from tritongen.formats import Candidate, CandidateVersion, inspect_model
 from tritongen.inspection.trial import RuntimeRefusal, TrialOptions
 from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 from tritongen.inspection.trial.prepare import make_request

@@ -13,7 +13,7 @@ from support.step_models import photo, ranker, words
 from tritongen.app.building.scaffold import StepKind, draft_step, write_step
 from tritongen.app.project import load_project
 from tritongen.errors import InvalidInputError
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 from tritongen.inspection.intent.reader import parse_intent
 from tritongen.model.releases import find
 

@@ -20,9 +20,9 @@ def model_needs(repository: Path, names: Sequence[str]) -> tuple[ModelNeeds, ...
 
 
 def _of_model(repository: Path, name: str) -> Iterator[ModelNeeds]:
-    from tritongen.inspection.onnx.reader import read_onnx
-    from tritongen.inspection.reading import Source
-    from tritongen.inspection.tensorrt import read_tensorrt
+    from tritongen.formats.onnx.onnx_reader import read_onnx
+    from tritongen.formats.reading import Source
+    from tritongen.formats.tensorrt import read_tensorrt
 
     for path in _files(repository, name):
         source = Source(repository.resolve(), path, name)

@@ -28,7 +28,7 @@ from tritongen.serving.repository import settle
 from tritongen.system.machine import read_cpus
 
 if TYPE_CHECKING:
-    from tritongen.inspection import Inspection
+    from tritongen.formats import Inspection
 
 __all__ = ["DEFAULT_REPOSITORY", "Project", "Target", "load_project", "read_lock"]
 
@@ -150,7 +150,7 @@ def _overridden(intent: Intent, cpus: float | None, weights: str | None) -> Inte
 
 
 def _inspect(root: Path, release: Release, intent: Intent) -> "Inspection":
-    from tritongen.inspection import inspect_folder
+    from tritongen.formats import inspect_folder
 
     with_library = [
         name

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection import Candidate, CandidateVersion, hash_files, inspect_model
+from tritongen.formats import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.model.codec import decode, encode
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import DeclaredTensor, Intent

@@ -25,7 +25,7 @@ from pathlib import Path
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 from tritongen.model.releases import find
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 models = inspect_folder(Path(sys.argv[1]), find("26.07")).models
 print(json.dumps({
     model.name: [item.code for item in model.findings if item.severity == "error"]

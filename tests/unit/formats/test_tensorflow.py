@@ -3,7 +3,7 @@
 import pytest
 
 from support import format_models as make
-from tritongen.inspection import inspect_folder
+from tritongen.formats import inspect_folder
 from tritongen.model.findings import Severity
 from tritongen.model.intent import DeclaredTensor, Intent, ModelIntent
 from tritongen.model.releases import find

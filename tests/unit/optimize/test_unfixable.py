@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.optimize import faulty, fix, fix_context, samples_for
 from support.optimize.faulty import constant, model, node, tensor, weights
 from support.optimize.fixing import shapes
-from tritongen.inspection.validate import validate
+from tritongen.formats.servability import validate
 from tritongen.model.facts import ModelFacts, ModelFormat, OnnxFacts
 from tritongen.model.releases import find
 from tritongen.model.tensors import DType, TensorSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritongen.app.project import Project
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.hashing import StatKey, hash_files
+from tritongen.formats.hashing import StatKey, hash_files
 from tritongen.inspection.trial import TrialOptions, run_trial
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial

@@ -38,7 +38,7 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
     """
     from jinja2 import Environment, StrictUndefined
 
-    from tritongen.inspection import inspect_folder
+    from tritongen.formats import inspect_folder
 
     path = root / INTENT_FILE
     if path.exists() and not force:

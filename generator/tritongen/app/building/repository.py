@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritongen.app.building.compare import file_digest
 from tritongen.errors import InvalidInputError
-from tritongen.inspection import Candidate, CandidateVersion, inspect_folder, inspect_model
+from tritongen.formats import Candidate, CandidateVersion, inspect_folder, inspect_model
 from tritongen.model.facts import ModelFacts
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.releases import Release

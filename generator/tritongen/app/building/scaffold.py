@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.discovery.names import name_fault
+from tritongen.formats.discovery.names import name_fault
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape

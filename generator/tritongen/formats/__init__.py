@@ -1,0 +1,26 @@
+"""One reader per format, from files to ModelFacts; validation of inputs and outputs."""
+
+from tritongen.formats.discovery import (
+    Candidate,
+    CandidateVersion,
+    Discovery,
+    find_models,
+    name_fault,
+)
+from tritongen.formats.hashing import StatKey, hash_files
+from tritongen.formats.models_folder import Inspection, inspect_folder, inspect_model
+from tritongen.formats.servability import validate
+
+__all__ = [
+    "Candidate",
+    "CandidateVersion",
+    "Discovery",
+    "Inspection",
+    "StatKey",
+    "find_models",
+    "hash_files",
+    "inspect_folder",
+    "inspect_model",
+    "name_fault",
+    "validate",
+]

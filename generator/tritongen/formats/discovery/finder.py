@@ -1,0 +1,262 @@
+"""Finds the models in a folder.
+
+Known layouts: a file (``ocr.onnx``), a folder with a file (``ocr/model.onnx``), a folder with
+version folders (``ocr/1/model.onnx``), Triton's folder form of ONNX (``model.onnx/model.onnx``),
+and a model repository that was written by hand. Links are followed as long as they stay inside.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.errors import InvalidInputError
+from tritongen.formats.discovery.formats import claimed
+from tritongen.formats.discovery.listing import Entry, Kind, list_folder
+from tritongen.formats.discovery.mains import Main, candidates, identify, is_version, unusable
+from tritongen.formats.discovery.names import name_fault
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
+
+_SIDE_FOLDERS = frozenset({"configs", "initial_state", "warmup"})
+_ALMOST_VERSION = re.compile(r"[vV]?[+-]?[0-9]+.*")
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateVersion:
+    """One version of a candidate.
+
+    Attributes:
+        number: of the version.
+        path: main file or folder, relative to the models folder, with ``/``.
+        format: of the main file.
+    """
+
+    number: int
+    path: str
+    format: ModelFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that was found, not read yet.
+
+    Attributes:
+        name: the folder's name, or the file's without suffix.
+        path: file or folder, relative to the models folder, with ``/``.
+        format: of the last version.
+        versions: ascending; empty when there is nothing that may be read.
+        findings: what discovery has to say, the model's name filled in.
+    """
+
+    name: str
+    path: str
+    format: ModelFormat
+    versions: tuple[CandidateVersion, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a folder holds.
+
+    Attributes:
+        root: the folder, resolved.
+        candidates: by name, then by path.
+        findings: what belongs to no model.
+    """
+
+    root: Path
+    candidates: tuple[Candidate, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def find_models(root: Path) -> Discovery:
+    """Every model in a folder, good or bad, in a stable order.
+
+    Raises:
+        InvalidInputError: TG002 or TG003, the folder is missing or cannot be listed; TG101, it
+            holds no model.
+    """
+    base = _resolve(root)
+    try:
+        entries = list_folder(base)
+    except OSError as error:
+        raise InvalidInputError(
+            "TG003", f"the folder cannot be listed: {error.strerror}", where=str(root)
+        ) from error
+    findings: list[Finding] = []
+    found = [
+        candidate
+        for entry in entries
+        if (candidate := _candidate(base, entry, findings)) is not None
+    ]
+    if not found:
+        raise InvalidInputError(
+            "TG101",
+            "the folder holds no model",
+            where=str(root),
+            details=[item.message for item in findings],
+        )
+    counts = Counter(candidate.name for candidate in found)
+    checked = [_checked(candidate, counts) for candidate in found]
+    checked.sort(key=lambda candidate: (candidate.name, candidate.path))
+    return Discovery(base, tuple(checked), tuple(findings))
+
+
+def _resolve(root: Path) -> Path:
+    try:
+        base = Path(os.path.realpath(root, strict=True))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError("TG002", "there is no such folder", where=str(root)) from error
+    if not base.is_dir():
+        raise InvalidInputError(
+            "TG101", "this is a file", where=str(root), fix="Name the folder that holds it."
+        )
+    return base
+
+
+def _checked(candidate: Candidate, counts: Counter[str]) -> Candidate:
+    """The candidate with its name's faults, and its name in every finding."""
+    findings = list(candidate.findings)
+    fault = name_fault(candidate.name)
+    if fault is not None:
+        findings.append(replace(fault, location=replace(fault.location, path=candidate.path)))
+    if counts[candidate.name] > 1:
+        message = f"{counts[candidate.name]} models have the name {candidate.name!r}"
+        findings.append(finding("TG125", Severity.ERROR, message, path=candidate.path))
+    named = tuple(replace(item, model=candidate.name) for item in findings)
+    return replace(candidate, findings=named)
+
+
+def _candidate(root: Path, entry: Entry, findings: list[Finding]) -> Candidate | None:
+    """The model in one entry of the models folder."""
+    if entry.kind is Kind.FOLDER:
+        return _from_folder(root, entry, findings)
+    name = entry.name.removesuffix(Path(entry.name).suffix)
+    if entry.kind is Kind.FILE:
+        main = identify(root, entry)
+        return None if main is None else _single(name, entry.path, main)
+    promised = claimed(Path(entry.name))
+    if entry.kind is Kind.SPECIAL and promised is None:
+        return None
+    return Candidate(
+        name if promised else entry.name,
+        entry.path,
+        promised or ModelFormat.UNKNOWN,
+        findings=(unusable(entry),),
+    )
+
+
+def _single(name: str, path: str, main: Main) -> Candidate:
+    """A model without version folders: version 1."""
+    versions = () if main.findings else (CandidateVersion(1, main.path, main.format),)
+    return Candidate(name, path, main.format, versions, main.findings)
+
+
+def _from_folder(root: Path, entry: Entry, findings: list[Finding]) -> Candidate | None:
+    if os.path.lexists(root / entry.path / "tritongen.lock"):
+        return None  # a repository that this tool wrote
+    whole = identify(root, entry)
+    if whole is not None:
+        suffix = entry.suffix if entry.suffix in {".onnx", ".savedmodel"} else ""
+        return _single(entry.name.removesuffix(suffix), entry.path, whole)
+    try:
+        inside = list_folder(root, entry.path)
+    except OSError as error:
+        message = f"{entry.path} cannot be listed: {error.strerror}"
+        fault = finding("TG003", Severity.ERROR, message, path=entry.path)
+        return Candidate(entry.name, entry.path, ModelFormat.UNKNOWN, findings=(fault,))
+    loose = candidates(root, inside)
+    versions = [item for item in inside if item.kind is Kind.FOLDER and is_version(item.name)]
+    found, remarks = _versions(root, versions)
+    remarks += _ignored_versions(root, inside)
+    if os.path.lexists(root / entry.path / "config.pbtxt"):
+        path = f"{entry.path}/config.pbtxt"
+        remarks.append(finding("TG124", Severity.INFO, f"{path} is not read", path=path))
+    if not loose and not found:
+        if inside or remarks:
+            message = f"{entry.path} holds no model that is known here"
+            findings += [finding("TG104", Severity.WARNING, message, path=entry.path), *remarks]
+        return None
+    if loose and found:
+        paths = [*(main.path for main in loose), *(main.path for _, main in found)]
+        return _ambiguous(entry, loose[0].format, paths, remarks)
+    if len(loose) > 1:
+        return _ambiguous(entry, loose[0].format, [main.path for main in loose], remarks)
+    return _assemble(entry, found or [(1, loose[0])], remarks)
+
+
+def _assemble(
+    entry: Entry, found: Sequence[tuple[int, Main]], remarks: Sequence[Finding]
+) -> Candidate:
+    """A folder's model, its versions ascending; a version that cannot be read spoils it."""
+    faults = [fault for _, main in found for fault in main.findings]
+    spoilt = faults or any(item.severity is Severity.ERROR for item in remarks)
+    versions = tuple(CandidateVersion(number, main.path, main.format) for number, main in found)
+    return Candidate(
+        entry.name,
+        entry.path,
+        found[-1][1].format,
+        () if spoilt else versions,
+        (*faults, *remarks),
+    )
+
+
+def _versions(root: Path, folders: Sequence[Entry]) -> tuple[list[tuple[int, Main]], list[Finding]]:
+    """The main file of every version folder, by number."""
+    found: list[tuple[int, Main]] = []
+    remarks: list[Finding] = []
+    for folder in sorted(folders, key=lambda item: int(item.name)):
+        try:
+            whole = identify(root, folder)  # a version folder may itself be a SavedModel
+            mains = [whole] if whole else candidates(root, list_folder(root, folder.path))
+        except OSError as error:
+            message = f"{folder.path} cannot be listed: {error.strerror}"
+            remarks.append(finding("TG003", Severity.ERROR, message, path=folder.path))
+            continue
+        if not mains:
+            message = f"version folder {folder.path} holds no model that is known here"
+            remarks.append(finding("TG104", Severity.WARNING, message, path=folder.path))
+            continue
+        if len(mains) > 1:
+            remarks.append(_several(folder.path, [main.path for main in mains]))
+        found.append((int(folder.name), mains[0]))
+    return found, remarks
+
+
+def _ignored_versions(root: Path, inside: Sequence[Entry]) -> list[Finding]:
+    """Folders that were probably meant as versions and are not."""
+    meant = [
+        item
+        for item in inside
+        if item.kind is Kind.FOLDER
+        and item.name not in _SIDE_FOLDERS
+        and not is_version(item.name)
+        and _ALMOST_VERSION.fullmatch(item.name)
+    ]
+    return [
+        finding(
+            "TG131",
+            Severity.WARNING,
+            f"{item.path} is not a version: its name is no positive number without leading zeros",
+            path=item.path,
+        )
+        for item in meant
+        if identify(root, item) is None
+    ]
+
+
+def _ambiguous(
+    entry: Entry, format_: ModelFormat, paths: Sequence[str], remarks: Sequence[Finding]
+) -> Candidate:
+    findings = (_several(entry.path, paths), *remarks)
+    return Candidate(entry.name, entry.path, format_, findings=findings)
+
+
+def _several(folder: str, paths: Sequence[str]) -> Finding:
+    names = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
+    message = f"{folder} holds several models: {names}"
+    return finding("TG109", Severity.ERROR, message, path=folder)

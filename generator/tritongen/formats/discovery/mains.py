@@ -1,0 +1,154 @@
+"""The one main file among a folder's entries."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tritongen.errors import InvalidInputError
+from tritongen.formats.discovery.formats import claimed, detect, is_lfs_pointer
+from tritongen.formats.discovery.listing import Entry, Kind, list_folder
+from tritongen.formats.onnx import external_locations
+from tritongen.formats.reading import Source
+from tritongen.model.facts import ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
+
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_SAVED_MODEL = frozenset({"saved_model.pb", "saved_model.pbtxt"})
+
+# What is left over from training beside a model that can be served.
+_LEFTOVERS = frozenset(
+    {
+        ModelFormat.KERAS,
+        ModelFormat.SAFETENSORS,
+        ModelFormat.SKLEARN_PICKLE,
+        ModelFormat.TORCH_PICKLE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """A model's main file or folder.
+
+    Attributes:
+        path: relative to the models folder, with ``/``.
+        format: by content, else what the name promises.
+        findings: why it cannot be read, empty when it can.
+    """
+
+    path: str
+    format: ModelFormat
+    findings: tuple[Finding, ...] = ()
+
+
+def identify(root: Path, entry: Entry) -> Main | None:
+    """The model in one entry, None when it is none."""
+    promised = claimed(Path(entry.name))
+    if entry.kind is Kind.FOLDER:
+        return _folder(root, entry)
+    if entry.kind is not Kind.FILE:
+        return None if promised is None else Main(entry.path, promised, (unusable(entry),))
+    try:
+        found = detect(root / entry.path)
+        if found is not None:
+            return Main(entry.path, found)
+        return None if promised is None else _broken_promise(root, entry, promised)
+    except OSError as error:
+        if promised is None:
+            return None
+        message = f"{entry.path} cannot be read: {error.strerror or error}"
+        fault = finding("TG003", Severity.ERROR, message, path=entry.path)
+        return Main(entry.path, promised, (fault,))
+
+
+def unusable(entry: Entry) -> Finding:
+    """Why an entry that is neither file nor folder is not looked into."""
+    if entry.kind is Kind.OUTSIDE:
+        message = f"{entry.path} is a link that leaves the models folder"
+        return finding("TG107", Severity.ERROR, message, path=entry.path)
+    if entry.kind is Kind.UNNAMEABLE:
+        message = f"the name of {entry.path} is not UTF-8 text that can be shown"
+        return finding("TG106", Severity.ERROR, message, path=entry.path)
+    what = "is a link to nothing or in a circle"
+    if entry.kind is Kind.SPECIAL:
+        what = "is not a regular file"
+    return finding("TG003", Severity.ERROR, f"{entry.path} {what}", path=entry.path)
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder of that name is a version: a positive number without leading zeros."""
+    return bool(_VERSION.fullmatch(name))
+
+
+def candidates(root: Path, entries: Iterable[Entry]) -> list[Main]:
+    """Every model among a folder's entries that could be the one to serve."""
+    found = [
+        main
+        for entry in entries
+        if not (entry.kind is Kind.FOLDER and is_version(entry.name))
+        and (main := identify(root, entry)) is not None
+    ]
+    if len(found) < 2:
+        return found
+    python = [main for main in found if main.format is ModelFormat.PYTHON]
+    if python:
+        # What lies beside a model.py is its own business.
+        return python
+    parts = _parts(root, found)
+    found = [main for main in found if main.path not in parts]
+    servable = [main for main in found if main.format not in _LEFTOVERS]
+    return servable or found
+
+
+def _folder(root: Path, entry: Entry) -> Main | None:
+    """A SavedModel, or Triton's folder form of an ONNX model."""
+    try:
+        inside = list_folder(root, entry.path)
+    except OSError:
+        return None
+    names = {item.name for item in inside if item.kind is Kind.FILE}
+    if names & _SAVED_MODEL:
+        return Main(entry.path, ModelFormat.SAVEDMODEL)
+    if entry.suffix == ".onnx":
+        models = [item for item in inside if item.name == "model.onnx"]
+        return identify(root, models[0]) if models else None
+    return None
+
+
+def _broken_promise(root: Path, entry: Entry, promised: ModelFormat) -> Main:
+    """A file whose name promises a format that its content does not keep."""
+    path = root / entry.path
+    if is_lfs_pointer(path):
+        fault = finding(
+            "TG102",
+            Severity.ERROR,
+            f"{entry.path} is a Git LFS pointer, not the model",
+            fix="Run `git lfs pull`.",
+            path=entry.path,
+        )
+        return Main(entry.path, promised, (fault,))
+    if promised is ModelFormat.ONNX:
+        return Main(entry.path, promised)  # its reader says what is wrong
+    if not path.stat().st_size:
+        fault = finding("TG103", Severity.ERROR, f"{entry.path} is empty", path=entry.path)
+        return Main(entry.path, promised, (fault,))
+    message = f"the content of {entry.path} is no format known here"
+    fault = finding("TG104", Severity.ERROR, message, path=entry.path)
+    return Main(entry.path, ModelFormat.UNKNOWN, (fault,))
+
+
+def _parts(root: Path, found: Sequence[Main]) -> set[str]:
+    """Files that belong to another one: external data, and the weights of an OpenVINO IR."""
+    parts: set[str] = set()
+    for main in found:
+        path = PurePosixPath(main.path)
+        if main.format is ModelFormat.OPENVINO:
+            parts.add(path.with_suffix(".bin").as_posix())
+        if main.format is ModelFormat.ONNX and not main.findings:
+            try:
+                names = external_locations(Source(root, main.path, ""))
+            except (InvalidInputError, OSError):
+                continue
+            parts.update((path.parent / name).as_posix() for name in names)
+    return parts

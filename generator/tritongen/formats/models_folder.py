@@ -1,0 +1,212 @@
+"""From a folder to the facts of every model in it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.errors import InvalidInputError
+from tritongen.formats.discovery import Candidate, CandidateVersion, find_models
+from tritongen.formats.readers import READERS
+from tritongen.formats.reading import Reading, Source
+from tritongen.formats.servability import validate
+from tritongen.formats.version_files import version_files
+from tritongen.model.declared_tensors import with_declared
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
+from tritongen.model.releases import Release
+from tritongen.model.sequence_states import INITIAL_FOLDER, initial_file, likely_states
+from tritongen.model.tensors import TensorSpec
+from tritongen.system.paths import contained
+
+_Declared = tuple[CandidateVersion, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a folder holds.
+
+    Attributes:
+        models: by name; each with its own findings.
+        findings: what belongs to no model.
+    """
+
+    models: tuple[ModelFacts, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def inspect_folder(
+    root: Path,
+    release: Release,
+    *,
+    libraries: Collection[str] = (),
+    intent: Intent | None = None,
+) -> Inspection:
+    """The facts and findings of every model in a folder.
+
+    Args:
+        root: the models folder.
+        release: the Triton that is to serve them.
+        libraries: models whose overlay names a library with their own operators.
+        intent: completes what the files do not say of inputs and outputs; None leaves it open,
+            as in a repository, where the configurations say it.
+
+    Raises:
+        InvalidInputError: TG002, TG003 or TG101, there is no folder or no model in it. What is
+            wrong with one model is a finding of that model.
+    """
+    discovery = find_models(root)
+    models = tuple(
+        inspect_model(
+            discovery.root,
+            candidate,
+            release,
+            library=candidate.name in libraries,
+            intent=intent.of(candidate.name) if intent is not None else None,
+        )
+        for candidate in discovery.candidates
+    )
+    return Inspection(models, discovery.findings)
+
+
+def inspect_model(
+    root: Path,
+    candidate: Candidate,
+    release: Release,
+    *,
+    library: bool = False,
+    intent: ModelIntent | None = None,
+) -> ModelFacts:
+    """The facts and findings of one model; never raises for what is wrong with it.
+
+    Args:
+        root: the models folder, resolved, as in `Discovery.root`.
+        candidate: from `find_models`.
+        release: the Triton that is to serve it.
+        library: whether its overlay names a library with the model's own operators.
+        intent: what the user declares of it, None when that is not asked for.
+    """
+    reading = Reading()
+    versions: list[ModelVersion] = []
+    findings = list(candidate.findings)
+    declared: list[_Declared] = []
+    for version in candidate.versions:
+        source = Source(root, version.path, candidate.name)
+        reading = _read(source, version.format)
+        files, problems = version_files(source, version.format, reading)
+        versions.append(ModelVersion(version.number, files))
+        findings += [*reading.findings, *problems]
+        declared.append((version, reading.inputs, reading.outputs))
+    facts = _facts(candidate, tuple(versions), reading, tuple(findings))
+    if intent is not None:
+        facts = with_declared(facts, intent)
+    findings = [*facts.findings, *_differences(candidate, declared)]
+    if facts.onnx is not None or facts.inputs or facts.outputs:
+        findings += validate(facts, release, library=library)
+    if intent is None or intent.sequence is None:
+        findings += _recurrent(facts)
+        return replace(facts, findings=tuple(findings))
+    beside, faults = _first_states(root, facts, intent.sequence)
+    return replace(facts, findings=(*findings, *faults), beside=beside)
+
+
+def _first_states(
+    root: Path, facts: ModelFacts, sequence: SequenceIntent
+) -> tuple[tuple[FileRef, ...], list[Finding]]:
+    """Files with the states that sequences begin with."""
+    files, faults = [], []
+    for name, source in sequence.initial.items():
+        field = f"models.{facts.name}.sequence.initial.{name}"
+        try:
+            path = contained(root, root / source)
+            size = path.stat().st_size if path is not None and path.is_file() else None
+        except OSError:
+            size = None
+        if size is None:
+            message = f"{source} is no file in the models folder"
+            fault = finding("TG318", Severity.ERROR, message, model=facts.name, field=field)
+            faults.append(fault)
+        else:
+            files.append(FileRef(source, f"{INITIAL_FOLDER}/{initial_file(source)}", size))
+    return tuple(dict.fromkeys(files)), faults
+
+
+def _recurrent(facts: ModelFacts) -> list[Finding]:
+    """A hint that the server could keep the model's state."""
+    pairs = likely_states(facts)
+    if not pairs:
+        return []
+    listed = ", ".join(f"{name} → {output}" for name, output in pairs)
+    state = ", ".join(f"{name}: {output}" for name, output in pairs)
+    return [
+        finding(
+            "TG144",
+            Severity.INFO,
+            f"looks like a model that carries state from request to request: {listed}",
+            fix=f"To have the server keep it: models.{facts.name}.sequence: "
+            f"{{ state: {{ {state} }} }} in tritongen.yaml.",
+            model=facts.name,
+            path=facts.path,
+            field=pairs[0][0],
+        )
+    ]
+
+
+def _facts(
+    candidate: Candidate,
+    versions: tuple[ModelVersion, ...],
+    reading: Reading,
+    findings: tuple[Finding, ...],
+) -> ModelFacts:
+    """What the last version's reading says, as facts."""
+    return ModelFacts(
+        name=candidate.name,
+        path=candidate.path,
+        format=candidate.format,
+        versions=versions,
+        inputs=reading.inputs,
+        outputs=reading.outputs,
+        parameters=reading.parameters,
+        weight_bytes=reading.weight_bytes,
+        precisions=reading.precisions,
+        graph=reading.graph,
+        onnx=reading.onnx,
+        torch=reading.torch,
+        trees=reading.trees,
+        python=reading.python,
+        producer=reading.producer,
+        findings=findings,
+    )
+
+
+def _read(source: Source, format_: ModelFormat) -> Reading:
+    """What the reader of the format says; its failure becomes a finding."""
+    try:
+        return READERS[format_](source)
+    except InvalidInputError as error:
+        code, message, fix = error.code, f"{source.path}: {error.what}", error.fix
+    except OSError as error:
+        code, message, fix = "TG003", f"{source.path} cannot be read: {error.strerror or error}", ""
+    fault = finding(code, Severity.ERROR, message, fix=fix, model=source.model, path=source.path)
+    return Reading(findings=(fault,))
+
+
+def _differences(candidate: Candidate, declared: Sequence[_Declared]) -> list[Finding]:
+    """Earlier versions that the configuration of the last one does not fit."""
+    findings: list[Finding] = []
+    for version, inputs, outputs in declared[:-1]:
+        last, last_inputs, last_outputs = declared[-1]
+        if (version.format, inputs, outputs) == (last.format, last_inputs, last_outputs):
+            continue
+        what = "format" if version.format is not last.format else "inputs or outputs"
+        message = f"version {version.number} has other {what} than version {last.number}"
+        findings.append(
+            finding(
+                "TG130",
+                Severity.WARNING,
+                message,
+                model=candidate.name,
+                path=version.path,
+            )
+        )
+    return findings

@@ -1,0 +1,231 @@
+"""ONNX's element types and the declared types of inputs and outputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tritongen.formats.parsing import wire
+from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data
+from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec
+
+# protobuf refuses messages nested deeper than 100; a type uses two levels for each container.
+_MAX_DEPTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element type of ONNX.
+
+    Attributes:
+        name: in ``TensorProto.DataType``.
+        dtype: Triton's type, None when it has none.
+        bits: size of one element, 0 for strings.
+    """
+
+    name: str
+    dtype: DType | None
+    bits: int
+
+    @property
+    def label(self) -> str:
+        """Triton's name where there is one, else ONNX's."""
+        return self.name if self.dtype is None else self.dtype.value
+
+    def size(self, count: int) -> int:
+        """Bytes of `count` elements; types below one byte are packed."""
+        return (count * self.bits + 7) // 8
+
+
+# Numbers of TensorProto.DataType.
+ELEMENTS: Mapping[int, Element] = MappingProxyType(
+    {
+        1: Element("FLOAT", DType.FP32, 32),
+        2: Element("UINT8", DType.UINT8, 8),
+        3: Element("INT8", DType.INT8, 8),
+        4: Element("UINT16", DType.UINT16, 16),
+        5: Element("INT16", DType.INT16, 16),
+        6: Element("INT32", DType.INT32, 32),
+        7: Element("INT64", DType.INT64, 64),
+        8: Element("STRING", DType.BYTES, 0),
+        9: Element("BOOL", DType.BOOL, 8),
+        10: Element("FLOAT16", DType.FP16, 16),
+        11: Element("DOUBLE", DType.FP64, 64),
+        12: Element("UINT32", DType.UINT32, 32),
+        13: Element("UINT64", DType.UINT64, 64),
+        14: Element("COMPLEX64", None, 64),
+        15: Element("COMPLEX128", None, 128),
+        16: Element("BFLOAT16", DType.BF16, 16),
+        17: Element("FLOAT8E4M3FN", None, 8),
+        18: Element("FLOAT8E4M3FNUZ", None, 8),
+        19: Element("FLOAT8E5M2", None, 8),
+        20: Element("FLOAT8E5M2FNUZ", None, 8),
+        21: Element("UINT4", None, 4),
+        22: Element("INT4", None, 4),
+        23: Element("FLOAT4E2M1", None, 4),
+        24: Element("FLOAT8E8M0", None, 8),
+        25: Element("UINT2", None, 2),
+        26: Element("INT2", None, 2),
+        27: Element("FLOAT6E2M3", None, 6),
+        28: Element("FLOAT6E3M2", None, 6),
+    }
+)
+
+
+def element(number: int) -> Element | None:
+    """The element type of a number, None for 0 (undefined) and for numbers not known here."""
+    return ELEMENTS.get(number)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredType:
+    """A TypeProto in the terms of the domain.
+
+    Attributes:
+        kind: tensor or container.
+        number: element type of a dense or sparse tensor, 0 when undefined.
+        shape: None when the rank is not declared or it is a container.
+        text: in ONNX's words: ``FLOAT`` for a tensor, else ``seq(map(int64,float))``.
+    """
+
+    kind: TensorKind
+    number: int = 0
+    shape: Shape | None = None
+    text: str = ""
+
+    def spec(self, name: str) -> TensorSpec:
+        """The input or output of that name."""
+        found = element(self.number) if self.kind is TensorKind.TENSOR else None
+        return TensorSpec(
+            name=name,
+            dtype=None if found is None else found.dtype,
+            shape=self.shape,
+            kind=self.kind,
+            declared_type=self.text,
+            optional=self.kind is TensorKind.OPTIONAL,
+        )
+
+
+UNDECLARED = DeclaredType(TensorKind.TENSOR)
+
+
+def read_value_info(data: Data, start: int, stop: int) -> tuple[bytes, DeclaredType]:
+    """Name and type of one ValueInfoProto.
+
+    Raises:
+        DamagedError: a field does not fit, or types are nested without end.
+    """
+    name, declared = b"", UNDECLARED
+    for number, kind, first, last in wire.fields(data, start, stop):
+        if kind == LENGTH and number == 1:
+            name = wire.raw(data, first, last)
+        elif kind == LENGTH and number == 2:
+            declared = read_type(data, first, last)
+    return name, declared
+
+
+def read_type(data: Data, start: int, stop: int, depth: int = 0) -> DeclaredType:
+    """One TypeProto; the last member of its oneof counts.
+
+    Raises:
+        DamagedError: a field does not fit, or types are nested without end.
+    """
+    if depth > _MAX_DEPTH:
+        raise DamagedError("an input's or output's type is nested without end")
+    declared = UNDECLARED
+    for number, kind, first, last in wire.fields(data, start, stop):
+        if kind == LENGTH and number in _MEMBERS:
+            declared = _MEMBERS[number](data, first, last, depth + 1)
+    return declared
+
+
+def _tensor(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+    number, shape = _tensor_fields(data, start, stop)
+    return DeclaredType(TensorKind.TENSOR, number, shape, _element_name(number))
+
+
+def _sparse(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+    number, shape = _tensor_fields(data, start, stop)
+    name = f"sparse_tensor({_element_name(number).lower()})"
+    return DeclaredType(TensorKind.SPARSE, number, shape, name)
+
+
+def _tensor_fields(data: Data, start: int, stop: int) -> tuple[int, Shape | None]:
+    number, shape = 0, None
+    for field, kind, first, last in wire.fields(data, start, stop):
+        if field == 1 and kind == VARINT:
+            number = first
+        elif field == 2 and kind == LENGTH:
+            shape = tuple(
+                _dimension(data, inner, end)
+                for part, form, inner, end in wire.fields(data, first, last)
+                if part == 1 and form == LENGTH
+            )
+    return number, shape
+
+
+def _dimension(data: Data, start: int, stop: int) -> Dim:
+    """One axis. Sizes below zero are dynamic: that is how ONNX Runtime reads them."""
+    dim: Dim = None
+    for number, kind, first, last in wire.fields(data, start, stop):
+        if number == 1 and kind == VARINT:
+            size = wire.signed(first)
+            dim = size if size >= 0 else None
+        elif number == 2 and kind == LENGTH:
+            dim = wire.text(data, first, last) or None
+    return dim
+
+
+def _sequence(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+    inner = _inner(data, start, stop, 1, depth)
+    return DeclaredType(TensorKind.SEQUENCE, text=f"seq({_nested(inner)})")
+
+
+def _optional(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+    inner = _inner(data, start, stop, 1, depth)
+    return DeclaredType(TensorKind.OPTIONAL, text=f"optional({_nested(inner)})")
+
+
+def _map(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+    key = 0
+    for number, kind, first, _ in wire.fields(data, start, stop):
+        if number == 1 and kind == VARINT:
+            key = first
+    value = _inner(data, start, stop, 2, depth)
+    # A map's values are single numbers as a rule, and are written that way.
+    name = value.text.lower() if value.kind is TensorKind.TENSOR else value.text
+    return DeclaredType(TensorKind.MAP, text=f"map({_element_name(key).lower()},{name or '?'})")
+
+
+def _opaque(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+    parts = {1: "", 2: ""}
+    for number, kind, first, last in wire.fields(data, start, stop):
+        if kind == LENGTH and number in parts:
+            parts[number] = wire.text(data, first, last)
+    return DeclaredType(TensorKind.OPAQUE, text=f"opaque({parts[1]},{parts[2]})")
+
+
+def _inner(data: Data, start: int, stop: int, field: int, depth: int) -> DeclaredType:
+    """The type that a container holds."""
+    inner = UNDECLARED
+    for number, kind, first, last in wire.fields(data, start, stop):
+        if number == field and kind == LENGTH:
+            inner = read_type(data, first, last, depth)
+    return inner
+
+
+def _nested(inner: DeclaredType) -> str:
+    if inner.kind is TensorKind.TENSOR:
+        return f"tensor({inner.text.lower() or '?'})"
+    return inner.text
+
+
+def _element_name(number: int) -> str:
+    found = element(number)
+    if found is not None:
+        return found.name
+    return f"TYPE_{number}" if number else ""
+
+
+_MEMBERS: Mapping[int, Callable[[Data, int, int, int], DeclaredType]] = MappingProxyType(
+    {1: _tensor, 4: _sequence, 5: _map, 7: _opaque, 8: _sparse, 9: _optional}
+)

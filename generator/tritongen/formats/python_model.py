@@ -1,0 +1,233 @@
+"""A `model.py` of the python backend: what it says of itself in literals, found in its syntax."""
+
+import ast
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tritongen.formats.discovery.python_source import CLASS_NAME
+from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.reading import Reading, SideFile, Source
+from tritongen.model.facts import NAMED_LATER, PythonFacts
+from tritongen.model.findings import Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
+from tritongen.system.paths import contained, read_head
+
+_LIMIT = 4 << 20
+_BACKEND = "triton_python_backend_utils"
+_MAX_NAMES = 256
+_MAX_FILES = 10_000
+
+
+def read_python_model(source: Source) -> Reading:
+    """The facts of one file; nothing in it is run.
+
+    Raises:
+        DamagedError: TG102, it is no Python that this interpreter can parse.
+        OSError: it cannot be opened.
+    """
+    tree = _parse(read_head(source.file, _LIMIT + 1))
+    model = next(
+        (
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef) and node.name == CLASS_NAME
+        ),
+        None,
+    )
+    if model is None:
+        raise DamagedError(f"the file defines no class {CLASS_NAME}")
+    literals = _literals(tree)
+    completing = _method(model, "auto_complete_config")
+    facts = PythonFacts(
+        decoupled=_decoupled(completing, literals),
+        max_batch_size=_max_batch_size(completing, literals),
+        callees=tuple(dict.fromkeys(_callees(tree, literals))),
+        imports=tuple(sorted(set(_imports(source, tree)))),
+        completes=completing is not None,
+        sends=next(_calls(tree, "get_response_sender"), None) is not None,
+    )
+    batched = (facts.max_batch_size or 0) > 0
+    findings = []
+    if _method(model, "execute") is None:
+        message = f"{CLASS_NAME} has no method execute()"
+        fault = finding("TG142", Severity.ERROR, message, model=source.model, path=source.path)
+        findings.append(fault)
+    if facts.callees:
+        message = f"it calls {', '.join(facts.callees)}"
+        remark = finding("TG141", Severity.INFO, message, model=source.model, path=source.path)
+        findings.append(remark)
+    return Reading(
+        inputs=tuple(_tensors(completing, "add_input", literals, batched)),
+        outputs=tuple(_tensors(completing, "add_output", literals, batched)),
+        python=facts,
+        files=tuple(_beside(source)),
+        findings=tuple(findings),
+    )
+
+
+def _beside(source: Source) -> Iterator[SideFile]:
+    """Modules and data in the file's own folder: the model finds them there when it is served."""
+    folder = source.file.parent
+    if folder == source.root:
+        return  # among other models
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if _belongs(name))
+        found += [Path(place, name) for name in names if _belongs(name)]
+    for path in sorted(found)[:_MAX_FILES]:
+        relative = path.relative_to(folder).as_posix()
+        if path != source.file and _is_file(source.root, path):
+            yield SideFile(path.relative_to(source.root).as_posix(), relative)
+
+
+def _belongs(name: str) -> bool:
+    return not name.startswith(".") and name not in {"__pycache__", "config.pbtxt"}
+
+
+def _is_file(root: Path, path: Path) -> bool:
+    try:
+        real = contained(root, path)
+    except OSError:
+        return False
+    return real is not None and real.is_file()
+
+
+def _parse(text: bytes) -> ast.Module:
+    if len(text) > _LIMIT:
+        raise DamagedError(f"the file has more than {_LIMIT >> 20} MiB of source")
+    try:
+        with warnings.catch_warnings():
+            # A doubtful escape in the user's file is no business of this tool.
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        raise DamagedError(f"line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DamagedError(f"the file cannot be parsed: {error}") from error
+
+
+def _method(model: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    return next(
+        (
+            node
+            for node in model.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        ),
+        None,
+    )
+
+
+_Literals = Mapping[str, object]
+
+
+def _literals(tree: ast.AST) -> _Literals:
+    """Names that are assigned one literal in the whole file."""
+    found: dict[str, object] = {}
+    several: set[str] = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
+            continue
+        target = node.targets[0]
+        if isinstance(target, ast.Name):
+            if target.id in found or target.id in several:
+                several.add(target.id)
+                found.pop(target.id, None)
+                continue
+            value = _value(node.value, {})
+            if value is not None:
+                found[target.id] = value
+    return found
+
+
+def _value(node: ast.expr, literals: _Literals) -> object:
+    """A literal, or the literal of a name; None for everything else."""
+    if isinstance(node, ast.Name):
+        return literals.get(node.id)
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {
+            key.value: _value(item, literals)
+            for key, item in pairs
+            if isinstance(key, ast.Constant)
+        }
+    try:
+        found: object = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return found
+
+
+def _calls(node: ast.AST | None, name: str) -> Iterator[ast.Call]:
+    for child in ast.walk(node) if node is not None else ():
+        if not isinstance(child, ast.Call):
+            continue
+        function = child.func
+        called = function.attr if isinstance(function, ast.Attribute) else ""
+        if isinstance(function, ast.Name):
+            called = function.id
+        if called == name:
+            yield child
+
+
+def _tensors(
+    node: ast.AST | None, method: str, literals: _Literals, batched: bool
+) -> Iterator[TensorSpec]:
+    """Tensors that are added with literal name, type and dims; the batch axis is put in front."""
+    for call in _calls(node, method):
+        entry = _value(call.args[0], literals) if call.args else None
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            continue
+        kind = str(entry.get("data_type") or "")
+        dims = entry.get("dims")
+        shape = None
+        if isinstance(dims, list) and all(isinstance(dim, int) for dim in dims):
+            rest = tuple(dim if dim >= 0 else None for dim in dims)
+            shape = (None, *rest) if batched else rest
+        yield TensorSpec(
+            entry["name"],
+            DType.from_config(kind),
+            shape,
+            declared_type=kind,
+            optional=entry.get("optional") is True,
+        )
+
+
+def _max_batch_size(node: ast.AST | None, literals: _Literals) -> int | None:
+    for call in _calls(node, "set_max_batch_size"):
+        value = _value(call.args[0], literals) if call.args else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _decoupled(node: ast.AST | None, literals: _Literals) -> bool | None:
+    for call in _calls(node, "set_model_transaction_policy"):
+        value = _value(call.args[0], literals) if call.args else None
+        if isinstance(value, dict) and isinstance(value.get("decoupled"), bool):
+            return bool(value["decoupled"])
+    return None
+
+
+def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
+    """Models that requests are made for."""
+    for call in _calls(tree, "InferenceRequest"):
+        named = (item.value for item in call.keywords if item.arg == "model_name")
+        value = next((_value(item, literals) for item in named), None)
+        yield value if isinstance(value, str) else NAMED_LATER
+
+
+def _imports(source: Source, tree: ast.AST) -> Iterator[str]:
+    beside = {path.stem for path in source.file.parent.iterdir()}
+    for node in list(ast.walk(tree)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in names[:_MAX_NAMES]:
+            root = name.partition(".")[0]
+            if root not in sys.stdlib_module_names | beside | {_BACKEND}:
+                yield root

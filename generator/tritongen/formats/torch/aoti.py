@@ -1,0 +1,189 @@
+"""AOT Inductor packages: shapes from the generated source that lies beside the compiled code."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.parsing.zip_archives import Archive, Entry
+from tritongen.formats.reading import Reading, Source
+from tritongen.formats.torch.archive import dangers, root_of
+from tritongen.model.facts import TorchFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import Dim, DType, TensorSpec
+
+_MAX_SOURCE = 32 << 20
+_MAX_JSON = 1 << 20
+_FOLDER = "data/aotinductor/"
+_SPEC = re.compile(r'\b(in|out)_spec_ = R"\((.*)\)";')
+_DTYPE = re.compile(r"(\w+)_expected_dtype = aoti_torch_dtype_(\w+)\(\)")
+_FIXED = re.compile(r"if \((\d+) != (\w+)_size\[(\d+)\]\)")
+_OPEN = re.compile(r"if \((\w+)_size\[(\d+)\] [<>] \d+\)")
+_CHECK = re.compile(r"\bstatic void check_input_(\d+)\(.*?^\}", re.MULTILINE | re.DOTALL)
+_DTYPES = {
+    "float32": DType.FP32,
+    "float64": DType.FP64,
+    "float16": DType.FP16,
+    "bfloat16": DType.BF16,
+    "int64": DType.INT64,
+    "int32": DType.INT32,
+    "int16": DType.INT16,
+    "int8": DType.INT8,
+    "uint8": DType.UINT8,
+    "uint16": DType.UINT16,
+    "uint32": DType.UINT32,
+    "uint64": DType.UINT64,
+    "bool": DType.BOOL,
+}
+
+
+def read_aoti(source: Source) -> Reading:
+    """The facts of one package.
+
+    Raises:
+        DamagedError: TG102, it is no archive.
+        OSError: it cannot be opened.
+    """
+    with Archive(source.file) as archive:
+        folder = root_of(archive) + _FOLDER
+        inside = [entry for entry in archive.entries if entry.name.startswith(folder)]
+        if not inside:
+            return Reading(findings=(_not_compiled(source),))
+        text = _source(archive, inside)
+        inputs = _inputs(text)
+        platform = _platform(archive, inside)
+        return Reading(
+            inputs=inputs,
+            outputs=_outputs(text),
+            weight_bytes=sum(entry.size for entry in inside if not entry.name.endswith(".cpp")),
+            torch=TorchFacts(),
+            producer=platform,
+            findings=(*dangers(source, archive), *_remarks(source, inside, platform)),
+        )
+
+
+def _source(archive: Archive, inside: list[Entry]) -> str:
+    wrappers = [entry for entry in inside if entry.name.endswith(".wrapper.cpp")]
+    try:
+        return archive.read(wrappers[0], _MAX_SOURCE).decode("utf-8", "replace") if wrappers else ""
+    except DamagedError:
+        return ""
+
+
+def _inputs(text: str) -> tuple[TensorSpec, ...]:
+    """Types and sizes that the generated code checks, under the names of the call's form."""
+    checks = {int(match[1]): match[0] for match in _CHECK.finditer(text)}
+    names = _names(_specification(text, "in"), len(checks))
+    return tuple(_input(name, checks.get(index, "")) for index, name in enumerate(names))
+
+
+def _input(name: str, check: str) -> TensorSpec:
+    dtype = _DTYPE.search(check)
+    fixed = {int(match[3]): int(match[1]) for match in _FIXED.finditer(check)}
+    dynamic = {int(match[2]) for match in _OPEN.finditer(check)}
+    rank = max((*fixed, *dynamic), default=-1) + 1
+    shape: tuple[Dim, ...] | None = tuple(fixed.get(axis) for axis in range(rank)) or None
+    kind = _DTYPES.get(dtype[2]) if dtype else None
+    return TensorSpec(name, kind, shape, declared_type=dtype[2] if dtype else "")
+
+
+def _outputs(text: str) -> tuple[TensorSpec, ...]:
+    spec = _specification(text, "out")
+    if spec is None:
+        return ()
+    names = ["RESULT"] if _is_leaf(spec) else list(_leaves(spec, "RESULT"))
+    return tuple(TensorSpec(name, None, None) for name in names)
+
+
+def _specification(text: str, which: str) -> object:
+    """The form of arguments or results, None when the source does not hold it."""
+    for match in _SPEC.finditer(text):
+        if match[1] == which and len(match[2]) < _MAX_JSON:
+            try:
+                document = json.loads(match[2])
+            except (ValueError, RecursionError):
+                return None
+            return document[1] if isinstance(document, list) and len(document) > 1 else None
+    return None
+
+
+def _names(spec: object, count: int) -> list[str]:
+    """``ARGS[0]``, ``KWARGS[name]`` and so on; ordinals where the form is not known."""
+    if isinstance(spec, dict) and len(spec.get("children_spec") or ()) == 2:
+        positional, keywords = spec["children_spec"]
+        return [*_leaves(positional, "ARGS"), *_leaves(keywords, "KWARGS")]
+    return [f"INPUT__{index}" for index in range(count)]
+
+
+def _is_leaf(spec: object) -> bool:
+    return isinstance(spec, dict) and spec.get("type") is None
+
+
+def _leaves(spec: object, name: str, depth: int = 0) -> Iterator[str]:
+    if not isinstance(spec, dict) or depth > 16:
+        return
+    children = spec.get("children_spec") or ()
+    keys = _keys(spec, len(children))
+    for key, child in zip(keys, children, strict=False):
+        inner = f"{name}[{key}]"
+        if _is_leaf(child):
+            yield inner
+        else:
+            yield from _leaves(child, inner, depth + 1)
+
+
+def _keys(spec: dict[str, object], count: int) -> list[object]:
+    if spec.get("type") == "builtins.dict":
+        try:
+            keys = json.loads(str(spec.get("context")))
+        except ValueError:
+            keys = None
+        if isinstance(keys, list) and len(keys) == count:
+            return keys
+    return list(range(count))
+
+
+def _platform(archive: Archive, inside: list[Entry]) -> str:
+    """What the package was compiled for, in its own words."""
+    for entry in inside:
+        if entry.name.endswith("_metadata.json") and entry.size < _MAX_JSON:
+            try:
+                document = json.loads(archive.read(entry, _MAX_JSON))
+            except (DamagedError, ValueError, RecursionError):
+                continue
+            if isinstance(document, dict):
+                keys = ("AOTI_DEVICE_KEY", "AOTI_PLATFORM", "AOTI_MACHINE", "AOTI_CPU_ISA")
+                return " ".join(str(document[key]) for key in keys if document.get(key))
+    return ""
+
+
+def _remarks(source: Source, inside: list[Entry], platform: str) -> Iterator[Finding]:
+    if not any(entry.name.endswith(".so") for entry in inside):
+        yield finding(
+            "TG102",
+            Severity.ERROR,
+            "the package holds no compiled code",
+            model=source.model,
+            path=source.path,
+        )
+    elif platform:
+        yield finding(
+            "TG140",
+            Severity.INFO,
+            f"compiled for {platform}; it runs on such machines only",
+            fix="Compile it on the kind of machine that serves it.",
+            model=source.model,
+            path=source.path,
+        )
+
+
+def _not_compiled(source: Source) -> Finding:
+    return finding(
+        "TG105",
+        Severity.ERROR,
+        "an exported program that is not compiled: Triton loads AOT Inductor packages",
+        fix="Compile it: torch._inductor.aoti_compile_and_package(torch.export.load(…)), or export "
+        "it to ONNX.",
+        model=source.model,
+        path=source.path,
+    )

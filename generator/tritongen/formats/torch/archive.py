@@ -1,0 +1,73 @@
+"""What every archive of PyTorch has in common, and what makes one dangerous."""
+
+from collections.abc import Iterator
+
+from tritongen.formats.parsing.pickles import Pickle, read_pickle
+from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.parsing.zip_archives import Archive
+from tritongen.formats.reading import Source
+from tritongen.formats.torch.pickled_weights import foreign_names
+from tritongen.model.findings import Finding, Severity, finding
+
+# A pickle describes modules and tensors; its size goes by their number, not by their bytes.
+MAX_PICKLE = 64 << 20
+
+
+def root_of(archive: Archive) -> str:
+    """The folder in the archive that everything lies in, with a slash."""
+    first = archive.entries[0].name if archive.entries else ""
+    return first.partition("/")[0] + "/"
+
+
+def pickle_in(archive: Archive, name: str) -> Pickle | None:
+    """One pickle of the archive, described; None when there is none of that name.
+
+    Raises:
+        DamagedError: it cannot be followed.
+    """
+    entry = archive.get(name)
+    return None if entry is None else read_pickle(archive.read(entry, MAX_PICKLE))
+
+
+def weight_bytes(archive: Archive) -> int:
+    """Bytes of the tensors' storages."""
+    return sum(
+        entry.size
+        for entry in archive.entries
+        if "/data/" in entry.name or "/constants/" in entry.name or "/weights/" in entry.name
+    )
+
+
+def dangers(source: Source, archive: Archive, *pickles: Pickle | None) -> Iterator[Finding]:
+    """Entries and names that no model has reason to hold."""
+    for entry in archive.entries:
+        if entry.leaves:
+            yield danger(source, f"the archive holds a file named {entry.name!r}")
+            break
+    for entry in archive.entries:
+        if entry.is_bomb:
+            message = f"{entry.name} would grow from {entry.packed} to {entry.size} bytes"
+            yield danger(source, message)
+            break
+    for pickle in pickles:
+        names = foreign_names(pickle) if pickle is not None else ()
+        if names:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            yield danger(source, f"a pickle in it refers to {shown}")
+
+
+def danger(source: Source, message: str) -> Finding:
+    """A finding on a file that should not be loaded."""
+    return finding("TG138", Severity.ERROR, message, model=source.model, path=source.path)
+
+
+def first_line(archive: Archive, name: str) -> str:
+    """The first line of a short text, empty when it is not there."""
+    entry = archive.get(name)
+    if entry is None or entry.size > 1 << 10:
+        return ""
+    try:
+        lines = archive.read(entry, 1 << 10).decode("ascii", "replace").splitlines()
+    except DamagedError:
+        return ""
+    return lines[0].strip() if lines else ""

@@ -1,0 +1,147 @@
+"""TorchScript archives: the signature from the source in them, weights from the pickle's text."""
+
+from collections.abc import Iterator
+
+from tritongen.formats.parsing.pickles import Made, Name, Pickle
+from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.parsing.zip_archives import Archive
+from tritongen.formats.reading import Reading, Source, ranked
+from tritongen.formats.torch.archive import dangers, first_line, pickle_in, root_of, weight_bytes
+from tritongen.formats.torch.pickled_weights import Weights, weights_of
+from tritongen.formats.torch.signature import Signature, forward_of, members
+from tritongen.model.facts import TorchFacts
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType, TensorSpec
+
+_MAX_SOURCE = 16 << 20
+# Enough to guess what the first layer takes.
+_FIRST_WEIGHTS = 6
+_TEXTS = "List[str]"
+
+
+def read_torchscript(source: Source) -> Reading:
+    """The facts of one TorchScript file.
+
+    Raises:
+        DamagedError: TG102, it cannot be read as one.
+        OSError: it cannot be opened.
+    """
+    with Archive(source.file) as archive:
+        root = root_of(archive)
+        data = pickle_in(archive, f"{root}data.pkl")
+        constants = pickle_in(archive, f"{root}constants.pkl")
+        if data is None:
+            raise DamagedError("the archive holds no data.pkl")
+        signature = _signature(archive, root, data)
+        examples = _examples(archive, root)
+        weights = weights_of((data.value, constants.value if constants else None))
+        return Reading(
+            inputs=_inputs(signature, examples),
+            outputs=_outputs(signature),
+            parameters=weights.counts.total(),
+            weight_bytes=weight_bytes(archive),
+            precisions=ranked(weights.counts),
+            torch=TorchFacts(
+                arguments=signature.arguments,
+                returns=signature.returns,
+                weights=tuple(
+                    (name, tensor.label, tensor.shape)
+                    for name, tensor in weights.tensors[:_FIRST_WEIGHTS]
+                ),
+                examples=tuple(tensor.shape for _, tensor in examples.tensors),
+            ),
+            producer=_producer(archive, root),
+            findings=(
+                *dangers(source, archive, data, constants),
+                *_refusals(source, signature),
+            ),
+        )
+
+
+def _producer(archive: Archive, root: str) -> str:
+    version = first_line(archive, f"{root}version")
+    return f"TorchScript archive version {version}" if version else ""
+
+
+def _signature(archive: Archive, root: str, data: Pickle) -> Signature:
+    outermost = data.value
+    name = outermost.of if isinstance(outermost, Made) else None
+    if not isinstance(name, Name) or not name.module.startswith("__torch__"):
+        raise DamagedError("data.pkl does not describe a TorchScript module")
+    path = f"{root}code/{name.module.replace('.', '/')}.py"
+    entry = archive.get(path)
+    if entry is None:
+        raise DamagedError(f"the archive holds no {path}")
+    text = archive.read(entry, _MAX_SOURCE).decode("utf-8", "replace")
+    found = forward_of(text, name.name)
+    if found is None:
+        raise DamagedError(f"{path} defines no forward() of {name.name}")
+    return found
+
+
+def _examples(archive: Archive, root: str) -> Weights:
+    """Inputs that the module was traced with, where the file keeps their description."""
+    try:
+        traced = pickle_in(archive, f"{root}traced_inputs.pkl")
+    except DamagedError:
+        return Weights()
+    return weights_of(traced.value) if traced is not None else Weights()
+
+
+def _inputs(signature: Signature, examples: Weights) -> tuple[TensorSpec, ...]:
+    plain = all(argument.type == "Tensor" for argument in signature.arguments)
+    known = plain and len(examples.tensors) == len(signature.arguments)
+    specs = []
+    for index, argument in enumerate(signature.arguments):
+        if argument.type.startswith("Dict["):
+            continue  # its keys are the inputs; the user names them
+        if argument.type == _TEXTS:
+            specs.append(TensorSpec(argument.name, DType.BYTES, (None,), declared_type=_TEXTS))
+        elif known:
+            example = examples.tensors[index][1]
+            shape = (None,) * len(example.shape)
+            specs.append(
+                TensorSpec(argument.name, example.dtype, shape, declared_type=example.label)
+            )
+        else:
+            specs.append(TensorSpec(argument.name, None, None))
+    return tuple(specs)
+
+
+def _outputs(signature: Signature) -> tuple[TensorSpec, ...]:
+    """``OUTPUT__0`` and so on, as many as the type of the result says; none when it is a class."""
+    types = members(signature.returns) or [signature.returns]
+    if any(type_ not in {"Tensor", _TEXTS} for type_ in types):
+        return ()
+    return tuple(
+        TensorSpec(f"OUTPUT__{index}", DType.BYTES, (None,), declared_type=_TEXTS)
+        if type_ == _TEXTS
+        else TensorSpec(f"OUTPUT__{index}", None, None)
+        for index, type_ in enumerate(types)
+    )
+
+
+def _refusals(source: Source, signature: Signature) -> Iterator[Finding]:
+    """Arguments and results that the backend cannot pass."""
+    lone_dict = len(signature.arguments) == 1
+    for argument in signature.arguments:
+        tensors = argument.type in {"Tensor", _TEXTS}
+        if not tensors and not (lone_dict and argument.type == "Dict[str, Tensor]"):
+            message = f"argument {argument.name!r} of forward() is {argument.type}"
+            yield _refusal(source, message, "A wrapper module can take tensors and build it.")
+    if not signature.arguments:
+        yield _refusal(source, "forward() takes no arguments", "")
+    types = members(signature.returns) or [signature.returns]
+    for type_ in types:
+        if type_.startswith(("Dict[", "List[", "Optional[")) and type_ != _TEXTS:
+            message = f"forward() returns {signature.returns}"
+            yield _refusal(source, message, "Return a tensor or a tuple of tensors.")
+            return
+        if type_ in {"int", "float", "bool", "str", "NoneType", "None"}:
+            message = f"forward() returns {signature.returns}, which holds no tensor"
+            yield _refusal(source, message, "Return a tensor or a tuple of tensors.")
+            return
+
+
+def _refusal(source: Source, message: str, fix: str) -> Finding:
+    return finding("TG142", Severity.ERROR, message, fix=fix, model=source.model, path=source.path)

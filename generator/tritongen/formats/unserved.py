@@ -1,0 +1,61 @@
+"""Formats that Triton does not serve: told apart, and where to go from there."""
+
+from tritongen.formats.reading import Reading, Source
+from tritongen.model.findings import Severity, finding
+
+_TO_ONNX = "Export the model to ONNX"
+
+
+class Unserved:
+    """The reader of a format that no backend loads.
+
+    Args:
+        name: of the format, for people.
+        lacks: why it cannot be served.
+        fix: how to convert it.
+        pickled: whether loading it would run code.
+    """
+
+    def __init__(self, name: str, lacks: str, fix: str, *, pickled: bool = False) -> None:
+        self._name = name
+        self._lacks = lacks
+        self._fix = fix
+        self._code = "TG129" if pickled else "TG105"
+
+    def __call__(self, source: Source) -> Reading:
+        """One finding that names the format, what is missing, and the way out."""
+        message = f"{self._name}: {self._lacks}"
+        fault = finding(
+            self._code,
+            Severity.ERROR,
+            message,
+            fix=self._fix,
+            model=source.model,
+            path=source.path,
+        )
+        return Reading(findings=(fault,))
+
+
+SKLEARN = Unserved(
+    "pickled scikit-learn model",
+    "Triton has no backend for pickles, and loading one runs whatever code it holds",
+    f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through treelite.sklearn.import_model.",
+    pickled=True,
+)
+KERAS = Unserved(
+    "Keras model",
+    "Triton has no backend for it",
+    f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
+)
+SAFETENSORS = Unserved(
+    "safetensors",
+    "the file holds weights without the graph that runs them",
+    f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
+)
+TFLITE = Unserved(
+    "TensorFlow Lite model",
+    "only OpenVINO's backend could load it, and its inputs and outputs are not read",
+    f"Convert it to OpenVINO IR (openvino.convert_model), or {_TO_ONNX[0].lower()}{_TO_ONNX[1:]} "
+    "(python -m tf2onnx.convert --tflite …).",
+)
+UNKNOWN = Unserved("file", "its content is no format known here", "")
