@@ -7,7 +7,7 @@ import pytest
 
 from tritongen.app.building.render import render_models
 from tritongen.domain.planner import plan_serving
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.codec import decode
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence, ModelEvidence

@@ -14,7 +14,7 @@ from tritongen.app.building.scaffold import StepKind, draft_step, write_step
 from tritongen.app.project import load_project
 from tritongen.errors import InvalidInputError
 from tritongen.formats import inspect_folder
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.releases import find
 
 

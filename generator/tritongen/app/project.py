@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.app.locks import lock_text, parsed_lock, read_lock
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.intent import (
-    INTENT_FILE,
-    Fault,
-    IntentDocument,
-    raise_faults,
-    read_intent,
-)
+from tritongen.intent import INTENT_FILE, Fault, IntentDocument, raise_faults, read_intent
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding

@@ -39,7 +39,7 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the draft, or print the schema."""
     if options.schema:
-        from tritongen.inspection.intent import json_schema
+        from tritongen.intent import json_schema
 
         if options.format == "json":
             emit_json({"schema": json_schema()})

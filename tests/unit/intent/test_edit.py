@@ -3,8 +3,8 @@
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.intent.edit import with_rates
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.edit import with_rates
+from tritongen.intent.reader import parse_intent
 
 OURS = """\
 # What we serve.

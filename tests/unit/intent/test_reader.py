@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.intent import json_schema, raise_faults, read_intent
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent import json_schema, raise_faults, read_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.intent import SequenceControl, WeightsMode
 from tritongen.model.tensors import DType
 

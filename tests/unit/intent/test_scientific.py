@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tritongen.inspection.intent import read_intent
+from tritongen.intent import read_intent
 
 
 def test_an_exponent_without_a_sign_is_told_how_to_be_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from support.onnx_models import save
 from support.recurrent import cell
 from tritongen.app.building.init import draft_intent
 from tritongen.formats import inspect_folder
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import find

@@ -3,7 +3,7 @@
 import pytest
 
 from tritongen.domain.planner.pipelines import plan_pipelines
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.intent import PipelineIntent, PipelineStep
 from tritongen.model.serving_plan import (
     InstanceKind,

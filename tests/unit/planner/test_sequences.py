@@ -14,7 +14,7 @@ from tritongen.domain.planner.sequences import (
     sequence_findings,
 )
 from tritongen.domain.planner.tensors import plan_tensors
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 from tritongen.model.backends import backend_for
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
 from tritongen.model.facts import ModelFacts, ModelFormat

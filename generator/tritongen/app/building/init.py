@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.intent import INTENT_FILE
+from tritongen.intent import INTENT_FILE
 from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON

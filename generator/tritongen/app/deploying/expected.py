@@ -10,7 +10,7 @@ from tritongen.app.project import read_lock
 from tritongen.domain.capacity import PlanFile
 from tritongen.domain.observing import Expectation, Observed
 from tritongen.domain.traffic import DAY_S, PatternKind, Profile, Wish, expected, zone_of
-from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock

@@ -21,7 +21,7 @@ from tritongen.errors import InvalidInputError, told
 from tritongen.export.targets import TARGETS
 from tritongen.export.texts import ExportFile
 from tritongen.export.validate import validate
-from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.serving.repository import (

@@ -19,8 +19,8 @@ from tritongen.domain.observing import (
     observed,
 )
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.inspection.intent import INTENT_FILE
-from tritongen.inspection.intent.edit import with_rates
+from tritongen.intent import INTENT_FILE
+from tritongen.intent.edit import with_rates
 from tritongen.model.findings import Finding
 from tritongen.probe.scrape import (
     metrics_page,

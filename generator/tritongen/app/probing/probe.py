@@ -9,7 +9,7 @@ from tritongen.app.probing.request import ModelChoice, ProbeReport, ProbeRequest
 from tritongen.domain.schedule import Schedule, named_schedule, parse_schedule
 from tritongen.domain.workload import Closed, Load
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError, told
-from tritongen.inspection.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.inputs import InputOptions
 from tritongen.probe.jobs import Job, prepare_job

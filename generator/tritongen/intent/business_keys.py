@@ -1,11 +1,12 @@
-"""What `tritongen.yaml` says of the business: its keys, and their way into the domain."""
+"""What `tritongen.yaml` says of the business: its keys, and what they become."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tritongen.inspection.intent.shapes import (
+from tritongen.intent.units import duration_ms, size_bytes
+from tritongen.intent.value_shapes import (
     Choice,
     Faults,
     Key,
@@ -16,7 +17,6 @@ from tritongen.inspection.intent.shapes import (
     Record,
     Text,
 )
-from tritongen.inspection.intent.units import duration_ms, size_bytes
 from tritongen.model.business import (
     Business,
     ClientProtocol,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError, told
-from tritongen.inspection.intent.business import business_of, pattern_of, payload_of
-from tritongen.inspection.intent.faults import Fault
-from tritongen.inspection.intent.schema import PERCENTILES, ROOT
-from tritongen.inspection.intent.shapes import Faults
-from tritongen.inspection.intent.tree import MAX_BYTES, parse
+from tritongen.intent.business_keys import business_of, pattern_of, payload_of
+from tritongen.intent.intent_faults import Fault
+from tritongen.intent.keys import PERCENTILES, ROOT
+from tritongen.intent.value_shapes import Faults
+from tritongen.intent.yaml_tree import MAX_BYTES, parse
 from tritongen.model.intent import (
     DEFAULT_TRITON,
     AccuracyIntent,

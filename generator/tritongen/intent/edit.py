@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.intent.reader import parse_intent
+from tritongen.intent.reader import parse_intent
 
 
 def with_rates(text: str, rates: Mapping[str, tuple[float, float]], where: str) -> str:

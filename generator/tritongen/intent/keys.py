@@ -1,7 +1,8 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
-from tritongen.inspection.intent.business import MODEL_KEYS, ROOT_KEYS
-from tritongen.inspection.intent.shapes import (
+from tritongen.intent.business_keys import MODEL_KEYS, ROOT_KEYS
+from tritongen.intent.units import duration_ms, size_bytes
+from tritongen.intent.value_shapes import (
     Anything,
     Choice,
     Flag,
@@ -12,7 +13,6 @@ from tritongen.inspection.intent.shapes import (
     Record,
     Text,
 )
-from tritongen.inspection.intent.units import duration_ms, size_bytes
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.intent import Overload, SequenceControl, SequenceStrategy, WeightsMode
 from tritongen.model.tensors import DType

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tritongen.inspection.intent.faults import Fault
-from tritongen.inspection.intent.tree import Plain
+from tritongen.intent.intent_faults import Fault
+from tritongen.intent.yaml_tree import Plain
 
 
 class Faults:
