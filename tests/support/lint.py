@@ -8,13 +8,13 @@ from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats import find_models, inspect_model
-from tritongen.inspection.trial import RuntimeRefusal
-from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import find
 from tritongen.render.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
+from tritongen.trial import RuntimeRefusal
+from tritongen.trial.onnx_runtime import OnnxRuntime
 
 PYTHON_MODEL = b"""import triton_python_backend_utils as utils
 

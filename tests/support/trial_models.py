@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tritongen.inspection.trial import TrialOptions, run_trial
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import (
     FileRef,
@@ -20,6 +19,7 @@ from tritongen.model.facts import (
 )
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
+from tritongen.trial import TrialOptions, run_trial
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 Info = tuple[str, int, Sequence[int | str | None] | None]

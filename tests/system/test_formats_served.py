@@ -12,8 +12,8 @@ from tritongen.app.building.build import BuildMode, BuildOptions, build
 from tritongen.app.building.evidence import TrialPolicy
 from tritongen.app.project import load_project, read_lock
 from tritongen.app.verify import verify
-from tritongen.inspection.trial import TrialOptions
 from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.trial import TrialOptions
 from tritongen.triton.http_client import HttpClient
 
 # One of every backend; the wide ones have two threads and work enough for both.

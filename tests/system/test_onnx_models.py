@@ -19,16 +19,16 @@ from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
 from tritongen.app.project import read_lock
 from tritongen.formats import Candidate, CandidateVersion, inspect_model
-from tritongen.inspection.trial import RuntimeRefusal, TrialOptions
-from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
-from tritongen.inspection.trial.prepare import make_request
-from tritongen.inspection.trial.procedure import perform
-from tritongen.inspection.trial.report import Reporter, read_report
 from tritongen.model.codec import decode
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.model.facts import ModelFormat
 from tritongen.model.intent import DEFAULT_TRITON, ModelIntent
 from tritongen.model.releases import find
+from tritongen.trial import RuntimeRefusal, TrialOptions
+from tritongen.trial.child_report import Reporter, read_report
+from tritongen.trial.onnx_runtime import OnnxRuntime
+from tritongen.trial.preparation import make_request
+from tritongen.trial.procedure import perform
 
 # Refused by syntax: a training graph, whose operators no inference build of ONNX Runtime has.
 REFUSED = {"test_gradient_of_add": "TG119", "test_gradient_of_add_and_mul": "TG119"}

@@ -13,8 +13,6 @@ from tritongen.app.running.serve import running_server
 from tritongen.app.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.app.verify_sequence import COMPARED, sequence_pairs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, Session
-from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.model.agreement import TOLERANCES, gap
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
@@ -23,6 +21,8 @@ from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.trial.runtime import Interface, RuntimeRefusal, Session
+from tritongen.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.trial.runtime import numbered
 from tritongen.model.samples import Array
+from tritongen.trial.runtime import numbered
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import SequenceStep, ServerClient
 

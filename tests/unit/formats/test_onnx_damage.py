@@ -12,7 +12,7 @@ from tritongen.formats.onnx.onnx_reader import read_onnx
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import Reading, Source
-from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
+from tritongen.trial.onnx_runtime import OnnxRuntime
 
 
 def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:

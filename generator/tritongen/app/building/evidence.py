@@ -8,7 +8,6 @@ from pathlib import Path
 from tritongen.app.project import Project
 from tritongen.errors import EnvironmentProblem
 from tritongen.formats.hashing import StatKey, hash_files
-from tritongen.inspection.trial import TrialOptions, run_trial
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
@@ -17,6 +16,7 @@ from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
 from tritongen.system.user_cache import cache_folder, user_cache
+from tritongen.trial import TrialOptions, run_trial
 
 # Files below this size are hashed anew each time: it costs less than trusting a time stamp.
 CACHED_SIZE = 8 * 2**20

@@ -9,7 +9,6 @@ from tritongen.app.optimizing.child import ChildLimits, run_job
 from tritongen.app.project import Project
 from tritongen.domain.isa import Isa
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.inspection.trial import TrialOptions, run_trial
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -18,6 +17,7 @@ from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, Variant
 from tritongen.transform.jobs import DataSource, Gate, Job, JobInput, Outcome, Runtime, Stage
+from tritongen.trial import TrialOptions, run_trial
 
 _TRIAL_S = 3.0
 # Failures of the user's own input, or of the machine: they end the run, not one variant.

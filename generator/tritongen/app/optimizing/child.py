@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.inspection.trial.child import ChildResult, End, run_worker
-from tritongen.inspection.trial.request import Limits
 from tritongen.model.codec import decode, encode
 from tritongen.transform.jobs import Job, Outcome
+from tritongen.trial.child import ChildResult, End, run_worker
+from tritongen.trial.child_request import Limits
 
 _WORKER = "tritongen.app.optimizing.worker"
 _GIB = 2**30

@@ -6,10 +6,10 @@ import os
 import sys
 from contextlib import suppress
 
-from tritongen.inspection.trial.confine import confine, own_stdout
-from tritongen.inspection.trial.request import Limits
 from tritongen.model.codec import decode, encode
 from tritongen.transform.jobs import Job
+from tritongen.trial.child_request import Limits
+from tritongen.trial.confine import confine, own_stdout
 
 # From this size on, a block is mapped by itself.
 _MAPPED_FROM = 2**20

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
 from tritongen.model.backends.fil import INPUT, OUTPUT
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.facts import ModelFormat
 from tritongen.model.samples import Array
+from tritongen.trial.runtime import Interface, RuntimeRefusal
 
 _MOST = 300
 _MULTICLASS = 2

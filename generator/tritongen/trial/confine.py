@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from tritongen.inspection.trial.request import Limits
+from tritongen.trial.child_request import Limits
 
 _PR_SET_PDEATHSIG = 1
 

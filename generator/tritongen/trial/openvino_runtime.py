@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.trial.runtime import RuntimeRefusal
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
+from tritongen.trial.runtime import RuntimeRefusal
 
 _MEMORY = re.compile(r"bad alloc|out of memory|failed to allocate", re.IGNORECASE)
 _VALUES = re.compile(r"out of (bounds|range)|indices", re.IGNORECASE)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
+from tritongen.trial.runtime import Interface, RuntimeRefusal
 
 _MEMORY = re.compile(r"can't allocate memory|out of memory|bad alloc", re.IGNORECASE)
 _VALUES = re.compile(r"index out of range|out of bounds|indices should be|token", re.IGNORECASE)

@@ -7,11 +7,11 @@ from enum import Enum
 from itertools import islice
 from types import MappingProxyType
 
-from tritongen.inspection.trial.request import Feed
-from tritongen.inspection.trial.runtime import RuntimeRefusal, Session
-from tritongen.inspection.trial.sizes import Sizes, propose_sizes
 from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs
 from tritongen.model.tensors import DType
+from tritongen.trial.child_request import Feed
+from tritongen.trial.runtime import RuntimeRefusal, Session
+from tritongen.trial.sizes import Sizes, propose_sizes
 
 _MOST_SIZES = 120
 # The first proposals are tried with every kind of values, the others only when values are at fault.

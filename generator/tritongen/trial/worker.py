@@ -4,9 +4,9 @@ import os
 import sys
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.trial.confine import confine, own_stdout
-from tritongen.inspection.trial.report import Reporter
-from tritongen.inspection.trial.request import TrialRequest
+from tritongen.trial.child_report import Reporter
+from tritongen.trial.child_request import TrialRequest
+from tritongen.trial.confine import confine, own_stdout
 
 
 def main() -> None:
@@ -15,8 +15,8 @@ def main() -> None:
     confine(request.limits)
     with own_stdout() as sink:
         report = Reporter(sink)
-        from tritongen.inspection.trial.procedure import interface_of, perform
-        from tritongen.inspection.trial.runtimes import runtime_for
+        from tritongen.trial.procedure import interface_of, perform
+        from tritongen.trial.runtimes import runtime_for
 
         try:
             perform(request, runtime_for(request.format, interface_of(request)), report)

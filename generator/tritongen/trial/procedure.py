@@ -5,26 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.inspection.trial.axes import find_axes
-from tritongen.inspection.trial.costs import Stopwatch
-from tritongen.inspection.trial.feeding import Fed, find_inputs
-from tritongen.inspection.trial.proof import ROWS, Prover, obstacle
-from tritongen.inspection.trial.python_runtime import PythonSession
-from tritongen.inspection.trial.report import Reporter
-from tritongen.inspection.trial.request import Feed, TrialRequest
-from tritongen.inspection.trial.runtime import (
-    Interface,
-    Runtime,
-    RuntimeRefusal,
-    Session,
-    first_response,
-)
 from tritongen.model.agreement import TOLERANCES, gap
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.refusals import NOT_LOADED
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
 from tritongen.system import memory
+from tritongen.trial.axes import find_axes
+from tritongen.trial.batch_proof import ROWS, Prover, obstacle
+from tritongen.trial.child_report import Reporter
+from tritongen.trial.child_request import Feed, TrialRequest
+from tritongen.trial.costs import Stopwatch
+from tritongen.trial.feeding import Fed, find_inputs
+from tritongen.trial.python_runtime import PythonSession
+from tritongen.trial.runtime import Interface, Runtime, RuntimeRefusal, Session, first_response
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4

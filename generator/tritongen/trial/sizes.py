@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
-from tritongen.inspection.trial.request import Feed
 from tritongen.model.tensors import Dim, DType, is_dynamic
+from tritongen.trial.child_request import Feed
 
 Sizes = Mapping[str, tuple[int, ...]]
 # A symbol, or (input, axis) for an axis without one.

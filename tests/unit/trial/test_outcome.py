@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from tritongen.inspection.trial.child import ChildResult, End
-from tritongen.inspection.trial.options import TrialOptions
-from tritongen.inspection.trial.outcome import make_trial
-from tritongen.inspection.trial.report import Reporter, read_report
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.tensors import DType
+from tritongen.trial.child import ChildResult, End
+from tritongen.trial.child_report import Reporter, read_report
+from tritongen.trial.outcome import make_trial
+from tritongen.trial.trial_options import TrialOptions
 
 OPTIONS = TrialOptions(cores=1, timeout_s=5)
 

@@ -3,14 +3,14 @@ import time
 import numpy as np
 import pytest
 
-from tritongen.inspection.trial.proof import Prover, obstacle
-from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
-from tritongen.inspection.trial.runtime import RuntimeRefusal, numbered
 from tritongen.model.evidence import BatchVerdict
 from tritongen.model.facts import ModelFormat
 from tritongen.model.precision import Precision
 from tritongen.model.samples import InputRecipe
 from tritongen.model.tensors import DType
+from tritongen.trial.batch_proof import Prover, obstacle
+from tritongen.trial.child_request import Feed, Limits, TrialRequest
+from tritongen.trial.runtime import RuntimeRefusal, numbered
 
 F = DType.FP32
 WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))

@@ -5,9 +5,6 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.trial import TrialOptions, run_trial
-from tritongen.inspection.trial.prepare import make_request, unfed_input
-from tritongen.inspection.trial.request import TrialRequest
 from tritongen.model.facts import (
     FileRef,
     GraphShape,
@@ -19,6 +16,9 @@ from tritongen.model.facts import (
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.precision import Precision
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
+from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialRequest
+from tritongen.trial.preparation import make_request, unfed_input
 
 X = TensorSpec("x", DType.FP32, ("batch", 3, None))
 
@@ -146,7 +146,7 @@ def test_a_format_without_a_runtime_is_not_tried():
 
 def test_preparing_a_trial_loads_neither_numpy_nor_onnxruntime():
     program = (
-        "import sys, tritongen.inspection.trial; "
+        "import sys, tritongen.trial; "
         "sys.exit(bool({'numpy', 'onnxruntime', 'onnx'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.inspection.trial import backend_utils
-from tritongen.inspection.trial.runtime import Interface, RuntimeRefusal, numbered
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
 from tritongen.model.tensors import TensorSpec, is_dynamic
+from tritongen.trial import backend_utils
+from tritongen.trial.runtime import Interface, RuntimeRefusal, numbered
 
 _MODULE = "triton_python_backend_utils"
 _MOST = 300

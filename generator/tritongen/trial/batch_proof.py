@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tritongen.inspection.trial.request import Feed, TrialRequest
-from tritongen.inspection.trial.runtime import RuntimeRefusal, Session
-from tritongen.inspection.trial.sizes import shared_axis
 from tritongen.model.agreement import TOLERANCES, Gap, Tolerance, gap, tells_apart, worst
 from tritongen.model.evidence import BatchProof, BatchVerdict
 from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs, row, stack_rows
 from tritongen.model.tensors import is_dynamic, show_shape
+from tritongen.trial.child_request import Feed, TrialRequest
+from tritongen.trial.runtime import RuntimeRefusal, Session
+from tritongen.trial.sizes import shared_axis
 
 ROWS = (1, 2, 3)
 # Further seeds, each with three rows; coupling between rows need not show on the first ones.

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError
-from tritongen.inspection.trial.guesses import guess_inputs
-from tritongen.inspection.trial.options import TrialOptions
-from tritongen.inspection.trial.request import Feed, Limits, TrialRequest
 from tritongen.model.backends import backend_for
 from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -18,6 +15,9 @@ from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
+from tritongen.trial.child_request import Feed, Limits, TrialRequest
+from tritongen.trial.trial_options import TrialOptions
+from tritongen.trial.undescribed_inputs import guess_inputs
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
 _ADDRESS_SPARE = 2 * 2**30

@@ -3,39 +3,39 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tritongen.inspection.trial.runtime import Interface, Runtime
 from tritongen.model.facts import ModelFormat
+from tritongen.trial.runtime import Interface, Runtime
 
 _Maker = Callable[[Interface], Runtime]
 
 
 def _onnx(_interface: Interface) -> Runtime:
-    from tritongen.inspection.trial.onnx_runtime import OnnxRuntime
+    from tritongen.trial.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime()
 
 
 def _torchscript(interface: Interface) -> Runtime:
-    from tritongen.inspection.trial.torch_runtime import TorchScript
+    from tritongen.trial.torch_runtime import TorchScript
 
     return TorchScript(interface)
 
 
 def _aoti(interface: Interface) -> Runtime:
-    from tritongen.inspection.trial.torch_runtime import AotInductor
+    from tritongen.trial.torch_runtime import AotInductor
 
     return AotInductor(interface)
 
 
 def _openvino(_interface: Interface) -> Runtime:
-    from tritongen.inspection.trial.openvino_runtime import OpenVino
+    from tritongen.trial.openvino_runtime import OpenVino
 
     return OpenVino()
 
 
 def _forest(format_: ModelFormat) -> _Maker:
     def make(interface: Interface) -> Runtime:
-        from tritongen.inspection.trial.tree_runtime import Treelite
+        from tritongen.trial.tree_runtime import Treelite
 
         return Treelite(format_, interface)
 
@@ -43,7 +43,7 @@ def _forest(format_: ModelFormat) -> _Maker:
 
 
 def _python(interface: Interface) -> Runtime:
-    from tritongen.inspection.trial.python_runtime import PythonModels
+    from tritongen.trial.python_runtime import PythonModels
 
     return PythonModels(interface)
 

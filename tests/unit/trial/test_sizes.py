@@ -2,9 +2,9 @@ from itertools import islice
 
 import pytest
 
-from tritongen.inspection.trial.request import Feed
-from tritongen.inspection.trial.sizes import opens_with_rows, propose_sizes, shared_axis
 from tritongen.model.tensors import DType
+from tritongen.trial.child_request import Feed
+from tritongen.trial.sizes import opens_with_rows, propose_sizes, shared_axis
 
 F, INT = DType.FP32, DType.INT64
 

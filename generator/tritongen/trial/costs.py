@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritongen.inspection.trial.request import TrialRequest
-from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
 from tritongen.model.evidence import Cost
 from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.trial.child_request import TrialRequest
+from tritongen.trial.runtime import Runtime, RuntimeRefusal, Session
 
 BATCHES = (1, 2, 4, 8, 16)
 _MOST_ROUNDS = 25

@@ -19,7 +19,7 @@ _POLL_S = 0.01
 _MOST_OUTPUT = 16 * 2**20
 _LAST_OUTPUT = 64 * 2**10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_WORKER = "tritongen.inspection.trial.worker"
+_WORKER = "tritongen.trial.worker"
 
 
 class End(Enum):

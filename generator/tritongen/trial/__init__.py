@@ -7,16 +7,16 @@ neither the tool nor what was already known.
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.inspection.trial.child import run_worker
-from tritongen.inspection.trial.options import TrialOptions
-from tritongen.inspection.trial.outcome import make_trial
-from tritongen.inspection.trial.prepare import make_request, unfed_input
-from tritongen.inspection.trial.report import read_report
-from tritongen.inspection.trial.runtime import Runtime, RuntimeRefusal, Session
-from tritongen.inspection.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
+from tritongen.trial.child import run_worker
+from tritongen.trial.child_report import read_report
+from tritongen.trial.outcome import make_trial
+from tritongen.trial.preparation import make_request, unfed_input
+from tritongen.trial.runtime import Runtime, RuntimeRefusal, Session
+from tritongen.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.trial.trial_options import TrialOptions
 
 __all__ = [
     "RUNTIMES",

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tritongen.inspection.trial.feeding import Fed
-from tritongen.inspection.trial.runtime import RuntimeRefusal, Session
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.trial.feeding import Fed
+from tritongen.trial.runtime import RuntimeRefusal, Session
 
 # An execution beyond this is not repeated for each axis.
 _MOST_SECONDS = 2.0

@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem, words_of
-from tritongen.inspection.trial.runtime import RuntimeRefusal
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
+from tritongen.trial.runtime import RuntimeRefusal
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
 _BFLOAT16 = 16

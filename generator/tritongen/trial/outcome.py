@@ -2,11 +2,11 @@
 
 import signal
 
-from tritongen.inspection.trial.child import ChildResult, End
-from tritongen.inspection.trial.options import TrialOptions
-from tritongen.inspection.trial.report import Report
 from tritongen.model.codec import decode
 from tritongen.model.evidence import BatchVerdict, Trial
+from tritongen.trial.child import ChildResult, End
+from tritongen.trial.child_report import Report
+from tritongen.trial.trial_options import TrialOptions
 
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 
