@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tritongen.app.building.render import render_models
-from tritongen.domain.planner import plan_serving
 from tritongen.intent.reader import parse_intent
 from tritongen.model.codec import decode
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
+from tritongen.planner import plan_serving
 
 CASES = Path(__file__).parent / "config"
 

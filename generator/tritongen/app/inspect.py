@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.app.project import load_project
-from tritongen.domain.planner.remarks import trial_findings
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, Trial
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -13,6 +12,7 @@ from tritongen.model.fixes import cures_for
 from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
+from tritongen.planner.trial_findings import trial_findings
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every reason."""
     from tritongen.app.building.explain import explain
     from tritongen.app.memory import last_models
-    from tritongen.domain.planner.context import show_number
+    from tritongen.planner.context import show_number
 
     root = existing_folder(options.models or last_models(options.repository))
     result = explain(root, options.repository, options.model, options.field)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.app.tuning.page import load_text, span, throughput_text
 from tritongen.cli.output import bold, dim, good, print_table, suggest
-from tritongen.domain.planner.context import show_figure
+from tritongen.planner.context import show_figure
 
 if TYPE_CHECKING:
     from tritongen.app.tuning.options import TuneProgress

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.domain.objective import Objective, Outcome
-from tritongen.domain.planner.shares import Demand, share_cores
 from tritongen.errors import InvalidInputError
+from tritongen.planner.core_shares import Demand, share_cores
 from tritongen.queueing import FrontEnd, OpenLoop, ServedModel, Server, ServiceTimes, simulate
 from tritongen.search.records import History
 from tritongen.search.settings import TuneSettings

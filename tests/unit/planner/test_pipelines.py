@@ -2,7 +2,6 @@
 
 import pytest
 
-from tritongen.domain.planner.pipelines import plan_pipelines
 from tritongen.intent.reader import parse_intent
 from tritongen.model.intent import PipelineIntent, PipelineStep
 from tritongen.model.serving_plan import (
@@ -14,6 +13,7 @@ from tritongen.model.serving_plan import (
     Source,
 )
 from tritongen.model.tensors import DType
+from tritongen.planner.pipelines import plan_pipelines
 from tritongen.render.message import build_ensemble
 
 WHY = Reason(Source.RULE, "because")

@@ -2,18 +2,6 @@
 
 import pytest
 
-from tritongen.domain.planner.batching import BatchPlan
-from tritongen.domain.planner.context import ModelInput
-from tritongen.domain.planner.details import plan_warmup
-from tritongen.domain.planner.sequences import (
-    CANDIDATES,
-    IDLE_US,
-    client_tensors,
-    plan_sequence,
-    sequence_batch,
-    sequence_findings,
-)
-from tritongen.domain.planner.tensors import plan_tensors
 from tritongen.intent.reader import parse_intent
 from tritongen.model.backends import backend_for
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
@@ -22,6 +10,18 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.releases import find
 from tritongen.model.serving_plan import Planned, Reason, Source
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.planner.batching import BatchPlan
+from tritongen.planner.context import ModelInput
+from tritongen.planner.model_settings import plan_warmup
+from tritongen.planner.sequences import (
+    CANDIDATES,
+    IDLE_US,
+    client_tensors,
+    plan_sequence,
+    sequence_batch,
+    sequence_findings,
+)
+from tritongen.planner.tensor_dims import plan_tensors
 from tritongen.render.message_sequence import set_sequence
 from tritongen.render.protobuf import new_model_config
 

@@ -15,7 +15,6 @@ from tritongen.app.tuning.result import TuneReport, gain_sentence, rates_sentenc
 from tritongen.app.tuning.subject import Subject
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.planner.context import show_figure, show_number, tuned_reason
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import ClientProtocol
@@ -23,6 +22,7 @@ from tritongen.model.codec import decode, encode
 from tritongen.model.evidence import ModelEvidence, Served, ServedRate
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent
+from tritongen.planner.context import show_figure, show_number, tuned_reason
 from tritongen.search.journal import JournalHeader
 from tritongen.search.settings import TuneSettings
 from tritongen.search.space import Candidate, SearchSpace

@@ -7,7 +7,6 @@ import pytest
 from tritongen.app.tuning.server import divide_cores
 from tritongen.app.tuning.subject import candidate_of, loadable, make_subject
 from tritongen.domain.objective import parse_goal
-from tritongen.domain.planner import model_inputs, plan_serving
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import (
     BatchProof,
@@ -22,6 +21,7 @@ from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent, Target
 from tritongen.model.serving_plan import Planned, Reason, Source
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.planner import model_inputs, plan_serving
 from tritongen.search.space import Candidate
 
 

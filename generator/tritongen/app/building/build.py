@@ -19,12 +19,12 @@ from tritongen.app.building.survey import Survey, Texts, survey_texts
 from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.project import Project, Target
 from tritongen.app.variants import with_selection
-from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
+from tritongen.planner import plan_serving
 from tritongen.serving.repository import (
     RepositoryChange,
     TextFile,

@@ -9,11 +9,11 @@ from typing import Any
 from tritongen.app.building.render import render_models
 from tritongen.app.project import load_project
 from tritongen.app.variants import with_selection
-from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
+from tritongen.planner import plan_serving
 from tritongen.render.message import ConfigMessage
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from tritongen.app.optimizing.optimize import FIXED, OptimizeOptions, optimize
 from tritongen.app.project import Project
 from tritongen.app.variants import find_variant
-from tritongen.domain.planner.remarks import trial_findings
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
+from tritongen.planner.trial_findings import trial_findings
 from tritongen.transform.fixes import fixes_for
 
 Progress = Callable[[str], None]

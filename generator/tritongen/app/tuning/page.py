@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.app.tuning.result import TunedModel, TuneReport, gain_sentence, rates_sentence
-from tritongen.domain.planner.context import show_figure
 from tritongen.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, linear_axis
+from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.resources import template_text
 from tritongen.search.report import Evaluated

@@ -9,10 +9,10 @@ from tritongen.app.building.evidence import trial_policy
 from tritongen.app.building.render import CONFIG_FILE, make_lock, outline, rendering
 from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
-from tritongen.domain.planner import plan_serving
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence, Served
 from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
+from tritongen.planner import plan_serving
 from tritongen.serving.repository import build_lock, recover
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer
 from tritongen.domain.objective import Objective
-from tritongen.domain.planner.context import show_figure
 from tritongen.model.business import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
+from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.arms import Verdict
 from tritongen.search.calibrate import Calibration

@@ -18,8 +18,8 @@ from tritongen.app.tuning.result import TunedModel, result_of
 from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
-from tritongen.domain.planner.context import show_figure
 from tritongen.errors import EnvironmentProblem
+from tritongen.planner.context import show_figure
 from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
 from tritongen.queueing import OpenLoop

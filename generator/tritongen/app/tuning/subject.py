@@ -6,15 +6,15 @@ from typing import Any
 
 from tritongen.app.building.render import render_models
 from tritongen.domain.objective import Objective
-from tritongen.domain.planner import plan_serving
-from tritongen.domain.planner.batching import CLIENT_ROWS
-from tritongen.domain.planner.context import ModelInput
-from tritongen.domain.planner.details import reads_arena
 from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
+from tritongen.planner import plan_serving
+from tritongen.planner.batching import CLIENT_ROWS
+from tritongen.planner.context import ModelInput
+from tritongen.planner.model_settings import reads_arena
 from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.search.space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from tritongen.app.tuning.options import TuneOptions
 from tritongen.app.tuning.subject import Subject
 from tritongen.domain.objective import show_duration
-from tritongen.domain.planner.context import show_figure
+from tritongen.planner.context import show_figure
 from tritongen.search.joint import JointTuner, Member, Together
 from tritongen.search.records import History
 from tritongen.search.settings import TuneSettings

@@ -16,8 +16,8 @@ from tritongen.app.tuning.session import LEAST_BUDGET_S, Session
 from tritongen.app.tuning.subject import Subject, make_subject
 from tritongen.app.tuning.together import side_by_side
 from tritongen.domain.objective import goal_of_intent, parse_goal
-from tritongen.domain.planner import model_inputs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.planner import model_inputs
 from tritongen.system.machine import read_cpus
 
 # Fields of ModelConfig that candidates differ in.

@@ -9,10 +9,10 @@ from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.subject import Subject, make_subject
 from tritongen.app.variants import read_variants, with_variants
 from tritongen.domain.intervals import Interval
-from tritongen.domain.planner import model_inputs
-from tritongen.domain.planner.context import show_figure
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import Verdict
+from tritongen.planner import model_inputs
+from tritongen.planner.context import show_figure
 from tritongen.probe.comparing import Change, judge_ratio, paired_ratio
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.search.records import Purpose, Reading, Task

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.domain.planner import plan_serving
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
+from tritongen.planner import plan_serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Dims of inputs and outputs, in the form that the backend accepts."""
 
-from tritongen.domain.planner.context import ModelInput
 from tritongen.model.serving_plan import PlannedTensor, Reason, Source
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
+from tritongen.planner.context import ModelInput
 
 
 def plan_tensors(

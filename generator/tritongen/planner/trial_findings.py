@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from tritongen.domain.planner.batching import BatchPlan
-from tritongen.domain.planner.context import ModelInput
-from tritongen.domain.planner.instances import Split
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.model.facts import NAMED_LATER
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind
+from tritongen.planner.batching import BatchPlan
+from tritongen.planner.context import ModelInput
+from tritongen.planner.instances import Split
 
 
 def trial_findings(model: str, trial: Trial) -> tuple[Finding, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tritongen.domain.planner.context import ModelInput
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import PipelineIntent, PipelineStep
 from tritongen.model.serving_plan import (
@@ -15,6 +14,7 @@ from tritongen.model.serving_plan import (
     Reason,
     Source,
 )
+from tritongen.planner.context import ModelInput
 
 
 @dataclass(frozen=True, slots=True)

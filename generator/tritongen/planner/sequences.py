@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterator
 
-from tritongen.domain.planner.batching import BatchPlan
-from tritongen.domain.planner.context import ModelInput
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import SequenceControl, SequenceIntent, SequenceStrategy
@@ -18,6 +16,8 @@ from tritongen.model.serving_plan import (
     Source,
 )
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
+from tritongen.planner.batching import BatchPlan
+from tritongen.planner.context import ModelInput
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
 CANDIDATES = 32

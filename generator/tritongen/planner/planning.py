@@ -3,27 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.domain.planner.batching import plan_batching
-from tritongen.domain.planner.context import ModelInput
-from tritongen.domain.planner.details import (
-    plan_decoupled,
-    plan_parameters,
-    plan_response_cache,
-    plan_versions,
-    plan_warmup,
-)
-from tritongen.domain.planner.instances import Split, fits, split_cores
-from tritongen.domain.planner.pipelines import plan_pipelines, with_pipeline_goals
-from tritongen.domain.planner.remarks import callee_findings, load_findings, trial_findings
-from tritongen.domain.planner.sequences import (
-    client_tensors,
-    plan_sequence,
-    sequence_batch,
-    sequence_findings,
-)
-from tritongen.domain.planner.server import plan_server
-from tritongen.domain.planner.shares import Demand, Share, share_cores
-from tritongen.domain.planner.tensors import plan_tensors
 from tritongen.model.backends import artefact_for, backend_for
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
@@ -40,6 +19,27 @@ from tritongen.model.serving_plan import (
     ServingPlan,
     Source,
 )
+from tritongen.planner.batching import plan_batching
+from tritongen.planner.context import ModelInput
+from tritongen.planner.core_shares import Demand, Share, share_cores
+from tritongen.planner.instances import Split, fits, split_cores
+from tritongen.planner.model_settings import (
+    plan_decoupled,
+    plan_parameters,
+    plan_response_cache,
+    plan_versions,
+    plan_warmup,
+)
+from tritongen.planner.pipelines import plan_pipelines, with_pipeline_goals
+from tritongen.planner.sequences import (
+    client_tensors,
+    plan_sequence,
+    sequence_batch,
+    sequence_findings,
+)
+from tritongen.planner.server_settings import plan_server
+from tritongen.planner.tensor_dims import plan_tensors
+from tritongen.planner.trial_findings import callee_findings, load_findings, trial_findings
 
 
 def plan_serving(

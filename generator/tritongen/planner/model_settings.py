@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from tritongen.domain.planner.context import ModelInput, tuned_reason
 from tritongen.model.backends import ThreadRule, ThreadScope
 from tritongen.model.evidence import Trial
 from tritongen.model.releases import at_least
@@ -15,6 +14,7 @@ from tritongen.model.serving_plan import (
     Warmup,
     WarmupInput,
 )
+from tritongen.planner.context import ModelInput, tuned_reason
 
 # Side-by-side operators must be at least this much faster to be worth their threads.
 PARALLEL_GAIN = 0.05

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from tritongen.domain.planner.context import ModelInput, tuned_reason
 from tritongen.model.backends import BatchSupport
 from tritongen.model.evidence import BatchVerdict, Trial, Tuned
 from tritongen.model.intent import Overload
 from tritongen.model.serving_plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
+from tritongen.planner.context import ModelInput, tuned_reason
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10

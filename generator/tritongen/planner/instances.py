@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from tritongen.domain.planner.context import ModelInput, tuned_reason
-from tritongen.domain.planner.shares import Share
 from tritongen.model.evidence import Tuned
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
+from tritongen.planner.context import ModelInput, tuned_reason
+from tritongen.planner.core_shares import Share
 
 # One execution may use this share of the latency goal; the rest is for waiting and the network.
 GOAL_SHARE = 0.5
