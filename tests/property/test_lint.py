@@ -11,14 +11,14 @@ from support.lint import BASE, context, model_view
 from support.lint_table import CASES
 from support.plans import evidence, facts, intents
 from tritongen.app.building.render import render_models
+from tritongen.config.lint import RepositoryView, as_github, as_json, as_sarif, as_text, lint
+from tritongen.config.pbtxt import parse_config
+from tritongen.config.protobuf import new_model_config, same
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Severity
 from tritongen.model.intent import Intent, Target
 from tritongen.planner import plan_serving
-from tritongen.render.lint import RepositoryView, as_github, as_json, as_sarif, as_text, lint
-from tritongen.render.pbtxt import parse_config
-from tritongen.render.protobuf import new_model_config, same
 
 # Words that the rules look for, so that random messages reach beyond the first rule.
 WORDS = [

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError
 from tritongen.formats import find_models, inspect_model
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import find
-from tritongen.render.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.trial import RuntimeRefusal
 from tritongen.trial.onnx_runtime import OnnxRuntime
 

@@ -14,9 +14,9 @@ from support.lint import codes, context, view_of
 from support.lint_cases import Case
 from support.lint_table import CASES, ELSEWHERE, SERVER
 from support.triton import start_server, write_model
+from tritongen.config.lint import lint
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity
-from tritongen.render.lint import lint
 from tritongen.serving.embedded.runtime import EmbeddedRuntime
 from tritongen.triton.server import ModelStatus
 

@@ -166,7 +166,7 @@ def _selected(
 
 
 def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:
-    from tritongen.render.overlay import overlay_faults
+    from tritongen.config.overlay import overlay_faults
 
     for name, model in document.intent.models.items():
         for fault in overlay_faults(model.overlay) if model.overlay else ():

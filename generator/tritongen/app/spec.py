@@ -111,8 +111,8 @@ def _configured_backend(folder: Path) -> str:
         text = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""  # none, or one that the preflight tells of
+    from tritongen.config.pbtxt import parse_config
     from tritongen.model.backends import BACKENDS
-    from tritongen.render.pbtxt import parse_config
 
     config = parse_config(text, str(folder / CONFIG_FILE)).message
     if config.backend or not config.platform:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
-    from tritongen.render.lint import as_github, as_json, as_sarif
+    from tritongen.config.lint import as_github, as_json, as_sarif
 
     prefix = repository.as_posix()
     if form == "json":

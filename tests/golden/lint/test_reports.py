@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.lint import context, view_of
-from tritongen.render.lint import as_github, as_json, as_sarif, as_text, lint
+from tritongen.config.lint import as_github, as_json, as_sarif, as_text, lint
 
 FOLDER = Path(__file__).parent
 REPORTS = {

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tritongen.config.lint import LintContext, ModelView, RepositoryView, lint
 from tritongen.model.backends import (
     BACKENDS,
     ThreadScope,
@@ -13,7 +14,6 @@ from tritongen.model.backends import (
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.facts import ModelFacts, ModelFormat, TorchArgument, TorchFacts
 from tritongen.model.releases import RELEASES, at_least, find
-from tritongen.render.lint import LintContext, ModelView, RepositoryView, lint
 
 # (Backend, platform or runtime): {key: (first release, last release)}, empty for no bound.
 KEYS = {

@@ -1,12 +1,12 @@
 """Models that a model in Python calls must be served beside it."""
 
+from tritongen.config.config_message import build_message
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import NAMED_LATER, ModelFacts, ModelFormat, PythonFacts
 from tritongen.model.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import plan_serving
-from tritongen.render.message import build_message
 
 
 def model(name, *callees):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tritongen.config.config_message import build_ensemble
 from tritongen.intent.reader import parse_intent
 from tritongen.model.intent import PipelineIntent, PipelineStep
 from tritongen.model.serving_plan import (
@@ -14,7 +15,6 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.model.tensors import DType
 from tritongen.planner.pipelines import plan_pipelines
-from tritongen.render.message import build_ensemble
 
 WHY = Reason(Source.RULE, "because")
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tritongen.config.protobuf import new_model_config
+from tritongen.config.sequence_message import set_sequence
 from tritongen.intent.reader import parse_intent
 from tritongen.model.backends import backend_for
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
@@ -22,8 +24,6 @@ from tritongen.planner.sequences import (
     sequence_findings,
 )
 from tritongen.planner.tensor_dims import plan_tensors
-from tritongen.render.message_sequence import set_sequence
-from tritongen.render.protobuf import new_model_config
 
 WHY = Reason(Source.RULE, "because")
 INPUTS = (

@@ -10,6 +10,7 @@ from tritongen.app.building.compare import file_digest
 from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
 from tritongen.app.building.repository import stored_models
 from tritongen.app.project import read_lock
+from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
@@ -18,13 +19,6 @@ from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ServingPlan
-from tritongen.render.lint import (
-    LintContext,
-    ModelView,
-    RepositoryFile,
-    RepositoryView,
-    lint,
-)
 from tritongen.serving.repository import settle
 from tritongen.system.paths import read_head
 

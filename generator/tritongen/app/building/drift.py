@@ -6,10 +6,10 @@ from typing import Any
 
 from tritongen.app.locks import CONFIG_FILE
 from tritongen.app.spec import model_names
+from tritongen.config.pbtxt import parse_config
+from tritongen.config.protobuf import new_model_config
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.render.pbtxt import parse_config
-from tritongen.render.protobuf import new_model_config
 from tritongen.triton.http_client import ServerClient
 
 __all__ = ["repository_drift"]

@@ -8,15 +8,15 @@ from types import MappingProxyType
 from tritongen.app import locks
 from tritongen.app.project import Target
 from tritongen.app.shared_memory import Room, in_steps, room_of
+from tritongen.config.config_message import ConfigMessage, build_ensemble, build_message
+from tritongen.config.config_text import Header, render_config
+from tritongen.config.overlay import apply_overlay
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget
 from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
 from tritongen.model.variants import LABELS_FILE, StepKind, Variant
-from tritongen.render.message import ConfigMessage, build_ensemble, build_message
-from tritongen.render.overlay import apply_overlay
-from tritongen.render.text import Header, render_config
 
 CONFIG_FILE = locks.CONFIG_FILE
 # Triton wants a version folder, and git keeps no empty one.

@@ -18,11 +18,11 @@ from tritongen.app.building.render import (
     render_model,
 )
 from tritongen.app.project import Project
+from tritongen.config.lint import Linter
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import ModelPlan, ServingPlan
-from tritongen.render.lint import Linter
 
 
 class Texts:

@@ -103,7 +103,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     from google.protobuf import json_format  # only this question needs it
 
-    from tritongen.render.pbtxt import parse_config
+    from tritongen.config.pbtxt import parse_config
 
     if not path.is_file():
         raise InvalidInputError("TG002", "there is no such file", where=str(path))

@@ -1,0 +1,264 @@
+"""The onnxruntime backend compares the configuration with the model when it loads it.
+
+The facts come from the model file, so that the same comparison is made without a server.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of, show_dims
+from tritongen.config.lint.repository_view import LintContext
+from tritongen.config.pbtxt import ConfigMessage
+from tritongen.model.declared_tensors import with_reported
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Finding, Severity
+from tritongen.model.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape, wire_dims
+
+_BACKEND = "onnxruntime"
+# What inspection finds in a file that its backend then refuses.
+_FILE_CODES = frozenset(
+    {"TG102", "TG103", "TG108", "TG110", "TG111", "TG112", "TG113", "TG117", "TG118"}
+)
+_UNREAD_CODES = frozenset({"TG102", "TG103"})
+_NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
+
+
+def _inspected(model: LintedModel) -> ModelFacts | None:
+    facts = model.view.facts
+    if model.config.backend != _BACKEND or facts is None or facts.format is not ModelFormat.ONNX:
+        return None
+    return facts
+
+
+def _facts(model: LintedModel) -> ModelFacts | None:
+    """Facts to compare with, the runtime's own word included; None for an unreadable file."""
+    facts = _inspected(model)
+    if facts is None or any(item.code in _UNREAD_CODES for item in facts.findings):
+        return None
+    return with_reported(facts, model.view.trial)
+
+
+def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
+    """Whether the runtime may know a narrower shape of an output than the file declares.
+
+    It infers shapes when it loads a model; only its own report says which.
+    """
+    trial = model.view.trial
+    reported = trial.reported_outputs if trial is not None else ()
+    return direction == "output" and all(item.name != spec.name for item in reported)
+
+
+def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """What inspection found in the model file, such as an opset too new for the release."""
+    facts = _inspected(model)
+    if facts is None:
+        return
+    for item in facts.findings:
+        if item.severity is Severity.ERROR and item.code in _FILE_CODES:
+            path = item.location.path or facts.path
+            yield replace(item, model=model.name, location=replace(item.location, path=path))
+
+
+def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A sequence, map, optional or sparse value stops the model, listed or not."""
+    facts = _facts(model)
+    if facts is None:
+        return
+    told = any(item.code in _NON_TENSOR_CODES for item in facts.findings)
+    for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
+        for spec in specs:
+            if spec.kind is not TensorKind.TENSOR and not told:
+                yield model.folder_error(
+                    "TG518",
+                    f"{direction} '{spec.name}' of the model is {spec.declared_type or spec.kind}, "
+                    "no tensor; the backend refuses the whole model",
+                )
+
+
+def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Auto-completion refuses a batch size for a model that does not look batchable."""
+    facts, config = _facts(model), model.config
+    completes = context.autocomplete and not (config.input and config.output)
+    if facts is None or not completes or not model.batching:
+        return
+    for spec in (*facts.inputs, *facts.outputs):
+        if spec.kind is TensorKind.TENSOR and (not spec.shape or not is_dynamic(spec.shape[0])):
+            yield model.error(
+                "TG509",
+                "max_batch_size",
+                f"'{spec.name}' has shape {show_shape(spec.shape)}: auto-completion refuses "
+                "max_batch_size > 0 for a first dimension that is not dynamic",
+            )
+            return
+
+
+def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Every model input must be listed."""
+    facts, config = _facts(model), model.config
+    filled = context.autocomplete and not (config.input and config.output)
+    if facts is None or (filled and not config.input):
+        return
+    batcher = config.sequence_batching
+    expected = sum(not tensor.optional for tensor in config.input)
+    expected += sum(len(item.target_name) for item in config.batch_input)
+    expected += len(batcher.control_input) + len(batcher.state)
+    provided = len(facts.inputs)
+    if expected != provided:
+        listed = {tensor.name for tensor in config.input}
+        missing = [spec.name for spec in facts.inputs if spec.name not in listed]
+        note = f"; not listed: {', '.join(missing)}" if missing else ""
+        yield model.error(
+            "TG506",
+            "input",
+            f"the configuration expects {expected} inputs, the model provides {provided}{note}",
+        )
+
+
+def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Names, types and dims of every listed tensor against the model's own."""
+    facts = _facts(model)
+    if facts is None:
+        return
+    for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
+        known = {spec.name: spec for spec in specs}
+        for index, tensor in enumerate(getattr(model.config, direction)):
+            field = f"{direction}[{index}]"
+            spec = known.get(tensor.name)
+            if spec is None:
+                # An optional input may be an initialiser, which facts leave out.
+                if tensor.name and not (direction == "input" and tensor.optional):
+                    yield model.error(
+                        "TG507",
+                        f"{field}.name",
+                        f"the model has no {direction} '{tensor.name}'; it has "
+                        f"{', '.join(sorted(known)) or 'none'}",
+                    )
+            elif spec.kind is TensorKind.TENSOR:
+                yield from _dtype(model, field, tensor, spec)
+                yield from _shape(model, field, direction, tensor, spec)
+
+
+def _dtype(
+    model: LintedModel, field: str, tensor: ConfigMessage, spec: TensorSpec
+) -> Iterator[Finding]:
+    if spec.dtype is None:
+        yield model.error(
+            "TG518",
+            f"{field}.data_type",
+            f"'{spec.name}' has type {spec.declared_type} in the model, for which Triton has no "
+            "name",
+        )
+    elif tensor.data_type and dtype_of(tensor.data_type) is not spec.dtype:
+        yield model.error(
+            "TG508",
+            f"{field}.data_type",
+            f"'{spec.name}': the configuration says {dtype_name(tensor.data_type)}, the model "
+            f"provides {spec.dtype.config_name}",
+            f"Write {spec.dtype.config_name}.",
+        )
+
+
+def _shape(
+    model: LintedModel, field: str, direction: str, tensor: ConfigMessage, spec: TensorSpec
+) -> Iterator[Finding]:
+    # ONNX Runtime reports an undeclared shape as that of a scalar.
+    shape: Shape = spec.shape if spec.shape is not None else ()
+    path = f"{field}.reshape" if tensor.HasField("reshape") else f"{field}.dims"
+    dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+    undeclared = " (its shape is not declared)" if spec.shape is None else ""
+    inferred = _is_inferred(model, direction, spec)
+    report = model.warning if inferred and spec.shape is None else model.error
+    if direction == "input" and tensor.allow_ragged_batch:
+        if len(shape) != 1 or not is_dynamic(shape[0]):
+            yield model.error(
+                "TG513",
+                f"{field}.allow_ragged_batch",
+                f"ragged input '{spec.name}' has shape {show_shape(spec.shape)} in the model, not "
+                "[-1]",
+            )
+        return
+    if model.batching and (not shape or not is_dynamic(shape[0])):
+        yield report(
+            "TG509",
+            "max_batch_size",
+            f"'{spec.name}' has shape {show_shape(spec.shape)}{undeclared}: for batching the first "
+            "dimension must be dynamic",
+        )
+        return
+    if not shape:
+        if any(dim != 1 for dim in dims):
+            yield report(
+                "TG511",
+                path,
+                f"'{spec.name}' is a scalar{undeclared}: dims must be 1, not {show_dims(dims)}",
+            )
+        return
+    expected = shape[1:] if model.batching else shape
+    if _matches(dims, expected, exact=direction == "output"):
+        return
+    narrower = inferred and _matches(dims, expected, exact=False)
+    report = model.warning if narrower else model.error
+    unless = "; it loads only where the runtime infers these sizes" if narrower else ""
+    yield report(
+        "TG510",
+        path,
+        f"'{spec.name}': the configuration says {show_dims(dims)}, the model has "
+        f"{show_shape(shape)}{unless}",
+        f"Write dims: {show_dims(wire_dims(expected))}.",
+    )
+
+
+def _matches(dims: tuple[int, ...], shape: Shape, *, exact: bool) -> bool:
+    """A fixed size must be repeated; a dynamic one takes any size, -1 alone for outputs."""
+    if len(dims) != len(shape):
+        return False
+    for dim, own in zip(dims, shape, strict=True):
+        if is_dynamic(own):
+            if exact and dim != -1:
+                return False
+        elif dim != own:
+            return False
+    return True
+
+
+def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Controls and states of sequences are inputs of the model."""
+    facts = _facts(model)
+    if facts is None:
+        return
+    known = {spec.name: spec for spec in facts.inputs}
+    results = {spec.name for spec in facts.outputs}
+    batcher = model.config.sequence_batching
+    for index, control in enumerate(batcher.control_input):
+        field = f"sequence_batching.control_input[{index}]"
+        spec = known.get(control.name)
+        if spec is None:
+            yield model.error(
+                "TG514", f"{field}.name", f"the model has no input '{control.name}' for the control"
+            )
+            continue
+        rest = spec.shape[1:] if spec.shape and model.batching else spec.shape
+        if rest is not None and rest != (1,):
+            yield model.error(
+                "TG514",
+                field,
+                f"control tensor '{control.name}' has shape {show_shape(spec.shape)}; it must be "
+                "[1] after the batch axis",
+            )
+    for index, state in enumerate(batcher.state):
+        field = f"sequence_batching.state[{index}]"
+        if state.input_name not in known:
+            yield model.error(
+                "TG514", f"{field}.input_name", f"the model has no input '{state.input_name}'"
+            )
+        if state.output_name not in results:
+            yield model.error(
+                "TG514", f"{field}.output_name", f"the model has no output '{state.output_name}'"
+            )
+
+
+def without_completion(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """With auto-completion off, nobody lists the inputs for you."""
+    missing = not model.config.input
+    if model.config.backend == _BACKEND and missing and not context.autocomplete and model.written:
+        yield model.error("TG506", "input", "no inputs are listed, and auto-completion is off")

@@ -1,0 +1,217 @@
+"""One model as the rules see it: its configuration completed as Triton completes it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tritongen.config.lint.backends import ENSEMBLE, autofill
+from tritongen.config.lint.repository_view import LintContext, ModelView
+from tritongen.config.pbtxt import ConfigMessage, ParsedConfig, parse_config
+from tritongen.config.protobuf import model_config_module, new_model_config
+from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.tensors import DType
+
+CONFIG_FILE = "config.pbtxt"
+RESERVED_FOLDERS = frozenset({"warmup", "initial_state", "configs"})
+_LEADING_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFolder:
+    """A folder that Triton takes for a version, and the number that it reads from the name."""
+
+    folder: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LintedModel:
+    """One model folder with its parsed configuration.
+
+    Attributes:
+        view: the folder.
+        parsed: text, faults and lines of the configuration.
+        config: the message with name, backend, platform and file name filled in. Without a
+            configuration file it holds these alone.
+        versions: folders that Triton takes for versions, by ascending number.
+        served: those of them that the version policy selects.
+        written: whether a configuration file exists.
+        callees: models that a Python model calls; see `PythonFacts`.
+    """
+
+    view: ModelView
+    parsed: ParsedConfig
+    config: ConfigMessage
+    versions: tuple[VersionFolder, ...]
+    served: tuple[VersionFolder, ...]
+    written: bool
+    callees: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.view.name
+
+    @property
+    def rules(self) -> BackendRules | None:
+        """What the registry knows of the backend and its flavour, None without an entry."""
+        entry = BACKENDS.get(self.config.backend)
+        if entry is None:
+            return None
+        return entry.served_as(platform=self.config.platform, runtime=self.config.runtime)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it has steps instead of a backend."""
+        return bool(self.config.platform == ENSEMBLE or self.config.HasField("ensemble_scheduling"))
+
+    @property
+    def batching(self) -> bool:
+        """Whether requests carry a batch axis that `dims` leave out."""
+        return bool(self.config.max_batch_size > 0)
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The backend's parameters as text."""
+        return {key: value.string_value for key, value in self.config.parameters.items()}
+
+    def error(self, code: str, field: str, message: str, fix: str = "") -> Finding:
+        """Triton refuses the model, or serves it wrongly."""
+        return self._finding(code, Severity.ERROR, field, message, fix)
+
+    def warning(self, code: str, field: str, message: str, fix: str = "") -> Finding:
+        """Triton accepts it in silence, and it is wrong or costly."""
+        return self._finding(code, Severity.WARNING, field, message, fix)
+
+    def info(self, code: str, field: str, message: str, fix: str = "") -> Finding:
+        """Advice."""
+        return self._finding(code, Severity.INFO, field, message, fix)
+
+    def folder_error(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
+        """Like `error`, of the model's folder or a path in it."""
+        return finding(
+            code, Severity.ERROR, message, fix=fix, model=self.name, path=self._path(path)
+        )
+
+    def folder_warning(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
+        """Like `warning`, of the model's folder or a path in it."""
+        return finding(
+            code, Severity.WARNING, message, fix=fix, model=self.name, path=self._path(path)
+        )
+
+    def folder_info(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
+        """Like `info`, of the model's folder or a path in it."""
+        return finding(
+            code, Severity.INFO, message, fix=fix, model=self.name, path=self._path(path)
+        )
+
+    def _path(self, path: str) -> str:
+        return f"{self.name}/{path}" if path else self.name
+
+    def _finding(
+        self, code: str, severity: Severity, field: str, message: str, fix: str
+    ) -> Finding:
+        return finding(
+            code,
+            severity,
+            message,
+            fix=fix,
+            model=self.name,
+            path=self.parsed.path if self.written else self.name,
+            line=self.parsed.line(field),
+            field=field,
+        )
+
+
+def linted_model(
+    view: ModelView, context: LintContext, *, variant: tuple[str, str] | None = None
+) -> LintedModel:
+    """Parses a model's configuration, or one of its variants, and completes it."""
+    relative, text = variant or (CONFIG_FILE, view.config)
+    path = f"{view.name}/{relative}"
+    parsed = parse_config(text or "", path)
+    config = new_model_config()
+    config.CopyFrom(parsed.message)
+    autofill(config, view, context.release.tag)
+    versions = version_folders(view.directories)
+    return LintedModel(
+        view=view,
+        parsed=parsed,
+        config=config,
+        versions=versions,
+        served=_served(config, versions),
+        written=text is not None,
+        callees=view.facts.python.callees if view.facts and view.facts.python else (),
+    )
+
+
+def version_number(folder: str) -> int | None:
+    """The number that Triton reads from a folder's name, None for a folder that it ignores.
+
+    It reads the leading integer only: ``2x`` is version 2, ``1e3`` is version 1.
+    """
+    if folder in RESERVED_FOLDERS or (len(folder) > 1 and folder.startswith("0")):
+        return None
+    match = _LEADING_INTEGER.match(folder)
+    return int(match.group()) if match and not is_oversized(folder) else None
+
+
+def is_oversized(folder: str) -> bool:
+    """Whether a folder's name begins with a number beyond 64 bits, which ends the server."""
+    match = _LEADING_INTEGER.match(folder)
+    if match is None or folder.startswith("0"):
+        return False
+    digits = match.group().strip()
+    return len(digits) > 20 or not -(2**63) <= int(digits) < 2**63
+
+
+def version_folders(directories: tuple[str, ...]) -> tuple[VersionFolder, ...]:
+    """Every folder that counts as a version, ascending, one for each number."""
+    numbers: dict[int, str] = {}
+    for folder in sorted(directories):
+        number = version_number(folder)
+        if number is not None:
+            numbers[number] = str(number) if str(number) in directories else folder
+    return tuple(VersionFolder(folder, number) for number, folder in sorted(numbers.items()))
+
+
+def _served(
+    config: ConfigMessage, versions: tuple[VersionFolder, ...]
+) -> tuple[VersionFolder, ...]:
+    policy = config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "specific":
+        wanted = set(policy.specific.versions)
+        return tuple(version for version in versions if version.number in wanted)
+    if choice == "latest":
+        count = policy.latest.num_versions
+        return versions[-count:] if count else ()
+    # An empty `version_policy { }` means every version; none at all means the newest one.
+    return versions if config.HasField("version_policy") else versions[-1:]
+
+
+def dtype_name(number: int) -> str:
+    """The enum name of a data type: ``TYPE_FP32``; the bare number for one without a name."""
+    entry = model_config_module().DataType.DESCRIPTOR.values_by_number.get(number)
+    return str(entry.name) if entry else str(number)
+
+
+def dtype_of(number: int) -> DType | None:
+    """The element type of a data type's number, None for TYPE_INVALID and unknown numbers."""
+    return DType.from_config(dtype_name(number))
+
+
+def element_count(dims: tuple[int, ...]) -> int | None:
+    """The product of fixed dims, None when one is dynamic; 1 for no dims."""
+    count = 1
+    for dim in dims:
+        if dim < 0:
+            return None
+        count *= dim
+    return count
+
+
+def show_dims(dims: tuple[int, ...]) -> str:
+    """Dims for people: ``[-1, 3]``."""
+    return "[" + ", ".join(str(dim) for dim in dims) + "]"

@@ -1,0 +1,173 @@
+"""Sequence batching: controls, strategies, initial states."""
+
+from collections.abc import Iterator
+
+from tritongen.config.lint.inputs_outputs import escapes, normal
+from tritongen.config.lint.linted_model import (
+    LintedModel,
+    dtype_name,
+    dtype_of,
+    element_count,
+    show_dims,
+)
+from tritongen.config.lint.repository_view import LintContext
+from tritongen.config.pbtxt import ConfigMessage
+from tritongen.model.findings import Finding
+
+_CORRID = 3
+_KINDS = {
+    0: "CONTROL_SEQUENCE_START",
+    1: "CONTROL_SEQUENCE_READY",
+    2: "CONTROL_SEQUENCE_END",
+    _CORRID: "CONTROL_SEQUENCE_CORRID",
+}
+_PAIRS = ("int32_false_true", "fp32_false_true", "bool_false_true")
+_CORRID_TYPES = frozenset({"TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING"})
+
+
+def controls(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Control tensors have names of their own, and each control its form."""
+    names: set[str] = set()
+    kinds: dict[int, str] = {}
+    for index, tensor in enumerate(model.config.sequence_batching.control_input):
+        field = f"sequence_batching.control_input[{index}]"
+        if not tensor.name:
+            yield model.error("TG416", field, "a control tensor must have a name")
+        elif tensor.name in names:
+            yield model.error(
+                "TG416",
+                f"{field}.name",
+                f"control tensor '{tensor.name}' is given more than once",
+            )
+        names.add(tensor.name)
+        for number, control in enumerate(tensor.control):
+            path = f"{field}.control[{number}]"
+            kind = _KINDS.get(control.kind, str(control.kind))
+            if control.kind in kinds:
+                yield model.error("TG418", path, f"several tensors carry {kind}")
+            kinds[control.kind] = tensor.name
+            if control.kind == _CORRID:
+                yield from _correlation(model, path, control)
+            elif control.kind in _KINDS:
+                yield from _pair(model, path, kind, control)
+
+
+def _pair(model: LintedModel, path: str, kind: str, control: ConfigMessage) -> Iterator[Finding]:
+    given = [name for name in _PAIRS if len(getattr(control, name))]
+    if not given:
+        yield model.error("TG417", path, f"{kind} must specify one of {', '.join(_PAIRS)}")
+    elif len(given) > 1:
+        yield model.error("TG417", path, f"{kind} specifies more than one: {', '.join(given)}")
+    elif len(getattr(control, given[0])) != 2:
+        yield model.error(
+            "TG417", f"{path}.{given[0]}", f"{kind}: {given[0]} must have exactly 2 entries"
+        )
+
+
+def _correlation(model: LintedModel, path: str, control: ConfigMessage) -> Iterator[Finding]:
+    given = [name for name in _PAIRS if len(getattr(control, name))]
+    if given:
+        yield model.error(
+            "TG419", f"{path}.{given[0]}", f"CONTROL_SEQUENCE_CORRID must not specify {given[0]}"
+        )
+    name = dtype_name(control.data_type)
+    if name not in _CORRID_TYPES:
+        yield model.error(
+            "TG419", f"{path}.data_type", f"CONTROL_SEQUENCE_CORRID cannot have data type {name}"
+        )
+
+
+def strategies(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Bounds of the two strategies."""
+    batcher = model.config.sequence_batching
+    most = model.config.max_batch_size
+    for index, size in enumerate(batcher.oldest.preferred_batch_size):
+        if size <= 0 or size > most:
+            yield model.error(
+                "TG420",
+                f"sequence_batching.oldest.preferred_batch_size[{index}]",
+                f"preferred batch size {size} must be positive and <= max_batch_size {most}",
+            )
+    if batcher.HasField("oldest") and batcher.oldest.max_candidate_sequences < 1:
+        yield model.warning(
+            "TG611",
+            "sequence_batching.oldest",
+            "max_candidate_sequences is not set; Triton then takes max_batch_size",
+        )
+    utilization = batcher.direct.minimum_slot_utilization
+    if utilization < 0.0 or utilization > 1.0:
+        yield model.error(
+            "TG421",
+            "sequence_batching.direct.minimum_slot_utilization",
+            f"minimum_slot_utilization must be from 0 to 1; it is {utilization:g}",
+        )
+
+
+def initial_states(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """An initial state has its state's type and rank, fixed dims, a name and data."""
+    seen: set[str] = set()
+    for index, state in enumerate(model.config.sequence_batching.state):
+        field = f"sequence_batching.state[{index}]"
+        initial = state.initial_state
+        if len(initial) > 1:
+            yield model.error(
+                "TG422",
+                f"{field}.initial_state",
+                f"state '{state.input_name}' has {len(initial)} initial states; at most one is "
+                "allowed",
+                "Keep one of them.",
+            )
+        elif initial:
+            if state.input_name in seen:
+                yield model.error(
+                    "TG422",
+                    f"{field}.input_name",
+                    f"state input '{state.input_name}' is specified more than once",
+                    "Name each state input once.",
+                )
+            seen.add(state.input_name)
+            path = f"{field}.initial_state[0]"
+            for part, message in _initial_faults(model, state, initial[0]):
+                yield model.error("TG422", f"{path}.{part}" if part else path, message)
+
+
+def _initial_faults(
+    model: LintedModel, state: ConfigMessage, initial: ConfigMessage
+) -> Iterator[tuple[str, str]]:
+    """(field, message) of every contradiction."""
+    what = f"initial_state of '{state.input_name}'"
+    if initial.data_type != state.data_type:
+        mine, theirs = dtype_name(initial.data_type), dtype_name(state.data_type)
+        yield "data_type", f"{what} is {mine} and the state {theirs}"
+    if not initial.name:
+        yield "name", f"{what} must have a name"
+    dims, expected = tuple(initial.dims), tuple(state.dims)
+    if len(dims) != len(expected):
+        yield "dims", f"{what} has {len(dims)} dims and the state {len(expected)}"
+    elif -1 in dims:
+        yield "dims", f"{what} contains variable dimensions"
+    elif any(want not in {-1, dim} for dim, want in zip(dims, expected, strict=True)):
+        yield "dims", f"{what} has dims {show_dims(dims)} and the state {show_dims(expected)}"
+    choice = initial.WhichOneof("state_data")
+    if choice is None:
+        yield "", f"{what} must have zero_data or data_file"
+    elif choice == "data_file":
+        yield from _data_file(model, what, initial)
+
+
+def _data_file(model: LintedModel, what: str, initial: ConfigMessage) -> Iterator[tuple[str, str]]:
+    path = f"initial_state/{normal(initial.data_file)}"
+    file = model.view.file(path)
+    if escapes(initial.data_file):
+        return
+    if file is None:
+        yield "data_file", f"{what}: {path} does not exist"
+        return
+    dtype, count = dtype_of(initial.data_type), element_count(tuple(initial.dims))
+    if dtype is None or count is None or dtype.itemsize == 0:
+        return
+    if file.size < count * dtype.itemsize:
+        yield (
+            "data_file",
+            f"{what} expects {count * dtype.itemsize} bytes; {path} has {file.size}",
+        )

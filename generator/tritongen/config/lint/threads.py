@@ -1,0 +1,210 @@
+"""The thread rule: threads × instances of all CPU models stay within the cores."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tritongen.config.lint.instances import KIND_AUTO, KIND_CPU, Instances, resolved_groups
+from tritongen.config.lint.linted_model import LintedModel
+from tritongen.config.lint.repository_view import LintContext
+from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.model.backends import ThreadRule, ThreadScope, threads_each
+from tritongen.model.findings import Finding, Severity, finding
+
+Models = Mapping[str, LintedModel]
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What one instance group may keep busy.
+
+    Attributes:
+        model: whose.
+        instances: executions that can run at once, all served versions together.
+        threads: of one execution.
+        resource: (name, global) that the rate limiter takes for an execution, None without one.
+        cost: how much of it.
+    """
+
+    model: str
+    instances: int
+    threads: int
+    resource: tuple[str, bool] | None
+    cost: int
+
+    @property
+    def total(self) -> int:
+        """Threads of all instances together."""
+        return self.instances * self.threads
+
+
+def _rule(model: LintedModel) -> ThreadRule | None:
+    return model.rules.threads if model.rules is not None and not model.is_ensemble else None
+
+
+def _each(model: LintedModel, context: LintContext) -> int | None:
+    """Threads of one execution, or of the pool that all share; None without a limit."""
+    rule = _rule(model)
+    return threads_each(rule, model.parameters, dict(context.environment)) if rule else 1
+
+
+def _number(model: LintedModel, key: str) -> int:
+    """A thread parameter's value; 0 when it is missing or no number, which means no limit."""
+    text = model.parameters.get(key, "").strip()
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    return int(digits[:9]) if digits else 0
+
+
+def _cpu_groups(model: LintedModel, context: LintContext) -> tuple[Instances, ...]:
+    kinds = {KIND_CPU, KIND_AUTO} if context.gpus is None else {KIND_CPU}
+    return tuple(item for item in resolved_groups(model, context) if item.kind in kinds)
+
+
+def _passive(instances: Instances) -> bool:
+    return instances.group is not None and bool(instances.group.passive)
+
+
+def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Every CPU model must state its threads; without them a backend takes whole machines."""
+    rule, groups = _rule(model), _cpu_groups(model, context)
+    if rule is None or not groups:
+        return
+    report = model.error if context.cores is not None else model.warning
+    parallel = bool(rule.mode_key) and _number(model, rule.mode_key) == 1
+    if _each(model, context) is None and rule.intra_key:
+        total = sum(item.count for item in groups)
+        each = "for all instances together" if rule.pooled else f"for each of {total} instance(s)"
+        yield report(
+            "TG532",
+            map_path("parameters", rule.intra_key),
+            f"{rule.intra_key} is not set: {rule.unset}, {each}",
+            f'Add parameters {{ key: "{rule.intra_key}" value {{ string_value: "1" }} }} and an '
+            "instance_group with its count.",
+        )
+    elif _each(model, context) is None and context.cores is not None:
+        yield model.info(
+            "TG533",
+            "instance_group",
+            f"{rule.unset}: an instance counts as one thread here",
+            f"Limit them with {', '.join(rule.environment) or 'the environment'}.",
+        )
+    if parallel and rule.inter_key and _number(model, rule.inter_key) < 1:
+        yield report(
+            "TG532",
+            map_path("parameters", rule.inter_key),
+            f"{rule.mode_key} 1 runs operators side by side, and {rule.inter_key} is not set",
+            f"Set {rule.inter_key}, or {rule.mode_key} to 0.",
+        )
+    if rule.inter_key in model.parameters and rule.mode_key and not parallel:
+        yield model.warning(
+            "TG534",
+            map_path("parameters", rule.inter_key),
+            f"{rule.inter_key} is used with {rule.mode_key} 1 only",
+        )
+
+
+def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
+    if model.is_ensemble or not model.parsed.ok:
+        return
+    rule, threads = _rule(model), _each(model, context) or 1
+    versions = max(1, len(model.served))
+    groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
+    if context.rate_limiter and model.callees:
+        # While it waits for the models that it calls, it keeps no core busy.
+        groups = [item for item in groups if _held(item) is not None]
+    if rule is not None and rule.pooled and groups:
+        # Every execution may keep the whole pool busy.
+        held = _held(groups[0]) if context.rate_limiter else None
+        yield _Demand(model.name, versions, threads, *_resource(held))
+        return
+    for item in groups:
+        held = _held(item) if context.rate_limiter else None
+        yield _Demand(model.name, item.count * versions, threads, *_resource(held))
+
+
+def _resource(held: ConfigMessage | None) -> tuple[tuple[str, bool] | None, int]:
+    """(Name, global) of the resource that an execution takes, and how much of it."""
+    if held is None:
+        return None, 0
+    return (held.name, bool(getattr(held, "global"))), int(held.count)
+
+
+def _held(item: Instances) -> ConfigMessage | None:
+    """The first resource that an execution of the group takes."""
+    if item.group is None:
+        return None
+    return next((entry for entry in item.group.rate_limiter.resources if entry.count), None)
+
+
+def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
+    """The sum over the repository, with what the rate limiter holds back."""
+    cores = context.cores
+    if cores is None:
+        return
+    by_model = {name: list(_demands(models[name], context)) for name in sorted(models)}
+    total = _concurrent([demand for own in by_model.values() for demand in own], context)
+    alone = False
+    for name, own in by_model.items():
+        threads = _concurrent(own, context)
+        if threads > cores:
+            alone = True
+            model = models[name]
+            yield model.error(
+                "TG531",
+                "instance_group",
+                f"{_show(own)} = {threads:g} threads, more than the {cores:g} cores",
+            )
+    several = sum(bool(own) for own in by_model.values()) > 1
+    if total > cores and (several or not alone):
+        parts = " + ".join(f"{name} {_show(own)}" for name, own in by_model.items() if own)
+        yield finding(
+            "TG531",
+            Severity.ERROR,
+            f"all models together: {parts} = {total:g} threads, more than the {cores:g} cores",
+        )
+
+
+def _show(demands: list[_Demand]) -> str:
+    return " + ".join(f"{item.instances} × {item.threads}" for item in demands)
+
+
+def _concurrent(demands: list[_Demand], context: LintContext) -> float:
+    """The most threads that can be busy at once."""
+    free = sum(demand.total for demand in demands if demand.resource is None)
+    bound: float = free
+    for resource in sorted({d.resource for d in demands if d.resource is not None}):
+        users = [demand for demand in demands if demand.resource == resource]
+        # Without --rate-limit-resource Triton provides what the hungriest instance needs.
+        available = dict(context.resources).get(resource[0], max(d.cost for d in users))
+        bound += _within(users, available)
+    return bound
+
+
+def _within(users: list[_Demand], available: int) -> float:
+    """Threads of the executions that fit into a resource, those with the most threads first."""
+    threads, left = 0.0, float(available)
+    for user in sorted(users, key=lambda user: user.cost / user.threads):
+        running = min(float(user.instances), left / user.cost)
+        threads += running * user.threads
+        left -= running * user.cost
+    return threads
+
+
+def process_wide(models: Models, _context: LintContext) -> Iterator[Finding]:
+    """Where the first model's value holds for the process, different values are a trap."""
+    values: dict[str, dict[int, list[str]]] = {}
+    for name in sorted(models):
+        model = models[name]
+        rule = _rule(model) if model.parsed.ok else None
+        if rule is not None and rule.scope is ThreadScope.PROCESS and rule.intra_key:
+            value = _number(model, rule.intra_key)
+            values.setdefault(model.config.backend, {}).setdefault(value, []).append(name)
+    for backend, groups in sorted(values.items()):
+        if len(groups) > 1:
+            for value in sorted(groups)[1:]:
+                for name in groups[value]:
+                    yield models[name].warning(
+                        "TG630",
+                        "parameters",
+                        f"models of backend {backend} set different thread counts "
+                        f"({', '.join(map(str, sorted(groups)))}); the first one loaded decides",
+                    )

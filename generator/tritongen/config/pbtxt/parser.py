@@ -1,0 +1,382 @@
+"""A parser of `ModelConfig` text that follows Triton's grammar and reports every fault.
+
+protobuf's own Python parser stops at the first fault, words it differently from the C++ parser in
+Triton, disagrees with it here and there (octal numbers, for one) and keeps no line numbers.
+"""
+
+from collections.abc import Iterator
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from tritongen.config.pbtxt import values
+from tritongen.config.pbtxt.parsed_config import ConfigMessage, map_path
+from tritongen.config.pbtxt.text_faults import Faults, StopParsing, did_you_mean
+from tritongen.config.pbtxt.tokens import Token, TokenKind
+
+Scalar = str | int | float | bool
+
+_LABEL_REPEATED = 3
+_CLOSING = {"{": "}", "<": ">", "[": "]"}
+# What Python holds where the text gives no key.
+_EMPTY_KEYS: dict[int, object] = {FieldDescriptor.CPPTYPE_STRING: ""}
+
+
+class Parser:
+    """Fills one message from the tokens of a text."""
+
+    def __init__(self, tokens: Iterator[Token], faults: Faults) -> None:
+        self._source = tokens
+        self._tokens: list[Token] = []
+        self._at = 0
+        self._faults = faults
+        self.lines: dict[str, int] = {}
+
+    def parse(self, message: ConfigMessage) -> None:
+        """Reads all fields of the top level; the message holds what could be read."""
+        seen: dict[str, str] = {}
+        try:
+            while self._peek().kind is not TokenKind.END:
+                self._field(message, "", seen)
+        except StopParsing:
+            return
+
+    # -- tokens -----------------------------------------------------------------------------
+
+    def _token(self, at: int) -> Token:
+        """The token at a place, read as far as needed; beyond the end the last one."""
+        tokens = self._tokens
+        while at >= len(tokens):
+            following = next(self._source, None)
+            if following is None:
+                return tokens[-1]
+            tokens.append(following)
+        return tokens[at]
+
+    def _peek(self) -> Token:
+        at = self._at
+        token = self._tokens[at] if at < len(self._tokens) else self._token(at)
+        if token.kind is TokenKind.BAD:
+            self._faults.stop(token, token.complaint, "")
+        return token
+
+    def _next(self) -> Token:
+        token = self._peek()
+        if token.kind is not TokenKind.END:
+            self._at += 1
+        return token
+
+    def _try(self, *texts: str) -> Token | None:
+        token = self._peek()
+        if token.kind is TokenKind.SYMBOL and token.text in texts:
+            return self._next()
+        return None
+
+    def _skip_value(self) -> None:
+        """Passes over one value of whatever form, brackets balanced."""
+        stack: list[str] = []
+        while True:
+            token = self._peek()
+            if token.kind is TokenKind.END:
+                return
+            is_symbol = token.kind is TokenKind.SYMBOL
+            if is_symbol and token.text in _CLOSING:
+                stack.append(_CLOSING[token.text])
+            elif (
+                is_symbol
+                and token.text in _CLOSING.values()
+                and (not stack or stack.pop() != token.text)
+            ):
+                return
+            self._next()
+            if not stack and not (is_symbol and token.text == "-"):
+                break
+        while token.kind is TokenKind.STRING and self._peek().kind is TokenKind.STRING:
+            self._next()
+
+    # -- fields -----------------------------------------------------------------------------
+
+    def _field(self, message: ConfigMessage, prefix: str, seen: dict[str, str]) -> None:
+        name = self._next()
+        if name.kind is TokenKind.SYMBOL and name.text == "[":
+            self._extension(message.DESCRIPTOR, name, prefix)
+            return
+        if name.kind is not TokenKind.IDENTIFIER:
+            self._faults.stop(name, f"Expected identifier, got: {name.text}", prefix)
+        descriptor: Descriptor = message.DESCRIPTOR
+        field = descriptor.fields_by_name.get(name.text)
+        if field is None:
+            self._unknown(descriptor, name, prefix)
+            return
+        path = f"{prefix}.{name.text}" if prefix else name.text
+        if name.text == "value" and descriptor.GetOptions().map_entry:
+            path = prefix  # the fields of an entry's value count as the entry's own
+        self._check_presence(message, field, name, path, seen)
+        self._value(message, field, name, path)
+        self._try(";", ",")
+
+    def _extension(self, descriptor: Descriptor, bracket: Token, prefix: str) -> None:
+        parts: list[str] = []
+        while self._peek().kind is not TokenKind.END and self._try("]") is None:
+            parts.append(self._next().text)
+        complaint = (
+            f'Extension "{"".join(parts)}" is not defined or is not an extension of '
+            f'"{descriptor.full_name}".'
+        )
+        self._faults.stop(bracket, complaint, prefix)
+
+    def _unknown(self, descriptor: Descriptor, name: Token, prefix: str) -> None:
+        path = f"{prefix}.{name.text}" if prefix else name.text
+        complaint = f'Message type "{descriptor.full_name}" has no field named "{name.text}".'
+        cure = did_you_mean(name.text, descriptor.fields_by_name)
+        self._faults.add("field", name, complaint, path, cure)
+        self._try(":")
+        self._skip_value()
+        self._try(";", ",")
+
+    def _check_presence(
+        self,
+        message: ConfigMessage,
+        field: FieldDescriptor,
+        name: Token,
+        path: str,
+        seen: dict[str, str],
+    ) -> None:
+        if _repeated(field):
+            return
+        if field.name in seen and _is_set(message, field):
+            complaint = f'Non-repeated field "{field.name}" is specified multiple times.'
+            self._faults.add("twice", name, complaint, path, "Keep one of the two.")
+        oneof = field.containing_oneof
+        other = seen.get(f"oneof {oneof.name}") if oneof else None
+        if oneof and other and other != field.name:
+            complaint = (
+                f'Field "{field.name}" is specified along with field "{other}", another member of '
+                f'oneof "{oneof.name}".'
+            )
+            self._faults.add("oneof", name, complaint, path, f"Keep `{other}` or `{field.name}`.")
+        seen[field.name] = field.name
+        if oneof:
+            seen.setdefault(f"oneof {oneof.name}", field.name)
+
+    def _value(
+        self, message: ConfigMessage, field: FieldDescriptor, name: Token, path: str
+    ) -> None:
+        is_message = field.message_type is not None
+        if self._try(":") is None and not is_message:
+            found = self._peek()
+            self._faults.add("syntax", found, f'Expected ":", found "{found.text}".', path)
+            if found.kind is TokenKind.SYMBOL and found.text != "-":
+                self._pass_over(found)
+                return
+        self.lines.setdefault(path, name.line)
+        if not (_repeated(field) and self._try("[")):
+            self._element(message, field, path)
+            return
+        if self._try("]"):
+            return
+        while True:
+            self._element(message, field, path)
+            if self._try("]"):
+                return
+            if self._try(",") is None:
+                found = self._peek()
+                self._faults.stop(found, f'Expected "]", found "{found.text}".', path)
+
+    def _element(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+        if field.message_type is None:
+            self._scalar(message, field, path)
+            return
+        opening = self._try("{", "<")
+        if opening is None:
+            found = self._peek()
+            cure = "Remove the comma before it." if found.text == "]" else ""
+            self._faults.add("type", found, f'Expected "{{", found "{found.text}".', path, cure)
+            if found.text != "]":
+                self._skip_value()
+            return
+        if field.message_type.GetOptions().map_entry:
+            self._map_entry(message, field, field.message_type, opening, path)
+        elif _repeated(field):
+            items = getattr(message, field.name)
+            child = f"{path}[{len(items)}]"
+            self.lines[child] = opening.line
+            self._body(items.add(), opening, child)
+        else:
+            target = getattr(message, field.name)
+            target.SetInParent()
+            self._body(target, opening, path)
+
+    def _body(self, message: ConfigMessage, opening: Token, path: str) -> None:
+        closing = _CLOSING[opening.text]
+        seen: dict[str, str] = {}
+        while True:
+            token = self._peek()
+            if token.kind is TokenKind.SYMBOL and token.text in {"}", ">"}:
+                break
+            if token.kind is TokenKind.END:
+                place = f"line {opening.line}"
+                complaint = "Expected identifier, got: "
+                self._faults.add(
+                    "syntax", token, complaint, path, f"Close the `{opening.text}` of {place}."
+                )
+                raise StopParsing
+            self._field(message, path, seen)
+        if token.text != closing:
+            self._faults.stop(token, f'Expected "{closing}", found "{token.text}".', path)
+        self._next()
+
+    # -- maps and scalars -------------------------------------------------------------------
+
+    def _map_entry(
+        self,
+        message: ConfigMessage,
+        field: FieldDescriptor,
+        entry_type: Descriptor,
+        opening: Token,
+        path: str,
+    ) -> None:
+        """One entry; the last one of a key holds, as in Triton."""
+        key_field = entry_type.fields_by_name["key"]
+        value_field = entry_type.fields_by_name["value"]
+        key = self._key_ahead(key_field)
+        child = map_path(path, key)
+        if child in self.lines:
+            self._faults.remark(
+                "TG601",
+                opening,
+                f"{child} is given more than once; Triton keeps the last one",
+                child,
+            )
+        self.lines[child] = opening.line
+        entry: ConfigMessage = message_factory.GetMessageClass(entry_type)()
+        self._body(entry, opening, child)
+        target = getattr(message, field.name)
+        if value_field.message_type is not None:
+            target[entry.key].CopyFrom(entry.value)
+        else:
+            target[entry.key] = entry.value
+
+    def _key_ahead(self, key_field: FieldDescriptor) -> object:
+        """The entry's key, looked up before its value is read so that paths can name it."""
+        depth, at = 0, self._at
+        while depth >= 0:
+            token = self._token(at)
+            if token.kind in {TokenKind.END, TokenKind.BAD}:
+                break
+            if token.kind is TokenKind.SYMBOL:
+                depth += (token.text in "{<[") - (token.text in "}>]")
+            if depth == 0 and token.kind is TokenKind.IDENTIFIER and token.text == "key":
+                return self._key_at(at + 1, key_field)
+            at += 1
+        return _EMPTY_KEYS.get(key_field.cpp_type, 0)
+
+    def _key_at(self, at: int, key_field: FieldDescriptor) -> object:
+        empty = _EMPTY_KEYS.get(key_field.cpp_type, 0)
+        token = self._token(at)
+        if token.kind is TokenKind.SYMBOL and token.text == ":":
+            at += 1
+            token = self._token(at)
+        if isinstance(empty, str):
+            parts: list[str] = []
+            while self._token(at).kind is TokenKind.STRING:
+                parts.append(values.unquote(self._token(at).text)[0])
+                at += 1
+            return "".join(parts)
+        return values.whole(token.text) if token.kind is TokenKind.INTEGER else empty
+
+    def _scalar(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+        token = self._peek()
+        quoted = token.kind is TokenKind.STRING
+        value = self._string(field, path) if quoted else self._plain(field, path)
+        if value is None:
+            return
+        if _repeated(field):
+            items = getattr(message, field.name)
+            self.lines[f"{path}[{len(items)}]"] = token.line
+            items.append(value)
+        else:
+            setattr(message, field.name, value)
+
+    def _string(self, field: FieldDescriptor, path: str) -> str | None:
+        first = self._peek()
+        parts: list[str] = []
+        valid = True
+        while self._peek().kind is TokenKind.STRING:
+            text, sound = values.unquote(self._next().text)
+            parts.append(text)
+            valid = valid and sound
+        if field.cpp_type != FieldDescriptor.CPPTYPE_STRING:
+            self._complain(field, first, path)
+            return None
+        if not valid:
+            self._faults.remark("TG602", first, f"{path} holds bytes that are not UTF-8", path)
+        return "".join(parts)
+
+    def _plain(self, field: FieldDescriptor, path: str) -> Scalar | None:
+        """A number or word; None after a fault, which is then reported."""
+        minus = self._try("-")
+        token = self._peek()
+        try:
+            value = _convert(token, minus, field)
+        except values.ValueFault as fault:
+            self._faults.add(fault.kind, minus or token, fault.complaint, path, _cure(field, token))
+            self._pass_over(token)
+            return None
+        self._next()
+        return value
+
+    def _complain(self, field: FieldDescriptor, token: Token, path: str) -> None:
+        try:
+            _convert(token, None, field)
+        except values.ValueFault as fault:
+            cure = "Write it without quotes."
+            self._faults.add(fault.kind, token, fault.complaint, path, cure)
+
+    def _pass_over(self, token: Token) -> None:
+        """After a value of the wrong type: the value too, unless it is a closing bracket."""
+        if token.kind is TokenKind.SYMBOL and token.text not in {"{", "<", "["}:
+            if token.text not in {"]", "}", ">"}:
+                raise StopParsing
+            return
+        self._skip_value()
+
+
+def _is_set(message: ConfigMessage, field: FieldDescriptor) -> bool:
+    """Whether protobuf takes a field for set: a number that is 0, say, does not count."""
+    if field.has_presence:
+        return bool(message.HasField(field.name))
+    return bool(getattr(message, field.name) != field.default_value)
+
+
+def _repeated(field: FieldDescriptor) -> bool:
+    # protobuf before 6.30 has `label` only; newer ones warn about it.
+    flag = getattr(field, "is_repeated", None)
+    return bool(getattr(field, "label", 0) == _LABEL_REPEATED if flag is None else flag)
+
+
+def _convert(token: Token, minus: Token | None, field: FieldDescriptor) -> Scalar:
+    kind = field.cpp_type
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+        raise values.ValueFault(f"Expected string, got: {minus.text if minus else token.text}")
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        if minus is not None:
+            raise values.ValueFault("Expected identifier, got: -")
+        return values.boolean(token, field)
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        return values.enumeration(token, minus, field)
+    if kind in {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}:
+        return values.real(token, minus)
+    return values.integer(token, minus, field)
+
+
+def _cure(field: FieldDescriptor, token: Token) -> str:
+    if field.enum_type is not None and token.kind is TokenKind.IDENTIFIER:
+        return did_you_mean(token.text, field.enum_type.values_by_name)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return "Write true or false."
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return "Put the value in double quotes."
+    if token.text == "]":
+        return "Remove the comma before it."
+    return ""
