@@ -35,13 +35,13 @@ from statistics import median
 from time import monotonic
 
 from tritongen.app.deploying.plan_inputs import capacity_inputs
-from tritongen.app.project import load_project
 from tritongen.domain.capacity.check import server_of
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.catalogue import Machine
 from tritongen.model.business import Clients, Place
 from tritongen.queueing import simulate
+from tritongen.repository.project import load_project
 
 HERE = Path(__file__).parent.parent
 TRITONGEN = Path(sys.executable).with_name("tritongen")

@@ -21,8 +21,6 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, fetch_models
-from tritongen.app.building.evidence import gather_evidence, trial_policy
-from tritongen.app.project import load_project
 from tritongen.app.spec import UpOptions
 from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.options import TuneOptions
@@ -30,6 +28,8 @@ from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
 from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.queueing import ClosedLoop
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
+from tritongen.repository.project import load_project
 from tritongen.search.calibrate import calibration_tasks, rate_task
 from tritongen.search.fit import fit
 from tritongen.search.predict import Predictor

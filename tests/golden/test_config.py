@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.app.building.render import render_models
 from tritongen.intent.reader import parse_intent
 from tritongen.model.codec import decode
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.planner import plan_serving
+from tritongen.repository.render_repository import render_models
 
 CASES = Path(__file__).parent / "config"
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from support.lint import BASE, context, model_view
 from support.lint_table import CASES
 from support.plans import evidence, facts, intents
-from tritongen.app.building.render import render_models
 from tritongen.config.lint import RepositoryView, as_github, as_json, as_sarif, as_text, lint
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import new_model_config, same
@@ -19,6 +18,7 @@ from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Severity
 from tritongen.model.intent import Intent, Target
 from tritongen.planner import plan_serving
+from tritongen.repository.render_repository import render_models
 
 # Words that the rules look for, so that random messages reach beyond the first rule.
 WORDS = [

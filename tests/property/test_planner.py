@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.plans import evidence, facts, intents, sequences
-from tritongen.app.building.render import render_models
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.model.allowed_settings import refused_settings
 from tritongen.model.codec import decode, encode
@@ -16,6 +15,7 @@ from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, Target
 from tritongen.planner import plan_serving
+from tritongen.repository.render_repository import render_models
 
 
 @st.composite

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from support.onnx_models import relu, save
-from tritongen.app.building.build import BuildMode, BuildOptions, BuildResult, build
-from tritongen.app.building.evidence import trial_policy
-from tritongen.app.inspect import inspect_models
-from tritongen.app.project import load_project
 from tritongen.model.lock import LOCK_FILE, lock_text
+from tritongen.repository.build import BuildMode, BuildOptions, BuildResult, build
+from tritongen.repository.gather_evidence import trial_policy
+from tritongen.repository.inspect import inspect_models
+from tritongen.repository.project import load_project
 
 # Bytes of Python objects that one more model may take at the peak; with texts and messages it took
 # half as much again, and several kilobytes beside it that Python does not count.

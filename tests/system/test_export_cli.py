@@ -119,7 +119,7 @@ def test_files_that_are_no_longer_written_go(project):
     listed = project.folder / "out/tritongen-export.json"
     document = json.loads(listed.read_text())
     project.write("out/old/rules.yml", "groups: []\n")
-    from tritongen.app.building.render import digest
+    from tritongen.repository.render_repository import digest
 
     document["written"]["old/rules.yml"] = digest(b"groups: []\n")
     listed.write_text(json.dumps(document))

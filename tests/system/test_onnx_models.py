@@ -17,13 +17,13 @@ import pytest
 from support.cli import Project
 from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
-from tritongen.app.project import read_lock
 from tritongen.formats import Candidate, CandidateVersion, inspect_model
 from tritongen.model.codec import decode
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.model.facts import ModelFormat
 from tritongen.model.intent import DEFAULT_TRITON, ModelIntent
 from tritongen.model.releases import find
+from tritongen.repository.project import read_lock
 from tritongen.trial import RuntimeRefusal, TrialOptions
 from tritongen.trial.child_report import Reporter, read_report
 from tritongen.trial.onnx_runtime import OnnxRuntime

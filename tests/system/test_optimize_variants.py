@@ -7,10 +7,10 @@ import pytest
 from support.cli import Project
 from support.optimize import faulty, trained
 from support.optimize.running import optimized, variant
-from tritongen.app.project import load_project
-from tritongen.app.variants import find_variant, with_selection, with_variants
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import ORIGINAL
+from tritongen.repository.project import load_project
+from tritongen.repository.stored_variants import find_variant, with_selection, with_variants
 
 
 @pytest.fixture

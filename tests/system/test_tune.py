@@ -18,11 +18,11 @@ from support.cli_schemas import SCHEMAS
 from support.format_models import PYTHON
 from support.optimize import trained
 from support.triton import EmbeddedRuntime, TestServer
-from tritongen.app.building.evidence import gather_evidence, trial_policy
-from tritongen.app.project import load_project
 from tritongen.app.tuning.options import TuneOptions
 from tritongen.app.tuning.subject import loadable
 from tritongen.app.tuning.tune import make_subjects
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
+from tritongen.repository.project import load_project
 from tritongen.serving.docker.orphans import find_containers
 from tritongen.serving.orphans import find_servers
 from tritongen.triton.server_state import project_label

@@ -11,15 +11,20 @@ import onnx
 import pytest
 
 from support.cli import dense
-from tritongen.app.project import load_project
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
-from tritongen.app.variants import find_variant, judged_variants, note_refused, read_variants
 from tritongen.domain.accuracy import judge_drop
 from tritongen.domain.catalogue import Machine
 from tritongen.errors import InvalidInputError
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.pages.svg import Chart
+from tritongen.repository.project import load_project
+from tritongen.repository.stored_variants import (
+    find_variant,
+    judged_variants,
+    note_refused,
+    read_variants,
+)
 
 MACHINE = Machine(
     "aws", "c6i.large", "us-east-1", 2, 1, 4 << 30, "Ice Lake", "avx512", "", 0, 0.085, "x", "2026"

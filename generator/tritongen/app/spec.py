@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.locks import CONFIG_FILE, read_lock
 from tritongen.errors import InvalidInputError
+from tritongen.repository.lock_file import CONFIG_FILE, read_lock
 from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
@@ -55,7 +55,7 @@ def readable_lock(repository: Path) -> "Lock | None":
     if not repository.is_dir():
         what = "is a file, not a folder" if repository.exists() else "there is no such folder"
         raise InvalidInputError("TG708", what, where=str(repository))
-    from tritongen.serving.repository import settle
+    from tritongen.repository.write_repository import settle
 
     settle(repository)
     lock = read_lock(repository)
@@ -131,7 +131,7 @@ def server_spec(
         InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
     """
     from tritongen.app.needs import model_needs
-    from tritongen.app.shared_memory import shared_memory_bytes
+    from tritongen.repository.shared_memory_size import shared_memory_bytes
 
     names = model_names(repository)
     if not names:

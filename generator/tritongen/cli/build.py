@@ -27,10 +27,10 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.building.build import BuildOptions, BuildResult
-    from tritongen.app.building.compare import DifferenceKind
     from tritongen.app.building.fix import FixedModels
-    from tritongen.app.project import Project
+    from tritongen.repository.build import BuildOptions, BuildResult
+    from tritongen.repository.compare import DifferenceKind
+    from tritongen.repository.project import Project
 
 _EXAMPLES = """\
   tritongen build ./models                     write model_repository/
@@ -105,9 +105,9 @@ def run(options: argparse.Namespace) -> int:
     """Build, and report what changed."""
     from dataclasses import replace
 
-    from tritongen.app.building.build import build
-    from tritongen.app.memory import remember_models
-    from tritongen.app.project import load_project
+    from tritongen.repository.build import build
+    from tritongen.repository.project import load_project
+    from tritongen.repository.project_registry import remember_models
 
     project = load_project(
         existing_folder(options.models),
@@ -150,8 +150,8 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
 
 
 def _options(options: argparse.Namespace) -> "BuildOptions":
-    from tritongen.app.building.build import BuildMode, BuildOptions
-    from tritongen.app.building.evidence import trial_policy
+    from tritongen.repository.build import BuildMode, BuildOptions
+    from tritongen.repository.gather_evidence import trial_policy
 
     mode = BuildMode.WRITE
     if options.check:
@@ -173,7 +173,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
 
 
 def _json(result: "BuildResult") -> dict[str, object]:
-    from tritongen.app.locks import CONFIG_FILE
+    from tritongen.repository.lock_file import CONFIG_FILE
 
     return {
         "written": result.written,
@@ -249,7 +249,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
 def _told(kind: "DifferenceKind", written: bool) -> str:
     """A difference, or what has become of it."""
-    from tritongen.app.building.compare import DifferenceKind
+    from tritongen.repository.compare import DifferenceKind
 
     done = {
         DifferenceKind.WEIGHTS_ABSENT: "weights filled in",

@@ -48,7 +48,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Lint and print; exit 1 when there is an error."""
-    from tritongen.app.building.check import check_repository
+    from tritongen.repository.check import check_repository
 
     findings = check_repository(
         existing_folder(options.repository),

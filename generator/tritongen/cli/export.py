@@ -102,7 +102,7 @@ def _request(options: argparse.Namespace) -> "ExportRequest":
 
 
 def _models(options: argparse.Namespace) -> Path | None:
-    from tritongen.app.memory import last_models
+    from tritongen.repository.project_registry import last_models
 
     if options.models is not None:
         if not options.models.is_dir():

@@ -25,8 +25,8 @@ from tritongen.errors import ExitCode
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
-    from tritongen.app.inspect import InspectedModel
     from tritongen.model.tensors import TensorSpec
+    from tritongen.repository.inspect import InspectedModel
 
 _EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
@@ -50,7 +50,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect and print; exit 1 when a model cannot be served."""
-    from tritongen.app.inspect import inspect_models
+    from tritongen.repository.inspect import inspect_models
 
     result = inspect_models(existing_folder(options.models), options.output, trial=options.trial)
     if options.format == "json":

@@ -144,8 +144,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _models(options: argparse.Namespace) -> Path | None:
     """The models folder; None when none is named and none is remembered."""
-    from tritongen.app.memory import last_models
     from tritongen.cli.options import existing_folder
+    from tritongen.repository.project_registry import last_models
 
     if options.models is not None:
         return existing_folder(options.models)

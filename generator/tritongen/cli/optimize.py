@@ -123,7 +123,7 @@ def _drop(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
     from tritongen.app.optimizing.optimize import optimize
-    from tritongen.app.project import load_project
+    from tritongen.repository.project import load_project
 
     project = load_project(
         existing_folder(options.models), options.output, only=frozenset(options.model)

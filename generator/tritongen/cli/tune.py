@@ -113,11 +113,11 @@ def _seconds(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Tune, print, and tell by the exit code whether the goals are met."""
-    from tritongen.app.project import load_project
     from tritongen.app.tuning.page import write_page
     from tritongen.app.tuning.tune import tune
-    from tritongen.app.variants import with_selection
     from tritongen.cli.tune_output import document, print_report
+    from tritongen.repository.project import load_project
+    from tritongen.repository.stored_variants import with_selection
 
     if options.html is not None:
         writable_file(options.html)

@@ -4,7 +4,6 @@ import pytest
 
 from support.onnx_models import save
 from support.recurrent import cell
-from tritongen.app.building.init import draft_intent
 from tritongen.formats import inspect_folder
 from tritongen.intent.reader import parse_intent
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -12,6 +11,7 @@ from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.repository.init import draft_intent
 
 
 def facts(inputs, outputs):

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tritongen.app.locks import LOCK_FILE, TOOL, read_lock
 from tritongen.app.running import quick
 from tritongen.app.running.quick import quick_spec
 from tritongen.app.spec import UpOptions, readable_lock, server_spec
@@ -18,7 +17,8 @@ from tritongen.model import lock as locks
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFormat
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
-from tritongen.serving import repository as repositories
+from tritongen.repository import write_repository as repositories
+from tritongen.repository.lock_file import LOCK_FILE, TOOL, read_lock
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 

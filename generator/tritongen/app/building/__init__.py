@@ -1,1 +1,1 @@
-"""The use cases around the repository: init, build, check, explain."""
+"""What is left here moves with the slices to come."""

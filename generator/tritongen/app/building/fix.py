@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tritongen.app.optimizing.optimize import FIXED, OptimizeOptions, optimize
-from tritongen.app.project import Project
-from tritongen.app.variants import find_variant
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
 from tritongen.planner.trial_findings import trial_findings
+from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import find_variant
 from tritongen.transform.fixes import fixes_for
 
 Progress = Callable[[str], None]

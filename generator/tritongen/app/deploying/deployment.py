@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.building.render import CONFIG_FILE
-from tritongen.app.project import read_lock
 from tritongen.app.spec import UpOptions, server_spec
 from tritongen.domain.deployment import (
     Container,
@@ -24,6 +22,9 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
+from tritongen.repository.project import read_lock
+from tritongen.repository.render_repository import CONFIG_FILE
+from tritongen.repository.write_repository import settle
 from tritongen.serving.docker.images import checked, official_image
 from tritongen.serving.docker.settings import (
     HEALTH,
@@ -32,7 +33,6 @@ from tritongen.serving.docker.settings import (
     container_settings,
 )
 from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
-from tritongen.serving.repository import settle
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore

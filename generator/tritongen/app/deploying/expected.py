@@ -6,7 +6,6 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from tritongen.app.deploying.plan import read_plan
-from tritongen.app.project import read_lock
 from tritongen.domain.capacity import PlanFile
 from tritongen.domain.observing import Expectation, Observed
 from tritongen.domain.traffic import DAY_S, PatternKind, Profile, Wish, expected, zone_of
@@ -14,6 +13,7 @@ from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
+from tritongen.repository.project import read_lock
 from tritongen.triton.control import served_config
 
 

@@ -8,12 +8,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from tritongen.app.building.compare import (
-    Difference,
-    DifferenceKind,
-    refuse_conflicts,
-)
-from tritongen.app.building.edits import kept_names, kept_texts
 from tritongen.app.deploying.deployment import DeploymentOptions, make_deployment, repository_lock
 from tritongen.app.deploying.planned import azure_machine, from_plan
 from tritongen.domain.deployment import Deployment
@@ -24,7 +18,9 @@ from tritongen.export.validate import validate
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.serving.repository import (
+from tritongen.repository.compare import Difference, DifferenceKind, refuse_conflicts
+from tritongen.repository.hand_edits import kept_names, kept_texts
+from tritongen.repository.write_repository import (
     RepositoryChange,
     TextFile,
     apply_change,

@@ -7,10 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.app.building.evidence import gather_evidence, trial_policy
 from tritongen.app.deploying.plan_inputs import PriceChoice, capacity_inputs, machines_of
-from tritongen.app.project import load_project
-from tritongen.app.variants import with_selection
 from tritongen.domain.capacity import (
     CapacityPlan,
     Option,
@@ -24,6 +21,9 @@ from tritongen.errors import InvalidInputError, told
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
+from tritongen.repository.project import load_project
+from tritongen.repository.stored_variants import with_selection
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import open_regular
 

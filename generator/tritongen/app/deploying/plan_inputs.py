@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.project import Project
 from tritongen.domain.capacity import CapacityInput, Demand, Work, work_of
 from tritongen.domain.capacity.wishes import handed_down
 from tritongen.domain.catalogue import Machine, chosen, parse_catalogue, with_prices
@@ -23,6 +22,7 @@ from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
+from tritongen.repository.project import Project
 from tritongen.resources import template_text
 from tritongen.system.machine import read_cpus
 from tritongen.system.paths import read_head

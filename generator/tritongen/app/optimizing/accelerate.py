@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritongen.app.optimizing.bench import Base, Bench
-from tritongen.app.variants import drop_variant, keep_variant, source_hashes
 from tritongen.model.variants import VARIANTS_FOLDER, Variant, Verdict
+from tritongen.repository.stored_variants import drop_variant, keep_variant, source_hashes
 from tritongen.system.files import translated
 from tritongen.transform.accelerators import Accelerated, accelerators
 from tritongen.transform.storage import link_or_copy

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.app.optimizing.child import ChildLimits, run_job
-from tritongen.app.project import Project
 from tritongen.domain.isa import Isa
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.evidence import BatchVerdict, Trial
@@ -16,6 +15,7 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, Variant
+from tritongen.repository.project import Project
 from tritongen.transform.jobs import DataSource, Gate, Job, JobInput, Outcome, Runtime, Stage
 from tritongen.trial import TrialOptions, run_trial
 

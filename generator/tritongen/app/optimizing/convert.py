@@ -5,9 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.app.optimizing.bench import Base, Bench, do, make_job
-from tritongen.app.variants import drop_variant, keep_variant, source_hashes, variant_facts
 from tritongen.model.findings import Severity
 from tritongen.model.variants import Speedup, Step, StepKind, Variant, Verdict
+from tritongen.repository.stored_variants import (
+    drop_variant,
+    keep_variant,
+    source_hashes,
+    variant_facts,
+)
 from tritongen.transform.jobs import Outcome, Stage
 from tritongen.transform.openvino_stage import COMPUTES_IN
 

@@ -7,13 +7,6 @@ from pathlib import Path
 from tritongen.app.optimizing.accelerate import offer_accelerators
 from tritongen.app.optimizing.bench import Base, Bench, Work, do, make_job, try_base
 from tritongen.app.optimizing.convert import convert_to_openvino
-from tritongen.app.variants import (
-    drop_variant,
-    keep_variant,
-    note_refused,
-    source_hashes,
-    variant_facts,
-)
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.variants import (
@@ -25,6 +18,13 @@ from tritongen.model.variants import (
     choose,
     gate_missed,
     judge,
+)
+from tritongen.repository.stored_variants import (
+    drop_variant,
+    keep_variant,
+    note_refused,
+    source_hashes,
+    variant_facts,
 )
 from tritongen.transform.jobs import Job, Method, Outcome, Stage
 from tritongen.transform.parallel import futile_step

@@ -10,8 +10,6 @@ from pathlib import Path
 from tritongen.app.optimizing.bench import Bench, Work
 from tritongen.app.optimizing.child import ChildLimits
 from tritongen.app.optimizing.one_model import FIXED, OptimizedModel, optimize_model
-from tritongen.app.project import Project
-from tritongen.app.variants import new_staging
 from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
@@ -19,6 +17,8 @@ from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity, finding
 from tritongen.model.intent import AccuracyIntent, ModelIntent
+from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import new_staging
 from tritongen.system.machine import read_cpus
 from tritongen.system.user_cache import folder_lock
 from tritongen.transform.jobs import DataSource, Gate, Runtime

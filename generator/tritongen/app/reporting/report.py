@@ -4,14 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.app.building.explain import Explanation, explain
 from tritongen.app.deploying.plan import read_plan, stale_plan
-from tritongen.app.memory import STATE_FOLDER
-from tritongen.app.project import Project, load_project
 from tritongen.app.reporting.charts import costs, pareto, tuning, week
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
 from tritongen.app.reporting.tuning import candidates_of
-from tritongen.app.variants import judged_variants, source_hashes
 from tritongen.domain.capacity import Option, PlanFile
 from tritongen.domain.catalogue import relative_speed
 from tritongen.errors import InvalidInputError
@@ -21,6 +17,10 @@ from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages.svg import Chart
+from tritongen.repository.explain import Explanation, explain
+from tritongen.repository.project import Project, load_project
+from tritongen.repository.project_registry import STATE_FOLDER
+from tritongen.repository.stored_variants import judged_variants, source_hashes
 from tritongen.resources import template_text
 
 _TEMPLATE = "report.html.j2"

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.locks import TOOL, lock_text, unchanged
 from tritongen.app.spec import UpOptions, model_names
 from tritongen.errors import InvalidInputError
 from tritongen.model.allowed_settings import refused_settings
+from tritongen.repository.lock_file import TOOL, lock_text, unchanged
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.server_state import StateStore, project_label
 
 __all__ = ["quick_spec"]
 
 _SCHEMA = 1
-# What a build that was killed left to be finished; see `tritongen.serving.repository`.
+# What a build that was killed left to be finished; see `tritongen.repository.write_repository`.
 _JOURNAL = ".tritongen.journal"
 _KEYS = frozenset({"models", "refused", "schema_version", "server", "target", "tool", "written"})
 _TARGET_KEYS = frozenset({"cores", "gpus", "machine", "memory_bytes", "triton"})

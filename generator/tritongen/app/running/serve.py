@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.locks import as_built, read_lock
 from tritongen.app.running.quick import quick_spec
 from tritongen.app.running.runtimes import (
     choose_runtime,
@@ -20,6 +19,7 @@ from tritongen.app.running.runtimes import (
 from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spec
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.model.findings import Finding, Severity
+from tritongen.repository.lock_file import as_built, read_lock
 from tritongen.serving.following import last_text
 from tritongen.serving.protocol import Ports, RunningServer, ServerSpec
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
@@ -283,7 +283,7 @@ def lint_repository(repository: Path, *, keep_going: bool) -> tuple[Finding, ...
     """
     if as_built(repository, read_lock(repository), model_names(repository)):
         return ()
-    from tritongen.app.building.check import check_repository
+    from tritongen.repository.check import check_repository
 
     errors = tuple(
         item

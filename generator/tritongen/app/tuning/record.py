@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tritongen.app.building.build import BuildMode, BuildOptions, build
-from tritongen.app.building.compare import DifferenceKind
-from tritongen.app.building.evidence import trial_policy
-from tritongen.app.building.render import CONFIG_FILE, make_lock, outline, rendering
-from tritongen.app.project import Project
 from tritongen.app.tuning.result import TunedModel
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence, Served
 from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
 from tritongen.planner import plan_serving
-from tritongen.serving.repository import build_lock, recover
+from tritongen.repository.build import BuildMode, BuildOptions, build
+from tritongen.repository.compare import DifferenceKind
+from tritongen.repository.gather_evidence import trial_policy
+from tritongen.repository.project import Project
+from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, rendering
+from tritongen.repository.write_repository import build_lock, recover
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
 

@@ -20,8 +20,8 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress
+from tritongen.repository.write_repository import RepositoryChange, WeightFile, apply_change
 from tritongen.serving.protocol import ModelControl, Ports, RunningServer, ServerSpec
-from tritongen.serving.repository import RepositoryChange, WeightFile, apply_change
 from tritongen.system.own_files import check_folder
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
 from tritongen.triton.http_client import HttpClient

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.app.project import Project
 from tritongen.app.tuning.journal import JournalFile
 from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.options import Listener, TuneOptions, TuneProgress
@@ -23,6 +22,7 @@ from tritongen.planner.context import show_figure
 from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
 from tritongen.queueing import OpenLoop
+from tritongen.repository.project import Project
 from tritongen.search.journal import JournalHeader
 from tritongen.search.records import History, Purpose, Record, Task, elapsed_s
 from tritongen.search.settings import TuneSettings

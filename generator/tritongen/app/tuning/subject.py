@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tritongen.app.building.render import render_models
 from tritongen.domain.objective import Objective
 from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
@@ -16,6 +15,7 @@ from tritongen.planner.batching import CLIENT_ROWS
 from tritongen.planner.context import ModelInput
 from tritongen.planner.model_settings import reads_arena
 from tritongen.queueing import ServicePoint, ServiceTimes
+from tritongen.repository.render_repository import render_models
 from tritongen.search.space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
 
 # What Triton takes for a batch where nothing is said, for backends that complete it.

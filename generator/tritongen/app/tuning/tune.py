@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.app.building.evidence import Gathered, gather_evidence, trial_policy
-from tritongen.app.project import Project
 from tritongen.app.tuning.options import Listener, TuneOptions
 from tritongen.app.tuning.record import record
 from tritongen.app.tuning.result import TunedModel, TuneReport
@@ -18,6 +16,8 @@ from tritongen.app.tuning.together import side_by_side
 from tritongen.domain.objective import goal_of_intent, parse_goal
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.planner import model_inputs
+from tritongen.repository.gather_evidence import Gathered, gather_evidence, trial_policy
+from tritongen.repository.project import Project
 from tritongen.system.machine import read_cpus
 
 # Fields of ModelConfig that candidates differ in.

@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tritongen.app.building.evidence import gather_evidence, trial_policy
-from tritongen.app.project import Project
 from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.subject import Subject, make_subject
-from tritongen.app.variants import read_variants, with_variants
 from tritongen.domain.intervals import Interval
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import Verdict
@@ -15,6 +12,9 @@ from tritongen.planner import model_inputs
 from tritongen.planner.context import show_figure
 from tritongen.probe.comparing import Change, judge_ratio, paired_ratio
 from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
+from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import read_variants, with_variants
 from tritongen.search.records import Purpose, Reading, Task
 from tritongen.search.space import Candidate
 

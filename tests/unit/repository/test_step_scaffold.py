@@ -10,12 +10,12 @@ import yaml
 from support.onnx_models import save
 from support.serving_models import graph_model, identity, value
 from support.step_models import photo, ranker, words
-from tritongen.app.building.scaffold import StepKind, draft_step, write_step
-from tritongen.app.project import load_project
 from tritongen.errors import InvalidInputError
 from tritongen.formats import inspect_folder
 from tritongen.intent.reader import parse_intent
 from tritongen.model.releases import find
+from tritongen.repository.project import load_project
+from tritongen.repository.step_scaffold import StepKind, draft_step, write_step
 
 
 @pytest.fixture

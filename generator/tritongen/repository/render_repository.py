@@ -5,9 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tritongen.app import locks
-from tritongen.app.project import Target
-from tritongen.app.shared_memory import Room, in_steps, room_of
 from tritongen.config.config_message import ConfigMessage, build_ensemble, build_message
 from tritongen.config.config_text import Header, render_config
 from tritongen.config.overlay import apply_overlay
@@ -17,8 +14,11 @@ from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget
 from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
 from tritongen.model.variants import LABELS_FILE, StepKind, Variant
+from tritongen.repository import lock_file
+from tritongen.repository.project import Target
+from tritongen.repository.shared_memory_size import Room, in_steps, room_of
 
-CONFIG_FILE = locks.CONFIG_FILE
+CONFIG_FILE = lock_file.CONFIG_FILE
 # Triton wants a version folder, and git keeps no empty one.
 KEEP_FILE = "1/.keep"
 KEEP_TEXT = "An ensemble has no files of its own.\n"
@@ -213,7 +213,7 @@ def make_lock(
         written |= {path: digest(text.encode()) for path, text in ensemble.files.items()}
     tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
-        tool=locks.TOOL,
+        tool=lock_file.TOOL,
         target=LockedTarget(
             triton=intent.target.triton,
             cores=target.cores.value,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.locks import lock_text, parsed_lock, read_lock
 from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE, Fault, IntentDocument, raise_faults, read_intent
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
@@ -18,7 +17,8 @@ from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
-from tritongen.serving.repository import settle
+from tritongen.repository.lock_file import lock_text, parsed_lock, read_lock
+from tritongen.repository.write_repository import settle
 from tritongen.system.machine import read_cpus
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.building.compare import file_digest
 from tritongen.errors import InvalidInputError
 from tritongen.formats import Candidate, CandidateVersion, inspect_folder, inspect_model
 from tritongen.model.facts import ModelFacts
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.releases import Release
+from tritongen.repository.compare import file_digest
 
 
 @dataclass(frozen=True, slots=True)

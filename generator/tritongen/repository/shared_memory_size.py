@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.locks import CONFIG_FILE
 from tritongen.config.pbtxt import parse_config
 from tritongen.model.evidence import Trial
 from tritongen.model.lock import Lock
 from tritongen.model.tensors import DType
+from tritongen.repository.lock_file import CONFIG_FILE
 
 __all__ = ["Room", "in_steps", "room_of", "shared_memory_bytes"]
 

@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.names import name_fault
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
+from tritongen.repository.project import Project
 from tritongen.resources import template_text
 from tritongen.system.files import translated, write_atomic
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.project import Project
 from tritongen.errors import EnvironmentProblem
 from tritongen.formats.hashing import StatKey, hash_files
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import NO_BATCH, trial_wishes
+from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own

@@ -6,26 +6,21 @@ from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 
-from tritongen.app.building.compare import (
-    Difference,
-    DifferenceKind,
-    compare,
-    refuse_conflicts,
-)
-from tritongen.app.building.edits import kept_before, kept_names, kept_texts
-from tritongen.app.building.evidence import TrialPolicy, gather_evidence
-from tritongen.app.building.render import Outline, make_lock
-from tritongen.app.building.survey import Survey, Texts, survey_texts
-from tritongen.app.locks import CONFIG_FILE
-from tritongen.app.project import Project, Target
-from tritongen.app.variants import with_selection
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
 from tritongen.planner import plan_serving
-from tritongen.serving.repository import (
+from tritongen.repository.compare import Difference, DifferenceKind, compare, refuse_conflicts
+from tritongen.repository.gather_evidence import TrialPolicy, gather_evidence
+from tritongen.repository.hand_edits import kept_before, kept_names, kept_texts
+from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.project import Project, Target
+from tritongen.repository.render_repository import Outline, make_lock
+from tritongen.repository.stored_variants import with_selection
+from tritongen.repository.survey import Survey, Texts, survey_texts
+from tritongen.repository.write_repository import (
     RepositoryChange,
     TextFile,
     WeightFile,

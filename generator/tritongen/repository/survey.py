@@ -7,9 +7,15 @@ plans. A text that is wanted again, to be written or shown, is rendered again: i
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tritongen.app.building.check import ensemble_view, model_view, plan_context
-from tritongen.app.building.compare import Difference, text_differences
-from tritongen.app.building.render import (
+from tritongen.config.lint import Linter
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding
+from tritongen.model.serving_plan import ModelPlan, ServingPlan
+from tritongen.repository.check import ensemble_view, model_view, plan_context
+from tritongen.repository.compare import Difference, text_differences
+from tritongen.repository.project import Project
+from tritongen.repository.render_repository import (
     Outline,
     RenderedEnsemble,
     RenderedModel,
@@ -17,12 +23,6 @@ from tritongen.app.building.render import (
     render_ensembles,
     render_model,
 )
-from tritongen.app.project import Project
-from tritongen.config.lint import Linter
-from tritongen.model.evidence import Evidence
-from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Finding
-from tritongen.model.serving_plan import ModelPlan, ServingPlan
 
 
 class Texts:

@@ -6,10 +6,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from tritongen.app.building.compare import file_digest
-from tritongen.app.building.render import CONFIG_FILE, RenderedEnsemble, RenderedModel
-from tritongen.app.building.repository import stored_models
-from tritongen.app.project import read_lock
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.evidence import ModelEvidence, Trial
@@ -19,7 +15,11 @@ from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ServingPlan
-from tritongen.serving.repository import settle
+from tritongen.repository.compare import file_digest
+from tritongen.repository.project import read_lock
+from tritongen.repository.render_repository import CONFIG_FILE, RenderedEnsemble, RenderedModel
+from tritongen.repository.repository_models import stored_models
+from tritongen.repository.write_repository import settle
 from tritongen.system.paths import read_head
 
 # A configuration beyond this is refused by the linter; no more of it needs to be read.

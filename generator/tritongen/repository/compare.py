@@ -8,11 +8,11 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from tritongen.app.building.render import digest
-from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
+from tritongen.repository.project import Project
+from tritongen.repository.render_repository import digest
 from tritongen.system.paths import open_regular
 
 

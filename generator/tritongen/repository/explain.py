@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.building.render import render_models
-from tritongen.app.project import load_project
-from tritongen.app.variants import with_selection
 from tritongen.config.config_message import ConfigMessage
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
 from tritongen.planner import plan_serving
+from tritongen.repository.project import load_project
+from tritongen.repository.render_repository import render_models
+from tritongen.repository.stored_variants import with_selection
 
 
 @dataclass(frozen=True, slots=True)

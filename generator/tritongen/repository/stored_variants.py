@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.app.project import Project
 from tritongen.errors import InvalidInputError, told
 from tritongen.formats import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.model.codec import decode, encode
@@ -27,6 +26,7 @@ from tritongen.model.variants import (
     VARIANTS_FOLDER,
     Variant,
 )
+from tritongen.repository.project import Project
 from tritongen.system.files import translated, write_atomic
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

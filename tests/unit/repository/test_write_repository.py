@@ -12,7 +12,7 @@ import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.intent import WeightsMode
-from tritongen.serving.repository import (
+from tritongen.repository.write_repository import (
     JOURNAL,
     RepositoryChange,
     TextFile,
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_old_repository(tmp_path: Path) -> None:
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
         "from tritongen.errors import TritongenError\n"
-        "from tritongen.serving.repository import *\n"
+        "from tritongen.repository.write_repository import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "change = RepositoryChange(texts=(TextFile('m/config.pbtxt', b'n' * 5000),))\n"
@@ -155,7 +155,7 @@ KILLS = 12
 KILLED = """
 import sys
 from pathlib import Path
-from tritongen.serving.repository import *
+from tritongen.repository.write_repository import *
 repository, version = Path(sys.argv[1]), sys.argv[2].encode()
 texts = tuple(TextFile(f"m{n}/config.pbtxt", version) for n in range(40))
 print("go", flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain, count
 from pathlib import Path
 
-from tritongen.serving.repository import TextFile
+from tritongen.repository.write_repository import TextFile
 
 _KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
 

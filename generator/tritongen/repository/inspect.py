@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.project import load_project
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, Trial
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -13,6 +12,7 @@ from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
 from tritongen.planner.trial_findings import trial_findings
+from tritongen.repository.project import load_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
     project = load_project(root, repository)
     evidence = Evidence()
     if trial or project.lock is not None:
-        from tritongen.app.building.evidence import gather_evidence, trial_policy
+        from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 
         evidence = gather_evidence(project, trial_policy(run=trial), lambda _name: None).evidence
     models = tuple(

@@ -1,0 +1,1 @@
+"""The model repository: init, build, check, compare, explain; it is always written whole."""
