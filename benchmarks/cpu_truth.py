@@ -23,14 +23,14 @@ from pathlib import Path
 from serving_bench import MODELS, build, machine, print_table, slim_image
 from tritongen.app.probing.probe import probe
 from tritongen.app.probing.request import ModelChoice, ProbeRequest
-from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.domain.measurement import LevelResult
 from tritongen.domain.workload import Closed
 from tritongen.probe.level import Conditions
-from tritongen.serving.docker.runtime import DockerRuntime
-from tritongen.serving.docker.server import DockerServer
-from tritongen.serving.docker.settings import DockerOptions
+from tritongen.serving.docker.container_settings import DockerOptions
+from tritongen.serving.docker.docker_runtime import DockerRuntime
+from tritongen.serving.docker.docker_server import DockerServer
 from tritongen.serving.protocol import Ports
+from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server_state import StateStore
 

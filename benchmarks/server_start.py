@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serving_bench import MODELS, TRITONGEN, build, machine, print_table, slim_image, wait_ready
-from tritongen.app.running.runtimes import docker_runtime
-from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.serving.embedded.fetch import ensure_triton
 from tritongen.serving.embedded.launch import command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.serving.runtimes import docker_runtime
+from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
 from tritongen.triton.server_state import StateStore
 
 GOAL = 1.2

@@ -272,7 +272,7 @@ async def compare(address: str) -> None:
 
 
 def real_triton() -> None:
-    from tritongen.serving.embedded.runtime import EmbeddedRuntime
+    from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
     from tritongen.serving.protocol import Ports, ServerSpec
     from tritongen.triton.server_state import project_label
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, fetch_models
-from tritongen.app.spec import UpOptions
 from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.options import TuneOptions
 from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
@@ -36,6 +35,7 @@ from tritongen.search.predict import Predictor
 from tritongen.search.records import Purpose, Record, Task
 from tritongen.search.space import Candidate, delay_choices
 from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.address import Protocol
 from tritongen.triton.server import RuntimeName
 

@@ -58,7 +58,7 @@ def lacking_machine() -> list:
     # The package itself knows, and needs no other one to tell.
     sys.path.insert(0, str(ROOT / "generator"))
     from tritongen.model.findings import Severity
-    from tritongen.serving.embedded.preflight import machine_findings
+    from tritongen.serving.embedded.embedded_preflight import machine_findings
 
     faults = [item for item in machine_findings() if item.severity is Severity.ERROR]
     return [f"{item.message}: {item.fix}" for item in faults]

@@ -14,9 +14,9 @@ from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import CODES, EnvironmentProblem
 from tritongen.model.findings import Severity
 from tritongen.serving.attached import Address, AttachedRuntime
-from tritongen.serving.docker.runtime import DockerRuntime
-from tritongen.serving.docker.settings import DockerOptions
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.docker.container_settings import DockerOptions
+from tritongen.serving.docker.docker_runtime import DockerRuntime
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
 from tritongen.triton.server import ModelStatus
 from tritongen.triton.server_state import StateStore

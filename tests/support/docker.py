@@ -18,10 +18,10 @@ import pytest
 
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
-from tritongen.serving.docker.orphans import FoundContainer, find_containers
-from tritongen.serving.docker.runtime import DockerRuntime
-from tritongen.serving.docker.server import DockerServer
-from tritongen.serving.docker.settings import DockerOptions
+from tritongen.serving.docker.container_settings import DockerOptions
+from tritongen.serving.docker.docker_orphans import FoundContainer, find_containers
+from tritongen.serving.docker.docker_runtime import DockerRuntime
+from tritongen.serving.docker.docker_server import DockerServer
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import ServerState

@@ -30,7 +30,7 @@ from tritongen.export.semantics import check_documents
 from tritongen.export.targets import TARGETS
 from tritongen.export.validate import documents
 from tritongen.model.findings import Finding, Severity
-from tritongen.serving.docker.settings import HEALTH
+from tritongen.serving.docker.container_settings import HEALTH
 from tritongen.system.files import FileLock
 from tritongen.system.user_cache import user_cache
 

@@ -29,10 +29,10 @@ from typing import Any
 import pytest
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
+from tritongen.serving.embedded.embedded_server import EmbeddedServer
 from tritongen.serving.embedded.fetch import ensure_triton
 from tritongen.serving.embedded.layout import Layout, build_layout
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
-from tritongen.serving.embedded.server import EmbeddedServer
 from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean, poll_failures

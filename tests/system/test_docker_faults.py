@@ -18,7 +18,7 @@ from support.serving_models import config_text
 from support.small_disk import full_disk
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.orphans import find_orphans
+from tritongen.serving.docker.docker_orphans import find_orphans
 from tritongen.triton.server import RuntimeName
 
 MODEL = "1/model.onnx"
@@ -132,7 +132,7 @@ def test_port_lost_between_the_check_and_the_start(docker_runtime, tmp_path, mon
     repository = add_good(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        monkeypatch.setattr("tritongen.serving.docker.runtime.port_findings", lambda *_: ())
+        monkeypatch.setattr("tritongen.serving.docker.docker_runtime.port_findings", lambda *_: ())
         from tritongen.serving.protocol import Ports
 
         with pytest.raises(EnvironmentProblem) as caught:

@@ -11,7 +11,7 @@ import pytest
 from support.docker import Project, engine
 from support.registry import Registry, registry_of
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.engine import connect
+from tritongen.serving.docker.docker_engine import connect
 from tritongen.serving.docker.images import describe, pull
 
 

@@ -18,8 +18,8 @@ _START = """
 import json, sys
 from pathlib import Path
 from tritongen.serving.docker.access import EngineAccess
-from tritongen.serving.docker.links import Mount
-from tritongen.serving.docker.settings import DockerOptions, container_settings
+from tritongen.serving.docker.container_binds import Mount
+from tritongen.serving.docker.container_settings import DockerOptions, container_settings
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
 

@@ -16,7 +16,7 @@ from support.serving_models import ONE_INSTANCE, config_text, identity
 from support.triton import READY_SECONDS, server_spec, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.orphans import (
     end_server,
     find_orphans,
@@ -209,7 +209,7 @@ from pathlib import Path
 from dataclasses import asdict
 sys.path.insert(0, sys.argv[4])
 from support.triton import server_spec
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.triton.server_state import StateStore
 spec = server_spec(Path(sys.argv[1]), Path(sys.argv[2]), auto_complete=False)
 server = EmbeddedRuntime().start(spec)

@@ -8,11 +8,11 @@ import pytest
 from support import format_models as make
 from support.busy import count_computing
 from support.triton import start_server
-from tritongen.app.verify import verify
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.gather_evidence import TrialPolicy
 from tritongen.repository.project import load_project, read_lock
+from tritongen.serving.verify import verify
 from tritongen.trial import TrialOptions
 from tritongen.triton.http_client import HttpClient
 

@@ -13,7 +13,7 @@ from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.system.processes import SERVER, region_prefix
 from tritongen.triton.http_client import HttpClient

@@ -17,7 +17,7 @@ from support.triton import start_server, write_model
 from tritongen.config.lint import lint
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity
-from tritongen.serving.embedded.runtime import EmbeddedRuntime
+from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.triton.server import ModelStatus
 
 GROUP = 45

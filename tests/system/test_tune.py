@@ -23,7 +23,7 @@ from tritongen.app.tuning.subject import loadable
 from tritongen.app.tuning.tune import make_subjects
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
-from tritongen.serving.docker.orphans import find_containers
+from tritongen.serving.docker.docker_orphans import find_containers
 from tritongen.serving.orphans import find_servers
 from tritongen.triton.server_state import project_label
 

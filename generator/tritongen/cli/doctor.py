@@ -10,7 +10,7 @@ from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.doctor import Check
+    from tritongen.serving.doctor import Check
 
 _EXAMPLES = """\
   tritongen doctor                      can this machine serve model_repository/?
@@ -36,7 +36,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every check; exit 3 when the machine, 1 when only the repository stands in the way."""
-    from tritongen.app.doctor import diagnose
+    from tritongen.serving.doctor import diagnose
 
     repository = options.repository
     if repository is None:

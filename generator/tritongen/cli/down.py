@@ -27,7 +27,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Stop; it is no fault when nothing runs."""
-    from tritongen.app.running.serve import down
+    from tritongen.serving.lifecycle import down
 
     stopped = down(Path.cwd(), everything=options.all, grace_s=options.grace)
     if options.format == "json":

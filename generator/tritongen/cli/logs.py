@@ -29,7 +29,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the log's end, also of a server that has ended."""
-    from tritongen.app.running.serve import last_logs
+    from tritongen.serving.lifecycle import last_logs
 
     if options.follow:
         return _follow(options)
@@ -48,7 +48,7 @@ def _follow(options: argparse.Namespace) -> int:
     Raises:
         InvalidInputError: TG009, JSON is asked for: one document cannot grow.
     """
-    from tritongen.app.running.serve import running_server
+    from tritongen.serving.lifecycle import running_server
 
     if options.format == "json":
         raise InvalidInputError("TG009", "--follow has no JSON form")

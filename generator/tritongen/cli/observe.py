@@ -158,7 +158,7 @@ def _models(options: argparse.Namespace) -> Path | None:
 
 
 def _own() -> str:
-    from tritongen.app.running.serve import running_server
+    from tritongen.serving.lifecycle import running_server
 
     return running_server(Path.cwd()).endpoints.http
 

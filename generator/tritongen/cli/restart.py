@@ -32,8 +32,8 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restart; exit 1 when a model is not ready."""
-    from tritongen.app.running.restart import RestartOptions, restart
     from tritongen.cli.up import show
+    from tritongen.serving.restart import RestartOptions, restart
 
     wanted = RestartOptions(options.grace, options.timeout, options.keep_going)
     with ProgressBar() as bar:

@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _own(options: argparse.Namespace) -> int:
-    from tritongen.app.running.attached import own_drift
-    from tritongen.app.running.serve import status
+    from tritongen.serving.attached_status import own_drift
+    from tritongen.serving.lifecycle import status
 
     only_elsewhere = ("ca", "cert", "key", "insecure", "header", "header_file")
     for name in only_elsewhere:
@@ -85,7 +85,7 @@ def _own(options: argparse.Namespace) -> int:
 
 
 def _elsewhere(options: argparse.Namespace) -> int:
-    from tritongen.app.running.attached import Connection, attached_status
+    from tritongen.serving.attached_status import Connection, attached_status
 
     connection = Connection(
         options.url,

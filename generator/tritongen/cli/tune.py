@@ -136,9 +136,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "TuneOptions":
-    from tritongen.app.spec import UpOptions
     from tritongen.app.tuning.options import TuneOptions
     from tritongen.model.business import ClientProtocol
+    from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName
 
     runtime = RuntimeName(options.runtime) if options.runtime else None

@@ -32,8 +32,8 @@ from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
-    from tritongen.app.running.serve import UpOptions, UpResult
     from tritongen.serving.docker.images import ImageChoice
+    from tritongen.serving.lifecycle import UpOptions, UpResult
 
 # Another run or another server stands in the way, wherever this one would have run.
 _NOT_THE_RUNTIME = frozenset({"TG008", "TG808"})
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.foreground:
         show(result, options.format, reason)
     else:
-        from tritongen.app.running.serve import down
+        from tritongen.serving.lifecycle import down
 
         try:
             show(result, options.format, reason)
@@ -131,8 +131,8 @@ def _uncollected() -> Iterator[None]:
 
 
 def _dry_run(options: argparse.Namespace) -> int:
-    from tritongen.app.running.runtimes import image_choice
-    from tritongen.app.running.serve import dry_run
+    from tritongen.serving.lifecycle import dry_run
+    from tritongen.serving.runtimes import image_choice
 
     wanted = _wanted(options)
     line = dry_run(Path.cwd(), options.repository, wanted)
@@ -142,8 +142,8 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace) -> tuple["UpResult", str]:
     """A server that is up, and why it runs where it does."""
-    from tritongen.app.running.runtimes import settle_runtime
-    from tritongen.app.running.serve import up
+    from tritongen.serving.lifecycle import up
+    from tritongen.serving.runtimes import settle_runtime
 
     wanted, reason = settle_runtime(Path.cwd(), options.repository, _wanted(options))
     try:
@@ -166,7 +166,7 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     Raises:
         InvalidInputError: TG009, two of them exclude each other.
     """
-    from tritongen.app.running.serve import UpOptions
+    from tritongen.serving.lifecycle import UpOptions
     from tritongen.serving.protocol import Ports
     from tritongen.triton.server import RuntimeName
 

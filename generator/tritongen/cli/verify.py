@@ -33,7 +33,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; exit 1 when an output differs."""
-    from tritongen.app.verify import verify
+    from tritongen.serving.verify import verify
 
     models = verify(
         Path.cwd(),

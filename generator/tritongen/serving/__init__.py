@@ -1,1 +1,1 @@
-"""Running servers: embedded, in Docker, or attached; atomic repository writes."""
+"""Running servers: embedded, in Docker, or attached; up, down, status, logs, doctor, verify."""

@@ -6,7 +6,7 @@
         └──────Runtime.start──▶ RunningServer ──wait_ready──▶ ModelStatus, one a model
                                      └──state──▶ ServerState ──Runtime.attach_to──▶ RunningServer
 
-`embedded`, `docker` and `attached` implement the two protocols; the application knows no others.
+`embedded`, `docker` and `attached` implement the two protocols; callers know no others.
 """
 
 import re
@@ -22,7 +22,7 @@ from tritongen.model.progress import Progress
 from tritongen.triton.server import LOOPBACK, Endpoints, ModelStatus, RuntimeName, ServerState
 
 if TYPE_CHECKING:
-    from tritongen.serving.needs import ModelNeeds
+    from tritongen.serving.runtime_requirements import ModelNeeds
 
 __all__ = ["ModelControl", "Ports", "RunningServer", "Runtime", "ServerSpec"]
 

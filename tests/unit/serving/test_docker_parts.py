@@ -8,15 +8,15 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
-from tritongen.serving.docker.links import Mount, repository_mounts
-from tritongen.serving.docker.settings import (
+from tritongen.serving.docker.container_binds import Mount, repository_mounts
+from tritongen.serving.docker.container_settings import (
     DockerOptions,
     container_settings,
     shared_memory,
 )
-from tritongen.serving.needs import ModelNeeds
+from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
 from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.serving.runtime_requirements import ModelNeeds
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server_state import project_label
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from support.triton import server_spec
-from tritongen.app.running.runtimes import choose_with_reason
-from tritongen.app.spec import UpOptions
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Severity
 from tritongen.serving.embedded import layout as layout_module
+from tritongen.serving.embedded.embedded_preflight import findings, machine_findings
 from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment
 from tritongen.serving.embedded.layout import Layout, build_layout, find_libpython
-from tritongen.serving.embedded.preflight import findings, machine_findings
 from tritongen.serving.protocol import ModelControl, Ports
+from tritongen.serving.runtimes import choose_with_reason
+from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 

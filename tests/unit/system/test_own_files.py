@@ -11,7 +11,7 @@ import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.repository.project_registry import last_models, remember_models
-from tritongen.serving.following import follow_file, last_text, new_log
+from tritongen.serving.growing_log import follow_file, last_text, new_log
 from tritongen.system.files import FileLock
 from tritongen.system.own_files import MAX_BYTES, make_folders, read_own
 from tritongen.system.user_cache import cache_folder, user_cache

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.spec import UpOptions, server_spec
 from tritongen.domain.deployment import (
     Container,
     Deployment,
@@ -25,14 +24,15 @@ from tritongen.model.lock import Lock
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
 from tritongen.repository.write_repository import settle
-from tritongen.serving.docker.images import checked, official_image
-from tritongen.serving.docker.settings import (
+from tritongen.serving.docker.container_settings import (
     HEALTH,
     ContainerSettings,
     DockerOptions,
     container_settings,
 )
+from tritongen.serving.docker.images import checked, official_image
 from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.serving.server_spec import UpOptions, server_spec
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore

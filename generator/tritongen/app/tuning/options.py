@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tritongen.app.spec import UpOptions
 from tritongen.model.business import ClientProtocol
 from tritongen.model.progress import Progress
 from tritongen.search.tuner import Choice
+from tritongen.serving.server_spec import UpOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tritongen.app.running.runtimes import choose_runtime, make_runtime
-from tritongen.app.spec import UpOptions
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
@@ -22,6 +20,8 @@ from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress
 from tritongen.repository.write_repository import RepositoryChange, WeightFile, apply_change
 from tritongen.serving.protocol import ModelControl, Ports, RunningServer, ServerSpec
+from tritongen.serving.runtimes import choose_runtime, make_runtime
+from tritongen.serving.server_spec import UpOptions
 from tritongen.system.own_files import check_folder
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
 from tritongen.triton.http_client import HttpClient

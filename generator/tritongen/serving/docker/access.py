@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tritongen.serving.docker.engine import (
+from tritongen.serving.docker.container_settings import LABEL, SERVER, ContainerSettings
+from tritongen.serving.docker.docker_engine import (
     EngineFacts,
     connect,
     context_host,
@@ -19,7 +20,6 @@ from tritongen.serving.docker.engine import (
 )
 from tritongen.serving.docker.engine_socket import EngineSocket, usual_socket
 from tritongen.serving.docker.images import ImageFacts, describe, image_facts
-from tritongen.serving.docker.settings import LABEL, SERVER, ContainerSettings
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.progress import Progress
 from tritongen.model.releases import RELEASES, at_least, find
-from tritongen.serving.docker.engine import speaking
-from tritongen.serving.needs import ModelNeeds, unmet
+from tritongen.serving.docker.docker_engine import speaking
+from tritongen.serving.runtime_requirements import ModelNeeds, unmet
 
 if TYPE_CHECKING:
     from docker import DockerClient

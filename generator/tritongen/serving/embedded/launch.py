@@ -10,10 +10,10 @@ from pathlib import Path
 from tritongen.serving import reaper
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
-from tritongen.serving.embedded.hidden import Program, start
+from tritongen.serving.embedded.hidden_arguments import Program, start
 from tritongen.serving.embedded.layout import Layout
-from tritongen.serving.embedded.plain import plain_path
-from tritongen.serving.following import new_log
+from tritongen.serving.embedded.shell_safe_paths import plain_path
+from tritongen.serving.growing_log import new_log
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
 from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix

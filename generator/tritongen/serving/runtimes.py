@@ -5,19 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.running.quick import quick_spec
-from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Severity
 from tritongen.model.progress import Progress
 from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
+from tritongen.serving.quick_start import quick_spec
+from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
+    from tritongen.serving.docker.docker_orphans import FoundContainer
+    from tritongen.serving.docker.docker_runtime import DockerRuntime
     from tritongen.serving.docker.images import ImageChoice
-    from tritongen.serving.docker.orphans import FoundContainer
-    from tritongen.serving.docker.runtime import DockerRuntime
 
 __all__ = [
     "choose_runtime",
@@ -52,7 +52,7 @@ def make_runtime(
     wanted = options or UpOptions()
     if name is RuntimeName.DOCKER:
         return docker_runtime(wanted, progress)
-    from tritongen.serving.embedded.runtime import EmbeddedRuntime
+    from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 
     return EmbeddedRuntime(wheel=wanted.wheel, progress=progress)
 
@@ -63,8 +63,8 @@ def docker_runtime(options: UpOptions, progress: Progress | None = None) -> "Doc
     Raises:
         InvalidInputError: TG304, the image's name is none.
     """
-    from tritongen.serving.docker.runtime import DockerRuntime
-    from tritongen.serving.docker.settings import USER, DockerOptions
+    from tritongen.serving.docker.container_settings import USER, DockerOptions
+    from tritongen.serving.docker.docker_runtime import DockerRuntime
 
     chosen = DockerOptions(options.image, options.user or USER, options.read_only)
     return DockerRuntime(chosen, progress)
@@ -80,7 +80,7 @@ def choose_with_reason(spec: ServerSpec, options: UpOptions) -> tuple[RuntimeNam
     asked = _asked(options)
     if asked is not None:
         return asked
-    from tritongen.serving.embedded.runtime import EmbeddedRuntime
+    from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 
     findings = EmbeddedRuntime(wheel=options.wheel).preflight(spec)
     unfit = [item for item in findings if item.severity is Severity.ERROR and item.code in _UNFIT]
@@ -166,8 +166,8 @@ def make_room(label: str, runtime: "DockerRuntime") -> None:
     """
     if runtime.engine.holds_none(label):
         return
-    from tritongen.serving.docker.orphans import end_container
-    from tritongen.serving.docker.orphans import find_orphans as orphaned_containers
+    from tritongen.serving.docker.docker_orphans import end_container
+    from tritongen.serving.docker.docker_orphans import find_orphans as orphaned_containers
 
     for found in orphaned_containers(runtime.engine.client()):
         if found.label != label:
@@ -200,7 +200,7 @@ def end_leftovers(label: str, *, everything: bool, grace_s: float) -> tuple[str,
             ended.append(process.server)
     for container in _containers(everything=everything):
         if everything or container.label == label:
-            from tritongen.serving.docker.orphans import end_container
+            from tritongen.serving.docker.docker_orphans import end_container
 
             end_container(container, grace_s)
             ended.append(container.server)
@@ -211,10 +211,10 @@ def _containers(*, everything: bool) -> "tuple[FoundContainer, ...]":
     """Containers of this tool; none where no engine answers, which then runs none either."""
     if not _engine_likely():
         return ()
-    from tritongen.serving.docker import orphans
+    from tritongen.serving.docker import docker_orphans
 
     try:
-        return orphans.find_containers() if everything else orphans.find_orphans()
+        return docker_orphans.find_containers() if everything else docker_orphans.find_orphans()
     except EnvironmentProblem as problem:
         if problem.code not in {"TG840", "TG841"}:
             raise

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.serving.docker.engine import EngineFacts, speaking
+from tritongen.serving.docker.container_binds import repository_mounts
+from tritongen.serving.docker.container_settings import MODELS, DockerOptions, shared_memory
+from tritongen.serving.docker.docker_engine import EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, ImageFacts
-from tritongen.serving.docker.links import repository_mounts
-from tritongen.serving.docker.settings import MODELS, DockerOptions, shared_memory
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
-from tritongen.serving.docker import preflight
+from tritongen.serving.docker import docker_preflight
 from tritongen.serving.docker.access import EngineAccess
-from tritongen.serving.docker.engine import EngineFacts, context_host, speaking
+from tritongen.serving.docker.container_binds import repository_mounts
+from tritongen.serving.docker.container_settings import (
+    LABEL,
+    MODELS,
+    SERVER,
+    ContainerSettings,
+    DockerOptions,
+    container_settings,
+)
+from tritongen.serving.docker.docker_engine import EngineFacts, context_host, speaking
 from tritongen.serving.docker.guard import Guard
 from tritongen.serving.docker.images import (
     PYTHON_LABEL,
@@ -22,16 +31,7 @@ from tritongen.serving.docker.images import (
     choose_image,
     pull,
 )
-from tritongen.serving.docker.links import repository_mounts
-from tritongen.serving.docker.settings import (
-    LABEL,
-    MODELS,
-    SERVER,
-    ContainerSettings,
-    DockerOptions,
-    container_settings,
-)
-from tritongen.serving.following import new_log
+from tritongen.serving.growing_log import new_log
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
@@ -39,7 +39,7 @@ from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName, ServerState
 
 if TYPE_CHECKING:
-    from tritongen.serving.docker.server import DockerServer
+    from tritongen.serving.docker.docker_server import DockerServer
 
 __all__ = ["DockerRuntime"]
 
@@ -91,7 +91,7 @@ class DockerRuntime:
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way; see `Runtime.preflight`."""
-        return preflight.findings(
+        return docker_preflight.findings(
             spec,
             self._options,
             self.engine.facts,
@@ -175,7 +175,7 @@ class DockerRuntime:
 
         if state.runtime is not self.name or not state.container:
             return None
-        from tritongen.serving.docker.server import DockerServer
+        from tritongen.serving.docker.docker_server import DockerServer
 
         with speaking(state.container):
             try:
@@ -232,7 +232,7 @@ class DockerRuntime:
             made = self.engine.create(settings)
             self.engine.start(made, settings.image)
             # All that is loaded from here on is loaded while Triton loads its models.
-            from tritongen.serving.docker.server import DockerServer
+            from tritongen.serving.docker.docker_server import DockerServer
 
             state = _new_state(spec, server, made, settings.image, image.server)
             state = replace(state, key=keys.tool)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.serving.following import follow_file, lines_of
+from tritongen.serving.growing_log import follow_file, lines_of
 
 
 @pytest.mark.parametrize(

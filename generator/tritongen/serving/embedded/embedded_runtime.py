@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
-from tritongen.serving.embedded import preflight
+from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
@@ -20,7 +20,7 @@ from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName, ServerState
 
 if TYPE_CHECKING:
-    from tritongen.serving.embedded.server import EmbeddedServer
+    from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
 __all__ = ["EmbeddedRuntime"]
 
@@ -48,7 +48,7 @@ class EmbeddedRuntime:
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way on this machine; see `Runtime.preflight`."""
-        return preflight.findings(spec)
+        return embedded_preflight.findings(spec)
 
     def start(self, spec: ServerSpec) -> "EmbeddedServer":
         """Starts the server and returns at once; see `Runtime.start`."""
@@ -85,7 +85,7 @@ class EmbeddedRuntime:
             reference = ProcessRef.of(process.pid)
             ticks = reference.start_ticks if reference else 0
             # What watches a server is loaded while it starts.
-            from tritongen.serving.embedded.server import EmbeddedServer
+            from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
             found = replace(state, pid=process.pid, start_ticks=ticks)
             return EmbeddedServer(found, process, guard)
@@ -102,7 +102,7 @@ class EmbeddedRuntime:
         marks = environment_of(state.pid)
         if (marks.get(SERVER), marks.get(LABEL)) != (state.server, state.label):
             return None
-        from tritongen.serving.embedded.server import EmbeddedServer
+        from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
         return EmbeddedServer(state)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.serving.embedded.hidden import Program, start
+from tritongen.serving.embedded.hidden_arguments import Program, start
 
 SECRET, OTHER = "s3cret-of-the-tool", "s3cret-of-nobody"
 # Tells its arguments and variables, and those of a child, then waits for its end.
@@ -92,7 +92,7 @@ def test_a_program_that_cannot_be_run(program, path, error):
 FORBIDDEN = """
 import ctypes, struct, sys
 from pathlib import Path
-from tritongen.serving.embedded.hidden import Program, start
+from tritongen.serving.embedded.hidden_arguments import Program, start
 
 # Load the number of the system call; 101, ptrace, is refused, and everything else is done.
 filters = (0x20, 0, 0, 0), (0x15, 0, 1, 101), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.running.runtimes import docker_runtime
-from tritongen.app.running.serve import Progress, UpOptions, UpResult, down, lint_repository, up
-from tritongen.app.spec import readable_lock
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.lifecycle import Progress, UpOptions, UpResult, down, lint_repository, up
 from tritongen.serving.protocol import Ports
+from tritongen.serving.runtimes import docker_runtime
+from tritongen.serving.server_spec import readable_lock
 from tritongen.triton.server import LOOPBACK, Endpoints, RuntimeName, ServerState
 from tritongen.triton.server_state import StateStore
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from tritongen.app.running import quick
-from tritongen.app.running.quick import quick_spec
-from tritongen.app.spec import UpOptions, readable_lock, server_spec
 from tritongen.model import lock as locks
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFormat
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
 from tritongen.repository import write_repository as repositories
 from tritongen.repository.lock_file import LOCK_FILE, TOOL, read_lock
+from tritongen.serving import quick_start
+from tritongen.serving.quick_start import quick_spec
+from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 
@@ -138,7 +138,7 @@ def test_a_killed_build_is_finished_first(repository: Path) -> None:
 
 def test_names_are_those_of_the_whole_lock() -> None:
     assert locks.LOCK_FILE == LOCK_FILE
-    assert locks.SCHEMA_VERSION == quick._SCHEMA
+    assert locks.SCHEMA_VERSION == quick_start._SCHEMA
 
 
 def test_what_build_wrote_needs_the_shared_memory_that_its_lock_says(tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ def server_spec(
     Raises:
         InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
     """
-    from tritongen.app.needs import model_needs
     from tritongen.repository.shared_memory_size import shared_memory_bytes
+    from tritongen.serving.hand_written_requirements import model_needs
 
     names = model_names(repository)
     if not names:

@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.doctor_checks import (
+from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
+from tritongen.model.findings import Severity
+from tritongen.model.lock import Lock
+from tritongen.repository.check import check_repository
+from tritongen.repository.lock_file import read_lock
+from tritongen.serving.doctor_checks import (
     Check,
     cpu_check,
     disk_checks,
@@ -17,14 +22,9 @@ from tritongen.app.doctor_checks import (
     port_checks,
     problem_check,
 )
-from tritongen.app.running.runtimes import choose_with_reason, find_running
-from tritongen.app.spec import UpOptions, readable_lock, server_spec
-from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
-from tritongen.model.findings import Severity
-from tritongen.model.lock import Lock
-from tritongen.repository.check import check_repository
-from tritongen.repository.lock_file import read_lock
 from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.runtimes import choose_with_reason, find_running
+from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.serving.needs import ModelNeeds
+from tritongen.serving.runtime_requirements import ModelNeeds
 
 __all__ = ["model_needs"]
 

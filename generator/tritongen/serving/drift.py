@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.spec import model_names
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import new_model_config
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.serving.server_spec import model_names
 from tritongen.triton.http_client import ServerClient
 
 __all__ = ["repository_drift"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.spec import UpOptions, model_names
 from tritongen.errors import InvalidInputError
 from tritongen.model.allowed_settings import refused_settings
 from tritongen.repository.lock_file import TOOL, lock_text, unchanged
 from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.server_spec import UpOptions, model_names
 from tritongen.triton.server_state import StateStore, project_label
 
 __all__ = ["quick_spec"]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.engine import connect, context_host, speaking
+from tritongen.serving.docker.container_settings import LABEL, PROJECT, SERVER
+from tritongen.serving.docker.docker_engine import connect, context_host, speaking
 from tritongen.serving.docker.guard import Guard, guarded
-from tritongen.serving.docker.settings import LABEL, PROJECT, SERVER
 from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
-from tritongen.serving.docker.engine import speaking
+from tritongen.serving.docker.docker_engine import speaking
 from tritongen.serving.docker.guard import Guard
-from tritongen.serving.following import last_text, lines_of, new_log
+from tritongen.serving.growing_log import last_text, lines_of, new_log
 from tritongen.system.files import write_atomic
 from tritongen.triton.load_reasons import (
     load_failures,

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.app.building.drift import repository_drift
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.findings import Finding
 from tritongen.serving.attached import Address, AttachedRuntime
+from tritongen.serving.drift import repository_drift
 from tritongen.triton.http_client import HttpClient, Tls
 from tritongen.triton.server import Endpoints, ModelStatus
 from tritongen.triton.server_state import own_headers

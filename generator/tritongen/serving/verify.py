@@ -7,9 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tritongen.app.running.serve import running_server
-from tritongen.app.verify_requests import Connection, Outputs, is_decoupled
-from tritongen.app.verify_sequence import COMPARED, sequence_pairs
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import TOLERANCES, gap
 from tritongen.model.evidence import Trial
@@ -21,6 +18,9 @@ from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.repository.project import read_lock
 from tritongen.repository.repository_models import StoredModel, stored_models
+from tritongen.serving.lifecycle import running_server
+from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
+from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.triton.grpc_client import GrpcClient

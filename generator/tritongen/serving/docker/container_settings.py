@@ -12,7 +12,7 @@ from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.serving.arguments import server_arguments
-from tritongen.serving.docker.links import Mount
+from tritongen.serving.docker.container_binds import Mount
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.triton.api_keys import ApiKeys
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.app.running.runtimes import docker_runtime
-from tritongen.app.spec import UpOptions
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.cores import CpuReading, budget_of
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.serving.embedded import fetch, preflight
+from tritongen.serving.embedded import embedded_preflight, fetch
 from tritongen.serving.ports import port_findings
 from tritongen.serving.preflight import repository_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
+from tritongen.serving.runtimes import docker_runtime
+from tritongen.serving.server_spec import UpOptions
 from tritongen.system.machine import read_cpus
 from tritongen.triton.server_state import StateStore
 
@@ -108,12 +108,12 @@ def _cpu_words(reading: CpuReading) -> str:
 
 def memory_checks(spec: ServerSpec) -> Iterator[Check]:
     """Memory and shared memory."""
-    short = [item for item in preflight.resource_findings(spec) if item.code == "TG311"]
-    available = preflight.available_memory()
+    short = [item for item in embedded_preflight.resource_findings(spec) if item.code == "TG311"]
+    available = embedded_preflight.available_memory()
     here = f"{available // _MIB} MiB are available" if available else "not known"
     planned = f", {spec.memory_bytes // _MIB} MiB are planned for" if spec.memory_bytes else ""
     yield failed("memory", short[0]) if short else passed("memory", here + planned)
-    shared = [item for item in preflight.machine_findings() if item.code == "TG818"]
+    shared = [item for item in embedded_preflight.machine_findings() if item.code == "TG818"]
     wanted = spec.shared_memory_bytes or 0
     free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
     if not shared and wanted > free:
@@ -193,7 +193,7 @@ def embedded_checks(spec: ServerSpec, wheel: Path | None, *, needed: bool) -> It
         needed: whether the spec's backends are those of a repository; every backend is looked at
             otherwise, and a missing package only told.
     """
-    faults = [item for item in preflight.machine_findings() if item.code != "TG818"]
+    faults = [item for item in embedded_preflight.machine_findings() if item.code != "TG818"]
     yield from (failed("embedded.machine", item) for item in faults)
     if not faults:
         yield passed("embedded.machine", f"Python 3.{sys.version_info.minor}, x86-64, glibc")
@@ -204,21 +204,23 @@ def embedded_checks(spec: ServerSpec, wheel: Path | None, *, needed: bool) -> It
     if spec.gpus:
         message = "the embedded runtime serves on CPUs only"
         yield failed("embedded.gpus", finding("TG806", Severity.ERROR, message))
-    backends = spec.backends if needed else tuple(preflight.PACKAGES)
+    backends = spec.backends if needed else tuple(embedded_preflight.PACKAGES)
     for backend in sorted(set(backends) - {"", "ensemble"}):
         yield _backend_check(spec, backend, needed=needed)
 
 
 def _backend_check(spec: ServerSpec, backend: str, *, needed: bool) -> Check:
     name = f"embedded.backend.{backend}"
-    packages, extra = preflight.PACKAGES.get(backend, ((), ""))
+    packages, extra = embedded_preflight.PACKAGES.get(backend, ((), ""))
     absent = [package for package in packages if importlib.util.find_spec(package) is None]
     if needed:
         message = f"the embedded runtime has no backend {backend!r}"
-        if backend not in preflight.PACKAGES:
+        if backend not in embedded_preflight.PACKAGES:
             return failed(name, finding("TG806", Severity.ERROR, message))
         faults = [
-            item for item in preflight.backend_findings(spec) if f"{backend!r}" in item.message
+            item
+            for item in embedded_preflight.backend_findings(spec)
+            if f"{backend!r}" in item.message
         ]
         if faults:
             return failed(name, faults[0])
@@ -246,7 +248,7 @@ def docker_checks(
         options: as for `up`.
         with_repository: whether the spec has a real repository to be mounted.
     """
-    from tritongen.serving.docker import preflight as container
+    from tritongen.serving.docker import docker_preflight as container
 
     runtime = docker_runtime(options)
     if with_repository and not list(repository_findings(spec)):

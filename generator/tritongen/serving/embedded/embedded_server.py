@@ -13,7 +13,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
 from tritongen.serving import reaper
 from tritongen.serving.embedded.launch import Guard
-from tritongen.serving.following import follow_file, last_text
+from tritongen.serving.growing_log import follow_file, last_text
 from tritongen.system.processes import SERVER, ProcessRef, oom_kills, region_prefix
 from tritongen.triton.load_reasons import (
     load_failures,

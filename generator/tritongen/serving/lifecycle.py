@@ -6,8 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.running.quick import quick_spec
-from tritongen.app.running.runtimes import (
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
+from tritongen.model.findings import Finding, Severity
+from tritongen.repository.lock_file import as_built, read_lock
+from tritongen.serving.growing_log import last_text
+from tritongen.serving.protocol import Ports, RunningServer, ServerSpec
+from tritongen.serving.quick_start import quick_spec
+from tritongen.serving.runtimes import (
     choose_runtime,
     docker_runtime,
     end_leftovers,
@@ -16,17 +21,12 @@ from tritongen.app.running.runtimes import (
     make_runtime,
     post_mortem,
 )
-from tritongen.app.spec import UpOptions, model_names, readable_lock, server_spec
-from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
-from tritongen.model.findings import Finding, Severity
-from tritongen.repository.lock_file import as_built, read_lock
-from tritongen.serving.following import last_text
-from tritongen.serving.protocol import Ports, RunningServer, ServerSpec
+from tritongen.serving.server_spec import UpOptions, model_names, readable_lock, server_spec
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
-    from tritongen.serving.docker.runtime import DockerRuntime
+    from tritongen.serving.docker.docker_runtime import DockerRuntime
 
 __all__ = [
     "StatusResult",

@@ -1,1 +1,0 @@
-"""The use cases around a running server: up, down, status, logs, restart."""
