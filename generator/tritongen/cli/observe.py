@@ -21,7 +21,7 @@ from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
     from tritongen.app.deploying.observe import Observation, Source
-    from tritongen.domain.observing import Observed
+    from tritongen.fleet.observe import Observed
 
 _EXAMPLES = """\
   tritongen observe --for 10m                                this project's server

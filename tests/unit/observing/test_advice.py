@@ -4,15 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.domain.observing import (
-    Advised,
-    Expectation,
-    Observed,
-    Reading,
-    Tally,
-    advise,
-    observed,
-)
+from tritongen.fleet.observe import Advised, Expectation, Observed, Reading, Tally, advise, observed
 
 WANTED = Expectation(
     average=100.0,

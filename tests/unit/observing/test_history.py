@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tritongen.app.deploying.observe import history_csv
-from tritongen.domain.observing import Observed, Step, Tally
 from tritongen.domain.traffic import HOUR_S, parse_table
+from tritongen.fleet.observe import Observed, Step, Tally
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC).timestamp()
 

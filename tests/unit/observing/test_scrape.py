@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.probe.scrape import prometheus_history, tallies_of_metrics
+from tritongen.fleet.observe.scrape import prometheus_history, tallies_of_metrics
 
 PAGE = """\
 # TYPE nv_inference_request_success counter

@@ -6,7 +6,7 @@ from functools import cache
 from support.capacity import capacity_input, machine
 from tritongen.app.deploying.observe_services import shared_services
 from tritongen.domain.capacity import PlanFile, plan_capacity
-from tritongen.domain.observing import Observed, Reading, Tally, observed
+from tritongen.fleet.observe import Observed, Reading, Tally, observed
 from tritongen.model.business import Business, Grouping
 from tritongen.model.intent import ModelIntent
 

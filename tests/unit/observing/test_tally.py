@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritongen.domain.observing import Observed, Reading, Tally, merged, observed
+from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
 
 
 def readings(*counts: float, step_s: float = 10.0) -> list[Reading]:

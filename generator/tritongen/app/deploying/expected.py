@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tritongen.app.deploying.plan import read_plan
 from tritongen.domain.capacity import PlanFile
-from tritongen.domain.observing import Expectation, Observed
 from tritongen.domain.traffic import DAY_S, PatternKind, Profile, Wish, expected, zone_of
+from tritongen.fleet.observe import Expectation, Observed
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent

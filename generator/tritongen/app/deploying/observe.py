@@ -9,25 +9,17 @@ from pathlib import Path
 from tritongen.app.deploying.expected import Expected, expectations
 from tritongen.app.deploying.observe_services import shared_services
 from tritongen.app.deploying.plan import stale_plan
-from tritongen.domain.observing import (
-    Observed,
-    RateChange,
-    Reading,
-    Tally,
-    advise,
-    merged,
-    observed,
-)
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.intent import INTENT_FILE
-from tritongen.intent.edit import with_rates
-from tritongen.model.findings import Finding
-from tritongen.probe.scrape import (
+from tritongen.fleet.observe import Observed, RateChange, Reading, Tally, advise, merged, observed
+from tritongen.fleet.observe.scrape import (
     metrics_page,
     prometheus_history,
     tallies_of_metrics,
     tallies_of_statistics,
 )
+from tritongen.intent import INTENT_FILE
+from tritongen.intent.edit import with_rates
+from tritongen.model.findings import Finding
 from tritongen.serving.attached import Address
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head

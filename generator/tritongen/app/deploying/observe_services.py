@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tritongen.domain.capacity import PlanFile
 from tritongen.domain.capacity.result import ServicePlan
-from tritongen.domain.observing import Observed
+from tritongen.fleet.observe import Observed
 from tritongen.model.findings import Finding, Severity, finding
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tritongen.domain.observing import Observed, Reading, Tally, merged, observed
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
 from tritongen.triton.control import model_statistics
 
 # Metric of Triton → field of a tally; several add up in one field.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritongen.domain.observing.tally import Observed
+from tritongen.fleet.observe.counter_tally import Observed
 from tritongen.model.findings import Finding, Severity, finding
 
 # Fewer requests than this say nothing of a model's batches and times.

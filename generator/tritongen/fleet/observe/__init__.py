@@ -1,19 +1,7 @@
 """What a live server's counters say, held against the intent and the plan."""
 
-from tritongen.domain.observing.advice import (
-    Advised,
-    Expectation,
-    RateChange,
-    advise,
-)
-from tritongen.domain.observing.tally import (
-    Observed,
-    Reading,
-    Step,
-    Tally,
-    merged,
-    observed,
-)
+from tritongen.fleet.observe.advice import Advised, Expectation, RateChange, advise
+from tritongen.fleet.observe.counter_tally import Observed, Reading, Step, Tally, merged, observed
 
 __all__ = [
     "Advised",

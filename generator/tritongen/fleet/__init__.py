@@ -1,0 +1,1 @@
+"""From traffic and measurements to machines: plan, export, observe, report."""
