@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serving_bench import MODELS, build, machine, print_table, slim_image
-from tritongen.app.probing.probe import probe
-from tritongen.app.probing.request import ModelChoice, ProbeRequest
-from tritongen.domain.measurement import LevelResult
-from tritongen.domain.workload import Closed
+from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Conditions
+from tritongen.probe.probe_models import probe
+from tritongen.probe.probe_request import ModelChoice, ProbeRequest
+from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.serving.docker.container_settings import DockerOptions
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.docker.docker_server import DockerServer

@@ -175,7 +175,7 @@ def side_by_side(bench: Bench, size: Size) -> str:
 _RECORD = f"""
 import resource, time
 import numpy as np
-from tritongen.probe.engine import Log
+from tritongen.probe.load_engine import Log
 from tritongen.probe.recorder import Recorder
 log, recorder, sizes = Log(), Recorder(0), []
 begun = time.process_time()

@@ -12,12 +12,12 @@ import pytest
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from support.synthetic_server import Behaviour, synthetic_server
 from support.triton import start_server, write_model
-from tritongen.domain.workload import Closed, Open
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.engine import Engine, EngineOptions, Plan, clock_ns
+from tritongen.probe.arrivals.workload import Closed, Open
 from tritongen.probe.generator import Generator
-from tritongen.probe.jobs import Job, make_plan
 from tritongen.probe.level import Conditions, run_load
+from tritongen.probe.load_engine import Engine, EngineOptions, Plan, clock_ns
+from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta

@@ -8,27 +8,27 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.domain.histogram import BUCKETS, Histogram, bucket_bounds, bucket_of
-from tritongen.domain.schedule import parse_schedule
-from tritongen.domain.workload import parse_concurrency, parse_goals, parse_rates
 from tritongen.errors import InvalidInputError
-from tritongen.probe.engine import Plan, Target
+from tritongen.probe.arrivals.schedule import parse_schedule
+from tritongen.probe.arrivals.workload import parse_concurrency, parse_goals, parse_rates
 from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.connection import Connection
 from tritongen.probe.grpc.frames import FrameError, frame
+from tritongen.probe.grpc.grpc_response import decode_response, decode_streamed
+from tritongen.probe.grpc.grpc_verify import KEEP, judge
 from tritongen.probe.grpc.hpack import Decoder, HpackError, huffman_decode, literal
 from tritongen.probe.grpc.hpack_tables import HUFFMAN
-from tritongen.probe.grpc.layout import Knowledge
-from tritongen.probe.grpc.protobuf import ProtobufError
-from tritongen.probe.grpc.response import decode_response, decode_streamed
-from tritongen.probe.grpc.stream import Slot
-from tritongen.probe.grpc.verify import KEEP, judge
-from tritongen.probe.http.response import (
+from tritongen.probe.grpc.http2_connection import Connection
+from tritongen.probe.grpc.http2_stream import Slot
+from tritongen.probe.grpc.protobuf_fields import ProtobufError
+from tritongen.probe.grpc.response_template import Knowledge
+from tritongen.probe.http.http_response import (
     MalformedResponseError,
     ResponseParser,
     decode_outputs,
     error_text,
 )
+from tritongen.probe.load_engine import Plan, Target
+from tritongen.probe.statistics.histogram import BUCKETS, Histogram, bucket_bounds, bucket_of
 from tritongen.triton.messages import Expectation, TensorMeta
 
 CODES = {symbol: (length, code) for (length, code), symbol in HUFFMAN.items()}

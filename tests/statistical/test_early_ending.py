@@ -12,7 +12,7 @@ from support.probe import (
     autocorrelated,
     virtual_run,
 )
-from tritongen.domain.workload import Closed
+from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Conditions, run_load
 
 

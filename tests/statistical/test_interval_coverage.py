@@ -7,10 +7,8 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from tritongen.domain.intervals import (
-    Interval,
-)
 from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
+from tritongen.probe.statistics.intervals import Interval
 
 RUNS = 2_000
 

@@ -4,14 +4,14 @@ import socket
 
 from tritonclient.grpc import service_pb2
 
-from tritongen.probe.engine import Plan, Target
 from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.connection import Connection
 from tritongen.probe.grpc.frames import frame
+from tritongen.probe.grpc.grpc_verify import KEEP, judge
 from tritongen.probe.grpc.hpack import literal
-from tritongen.probe.grpc.layout import Knowledge
-from tritongen.probe.grpc.stream import Slot
-from tritongen.probe.grpc.verify import KEEP, judge
+from tritongen.probe.grpc.http2_connection import Connection
+from tritongen.probe.grpc.http2_stream import Slot
+from tritongen.probe.grpc.response_template import Knowledge
+from tritongen.probe.load_engine import Plan, Target
 from tritongen.triton.messages import Expectation, TensorMeta
 
 HEADERS = b"\x88" + literal(b"content-type", b"application/grpc")

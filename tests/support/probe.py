@@ -16,22 +16,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.domain.attribution import Execution, attribute
-from tritongen.domain.histogram import Histogram
-from tritongen.domain.intervals import Interval
-from tritongen.domain.measurement import (
+from tritongen.probe.arrivals.workload import Closed, Load
+from tritongen.probe.generator import Generator, Progress, Records
+from tritongen.probe.level import Conditions, Reading, Run, run_load
+from tritongen.probe.load_engine import Engine, Log, Plan, Target
+from tritongen.probe.recorder import Recorder
+from tritongen.probe.results import Subject, level_results
+from tritongen.probe.statistics.attribution import Execution, attribute
+from tritongen.probe.statistics.histogram import Histogram
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.statistics.measurement import (
     ClientCost,
     LatencySummary,
     LevelResult,
     RequestCounts,
     Verdict,
 )
-from tritongen.domain.workload import Closed, Load
-from tritongen.probe.engine import Engine, Log, Plan, Target
-from tritongen.probe.generator import Generator, Progress, Records
-from tritongen.probe.level import Conditions, Reading, Run, run_load
-from tritongen.probe.recorder import Recorder
-from tritongen.probe.results import Subject, level_results
 from tritongen.triton.messages import Expectation, TensorMeta
 
 SECOND = 1_000_000_000
@@ -57,7 +57,7 @@ def a_plan(name: str = "m", share: float = 1.0) -> Plan:
 
 @dataclass
 class VirtualEngine:
-    """See `tritongen.probe.engine.Engine`."""
+    """See `tritongen.probe.load_engine.Engine`."""
 
     clock: VirtualClock
     service: Service

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
-from tritongen.probe.engine import Engine, EngineOptions, clock_ns
-from tritongen.probe.grpc.engine import GrpcEngine
-from tritongen.probe.jobs import Job, make_plan
+from tritongen.probe.grpc.grpc_engine import GrpcEngine
+from tritongen.probe.load_engine import Engine, EngineOptions, clock_ns
+from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint, Protocol
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta

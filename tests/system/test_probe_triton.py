@@ -12,11 +12,11 @@ from support.docker import start_container
 from support.probe_models import fill, python_config
 from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
-from tritongen.domain.workload import Closed, Open
-from tritongen.probe.inputs import InputOptions
-from tritongen.probe.jobs import prepare_job
+from tritongen.probe.arrivals.workload import Closed, Open
 from tritongen.probe.level import Conditions
+from tritongen.probe.load_job import prepare_job
 from tritongen.probe.prober import Prober
+from tritongen.probe.request_inputs import InputOptions
 from tritongen.serving.protocol import ModelControl
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
 from tritongen.triton.grpc_control import GrpcControl

@@ -14,10 +14,10 @@ from tritongen.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritongen.app.probing.probe import ModelChoice, ProbeReport, ProbeRequest, Tell
-    from tritongen.app.probing.search import Answer, Search
-    from tritongen.domain.workload import Load
-    from tritongen.probe.comparing import Comparison
+    from tritongen.probe.arrivals.workload import Load
+    from tritongen.probe.probe_models import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.probe.questions.comparison import Comparison
+    from tritongen.probe.questions.goal_and_knee import Answer, Search
 
 _EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_question(args)
     if args.compare:
-        from tritongen.app.probing.compare import compare_files
+        from tritongen.probe.questions.compare_levels import compare_files
 
         before, after = args.compare
         return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
@@ -186,15 +186,15 @@ def _measure(
     """What was asked for; answers and comparisons are empty where there was no such question."""
     request = _request(args)
     if args.against:
-        from tritongen.app.probing.compare import compare_against
+        from tritongen.probe.questions.compare_levels import compare_against
 
         against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return against[0], (), against[1]
     if args.goal or args.find:
-        from tritongen.app.probing.search import search
+        from tritongen.probe.questions.goal_and_knee import search
 
         return *search(Path.cwd(), request, _search(args), tell), ()
-    from tritongen.app.probing.probe import probe
+    from tritongen.probe.probe_models import probe
 
     return probe(Path.cwd(), request, tell), (), ()
 
@@ -227,8 +227,8 @@ def _check_question(args: argparse.Namespace) -> None:
 
 def _search(args: argparse.Namespace) -> "Search":
     """The question of --goal or --find; --concurrency and --rate bound it."""
-    from tritongen.app.probing.search import Search
-    from tritongen.domain.workload import parse_concurrency, parse_goals, parse_rates
+    from tritongen.probe.arrivals.workload import parse_concurrency, parse_goals, parse_rates
+    from tritongen.probe.questions.goal_and_knee import Search
 
     levels: tuple[float, ...] = ()
     if args.concurrency:
@@ -246,17 +246,17 @@ def _search(args: argparse.Namespace) -> "Search":
 
 
 def _live(bar: ProgressBar) -> "Tell":
-    from tritongen.probe.report.text import live_line
+    from tritongen.probe.report.text_table import live_line
 
     return lambda model, load, update: bar(live_line(model, load, update), 0, 0)
 
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":
-    from tritongen.app.probing.probe import ProbeRequest
-    from tritongen.domain.verdicts import Precision
-    from tritongen.probe.engine import EngineOptions
-    from tritongen.probe.inputs import InputOptions
     from tritongen.probe.level import Conditions
+    from tritongen.probe.load_engine import EngineOptions
+    from tritongen.probe.probe_models import ProbeRequest
+    from tritongen.probe.request_inputs import InputOptions
+    from tritongen.probe.statistics.verdicts import Precision
     from tritongen.triton.address import Protocol
 
     _check_numbers(args)
@@ -304,7 +304,13 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
-    from tritongen.domain.workload import Closed, Open, Pacing, parse_concurrency, parse_rates
+    from tritongen.probe.arrivals.workload import (
+        Closed,
+        Open,
+        Pacing,
+        parse_concurrency,
+        parse_rates,
+    )
 
     pacing, cap = Pacing(args.arrivals), args.max_outstanding
     if args.concurrency and args.rate:
@@ -322,14 +328,14 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
 
 def _least_length(load: "Load") -> float:
     """Seconds of a schedule, 0 for other loads: they may end at any time."""
-    from tritongen.domain.workload import Replay
+    from tritongen.probe.arrivals.workload import Replay
 
     return load.schedule.duration_s if isinstance(load, Replay) else 0.0
 
 
 def _replay(args: argparse.Namespace) -> "Load":
-    from tritongen.app.probing.probe import read_schedule
-    from tritongen.domain.workload import Pacing, Replay, parse_rates
+    from tritongen.probe.arrivals.workload import Pacing, Replay, parse_rates
+    from tritongen.probe.probe_models import read_schedule
 
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
     length = args.duration or args.time_budget or _BUDGET_S
@@ -338,7 +344,7 @@ def _replay(args: argparse.Namespace) -> "Load":
 
 
 def _model(text: str) -> "ModelChoice":
-    from tritongen.app.probing.probe import ModelChoice
+    from tritongen.probe.probe_models import ModelChoice
 
     match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
     share = float(match[3]) if match and match[3] else None

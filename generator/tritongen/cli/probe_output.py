@@ -6,15 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tritongen.app.probing.probe import ProbeReport
-from tritongen.app.probing.search import Answer
 from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.model.codec import finite
-from tritongen.probe.comparing import Change, Comparison
-from tritongen.probe.report.csv import csv_text
-from tritongen.probe.report.document import document, interval_json
-from tritongen.probe.report.text import (
+from tritongen.probe.probe_models import ProbeReport
+from tritongen.probe.questions.comparison import Change, Comparison
+from tritongen.probe.questions.goal_and_knee import Answer
+from tritongen.probe.report.csv_table import csv_text
+from tritongen.probe.report.json_document import document, interval_json
+from tritongen.probe.report.text_table import (
     HEADERS,
     by_model,
     details,
@@ -151,7 +151,7 @@ def _text(args: argparse.Namespace, text: str) -> None:
 
 
 def _write(args: argparse.Namespace, text: str) -> None:
-    from tritongen.app.probing.probe import write_result
+    from tritongen.probe.probe_models import write_result
 
     write_result(args.output, text)
     sys.stderr.write(f"wrote {args.output}\n")
@@ -160,7 +160,7 @@ def _write(args: argparse.Namespace, text: str) -> None:
 def _html(args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[Answer]) -> None:
     if report is None:
         raise InvalidInputError("TG905", "--compare has no page", fix="Use --format text or json.")
-    from tritongen.probe.report.html import html_page
+    from tritongen.probe.report.html_page import html_page
 
     found = [(answer.model, answer_text(answer)) for answer in answers]
     _text(args, html_page(report.environment, report.levels, found))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from tritongen.app.tuning.options import TuneProgress
     from tritongen.app.tuning.result import Figures, TunedModel, TuneReport
     from tritongen.app.tuning.variants import Offer
-    from tritongen.domain.intervals import Interval as Ratio
     from tritongen.model.evidence import ServedRate
+    from tritongen.probe.statistics.intervals import Interval as Ratio
     from tritongen.search.joint import Together
     from tritongen.search.report import Evaluated
     from tritongen.search.space import Candidate

@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 
-from tritongen.probe.engine import EngineOptions
+from tritongen.probe.load_engine import EngineOptions
 
 # What a non-blocking socket says when it has nothing to do now.
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

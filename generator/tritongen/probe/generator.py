@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tritongen.domain.arrivals import arrivals
-from tritongen.domain.workload import Closed, Load
-from tritongen.probe.engine import Engine, clock_ns
+from tritongen.probe.arrivals.due_times import arrivals
+from tritongen.probe.arrivals.workload import Closed, Load
+from tritongen.probe.load_engine import Engine, clock_ns
 from tritongen.probe.pacing import Pacer, Waiter
 from tritongen.probe.recorder import Recorder
 

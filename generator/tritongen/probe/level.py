@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tritongen.domain.intervals import Interval, mean_interval
-from tritongen.domain.verdicts import Precision
-from tritongen.domain.workload import Load, Open, Replay
+from tritongen.probe.arrivals.workload import Load, Open, Replay
 from tritongen.probe.generator import Progress, Records
 from tritongen.probe.recorder import Recorder
+from tritongen.probe.statistics.intervals import Interval, mean_interval
+from tritongen.probe.statistics.verdicts import Precision
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
 _NS = 1_000_000_000

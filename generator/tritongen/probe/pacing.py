@@ -8,7 +8,7 @@ import ctypes
 import os
 from typing import Any, Protocol
 
-from tritongen.probe.engine import Engine, clock_ns
+from tritongen.probe.load_engine import Engine, clock_ns
 
 _CLOCK_MONOTONIC = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC

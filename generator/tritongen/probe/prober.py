@@ -14,19 +14,19 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from tritongen.domain.measurement import LevelResult
-from tritongen.domain.workload import Load
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.probe.engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator
-from tritongen.probe.grpc.engine import GrpcEngine
+from tritongen.probe.grpc.grpc_engine import GrpcEngine
 from tritongen.probe.grpc.streaming import StreamEngine
-from tritongen.probe.http.engine import HttpEngine
-from tritongen.probe.jobs import Job, make_plan
+from tritongen.probe.http.http_engine import HttpEngine
 from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
+from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.load_job import Job, make_plan
+from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.observer import Observer
-from tritongen.probe.processes import LoadProcesses
 from tritongen.probe.results import Subject, level_results
+from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint, Protocol
 from tritongen.triton.control import Control

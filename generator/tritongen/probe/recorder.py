@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.domain.histogram import BUCKETS, Histogram, bucket_bounds, buckets_of
-from tritongen.domain.intervals import (
+from tritongen.probe.load_engine import Log
+from tritongen.probe.statistics.histogram import BUCKETS, Histogram, bucket_bounds, buckets_of
+from tritongen.probe.statistics.intervals import (
     BATCHES,
     CONFIDENCE,
     Interval,
@@ -26,8 +27,7 @@ from tritongen.domain.intervals import (
     warmup_end,
     wave_interval,
 )
-from tritongen.domain.measurement import PERCENTILES, LatencySummary, percentile_key
-from tritongen.probe.engine import Log
+from tritongen.probe.statistics.measurement import PERCENTILES, LatencySummary, percentile_key
 
 SLOTS = 128
 FIRST_SLOT_NS = 20_000_000

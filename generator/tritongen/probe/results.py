@@ -4,9 +4,18 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritongen.domain.attribution import Advice, Attribution, advise, attribute, execution_of
-from tritongen.domain.intervals import Interval
-from tritongen.domain.measurement import (
+from tritongen.probe.arrivals.workload import Closed
+from tritongen.probe.level import Run, throughput
+from tritongen.probe.recorder import Durations, Recorder
+from tritongen.probe.statistics.attribution import (
+    Advice,
+    Attribution,
+    advise,
+    attribute,
+    execution_of,
+)
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.statistics.measurement import (
     PERCENTILES,
     ClientCost,
     LatencySummary,
@@ -15,10 +24,7 @@ from tritongen.domain.measurement import (
     RequestCounts,
     percentile_key,
 )
-from tritongen.domain.verdicts import Evidence, judge
-from tritongen.domain.workload import Closed
-from tritongen.probe.level import Run, throughput
-from tritongen.probe.recorder import Durations, Recorder
+from tritongen.probe.statistics.verdicts import Evidence, judge
 from tritongen.triton.statistics import ServedConfig, ServerUse
 
 _NS = 1_000_000_000

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.domain.intervals import quantile_ranks
 from tritongen.model.samples import Array, stack_rows
 from tritongen.model.variants import Speedup
+from tritongen.probe.statistics.intervals import quantile_ranks
 from tritongen.transform.session import OrtRunner, Runner, RunRefusal, RunSettings
 
 _LEAST_PAIRS = 9

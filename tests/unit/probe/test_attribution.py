@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.domain.attribution import advise, attribute, execution_of
+from tritongen.probe.statistics.attribution import advise, attribute, execution_of
 from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
 CONFIG = ServedConfig("ocr", max_batch_size=8, instances=2)

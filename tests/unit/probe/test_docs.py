@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 from tritongen.cli.main import build_parser
-from tritongen.domain.measurement import Verdict
+from tritongen.probe.statistics.measurement import Verdict
 
 PAGE = (Path(__file__).parents[3] / "docs/probe.md").read_text()
 # What speaks for itself in --help, or belongs to the server.

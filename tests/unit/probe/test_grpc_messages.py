@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from tritongen.probe.grpc.protobuf import ProtobufError, fields, read_varint, varint
-from tritongen.probe.grpc.request import ID_DIGITS, request_bytes, request_template
-from tritongen.probe.grpc.response import decode_response, decode_streamed
+from tritongen.probe.grpc.grpc_request import ID_DIGITS, request_bytes, request_template
+from tritongen.probe.grpc.grpc_response import decode_response, decode_streamed
+from tritongen.probe.grpc.protobuf_fields import ProtobufError, fields, read_varint, varint
 from tritongen.triton.messages import Message, SharedRegion, Tensor, TensorMeta
 
 DATA = np.arange(4, dtype=np.float32).tobytes()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tritongen.domain.histogram import (
+from tritongen.probe.statistics.histogram import (
     BUCKETS,
     LARGEST_NS,
     Histogram,

@@ -4,10 +4,10 @@ import pytest
 
 from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, response_message
 from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.connection import GREETING
 from tritongen.probe.grpc.frames import FrameError, frame
+from tritongen.probe.grpc.grpc_verify import KEEP
 from tritongen.probe.grpc.hpack import HpackError, literal
-from tritongen.probe.grpc.verify import KEEP
+from tritongen.probe.grpc.http2_connection import GREETING
 
 
 @pytest.fixture

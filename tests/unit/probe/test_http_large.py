@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from support.probe import SECOND
-from tritongen.probe.engine import EngineOptions, Plan, clock_ns
-from tritongen.probe.http.engine import HttpEngine
+from tritongen.probe.http.http_engine import HttpEngine
+from tritongen.probe.load_engine import EngineOptions, Plan, clock_ns
 from tritongen.triton.messages import Expectation, TensorMeta
 
 FLOATS = 150_000

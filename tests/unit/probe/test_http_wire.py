@@ -2,15 +2,15 @@ import json
 
 import pytest
 
-from tritongen.probe.engine import Plan, Target
-from tritongen.probe.http.request import request_bytes, request_template
-from tritongen.probe.http.response import (
+from tritongen.probe.http.http_request import request_bytes, request_template
+from tritongen.probe.http.http_response import (
     MalformedResponseError,
     ResponseParser,
     decode_outputs,
     error_text,
 )
-from tritongen.probe.http.verify import Known, verify
+from tritongen.probe.http.http_verify import Known, verify
+from tritongen.probe.load_engine import Plan, Target
 from tritongen.triton.messages import Expectation, Message, SharedRegion, Tensor, TensorMeta
 
 MESSAGE = Message(

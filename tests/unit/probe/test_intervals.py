@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tritongen.domain.histogram import Histogram
-from tritongen.domain.intervals import (
+from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
+from tritongen.probe.statistics.histogram import Histogram
+from tritongen.probe.statistics.intervals import (
     Interval,
     batch_quantile_interval,
     chi_square_quantile,
@@ -21,7 +22,6 @@ from tritongen.domain.intervals import (
     warmup_end,
     wave_interval,
 )
-from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
 
 SLOTS = 100
 

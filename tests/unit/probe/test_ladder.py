@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 
 from support.probe import a_level
-from tritongen.domain.measurement import Verdict
-from tritongen.domain.workload import Closed, Open, parse_goals
-from tritongen.probe.ladder import (
+from tritongen.probe.arrivals.workload import Closed, Open, parse_goals
+from tritongen.probe.questions.ladder import (
     Held,
     Step,
     holds,
@@ -17,6 +16,7 @@ from tritongen.probe.ladder import (
     requests_needed,
     step_of,
 )
+from tritongen.probe.statistics.measurement import Verdict
 
 
 def climb_rate(truth: float, first: float = 10.0, most: float = 1e6) -> tuple[float, int]:

@@ -18,12 +18,12 @@ from support.probe import (
     virtual_level,
     virtual_run,
 )
-from tritongen.domain.measurement import Verdict
-from tritongen.domain.schedule import parse_schedule
-from tritongen.domain.verdicts import Precision
-from tritongen.domain.workload import Closed, Open, Pacing, Replay
+from tritongen.probe.arrivals.schedule import parse_schedule
+from tritongen.probe.arrivals.workload import Closed, Open, Pacing, Replay
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, Reading, Update, run_load
+from tritongen.probe.statistics.measurement import Verdict
+from tritongen.probe.statistics.verdicts import Precision
 from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
 FIXED = Conditions(budget_s=60.0, fixed=True)

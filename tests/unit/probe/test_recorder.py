@@ -5,14 +5,14 @@ import pytest
 
 from support.probe import SECOND, filled_log
 from tritongen.probe.generator import Progress, Records
-from tritongen.probe.recorder import FIRST_SLOT_NS, SLOTS, Durations, Recorder
-from tritongen.probe.transfer import (
+from tritongen.probe.record_transfer import (
     merge_records,
     pack_progress,
     pack_records,
     unpack_progress,
     unpack_records,
 )
+from tritongen.probe.recorder import FIRST_SLOT_NS, SLOTS, Durations, Recorder
 
 BEGIN = 5_000 * SECOND
 FOREVER = (BEGIN, BEGIN + 10_000 * SECOND)

@@ -9,16 +9,14 @@ import jsonschema
 import pytest
 
 from support.probe import a_level, constant, one_server, virtual_level
-from tritongen.domain.intervals import Interval
-from tritongen.domain.measurement import Verdict
-from tritongen.domain.workload import Closed, Open
 from tritongen.pages.svg import linear_axis, log_axis
+from tritongen.probe.arrivals.workload import Closed, Open
 from tritongen.probe.level import Conditions, Update
-from tritongen.probe.report.charts import charts_of
-from tritongen.probe.report.csv import csv_text
-from tritongen.probe.report.document import Environment, document
-from tritongen.probe.report.html import html_page
-from tritongen.probe.report.text import (
+from tritongen.probe.report.csv_table import csv_text
+from tritongen.probe.report.html_page import html_page
+from tritongen.probe.report.json_document import Environment, document
+from tritongen.probe.report.probe_charts import charts_of
+from tritongen.probe.report.text_table import (
     HEADERS,
     details,
     duration_text,
@@ -28,6 +26,8 @@ from tritongen.probe.report.text import (
     row,
     share_text,
 )
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.statistics.measurement import Verdict
 
 ENVIRONMENT = Environment(
     "2026-01-01T00:00:00Z",

@@ -1,7 +1,7 @@
 import pytest
 
-from tritongen.domain.schedule import PATTERNS, Period, named_schedule, parse_schedule
 from tritongen.errors import InvalidInputError
+from tritongen.probe.arrivals.schedule import PATTERNS, Period, named_schedule, parse_schedule
 
 
 def test_periods_are_read():

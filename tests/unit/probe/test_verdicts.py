@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.domain.intervals import Interval
-from tritongen.domain.measurement import Verdict, percentile_key
-from tritongen.domain.verdicts import Evidence, Precision, judge, saturation
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.statistics.measurement import Verdict, percentile_key
+from tritongen.probe.statistics.verdicts import Evidence, Precision, judge, saturation
 
 GOOD = Evidence(
     ok=10_000,

@@ -1,7 +1,8 @@
 import pytest
 
-from tritongen.domain.schedule import Period, Schedule
-from tritongen.domain.workload import (
+from tritongen.errors import InvalidInputError
+from tritongen.probe.arrivals.schedule import Period, Schedule
+from tritongen.probe.arrivals.workload import (
     Closed,
     Metric,
     Open,
@@ -12,7 +13,6 @@ from tritongen.domain.workload import (
     parse_goals,
     parse_rates,
 )
-from tritongen.errors import InvalidInputError
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.app.tuning.server import Cores, PrivateServer
 from tritongen.app.tuning.subject import Loadable, Subject, loadable
-from tritongen.domain.measurement import PERCENTILES, LevelResult, Verdict
-from tritongen.domain.verdicts import Precision
-from tritongen.domain.workload import Closed, Load, Open
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor
-from tritongen.probe.inputs import InputOptions, make_messages
-from tritongen.probe.jobs import Job
+from tritongen.probe.arrivals.workload import Closed, Load, Open
 from tritongen.probe.level import Conditions
+from tritongen.probe.load_job import Job
 from tritongen.probe.prober import Outcome, Prober
+from tritongen.probe.request_inputs import InputOptions, make_messages
+from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, Verdict
+from tritongen.probe.statistics.verdicts import Precision
 from tritongen.queueing import ClosedLoop
 from tritongen.search.records import Purpose, Reading, Record, Task
 from tritongen.search.settings import THROUGHPUT_SAMPLES

@@ -19,8 +19,8 @@ from tritongen.app.tuning.subject import Subject
 from tritongen.app.tuning.variants import Offer, Side, duel, variant_subjects
 from tritongen.errors import EnvironmentProblem
 from tritongen.planner.context import show_figure
-from tritongen.probe.comparing import Change
 from tritongen.probe.level import signal_of
+from tritongen.probe.questions.comparison import Change
 from tritongen.queueing import OpenLoop
 from tritongen.repository.project import Project
 from tritongen.search.journal import JournalHeader

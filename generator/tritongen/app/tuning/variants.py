@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from tritongen.app.tuning.measure import Bench
 from tritongen.app.tuning.subject import Subject, make_subject
-from tritongen.domain.intervals import Interval
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import Verdict
 from tritongen.planner import model_inputs
 from tritongen.planner.context import show_figure
-from tritongen.probe.comparing import Change, judge_ratio, paired_ratio
+from tritongen.probe.questions.comparison import Change, judge_ratio, paired_ratio
+from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project

@@ -16,7 +16,10 @@ from typing import Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import Dialer
-from tritongen.probe.engine import (
+from tritongen.probe.grpc.grpc_request import ID_DIGITS
+from tritongen.probe.grpc.grpc_response import StreamedResponse, decode_streamed
+from tritongen.probe.grpc.protobuf_fields import ProtobufError
+from tritongen.probe.load_engine import (
     EngineOptions,
     FailureCode,
     Plan,
@@ -24,9 +27,6 @@ from tritongen.probe.engine import (
     clock_ns,
     divide_slots,
 )
-from tritongen.probe.grpc.protobuf import ProtobufError
-from tritongen.probe.grpc.request import ID_DIGITS
-from tritongen.probe.grpc.response import StreamedResponse, decode_streamed
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _STREAMS = 8
@@ -72,7 +72,7 @@ class _Stream:
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """One slot of concurrency; see `tritongen.probe.grpc.stream.Slot` for the names."""
+    """One slot of concurrency; see `tritongen.probe.grpc.http2_stream.Slot` for the names."""
 
     target: Target
     following: Callable[[], bytes]
@@ -84,7 +84,7 @@ class _Slot:
 
 
 class StreamEngine:
-    """See `tritongen.probe.engine.Engine` for attributes and methods."""
+    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
 
     name = "grpcio streams"
 

@@ -1,0 +1,148 @@
+"""The server that `probe` measures: found, seen to be a Triton, and described."""
+
+import contextlib
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritongen import __version__
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.probe.dialer import tls_context
+from tritongen.probe.load_engine import EngineOptions
+from tritongen.probe.probe_request import ProbeRequest
+from tritongen.probe.report.json_document import Environment
+from tritongen.system.machine import read_cpus
+from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.control import Control
+from tritongen.triton.grpc_control import GrpcControl
+from tritongen.triton.http_control import HttpControl
+from tritongen.triton.metrics import Metrics
+from tritongen.triton.replicas import ReplicaControl
+from tritongen.triton.server_state import StateStore, own_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server that answers.
+
+    Attributes:
+        endpoint: where requests go.
+        control: its side channel.
+        server: its name and version.
+        metrics: its metrics endpoint, None when it is not known.
+        replicas: further servers of the same models.
+    """
+
+    endpoint: Endpoint
+    control: Control
+    server: str
+    metrics: Metrics | None
+    replicas: tuple[Endpoint, ...] = ()
+
+
+@contextlib.contextmanager
+def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
+    """Find the server and see that it is a Triton.
+
+    Raises:
+        EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
+    """
+    (endpoint, *replicas), metrics = _locate(project, request)
+    control: Control = _control(endpoint)
+    if replicas:
+        control = ReplicaControl([control, *(_control(one) for one in replicas)])
+    try:
+        info = control.server()
+        if "binary_tensor_data" not in info.extensions:
+            raise EnvironmentProblem(
+                "TG902",
+                f"{info.name or 'the server'} lacks the binary tensor data extension",
+                where=endpoint.address,
+            )
+        server = f"{info.name} {info.version}".strip()
+        yield Connection(endpoint, control, server, metrics, tuple(replicas))
+    finally:
+        control.close()
+
+
+def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metrics | None]:
+    """Servers to ask, one or more, and the metrics endpoint of the project's own."""
+    url, metrics = request.url, None
+    if not url:
+        state = StateStore(project).read()
+        if state is None:
+            raise EnvironmentProblem("TG901", "no server runs for this project", where=str(project))
+        ends = state.endpoints
+        url = ends.http if request.protocol is Protocol.HTTP else ends.grpc
+        if ends.metrics:
+            metrics = Metrics(*parse_endpoint(ends.metrics, Protocol.HTTP))
+    return [_endpoint(project, text.strip(), request) for text in url.split(",")], metrics
+
+
+def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
+    options = request.options
+    host, port = parse_endpoint(url, request.protocol)
+    secure = options.tls or url.startswith(("https://", "grpcs://"))
+    found = Endpoint(
+        host,
+        port,
+        request.protocol,
+        secure,
+        options.ca_file,
+        options.verify,
+        request.streaming,
+    )
+    own = own_headers(project, found.address, grpc=request.protocol is Protocol.GRPC)
+    return replace(found, headers=own)
+
+
+def _control(endpoint: Endpoint) -> Control:
+    if endpoint.protocol is Protocol.GRPC:
+        return GrpcControl(endpoint)
+    context = None
+    if endpoint.tls:
+        context = tls_context(
+            EngineOptions(tls=True, ca_file=endpoint.ca_file, verify=endpoint.verify)
+        )
+    return HttpControl(endpoint.host, endpoint.port, context=context, headers=endpoint.headers)
+
+
+def environment(connection: Connection, request: ProbeRequest) -> Environment:
+    """Where and how this runs."""
+    reading = read_cpus()
+    endpoint = connection.endpoint
+    servers = [one.address for one in (endpoint, *connection.replicas)]
+    return Environment(
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        tool=f"tritongen {__version__}",
+        server=connection.server,
+        endpoint=f"{endpoint.protocol} {','.join(servers)}",
+        machine={
+            "cpu": reading.model,
+            "cores": reading.affinity,
+            "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(),
+        },
+        seed=request.inputs.seed,
+        configurations=_hashes(connection, request),
+        command=request.command,
+    )
+
+
+def _hashes(connection: Connection, request: ProbeRequest) -> dict[str, str]:
+    """SHA-256 of each model's configuration in force; models that have none are left out."""
+    found = {}
+    names = [choice.name for choice in request.models]
+    for name in names or connection.control.ready_models():
+        try:
+            config: Any = connection.control.config(name)
+        except TritongenError:
+            continue
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+        found[name] = hashlib.sha256(text.encode()).hexdigest()
+    return found

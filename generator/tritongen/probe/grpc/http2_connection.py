@@ -1,0 +1,395 @@
+"""One HTTP/2 connection: frames in both directions, flow control, streams."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from tritongen.probe.dialer import WOULD_BLOCK
+from tritongen.probe.grpc import frames
+from tritongen.probe.grpc.frames import END_STREAM, HEAD, FrameError, frame, lead
+from tritongen.probe.grpc.grpc_headers import HeaderReader
+from tritongen.probe.grpc.http2_stream import Slot
+
+_OUR_FRAME = 1 << 20
+_TOP_UP = 1 << 29
+_MOST_BLOCK = 1 << 20
+_MOST_REFUSALS = 20
+_SETTINGS = (
+    (frames.HEADER_TABLE_SIZE, 0),
+    (frames.ENABLE_PUSH, 0),
+    (frames.INITIAL_WINDOW_SIZE, frames.LARGEST_WINDOW),
+    (frames.MAX_FRAME_SIZE, _OUR_FRAME),
+)
+GREETING = (
+    frames.PREFACE
+    + frames.settings(list(_SETTINGS))
+    + frames.window_update(0, frames.LARGEST_WINDOW - frames.DEFAULT_WINDOW)
+)
+
+
+class Owner(Protocol):
+    """Who is told what happens to streams."""
+
+    def succeed(self, slot: Slot, now: int) -> None:
+        """The slot's response is complete and matches its pattern."""
+
+    def complete(self, slot: Slot, failure: tuple[str, str] | None, now: int) -> None:
+        """The slot's stream has ended; the message is still to be looked at without a failure."""
+
+    def send_elsewhere(self, slots: list[Slot]) -> None:
+        """The server did not begin these streams and wants no more of them here."""
+
+
+class Connection:
+    """A socket that speaks HTTP/2.
+
+    Attributes:
+        socket: non-blocking.
+        fd: its descriptor.
+        streams: slots by the stream's number as four bytes.
+        draining: no stream may be opened any more.
+        ready: the peer's settings have come.
+    """
+
+    def __init__(self, opened: socket.socket, block: bytes, owner: Owner, last_id: int) -> None:
+        """Greet the peer over a connected socket; the greeting goes out with the next `flush`.
+
+        Args:
+            opened: the socket.
+            block: headers of every request.
+            owner: who is told what happens.
+            last_id: the stream from this number on is the last one; then it drains.
+        """
+        self.socket = opened
+        self.fd = opened.fileno()
+        self.streams: dict[bytes, Slot] = {}
+        self.draining = False
+        self.ready = False
+        self._next_id = 1
+        self._last_id = last_id
+        self._owner = owner
+        self._block = block
+        self._lead = lead(frames.HEADERS, frames.END_HEADERS, len(block))
+        self._joints: dict[int, bytes] = {}
+        self._headers = HeaderReader()
+        self._out: list[bytes] = [GREETING]
+        self._unsent = memoryview(b"")
+        self._blocked: list[Slot] = []
+        self._send_window = frames.DEFAULT_WINDOW
+        self._stream_window = frames.DEFAULT_WINDOW
+        self._frame_limit = frames.DEFAULT_FRAME
+        self._quick_limit = frames.DEFAULT_FRAME
+        self._most_streams = 1 << 30
+        self._waiting: list[Slot] = []
+        self._received = 0
+        self._pending = b""
+        self._skip: tuple[bytes, int, int] | None = None
+        self._fragments: tuple[int, bytes, bytearray] | None = None
+
+    def close(self) -> None:
+        """Close the socket."""
+        with contextlib.suppress(OSError):
+            self.socket.close()
+
+    def open_stream(self, slot: Slot) -> None:
+        """Send the slot's request as soon as the peer allows it; `flush` puts it on the wire."""
+        if self._waiting or len(self.streams) >= self._most_streams:
+            self._waiting.append(slot)
+            self.admit()
+        else:
+            self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        """Open the slot's stream."""
+        number = self._next_id
+        self._next_id = number + 2
+        if number >= self._last_id:
+            self.draining = True
+        slot.key = key = number.to_bytes(4, "big")
+        self.streams[key] = slot
+        size = len(slot.request)
+        if size <= self._quick_limit and size <= self._send_window and not self._blocked:
+            self._send_window -= size
+            joint = self._joints.get(size)
+            if joint is None:
+                joint = self._block + lead(frames.DATA, END_STREAM, size)
+                self._joints[size] = joint
+            self._out += (self._lead, key, joint, key, slot.request)
+            return
+        self._out += (self._lead, key, self._block)
+        slot.offset, slot.window = 0, self._stream_window
+        self._blocked.append(slot)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Frame what the windows allow of the requests that wait for them, in order."""
+        self._blocked = [
+            slot
+            for slot in self._blocked
+            if self.streams.get(slot.key) is slot and not self._push(slot)
+        ]
+
+    def _push(self, slot: Slot) -> bool:
+        """Frame as much of one request as the windows allow; True when all of it was."""
+        request = slot.request
+        while slot.offset < len(request):
+            room = min(self._send_window, slot.window, self._frame_limit)
+            if room <= 0:
+                return False
+            piece = request[slot.offset : slot.offset + room]
+            slot.offset += len(piece)
+            self._send_window -= len(piece)
+            slot.window -= len(piece)
+            flags = END_STREAM if slot.offset == len(request) else 0
+            self._out += (lead(frames.DATA, flags, len(piece)), slot.key, piece)
+        return True
+
+    def cancel(self, slot: Slot) -> None:
+        """Forget the slot's stream and tell the peer."""
+        if self.streams.pop(slot.key, None) is not None:
+            code = int(frames.ErrorCode.CANCEL).to_bytes(4, "big")
+            self._out.append(frame(frames.RST_STREAM, 0, int.from_bytes(slot.key, "big"), code))
+        if slot in self._waiting:
+            self._waiting.remove(slot)
+
+    def flush(self) -> None:
+        """Write what is to be written, as far as the socket takes it.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if self._unsent:
+            self._out.insert(0, bytes(self._unsent))
+        if not self._out:
+            return
+        data = b"".join(self._out)
+        self._out.clear()
+        position = 0
+        send: Callable[[bytes | memoryview], int] = self.socket.send
+        try:
+            position = send(data)
+            while position < len(data):
+                position += send(memoryview(data)[position:])
+        except WOULD_BLOCK:
+            pass
+        self._unsent = memoryview(data)[position:]
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Take bytes from the peer.
+
+        Raises:
+            FrameError, HpackError: the peer broke the protocol.
+        """
+        if not self.ready and data.startswith(b"HTTP/"):
+            raise FrameError("an HTTP/1.1 server answers")
+        if self._skip is not None:
+            data = self._continue_data(data, now)
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        streams = self.streams
+        position, end = 0, len(data)
+        while end - position >= HEAD:
+            key = data[position + 5 : position + HEAD]
+            slot = streams.get(key)
+            if slot is not None and not slot.data_frames:
+                layout = slot.knowledge.layout
+                if layout is not None and layout.matches(data, position, key):
+                    position += layout.size
+                    self._received += layout.payload
+                    del streams[key]
+                    self._owner.succeed(slot, now)
+                    continue
+            length = int.from_bytes(data[position : position + 3], "big")
+            kind, flags = data[position + 3], data[position + 4]
+            if length > _OUR_FRAME:
+                raise FrameError(f"a frame of {length} bytes")
+            begin = position + HEAD
+            if end - begin < length:
+                if kind == frames.DATA and not flags & frames.PADDED and end > begin:
+                    self._begin_data(key, flags, data[begin:], length, now)
+                    return
+                self._pending = data[position:]
+                return
+            position = begin + length
+            self._frame(kind, flags, key, data[begin:position], now)
+        self._pending = data[position:]
+
+    def _begin_data(self, key: bytes, flags: int, data: bytes, length: int, now: int) -> None:
+        """The first part of a DATA frame that is still on its way."""
+        self._skip = (key, flags, length - len(data))
+        self._data(key, 0, data, now)
+
+    def _continue_data(self, data: bytes, now: int) -> bytes:
+        """More of it; returns what lies behind the frame."""
+        assert self._skip is not None  # noqa: S101  (asked for only then)
+        key, flags, left = self._skip
+        part = data[:left]
+        left -= len(part)
+        self._skip = (key, flags, left) if left else None
+        slot = self.streams.get(key)
+        if slot is not None:
+            slot.data_frames -= 1
+        self._data(key, 0 if left else flags, part, now)
+        return data[len(part) :]
+
+    def _frame(self, kind: int, flags: int, key: bytes, payload: bytes, now: int) -> None:
+        """One whole frame."""
+        if self._fragments is not None and kind != frames.CONTINUATION:
+            raise FrameError("a header block was interrupted")
+        if kind == frames.DATA:
+            # Padding counts for flow control.
+            content = frames.unpadded(payload, flags, headers=False)
+            self._received += len(payload) - len(content)
+            self._data(key, flags, content, now)
+        elif kind == frames.HEADERS:
+            content = frames.unpadded(payload, flags, headers=True)
+            self._fragments = (flags, key, bytearray(content))
+            self._block_part(b"", bool(flags & frames.END_HEADERS), now)
+        elif kind == frames.CONTINUATION:
+            if self._fragments is None or self._fragments[1] != key:
+                raise FrameError("CONTINUATION without a header block")
+            self._block_part(payload, bool(flags & frames.END_HEADERS), now)
+        else:
+            self._control(kind, flags, key, payload, now)
+
+    def _control(self, kind: int, flags: int, key: bytes, payload: bytes, now: int) -> None:
+        if kind == frames.WINDOW_UPDATE:
+            self._window(key, frames.increment_of(payload))
+        elif kind == frames.SETTINGS:
+            if not flags & frames.ACK:
+                self._settings(payload)
+        elif kind == frames.PING:
+            if len(payload) != 8:
+                raise FrameError("PING of a wrong length")
+            if not flags & frames.ACK:
+                self._out.append(frame(frames.PING, frames.ACK, 0, payload))
+        elif kind == frames.RST_STREAM:
+            if len(payload) != 4:
+                raise FrameError("RST_STREAM of a wrong length")
+            self._reset(key, int.from_bytes(payload, "big"), now)
+        elif kind == frames.GOAWAY:
+            self._goaway(payload)
+        elif kind == frames.PUSH_PROMISE:
+            raise FrameError("PUSH_PROMISE though it was switched off")
+
+    def _reset(self, key: bytes, code: int, now: int) -> None:
+        """The peer ended a stream."""
+        slot = self.streams.pop(key, None)
+        if slot is None:
+            return
+        slot.refusals += 1
+        if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MOST_REFUSALS:
+            # The peer did nothing with it; every gRPC client sends it again without a word. While
+            # others are open it has enough to do: then the end of one of them makes room.
+            if self.streams:
+                self._waiting.append(slot)
+            else:
+                self._owner.send_elsewhere([slot])
+            return
+        failure = (f"RST {frames.error_name(code)}", "the server reset the stream")
+        self._owner.complete(slot, failure, now)
+
+    def _data(self, key: bytes, flags: int, content: bytes, now: int) -> None:
+        self._received += len(content)
+        if self._received >= _TOP_UP:
+            self._out.append(frames.window_update(0, self._received))
+            self._received = 0
+        slot = self.streams.get(key)
+        if slot is None:
+            return
+        slot.data_frames += 1
+        slot.size += len(content)
+        room = slot.keep - len(slot.head)
+        if room > 0:
+            slot.head += content[:room]
+        if flags & END_STREAM:
+            del self.streams[key]
+            self._owner.complete(slot, ("MALFORMED", "the response has no trailers"), now)
+
+    def _block_part(self, part: bytes, last: bool, now: int) -> None:
+        """A part of a header block; the whole of it with the last part."""
+        assert self._fragments is not None  # noqa: S101  (set by the callers)
+        flags, key, collected = self._fragments
+        collected += part
+        if len(collected) > _MOST_BLOCK:
+            raise FrameError("a header block that is too large")
+        if not last:
+            return
+        self._fragments = None
+        block = bytes(collected)
+        facts = self._headers.read(block)
+        slot = self.streams.get(key)
+        if slot is None:
+            return
+        if not flags & END_STREAM:
+            if 100 <= facts.http_status < 200:
+                return
+            slot.first_block = block
+            slot.quick = flags == frames.END_HEADERS and self._headers.is_known(block)
+            if facts.http_status not in {0, 200}:
+                del self.streams[key]
+                self._owner.complete(slot, facts.failure, now)
+            return
+        del self.streams[key]
+        slot.last_block = block
+        slot.quick = (
+            slot.quick
+            and slot.data_frames == 1
+            and flags == frames.END_HEADERS | END_STREAM
+            and bool(slot.first_block)
+            and self._headers.is_known(block)
+        )
+        self._owner.complete(slot, facts.failure, now)
+
+    def _settings(self, payload: bytes) -> None:
+        for key, value in frames.read_settings(payload):
+            if key == frames.INITIAL_WINDOW_SIZE:
+                for slot in self._blocked:
+                    slot.window += value - self._stream_window
+                self._stream_window = value
+            elif key == frames.MAX_FRAME_SIZE:
+                self._frame_limit = value
+            elif key == frames.MAX_CONCURRENT_STREAMS:
+                self._most_streams = value
+        self._quick_limit = min(self._frame_limit, self._stream_window)
+        self.ready = True
+        self._out.append(frame(frames.SETTINGS, frames.ACK, 0))
+        self._resume()
+        self.admit()
+
+    def _window(self, key: bytes, increment: int) -> None:
+        if key == b"\0\0\0\0":
+            self._send_window += increment
+            if self._send_window > frames.LARGEST_WINDOW:
+                raise FrameError("the connection's window overflows")
+        elif self._blocked:
+            slot = self.streams.get(key)
+            if slot is not None:
+                slot.window += increment
+        if self._blocked:
+            self._resume()
+
+    def _goaway(self, payload: bytes) -> None:
+        if len(payload) < 8:
+            raise FrameError("GOAWAY of a wrong length")
+        last = int.from_bytes(payload[:4], "big") & frames.LARGEST_WINDOW
+        self.draining = True
+        unseen = [slot for key, slot in self.streams.items() if int.from_bytes(key, "big") > last]
+        for slot in unseen:
+            del self.streams[slot.key]
+        unseen += self._waiting
+        self._waiting = []
+        if unseen:
+            self._owner.send_elsewhere(unseen)
+
+    def admit(self) -> None:
+        """Open the streams that waited for the peer's limit."""
+        while self._waiting and len(self.streams) < self._most_streams:
+            self._start(self._waiting.pop(0))
+
+    @property
+    def waiting(self) -> list[Slot]:
+        """Slots whose stream waits for the peer's limit."""
+        return self._waiting

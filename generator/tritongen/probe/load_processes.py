@@ -1,0 +1,243 @@
+"""A load made by several processes, for servers that are faster than one core's client.
+
+Each process has an engine and connections of its own and makes every n-th request of the same
+load. They end when they are told to, and also when the process that started them is gone.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.generator import Generator, Progress, Records
+from tritongen.probe.load_engine import Engine, clock_ns
+from tritongen.probe.record_transfer import (
+    merge_records,
+    pack_progress,
+    pack_records,
+    unpack_progress,
+    unpack_records,
+)
+
+_HEAD = struct.Struct(">cQ")
+_FINE, _FAULT = b"+", b"-"
+_LEAD_NS = 20_000_000
+
+
+class LoadProcesses:
+    """See `tritongen.probe.level.LoadSource`."""
+
+    def __init__(
+        self, make_engine: Callable[[int], Engine], load: Load, seed: int, processes: int
+    ) -> None:
+        """Prepare a load.
+
+        Args:
+            make_engine: called once in each process, with the process's number.
+            load: the whole of it.
+            seed: of the arrivals.
+            processes: how many.
+        """
+        self._make_engine = make_engine
+        self._load, self._seed, self._count = load, seed, processes
+        self._workers: list[_Worker] = []
+        self._progress = Progress()
+        self._begin = 0
+
+    def start(self) -> None:
+        """Start the processes, open their connections and begin together.
+
+        Raises:
+            EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
+        """
+        self._begin = begin = clock_ns() + _LEAD_NS * self._count
+        for part in range(self._count):
+            self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
+        self._ask({"do": "start", "begin": begin})
+        self._refresh()
+
+    def _serve(self, part: int, link: socket.socket) -> None:
+        """What a load process does until it is told to end."""
+        engine = self._make_engine(part)
+        generator = Generator(engine, self._load, self._seed, part, self._count)
+        try:
+            while (order := _receive_order(link)) is not None:
+                _obey(order, generator, link)
+        finally:
+            engine.close()
+
+    def run(self, until_ns: int) -> None:
+        """Make the load until that moment."""
+        self._ask({"do": "run", "until": until_ns})
+        self._refresh()
+
+    def mark(self, *, from_begin: bool = False) -> int:
+        """The measured window begins now, or has begun with the load."""
+        now = self._begin if from_begin else clock_ns()
+        self._ask({"do": "mark", "at": now, "from_begin": from_begin})
+        self._refresh()
+        return now
+
+    def finish(self, drain_s: float) -> int:
+        """The window ends now."""
+        now = clock_ns()
+        self._ask({"do": "finish", "drain": drain_s, "at": now})
+        return now
+
+    def stop(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def progress(self) -> Progress:
+        """Where the load stands, as of the end of the last step."""
+        self._progress.now_ns = clock_ns()
+        return self._progress
+
+    def records(self) -> Records:
+        """What was recorded so far, of all processes together."""
+        return merge_records([unpack_records(part) for part in self._ask({"do": "records"})])
+
+    def _refresh(self) -> None:
+        parts = [unpack_progress(part) for part in self._ask({"do": "progress"})]
+        self._progress = Progress(
+            now_ns=clock_ns(),
+            outstanding=sum(part.outstanding for part in parts),
+            capped=sum(part.capped for part in parts),
+            last_success_ns=max(part.last_success_ns for part in parts),
+            lost=sum(part.lost for part in parts),
+            exhausted=all(part.exhausted for part in parts),
+            cpu_ns=sum(part.cpu_ns for part in parts),
+            request_ns=sum(part.request_ns for part in parts),
+            finished=sum(part.finished for part in parts),
+        )
+
+    def _ask(self, order: dict[str, object]) -> list[bytes]:
+        """Give every process an order, and wait for all of them."""
+        for worker in self._workers:
+            worker.send(order)
+        return [worker.receive() for worker in self._workers]
+
+
+class _Worker:
+    """One process and the link to it."""
+
+    def __init__(
+        self,
+        part: int,
+        serve: Callable[[int, socket.socket], None],
+        others: list[socket.socket],
+    ) -> None:
+        self.link, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            # Nothing of the parent may run here: no exit handlers, no cleaning up of its things.
+            code = 1
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                for link in (self.link, *others):
+                    link.close()
+                serve(part, theirs)
+                code = 0
+            except TritongenError as fault:
+                _send(theirs, _FAULT, _fault_json(fault))
+            except (BrokenPipeError, ConnectionResetError):
+                code = 0
+            finally:
+                os._exit(code)
+        theirs.close()
+
+    def send(self, order: dict[str, object]) -> None:
+        """Give an order."""
+        with contextlib.suppress(BrokenPipeError):
+            # Its last words are read by `receive`.
+            _send(self.link, _FINE, json.dumps(order).encode())
+
+    def receive(self) -> bytes:
+        """The answer to the last order."""
+        message = _receive(self.link)
+        if message is None:
+            raise EnvironmentProblem("TG917", f"load process {self.pid} ended")
+        kind, data = message
+        if kind == _FAULT:
+            fault = json.loads(data)
+            raise EnvironmentProblem(fault["code"], fault["what"], where=fault["where"])
+        return data
+
+    def end(self) -> None:
+        """Close the link, which ends the process, and wait for that."""
+        self.link.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def _fault_json(fault: TritongenError) -> bytes:
+    return json.dumps({"code": fault.code, "what": fault.what, "where": fault.where}).encode()
+
+
+def _obey(order: dict[str, object], generator: Generator, link: socket.socket) -> None:
+    """Carry out one order and answer."""
+    answer = b""
+    what = order["do"]
+    try:
+        if what == "start":
+            generator.start(_number(order, "begin"))
+        elif what == "run":
+            generator.run(_number(order, "until"))
+        elif what == "mark":
+            generator.mark(at_ns=_number(order, "at"), from_begin=bool(order["from_begin"]))
+        elif what == "finish":
+            generator.finish(float(str(order["drain"])), _number(order, "at"))
+        elif what == "progress":
+            answer = pack_progress(generator.progress())
+        elif what == "records":
+            answer = pack_records(generator.records())
+    except TritongenError as fault:
+        _send(link, _FAULT, _fault_json(fault))
+        return
+    _send(link, _FINE, answer)
+
+
+def _number(order: dict[str, object], key: str) -> int:
+    return int(str(order[key]))
+
+
+def _send(link: socket.socket, kind: bytes, data: bytes) -> None:
+    link.sendall(_HEAD.pack(kind, len(data)) + data)
+
+
+def _receive(link: socket.socket) -> tuple[bytes, bytes] | None:
+    head = _exactly(link, _HEAD.size)
+    if head is None:
+        return None
+    kind, size = _HEAD.unpack(head)
+    data = _exactly(link, size)
+    return None if data is None else (kind, data)
+
+
+def _receive_order(link: socket.socket) -> dict[str, object] | None:
+    message = _receive(link)
+    if message is None:
+        return None
+    order: dict[str, object] = json.loads(message[1])
+    return order
+
+
+def _exactly(link: socket.socket, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        try:
+            piece = link.recv(min(size - len(data), 1 << 20))
+        except ConnectionResetError:
+            return None
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)

@@ -1,0 +1,283 @@
+"""`probe --goal` and `probe --find knee`: levels chosen by what the earlier ones gave."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.probe.arrivals.workload import Closed, Goal, Load, Open, describe
+from tritongen.probe.level import Conditions
+from tritongen.probe.probe_models import (
+    Connection,
+    ModelChoice,
+    ProbeReport,
+    ProbeRequest,
+    Tell,
+    connect,
+    each_in_turn,
+    environment,
+    model_choices,
+    note_end,
+    open_prober,
+    prepare_jobs,
+    teller,
+)
+from tritongen.probe.prober import Prober
+from tritongen.probe.questions.ladder import (
+    Held,
+    Step,
+    holds,
+    holds_by_estimate,
+    knee_of,
+    next_concurrency,
+    next_for_knee,
+    next_rate,
+    requests_needed,
+    step_of,
+)
+from tritongen.probe.statistics.measurement import LevelResult
+
+_MOST_STEPS = 24
+_RESOLUTION = 0.05
+_MOST_RATE = 1_000_000.0
+_MOST_CONCURRENCY = 1024
+# A level whose interval holds the goal's limit is measured again for so much longer, and one
+# with too few requests for as long as they need, but not for more than so many budgets.
+_LONGER = 2.0
+_MOST_LONGER = 4.0
+_SPARE = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found for one model.
+
+    Attributes:
+        model: its name.
+        question: ``goal`` or ``knee``.
+        goal: as the user wrote it; empty for the knee.
+        kind: ``rate`` or ``concurrency``.
+        value: greatest load that holds the goal, or the knee; None when no load does.
+        beyond: least load that was seen to fail, None when none did.
+        best: the level at that value, None without one.
+        capacity_per_s: greatest throughput seen.
+        undecided: why the search ended before it was sure, empty when it was.
+    """
+
+    model: str
+    question: str
+    goal: str
+    kind: str
+    value: float | None
+    beyond: float | None
+    best: LevelResult | None
+    capacity_per_s: float
+    undecided: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for.
+
+    Attributes:
+        goals: conditions, empty for the knee.
+        by_concurrency: search over concurrency instead of rate.
+        first: load to begin with, None to take it from a first look.
+        most: greatest load to try, None for the tool's own limit.
+    """
+
+    goals: tuple[Goal, ...] = ()
+    by_concurrency: bool = False
+    first: float | None = None
+    most: float | None = None
+
+
+def search(
+    project: Path, request: ProbeRequest, wanted: Search, tell: Tell | None = None
+) -> tuple[ProbeReport, list[Answer]]:
+    """Answer the question for every model in turn; what was measured is never lost.
+
+    Raises:
+        TritongenError: nothing could be measured at all.
+    """
+    answers: list[Answer] = []
+    with connect(project, request) as connection:
+        report = ProbeReport(environment(connection, request))
+        each_in_turn(
+            report,
+            model_choices(connection, request),
+            lambda choice: answers.append(
+                _search_model(project, request, connection, choice, wanted, report, tell)
+            ),
+        )
+    return report, answers
+
+
+def _search_model(
+    project: Path,
+    request: ProbeRequest,
+    connection: Connection,
+    choice: ModelChoice,
+    wanted: Search,
+    report: ProbeReport,
+    tell: Tell | None,
+) -> Answer:
+    jobs = prepare_jobs(project, request, connection, (choice,))
+    with open_prober(request, connection, jobs) as prober:
+        prober.check()
+        climber = _Climber(prober, request.conditions, choice.name, report, connection, tell)
+        if wanted.goals:
+            return climber.find_goal(wanted)
+        return climber.find_knee(wanted)
+
+
+def _round(rate: float) -> float:
+    """Three figures are enough for a rate."""
+    return float(f"{rate:.3g}")
+
+
+def _too_slow(load: Load, needed: int, seconds: float) -> str:
+    """Why a level could not decide, and what would."""
+    if not math.isfinite(seconds):
+        return f"{describe(load)}: nothing was answered"
+    budget = math.ceil(seconds / _MOST_LONGER)
+    return (
+        f"{describe(load)}: the goal needs {needed} answers, which take {seconds:.0f} s; "
+        f"--time-budget {budget}s would allow that"
+    )
+
+
+class _Climber:
+    """Measures levels of one model as a stepper asks for them."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        conditions: Conditions,
+        model: str,
+        report: ProbeReport,
+        connection: Connection,
+        tell: Tell | None,
+    ) -> None:
+        self._prober, self._conditions, self._model = prober, conditions, model
+        self._report, self._connection, self._tell = report, connection, tell
+        self._levels: list[LevelResult] = []
+        self._undecided = ""
+
+    def _measure(self, load: Load, conditions: Conditions) -> LevelResult | None:
+        """One level; None once there is no point in going on."""
+        if self._report.interrupted or self._report.problem is not None:
+            return None
+        outcome = self._prober.run(load, conditions, teller(self._tell, self._model, load))
+        self._report.levels += outcome.results
+        self._levels += outcome.results
+        note_end(self._report, outcome, self._connection)
+        return None if outcome.interrupted or outcome.gone else outcome.results[0]
+
+    def find_goal(self, wanted: Search) -> Answer:
+        """The greatest load that holds the goals."""
+        history: list[Step] = []
+        first = wanted.first or (1 if wanted.by_concurrency else self._first_rate(wanted.goals))
+        while first and len(history) < _MOST_STEPS:
+            value = self._next_value(history, wanted, first)
+            if value is None:
+                break
+            load: Load = Closed(round(value)) if wanted.by_concurrency else Open(_round(value))
+            held = self._decide(load, wanted.goals)
+            if held is None or held is Held.UNDECIDED:
+                break
+            history.append(Step(load.value, held))
+        return self._goal_answer(history, wanted)
+
+    def _next_value(self, history: Sequence[Step], wanted: Search, first: float) -> float | None:
+        if wanted.by_concurrency:
+            return next_concurrency(history, round(first), round(wanted.most or _MOST_CONCURRENCY))
+        return next_rate(history, first, wanted.most or _MOST_RATE, _RESOLUTION)
+
+    def _first_rate(self, goals: Sequence[Goal]) -> float:
+        """Half of what one request after the other reaches; 0 when even that misses the goal."""
+        level = self._measure(Closed(1), self._shorter())
+        if level is None or level.throughput is None:
+            return 0.0
+        if holds(level, goals) is Held.NO:
+            return 0.0
+        return max(level.throughput.value / 2.0, 0.1)
+
+    def _shorter(self) -> Conditions:
+        return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
+
+    def _decide(self, load: Load, goals: Sequence[Goal]) -> Held | None:
+        """Whether a load holds the goals; a close call is measured once more, longer."""
+        level = self._measure(load, self._conditions)
+        if level is None:
+            return None
+        held = holds(level, goals)
+        if held is not Held.UNDECIDED:
+            return held
+        budget = self._conditions.budget_s
+        needed = requests_needed(goals, self._conditions.precision.confidence)
+        served = level.throughput.value if level.throughput else 0.0
+        rate = load.rate if isinstance(load, Open) else served
+        seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
+        if seconds > _MOST_LONGER * budget:
+            self._undecided = _too_slow(load, needed, seconds)
+            return Held.UNDECIDED
+        longer = replace(self._conditions, budget_s=seconds, least_s=seconds / _LONGER)
+        again = self._measure(load, longer)
+        if again is None:
+            return None
+        held = holds(again, goals)
+        if held is Held.UNDECIDED:
+            held = holds_by_estimate(again, goals)
+        if held is Held.UNDECIDED:
+            self._undecided = _too_slow(load, needed, seconds)
+        return held
+
+    def _goal_answer(self, history: Sequence[Step], wanted: Search) -> Answer:
+        good = max((step.value for step in history if step.held is Held.YES), default=None)
+        bad = min((step.value for step in history if step.held is Held.NO), default=None)
+        return Answer(
+            model=self._model,
+            question="goal",
+            goal=",".join(goal.text for goal in wanted.goals),
+            kind="concurrency" if wanted.by_concurrency else "rate",
+            value=good,
+            beyond=bad,
+            best=self._level_at(good),
+            capacity_per_s=self._capacity(),
+            undecided=self._undecided,
+        )
+
+    def find_knee(self, wanted: Search) -> Answer:
+        """The concurrency at which throughput divided by latency is greatest."""
+        history: list[Step] = []
+        most = round(wanted.most or _MOST_CONCURRENCY)
+        while len(history) < _MOST_STEPS:
+            value = next_for_knee(history, most)
+            if value is None:
+                break
+            level = self._measure(Closed(value), self._conditions)
+            if level is None:
+                break
+            history.append(step_of(level))
+        knee = knee_of(history).value if history else None
+        return Answer(
+            model=self._model,
+            question="knee",
+            goal="",
+            kind="concurrency",
+            value=knee,
+            beyond=None,
+            best=self._level_at(knee),
+            capacity_per_s=self._capacity(),
+        )
+
+    def _level_at(self, value: float | None) -> LevelResult | None:
+        """The last level that was measured at that load."""
+        at: Callable[[LevelResult], bool] = lambda level: level.load.value == value  # noqa: E731  (typed where it is chosen)
+        return next(filter(at, reversed(self._levels)), None)
+
+    def _capacity(self) -> float:
+        return max(
+            (level.throughput.value for level in self._levels if level.throughput), default=0.0
+        )

@@ -1,0 +1,69 @@
+"""One self-contained HTML page: no script, nothing from a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tritongen.pages.svg import Chart
+from tritongen.probe.report.json_document import Environment
+from tritongen.probe.report.probe_charts import charts_of
+from tritongen.probe.report.text_table import HEADERS, by_model, details, row
+from tritongen.probe.statistics.measurement import LevelResult, Verdict
+from tritongen.resources import template_text
+
+_TEMPLATE = "probe.html.j2"
+_BADGES = {
+    Verdict.VALID: "good",
+    Verdict.UNSTABLE: "unsure",
+    Verdict.TOO_FEW: "unsure",
+    Verdict.SATURATED: "bad",
+    Verdict.GENERATOR_LATE: "bad",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One model on the page.
+
+    Attributes:
+        model: its name.
+        rows: (cells of the table, badge of the verdict).
+        notes: one list of lines a level.
+        charts: its plots.
+        answers: of a search.
+    """
+
+    model: str
+    rows: list[tuple[tuple[str, ...], str]]
+    notes: list[list[str]]
+    charts: list[Chart]
+    answers: list[str]
+
+
+def html_page(
+    environment: Environment,
+    levels: Sequence[LevelResult],
+    answers: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The page.
+
+    Args:
+        environment: where and how it was measured.
+        levels: what was measured.
+        answers: (model, sentence) of a search.
+    """
+    from jinja2 import Environment as Jinja  # only pages need it
+
+    sections = [
+        Section(
+            model,
+            [(row(level), _BADGES[level.verdict]) for level in found],
+            [details(level) for level in found],
+            charts_of(found),
+            [sentence for name, sentence in answers if name == model],
+        )
+        for model, found in by_model(levels).items()
+    ]
+    jinja = Jinja(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return jinja.from_string(template_text(_TEMPLATE)).render(
+        environment=environment, headers=HEADERS, sections=sections
+    )

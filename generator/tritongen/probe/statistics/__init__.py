@@ -1,0 +1,1 @@
+"""What measured requests say: histograms, intervals, verdicts, where the time goes."""
