@@ -15,8 +15,8 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN
-from tritongen.app.tuning.measure import Bench
 from tritongen.config.pbtxt import parse_config
+from tritongen.tune.measure import Bench
 from tune_parts import CACHE, Row, bench, project, subject_of
 
 ANALYZER = "1.58.0"

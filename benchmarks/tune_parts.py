@@ -21,23 +21,23 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, fetch_models
-from tritongen.app.tuning.measure import Bench
-from tritongen.app.tuning.options import TuneOptions
-from tritongen.app.tuning.server import PrivateServer, ServerWish, divide_cores
-from tritongen.app.tuning.subject import Subject
-from tritongen.app.tuning.tune import make_subjects
 from tritongen.queueing import ClosedLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
-from tritongen.search.calibrate import calibration_tasks, rate_task
-from tritongen.search.fit import fit
-from tritongen.search.predict import Predictor
-from tritongen.search.records import Purpose, Record, Task
-from tritongen.search.space import Candidate, delay_choices
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.address import Protocol
 from tritongen.triton.server import RuntimeName
+from tritongen.tune.measure import Bench
+from tritongen.tune.search.calibrate import calibration_tasks, rate_task
+from tritongen.tune.search.measurement_records import Purpose, Record, Task
+from tritongen.tune.search.predict import Predictor
+from tritongen.tune.search.search_space import Candidate, delay_choices
+from tritongen.tune.search.server_fit import fit
+from tritongen.tune.tune_models import make_subjects
+from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.tune.tuned_model import Subject
 
 GRID_S = 1.0
 # Triton's two front ends differ so much in what a request costs that they have different optima:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from probe_bench_tools import table
-from tritongen.search.space import Candidate
+from tritongen.tune.search.search_space import Candidate
 from tune_parts import GRID_S, PEER_THREADS, PROTOCOL, TOP, WINDOW_MS
 
 # The targets that the tables are held against.

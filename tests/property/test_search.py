@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.synthetic_triton import PROFILES, SyntheticTriton, run_tuning
-from tritongen.domain.objective import parse_goal
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.search.journal import JournalHeader, decode, encode
-from tritongen.search.records import Purpose, Reading, Record, Task, elapsed_s
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import Candidate, SearchSpace
-from tritongen.search.tuner import Tuner
+from tritongen.tune.search.journal_lines import JournalHeader, decode, encode
+from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task, elapsed_s
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.tuner import Tuner
 
 finite = st.floats(0.0, 1e9, allow_nan=False)
 candidates = st.builds(

@@ -13,20 +13,20 @@ from support.synthetic_triton import (
     run_tuning,
     truth,
 )
-from tritongen.app.tuning.result import TunedModel
 from tritongen.domain.capacity.fit import Fit, Fitter
 from tritongen.domain.capacity.placing import Placer
 from tritongen.domain.capacity.work import work_of
-from tritongen.domain.objective import parse_goal
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import Business, Clients, Place
 from tritongen.model.evidence import Evidence
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import OpenLoop
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import Candidate, SearchSpace
-from tritongen.search.sweep import swept
-from tritongen.search.tuner import Tuner
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.rate_sweep import swept
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.tuner import Tuner
+from tritongen.tune.tune_result import TunedModel
 
 ON = "c6i.large"
 

@@ -13,9 +13,9 @@ from support.synthetic_triton import (
     true_outcome,
 )
 from support.tuning import SATURATING, best_of, loss, tune
-from tritongen.domain.objective import parse_goal
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.search.records import elapsed_s
+from tritongen.tune.search.measurement_records import elapsed_s
+from tritongen.tune.search.objective import parse_goal
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
-from tritongen.domain.objective import parse_goal
 from tritongen.model.backends import BACKENDS
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import SearchSpace
-from tritongen.search.tuner import Tuner
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import SearchSpace
+from tritongen.tune.search.tuner import Tuner
 
 ORT = BACKENDS["onnxruntime"]
 

@@ -10,10 +10,10 @@ from tritongen.queueing import (
     ServiceTimes,
     simulate,
 )
-from tritongen.search.calibrate import Calibration
-from tritongen.search.rates import at_rates
-from tritongen.search.records import Purpose, Reading, Task
-from tritongen.search.space import Candidate
+from tritongen.tune.search.calibrate import Calibration
+from tritongen.tune.search.measurement_records import Purpose, Reading, Task
+from tritongen.tune.search.rate_effects import at_rates
+from tritongen.tune.search.search_space import Candidate
 
 SERVICE = ServiceTimes((ServicePoint(1, 1, 0.0002, cv=0.1), ServicePoint(32, 1, 0.0006)), 1.0)
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tritongen.domain.objective import Objective, Outcome
 from tritongen.queueing import (
     Batcher,
     ClosedLoop,
@@ -23,8 +22,9 @@ from tritongen.queueing import (
     Stream,
     simulate,
 )
-from tritongen.search.records import History, Reading, Record, Task
-from tritongen.search.space import Candidate
+from tritongen.tune.search.measurement_records import History, Reading, Record, Task
+from tritongen.tune.search.objective import Objective, Outcome
+from tritongen.tune.search.search_space import Candidate
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 

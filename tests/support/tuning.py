@@ -9,12 +9,12 @@ from support.synthetic_triton import (
     run_tuning,
     true_outcome,
 )
-from tritongen.domain.objective import parse_goal
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop
-from tritongen.search.settings import TuneSettings
-from tritongen.search.space import SearchSpace, delay_choices
-from tritongen.search.tuner import Tuner
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import SearchSpace, delay_choices
+from tritongen.tune.search.tuner import Tuner
 
 ORT = BACKENDS["onnxruntime"]
 # Clients that bring out the highest throughput of small and of large batches.

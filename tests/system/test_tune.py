@@ -18,14 +18,14 @@ from support.cli_schemas import SCHEMAS
 from support.format_models import PYTHON
 from support.optimize import trained
 from support.triton import EmbeddedRuntime, TestServer
-from tritongen.app.tuning.options import TuneOptions
-from tritongen.app.tuning.subject import loadable
-from tritongen.app.tuning.tune import make_subjects
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
 from tritongen.serving.docker.docker_orphans import find_containers
 from tritongen.serving.orphans import find_servers
 from tritongen.triton.server_state import project_label
+from tritongen.tune.tune_models import make_subjects
+from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tuned_model import loadable
 
 SECONDS = 240.0
 FUSSY = PYTHON.replace(

@@ -22,7 +22,7 @@ from tritongen.cli.output import ProgressBar, emit_json
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.app.tuning.options import Listener, TuneOptions, TuneProgress
+    from tritongen.tune.tune_options import Listener, TuneOptions, TuneProgress
 
 _EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
@@ -113,11 +113,11 @@ def _seconds(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Tune, print, and tell by the exit code whether the goals are met."""
-    from tritongen.app.tuning.page import write_page
-    from tritongen.app.tuning.tune import tune
     from tritongen.cli.tune_output import document, print_report
     from tritongen.repository.project import load_project
     from tritongen.repository.stored_variants import with_selection
+    from tritongen.tune.tune_models import tune
+    from tritongen.tune.tune_page import write_page
 
     if options.html is not None:
         writable_file(options.html)
@@ -136,10 +136,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "TuneOptions":
-    from tritongen.app.tuning.options import TuneOptions
     from tritongen.model.business import ClientProtocol
     from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName
+    from tritongen.tune.tune_options import TuneOptions
 
     runtime = RuntimeName(options.runtime) if options.runtime else None
     return TuneOptions(
@@ -156,7 +156,7 @@ def _options(options: argparse.Namespace) -> "TuneOptions":
 
 
 def _listener(live: "Live") -> "Listener":
-    from tritongen.app.tuning.options import Listener
+    from tritongen.tune.tune_options import Listener
 
     return Listener(live.step, live.note, live.bar)
 

@@ -4,20 +4,20 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.app.tuning.page import load_text, span, throughput_text
 from tritongen.cli.output import bold, dim, good, print_table, suggest
 from tritongen.planner.context import show_figure
+from tritongen.tune.tune_page import load_text, span, throughput_text
 
 if TYPE_CHECKING:
-    from tritongen.app.tuning.options import TuneProgress
-    from tritongen.app.tuning.result import Figures, TunedModel, TuneReport
-    from tritongen.app.tuning.variants import Offer
     from tritongen.model.evidence import ServedRate
     from tritongen.probe.statistics.intervals import Interval as Ratio
-    from tritongen.search.joint import Together
-    from tritongen.search.report import Evaluated
-    from tritongen.search.space import Candidate
-    from tritongen.search.standings import Interval
+    from tritongen.tune.search.candidate_report import Evaluated
+    from tritongen.tune.search.co_location import Together
+    from tritongen.tune.search.search_space import Candidate
+    from tritongen.tune.search.standings import Interval
+    from tritongen.tune.tune_options import TuneProgress
+    from tritongen.tune.tune_result import Figures, TunedModel, TuneReport
+    from tritongen.tune.variant_comparison import Offer
 
 
 def progress_line(progress: "TuneProgress") -> str:
@@ -185,7 +185,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 
 
 def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
-    from tritongen.app.tuning.result import gain_sentence, rates_sentence
+    from tritongen.tune.tune_result import gain_sentence, rates_sentence
 
     unit = "core" if model.cores == 1 else "cores"
     head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"

@@ -1,1 +1,0 @@
-"""The use case "tune": search for the best configuration on a real server."""

@@ -1,0 +1,335 @@
+"""Measurements of a tuning run: a task in, a record out, whatever happens to the server."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.model.evidence import ObservedTensor
+from tritongen.probe.arrivals.workload import Closed, Load, Open
+from tritongen.probe.level import Conditions
+from tritongen.probe.load_job import Job
+from tritongen.probe.prober import Outcome, Prober
+from tritongen.probe.request_inputs import InputOptions, make_messages
+from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, Verdict
+from tritongen.probe.statistics.verdicts import Precision
+from tritongen.queueing import ClosedLoop
+from tritongen.system.machine import read_cpus
+from tritongen.system.memory import available_bytes
+from tritongen.system.process_usage import busy_seconds, local_server, own_seconds, process_tree
+from tritongen.triton.control import Control, served_config
+from tritongen.triton.messages import Message
+from tritongen.triton.server import RuntimeName
+from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task
+from tritongen.tune.search.search_settings import THROUGHPUT_SAMPLES
+from tritongen.tune.tune_server import Cores, PrivateServer
+from tritongen.tune.tuned_model import Loadable, Subject, loadable
+
+# Connections, caches and batches settle within this time; models warm up when they are loaded.
+_WARMUP_S = 0.25
+_LONGEST_WARMUP_S = 3.0
+# Latencies after which a closed loop of slow requests runs evenly.
+_SETTLED = 1.5
+_DRAIN_S = 10.0
+_PATIENCE_S = 10.0
+# Any interval will do: how long to measure is the search's decision.
+_ANY_WIDTH = 1e9
+# Requests of a model are kept within this size for each configuration.
+_POOL_BYTES = 8 << 20
+# Server deaths without a sound measurement in between, after which it is given up.
+_MOST_DEATHS = 3
+# Memory of a loaded instance beyond its weights: a process of its own in the embedded Triton.
+_INSTANCE_BYTES = 120 << 20
+# With less than this the machine begins to swap, or to kill.
+_LEAST_FREE_BYTES = 256 << 20
+_LEAST_ROOM, _MOST_ROOM = 8, 48
+
+
+@dataclass(slots=True)
+class Interference:
+    """CPU time that neither the server nor the load generator took, while measuring.
+
+    Attributes:
+        others_s: of other processes.
+        whole_s: of all CPUs.
+    """
+
+    others_s: float = 0.0
+    whole_s: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Of the machine, 0 when nothing was measured."""
+        return self.others_s / self.whole_s if self.whole_s > 0.0 else 0.0
+
+
+@dataclass(slots=True)
+class Bench:
+    """The private server, and what is needed to measure on it.
+
+    Attributes:
+        server: started when it is needed.
+        divide: the CPUs for a number of cores.
+        seed: of arrivals and inputs.
+        clock: seconds of tuning time.
+        interference: of other processes.
+        deaths: of the server, since the last sound measurement.
+        died: the server's last words, one for each death.
+        interrupted: number of the signal that ended the last measurement, 0 for none.
+        short_of_memory: how often the server was ended because memory ran short.
+    """
+
+    server: PrivateServer
+    divide: Callable[[int], Cores]
+    seed: int
+    clock: Callable[[], float]
+    interference: Interference = field(default_factory=Interference)
+    deaths: int = 0
+    died: list[str] = field(default_factory=list)
+    interrupted: int = 0
+    short_of_memory: int = 0
+    _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
+    _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str, bool, bool], Loadable] = field(default_factory=dict)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the server keeps dying."""
+        return self.deaths >= _MOST_DEATHS
+
+    def close(self) -> None:
+        """End everything; a measurement after it finds a new server with nothing loaded."""
+        self._close_probers()
+        self.server.stop()
+
+    def configuration(self, subject: Subject, task: Task) -> Loadable:
+        """What a task asks to be loaded."""
+        default = task.purpose is Purpose.BASELINE
+        confined = self.server.runtime is RuntimeName.EMBEDDED
+        key = (subject.name, subject.variant, task.candidate.key, default and confined, default)
+        if key not in self._known:
+            unpinned = _host_threads(self.divide(subject.cores)) if default and confined else 0
+            self._known[key] = loadable(subject, task.candidate, default=default, unpinned=unpinned)
+        return self._known[key]
+
+    def measure(self, subject: Subject, task: Task) -> Record:
+        """Load what the task asks for and measure it; failures become records, too.
+
+        Raises:
+            EnvironmentProblem: the server cannot be started at all.
+        """
+        begun = self.clock()
+        wanted = self.configuration(subject, task)
+        if self.server.alive() and available_bytes() < _LEAST_FREE_BYTES:
+            self.short_of_memory += 1
+            self.close()
+        started = self.server.ensure(self.divide(subject.cores), wanted.environment)
+        if started:
+            self._close_probers()
+        try:
+            slot = self.server.load(
+                wanted.key, subject.facts, wanted.config, wanted.instances, _room(subject)
+            )
+            reading, error = self._probe(subject, task, slot)
+        except TritongenError as problem:
+            reading, error = None, problem.what
+        if not self.server.alive():
+            error = self._buried(subject, error)
+        elif reading is not None and reading.sound and not error:
+            self.deaths = 0
+        return Record(task, None if error else reading, begun, self.clock(), error)
+
+    def _buried(self, subject: Subject, error: str) -> str:
+        """Takes note of the server's death; the next measurement starts another one."""
+        self.deaths += 1
+        words = self.server.last_words() or error or "the server ended"
+        self.died.append(f"{words}, while {subject.name} was measured")
+        self.close()
+        return words
+
+    def _close_probers(self) -> None:
+        for prober in self._probers.values():
+            prober.close()
+        self._probers.clear()
+
+    def _probe(self, subject: Subject, task: Task, slot: str) -> tuple[Reading | None, str]:
+        prober = self._prober(subject, task, slot)
+        load: Load
+        if isinstance(task.load, ClosedLoop):
+            load = Closed(task.load.concurrency)
+        else:
+            load = Open(task.load.rate_per_s)
+        pids = self._server_pids()
+        with _pinned(self.server.cores), _watched(self.interference, pids):
+            outcome = prober.run(load, self._conditions(subject, task, load))
+        self.interrupted = outcome.interrupted
+        return self._read(outcome, subject.objective.percentile)
+
+    def _server_pids(self) -> tuple[int, ...]:
+        endpoint = self.server.endpoint
+        pid = local_server(endpoint.host, endpoint.port)
+        return tuple(process_tree(pid)) if pid is not None else ()
+
+    def _conditions(self, subject: Subject, task: Task, load: Load) -> Conditions:
+        longest = task.max_seconds if task.min_requests else task.seconds
+        tail = subject.objective.limit_s is not None or subject.objective.open_loop
+        percentile = subject.objective.percentile if tail else 50.0
+        if task.purpose in {Purpose.CALIBRATE, Purpose.SWEEP}:
+            # At a rate it is looked for what one request in a hundred meets.
+            percentile = 99.0 if isinstance(load, Open) else 50.0
+        return Conditions(
+            budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
+            least_s=task.seconds,
+            precision=Precision(percentile, _ANY_WIDTH),
+            warmup_s=_warmup_s(task),
+            drain_s=_DRAIN_S,
+            patience_s=_PATIENCE_S,
+            seed=self.seed + task.round,
+        )
+
+    def _read(self, outcome: Outcome, percentile: float) -> tuple[Reading | None, str]:
+        result = outcome.results[0]
+        if outcome.interrupted:
+            return None, "interrupted"
+        if outcome.gone:
+            return None, outcome.ended
+        failed = result.requests.failed
+        reading = _reading(result, percentile, shared=self.server.cores.shared)
+        if failed and not reading.sound:
+            example = next(iter(result.requests.examples.values()), result.reason)
+            return reading, f"{failed} of {failed + reading.requests} requests failed: {example}"
+        return reading, ""
+
+    def _prober(self, subject: Subject, task: Task, slot: str) -> Prober:
+        rows = task.rows
+        found = self._probers.get((slot, rows))
+        if found is not None:
+            return found
+        control = self.server.control
+        if control is None:
+            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        job = self._job(subject, rows, slot, control)
+        prober = Prober(self.server.endpoint, control, [job])
+        try:
+            prober.check()
+        except BaseException:
+            prober.close()
+            raise
+        self._probers[slot, rows] = prober
+        return prober
+
+    def _job(self, subject: Subject, rows: int, slot: str, control: Control) -> Job:
+        meta = control.metadata(slot)
+        config = served_config(slot, control.config(slot))
+        batches = config.max_batch_size > 0
+        key = (subject.name, subject.variant, batches, rows)
+        if key not in self._messages:
+            options = _inputs(subject, rows, self.seed, batches=batches)
+            made = make_messages(meta, "", batches, options)
+            size = max(1, made[0].payload_bytes)
+            self._messages[key] = made[: max(2, _POOL_BYTES // size)]
+        messages = tuple(replace(message, model=slot) for message in self._messages[key])
+        return Job(slot, "", meta, config, messages, rows if batches else 1)
+
+
+def _host_threads(cores: Cores) -> int:
+    """Threads that a library starts by itself, where affinity alone keeps the server to its CPUs.
+
+    ONNX Runtime pins them to every core of the host, beyond the affinity that it was started with:
+    Triton's own completion would be measured on more CPUs than the target has. As many threads
+    without the pins stay where they belong. 0 where the server has every CPU.
+    """
+    reading = read_cpus()
+    whole = len(cores.server) >= (os.cpu_count() or 1)
+    return 0 if whole else (reading.physical or reading.affinity)
+
+
+def _warmup_s(task: Task) -> float:
+    """Longer where the clients' first requests alone take long.
+
+    The search asks for as many seconds as bring it some 200 answers, so that their rate is known
+    roughly.
+    """
+    clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1
+    latency = clients * task.seconds / THROUGHPUT_SAMPLES
+    return min(max(_WARMUP_S, _SETTLED * latency), _LONGEST_WARMUP_S)
+
+
+def _inputs(subject: Subject, rows: int, seed: int, *, batches: bool) -> InputOptions:
+    """Inputs as they were in the trial, with so many rows; as the probe makes them without one."""
+    trial = subject.evidence.trial
+    declared = subject.intent.of(subject.name).inputs
+    batch = rows if batches else 1
+    if trial is None or not trial.ok:
+        return InputOptions(batch=batch, declared=declared, seed=seed)
+    return InputOptions(
+        batch=batch,
+        shapes={tensor.name: _shape(subject, tensor, rows, batches) for tensor in trial.inputs},
+        values={tensor.name: tensor.values for tensor in trial.inputs if tensor.values},
+        declared=declared,
+        seed=seed,
+    )
+
+
+def _shape(subject: Subject, tensor: ObservedTensor, rows: int, batches: bool) -> tuple[int, ...]:
+    """As it is sent: Triton has no rank 0, and a row is at least [1] beside the batch axis."""
+    if batches:
+        return (rows, *(tensor.shape[1:] or (1,)))
+    if subject.space.client_rows:
+        return (rows, *tensor.shape[1:])
+    return tensor.shape or (1,)
+
+
+def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading:
+    histogram = result.latency.histogram
+    wanted = sorted({*PERCENTILES, percentile})
+    attribution = result.attribution
+    own = attribution.own if attribution is not None else None
+    unknown = float("nan")
+    return Reading(
+        throughput_per_s=result.throughput.value if result.throughput is not None else 0.0,
+        latencies_s=tuple((p, histogram.quantile(p / 100.0) / 1e9) for p in wanted)
+        if histogram.total
+        else (),
+        requests=result.requests.ok,
+        failures=result.requests.failed,
+        mean_batch=(own.average_batch or unknown) if own is not None else unknown,
+        execution_s=own.execution_us / 1e6 if own is not None and own.execution_us else unknown,
+        saturated=result.verdict is Verdict.SATURATED,
+        generator_cpu_s=result.client.cpu_us_per_request / 1e6 if shared else 0.0,
+    )
+
+
+def _room(subject: Subject) -> int:
+    """Instances that may be loaded at once: what half of the free memory holds."""
+    trial = subject.evidence.trial
+    peak = trial.peak_bytes if trial is not None else 0
+    each = max(subject.facts.weight_bytes, peak) + _INSTANCE_BYTES
+    return max(_LEAST_ROOM, min(_MOST_ROOM, available_bytes() // 2 // each))
+
+
+@contextlib.contextmanager
+def _pinned(cores: Cores) -> Iterator[None]:
+    """Keeps the load generator on its own CPUs while it measures."""
+    before = os.sched_getaffinity(0)
+    wanted = set(cores.generator) & before
+    if wanted:
+        os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _watched(seen: Interference, pids: tuple[int, ...]) -> Iterator[None]:
+    """Adds up what others took of the CPUs meanwhile; nothing where that cannot be read."""
+    begun, before, ours = time.monotonic(), busy_seconds(), own_seconds(pids)
+    yield
+    after = busy_seconds()
+    if before is None or after is None or not pids:
+        return
+    seen.others_s += max(0.0, after - before - (own_seconds(pids) - ours))
+    seen.whole_s += (time.monotonic() - begun) * (os.cpu_count() or 1)

@@ -1,0 +1,75 @@
+"""The late question: whether the winner is better off without the backend's memory arena.
+
+It rarely is, and it would double the grid. So it is asked last, of the winner alone, in pairs, and
+only where an execution is so large a part of a request that the answer can matter.
+"""
+
+from math import log1p
+
+from tritongen.tune.search.arms import Arm, Late, RaceState, Status, Verdict
+from tritongen.tune.search.calibrate import Calibration
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.standings import Standings
+
+# Pairs of measurements at most, and before an answer.
+LATE_ROUNDS = 5
+_LEAST_ROUNDS = 3
+# Share of the budget that is kept for the question where the race would take it all.
+LATE_SHARE = 0.15
+# Share of an execution that the arena may cost or save, as seen on small and large models.
+_EFFECT = 0.15
+
+
+def may_matter(
+    calibration: Calibration, winner: Candidate, rows: int, settings: TuneSettings
+) -> bool:
+    """Whether executions are so much of a request's time that their memory can decide."""
+    size = max(rows, winner.max_batch_size) if winner.batches else rows
+    execution = calibration.service_of(winner).alone(size, winner.threads) * rows / size
+    share = execution / (execution + calibration.front_end_s)
+    return _EFFECT * share > settings.immaterial
+
+
+def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | None:
+    """Draws the conclusion of the rounds so far, None while there is none.
+
+    The challenger takes over when it is surely better by more than is immaterial: it is the less
+    simple one, and the answer is looked for several times.
+    """
+    arm, standings = state.arms[late.challenger], state.standings
+    if arm.status is Status.FAILED:
+        return late.verdict
+    rounds = standings.rounds(late.challenger)
+    difference = standings.difference(late.challenger, late.winner)
+    holds = standings.excess(late.challenger).value <= 0.0
+    enough = rounds >= _LEAST_ROUNDS
+    matters = log1p(settings.immaterial)
+    immaterial = enough and difference.high <= matters
+    if enough and holds and difference.low > matters:
+        return _won(late, state)
+    if immaterial or not holds or state.round - late.since + 1 >= LATE_ROUNDS:
+        return close(late, arm, standings)
+    return None
+
+
+def _won(late: Late, state: RaceState) -> Verdict:
+    """The challenger leads; who was no better than the winner is behind it, too."""
+    state.leader = late.challenger
+    for arm in state.running():
+        if arm.candidate == late.winner:
+            arm.why = f"surely slower than {late.challenger.key}"
+        elif arm.candidate != late.challenger and late.verdict is not Verdict.BUDGET:
+            arm.why = f"no better than {late.winner.key}, which {late.challenger.key} beats"
+        else:
+            continue
+        arm.status = Status.BEHIND
+    return Verdict.BUDGET if late.verdict is Verdict.BUDGET else Verdict.SEPARATED
+
+
+def close(late: Late, arm: Arm, standings: Standings) -> Verdict:
+    """Ends the question without a new winner."""
+    if arm.status is Status.RUNNING and standings.rounds(late.challenger):
+        arm.status = Status.BEHIND
+        arm.why = f"not surely faster than {late.winner.key}, which is simpler"
+    return late.verdict

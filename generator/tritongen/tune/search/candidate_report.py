@@ -1,0 +1,120 @@
+"""What a tuning run has to show: every candidate with its prediction, its measurement, its fate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.tune.search.arms import Status
+from tritongen.tune.search.measurement_records import History
+from tritongen.tune.search.objective import Outcome
+from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.standings import Interval
+from tritongen.tune.search.tuner import Tuner
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One candidate of a tuning run.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it was measured or predicted.
+        fate: ``best``, ``tied``, ``running``, ``behind``, ``infeasible``, ``failed``,
+            ``baseline`` or ``predicted`` (not measured).
+        predicted: expected outcome; a bound where it was not worth a simulation. None for the
+            baseline.
+        throughput: requests per second as measured, None when it was not.
+        latency: seconds at the goal's percentile as measured, None when it was not.
+        rounds: measurements behind the numbers.
+        why: why it lost, empty for the best.
+    """
+
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+    fate: str
+    predicted: Outcome | None
+    throughput: Interval | None = None
+    latency: Interval | None = None
+    rounds: int = 0
+    why: str = ""
+
+
+def evaluated(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
+    """Every candidate: the best, the others that raced, the baseline, those only predicted."""
+    found = tuner.race(history)
+    if found is None:
+        return ()
+    race, state = found
+    choice = tuner.best(history)
+    rows = []
+    for arm in state.arms.values():
+        measured = state.standings.rounds(arm.candidate) > 0
+        tied = arm.candidate in choice.tied
+        fate = arm.status.value
+        if arm.candidate == choice.candidate:
+            fate = "best"
+        elif tied and arm.status in {Status.RUNNING, Status.BEHIND}:
+            fate = "tied"
+        rows.append(
+            Evaluated(
+                arm.candidate,
+                arm.load,
+                fate,
+                race.predictor.under(arm.candidate, arm.load).outcome,
+                state.standings.throughput(arm.candidate) if measured else None,
+                state.standings.latency(arm.candidate) if measured else None,
+                state.standings.rounds(arm.candidate),
+                _why(arm.why, fate, choice.candidate, measured=measured),
+            )
+        )
+    rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
+    rows += [
+        Evaluated(f.candidate, f.load, "predicted", f.outcome, why=f.reason or "no time to race")
+        for f in race.forecasts
+        if f.candidate not in state.arms
+    ]
+    return (*rows, *_baseline_row(tuner, history))
+
+
+def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
+    """Measured candidates that none beats in throughput and latency at once, by latency."""
+    points = [
+        (row.latency.value, -row.throughput.value, index)
+        for index, row in enumerate(rows)
+        if row.latency is not None and row.throughput is not None and row.fate != "baseline"
+    ]
+    front, best = [], math.inf
+    for _, throughput, index in sorted(points):
+        if throughput < best:
+            best = throughput
+            front.append(rows[index])
+    return tuple(front)
+
+
+def _why(why: str, fate: str, best: Candidate, *, measured: bool) -> str:
+    if fate == "best":
+        return ""
+    if fate == "tied":
+        return f"no difference to {best.key} that matters, which is simpler"
+    if why or fate != "running":
+        return why
+    return "not separated when the time was up" if measured else "the time was up before its turn"
+
+
+def _baseline_row(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
+    found = tuner.baseline(history)
+    if found is None:
+        return ()
+    candidate, load, standings = found
+    return (
+        Evaluated(
+            candidate,
+            load,
+            "baseline",
+            None,
+            standings.throughput(candidate),
+            standings.latency(candidate),
+            standings.rounds(candidate),
+        ),
+    )

@@ -1,0 +1,178 @@
+"""The judge: who leads, who is out, who is tied, and when the race is over."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import expm1, isfinite, log, log1p
+
+from tritongen.queueing import ClosedLoop
+from tritongen.tune.search.arms import Arm, RaceState, Status, Verdict
+from tritongen.tune.search.objective import GoalKind
+from tritongen.tune.search.predict import Predictor
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate
+
+# Rounds before a lone winner counts as measured.
+MIN_ROUNDS = 3
+# Rounds before a difference counts as immaterial: fewer agree by luck too often.
+_SURE_ROUNDS = 6
+# A single latency this far over the limit (as a logarithm) settles a level of clients.
+_CLEAR_EXCESS = 0.15
+# A miss (as a logarithm) that a machine's drift from minute to minute may explain.
+_DRIFT = 0.05
+# A single round takes out only who is this far behind (as a logarithm): until a candidate was
+# measured twice, the machine's scatter is a guess.
+_FAR_BEHIND = 1.0
+# Room below the limit (as a logarithm) that is expected to remain with more clients.
+_ROOM = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Draws conclusions from standings.
+
+    Attributes:
+        settings: of the tuning run.
+        predictor: for what more clients would do to the latency.
+    """
+
+    settings: TuneSettings
+    predictor: Predictor
+
+    @property
+    def fewest_cores(self) -> bool:
+        """Whether cores come first."""
+        return self.settings.objective.kind is GoalKind.CORES
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the number of clients is part of the search."""
+        objective = self.settings.objective
+        closed = not objective.open_loop and objective.concurrency is None
+        return closed and objective.limit_s is not None
+
+    def leader(self, state: RaceState) -> Candidate | None:
+        """The best by what was measured: feasible, then value, then simpler.
+
+        Who fell behind does not come back, unless nobody else is left; who failed comes last.
+        """
+        standings = state.standings
+        measured = [arm for arm in state.arms.values() if standings.rounds(arm.candidate)]
+        running = [arm.candidate for arm in measured if arm.status is Status.RUNNING]
+        loaded = [arm.candidate for arm in measured if arm.status is not Status.FAILED]
+        known = running or loaded or [arm.candidate for arm in measured]
+
+        def order(candidate: Candidate) -> tuple[float, float, float, tuple[int, ...]]:
+            excess = max(0.0, standings.excess(candidate).value)
+            # One lucky measurement does not lead over many.
+            penalty = self.settings.noise if standings.rounds(candidate) < 2 else 0.0
+            cores = candidate.total_threads if self.fewest_cores else 0
+            return (excess, cores, penalty - standings.gain(candidate), candidate.simplicity)
+
+        return min(known, key=order, default=None)
+
+    def eliminate(self, state: RaceState, arm: Arm) -> None:
+        """Takes an arm out when it cannot be best any more."""
+        standings, leader = state.standings, state.leader
+        if leader is None or not standings.rounds(arm.candidate):
+            return
+        excess = standings.excess(arm.candidate)
+        fewer = self.adapts and isinstance(arm.load, ClosedLoop) and arm.load.concurrency > 1
+        if excess.low > _DRIFT and not fewer:
+            arm.status = Status.INFEASIBLE
+            arm.why = f"misses the goal by {expm1(excess.value):.0%}"
+        elif arm.candidate != leader and standings.excess(leader).value <= 0.0:
+            arm.why = self._behind(state, arm.candidate, leader)
+            arm.status = Status.BEHIND if arm.why else Status.RUNNING
+
+    def _behind(self, state: RaceState, candidate: Candidate, leader: Candidate) -> str:
+        """Why a candidate is surely worse than the leader, empty when it is not."""
+        standings = state.standings
+        if self.fewest_cores and candidate.total_threads != leader.total_threads:
+            more = candidate.total_threads > leader.total_threads
+            enough = more and standings.excess(leader).high < 0.0
+            return f"{leader.total_threads} cores are enough" if enough else ""
+        difference = standings.lead(candidate, leader)
+        if difference.high >= 0.0:
+            return ""
+        if standings.rounds(candidate) < 2 and difference.value > -_FAR_BEHIND:
+            return ""
+        return (
+            f"{-expm1(difference.value):.1%} behind {leader.key} "
+            f"({-expm1(difference.high):.1%} to {-expm1(difference.low):.1%})"
+        )
+
+    def verdict(self, state: RaceState) -> Verdict | None:
+        """Whether the race is over, and how."""
+        standings, leader, running = state.standings, state.leader, state.running()
+        if not running:
+            infeasible = any(a.status is Status.INFEASIBLE for a in state.arms.values())
+            return Verdict.INFEASIBLE if infeasible else Verdict.FAILED
+        if leader is None or standings.rounds(leader) < MIN_ROUNDS:
+            return None
+        others = [arm.candidate for arm in running if arm.candidate != leader]
+        if not others:
+            return Verdict.SEPARATED
+        if standings.excess(leader).value > 0.0:
+            return None
+        if min(standings.rounds(one) for one in (leader, *others)) < _SURE_ROUNDS:
+            return None
+        if self.fewest_cores and any(o.total_threads != leader.total_threads for o in others):
+            return None
+        limit = log1p(self.settings.immaterial)
+        differences = [standings.lead(other, leader) for other in others]
+        return Verdict.IMMATERIAL if all(d.high <= limit for d in differences) else None
+
+    def tied(self, state: RaceState, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+        """Candidates as good as the leader for all that matters, simplest first.
+
+        Either the difference is surely below the threshold, or none was found and the estimate
+        is below it, for one that needs fewer threads, or below a third of it.
+        """
+        leader = state.leader
+        if leader is None:
+            return ()
+        others = (candidate for candidate in candidates if candidate != leader)
+        found = [leader, *(other for other in others if self._ties(state, other, leader))]
+        return tuple(sorted(found, key=lambda candidate: candidate.simplicity))
+
+    def _ties(self, state: RaceState, candidate: Candidate, leader: Candidate) -> bool:
+        standings = state.standings
+        if standings.rounds(candidate) < 2:
+            return False
+        if self.fewest_cores and candidate.total_threads != leader.total_threads:
+            return False
+        if standings.excess(candidate).value > max(0.0, standings.excess(leader).value):
+            return False
+        limit = log1p(self.settings.immaterial)
+        difference = standings.difference(candidate, leader)
+        # Without a round in common nothing is known of a pair; who fell behind did so for a reason.
+        running = state.arms[candidate].status is Status.RUNNING
+        behind = standings.gain(leader) - standings.gain(candidate)
+        saves = candidate.total_threads < leader.total_threads
+        near = limit if saves else limit / 3.0
+        unseen = running and difference.high >= 0.0 and behind <= near
+        return isfinite(difference.low) and (unseen or difference.low >= -limit)
+
+    def move_level(self, state: RaceState, arm: Arm) -> bool:
+        """Fewer clients where the limit is exceeded, more where there is room."""
+        rounds = state.standings.rounds(arm.candidate)
+        if not isinstance(arm.load, ClosedLoop) or not rounds:
+            return False
+        levels = self.predictor.levels()
+        index = levels.index(arm.load.concurrency)
+        excess = state.standings.excess(arm.candidate).value
+        if excess > 0.0:
+            if index == 0 or (rounds < 2 and excess < _CLEAR_EXCESS):
+                return False
+            arm.cap = index
+            arm.load = ClosedLoop(levels[index - 1])
+            return True
+        if index + 1 >= min(len(levels), arm.cap):
+            return False
+        more = ClosedLoop(levels[index + 1])
+        now = self.predictor.under(arm.candidate, arm.load).outcome.latency_s
+        then = self.predictor.under(arm.candidate, more).outcome.latency_s
+        if excess + log(then / now) > -_ROOM:
+            return False
+        arm.load = more
+        return True

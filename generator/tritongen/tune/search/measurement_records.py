@@ -1,0 +1,126 @@
+"""What the search asks to be measured, and what came of it: its whole memory."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.tune.search.search_space import Candidate
+
+# A reading with more failed requests than this counts as a failure.
+FAILED_SHARE = 0.01
+
+
+class Purpose(StrEnum):
+    """Why something is measured."""
+
+    CALIBRATE = "calibrate"
+    BASELINE = "baseline"
+    RACE = "race"
+    SWEEP = "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One measurement to take.
+
+    Attributes:
+        candidate: the configuration to load.
+        load: how requests arrive.
+        purpose: why.
+        round: of the race, 0 outside it; tasks of one round are compared with each other.
+        seconds: to measure, warm-up not included.
+        min_requests: to wait for when `seconds` do not bring that many, within `max_seconds`.
+        max_seconds: when to stop in any case.
+        rows: rows of each request.
+    """
+
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+    purpose: Purpose
+    round: int
+    seconds: float
+    min_requests: int = 0
+    max_seconds: float = math.inf
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a load generator and the server's statistics say.
+
+    Attributes:
+        throughput_per_s: requests answered per second.
+        latencies_s: (percentile, seconds), ascending.
+        requests: answered.
+        failures: not answered, or with an error.
+        mean_batch: rows in one execution, by the server's statistics; NaN when unknown.
+        execution_s: mean time of one execution, by the server's statistics; NaN when unknown.
+        saturated: whether requests came faster than they were answered.
+        generator_cpu_s: CPU time of the load generator for each request, 0 when unknown or when
+            it has cores of its own.
+    """
+
+    throughput_per_s: float
+    latencies_s: tuple[tuple[float, float], ...]
+    requests: int
+    failures: int = 0
+    mean_batch: float = math.nan
+    execution_s: float = math.nan
+    saturated: bool = False
+    generator_cpu_s: float = 0.0
+
+    def latency_s(self, percentile: float) -> float:
+        """Latency at a percentile, linear between those known; NaN without any."""
+        known = self.latencies_s
+        if not known:
+            return math.nan
+        for (low, first), (high, second) in itertools.pairwise(known):
+            if low <= percentile <= high:
+                return first + (second - first) * (percentile - low) / (high - low)
+        return known[0][1] if percentile < known[0][0] else known[-1][1]
+
+    @property
+    def sound(self) -> bool:
+        """Whether the numbers can be used."""
+        asked = self.requests + self.failures
+        return self.requests > 0 and self.failures <= FAILED_SHARE * asked
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A task that was carried out.
+
+    Attributes:
+        task: what was asked.
+        reading: what came of it, None when nothing did.
+        started_s: seconds of tuning time when it began, loading included.
+        ended_s: when it ended. Tuning time goes on after a restart where it stopped.
+        error: why there is no reading.
+    """
+
+    task: Task
+    reading: Reading | None
+    started_s: float
+    ended_s: float
+    error: str = ""
+
+    @property
+    def sound(self) -> Reading | None:
+        """The reading when it can be used."""
+        reading = self.reading
+        return reading if reading is not None and reading.sound and not self.error else None
+
+    @property
+    def overhead_s(self) -> float:
+        """Time beyond the measurement itself: loading, warming up, stopping."""
+        return max(0.0, self.ended_s - self.started_s - self.task.seconds)
+
+
+History = tuple[Record, ...]
+
+
+def elapsed_s(history: History) -> float:
+    """Tuning time so far."""
+    return max((record.ended_s for record in history), default=0.0)

@@ -1,0 +1,252 @@
+"""Prediction: what every candidate would do, by bounds first and by simulation where it counts."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import expm1
+
+from tritongen.queueing import ClosedLoop, OpenLoop, simulate
+from tritongen.tune.search.calibrate import Calibration
+from tritongen.tune.search.objective import GoalKind, Objective, Outcome
+from tritongen.tune.search.search_space import Candidate
+
+# Clients of a closed loop that are worth telling apart.
+LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+# Requests simulated for one prediction: enough for a throughput, and for a rough p99.
+REQUESTS = 1_200
+_TAIL_REQUESTS = 1_600
+MOST_SIMULATED = 150
+# Part of the prediction's error that differs between candidates of the same split.
+OWN_ERROR = 0.4
+# Clients for each place in a batch of an instance: one is executed while one waits.
+_CLIENTS_PER_PLACE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A candidate with its load and what is expected of it.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it would be measured.
+        outcome: expected; the bound where it was not simulated.
+        simulated: whether the outcome comes from the simulation.
+        mean_batch: rows in one execution, NaN where it was not simulated.
+        reason: why it was left out, empty when it is in.
+    """
+
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+    outcome: Outcome
+    simulated: bool
+    mean_batch: float = math.nan
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Predicts candidates for one goal; equal questions are answered from memory.
+
+    Attributes:
+        calibration: the fitted server.
+        objective: the goal.
+        rows: rows of each request.
+        max_concurrency: clients of a closed loop at most.
+        seed: of the simulations.
+    """
+
+    calibration: Calibration
+    objective: Objective
+    rows: int = 1
+    max_concurrency: int = 64
+    seed: int = 0
+    _known: dict[tuple[Candidate, ClosedLoop | OpenLoop], Forecast] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def forecast(self, candidate: Candidate) -> Forecast:
+        """The candidate under the load that serves the goal best."""
+        return self.under(candidate, self.load_for(candidate))
+
+    def under(self, candidate: Candidate, load: ClosedLoop | OpenLoop) -> Forecast:
+        """The candidate under a given load, simulated."""
+        key = (candidate, load)
+        found = self._known.get(key)
+        if found is None:
+            server = self.calibration.server(candidate, load, self.rows)
+            tail = self.objective.limit_s is not None or self.objective.open_loop
+            requests = _TAIL_REQUESTS if tail else REQUESTS
+            figures = simulate(server, seed=self.seed, requests=requests).of("model")
+            outcome = Outcome(
+                figures.throughput_per_s,
+                figures.latency_s(self.objective.percentile),
+                candidate.total_threads,
+                saturated=isinstance(load, OpenLoop) and figures.unfinished > 0.1 * requests,
+            )
+            found = Forecast(
+                candidate, load, outcome, simulated=True, mean_batch=figures.mean_batch
+            )
+            self._known[key] = found
+        return found
+
+    def load_for(self, candidate: Candidate) -> ClosedLoop | OpenLoop:
+        """The load under which the goal measures a candidate.
+
+        A rate is an open loop. Without one, clients wait for their answers: as many as keep every
+        instance in full batches, or, under a latency limit, as many as are expected to hold it.
+        """
+        objective = self.objective
+        if objective.rate_per_s is not None:
+            return OpenLoop(objective.rate_per_s)
+        if objective.concurrency is not None:
+            return ClosedLoop(objective.concurrency)
+        if objective.limit_s is None:
+            return ClosedLoop(self.full_load(candidate))
+        return ClosedLoop(self._greatest_level(candidate))
+
+    def levels(self) -> tuple[int, ...]:
+        """Numbers of clients that may be tried."""
+        return tuple(level for level in LEVELS if level <= self.max_concurrency)
+
+    def bound(self, candidate: Candidate) -> Outcome:
+        """An outcome that the candidate cannot beat, without a simulation.
+
+        Full batches on all instances at once give the throughput; one execution that waits for
+        nothing gives the latency.
+        """
+        service = self.calibration.service_of(candidate)
+        threads, instances = candidate.threads, candidate.instances
+        alone = service.alone(self.rows, threads)
+        crowded = service.slowdown(threads, instances)
+        sizes = [self.rows]
+        if candidate.batches:
+            size = 2 * self.rows
+            while size <= candidate.max_batch_size:
+                sizes.append(size)
+                size *= 2
+        ceiling = max(
+            instances * (size / self.rows) / (service.alone(size, threads) * crowded)
+            for size in sizes
+        )
+        latency = alone + self.calibration.front_end_s + self.calibration.transport_s
+        throughput = ceiling
+        if self.objective.rate_per_s is not None:
+            throughput = min(ceiling, self.objective.rate_per_s)
+        elif self.objective.concurrency is not None:
+            throughput = min(ceiling, self.objective.concurrency / latency)
+        return Outcome(throughput, latency, candidate.total_threads)
+
+    def full_load(self, candidate: Candidate) -> int:
+        """Clients that keep every instance of a candidate in full batches."""
+        place = max(1, candidate.max_batch_size // self.rows) if candidate.batches else 1
+        wanted = _CLIENTS_PER_PLACE * candidate.instances * place
+        return next((level for level in self.levels() if level >= wanted), self.levels()[-1])
+
+    def _greatest_level(self, candidate: Candidate) -> int:
+        """The most clients whose latency is expected to hold the limit, by bisection."""
+        levels = self.levels()
+        low, high = 0, len(levels) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            outcome = self.under(candidate, ClosedLoop(levels[middle])).outcome
+            if self.objective.feasible(outcome):
+                low = middle
+            else:
+                high = middle - 1
+        return levels[low]
+
+
+def shortlist(
+    predictor: Predictor,
+    candidates: Iterable[Candidate],
+    margin: float,
+    most: int = MOST_SIMULATED,
+) -> tuple[Forecast, ...]:
+    """Forecasts of every candidate, best first; those that cannot be best are given a reason.
+
+    Candidates are simulated in the order of their bounds, until no bound reaches the best
+    simulated outcome within the margin.
+
+    Args:
+        predictor: for the goal.
+        candidates: the space.
+        margin: error of predictions as a share; candidates this far behind stay in. Those of
+            the same split share most of the error: a part of the margin does for them.
+        most: simulate at most so many.
+    """
+    objective = predictor.objective
+    bounds = [(predictor.bound(candidate), candidate) for candidate in candidates]
+    bounds.sort(key=lambda pair: objective.rank(pair[0], pair[1].simplicity))
+    slack = math.log1p(margin)
+    best: Outcome | None = None
+    kept: list[Forecast] = []
+    dropped: list[Forecast] = []
+    for bound, candidate in bounds:
+        why = _hopeless(objective, bound, best, slack)
+        if not why and len(kept) >= most:
+            why = f"not among the {most} most promising"
+        if why:
+            load = OpenLoop(objective.rate_per_s) if objective.rate_per_s else ClosedLoop(1)
+            dropped.append(Forecast(candidate, load, bound, simulated=False, reason=why))
+            continue
+        forecast = predictor.forecast(candidate)
+        kept.append(forecast)
+        if best is None or objective.rank(forecast.outcome) < objective.rank(best):
+            best = forecast.outcome
+    return (*_sorted_out(objective, kept, best, slack), *dropped)
+
+
+def _hopeless(objective: Objective, bound: Outcome, best: Outcome | None, slack: float) -> str:
+    """Why a bound rules a candidate out, empty when it does not."""
+    if best is None or not objective.feasible(best):
+        return ""
+    if objective.shortfall(bound) > expm1(slack):
+        return "cannot meet the goal even undisturbed"
+    if objective.kind is GoalKind.CORES:
+        return "" if bound.cores <= best.cores + 1 else "takes more cores than are needed"
+    if objective.gain(bound) < objective.gain(best) - slack:
+        return "its bound is below the best prediction"
+    return ""
+
+
+def _sorted_out(
+    objective: Objective, kept: list[Forecast], best: Outcome | None, slack: float
+) -> list[Forecast]:
+    """Simulated candidates, best first, with a reason for those that are clearly behind."""
+    if best is None:
+        return []
+    step = slack / 8.0
+    leaders: dict[tuple[object, ...], Outcome] = {}
+    for forecast in kept:
+        split = forecast.candidate.split
+        if split not in leaders or objective.rank(forecast.outcome) < objective.rank(
+            leaders[split]
+        ):
+            leaders[split] = forecast.outcome
+
+    def order(forecast: Forecast) -> tuple[float, ...]:
+        shortfall, loss, second, simplicity = objective.rank(
+            forecast.outcome, forecast.candidate.simplicity
+        )
+        # Differences far below the prediction's error do not count; the simpler comes first.
+        coarse = round(loss / step) if objective.kind is not GoalKind.CORES else loss
+        return (round(shortfall, 2), coarse, round(math.log(max(second, 1e-9)) / step), *simplicity)
+
+    result = []
+    for forecast in sorted(kept, key=order):
+        leader = leaders[forecast.candidate.split]
+        why = _behind(objective, forecast.outcome, best, slack) or _behind(
+            objective, forecast.outcome, leader, OWN_ERROR * slack
+        )
+        result.append(replace(forecast, reason=why))
+    return result
+
+
+def _behind(objective: Objective, outcome: Outcome, best: Outcome, slack: float) -> str:
+    """Why a predicted outcome is clearly worse than another, empty when it is not."""
+    if objective.feasible(best) and objective.shortfall(outcome) > expm1(slack):
+        return "predicted to miss the goal"
+    if objective.kind is GoalKind.CORES:
+        return "takes more cores than are needed" if outcome.cores > best.cores + 1 else ""
+    behind = objective.gain(best) - objective.gain(outcome)
+    return f"predicted {-expm1(-behind):.0%} worse" if behind > slack else ""

@@ -1,0 +1,233 @@
+"""What only requests at a rate show: threads that sleep between them, rests, moments of standstill.
+
+Closed loops tell what a server can do at most: their clients wait for answers, send in bursts and
+find every thread awake. Requests that come at a rate cost more. So the server is measured at a low
+and at a high rate as well, and the values are taken with which the simulation comes nearest to
+both: two rates, since what a request meets now and then and what a busy server makes of it look
+alike at one.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from tritongen.queueing import OpenLoop, SimulatedModel, Stalls, simulate
+from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
+from tritongen.tune.search.measurement_records import Reading, Task
+
+# A record with its reading, which can be used.
+Usable = tuple[Task, Reading]
+
+_SEED = 20_260_101
+# Percentiles that tell the level, and the tail that stalls make.
+_BODY, _TAIL = (50.0, 90.0), (99.0, 99.9)
+# Answers beyond a percentile that make it worth a comparison.
+_BEYOND = 4.0
+# Doubt about a percentile beside that of its sample: the machine is not the same every second.
+_DOUBT = 0.08
+# The same of a mean execution, which tells of rests where executions are not all waking.
+_EXECUTION_DOUBT = 0.04
+# How much a rest may slow the next execution, and what is expected of it.
+_COLDS = tuple(step / 40 for step in range(25))
+_COLD_SPREAD = 0.3
+# CPU time of waking as shares of the overhead, and what is expected of it.
+_WAKES = tuple(step / 6 for step in range(13))
+_WAKE_SPREAD = 1.0
+# The server's speed at rates relative to closed loops, and what is expected of it.
+_LEVELS = tuple(1.0 + step / 40 for step in range(-8, 17))
+_LEVEL_SPREAD = 0.15
+# Lengths of stalls: a turn of the scheduler and more; and the shares of the time that they take.
+_LENGTHS_S = (0.002, 0.004, 0.008, 0.016)
+_STALLED = tuple(0.0005 * 10.0 ** (step / 6) for step in range(12))
+# What a stall does is seen where they take so much of the time, in so many of them: more would
+# bring a busy server to its limit.
+_OFTEN, _STALLS = 0.012, 25
+_TAIL_REQUESTS = 20_000
+# Without stalls a tail must be this much better explained before there are some.
+_PROOF = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is simulated for a fit.
+
+    Attributes:
+        low: requests at the lowest rate.
+        high: at others, where requests wait for each other.
+        stride: steps of a value that are passed over in a first look.
+        stalls: whether they are looked for.
+    """
+
+    low: int
+    high: int
+    stride: int
+    stalls: bool
+
+
+# For a race, whose measurements correct it; and for what is kept and planned with.
+QUICK, THOROUGH = Effort(400, 600, 6, stalls=False), Effort(800, 2_000, 4, stalls=True)
+
+
+def at_rates(
+    calibration: Calibration, measured: Iterable[Usable], effort: Effort = THOROUGH
+) -> Calibration:
+    """The calibration with what is seen at rates only.
+
+    Args:
+        calibration: from closed loops.
+        measured: at rates; those that the server could not keep up with are left out.
+        effort: of the fit.
+    """
+    rates = sorted(
+        (one for one in measured if isinstance(one[0].load, OpenLoop) and not one[1].saturated),
+        key=lambda one: one[1].throughput_per_s,
+    )
+    if not rates:
+        return calibration
+    found = _with_body(calibration, rates, effort)
+    return _with_stalls(found, rates) if effort.stalls else found
+
+
+def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort) -> Calibration:
+    """What sleep costs, and the speed, with which the body of the latencies comes out.
+
+    Where executions are long they tell of their rests; where they are short, waking is what counts.
+    """
+    overhead = calibration.front_end_s + calibration.transport_s
+    rests = rates[0][1].execution_s >= SHORTEST_S
+    sleeps, spread = (_COLDS, _COLD_SPREAD) if rests else (_WAKES, _WAKE_SPREAD)
+
+    def trial(sleep: float, level: float) -> Calibration:
+        found = replace(calibration, at_rates=level)
+        if not rests:
+            return replace(found, wake_s=sleep * overhead)
+        return replace(found, service=replace(calibration.service, cold=sleep))
+
+    def mismatch(sleep: float, level: float) -> float:
+        found = trial(sleep, level)
+        misfits = (
+            _misfit(found, one, effort.low if one is rates[0] else effort.high, executions=rests)
+            for one in rates
+        )
+        return sum(misfits) + (sleep / spread) ** 2 + (math.log(level) / _LEVEL_SPREAD) ** 2
+
+    # What sleeps and what is slower look alike at one rate: they are looked for together.
+    rough = product(sleeps[:: effort.stride], _LEVELS[:: effort.stride])
+    sleep, level = min(rough, key=lambda pair: mismatch(*pair))
+    for reach in (effort.stride // 2, effort.stride // 2, 1, 1):
+        near = product(_around(sleeps, sleep, reach), _around(_LEVELS, level, reach))
+        sleep, level = min(near, key=lambda pair: mismatch(*pair))
+    return trial(sleep, level)
+
+
+def _with_stalls(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
+    """The stalls that explain the tail at all rates, if any do."""
+    tailed = [one for one in rates if _known(one[1], _TAIL)]
+    if not tailed:
+        return calibration
+    calm = [_simulated(calibration, one, _TAIL_REQUESTS).latencies_s for one in tailed]
+    without = _mixed_misfit(tailed, calm, calm, 0.0)
+    if without < _PROOF:
+        return calibration
+    best = (without - _PROOF, calibration)
+    for length in _LENGTHS_S:
+        often = replace(calibration, stalls=_stalls(_OFTEN, length))
+        shaken = [
+            _simulated(often, one, _enough(one[1].throughput_per_s, length)).latencies_s
+            for one in tailed
+        ]
+        # Stalls do not meet each other: half as many are met by half as many requests, and twice
+        # as many by twice as many.
+        for share in _STALLED:
+            misfit = _mixed_misfit(tailed, calm, shaken, share / _OFTEN)
+            if misfit < best[0]:
+                best = (misfit, replace(calibration, stalls=_stalls(share, length)))
+    return best[1]
+
+
+def _enough(rate_per_s: float, length_s: float) -> int:
+    """Requests between so many stalls as tell what one does, within what there is time for."""
+    wanted = _STALLS * rate_per_s * length_s / _OFTEN
+    return round(min(max(wanted, THOROUGH.low), _TAIL_REQUESTS))
+
+
+def _mixed_misfit(
+    measured: Sequence[Usable],
+    calm: Sequence[Sequence[float]],
+    shaken: Sequence[Sequence[float]],
+    share: float,
+) -> float:
+    """Squared standard errors of tails of which a share is as with many stalls."""
+    return sum(
+        (math.log(_mixed(one, other, share, percentile) / seconds) / doubt) ** 2
+        for (_, reading), one, other in zip(measured, calm, shaken, strict=True)
+        for percentile, seconds, doubt in _known(reading, _TAIL)
+    )
+
+
+def _mixed(
+    calm: Sequence[float], shaken: Sequence[float], share: float, percentile: float
+) -> float:
+    """A percentile of two ascending samples, the second with a share of the weight, or more."""
+    late = 1.0 - percentile / 100.0
+    low, high = min(calm[0], shaken[0]), max(calm[-1], shaken[-1])
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        beyond = (1.0 - share) * _beyond(calm, middle) + share * _beyond(shaken, middle)
+        low, high = (middle, high) if beyond > late else (low, middle)
+    return high
+
+
+def _beyond(ascending: Sequence[float], value: float) -> float:
+    return 1.0 - bisect_right(ascending, value) / len(ascending)
+
+
+def _stalls(share: float, length_s: float) -> Stalls | None:
+    """Those that take a share of the time."""
+    return Stalls(share / (1.0 - share) / length_s, length_s) if share > 0.0 else None
+
+
+def _simulated(calibration: Calibration, measured: Usable, requests: int) -> SimulatedModel:
+    task, reading = measured
+    # Chance sends a little more or less than was asked for.
+    load = OpenLoop(reading.throughput_per_s)
+    server = calibration.server(task.candidate, load, task.rows)
+    return simulate(server, seed=_SEED, requests=requests).of("model")
+
+
+def _known(reading: Reading, percentiles: Iterable[float]) -> list[tuple[float, float, float]]:
+    """(percentile, seconds, doubt as a share) of those with answers enough beyond them."""
+    found = []
+    for percentile in percentiles:
+        seconds = reading.latency_s(percentile)
+        beyond = reading.requests * (1.0 - percentile / 100.0)
+        if seconds > 0.0 and beyond >= _BEYOND:
+            # In a tail that falls by half in the time of a median, and in clusters.
+            found.append((percentile, seconds, math.hypot(_DOUBT, 1.0 / math.sqrt(beyond))))
+    return found
+
+
+def _misfit(
+    calibration: Calibration,
+    measured: Usable,
+    requests: int,
+    *,
+    executions: bool,
+) -> float:
+    """Squared standard errors of the body of the latencies, and of the execution where asked."""
+    known = _known(measured[1], _BODY)
+    if not known:
+        return 0.0
+    found = _simulated(calibration, measured, requests)
+    errors = [math.log(found.latency_s(p) / seconds) / doubt for p, seconds, doubt in known]
+    if executions:
+        errors.append(math.log(found.mean_execution_s / measured[1].execution_s) / _EXECUTION_DOUBT)
+    return sum(error * error for error in errors)
+
+
+def _around(steps: Sequence[float], now: float, reach: int) -> list[float]:
+    """A step and those so far to its sides."""
+    index = steps.index(now)
+    return [steps[at] for at in (index - reach, index, index + reach) if 0 <= at < len(steps)]

@@ -1,0 +1,327 @@
+"""One tuning run: a private server, and a search for each model, one after the other."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen import __version__
+from tritongen.errors import EnvironmentProblem
+from tritongen.planner.context import show_figure
+from tritongen.probe.level import signal_of
+from tritongen.probe.questions.comparison import Change
+from tritongen.queueing import OpenLoop
+from tritongen.repository.project import Project
+from tritongen.system.files import FileLock
+from tritongen.triton.address import Protocol
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
+from tritongen.tune.journal_files import JournalFile
+from tritongen.tune.measure import Bench
+from tritongen.tune.search.journal_lines import JournalHeader
+from tritongen.tune.search.measurement_records import History, Purpose, Record, Task, elapsed_s
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.tuner import Phase, Step, Tuner
+from tritongen.tune.tune_options import Listener, TuneOptions, TuneProgress
+from tritongen.tune.tune_result import TunedModel, result_of
+from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.tune.tuned_model import Subject
+from tritongen.tune.variant_comparison import Offer, Side, duel, variant_subjects
+
+# Less does not reach beyond the start of a server and the calibration.
+LEAST_BUDGET_S = 8.0
+# Below this, calibration rests on the trial's times and measures their level only.
+_FULL_CALIBRATION_S = 60.0
+# Part of the budget in which the choice is measured at rates; a short run is for the choice alone.
+_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 120.0, 60.0
+# The race is over in a minute or two; of what is beyond this, the sweep has half.
+_LONG_BUDGET_S, _SHARE_BEYOND = 120.0, 0.5
+# Others may take this share of the CPUs before the result says so.
+_NOISY_SHARE = 0.10
+
+
+class Session:
+    """One run: a private server, and a search for each model, one after the other."""
+
+    def __init__(
+        self,
+        folder: Path,
+        project: Project,
+        options: TuneOptions,
+        told: Listener,
+        subjects: Sequence[Subject],
+    ) -> None:
+        self._options, self._told, self._subjects = options, told, tuple(subjects)
+        self._project, self._budget_s = project, options.budget_s
+        self.protocol = options.protocol or project.intent.business.clients.protocol
+        self._store = StateStore(folder)
+        self._folder = self._store.folder / "tune"
+        self._offset = 0.0
+        self._begun = time.monotonic()
+        self.interrupted = 0
+        self.histories: dict[str, History] = {}
+        self._ended = self._cause = ""
+        wish = ServerWish(
+            project=self._store.project,
+            folder=self._folder,
+            root=project.root.resolve(),
+            backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
+            release=project.intent.target.triton,
+            options=options.server,
+            protocol=Protocol(self.protocol.value),
+        )
+        mine = sorted(os.sched_getaffinity(0))
+        self._bench = Bench(
+            PrivateServer(wish, told.download),
+            lambda cores: divide_cores(cores, mine),
+            options.seed,
+            self._clock,
+        )
+
+    @property
+    def runtime(self) -> str:
+        """Where the server ran."""
+        return self._bench.server.runtime.value
+
+    @property
+    def version(self) -> str:
+        """Version of the server."""
+        return self._bench.server.version
+
+    def lock(self) -> FileLock:
+        """Keeps two runs from disturbing each other's measurements.
+
+        Raises:
+            EnvironmentProblem: TG008 on entry when another run holds it; TG004, TG005, TG011.
+        """
+        return FileLock(self._store.make_folder("tune") / "lock", "tuning")
+
+    def notes(self) -> tuple[str, ...]:
+        """What the measurements suffered from."""
+        notes = []
+        cores = self._bench.server.cores
+        if cores.shared and self._bench.server.starts:
+            listed = ", ".join(map(str, cores.server))
+            notes.append(
+                f"server and load generator shared CPUs {listed}: there are no others, so both "
+                "are slower than apart"
+            )
+        share = self._bench.interference.share
+        if share > _NOISY_SHARE:
+            notes.append(
+                f"noisy: other processes took {share:.0%} of this machine's CPUs meanwhile; "
+                "comparisons are paired, levels are lower than on a quiet machine"
+            )
+        short = self._bench.short_of_memory
+        if short:
+            notes.append(f"memory ran short, and the server was started anew ({short} times)")
+        died = [f"{words}; another one was started" for words in self._bench.died]
+        return (*notes, *died)
+
+    def run(self) -> tuple[TunedModel, ...]:
+        """Tune every model; what was measured is never lost."""
+        results: list[TunedModel] = []
+        # A run that was killed leaves its folder of weights behind.
+        shutil.rmtree(self._bench.server.repository, ignore_errors=True)
+        try:
+            for index, subject in enumerate(self._subjects):
+                variants = variant_subjects(self._project, subject, self._told.note)
+                # A variant has half the time of what is served; together they keep to the budget.
+                tried = sum(made is not None for _, _, made in variants)
+                whole = self._options.budget_s
+                self._budget_s = max(LEAST_BUDGET_S, whole / (1.0 + 0.5 * tried))
+                results.append(self._tune(index, subject))
+                self._budget_s = max(LEAST_BUDGET_S, 0.5 * self._budget_s)
+                if variants:
+                    results[-1] = self._with_offers(index, subject, results[-1], variants)
+                if self._ended:
+                    break
+        except KeyboardInterrupt as signalled:
+            self._end(signal_of(signalled))
+        finally:
+            self._bench.close()
+        return tuple(results)
+
+    def _settings(self, subject: Subject) -> TuneSettings:
+        return TuneSettings(
+            subject.objective,
+            float(subject.cores),
+            budget_s=self._budget_s,
+            sweep_s=self._sweep_s(subject),
+            seed=self._options.seed,
+        )
+
+    def _sweep_s(self, subject: Subject) -> float:
+        """What is offered beside the choice is not planned with."""
+        if subject.variant or self._budget_s < _LEAST_SWEPT_S:
+            return 0.0
+        short = min(self._budget_s, _LONG_BUDGET_S)
+        beyond = self._budget_s - short
+        return min(_SWEEP_SHARE * short + _SHARE_BEYOND * beyond, _LONGEST_SWEEP_S)
+
+    def _tune(self, index: int, subject: Subject) -> TunedModel:
+        settings = self._settings(subject)
+        prior = subject.prior if settings.budget_s < _FULL_CALIBRATION_S else None
+        tuner = Tuner(settings, subject.space, subject.incumbent, subject.baseline, prior)
+        journal = JournalFile(self._folder, self._header(subject))
+        search = _Search(index, subject, tuner, journal)
+        search.history = journal.begin(resume=self._options.resume)
+        self._offset, self._begun = elapsed_s(search.history), time.monotonic()
+        try:
+            while not self._ended and not self._over(search):
+                step = tuner.next(search.history)
+                if step is None:
+                    break
+                self._take(search, step)
+            self._sweep(search)
+        except KeyboardInterrupt as signalled:
+            self._end(signal_of(signalled))
+        except EnvironmentProblem as problem:
+            if not any(found.sound for found in search.history):
+                raise
+            self._ended, self._cause = "stopped", str(problem)
+        if not subject.variant:
+            self.histories[subject.name] = search.history
+        causes = (self._cause,) if self._cause else ()
+        result = result_of(subject, tuner, settings, search.history, self._ended, causes)
+        return replace(result, protocol=self.protocol)
+
+    def _sweep(self, search: "_Search") -> None:
+        """Measure the choice at rates, on a server with nothing else: so it is served later."""
+        alone = False
+        while not self._ended and (step := search.tuner.sweep(search.history)) is not None:
+            if not alone:
+                self._bench.close()
+                alone = True
+            self._take(search, step)
+
+    def _with_offers(
+        self,
+        index: int,
+        subject: Subject,
+        result: TunedModel,
+        variants: Sequence[tuple[str, str, Subject | None]],
+    ) -> TunedModel:
+        """The result with accepted variants held against it, each as it is best."""
+        found: list[Offer] = []
+        for name, reason, made in variants:
+            if made is None or result.best is None or self._ended:
+                found.append(Offer(name, Change.UNKNOWN, reason=reason))
+                continue
+            other = self._tune(index, made)
+            if other.best is None:
+                why = other.notes[0] if other.notes else other.sentence
+                found.append(Offer(name, Change.UNKNOWN, reason=why))
+                continue
+            seconds = self._settings(subject).seconds(result.best.throughput.value)
+            ours = Side(subject, result.choice.candidate, result.choice.load)
+            theirs = Side(made, other.choice.candidate, other.choice.load)
+            found.append(duel(self._bench, ours, theirs, reason, seconds))
+            if self._bench.interrupted:
+                self._end(self._bench.interrupted)
+        return replace(result, offers=tuple(found))
+
+    def _take(self, search: "_Search", step: Step) -> None:
+        """Measure what a step asks for, until the time is up or the server is."""
+        for task in self._ordered(search.subject, step):
+            if step.phase is not Phase.SWEEP and self._over(search):
+                return
+            self._tell(search, step, task)
+            found = self._bench.measure(search.subject, task)
+            if self._bench.interrupted:
+                self._end(self._bench.interrupted)
+                return
+            search.keep(found)
+            if self._bench.hopeless:
+                self._ended, self._cause = "stopped", "the server died again and again"
+                return
+            if step.phase is Phase.CALIBRATE:
+                # Each one may make the others unnecessary.
+                return
+
+    def _end(self, number: int) -> None:
+        self.interrupted, self._ended = number, "interrupted"
+
+    def _over(self, search: "_Search") -> bool:
+        """Whether the time is up.
+
+        A candidate, today's configuration and Triton's own are measured in any case: nothing is
+        replaced by what it was not compared with.
+        """
+        done = {(found.task.purpose, found.task.candidate) for found in search.history}
+        subject = search.subject
+        wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
+        return wanted <= done and self._clock() >= self._settings(subject).race_s
+
+    def _clock(self) -> float:
+        return self._offset + time.monotonic() - self._begun
+
+    def _ordered(self, subject: Subject, step: Step) -> list[Task]:
+        """Tasks with those of one environment together, so that the server starts anew seldom."""
+        keys = [self._bench.configuration(subject, task).environment for task in step.tasks]
+        order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        pairs = sorted(zip(keys, step.tasks, strict=True), key=lambda pair: order[pair[0]])
+        return [task for _, task in pairs]
+
+    def _tell(self, search: "_Search", step: Step, task: Task) -> None:
+        raced = step.phase is not Phase.CALIBRATE
+        unit = "candidate" if step.remaining == 1 else "candidates"
+        doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
+        if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
+            doing = f"at {show_figure(task.load.rate_per_s)}/s"
+        own = task.purpose is Purpose.BASELINE
+        name = "Triton's own" if own else task.candidate.key
+        best = search.tuner.best(search.history) if raced else None
+        self._told.step(
+            TuneProgress(
+                f"{search.subject.name} {search.subject.variant}".rstrip(),
+                search.index,
+                len(self._subjects),
+                f"{doing}: {name}",
+                self._clock(),
+                self._budget_s,
+                best,
+            )
+        )
+
+    def _header(self, subject: Subject) -> JournalHeader:
+        server = self._options.server
+        basis: Mapping[str, object] = {
+            "tool": __version__,
+            "files": subject.evidence.files,
+            "choices": [candidate.key for candidate in subject.space.candidates()],
+            "arena": subject.space.late_arena,
+            "baseline": subject.baseline.key,
+            "rows": subject.rows,
+            "runtime": (server.runtime or RuntimeName.EMBEDDED).value,
+            "image": server.image,
+            "protocol": self.protocol.value,
+        }
+        text = json.dumps(basis, sort_keys=True)
+        return JournalHeader(
+            f"{subject.name}@{subject.variant}" if subject.variant else subject.name,
+            subject.objective.text,
+            subject.cores,
+            self._options.seed,
+            hashlib.sha256(text.encode()).hexdigest()[:16],
+        )
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for one model, and what it has found so far."""
+
+    index: int
+    subject: Subject
+    tuner: Tuner
+    journal: JournalFile
+    history: History = ()
+
+    def keep(self, found: Record) -> None:
+        """Remember a measurement, on disk as well."""
+        self.history = (*self.history, found)
+        self.journal.append(found)

@@ -1,0 +1,342 @@
+"""What a tuning run found, for people, programs and the lock."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tritongen.model.business import ClientProtocol
+from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
+from tritongen.planner.context import show_figure
+from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.tune.search.arms import Verdict
+from tritongen.tune.search.calibrate import Calibration
+from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
+from tritongen.tune.search.co_location import Together
+from tritongen.tune.search.measurement_records import History, Purpose, elapsed_s
+from tritongen.tune.search.objective import Objective
+from tritongen.tune.search.rate_sweep import swept
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.standings import Interval, Standings, collect
+from tritongen.tune.search.tuner import Choice, Tuner
+from tritongen.tune.tuned_model import Subject
+from tritongen.tune.variant_comparison import Offer
+
+# The percentile of the figures that every result states, whatever its goal's.
+_P99 = 99.0
+# Where a rate is sent, throughputs this close are that rate.
+_SAME = 0.02
+# Digits of figures in the lock: more would be noise.
+_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A configuration as measured.
+
+    Attributes:
+        load: under which.
+        throughput: requests per second.
+        p99_s: seconds.
+        rounds: measurements behind the numbers.
+    """
+
+    load: ClosedLoop | OpenLoop
+    throughput: Interval
+    p99_s: Interval
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """One model's result.
+
+    Attributes:
+        name: of the model.
+        objective: its goal.
+        cores: that it was tuned on.
+        choice: the best, with the search's own view of it.
+        best: as measured, None when it was not.
+        default: Triton's own completion as measured, None when it was not.
+        default_candidate: what that is.
+        incumbent: the configuration of before.
+        rows: every candidate.
+        front: the Pareto front of what was measured.
+        verdict: how it ended: a value of `search.arms.Verdict`, ``interrupted`` or ``stopped``.
+        sentence: the verdict for people.
+        notes: what limits the result.
+        wall_s: tuning time.
+        calibration: of the server, None when nothing could be measured.
+        sweep: the choice at rates, ascending; empty where there was no time.
+        diff: of the configuration in the repository.
+        recorded: whether the lock holds it now.
+        offers: accepted variants beside what is served.
+        protocol: what requests travelled by.
+    """
+
+    name: str
+    objective: Objective
+    cores: int
+    choice: Choice
+    best: Figures | None
+    default: Figures | None
+    default_candidate: Candidate
+    incumbent: Candidate
+    rows: tuple[Evaluated, ...]
+    front: tuple[Evaluated, ...]
+    verdict: str
+    sentence: str
+    notes: tuple[str, ...] = ()
+    wall_s: float = 0.0
+    calibration: Calibration | None = None
+    sweep: tuple[ServedRate, ...] = ()
+    diff: tuple[str, ...] = ()
+    recorded: bool = False
+    offers: tuple[Offer, ...] = ()
+    protocol: ClientProtocol = ClientProtocol.HTTP
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal's conditions were seen to hold."""
+        return self.best is not None and self.choice.feasible
+
+    @property
+    def measured(self) -> int:
+        """Candidates that were measured."""
+        return sum(row.throughput is not None for row in self.rows)
+
+    @property
+    def tuned(self) -> Tuned:
+        """The choice as the lock records it."""
+        return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+
+    @property
+    def goal_text(self) -> str:
+        """The goal, and what requests travelled by where that is not what everybody expects."""
+        over = " over gRPC" if self.protocol is ClientProtocol.GRPC else ""
+        return f"{self.objective.text}{over}"
+
+    def _numbers(self) -> dict[str, float]:
+        numbers: dict[str, float] = {"candidates": float(self.measured)}
+        if self.best is not None:
+            numbers |= {
+                "rounds": float(self.best.rounds),
+                "throughput_per_s": self.best.throughput.value,
+                "p99_us": self.best.p99_s.value * 1e6,
+            }
+            # Where a rate is sent it comes back: an interval would say nothing of the server.
+            if isinstance(self.best.load, ClosedLoop):
+                numbers["throughput_low"] = self.best.throughput.low
+                numbers["throughput_high"] = self.best.throughput.high
+        if self.default is not None:
+            numbers |= {
+                "default_throughput_per_s": self.default.throughput.value,
+                "default_p99_us": self.default.p99_s.value * 1e6,
+            }
+        return {name: _short(value) for name, value in numbers.items() if math.isfinite(value)}
+
+    def served(self, cpu: str) -> Served | None:
+        """Times of executions on a server, for capacity planning; None without any.
+
+        Where a short run measured only one batch, the others are the trial's times brought to the
+        measured level.
+
+        Args:
+            cpu: name of the processor.
+        """
+        calibration = self.calibration
+        if calibration is None:
+            return None
+        # A plan is for requests that come at rates.
+        slower, stalls = calibration.at_rates, calibration.stalls
+        costs = tuple(
+            Cost(point.batch, point.threads, _short(point.seconds * slower * 1e3), _short(point.cv))
+            for point in sorted(
+                calibration.service.points, key=lambda point: (point.threads, point.batch)
+            )
+            if point.busy <= 1.0
+        )
+        return Served(
+            cpus=float(self.cores),
+            cpu=cpu,
+            costs=costs,
+            front_end_ms=_short(calibration.front_end_s * slower * 1e3),
+            transport_ms=_short(calibration.transport_s * 1e3),
+            contention=_short(calibration.service.contention or 0.0),
+            cold=_short(calibration.service.cold),
+            wake_ms=_short(calibration.wake_s * slower * 1e3),
+            stall_ms=_short(stalls.length_s * 1e3) if stalls is not None else 0.0,
+            stalls_per_s=_short(stalls.per_s) if stalls is not None else 0.0,
+            rates=tuple(_rate(one) for one in self.sweep),
+        )
+
+
+def _rate(one: ServedRate) -> ServedRate:
+    return replace(one, per_s=_short(one.per_s), ms=tuple((p, _short(ms)) for p, ms in one.ms))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+@dataclass(frozen=True, slots=True)
+class TuneReport:
+    """What a tuning run gave.
+
+    Attributes:
+        models: in the order in which they were tuned.
+        wall_s: of the whole run.
+        runtime: where the server ran.
+        server: its version.
+        machine: CPU, cores and what else numbers depend on.
+        cores: of the container.
+        notes: on the run as a whole.
+        interrupted: number of the signal that ended it, 0 for none.
+        seed: of the search.
+        together: the choices side by side, by simulation; None where that is no question.
+    """
+
+    models: tuple[TunedModel, ...]
+    wall_s: float
+    runtime: str
+    server: str
+    machine: Mapping[str, object] = field(default_factory=dict)
+    cores: int = 0
+    notes: tuple[str, ...] = ()
+    interrupted: int = 0
+    seed: int = 0
+    together: Together | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether every goal was met."""
+        return all(model.met for model in self.models)
+
+
+def result_of(
+    subject: Subject,
+    tuner: Tuner,
+    settings: TuneSettings,
+    history: History,
+    ended: str = "",
+    notes: tuple[str, ...] = (),
+) -> TunedModel:
+    """The result that a history stands for.
+
+    Args:
+        subject: the model.
+        tuner: that searched.
+        settings: of the search.
+        history: what was measured.
+        ended: ``interrupted`` or ``stopped``; empty when the search ended by itself.
+        notes: what limits the result.
+    """
+    choice = tuner.best(history)
+    rows = evaluated(tuner, history)
+    found = tuner.race(history)
+    default = tuner.baseline(history)
+    verdict = ended or (choice.verdict or Verdict.BUDGET).value
+    result = TunedModel(
+        name=subject.name,
+        objective=subject.objective,
+        cores=subject.cores,
+        choice=choice,
+        best=_figures(subject, settings, history, choice.candidate, choice.load, Purpose.RACE),
+        default=_figures(subject, settings, history, default[0], default[1], Purpose.BASELINE)
+        if default is not None
+        else None,
+        default_candidate=subject.baseline,
+        incumbent=subject.incumbent,
+        rows=rows,
+        front=pareto(rows),
+        verdict=verdict,
+        sentence="",
+        notes=(*notes, *_failures(history), *_hasty(choice)),
+        wall_s=elapsed_s(history),
+        calibration=tuner.calibration(history) if found is not None else None,
+        sweep=swept(history, choice.candidate),
+    )
+    return replace(result, sentence=_sentence(result))
+
+
+def _figures(
+    subject: Subject,
+    settings: TuneSettings,
+    history: History,
+    candidate: Candidate,
+    load: ClosedLoop | OpenLoop,
+    purpose: Purpose,
+) -> Figures | None:
+    objective = replace(subject.objective, percentile=_P99)
+    samples = collect(history, objective, purpose)
+    standings = Standings(samples, {candidate: load}, settings.noise, settings.confidence)
+    rounds = standings.rounds(candidate)
+    if not rounds:
+        return None
+    return Figures(load, standings.throughput(candidate), standings.latency(candidate), rounds)
+
+
+def _failures(history: History) -> tuple[str, ...]:
+    """Each cause of failed measurements once, with the configurations that it hit."""
+    hit: dict[str, list[str]] = {}
+    for record in history:
+        if record.error:
+            default = record.task.purpose is Purpose.BASELINE
+            name = "Triton's own completion" if default else record.task.candidate.key
+            hit.setdefault(record.error, []).append(name)
+    return tuple(
+        f"{', '.join(dict.fromkeys(names))} could not be measured: {cause}"
+        for cause, names in hit.items()
+    )
+
+
+def _hasty(choice: Choice) -> tuple[str, ...]:
+    """What a choice is worth that was measured once."""
+    if choice.rounds != 1:
+        return ()
+    return ("measured once, which a hiccup of the machine can decide: give it more --budget",)
+
+
+def _sentence(result: TunedModel) -> str:
+    best, choice = result.choice.candidate.key, result.choice
+    if result.best is None:
+        if result.verdict == Verdict.FAILED:
+            return "nothing could be measured; the configuration of before stays"
+        return f"the time was up before anything raced; {best} is only predicted to be best"
+    others = sum(row.fate in {"tied", "running"} for row in result.rows)
+    sentences = {
+        Verdict.SEPARATED.value: f"{best} is ahead of every other candidate",
+        Verdict.IMMATERIAL.value: f"{best} is the simplest of {others + 1} candidates whose "
+        "differences do not matter",
+        Verdict.BUDGET.value: f"the time was up; {best} was ahead, {others} more "
+        f"{'was' if others == 1 else 'were'} not separated"
+        if others
+        else f"the time was up; {best} was ahead",
+        Verdict.INFEASIBLE.value: f"no candidate meets the goal; {best} comes nearest",
+        Verdict.FAILED.value: f"no candidate is left; {best} was the best of what was measured",
+        "interrupted": f"interrupted; {best} was the best so far",
+        "stopped": f"stopped early; {best} was the best so far",
+    }
+    sentence = sentences[result.verdict]
+    if not choice.feasible and result.verdict != Verdict.INFEASIBLE:
+        sentence += ", and misses the goal"
+    return sentence
+
+
+def rates_sentence(result: TunedModel) -> str:
+    """The choice at rates, for people; empty where it was not measured at any."""
+    known = [(one.per_s, dict(one.ms).get(_P99)) for one in result.sweep]
+    parts = [f"{show_figure(ms)} ms at {show_figure(rate)}/s" for rate, ms in known if ms]
+    return f"p99 at rates: {', '.join(parts)}" if parts else ""
+
+
+def gain_sentence(result: TunedModel) -> str:
+    """The best against Triton's own completion; empty without both."""
+    if result.best is None or result.default is None:
+        return ""
+    ratio = result.best.throughput.value / result.default.throughput.value
+    tail = show_figure(result.best.p99_s.value / result.default.p99_s.value)
+    sent = isinstance(result.best.load, OpenLoop)
+    if sent and abs(ratio - 1.0) < _SAME:
+        return f"{tail} × the p99 of Triton's own completion at the same rate"
+    return f"{show_figure(ratio)} × the throughput and {tail} × the p99 of Triton's own completion"

@@ -1,0 +1,290 @@
+"""One model as the tuner sees it: its space, today's configuration, Triton's own, and requests."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tritongen.model.backends import BackendRules, BatchSupport
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
+from tritongen.planner import plan_serving
+from tritongen.planner.batching import CLIENT_ROWS
+from tritongen.planner.context import ModelInput
+from tritongen.planner.model_settings import reads_arena
+from tritongen.queueing import ServicePoint, ServiceTimes
+from tritongen.repository.render_repository import render_models
+from tritongen.tune.search.objective import Objective
+from tritongen.tune.search.search_space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
+
+# What Triton takes for a batch where nothing is said, for backends that complete it.
+_DEFAULT_BATCH = 4
+# Running operators side by side is tried where the trial found it at least nearly as fast.
+_PARALLEL_SLACK = 1.10
+# Share of the memory that weights may take; see the planner.
+_MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model to tune.
+
+    Attributes:
+        facts: of the model.
+        intent: the whole intent.
+        evidence: of this model, without an earlier tuning.
+        cores: that it may use.
+        objective: its goal.
+        space: what may be chosen.
+        incumbent: today's configuration.
+        baseline: what Triton would complete by itself.
+        prior: service times of the trial, None without.
+        variant: that stands in for the model, empty for what is served.
+    """
+
+    facts: ModelFacts
+    intent: Intent
+    evidence: ModelEvidence
+    cores: int
+    objective: Objective
+    space: SearchSpace
+    incumbent: Candidate
+    baseline: Candidate
+    prior: ServiceTimes | None
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.facts.name
+
+    @property
+    def rows(self) -> int:
+        """Rows of a client's request."""
+        return self.space.request_rows
+
+
+def make_subject(
+    model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int, objective: Objective
+) -> Subject:
+    """A model with everything that its tuning needs.
+
+    Args:
+        model: what its planning rests on; an earlier tuning is today's configuration.
+        intent: the whole intent.
+        evidence: of the model.
+        cores: that it may use.
+        objective: its goal.
+
+    Raises:
+        InvalidInputError: TG305, the user's own instances and threads do not fit the cores.
+    """
+    space = _space(model, intent, evidence, cores)
+    plan = _plan(model.facts, intent, evidence, cores).models[0]
+    untuned = replace(evidence, tuned=None)
+    today = candidate_of(plan, model.backend)
+    legal = today.total_threads <= cores
+    return Subject(
+        model.facts,
+        intent,
+        untuned,
+        cores,
+        objective,
+        space,
+        today if legal else space.one_thread_each,
+        _baseline(model, intent, untuned, cores),
+        _prior(evidence, cores),
+    )
+
+
+def _plan(facts: ModelFacts, intent: Intent, evidence: ModelEvidence, cores: int) -> ServingPlan:
+    """The plan of a server with this model alone."""
+    budget = Planned(cores, Reason(Source.TARGET, f"{cores} cores for {facts.name}"))
+    alone = replace(intent, pipelines={})
+    return plan_serving((facts,), alone, Evidence({facts.name: evidence}), budget)
+
+
+def candidate_of(plan: ModelPlan, backend: BackendRules) -> Candidate:
+    """A plan as a candidate."""
+    values = {key: value.value for key, value in plan.parameters}
+    inter = 1
+    if backend.threads.mode_key and values.get(backend.threads.mode_key) == "1":
+        inter = int(values.get(backend.threads.inter_key, "1"))
+    delay = plan.batching.queue_delay_us.value if plan.batching is not None else None
+    threads = max(1, plan.threads.value - inter + 1)
+    arena = values.get(backend.arena_key) != "0"
+    return Candidate(plan.instances.value, threads, plan.max_batch_size.value, delay, inter, arena)
+
+
+def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int) -> SearchSpace:
+    own = model.intent
+    python = model.facts.python.max_batch_size if model.facts.python is not None else None
+    limits = [limit for limit in (own.max_batch_size, python) if limit is not None]
+    batchable = _batchable(model)
+    most = min((DEFAULT_MAX_BATCH, *limits)) if batchable else 1
+    keeps = batchable or model.backend.batching is BatchSupport.REQUIRED
+    client_rows = min((max(CLIENT_ROWS, own.request_batch), *limits)) if keeps else 0
+    memory = intent.target.memory_bytes
+    peak = evidence.trial.peak_bytes if evidence.trial is not None else 0
+    each = max(model.facts.weight_bytes, peak)
+    fitting = max(1, int(memory * _MEMORY_SHARE) // each) if memory and each else None
+    return SearchSpace(
+        backend=model.backend,
+        cores=cores,
+        batchable=batchable and most > 1,
+        max_batch=max(1, most),
+        parallel=_parallel(model),
+        # An overlay of parameters has the last word, whatever is measured.
+        late_arena=reads_arena(model) and "parameters" not in own.overlay,
+        request_rows=own.request_batch,
+        max_instances=fitting,
+        client_rows=client_rows,
+        fixed_instances=own.instances,
+        fixed_threads=own.threads,
+    )
+
+
+def _batchable(model: ModelInput) -> bool:
+    """Whether rows of different requests may share an execution."""
+    own = model.intent
+    python = model.facts.python
+    forbidden = own.batch is False or own.max_batch_size == 0
+    if forbidden or (python is not None and python.max_batch_size == 0):
+        return False
+    if not model.syntactic_batch or model.backend.batching is BatchSupport.EXACT:
+        return False
+    if model.verdict is BatchVerdict.UNTESTED:
+        return own.batch is True or model.backend.batching is BatchSupport.REQUIRED
+    return model.verdict is BatchVerdict.PROVEN
+
+
+def _parallel(model: ModelInput) -> tuple[int, ...]:
+    """Inter-op threads worth a try: where the graph has side branches that did not slow the trial.
+
+    Without a trial a graph of several operators' width is tried with two.
+    """
+    graph, trial = model.facts.graph, model.trial
+    if graph is None or graph.width < 2:
+        return ()
+    alone = model.cost_ms(1, 1)
+    if trial is None or alone is None:
+        return (2,)
+    found = {
+        cost.inter_op
+        for cost in trial.costs
+        if cost.inter_op > 1
+        and cost.ms <= _PARALLEL_SLACK * (model.cost_ms(cost.batch, cost.threads) or alone)
+    }
+    return tuple(sorted(found))
+
+
+def _prior(evidence: ModelEvidence, cores: int) -> ServiceTimes | None:
+    trial = evidence.trial
+    if trial is None or not trial.ok:
+        return None
+    points = tuple(
+        ServicePoint(cost.batch, cost.threads, cost.ms / 1e3, cv=cost.spread)
+        for cost in trial.costs
+        if cost.inter_op == 1 and cost.ms > 0.0
+    )
+    return ServiceTimes(points, float(cores)) if points else None
+
+
+def _baseline(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int) -> Candidate:
+    """Triton's own choice: its count of instances, each with threads for all cores."""
+    completes = "max_batch_size" in model.backend.completes and model.syntactic_batch
+    wanted = Candidate(1, 1, _DEFAULT_BATCH, 0) if completes else Candidate(1, 1)
+    plan = _plan(model.facts, intent, replace(evidence, tuned=wanted.tuned("", {})), cores)
+    found = plan.models[0]
+    size = found.max_batch_size.value
+    return Candidate(
+        model.backend.default_cpu_instances, cores, size, 0 if found.batching is not None else None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loadable:
+    """A configuration that a server can load.
+
+    Attributes:
+        key: unlike for everything that differs.
+        config: in JSON's terms.
+        environment: variables that the server must have been started with.
+        instances: that it holds.
+    """
+
+    key: str
+    config: Mapping[str, Any]
+    environment: tuple[tuple[str, str], ...]
+    instances: int
+
+
+def loadable(
+    subject: Subject, candidate: Candidate, *, default: bool = False, unpinned: int = 0
+) -> Loadable:
+    """A candidate by the renderer that `build` uses.
+
+    Args:
+        subject: the model.
+        candidate: its configuration.
+        default: render what Triton completes by itself instead: no thread is limited.
+        unpinned: threads that the backend would start by itself, to be stated in that rendering
+            where they would pin themselves to CPUs that the server must not use; 0 for none.
+    """
+    from google.protobuf import json_format  # heavy, and only wanted here
+
+    asked = replace(candidate, instances=1, threads=1) if default else candidate
+    # Calibration may ask for fewer instances than the user fixed; the thread rule holds anyway.
+    evidence = replace(subject.evidence, tuned=asked.tuned("", {}, subject.cores))
+    plan = _plan(subject.facts, subject.intent, evidence, subject.cores)
+    rendered = render_models(plan, (subject.facts,))[0]
+    message = rendered.config.message
+    # Equal requests must be computed each time: the cache is not what is measured.
+    message.ClearField("response_cache")
+    _fitting_warmup(message)
+    if default:
+        rule = subject.space.backend.threads
+        _strip(message, subject.space.backend, candidate.instances)
+        if unpinned and rule.pins:
+            message.parameters[rule.intra_key].string_value = str(unpinned)
+    config: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    environment = tuple((name, value.value) for name, value in plan.server.environment)
+    limited = _by_environment(subject.space.backend) and not default
+    return Loadable(
+        f"{subject.name} {subject.variant} {'default' if default else candidate.key}",
+        config,
+        environment if limited else _neutral(environment),
+        sum(max(1, group.count) for group in message.instance_group) or 1,
+    )
+
+
+def _by_environment(backend: BackendRules) -> bool:
+    """Whether threads are a matter of the server's environment."""
+    return bool(backend.threads.environment) and not backend.threads.intra_key
+
+
+def _neutral(environment: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Variables without those that only say how many threads libraries may start."""
+    return tuple((name, value) for name, value in environment if not name.endswith("_NUM_THREADS"))
+
+
+def _fitting_warmup(message: Any) -> None:  # noqa: ANN401  (ModelConfig)
+    """Leaves out samples that an overlay's max_batch_size refuses.
+
+    Each would fail the load, and a failed warm-up may end the whole server (Triton 2.51 by
+    SIGSEGV).
+    """
+    most = max(1, message.max_batch_size)
+    for number in reversed(range(len(message.model_warmup))):
+        if message.model_warmup[number].batch_size > most:
+            del message.model_warmup[number]
+
+
+def _strip(message: Any, backend: BackendRules, instances: int) -> None:  # noqa: ANN401  (ModelConfig)
+    """Leaves what Triton would complete by itself."""
+    rule = backend.threads
+    for key in (rule.intra_key, rule.inter_key, rule.mode_key, rule.streams_key):
+        if key:
+            message.parameters.pop(key, None)
+    message.instance_group[0].count = instances

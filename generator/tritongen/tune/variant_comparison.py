@@ -1,0 +1,146 @@
+"""Accepted variants of a model beside what is served, in pairs: offered, never taken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tritongen.errors import InvalidInputError
+from tritongen.model.variants import Verdict
+from tritongen.planner import model_inputs
+from tritongen.planner.context import show_figure
+from tritongen.probe.questions.comparison import Change, judge_ratio, paired_ratio
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
+from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import read_variants, with_variants
+from tritongen.tune.measure import Bench
+from tritongen.tune.search.measurement_records import Purpose, Reading, Task
+from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.tuned_model import Subject, make_subject
+
+# Pairs of measurements, and the change that matters.
+_PAIRS = 5
+_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A variant beside what is served, each under the configuration that is best for it.
+
+    Attributes:
+        name: of the variant.
+        change: of what the goal is about.
+        throughput: of the variant divided by what is served; None when not measured.
+        latency: likewise, at the goal's percentile.
+        reason: what its own record says, or why it was not measured.
+        candidate: the variant's configuration, None when not measured.
+    """
+
+    name: str
+    change: Change
+    throughput: Interval | None = None
+    latency: Interval | None = None
+    reason: str = ""
+    candidate: Candidate | None = None
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.throughput is None or self.latency is None:
+            return f"variant {self.name}: {self.reason}"
+        chosen = f" as {self.candidate.key}" if self.candidate is not None else ""
+        figures = f"throughput × {_ratio(self.throughput)}, latency × {_ratio(self.latency)}"
+        tail = f"; {self.reason}" if self.reason else ""
+        return f"variant {self.name}{chosen}: {self.change.value}, {figures}{tail}"
+
+
+def _ratio(interval: Interval) -> str:
+    return (
+        f"{show_figure(interval.value)} ({show_figure(interval.low)} to "
+        f"{show_figure(interval.high)})"
+    )
+
+
+def variant_subjects(
+    project: Project, subject: Subject, note: Callable[[str], None]
+) -> tuple[tuple[str, str, Subject | None], ...]:
+    """Accepted variants that are not served: (name, its record's reason, subject).
+
+    The subject is None where the variant is not that of today's original any more.
+    """
+    served = project.variants.get(subject.name)
+    found: list[tuple[str, str, Subject | None]] = []
+    for variant in read_variants(project.root, subject.name):
+        accepted = variant.verdict is Verdict.ACCEPTED and variant.kept
+        if not accepted or (served is not None and served.name == variant.name):
+            continue
+        try:
+            made = _subject_of(project, subject, variant.name, note)
+        except InvalidInputError as problem:
+            found.append((variant.name, problem.what, None))
+        else:
+            found.append((variant.name, variant.reason, made))
+    return tuple(found)
+
+
+def _subject_of(
+    project: Project, subject: Subject, name: str, note: Callable[[str], None]
+) -> Subject:
+    whole = with_variants(project, {subject.name: name})
+    alone = replace(
+        whole,
+        models=tuple(facts for facts in whole.models if facts.name == subject.name),
+        lock=None,
+    )
+    note(f"trying {subject.name}, variant {name}")
+    gathered = gather_evidence(alone, trial_policy(run=True), lambda _: None)
+    evidence = gathered.evidence
+    ((model, _),) = model_inputs(alone.models, alone.intent, evidence, subject.cores)
+    made = make_subject(
+        model, alone.intent, evidence.models[subject.name], subject.cores, subject.objective
+    )
+    return replace(made, variant=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two to compare: a subject under a configuration and its load."""
+
+    subject: Subject
+    candidate: Candidate
+    load: ClosedLoop | OpenLoop
+
+
+def duel(bench: Bench, ours: Side, theirs: Side, reason: str, seconds: float) -> Offer:
+    """A variant against what is served, in interleaved pairs.
+
+    Args:
+        bench: to measure on.
+        ours: what is served.
+        theirs: the variant.
+        reason: what the variant's own record says.
+        seconds: of one measurement.
+    """
+    name = theirs.subject.variant
+    pairs: list[tuple[Reading, Reading]] = []
+    for number in range(1, _PAIRS + 1):
+        # The side that comes second has the other's caches to itself: they take turns.
+        order = (ours, theirs) if number % 2 else (theirs, ours)
+        found = [bench.measure(side.subject, _task(side, number, seconds)).sound for side in order]
+        if bench.interrupted or bench.hopeless:
+            break
+        first, second = found if number % 2 else reversed(found)
+        if first is not None and second is not None:
+            pairs.append((first, second))
+    percentile = ours.subject.objective.percentile
+    rate = paired_ratio([b.throughput_per_s / a.throughput_per_s for a, b in pairs])
+    tail = paired_ratio([b.latency_s(percentile) / a.latency_s(percentile) for a, b in pairs])
+    if isinstance(ours.load, OpenLoop):
+        change = judge_ratio(tail, _TOLERANCE, larger_is_better=False)
+    else:
+        change = judge_ratio(rate, _TOLERANCE, larger_is_better=True)
+    return Offer(name, change, rate, tail, reason, theirs.candidate)
+
+
+def _task(side: Side, number: int, seconds: float) -> Task:
+    return Task(side.candidate, side.load, Purpose.RACE, number, seconds)

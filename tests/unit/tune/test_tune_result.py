@@ -1,0 +1,222 @@
+"""What a run reports, keeps in the lock and draws, from a race on the synthetic Triton."""
+
+import math
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
+from tritongen.cli.tune_output import document, progress_line
+from tritongen.errors import InvalidInputError
+from tritongen.model.backends import BACKENDS
+from tritongen.model.business import ClientProtocol
+from tritongen.model.codec import decode, encode
+from tritongen.model.evidence import ModelEvidence, Served, ServedRate
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.intent import Intent
+from tritongen.planner.context import show_figure, show_number, tuned_reason
+from tritongen.tune.journal_files import JournalFile
+from tritongen.tune.record import tuned_evidence
+from tritongen.tune.search.journal_lines import JournalHeader
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.tuner import Tuner
+from tritongen.tune.tune_options import TuneProgress
+from tritongen.tune.tune_page import html_page
+from tritongen.tune.tune_result import TuneReport, gain_sentence, rates_sentence, result_of
+from tritongen.tune.tuned_model import Subject
+
+BASELINE = Candidate(2, 2, 4, 0)
+HEADER = JournalHeader("m/x", "throughput", 2, 0, "f")
+
+
+def run_of(goal, history=None):
+    objective = parse_goal(goal)
+    settings = TuneSettings(objective, 2, budget_s=60.0)
+    space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
+    tuner = Tuner(settings, space, Candidate(1, 1), BASELINE)
+    if history is None:
+        history = run_tuning(tuner, SyntheticTriton(TEXT, 2, 1))
+    subject = Subject(
+        ModelFacts("m", "m/model.onnx", ModelFormat.ONNX),
+        Intent(),
+        ModelEvidence(()),
+        2,
+        objective,
+        space,
+        Candidate(1, 1),
+        BASELINE,
+        None,
+    )
+    return result_of(subject, tuner, settings, history), history
+
+
+@pytest.fixture(scope="module")
+def run():
+    return run_of("throughput")
+
+
+def report_of(result):
+    return TuneReport((result,), 60.0, "embedded", "2.51.0", {"cpu": "c", "cores": 2}, 2)
+
+
+def test_figures_are_those_of_the_choice(run):
+    result, _ = run
+    assert result.met
+    assert result.best.throughput.low < result.best.throughput.value < result.best.throughput.high
+    assert result.default.rounds == 3
+    assert result.choice.candidate.key in result.sentence
+    assert "Triton's own completion" in gain_sentence(result)
+
+
+def test_the_lock_holds_short_numbers_that_explain_reads_out(run):
+    result, _ = run
+    tuned = result.tuned
+    assert tuned.cores == 2
+    assert all(value == float(f"{value:.4g}") for value in tuned.numbers.values())
+    sentence = tuned_reason(tuned).sentence
+    assert sentence.startswith("tuned for throughput on 2 cores: ")
+    assert f"{show_figure(tuned.numbers['throughput_per_s'])} requests/s" in sentence
+    assert "e+" not in sentence
+
+
+def test_what_was_measured_over_grpc_says_so_wherever_it_is_told(run):
+    result = replace(run[0], protocol=ClientProtocol.GRPC)
+    assert tuned_reason(result.tuned).sentence.startswith("tuned for throughput over gRPC on 2 co")
+    assert "throughput over gRPC on 2 cores" in html_page(report_of(result))
+    assert document(report_of(result))["models"][0]["protocol"] == "grpc"
+    assert document(report_of(run[0]))["models"][0]["protocol"] == "http"
+
+
+def test_service_times_for_planning_survive_the_lock(run):
+    result, _ = run
+    served = result.served("cpu")
+    assert decode(Served, encode(served)) == served
+    assert {(cost.batch, cost.threads) for cost in served.costs} >= {(1, 1), (8, 1), (1, 2)}
+    assert served.costs[0].ms == pytest.approx(TEXT.first_s * 1e3, rel=0.3)
+    assert served.cpus == 2.0
+
+
+def test_json_has_the_fields_that_were_promised(run):
+    (model,) = document(report_of(run[0]))["models"]
+    assert {"name", "default", "best", "evaluated", "verdict", "wall_s"} <= set(model)
+    for name in ("instances", "threads", "max_batch_size", "queue_delay_us"):
+        assert name in model["best"]
+    for name in ("throughput_per_s", "p99_us"):
+        assert set(model["best"][name]) == {"value", "low", "high"}
+
+
+def test_another_percentile_keeps_its_p99():
+    result, _ = run_of("p50<40ms")
+    (best,) = [row for row in result.rows if row.fate == "best"]
+    assert result.best.p99_s.value > best.latency.value
+
+
+def test_where_a_rate_is_sent_the_rate_is_no_achievement():
+    result, _ = run_of("latency@50/s")
+    assert gain_sentence(result).endswith("× the p99 of Triton's own completion at the same rate")
+    assert "throughput and" not in gain_sentence(result)
+    assert "throughput_low" not in result.tuned.numbers
+    assert "throughput_low" in run_of("throughput")[0].tuned.numbers
+
+
+def test_before_the_race_there_is_only_a_prediction(run):
+    _, history = run
+    calibrated = tuple(record for record in history if record.task.round == 0)
+    result, _ = run_of("throughput", calibrated)
+    assert result.best is None
+    assert not result.met
+    assert "only predicted" in result.sentence
+
+
+def test_the_page_is_well_formed_and_escapes_names(run):
+    result = replace(run[0], name="<m&m>", notes=("a < b",))
+    page = html_page(report_of(result))
+    assert "<m&m>" not in page
+    for drawing in page.split("<svg")[1:]:
+        ET.fromstring("<svg" + drawing.split("</svg>")[0] + "</svg>")  # noqa: S314  (our own)
+    assert "nan" not in page
+
+
+def test_progress_names_time_left_and_the_best(run):
+    result, _ = run
+    line = progress_line(TuneProgress("m", 0, 2, "round 2", 20.0, 60.0, result.choice))
+    assert line.startswith("[1/2] m: round 2 · at most 100 s left · best so far ")
+    assert result.choice.candidate.key in line
+
+
+def test_figures_for_people():
+    shown = [show_figure(value) for value in (0.0, 0.012345, 1.0, 12.34, 999.6, 12345.0, math.inf)]
+    assert shown == ["0", "0.0123", "1.00", "12.3", "1,000", "12,300", "inf"]
+
+
+def test_numbers_of_a_reason_for_people():
+    shown = [
+        show_number(name, value)
+        for name, value in (
+            ("p99_us", 67170.0),
+            ("default_throughput_per_s", 920.9),
+            ("rounds", 3.0),
+            ("item_ms_at_8", 0.12345),
+            ("cpuset", "none"),
+            ("quota", math.inf),
+        )
+    ]
+    assert shown == [
+        "p99 67.2 ms",
+        "default throughput 921/s",
+        "rounds 3",
+        "item ms at 8 0.123",
+        "cpuset none",
+        "quota inf",
+    ]
+
+
+class TestJournal:
+    def test_what_was_appended_is_there_after_a_kill(self, run, tmp_path):
+        _, history = run
+        (tmp_path / "tune").mkdir()
+        journal = JournalFile(tmp_path / "tune", HEADER)
+        assert journal.begin(resume=True) == ()
+        for record in history[:3]:
+            journal.append(record)
+        with journal.path.open("a") as file:
+            file.write('{"half')
+        again = JournalFile(tmp_path / "tune", HEADER)
+        assert again.begin(resume=True) == history[:3]
+        again.append(history[3])
+        assert JournalFile(tmp_path / "tune", HEADER).begin(resume=True) == history[:4]
+
+    def test_a_new_run_begins_afresh(self, run, tmp_path):
+        journal = JournalFile(tmp_path, HEADER)
+        journal.begin(resume=False)
+        journal.append(run[1][0])
+        assert journal.begin(resume=False) == ()
+
+    def test_names_of_models_do_not_leave_the_folder(self, tmp_path):
+        journal = JournalFile(tmp_path, replace(HEADER, model="../x"))
+        assert journal.path.parent == tmp_path
+
+    def test_another_runs_journal_is_refused(self, tmp_path):
+        JournalFile(tmp_path, HEADER).begin(resume=False)
+        with pytest.raises(InvalidInputError) as caught:
+            JournalFile(tmp_path, replace(HEADER, cores=4)).begin(resume=True)
+        assert caught.value.code == "TG950"
+
+
+def test_latencies_at_rates_are_told_and_kept_with_the_choice_they_are_of(run):
+    rate = ServedRate(120.04, 900, ((50.0, 6.0), (99.0, 14.25), (99.9, 20.0)))
+    result = replace(run[0], sweep=(rate,))
+    assert rates_sentence(result) == "p99 at rates: 14.2 ms at 120/s"
+    assert rates_sentence(run[0]) == ""
+    assert "14.2 ms at 120/s" in html_page(report_of(result))
+    (found,) = document(report_of(result))["models"][0]["rates"]
+    assert found["latency_us"] == {"p50": 6000.0, "p99": 14250.0, "p999": 20000.0}
+    kept = tuned_evidence(ModelEvidence(()), None, result, "cpu")
+    assert kept.served.rates == (replace(rate, per_s=120.0),)
+    # A run that gave no times keeps those of before, without latencies of another choice.
+    blind = replace(result, calibration=None, sweep=())
+    later = tuned_evidence(ModelEvidence(()), kept.served, blind, "cpu")
+    assert later.served == replace(kept.served, rates=())

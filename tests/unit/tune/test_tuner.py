@@ -1,0 +1,276 @@
+"""The stepper on a synthetic Triton: rounds, budgets, ties and faults; it can be killed."""
+
+from collections import Counter
+
+import pytest
+
+from support.synthetic_triton import (
+    CONVNET,
+    TEXT,
+    TREES,
+    SyntheticTriton,
+    run_tuning,
+    true_outcome,
+)
+from support.tuning import SATURATING, best_of, loss, tune, tuner_for
+from tritongen.queueing import OpenLoop, ServicePoint, ServiceTimes
+from tritongen.tune.search.arms import Verdict
+from tritongen.tune.search.journal_lines import JournalHeader, decode, encode
+from tritongen.tune.search.measurement_records import Purpose, Reading, Record, elapsed_s
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.tuner import Phase
+
+
+class TestDeterminism:
+    def test_same_seed_same_run(self):
+        first = tune("throughput", TEXT, seed=3)
+        second = tune("throughput", TEXT, seed=3)
+        assert first[1] == second[1]
+        assert first[2] == second[2]
+
+    def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
+        whole = tune("throughput", TREES, seed=5)
+        header = JournalHeader("trees", "throughput", 2, 5, "x")
+        for cut in (3, 9, 20):
+            text = encode(header, whole[1][:cut]) + '{"half a li'
+            kept = decode(text, header)
+            assert kept == whole[1][:cut]
+            triton = SyntheticTriton(TREES, 2, 5, now_s=kept[-1].ended_s)
+            tuner = tuner_for("throughput", seed=5)
+            history = run_tuning(tuner, triton, kept)
+            assert history == whole[1]
+            assert tuner.best(history) == whole[2]
+
+    def test_tasks_of_a_round_may_come_back_in_any_order(self):
+        tuner = tuner_for("throughput")
+        triton = SyntheticTriton(TEXT, 2, 1)
+        history = ()
+        while (step := tuner.next(history)).phase is Phase.CALIBRATE:
+            history = (*history, *(triton.measure(task) for task in step.tasks))
+        first, *others = step.tasks
+        record = triton.measure(others[0])
+        rest = tuner.next((*history, record))
+        assert set(rest.tasks) == {first, *others[1:]}
+        assert rest.round == 1
+
+
+class TestLittleTime:
+    def test_the_best_todays_and_tritons_own_are_measured_in_any_case(self):
+        today, tritons = Candidate(1, 1), Candidate(2, 2, 4, 0)
+        tuner = tuner_for("throughput", budget_s=2.0, incumbent=today, baseline=tritons)
+        triton = SyntheticTriton(TEXT, 2, 1, switch_s=10.0)
+        history = ()
+        while (step := tuner.next(history)).phase is Phase.CALIBRATE:
+            history = (*history, triton.measure(step.tasks[0]))
+        asked = {(task.purpose, task.candidate) for task in step.tasks}
+        assert len(asked) == 3
+        assert {(Purpose.RACE, today), (Purpose.BASELINE, tritons)} < asked
+        history = (*history, *(triton.measure(task) for task in step.tasks))
+        assert tuner.next(history) is None
+        assert tuner.best(history).throughput is not None
+
+    def test_under_a_limit_the_clients_that_were_measured_count(self):
+        # The machine was busy while it was calibrated: more clients than predicted hold the limit.
+        busy, quiet = SyntheticTriton(TEXT, 2, 1), SyntheticTriton(TREES, 2, 1)
+        tuner = tuner_for("p99<60ms", incumbent=Candidate(2, 1))
+        history = ()
+        while (step := tuner.next(history)).round < 2:
+            triton = busy if step.phase is Phase.CALIBRATE else quiet
+            history = (*history, *(triton.measure(task) for task in step.tasks))
+        measured = {(r.task.candidate, r.task.load) for r in history}
+        assert any((task.candidate, task.load) not in measured for task in step.tasks)
+        # The time is up before anybody was measured with more clients.
+        choice = tuner.best(history)
+        assert choice.throughput is not None
+        assert choice.feasible
+        assert (choice.candidate, choice.load) in measured
+
+    def test_one_round_alone_takes_out_only_who_is_far_behind(self):
+        triton = SyntheticTriton(CONVNET, 2, 1, noise=0.2)
+        tuner = tuner_for("throughput")
+        history = ()
+        while (step := tuner.next(history)).round < 2:
+            history = (*history, *(triton.measure(task) for task in step.tasks))
+        _, state = tuner.race(history)
+        out = [arm for arm in state.arms.values() if arm.why]
+        lead = [state.standings.lead(arm.candidate, state.leader).value for arm in out]
+        assert all(value < -1.0 for value in lead)
+
+
+class TestTies:
+    def test_without_any_difference_the_simpler_wins(self):
+        # Requests of a client alone never meet: nothing but the threads can matter.
+        profile = TEXT.__class__(
+            "plain", 0.01, ((1, 1.0), (8, 8.0)), ((1, 1.0), (2, 1.0)), 0.0, 0.0, 0.0, quirk=0.0
+        )
+        for seed in range(5):
+            triton = SyntheticTriton(profile, 2, seed, noise=0.02)
+            _, _, choice = tune("throughput@1", profile, seed=seed, triton=triton)
+            assert choice.candidate == Candidate(1, 1)
+
+    def test_ties_are_reported(self):
+        triton = SyntheticTriton(CONVNET, 2, 1, noise=0.01)
+        _, _, choice = tune("throughput@4", CONVNET, triton=triton, max_batch=4)
+        assert choice.candidate == choice.tied[0]
+
+
+class TestInfeasible:
+    def test_a_limit_below_one_execution_is_recognised_early(self):
+        tuner, history, choice = tune("p99<2ms@50/s", CONVNET)
+        assert choice.verdict is Verdict.INFEASIBLE
+        assert not choice.feasible
+        assert elapsed_s(history) <= 60.0
+        assert tuner.next(history) is None
+        (limit, *_) = choice.nearest
+        objective = parse_goal("p99<2ms@50/s")
+        real = true_outcome(CONVNET, 2, objective, choice.candidate, choice.load)
+        assert limit.limit_s == pytest.approx(real.latency_s, rel=0.3)
+
+    def test_a_rate_beyond_the_cores_names_one_within(self):
+        _, history, choice = tune("p99<100ms@900/s", CONVNET)
+        assert choice.verdict is Verdict.INFEASIBLE
+        assert elapsed_s(history) <= 60.0
+        rates = [goal.rate_per_s for goal in choice.nearest if goal.rate_per_s < 900.0]
+        assert rates
+        assert 100.0 < rates[0] < 260.0
+
+
+class TestFaults:
+    @pytest.mark.parametrize("budget", [10.0, 15.0, 20.0, 60.0])
+    def test_a_configuration_that_cannot_be_loaded_loses(self, budget):
+        class Small(SyntheticTriton):
+            def measure(self, task):
+                record = super().measure(task)
+                if task.candidate.instances > 1:
+                    return Record(task, None, record.started_s, record.ended_s, "out of memory")
+                return record
+
+        triton = Small(CONVNET, 2, 1)
+        tuner, history, choice = tune("throughput", CONVNET, triton=triton, budget_s=budget)
+        assert choice.candidate.instances == 1
+        assert choice.rounds >= (1 if budget > 10.0 else 0)
+        failed = [arm for arm in tuner.race(history)[1].arms.values() if arm.failures]
+        assert failed
+        assert all("out of memory" in arm.why for arm in failed if arm.failures > 1)
+
+    def test_one_failure_is_forgiven(self):
+        class Hiccup(SyntheticTriton):
+            def measure(self, task):
+                record = super().measure(task)
+                if task.purpose is Purpose.RACE and task.round == 1 and task.candidate.threads == 1:
+                    return Record(task, None, record.started_s, record.ended_s, "server died")
+                return record
+
+        _, _, choice = tune("throughput", TEXT, triton=Hiccup(TEXT, 2, 2))
+        assert choice.candidate.threads == 1
+        assert choice.rounds >= 3
+
+    def test_failed_requests_count_as_a_failure(self):
+        class Flaky(SyntheticTriton):
+            def measure(self, task):
+                record = super().measure(task)
+                if task.candidate.max_batch_size and task.purpose is Purpose.RACE:
+                    bad = Reading(1e6, record.reading.latencies_s, 100, failures=50)
+                    return Record(task, bad, record.started_s, record.ended_s)
+                return record
+
+        _, _, choice = tune("throughput", TREES, triton=Flaky(TREES, 2, 2))
+        assert choice.candidate.max_batch_size == 0
+
+    def test_nothing_works_and_the_incumbent_stays(self):
+        class Dead(SyntheticTriton):
+            def measure(self, task):
+                begun = self.now_s
+                self.now_s += 0.5
+                return Record(task, None, begun, self.now_s, "connection refused")
+
+        incumbent = Candidate(1, 2)
+        tuner, history, choice = tune(
+            "throughput", TEXT, triton=Dead(TEXT, 2, 1), incumbent=incumbent
+        )
+        assert choice.candidate == incumbent
+        assert choice.verdict is Verdict.FAILED
+        assert tuner.next(history) is None
+
+    def test_a_server_that_dies_in_the_race_keeps_the_best_so_far(self):
+        class Dying(SyntheticTriton):
+            def measure(self, task):
+                record = super().measure(task)
+                if task.purpose is Purpose.RACE and task.round > 2:
+                    return Record(task, None, record.started_s, record.ended_s, "server died")
+                return record
+
+        _, history, choice = tune("throughput", CONVNET, triton=Dying(CONVNET, 2, 1))
+        assert choice.throughput is not None
+        assert max(record.task.round for record in history) <= 8
+
+
+class TestBudget:
+    @pytest.mark.parametrize("budget", [5.0, 15.0, 40.0, 120.0])
+    def test_the_budget_holds(self, budget):
+        _, history, choice = tune("throughput", CONVNET, budget_s=budget)
+        # A measurement that has begun is ended; the first three of a race are always taken.
+        assert elapsed_s(history) <= budget + 4.0
+        assert choice.candidate.total_threads <= 2
+
+    def test_there_is_a_valid_best_at_every_moment(self):
+        whole = tune("p99<60ms", CONVNET, max_batch=4)[1]
+        tuner = tuner_for("p99<60ms", max_batch=4)
+        for cut in range(0, len(whole), 7):
+            choice = tuner.best(whole[:cut])
+            assert choice.candidate.total_threads <= 2
+
+    def test_the_best_so_far_gets_its_interval(self):
+        _, _, choice = tune("throughput", TEXT)
+        assert choice.throughput.low < choice.throughput.value < choice.throughput.high
+        assert choice.latency.low < choice.latency.value < choice.latency.high
+
+    def test_the_intervals_are_narrower_than_the_noise(self):
+        _, _, choice = tune("throughput", TEXT)
+        assert choice.throughput.high / choice.throughput.low < 1.2
+
+
+class TestRounds:
+    def test_every_candidate_once_a_round_in_changing_order(self):
+        _, history, _ = tune("throughput", TEXT)
+        raced = [r.task for r in history if r.task.purpose is Purpose.RACE]
+        counts = Counter((task.round, task.candidate) for task in raced)
+        assert set(counts.values()) == {1}
+        orders = {number: [t.candidate for t in raced if t.round == number] for number in (1, 2, 3)}
+        common = [c for c in orders[1] if c in orders[2] and c in orders[3]]
+        assert len({tuple(c for c in order if c in common) for order in orders.values()}) > 1
+
+    def test_the_baseline_races_but_is_never_chosen(self):
+        baseline = Candidate(2, 2, 4, 0)
+        tuner, history, choice = tune("throughput", CONVNET, baseline=baseline)
+        measured = [r for r in history if r.task.purpose is Purpose.BASELINE]
+        assert len(measured) == 3
+        assert choice.candidate != baseline
+        found, _, standings = tuner.baseline(history)
+        assert found == baseline
+        assert standings.throughput(baseline).value < choice.throughput.value
+
+    def test_the_incumbent_always_races(self):
+        incumbent = Candidate(1, 1)
+        _, history, choice = tune("throughput", CONVNET, incumbent=incumbent)
+        assert incumbent in {r.task.candidate for r in history if r.task.purpose is Purpose.RACE}
+        assert choice.candidate != incumbent
+
+    def test_an_open_loop_wherever_a_rate_is_given(self):
+        _, history, _ = tune("latency@50/s", CONVNET, max_batch=2, budget_s=60.0)
+        raced = {r.task.load for r in history if r.task.purpose is Purpose.RACE}
+        assert raced == {OpenLoop(50.0)}
+
+    def test_latency_goals_take_enough_requests(self):
+        _, history, _ = tune("p99<60ms", TREES, max_batch=8, budget_s=60.0)
+        raced = [r for r in history if r.task.purpose is Purpose.RACE]
+        assert min(r.task.min_requests for r in raced) >= 250
+
+    def test_a_prior_shortens_the_calibration(self):
+        prior = ServiceTimes((ServicePoint(1, 1, 0.006), ServicePoint(32, 1, 0.11)), 2.0)
+        with_prior = tuner_for("throughput", prior=prior).next(())
+        assert len(with_prior.tasks) < len(tuner_for("throughput").next(()).tasks)
+        _, _, choice = tune("throughput", TEXT, prior=prior)
+        best = best_of("throughput", TEXT, 2, SATURATING)
+        assert loss("throughput", TEXT, 2, choice, best) <= 0.05
