@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from support.optimize import dump, faulty, fix
-from tritongen.transform.fixes import FIXES
+from tritongen.optimize.fixes import FIXES
 
 CASES = Path(__file__).parent / "optimize"
 

@@ -17,8 +17,8 @@ from onnx.reference import ReferenceEvaluator
 from support.optimize import faulty, fix, run, samples_for
 from support.optimize.fixing import shapes
 from support.optimize.graphs import fixed_batch_models, models
-from tritongen.transform.fixing import Fixed
-from tritongen.transform.graph import set_dims
+from tritongen.optimize.apply_fixes import Fixed
+from tritongen.optimize.rewritten_graph import set_dims
 
 _CLOSE = {"rtol": 2e-3, "atol": 2e-4}
 quick = settings(

@@ -12,7 +12,7 @@ from support.cli_schemas import SCHEMAS
 from support.optimize import faulty, trained
 from support.optimize.classifiers import KINDS, classifier
 from support.triton import EmbeddedRuntime
-from tritongen.transform.fixes import FIXES
+from tritongen.optimize.fixes import FIXES
 from tritongen.triton.http_client import HttpClient
 
 # One model for each fix, served as what the fix made of it.

@@ -6,7 +6,7 @@ import yaml
 
 from support.cli import FREE_PORTS, Project
 from support.step_models import photo, ranker, words
-from tritongen.transform.session import OrtRunner
+from tritongen.optimize.onnx_session import OrtRunner
 from tritongen.triton.http_client import HttpClient
 
 STEPS = (("image", "photo"), ("labels", "photo"), ("text", "words"), ("table", "ranker"))

@@ -12,11 +12,11 @@ import pytest
 
 from support.cli import dense
 from tritongen.app.reporting.tradeoff import Priced, tradeoff
-from tritongen.domain.accuracy import judge_drop
 from tritongen.domain.catalogue import Machine
 from tritongen.errors import InvalidInputError
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
+from tritongen.optimize.accuracy import judge_drop
 from tritongen.pages.svg import Chart
 from tritongen.repository.project import load_project
 from tritongen.repository.stored_variants import (

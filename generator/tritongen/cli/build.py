@@ -27,7 +27,7 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.building.fix import FixedModels
+    from tritongen.optimize.fix_before_build import FixedModels
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
     from tritongen.repository.project import Project
@@ -133,9 +133,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
-    from tritongen.app.building.fix import fix_models
-    from tritongen.app.optimizing.child import ChildLimits
-    from tritongen.app.optimizing.optimize import OptimizeOptions
+    from tritongen.optimize.fix_before_build import fix_models
+    from tritongen.optimize.optimize_models import OptimizeOptions
+    from tritongen.optimize.worker_process import ChildLimits
 
     if options.check or options.diff or options.dry_run:
         raise InvalidInputError(

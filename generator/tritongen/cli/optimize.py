@@ -27,8 +27,8 @@ from tritongen.errors import ExitCode
 from tritongen.model.accuracy_metrics import Metric
 
 if TYPE_CHECKING:
-    from tritongen.app.optimizing.optimize import OptimizedModel, OptimizeOptions
     from tritongen.model.variants import Proof, Speedup, Step, Variant
+    from tritongen.optimize.optimize_models import OptimizedModel, OptimizeOptions
 
 _EXAMPLES = """\
   tritongen optimize ./models -m wine              what could be fixed, tried and proven
@@ -122,7 +122,7 @@ def _drop(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
-    from tritongen.app.optimizing.optimize import optimize
+    from tritongen.optimize.optimize_models import optimize
     from tritongen.repository.project import load_project
 
     project = load_project(
@@ -140,8 +140,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "OptimizeOptions":
-    from tritongen.app.optimizing.child import ChildLimits
-    from tritongen.app.optimizing.optimize import OptimizeOptions
+    from tritongen.optimize.optimize_models import OptimizeOptions
+    from tritongen.optimize.worker_process import ChildLimits
 
     memory = int(options.memory * 2**30) if options.memory else None
     return OptimizeOptions(

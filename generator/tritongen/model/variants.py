@@ -96,7 +96,7 @@ class Accuracy:
         metric: its name.
         original: of the original model; None where it is not a finite number.
         variant: of the variant, likewise.
-        drop: how much worse the variant is; see `tritongen.domain.accuracy.drop`; None where that
+        drop: how much worse the variant is; see `tritongen.optimize.accuracy.drop`; None where that
             has no bound.
         threshold: greatest drop accepted.
         accepted: whether the drop is within the threshold, on data of the user's.

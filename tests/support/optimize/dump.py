@@ -13,7 +13,7 @@ from onnx import (
 )
 
 from tritongen.model.tensors import show_shape
-from tritongen.transform.graph import dims_of
+from tritongen.optimize.rewritten_graph import dims_of
 
 _SHOWN = 12
 

@@ -9,10 +9,10 @@ from onnx import ModelProto, helper
 
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.precision import Precision
-from tritongen.transform.fixes import FIXES, FixContext, Rewrite
-from tritongen.transform.fixing import Fixed, apply_fixes
-from tritongen.transform.graph import Graph, dims_of
-from tritongen.transform.session import OrtRunner
+from tritongen.optimize.apply_fixes import Fixed, apply_fixes
+from tritongen.optimize.fixes import FIXES, FixContext, Rewrite
+from tritongen.optimize.onnx_session import OrtRunner
+from tritongen.optimize.rewritten_graph import Graph, dims_of
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -17,7 +17,7 @@ from tritongen.model.variants import (
     gate_missed,
     judge,
 )
-from tritongen.transform.speed import paired_speedup
+from tritongen.optimize.paired_speed import paired_speedup
 
 GOOD = Accuracy("top1", 0.98, 0.975, 0.005, 0.01, accepted=True, rows=200)
 BAD = Accuracy("top1", 0.98, 0.90, 0.08, 0.01, accepted=False, rows=200)

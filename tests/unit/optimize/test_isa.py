@@ -1,7 +1,7 @@
 import pytest
 
-from tritongen.domain.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.errors import InvalidInputError
+from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 
 ICE_LAKE = """\
 processor : 0

@@ -3,13 +3,13 @@
 import pytest
 
 from support.serving_models import graph_model, identity, two_by_two, value
-from tritongen.app.optimizing.convert import judge_backend
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind, Verdict
-from tritongen.transform.jobs import Job, JobInput, Runtime, Stage
-from tritongen.transform.openvino_stage import OpenVinoRunner
-from tritongen.transform.session import OrtRunner
-from tritongen.transform.stages import run_stage
+from tritongen.optimize.child_jobs import Job, JobInput, Runtime, Stage
+from tritongen.optimize.convert import judge_backend
+from tritongen.optimize.onnx_session import OrtRunner
+from tritongen.optimize.openvino_stage import OpenVinoRunner
+from tritongen.optimize.stages import run_stage
 
 
 def job(tmp_path, model, inputs, batched=True):

@@ -14,8 +14,8 @@ from tritongen.formats.servability import validate
 from tritongen.model.facts import ModelFacts, ModelFormat, OnnxFacts
 from tritongen.model.releases import find
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.transform.fixes import FIXES, fixes_for
-from tritongen.transform.fixes.declarations import usable_name
+from tritongen.optimize.fixes import FIXES, fixes_for
+from tritongen.optimize.fixes.declarations import usable_name
 
 
 def refused(proto: onnx.ModelProto, folder: Path, name: str, **context: object) -> str:

@@ -1,1 +1,0 @@
-"""The use case "optimize": variants of a model, each proven."""

@@ -1,0 +1,192 @@
+"""What is asked of the process that rewrites, quantises and measures, and what it answers.
+
+Both travel as JSON between the tool and its child.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
+from tritongen.model.precision import Precision
+from tritongen.model.samples import InputRecipe
+from tritongen.model.tensors import DType
+from tritongen.model.variants import Accuracy, Proof, Speedup, Step
+from tritongen.optimize.isa import Isa
+
+
+class Stage(StrEnum):
+    """One piece of work."""
+
+    FIX = "fix"
+    QUANTIZE = "quantize"
+    HALF = "half"
+    GRAPH = "graph"
+    PARALLEL = "parallel"
+    OPENVINO = "openvino"
+
+
+class Method(StrEnum):
+    """How a model is quantised."""
+
+    # Scales of activations from the request's own data.
+    DYNAMIC = "dynamic"
+    # Scales of activations from calibration data; Q/DQ operators around each.
+    STATIC = "static"
+    # A dynamically quantised model whose scales are fixed by calibration.
+    FIXED_SCALES = "fixed-scales"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """One input of the model, with sizes and values that it accepts.
+
+    Attributes:
+        name: of the input.
+        dtype: element type.
+        dims: as declared, batch axis included; -1 is dynamic.
+        shape: full shape of a run that was accepted.
+        values: the generator's text.
+    """
+
+    name: str
+    dtype: DType
+    dims: tuple[int, ...]
+    shape: tuple[int, ...]
+    values: str = ""
+
+    @property
+    def recipe(self) -> InputRecipe:
+        """How to generate it."""
+        return InputRecipe(self.name, self.dtype, self.shape, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """The user's samples.
+
+    Attributes:
+        path: of a .npz file or a folder of .npy files; empty for a callable.
+        function: ``module:function`` that returns a mapping from name to array.
+        folders: where the module is looked for, before Python's own places.
+        labels: name of the array with labels; empty looks for the usual ones.
+    """
+
+    path: str = ""
+    function: str = ""
+    folders: tuple[str, ...] = ()
+    labels: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a variant may lose.
+
+    Attributes:
+        metric: by name; empty chooses by the labels.
+        function: ``module:function`` of the user's own metric.
+        folders: where the module is looked for.
+        max_drop: greatest loss accepted.
+        output: the output that is scored; empty chooses by type and shape.
+    """
+
+    metric: str = ""
+    function: str = ""
+    folders: tuple[str, ...] = ()
+    max_drop: float = DEFAULT_MAX_DROP
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the target's runtime reads; see `Release`."""
+
+    name: str
+    ir: int
+    opset: int
+    ml_opset: int
+    older: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work on one model.
+
+    Attributes:
+        stage: what to do.
+        path: the model's main file, absolute; only read.
+        work: an existing empty folder on the same file system, absolute; takes the result.
+        inputs: of the model.
+        runtime: of the target.
+        precision: of the model's arithmetic.
+        isa: of the target's CPU.
+        threads: greatest number to measure with.
+        batched: whether axis 0 is a proven batch axis.
+        parallelism: operators divided by the longest path.
+        gpu: whether the target has a GPU.
+        string_labels: serve text labels as texts.
+        batch: the user's word on batching.
+        method: of quantising.
+        gate: what may be lost.
+        data: the user's samples, None when there are none.
+        renamed: new name by old name of inputs, where a fix changed them.
+        seed: of generated inputs.
+        time_budget_s: seconds for speed measurements and searches.
+        parent: process that the child must not outlive.
+    """
+
+    stage: Stage
+    path: str
+    work: str
+    inputs: tuple[JobInput, ...]
+    runtime: Runtime
+    precision: Precision = Precision.SINGLE
+    isa: Isa = field(default_factory=Isa)
+    threads: int = 1
+    batched: bool = False
+    parallelism: float = 1.0
+    gpu: bool = False
+    string_labels: bool = True
+    batch: bool | None = None
+    method: Method = Method.DYNAMIC
+    gate: Gate = field(default_factory=Gate)
+    data: DataSource | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    time_budget_s: float = 60.0
+    parent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        code: finding code of a failure, empty when the work was done.
+        error: what went wrong, one sentence.
+        details: further lines of a failure.
+        steps: what was done or looked at.
+        model: main file of the result, relative to the job's folder; empty when there is none.
+        files: every file of the result, the main file first.
+        proof: of the result against the original.
+        accuracy: in the gate's metric; without data of the user's, similarity only.
+        speedups: at every point measured; the first one is the point that counts.
+        rows_equal: whether rows are independent of their neighbours; None where not tried.
+        recipe: settings by name.
+        labels: class names by index.
+        labels_of: output that they belong to.
+    """
+
+    code: str = ""
+    error: str = ""
+    details: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    model: str = ""
+    files: tuple[str, ...] = ()
+    proof: Proof | None = None
+    accuracy: Accuracy | None = None
+    speedups: tuple[Speedup, ...] = ()
+    rows_equal: bool | None = None
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    labels_of: str = ""

@@ -1,0 +1,42 @@
+"""Fixes: small named rewrites that make a model servable or batchable, one entry a fix."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tritongen.model.fixes import CURES
+from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
+from tritongen.optimize.fixes.containers import label_indices, optional, sequence, zipmap
+from tritongen.optimize.fixes.declarations import names, ranks, scalars, sizes
+from tritongen.optimize.fixes.fix import CannotFix, Fix, FixContext, Rewrite
+from tritongen.optimize.fixes.versions import ir_version, opset
+from tritongen.optimize.rewritten_graph import Graph
+
+__all__ = ["FIXES", "CannotFix", "Fix", "FixContext", "Rewrite", "fixes_for"]
+
+_Rewriting = Callable[[Graph, FixContext], Rewrite | None]
+# What each cures, and in which order they are tried: `CURES`.
+_REWRITES: Mapping[str, tuple[_Rewriting, int]] = {
+    "label_indices": (label_indices, 1),
+    "zipmap": (zipmap, 1),
+    "optional": (optional, 1),
+    "sequence": (sequence, 2),
+    "names": (names, 1),
+    "sizes": (sizes, 1),
+    "ranks": (ranks, 1),
+    "batch_first": (batch_first, 1),
+    "free_batch": (free_batch, ATTEMPTS),
+    "scalars": (scalars, 1),
+    "opset": (opset, 2),
+    "ir_version": (ir_version, 1),
+}
+FIXES: Mapping[str, Fix] = MappingProxyType(
+    {
+        cure.fix: Fix(cure.fix, cure.codes, cure.summary, *_REWRITES[cure.fix])
+        for cure in CURES.values()
+    }
+)
+
+
+def fixes_for(code: str) -> tuple[Fix, ...]:
+    """The fixes that may cure a finding, in the order in which they are tried."""
+    return tuple(fix for fix in FIXES.values() if code in fix.codes)

@@ -1,0 +1,194 @@
+"""What a model declares of its inputs and outputs: names, scalars, sizes, ranks."""
+
+from collections import Counter
+from collections.abc import Collection
+
+import numpy as np
+
+from tritongen.model.samples import Array
+from tritongen.model.tensors import Dim, is_dynamic, show_shape
+from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
+from tritongen.optimize.libraries import Proto
+from tritongen.optimize.onnx_session import Arrays, Value, Values
+from tritongen.optimize.rewrite_proof import Adapter, renamed, tensors_only
+from tritongen.optimize.rewritten_graph import (
+    Graph,
+    dims_of,
+    is_tensor,
+    replace_output,
+    set_dims,
+    tensor_info,
+)
+from tritongen.optimize.shape_inference import infer, is_unnamed, public
+
+
+def usable_name(name: object) -> bool:
+    """Whether clients can address a tensor of this name and Triton passes it on whole."""
+    return isinstance(name, str) and bool(name) and name.isprintable()
+
+
+def names(graph: Graph, _context: FixContext) -> Rewrite | None:
+    """Inputs and outputs whose names cannot be served get others."""
+    inputs = {info.name for info in graph.inputs if not usable_name(info.name)}
+    outputs = {info.name for info in graph.outputs if not usable_name(info.name)}
+    doubles = {name for name, n in Counter(i.name for i in graph.outputs).items() if n > 1}
+    if not inputs and not outputs and not doubles:
+        return None
+    if not all(isinstance(name, str) and name for name in inputs | outputs):
+        raise CannotFix("a name is empty or no text, so the model does not load as it is")
+    new = {name: _clean(graph, name) for name in sorted(inputs | outputs)}
+    for old, name in new.items():
+        graph.rename_value(old, name)
+    added = {old: _split(graph, old) for old in sorted(doubles - set(new))}
+    graph.changed()
+
+    def feed(values: Arrays) -> dict[str, Array]:
+        return renamed(new, values)
+
+    def give(values: Values) -> dict[str, Value]:
+        found = {new.get(name, name): value for name, value in values.items()}
+        for old, copies in added.items():
+            found |= dict.fromkeys(copies, found[old])
+        return found
+
+    every = new | {old: ", ".join(copies) for old, copies in added.items()}
+    text = "; ".join(f"{old!r} is now {name!r}" for old, name in every.items())
+    return Rewrite(f"renamed: {text}", Adapter(feed, give), renamed=every)
+
+
+def _clean(graph: Graph, name: str) -> str:
+    kept = "".join(c if c.isprintable() else "_" for c in name).strip("_ ")
+    return graph.fresh(kept or "tensor")
+
+
+def _split(graph: Graph, name: str) -> list[str]:
+    """Further outputs of one name become outputs of their own."""
+    copies = []
+    for info in [item for item in graph.proto.graph.output if item.name == name][1:]:
+        other = graph.fresh(f"{name}_1")
+        graph.insert([graph.make("Identity", [name], [other])])
+        info.name = other
+        copies.append(other)
+    return copies
+
+
+def scalars(graph: Graph, context: FixContext) -> Rewrite | None:
+    """Inputs and outputs without axes get one of size 1, as they are served anyway."""
+    inputs = [info for info in graph.inputs if dims_of(info) == ()]
+    outputs = [info for info in graph.outputs if _is_scalar(info, context)]
+    if not inputs and not outputs:
+        return None
+    found = {info.name for info in (*inputs, *outputs)}
+    for info in inputs:
+        _scalar_input(graph, info)
+    for info in outputs:
+        _scalar_output(graph, info)
+    graph.changed()
+
+    def feed(values: Arrays) -> dict[str, Array]:
+        return {name: a.reshape(1) if name in found else a for name, a in values.items()}
+
+    def give(values: Values) -> dict[str, Value]:
+        tensors = {name: a for name, a in tensors_only(values).items() if name in found}
+        return dict(values) | feed(tensors)
+
+    names = ", ".join(repr(name) for name in sorted(found))
+    reason = f"{names}: a scalar is now a tensor of shape [1]"
+    return Rewrite(reason, Adapter(feed, give))
+
+
+def _is_scalar(info: Proto, context: FixContext) -> bool:
+    if not is_tensor(info):
+        return False
+    seen = context.observed.get(info.name)
+    return seen == () if seen is not None else dims_of(info) == ()
+
+
+def _scalar_input(graph: Graph, info: Proto) -> None:
+    name = info.name
+    inner = graph.fresh(f"{name}_scalar")
+    graph.redirect(name, inner)
+    shape = graph.add_constant(np.zeros(0, np.int64), "no_axes")
+    graph.insert_first([graph.make("Reshape", [name, shape], [inner])])
+    set_dims(info, (1,))
+
+
+def _scalar_output(graph: Graph, info: Proto) -> None:
+    name, element = info.name, info.type.tensor_type.elem_type
+    inner = graph.fresh(f"{name}_scalar")
+    if graph.producer(name) is None:
+        raise CannotFix(f"output {name!r} is an input or a constant passed through")
+    graph.rename_value(name, inner)
+    shape = graph.add_constant([1], "one_axis")
+    graph.insert([graph.make("Reshape", [inner, shape], [name])])
+    replace_output(graph.proto.graph, inner, [tensor_info(name, element, (1,))])
+
+
+def sizes(graph: Graph, _context: FixContext) -> Rewrite | None:
+    """Sizes below 1 in a declaration mean a dynamic size."""
+    found = []
+    for info in (*graph.proto.graph.input, *graph.proto.graph.output):
+        dims = dims_of(info)
+        if dims is not None and any(isinstance(dim, int) and dim < 1 for dim in dims):
+            found.append(f"{info.name!r} {show_shape(dims)}")
+            set_dims(info, [None if isinstance(d, int) and d < 1 else d for d in dims])
+    if not found:
+        return None
+    graph.forget_shapes()
+    return Rewrite(f"sizes below 1 are now dynamic: {', '.join(found)}")
+
+
+def ranks(graph: Graph, context: FixContext) -> Rewrite | None:
+    """Outputs declare the shape that the graph gives them."""
+    inferred = infer(graph)
+    symbols = {dim for info in graph.inputs for dim in dims_of(info) or () if isinstance(dim, str)}
+    changes = []
+    for info in graph.outputs:
+        if not is_tensor(info):
+            continue
+        declared, seen = dims_of(info), context.observed.get(info.name)
+        wanted = _true_dims(declared, inferred.get(info.name), seen, symbols)
+        if wanted is not None:
+            changes.append(f"{info.name!r} {show_shape(declared)} → {show_shape(wanted)}")
+            set_dims(info, wanted)
+    if not changes:
+        return None
+    graph.forget_shapes()
+    return Rewrite(f"declared shapes corrected: {', '.join(changes)}")
+
+
+def _true_dims(
+    declared: tuple[Dim, ...] | None,
+    inferred: tuple[Dim, ...] | None,
+    seen: tuple[int, ...] | None,
+    symbols: Collection[Dim],
+) -> tuple[Dim, ...] | None:
+    """The shape to declare, None when the declaration may stay."""
+    if inferred is not None and seen is not None and not _fits(inferred, seen):
+        # Inference trusted something that is not so; the run counts.
+        inferred = None
+    if inferred is None:
+        if seen is None or (declared is not None and _fits(declared, seen)):
+            return None
+        return (None,) * len(seen)
+    if declared is None:
+        return public(inferred)
+    if len(declared) != len(inferred):
+        return public(inferred)
+    wanted = [
+        _true_dim(mine, theirs, symbols) for mine, theirs in zip(declared, inferred, strict=True)
+    ]
+    return public(wanted) if tuple(wanted) != declared else None
+
+
+def _true_dim(declared: Dim, inferred: Dim, symbols: Collection[Dim]) -> Dim:
+    if isinstance(inferred, int):
+        return inferred if isinstance(declared, int) else declared
+    open_input = inferred in symbols or is_unnamed(inferred)
+    return inferred if isinstance(declared, int) and open_input else declared
+
+
+def _fits(dims: tuple[Dim, ...], seen: tuple[int, ...]) -> bool:
+    return len(dims) == len(seen) and all(
+        is_dynamic(dim) or dim == size for dim, size in zip(dims, seen, strict=True)
+    )

@@ -1,0 +1,172 @@
+"""A model in ONNX Runtime, with values of every kind; or in onnx's reference where it refuses."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tritongen.errors import InvalidInputError, words_of
+from tritongen.model.samples import Array
+from tritongen.optimize.libraries import Library, onnx, onnxruntime
+from tritongen.optimize.onnx_files import load
+
+# An array, a list for a sequence, a mapping for a map, None for an optional without a value.
+Value = object
+Arrays = Mapping[str, Array]
+Values = Mapping[str, Value]
+
+_FATAL = 4
+# Weights are prepared a second time in memory unless told otherwise.
+_LEAN_FROM = 256 * 2**20
+
+
+class RunRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
+    """The runtime did not load the model, or did not run it; the message is its own, one line."""
+
+
+class Runner(Protocol):
+    """A loaded model."""
+
+    def run(self, inputs: Arrays) -> dict[str, Value]:
+        """Outputs by name; texts are object arrays of bytes.
+
+        Raises:
+            RunRefusal: the runtime raised.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a session is made.
+
+    Attributes:
+        threads: intra-op threads.
+        inter_op: operators side by side; 1 runs them in sequence.
+        optimize: False runs the graph as it is.
+        lean: spare what makes it fast and costs others: a second copy of a large model's weights,
+            and threads that turn while they wait.
+    """
+
+    threads: int = 1
+    inter_op: int = 1
+    optimize: bool = True
+    lean: bool = True
+
+
+class OrtRunner:
+    """One `InferenceSession` on the CPU."""
+
+    def __init__(self, path: Path, settings: RunSettings = RunSettings()) -> None:
+        self._library = onnxruntime()
+        self._folder = path.parent
+        try:
+            self._session = self._library.InferenceSession(
+                os.fspath(path),
+                session_options(self._library, path, settings),
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+            raise RunRefusal(one_line(error, path.parent)) from None
+        self.output_names: list[str] = [item.name for item in self._session.get_outputs()]
+
+    def run(self, inputs: Arrays) -> dict[str, Value]:
+        """See `Runner.run`."""
+        fed = {name: as_texts(array) for name, array in inputs.items()}
+        try:
+            results = self._session.run(self.output_names, fed)
+        except Exception as error:  # noqa: BLE001  (as above)
+            raise RunRefusal(one_line(error, self._folder)) from None
+        return {
+            name: as_bytes(value) if isinstance(value, np.ndarray) else value
+            for name, value in zip(self.output_names, results, strict=True)
+        }
+
+
+def session_options(library: Library, path: Path, settings: RunSettings) -> Library:
+    """Options of a silent session."""
+    options = library.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = settings.threads
+    if settings.inter_op > 1:
+        options.execution_mode = library.ExecutionMode.ORT_PARALLEL
+        options.inter_op_num_threads = settings.inter_op
+    if not settings.optimize:
+        options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if settings.lean:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if settings.lean and model_bytes(path) >= _LEAN_FROM:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    return options
+
+
+def model_bytes(path: Path) -> int:
+    """Bytes of the model file and of its data files."""
+    try:
+        return load(path).bytes_
+    except InvalidInputError:
+        return path.stat().st_size if path.is_file() else 0
+
+
+class ReferenceRunner:
+    """onnx's reference implementation, which does not look at declared shapes.
+
+    For originals that ONNX Runtime refuses for what they declare.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        onnx()
+        try:
+            self._evaluator = ReferenceEvaluator(os.fspath(path))
+        except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
+            raise RunRefusal(one_line(error, path.parent)) from None
+        self._folder = path.parent
+
+    def run(self, inputs: Arrays) -> dict[str, Value]:
+        """See `Runner.run`."""
+        names: Sequence[str] = self._evaluator.output_names
+        fed = {name: as_texts(array) for name, array in inputs.items()}
+        try:
+            results = self._evaluator.run(None, fed)
+        except Exception as error:  # noqa: BLE001  (as above)
+            raise RunRefusal(one_line(error, self._folder)) from None
+        return {
+            name: as_bytes(value) if isinstance(value, np.ndarray) else value
+            for name, value in zip(names, results, strict=True)
+        }
+
+
+def as_texts(array: Array) -> Array:
+    """Texts as ONNX Runtime takes them, `str`; bytes would arrive as their Python spelling."""
+    if array.dtype != object:
+        return array
+    result = np.empty(array.shape, dtype=object)
+    result.ravel()[:] = [
+        item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+        for item in array.ravel()
+    ]
+    return result
+
+
+def as_bytes(array: Array) -> Array:
+    """Texts as they travel: object arrays of bytes."""
+    if array.dtype.kind not in "OSU":
+        return array
+    result = np.empty(array.shape, dtype=object)
+    result.ravel()[:] = [
+        item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()
+    ]
+    return result
+
+
+def one_line(error: Exception, folder: Path) -> str:
+    """A runtime's message without line breaks, status and this machine's folder."""
+    text = " ".join((words_of(error) or type(error).__name__).split()).replace(f"{folder}/", "")
+    head, found, rest = text.partition("[ONNXRuntimeError] : ")
+    if found and not head:
+        text = rest.split(" : ", 2)[-1]
+    return text if len(text) <= 300 else f"{text[:299]}…"

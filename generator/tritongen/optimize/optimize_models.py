@@ -1,0 +1,210 @@
+"""Makes models servable, batchable and cheaper, each step proven or measured."""
+
+import importlib.metadata
+import importlib.util
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
+from tritongen.model.cores import budget_of
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Severity, finding
+from tritongen.model.intent import AccuracyIntent, ModelIntent
+from tritongen.optimize.bench import Bench, Work
+from tritongen.optimize.child_jobs import DataSource, Gate, Runtime
+from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
+from tritongen.optimize.libraries import FIX
+from tritongen.optimize.one_model import FIXED, OptimizedModel, optimize_model
+from tritongen.optimize.worker_process import ChildLimits
+from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import new_staging
+from tritongen.system.machine import read_cpus
+from tritongen.system.user_cache import folder_lock
+
+__all__ = ["FIXED", "OptimizeOptions", "OptimizedModel", "optimize"]
+
+Progress = Callable[[str], None]
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeOptions:
+    """What to do.
+
+    Attributes:
+        fix: keep the fixes; otherwise they are tried and shown.
+        quantize: make 8-bit variants, and half precision ones for a target with a GPU.
+        graph: save the graph optimised offline.
+        openvino: convert to OpenVINO IR, which Triton serves by another backend.
+        accelerate: keep variants with the accelerators of the target in their configuration.
+        data: samples, over `accuracy.data` of tritongen.yaml; relative to the current folder.
+        metric: over `accuracy.metric`.
+        max_drop: over `accuracy.max_drop`.
+        string_labels: serve text labels as texts; False makes them indices.
+        isa: instruction sets of the target's CPU; ``auto`` takes this machine's.
+        limits: of each piece of work.
+        budget_s: seconds for the searches and measurements of each piece.
+    """
+
+    fix: bool = False
+    quantize: bool = False
+    graph: bool = False
+    openvino: bool = False
+    accelerate: bool = False
+    data: str = ""
+    metric: str = ""
+    max_drop: float | None = None
+    string_labels: bool = True
+    isa: str = "auto"
+    limits: ChildLimits = field(default_factory=ChildLimits)
+    budget_s: float = 60.0
+
+
+def optimize(
+    project: Project, options: OptimizeOptions, progress: Progress
+) -> tuple[OptimizedModel, ...]:
+    """Optimise every model of the project that is ONNX; the originals are never changed.
+
+    Args:
+        project: with the models that are wanted.
+        options: what to do.
+        progress: told of each piece of work.
+
+    Raises:
+        InvalidInputError: the samples, the metric or an option cannot be used; nothing was kept of
+            that model.
+        EnvironmentProblem: TG006 a package is missing; TG004, TG005 the models folder cannot be
+            written; TG008 another run is at work.
+    """
+    _require_packages()
+    work = Work(
+        fix=options.fix,
+        quantize=options.quantize,
+        graph=options.graph,
+        openvino=options.openvino,
+        accelerate=options.accelerate,
+    )
+    isa = named_isa(options.isa, parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8")))
+    staging = new_staging(project.root, "run")
+    try:
+        with folder_lock(project.root, "optimising the models of this folder"):
+            return tuple(
+                optimize_model(
+                    _bench(
+                        project, options, facts, intent, staging=staging, isa=isa, tell=progress
+                    ),
+                    work,
+                )
+                if facts.format is ModelFormat.ONNX
+                else _foreign(facts)
+                for facts, intent in _wanted(project)
+            )
+    finally:
+        _remove(staging)
+
+
+def _bench(
+    project: Project,
+    options: OptimizeOptions,
+    facts: ModelFacts,
+    intent: ModelIntent,
+    *,
+    staging: Path,
+    isa: Isa,
+    tell: Progress,
+) -> Bench:
+    return Bench(
+        project=project,
+        facts=facts,
+        intent=intent,
+        staging=staging,
+        runtime=_runtime(project),
+        isa=isa,
+        threads=min(project.target().cores.value, budget_of(read_cpus()).value),
+        limits=options.limits,
+        budget_s=options.budget_s,
+        gate=_gate(project, options, intent),
+        data=_data(project, options, intent.accuracy),
+        string_labels=options.string_labels,
+        elsewhere=options.isa != "auto",
+        progress=tell,
+    )
+
+
+def _require_packages() -> None:
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise EnvironmentProblem("TG006", f"optimising needs the package {name}", fix=FIX)
+
+
+def _wanted(project: Project) -> Iterator[tuple[ModelFacts, ModelIntent]]:
+    for facts in project.models:
+        intent = project.intent.of(facts.name)
+        if not intent.skip:
+            yield facts, intent
+
+
+def _foreign(facts: ModelFacts) -> OptimizedModel:
+    message = f"the format {facts.format.value} cannot be rewritten"
+    item = finding("TG211", Severity.INFO, message, model=facts.name, path=facts.path)
+    return OptimizedModel(facts.name, findings=(item,))
+
+
+def _runtime(project: Project) -> Runtime:
+    release = project.release
+    own = importlib.metadata.version("onnxruntime")
+    return Runtime(
+        name=f"ONNX Runtime {release.onnxruntime} of Triton {release.tag}",
+        ir=release.onnx_ir,
+        opset=release.onnx_opset,
+        ml_opset=release.onnx_ml_opset,
+        older=_numbers(release.onnxruntime) < _numbers(own),
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def _gate(project: Project, options: OptimizeOptions, intent: ModelIntent) -> Gate:
+    if options.metric and options.metric not in set(Metric):
+        raise InvalidInputError("TG304", f"{options.metric!r} is no metric", where="--metric")
+    drops = (options.max_drop, intent.accuracy_drop, DEFAULT_MAX_DROP)
+    return Gate(
+        metric=options.metric or intent.accuracy.metric,
+        function="" if options.metric else intent.accuracy.function,
+        folders=_folders(project),
+        max_drop=next(drop for drop in drops if drop is not None),
+        output=intent.accuracy.output,
+    )
+
+
+def _data(
+    project: Project, options: OptimizeOptions, accuracy: AccuracyIntent
+) -> DataSource | None:
+    """Where the samples are: the option's path, else what tritongen.yaml names."""
+    if options.data:
+        path = Path.cwd() / options.data
+        return DataSource(str(path), labels=accuracy.labels)
+    if not accuracy.data:
+        return None
+    path = (project.root / accuracy.data).resolve()
+    if ":" in accuracy.data and not path.exists():
+        folders = _folders(project)
+        return DataSource(function=accuracy.data, folders=folders, labels=accuracy.labels)
+    return DataSource(str(path), labels=accuracy.labels)
+
+
+def _folders(project: Project) -> tuple[str, ...]:
+    """Where callables of tritongen.yaml are looked for: beside it, then in the current folder."""
+    return (str(project.root.resolve()), str(Path.cwd()))
+
+
+def _remove(staging: Path) -> None:
+    shutil.rmtree(staging, ignore_errors=True)
+    base = staging.parent
+    if base.is_dir() and not any(base.iterdir()):
+        base.rmdir()

@@ -1,0 +1,177 @@
+"""Quantised models by onnxruntime's own tools, with some operators left as they are."""
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Protocol
+
+from tritongen.optimize.libraries import Library, onnx, onnxruntime
+from tritongen.optimize.onnx_session import model_bytes
+from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, OUTSIDE_FROM, Prepared
+from tritongen.optimize.quantize.tensor_ranges import Ranges
+
+
+class Builder(Protocol):
+    """Builds quantised models of one kind from one prepared model."""
+
+    @property
+    def candidates(self) -> list[str]:
+        """Names of the operators that it quantises."""
+
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        """Its settings."""
+
+    def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
+        """Write a quantised model.
+
+        Raises:
+            BuildFault: the tools fail on this model.
+        """
+
+
+class BuildFault(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
+    """onnxruntime's tools do not quantise this model; the message is theirs, one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicBuilder:
+    """8-bit weights; activations are quantised at run time by their own range.
+
+    Attributes:
+        prepared: the model.
+        reduce_range: 7-bit weights, for CPUs whose 8-bit sums saturate.
+    """
+
+    prepared: Prepared
+    reduce_range: bool
+
+    @property
+    def candidates(self) -> list[str]:
+        """Operators with constant weights that the runtime has a quantised form of."""
+        return self.prepared.nodes(DYNAMIC_TYPES)
+
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        """Its settings."""
+        return {
+            "method": "dynamic",
+            "weights": "int8, per channel" + (", 7 bits" if self.reduce_range else ""),
+            "activations": "uint8, scaled at run time",
+        }
+
+    def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
+        """See `Builder.build`."""
+        with _quiet() as quantization:
+            types = [name for name in DYNAMIC_TYPES if name in self.prepared.counts]
+            quantization.quantize_dynamic(
+                os.fspath(self.prepared.path),
+                os.fspath(target),
+                op_types_to_quantize=types,
+                per_channel=True,
+                reduce_range=self.reduce_range,
+                weight_type=quantization.QuantType.QInt8,
+                nodes_to_exclude=list(exclude),
+                # Inference does not follow operators of other domains; their results are floats.
+                extra_options={"DefaultTensorType": onnx().TensorProto.FLOAT},
+                use_external_data_format=_outside(self.prepared.path),
+            )
+        return target
+
+
+@dataclass(frozen=True, slots=True)
+class StaticBuilder:
+    """8-bit weights and activations, with Q/DQ operators around what is quantised.
+
+    Attributes:
+        prepared: the model.
+        ranges: of every tensor, from calibration.
+        types: operators that are quantised.
+        signed: int8 activations; uint8 otherwise.
+        reduce_range: 7-bit weights.
+    """
+
+    prepared: Prepared
+    ranges: Ranges
+    types: tuple[str, ...]
+    signed: bool = True
+    reduce_range: bool = False
+
+    @property
+    def candidates(self) -> list[str]:
+        """Operators of the types that are quantised."""
+        return self.prepared.nodes(self.types)
+
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        """Its settings."""
+        return {
+            "method": "static",
+            "weights": "int8, per channel" + (", 7 bits" if self.reduce_range else ""),
+            "activations": f"{'int8' if self.signed else 'uint8'}, scaled by calibration",
+            "operators": ", ".join(sorted(set(self.types) & set(self.prepared.counts))),
+        }
+
+    def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
+        """See `Builder.build`."""
+        try:
+            self._build(target, exclude, adjust_biases=True)
+        except BuildFault:
+            # Some versions stumble over a bias beside weights with a scale a channel.
+            self._build(target, exclude, adjust_biases=False)
+        return target
+
+    def _build(self, target: Path, exclude: Collection[str], *, adjust_biases: bool) -> None:
+        with _quiet() as quantization:
+            from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+            from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
+
+            kinds = quantization.QuantType
+            quantizer = QDQQuantizer(
+                load_model_with_shape_infer(self.prepared.path),
+                True,
+                self.reduce_range,
+                kinds.QInt8,
+                kinds.QInt8 if self.signed else kinds.QUInt8,
+                self.ranges,
+                [],
+                list(exclude),
+                list(self.types),
+                {
+                    "DefaultTensorType": onnx().TensorProto.FLOAT,
+                    "QDQDisableWeightAdjustForInt32Bias": not adjust_biases,
+                },
+            )
+            quantizer.quantize_model()
+            quantizer.model.save_model_to_file(os.fspath(target), _outside(self.prepared.path))
+
+
+def _outside(path: Path) -> bool:
+    return model_bytes(path) >= OUTSIDE_FROM
+
+
+@contextmanager
+def _quiet() -> Iterator[Library]:
+    """The quantisation package, without its advice and with one kind of failure."""
+    onnx()
+    onnxruntime()
+    from onnxruntime import quantization
+
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(StringIO()):
+            yield quantization
+    except MemoryError:
+        raise
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the tools raise whatever they meet)
+        words = " ".join(str(error).split())[:200]
+        raise BuildFault(f"{type(error).__name__}: {words}") from None
+    finally:
+        logging.disable(before)

@@ -1,0 +1,265 @@
+"""Quantises one model by one method, under the gate, and measures what it gained."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from tritongen.errors import InvalidInputError
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.precision import Precision
+from tritongen.model.samples import Array
+from tritongen.model.variants import Accuracy, Proof
+from tritongen.optimize.apply_fixes import MODEL_FILE
+from tritongen.optimize.child_jobs import Job, Method, Outcome
+from tritongen.optimize.evaluate import Evaluator, Scale
+from tritongen.optimize.onnx_files import load, save
+from tritongen.optimize.onnx_session import OrtRunner, RunSettings
+from tritongen.optimize.paired_speed import points, speedups
+from tritongen.optimize.quantize.builders import Builder, DynamicBuilder
+from tritongen.optimize.quantize.excluded_operators import Found, exclude_until_accepted
+from tritongen.optimize.quantize.fixed_scales import fix_scales
+from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared, is_quantised, prepare
+from tritongen.optimize.quantize.static_form import choose_static
+from tritongen.optimize.quantize.tensor_ranges import calibrate
+from tritongen.optimize.rewrite_proof import Expected, rows_agree
+from tritongen.optimize.user_samples import Samples, load_samples, seeded_samples
+
+CALIBRATION_ROWS = 200
+# Without data of the user's, so many generated samples say how similar the outputs are.
+SEEDED_ROWS = 32
+# Of the samples, one in so many is for calibration and not for evaluation.
+_CALIBRATE_EVERY = 3
+_FEW_ROWS = 6
+_LEAST_ROWS = 2
+_RANKING_ROWS = 8
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the steps of one quantisation share.
+
+    Attributes:
+        job: as asked.
+        evaluator: scores models.
+        scale: the metric and its truths.
+        original: outputs of the original on the evaluation samples.
+        calibration: samples for ranges.
+        end: `time.monotonic()` after which no further candidate is tried.
+        tries: models built so far.
+    """
+
+    job: Job
+    evaluator: Evaluator
+    scale: Scale
+    original: Mapping[str, Array]
+    calibration: Samples
+    end: float
+    tries: int = 0
+    _ranking: Samples | None = field(default=None)
+
+    @property
+    def work(self) -> Path:
+        """The folder for everything."""
+        return Path(self.job.work)
+
+    def expired(self) -> bool:
+        """Whether the time for searches is over."""
+        return time.monotonic() > self.end
+
+    def evaluate(self, path: Path) -> Accuracy:
+        """The accuracy of a variant."""
+        runner = OrtRunner(path, RunSettings(threads=self.job.threads))
+        outputs = self.evaluator.outputs(runner)
+        return self.evaluator.accuracy(self.scale, self.original, outputs)
+
+    def built(self, builder: Builder, exclude: Sequence[str]) -> Path:
+        """A fresh variant with some operators left out, in a folder of its own."""
+        self.tries += 1
+        folder = self.work / f"try-{self.tries}"
+        folder.mkdir()
+        return builder.build(folder / MODEL_FILE, exclude)
+
+
+def split(samples: Samples) -> tuple[Samples, Samples]:
+    """Calibration and evaluation samples; few samples serve for both."""
+    everything = range(samples.rows)
+    if samples.rows < _FEW_ROWS:
+        return samples, samples
+    chosen = list(everything)[::_CALIBRATE_EVERY]
+    step = max(1, -(-len(chosen) // CALIBRATION_ROWS))
+    chosen = chosen[::step]
+    held = set(chosen)
+    return samples.take(chosen), samples.take([i for i in everything if i not in held])
+
+
+def quantise(job: Job) -> Outcome:
+    """Quantise by the job's method.
+
+    Raises:
+        InvalidInputError: the samples or the metric do not fit.
+        CannotQuantise, BuildFault, CannotFix, RunRefusal, EvaluationFault: it cannot be done.
+    """
+    bench = _bench(job)
+    if job.method is Method.FIXED_SCALES:
+        path = bench.work / "fixed" / MODEL_FILE
+        path.parent.mkdir()
+        fix_scales(Path(job.path), path, bench.calibration, bench.work)
+        found = Found((), bench.evaluate(path))
+        recipe: Mapping[str, object] = {
+            "method": "scales of a dynamically quantised model fixed by calibration"
+        }
+        return _finish(bench, path, found, recipe, 0)
+    prepared = prepare(Path(job.path), bench.work, dynamic=job.method is Method.DYNAMIC)
+    builder = _builder(bench, prepared)
+    if not builder.candidates:
+        raise CannotQuantise("there is no operator that onnxruntime quantises in this way")
+    path = bench.built(builder, ())
+    if not is_quantised(path):
+        raise CannotQuantise("onnxruntime found no operator with constant weights to quantise")
+    found = _search(bench, builder, bench.evaluate(path))
+    if found.excluded:
+        path = bench.built(builder, found.excluded)
+    return _finish(bench, path, found, builder.recipe, len(builder.candidates))
+
+
+def _bench(job: Job) -> Bench:
+    data = job.data is not None
+    if job.data is not None:
+        samples = load_samples(job.data, job.inputs, job.renamed)
+    else:
+        samples = seeded_samples(job.inputs, job.seed, SEEDED_ROWS)
+    if data and samples.rows < _LEAST_ROWS:
+        raise InvalidInputError("TG225", "one sample is too few to calibrate and evaluate on")
+    calibration, evaluation = split(samples)
+    if job.method is Method.DYNAMIC:
+        evaluation = samples
+    evaluator = Evaluator(evaluation, job.gate, data)
+    runner = OrtRunner(Path(job.path), RunSettings(threads=job.threads))
+    original = evaluator.outputs(runner)
+    scale = evaluator.scale(original)
+    end = time.monotonic() + job.time_budget_s
+    return Bench(job, evaluator, scale, original, calibration, end)
+
+
+def _builder(bench: Bench, prepared: Prepared) -> Builder:
+    isa = bench.job.isa
+    reduce_range = not isa.vnni
+    if bench.job.method is Method.DYNAMIC:
+        return DynamicBuilder(prepared, reduce_range)
+    ranges = calibrate(prepared, bench.calibration, bench.job.threads)
+    return choose_static(bench.job, prepared, ranges, bench.evaluator.samples.run(0))
+
+
+def _search(bench: Bench, builder: Builder, first: Accuracy) -> Found:
+    """Leave out the lossiest operators, where there are data to hold a gate against."""
+    if first.accepted or not bench.evaluator.data:
+        return Found((), first)
+    ranked = _ranked(bench, builder)
+
+    def evaluate(exclude: tuple[str, ...]) -> Accuracy:
+        path = bench.built(builder, exclude)
+        accuracy = bench.evaluate(path)
+        shutil.rmtree(path.parent)
+        return accuracy
+
+    return exclude_until_accepted(evaluate, first, ranked, bench.expired)
+
+
+def _ranked(bench: Bench, builder: Builder) -> list[str]:
+    """Operators by the error of the outputs when each alone is quantised, the greatest first."""
+    samples = bench.evaluator.samples
+    few = samples.take(list(range(0, samples.rows, max(1, samples.rows // _RANKING_ROWS))))
+    evaluator = replace(bench.evaluator, samples=few)
+    wanted = evaluator.outputs(OrtRunner(Path(bench.job.path)))
+    half = time.monotonic() + (bench.end - time.monotonic()) / 2
+    losses: dict[str, float] = {}
+    for name in builder.candidates:
+        if time.monotonic() > half:
+            break
+        others = [other for other in builder.candidates if other != name]
+        path = bench.built(builder, others)
+        losses[name] = error(wanted, evaluator.outputs(OrtRunner(path)))
+        shutil.rmtree(path.parent)
+    measured = sorted(losses, key=lambda name: -losses[name])
+    return measured + [name for name in builder.candidates if name not in losses]
+
+
+def error(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> float:
+    """Root of the mean square difference of all float outputs, in units of their own size."""
+    pairs = [
+        (array.astype(np.float64).ravel(), given[name].astype(np.float64).ravel())
+        for name, array in wanted.items()
+        if array.dtype.kind == "f" and name in given
+    ]
+    size = sum(float(np.sum(first**2)) for first, _ in pairs)
+    distance = sum(float(np.sum((first - second) ** 2)) for first, second in pairs)
+    return float(np.sqrt(distance / size)) if size > 0 else float(np.sqrt(distance))
+
+
+def _finish(
+    bench: Bench, path: Path, found: Found, recipe: Mapping[str, object], candidates: int
+) -> Outcome:
+    """The result in its place, with its speed and the independence of its rows."""
+    job = bench.job
+    result = bench.work / MODEL_FILE
+    _store(path, result, job.runtime.ir)
+    samples = bench.evaluator.samples
+    rows = [samples.run(index) for index in range(min(8, samples.rows))]
+    measured = speedups(
+        Path(job.path),
+        result,
+        rows,
+        points(job.threads, batched=job.batched),
+        min(20.0, job.time_budget_s / 2),
+    )
+    outputs = bench.evaluator.outputs(OrtRunner(result))
+    rows_equal = _rows_equal(job, result, rows) if job.batched else None
+    proof = Proof(samples.rows, _greatest(bench.original, outputs), 0.0, rows_equal)
+    settings = dict(recipe) | {"cpu": str(job.isa), "evaluated": samples.rows}
+    if job.method is not Method.DYNAMIC:
+        settings["calibrated"] = bench.calibration.rows
+    if not bench.evaluator.data:
+        settings["data"] = "generated: calibrate again on real samples before it is served"
+    if candidates:
+        settings["quantised"] = f"{candidates - len(found.excluded)} of {candidates} operators"
+    if found.excluded:
+        settings["left in float"] = list(found.excluded)
+    return Outcome(
+        model=MODEL_FILE,
+        proof=proof,
+        accuracy=found.accuracy,
+        speedups=measured,
+        rows_equal=rows_equal,
+        recipe=settings,
+    )
+
+
+def _store(source: Path, target: Path, ir: int) -> None:
+    """The variant under its final name, within the IR version that the target reads."""
+    model = load(source)
+    model.proto.ir_version = min(model.proto.ir_version, ir)
+    save(model, target)
+
+
+def _rows_equal(job: Job, path: Path, rows: Sequence[Mapping[str, Array]]) -> bool | None:
+    if job.method is Method.DYNAMIC:
+        # The scale is taken over the whole batch; that some rows agree by chance proves nothing.
+        return False
+    tolerance = TOLERANCES[Precision.QUANTIZED]
+    return rows_agree(OrtRunner(path), [Expected(item, {}) for item in rows], tolerance)
+
+
+def _greatest(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:
+    """The greatest absolute difference of any number in any output."""
+    greatest = 0.0
+    for name, array in first.items():
+        other = second.get(name)
+        if other is None or array.dtype == object or other.shape != array.shape or not array.size:
+            continue
+        distance = np.abs(array.astype(np.float64) - other.astype(np.float64))
+        greatest = max(greatest, float(np.nanmax(distance)))
+    return float(f"{greatest:.4g}")

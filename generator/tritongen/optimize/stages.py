@@ -1,0 +1,60 @@
+"""Every piece of work by name, and every way in which it can fail as an answer."""
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from tritongen.errors import TritongenError
+from tritongen.optimize.child_jobs import Job, Outcome, Stage
+from tritongen.optimize.evaluate import EvaluationFault
+from tritongen.optimize.fix_stage import fix
+from tritongen.optimize.fixes import CannotFix
+from tritongen.optimize.graph_stage import optimise_graph
+from tritongen.optimize.half_precision import halve
+from tritongen.optimize.onnx_files import load
+from tritongen.optimize.onnx_session import RunRefusal
+from tritongen.optimize.openvino_stage import convert
+from tritongen.optimize.parallel_operators import try_parallel
+from tritongen.optimize.quantize.builders import BuildFault
+from tritongen.optimize.quantize.prepare import CannotQuantise
+from tritongen.optimize.quantize.quantize_model import quantise
+
+STAGES: Mapping[Stage, Callable[[Job], Outcome]] = MappingProxyType(
+    {
+        Stage.FIX: fix,
+        Stage.QUANTIZE: quantise,
+        Stage.HALF: halve,
+        Stage.GRAPH: optimise_graph,
+        Stage.PARALLEL: try_parallel,
+        Stage.OPENVINO: convert,
+    }
+)
+
+_REFUSALS = (BuildFault, CannotFix, CannotQuantise, EvaluationFault, RunRefusal)
+_NO_SPACE = "No space left on device"
+
+
+def run_stage(job: Job) -> Outcome:
+    """Do the work; what goes wrong on the way is part of the answer, never an exception."""
+    try:
+        outcome = STAGES[job.stage](job)
+        if not outcome.model or outcome.files:
+            return outcome
+        data = load(Path(job.work) / outcome.model).data_files
+        return replace(outcome, files=(outcome.model, *data))
+    except TritongenError as problem:
+        return Outcome(problem.code, str(problem), problem.details)
+    except MemoryError:
+        return Outcome("TG010", "out of memory")
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        words = (error.strerror or str(error)).lower()
+        return Outcome("TG005" if full else "TG004", words)
+    except _REFUSALS as problem:
+        words = str(problem)
+        if _NO_SPACE in words:
+            return Outcome("TG005", _NO_SPACE.lower())
+        quantising = job.stage in {Stage.QUANTIZE, Stage.HALF}
+        return Outcome("TG231" if quantising else "TG213", words)

@@ -1,0 +1,235 @@
+"""The user's samples: from a .npz file, a folder of .npy files, or a callable of his.
+
+Nothing is unpickled. A callable runs only when its name is given; it is the user's own code.
+"""
+
+import importlib
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritongen.errors import InvalidInputError, told
+from tritongen.model.samples import Array, make_inputs, numpy_dtype
+from tritongen.optimize.child_jobs import DataSource, JobInput
+from tritongen.optimize.onnx_session import as_bytes
+
+LABEL_NAMES = ("labels", "label", "y", "targets", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Inputs with one sample an entry of axis 0.
+
+    Attributes:
+        inputs: arrays by input, axis 0 the samples, each as `run_shape` says.
+        labels: one a sample, None without.
+        stacked: inputs whose axis 0 is the model's own batch axis; the others have the model's
+            full shape behind the samples' axis.
+        rows: number of runs.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: Array | None
+    stacked: frozenset[str]
+    rows: int
+
+    def run(self, index: int) -> dict[str, Array]:
+        """The inputs of one run."""
+        return {
+            name: array[index : index + 1] if name in self.stacked else array[index]
+            for name, array in self.inputs.items()
+        }
+
+    def take(self, indices: Sequence[int]) -> "Samples":
+        """Some of the samples, in that order."""
+        chosen = list(indices)
+        return Samples(
+            {name: array[chosen] for name, array in self.inputs.items()},
+            None if self.labels is None else self.labels[chosen],
+            self.stacked,
+            len(chosen),
+        )
+
+
+def seeded_samples(inputs: Sequence[JobInput], seed: int, rows: int) -> Samples:
+    """Generated samples: as many runs with the sizes that the model is known to accept."""
+    runs = [make_inputs([item.recipe for item in inputs], seed + n) for n in range(rows)]
+    arrays = {item.name: np.stack([run[item.name] for run in runs]) for item in inputs}
+    return Samples(arrays, None, frozenset(), rows)
+
+
+def load_samples(
+    source: DataSource, inputs: Sequence[JobInput], renamed: Mapping[str, str]
+) -> Samples:
+    """The user's samples, checked against the model's inputs.
+
+    Args:
+        source: where they are.
+        inputs: of the model.
+        renamed: new name by old name; arrays may have either.
+
+    Raises:
+        InvalidInputError: TG220 they cannot be read; TG221 names, types or shapes do not fit, all
+            faults in the details.
+    """
+    arrays = _arrays(source)
+    where = source.path or source.function
+    given = {renamed.get(name, name): array for name, array in arrays.items()}
+    labels = _labels(given, source, {item.name for item in inputs}, where)
+    faults: list[str] = []
+    fitted: dict[str, Array] = {}
+    stacked = set()
+    for item in inputs:
+        array = given.pop(item.name, None)
+        if array is None:
+            faults.append(f"there is no array for the input {item.name!r}")
+            continue
+        fault, is_stacked, converted = _fit(item, array)
+        if fault:
+            faults.append(f"input {item.name!r}: {fault}")
+        fitted[item.name] = converted
+        if is_stacked:
+            stacked.add(item.name)
+    faults += [f"{name!r} is no input of the model" for name in given]
+    lengths = {name: len(array) for name, array in fitted.items() if array.ndim}
+    if labels is not None and labels.ndim:
+        lengths["labels"] = len(labels)
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        faults.append(f"the arrays differ in their number of samples: {counts}")
+    rows = min(lengths.values(), default=0)
+    if not faults and rows == 0:
+        faults.append("there are no samples")
+    if faults:
+        raise InvalidInputError(
+            "TG221", "the samples do not fit the model", where=where, details=faults
+        )
+    return Samples(fitted, labels, frozenset(stacked), rows)
+
+
+def _labels(
+    given: dict[str, Array], source: DataSource, inputs: set[str], where: str
+) -> Array | None:
+    if source.labels:
+        if source.labels not in given:
+            raise InvalidInputError(
+                "TG221",
+                f"there is no array {source.labels!r} with the labels",
+                where=where,
+                fix=f"It holds {', '.join(given) or 'nothing'}.",
+            )
+        return given.pop(source.labels)
+    names = [name for name in LABEL_NAMES if name in given and name not in inputs]
+    return given.pop(names[0]) if names else None
+
+
+def _fit(item: JobInput, array: Array) -> tuple[str, bool, Array]:
+    """What is wrong with an array, whether its axis 0 is the model's own, and it in its type."""
+    target = numpy_dtype(item.dtype)
+    if target.kind == "O" or array.dtype.kind in "OSU":
+        if target.kind != "O" or array.dtype.kind not in "OSU":
+            return f"its type is {array.dtype}, not {item.dtype}", False, array
+        array = as_bytes(array)
+    elif not np.can_cast(array.dtype, target, "same_kind"):
+        return f"its type is {array.dtype}, which does not fit {item.dtype}", False, array
+    own = (-1, *item.dims[1:]) if item.dims and item.dims[0] in {-1, 1} else None
+    whole = (-1, *item.dims)
+    stacked = own is not None and _matches(array.shape, own)
+    if not stacked and not _matches(array.shape, whole):
+        wanted = " or ".join(_show(dims) for dims in (own, whole) if dims is not None)
+        return f"its shape is {list(array.shape)}, not {wanted}", False, array
+    return "", stacked, array if target.kind == "O" else array.astype(target, copy=False)
+
+
+def _matches(shape: tuple[int, ...], dims: tuple[int, ...]) -> bool:
+    return len(shape) == len(dims) and all(
+        dim in {-1, size} for size, dim in zip(shape, dims, strict=True)
+    )
+
+
+def _show(dims: tuple[int, ...]) -> str:
+    names = ["samples", *("any" if dim < 0 else str(dim) for dim in dims[1:])]
+    return f"[{', '.join(names)}]"
+
+
+def _arrays(source: DataSource) -> dict[str, Array]:
+    if source.function:
+        return _from_function(source)
+    path = Path(source.path)
+    try:
+        if path.is_dir():
+            files = sorted(path.glob("*.npy"))
+            if not files:
+                raise InvalidInputError("TG220", "the folder holds no .npy files", where=str(path))
+            return {item.stem: np.load(item, mmap_mode="r", allow_pickle=False) for item in files}
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InvalidInputError(
+                "TG220",
+                "the file holds one array without a name",
+                where=str(path),
+                fix="Save a .npz file: numpy.savez(FILE, NAME=ARRAY).",
+            )
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(
+            "TG220", f"cannot be read: {told(error)}", where=str(path)
+        ) from None
+
+
+def _from_function(source: DataSource) -> dict[str, Array]:
+    function = find_function(source.function, source.folders, "TG220")
+    try:
+        result = function()
+    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
+        raise InvalidInputError(
+            "TG220", f"raised {type(error).__name__}: {error}", where=source.function
+        ) from None
+    if not isinstance(result, Mapping):
+        raise InvalidInputError(
+            "TG220", f"returned {type(result).__name__}, no mapping", where=source.function
+        )
+    return {str(name): np.asarray(array) for name, array in result.items()}
+
+
+def find_function(name: str, folders: Sequence[str], code: str) -> Callable[..., Any]:
+    """Import ``module:function``.
+
+    Raises:
+        InvalidInputError: `code`, there is no such module or function, or importing it fails.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute.isidentifier():
+        raise InvalidInputError(code, "must be written module:function", where=name)
+    with _importable(folders):
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except AttributeError:
+            raise InvalidInputError(code, "the module has no such function", where=name) from None
+        except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
+            raise InvalidInputError(
+                code, f"cannot be imported: {type(error).__name__}: {error}", where=name
+            ) from None
+    if not callable(found):
+        raise InvalidInputError(code, "is no function", where=name)
+    function: Callable[..., Any] = found
+    return function
+
+
+@contextmanager
+def _importable(folders: Sequence[str]) -> Any:  # noqa: ANN401  (a generator of nothing)
+    before = list(sys.path)
+    sys.path[:0] = list(folders)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
