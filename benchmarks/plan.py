@@ -16,13 +16,13 @@ from time import perf_counter, process_time
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.capacity import capacity_input, catalogue, machine
-from tritongen.domain.capacity import plan_capacity
-from tritongen.domain.capacity.demand import Demand
-from tritongen.domain.capacity.fit import Fitter
-from tritongen.domain.capacity.forecast import seen
-from tritongen.domain.capacity.placing import Placer
-from tritongen.domain.capacity.scaling import by_load
-from tritongen.domain.traffic import Pattern, PatternKind, Profile, align, scaled_shape, week_shape
+from tritongen.fleet.capacity import plan_capacity
+from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.demand import Demand
+from tritongen.fleet.capacity.latency_forecast import seen
+from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.scaling import by_load
+from tritongen.fleet.traffic import Pattern, PatternKind, Profile, align, scaled_shape, week_shape
 from tritongen.model.business import Business
 from tritongen.model.intent import ModelIntent
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritongen.app.deploying.deployment import DeploymentOptions
-from tritongen.app.deploying.export import ExportMode, ExportRequest, export
-from tritongen.export.targets import TARGETS
+from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
+from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
+from tritongen.fleet.export.targets import TARGETS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "export.md"

@@ -5,17 +5,10 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.domain.capacity.demand import Demand
-from tritongen.domain.capacity.scaling import (
-    LoadTrace,
-    by_hour,
-    by_load,
-    changes,
-    scheduled,
-    static,
-)
-from tritongen.domain.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
-from tritongen.domain.traffic import Profile, align, scaled_shape
+from tritongen.fleet.capacity.demand import Demand
+from tritongen.fleet.capacity.scaling import LoadTrace, by_hour, by_load, changes, scheduled, static
+from tritongen.fleet.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
+from tritongen.fleet.traffic import Profile, align, scaled_shape
 from tritongen.model.business import Scaling
 
 LOADS = st.lists(st.floats(0.0, 40.0), min_size=30, max_size=300)

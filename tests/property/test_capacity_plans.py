@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.capacity import capacity_input, machine
-from tritongen.domain.capacity import PlanFile, parse_plan, plan_capacity, plan_text
-from tritongen.domain.traffic import Burst, Pattern, PatternKind
+from tritongen.fleet.capacity import PlanFile, parse_plan, plan_capacity, plan_text
+from tritongen.fleet.traffic import Burst, Pattern, PatternKind
 from tritongen.model.business import (
     Business,
     Clients,

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.exports import container, deployment, faults, rendered, service
-from tritongen.domain.deployment import Replicas, ServedModel
-from tritongen.export.targets import TARGETS
+from tritongen.fleet.export.deployment import Replicas, ServedModel
+from tritongen.fleet.export.targets import TARGETS
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True).filter(lambda n: n.strip("."))
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)

@@ -13,9 +13,9 @@ from support.synthetic_triton import (
     run_tuning,
     truth,
 )
-from tritongen.domain.capacity.fit import Fit, Fitter
-from tritongen.domain.capacity.placing import Placer
-from tritongen.domain.capacity.work import work_of
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter
+from tritongen.fleet.capacity.model_profile import work_of
+from tritongen.fleet.capacity.placement import Placer
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import Business, Clients, Place
 from tritongen.model.evidence import Evidence

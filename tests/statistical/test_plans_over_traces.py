@@ -9,8 +9,8 @@ import pytest
 
 from support.capacity import capacity_input
 from support.traces import TRACES
-from tritongen.domain.capacity import CapacityPlan, Policy, plan_capacity
-from tritongen.domain.catalogue import Machine
+from tritongen.fleet.capacity import CapacityPlan, Policy, plan_capacity
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.business import Business, Scaling, ScalingMode
 from tritongen.model.intent import ModelIntent
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cache
 
-from tritongen.domain.capacity import CapacityInput, Demand, Work, work_of
-from tritongen.domain.catalogue import Catalogue, Machine, parse_catalogue
-from tritongen.domain.traffic import Pattern, Profile, align, scaled_shape, week_shape
+from tritongen.fleet.capacity import CapacityInput, Demand, Work, work_of
+from tritongen.fleet.catalogue import Catalogue, Machine, parse_catalogue
+from tritongen.fleet.traffic import Pattern, Profile, align, scaled_shape, week_shape
 from tritongen.model.business import Business
 from tritongen.model.evidence import (
     BatchProof,

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tritongen.domain.deployment import (
+from tritongen.fleet.export.deployment import (
     Container,
     Deployment,
     Health,
@@ -26,9 +26,9 @@ from tritongen.domain.deployment import (
     ServedModel,
     Service,
 )
-from tritongen.export.semantics import check_documents
-from tritongen.export.targets import TARGETS
-from tritongen.export.validate import documents
+from tritongen.fleet.export.semantics import check_documents
+from tritongen.fleet.export.targets import TARGETS
+from tritongen.fleet.export.validate_files import documents
 from tritongen.model.findings import Finding, Severity
 from tritongen.serving.docker.container_settings import HEALTH
 from tritongen.system.files import FileLock

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-from tritongen.domain.traffic import DAY_S, Profile
+from tritongen.fleet.traffic import DAY_S, Profile
 from tritongen.queueing import Stream
 
 _HOUR_S = 3600.0

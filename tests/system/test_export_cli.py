@@ -8,7 +8,7 @@ import pytest
 
 from support.cli import Project, tree
 from support.export_stack import two_models
-from tritongen.export.targets import TARGETS
+from tritongen.fleet.export.targets import TARGETS
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.app.deploying.export import ExportRequest, ExportResult
+    from tritongen.fleet.export.export_files import ExportRequest, ExportResult
 
 # Named here, too, so that `--help` loads no templates.
 TARGET_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
@@ -65,7 +65,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and report what changed."""
-    from tritongen.app.deploying.export import export
+    from tritongen.fleet.export.export_files import export
 
     result = export(_request(options))
     if options.format == "json":
@@ -77,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> "ExportRequest":
-    from tritongen.app.deploying.deployment import DeploymentOptions
-    from tritongen.app.deploying.export import ExportMode, ExportRequest
+    from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
+    from tritongen.fleet.export.export_files import ExportMode, ExportRequest
 
     mode = ExportMode.WRITE
     if options.check:
@@ -169,7 +169,7 @@ def _print(result: "ExportResult", options: argparse.Namespace) -> None:
 
 
 def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
-    from tritongen.export.targets import TARGETS
+    from tritongen.fleet.export.targets import TARGETS
 
     folder = options.output or options.target
     if result.written:

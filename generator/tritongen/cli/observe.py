@@ -20,8 +20,8 @@ from tritongen.errors import ExitCode, TritongenError
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
-    from tritongen.app.deploying.observe import Observation, Source
     from tritongen.fleet.observe import Observed
+    from tritongen.fleet.observe.observe_server import Observation, Source
 
 _EXAMPLES = """\
   tritongen observe --for 10m                                this project's server
@@ -103,7 +103,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Observe, compare, print; exit 1 when requests fail."""
-    from tritongen.app.deploying.observe import (
+    from tritongen.fleet.observe.observe_server import (
         Project,
         Source,
         history_csv,

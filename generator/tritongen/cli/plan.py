@@ -30,8 +30,8 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.app.deploying.plan import Planned
-    from tritongen.domain.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
+    from tritongen.fleet.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
+    from tritongen.fleet.plan_fleet import Planned
     from tritongen.model.findings import Finding
 
 _EXAMPLES = """\
@@ -80,8 +80,8 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
-    from tritongen.app.deploying.plan import PlanOptions, plan
-    from tritongen.app.deploying.plan_inputs import PriceChoice
+    from tritongen.fleet.plan_fleet import PlanOptions, plan
+    from tritongen.fleet.plan_inputs import PriceChoice
 
     if options.output is not None and not options.dry_run:
         writable_file(options.output)

@@ -35,7 +35,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
-    from tritongen.app.reporting.report import report_page
+    from tritongen.fleet.report.service_report import report_page
     from tritongen.repository.project_registry import last_models
     from tritongen.system.files import write_atomic
 

@@ -1,1 +1,0 @@
-"""The use cases from plan to production: plan, export, observe."""

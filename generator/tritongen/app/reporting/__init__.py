@@ -1,1 +1,0 @@
-"""The use case "report": one page of all that is known."""

@@ -1,0 +1,249 @@
+"""A plan of machines: ranked options, each with its services, its cost and what binds it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tritongen.fleet.capacity.placement import Placement
+from tritongen.fleet.capacity.scaling import Policy
+from tritongen.fleet.catalogue import Machine
+from tritongen.model.findings import Finding
+
+# Clients have given up by then: under overload a percentile says nothing beyond it.
+GIVEN_UP_S = 60.0
+
+
+class Binding(StrEnum):
+    """What keeps an option from being cheaper."""
+
+    CPU = "cpu"
+    LATENCY = "latency"
+    MEMORY = "memory"
+    NETWORK = "network"
+    AVAILABILITY = "availability"
+    PLATFORM = "platform"
+    BUDGET = "budget"
+
+
+class Estimate(StrEnum):
+    """How an option's numbers came about."""
+
+    SIMULATED = "simulated"
+    BOUND = "bound"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A latency with what it hardly falls below or exceeds, in seconds."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def bounded(cls, value: float, low: float, high: float) -> "Range":
+        """A range in order; a queue that grows without end is told as `GIVEN_UP_S`."""
+        value, low, high = (min(one, GIVEN_UP_S) for one in (value, low, high))
+        return cls(value, min(low, value), max(high, value))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForecast:
+    """What clients of one model will see.
+
+    Attributes:
+        model: its name.
+        percentile: of the latency.
+        latency_s: that percentile over the whole traffic.
+        p99_s: the 99th percentile, whatever the goal's.
+        limit_s: the goal.
+        stated: whether the goal is the user's.
+        late_share: share of requests later than the goal.
+    """
+
+    model: str
+    percentile: float
+    latency_s: Range
+    p99_s: Range
+    limit_s: float
+    stated: bool
+    late_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """One deployment: containers of one kind.
+
+    Attributes:
+        name: of the service.
+        placement: models with instances and threads, and the container's cores.
+        memory_bytes: that one container needs.
+        policy: what decides the number of replicas.
+        least: replicas at least.
+        most: replicas at most.
+        mean_paid: replicas paid for on average.
+        hourly: replicas by hour of the week, the greatest of each hour.
+        rate_per_s: the greatest rate of one replica at the goals, in the mix of the busiest time.
+        concurrency: requests at a time in one replica at that rate, at the goals' percentile.
+        queue_s: mean wait in the queue at that rate.
+        target: share of that rate at which the autoscaler aims.
+        start_up_s: until a new replica serves.
+        forecasts: of each model.
+        mean_utilization: of the container's cores.
+        peak_utilization: the same at the busiest time.
+        binding: what keeps it from being cheaper.
+    """
+
+    name: str
+    placement: Placement
+    memory_bytes: int
+    policy: Policy
+    least: int
+    most: int
+    mean_paid: float
+    hourly: tuple[int, ...]
+    rate_per_s: float
+    concurrency: int
+    queue_s: float
+    target: float
+    start_up_s: float
+    forecasts: tuple[ModelForecast, ...]
+    mean_utilization: float
+    peak_utilization: float
+    binding: Binding
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of its models."""
+        return tuple(model.name for model in self.placement.models)
+
+    @property
+    def instances(self) -> int:
+        """Instances of all models of one container."""
+        return sum(model.instances for model in self.placement.models)
+
+    @property
+    def threads(self) -> int:
+        """The most threads of one instance."""
+        return max(model.threads for model in self.placement.models)
+
+    @property
+    def autoscaled(self) -> bool:
+        """Whether the number of replicas changes."""
+        return self.most > self.least
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to serve everything.
+
+    Attributes:
+        machine: the machine type, one a replica.
+        services: deployments; empty where nothing can be served.
+        usd_per_month: of 730 hours.
+        static_usd_per_month: the same with a fixed number of replicas, None where not computed.
+        usd_per_million: requests.
+        lower_bound_ratio: cost ÷ the work-conserving lower bound.
+        feasible: it holds goals, limits and budget.
+        binding: what keeps it from being cheaper, or from being feasible.
+        reason: one sentence.
+        estimate: simulated, or a bound of the cost by the hour.
+        excess: how far from feasible, 0 when feasible; 0.5 is half over.
+    """
+
+    machine: Machine
+    services: tuple[ServicePlan, ...]
+    usd_per_month: float
+    static_usd_per_month: float | None
+    usd_per_million: float
+    lower_bound_ratio: float
+    feasible: bool
+    binding: Binding
+    reason: str
+    estimate: Estimate = Estimate.SIMULATED
+    excess: float = 0.0
+
+    @property
+    def least(self) -> int:
+        """Replicas of all services at least."""
+        return sum(service.least for service in self.services)
+
+    @property
+    def most(self) -> int:
+        """Replicas of all services at most."""
+        return sum(service.most for service in self.services)
+
+    @property
+    def utilization(self) -> tuple[float, float] | None:
+        """Mean and greatest share of the cores that is busy, None where nothing is served."""
+        paid = sum(service.mean_paid for service in self.services)
+        if not paid:
+            return None
+        mean = sum(one.mean_utilization * one.mean_paid for one in self.services) / paid
+        return mean, max(one.peak_utilization for one in self.services)
+
+    @property
+    def worst(self) -> ModelForecast | None:
+        """The model that comes closest to its goal, or misses it by most."""
+        forecasts = [one for service in self.services for one in service.forecasts]
+        return max(forecasts, key=lambda one: one.latency_s.value / one.limit_s, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A feasible plan near an infeasible wish.
+
+    Attributes:
+        change: what must give way, one sentence.
+        usd_per_month: what it would cost.
+        machine: the machine type.
+    """
+
+    change: str
+    usd_per_month: float
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSummary:
+    """The traffic that was planned for.
+
+    Attributes:
+        model: its name.
+        mean_rate: requests per second.
+        peak_rate: of the busiest step.
+        pattern: how its shape is known, for people.
+    """
+
+    model: str
+    mean_rate: float
+    peak_rate: float
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityPlan:
+    """Ranked options, best first.
+
+    Attributes:
+        options: feasible ones by cost, then the others by how far they are from feasible.
+        traffic: of each model.
+        hourly_rates: requests per second of all models by hour of the week.
+        lower_bound_usd_per_month: what no deployment that meets the goals can undercut.
+        nearest: feasible changes, when no option is feasible.
+        assumptions: what was taken for granted, by name.
+        findings: remarks on inputs and result.
+    """
+
+    options: tuple[Option, ...]
+    traffic: tuple[TrafficSummary, ...]
+    hourly_rates: tuple[float, ...]
+    lower_bound_usd_per_month: float
+    nearest: tuple[Nearest, ...] = ()
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def best(self) -> Option | None:
+        """The cheapest feasible option."""
+        return next((option for option in self.options if option.feasible), None)

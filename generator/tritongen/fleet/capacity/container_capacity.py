@@ -1,0 +1,266 @@
+"""What one container on one machine type can do: the greatest rate of each model at its goal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tritongen.fleet.capacity.measured_curve import Sweep, held_capacity, measured_curve
+from tritongen.fleet.capacity.model_profile import Work
+from tritongen.fleet.capacity.placement import Placed, Placement, Placer
+from tritongen.fleet.capacity.steady_state import Shape, after_rests, in_seconds, shared_book
+from tritongen.fleet.catalogue import Machine, Speed, relative_speed, same_processor
+from tritongen.queueing import OperatingCurve
+from tritongen.queueing.service_times import DEFAULT_CONTENTION
+
+# Memory of the server itself, and the share of a machine's that is not for containers.
+SERVER_BYTES = 400 * 2**20
+MEMORY_SHARE = 0.9
+# A network that is fuller than this delays answers.
+NETWORK_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFit:
+    """One model in a container on a machine.
+
+    Attributes:
+        work: of the model.
+        placed: its instances, threads and batches.
+        curve: latency over its own rate, seconds and requests per second.
+        rate_per_s: the greatest rate at the goal; 0 where even a lone request is late.
+        alone_s: latency of a request that meets nobody.
+        measured: whether the curve was brought to what this configuration did at rates.
+    """
+
+    work: Work
+    placed: Placed
+    curve: OperatingCurve
+    rate_per_s: float
+    alone_s: float
+    measured: bool = False
+
+    @property
+    def saturation(self) -> float:
+        """The greatest rate at the goal as a share of the capacity without a goal."""
+        return self.rate_per_s / self.curve.capacity_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A container on a machine type.
+
+    Attributes:
+        machine: the type.
+        placement: models, instances, threads.
+        models: what each can do.
+        memory_bytes: that the container needs.
+        bytes_per_s: that the machine's network carries at most.
+        speeds: how long executions take there, by model.
+    """
+
+    machine: Machine
+    placement: Placement
+    models: tuple[ModelFit, ...]
+    memory_bytes: int
+    bytes_per_s: float
+    speeds: Mapping[str, Speed]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Models of the container."""
+        return tuple(model.work.name for model in self.models)
+
+    @property
+    def refusal(self) -> str:
+        """Why no rate at all can be served, empty when one can."""
+        room = self.machine.memory_bytes * MEMORY_SHARE
+        if self.memory_bytes > room:
+            return (
+                f"{self.memory_bytes / 2**30:.1f} GiB are needed, {room / 2**30:.1f} GiB of "
+                f"{self.machine.memory_bytes / 2**30:.0f} GiB are free"
+            )
+        for model in self.models:
+            if model.rate_per_s <= 0.0:
+                goal = model.work.goal
+                far = model.work.transport_s
+                way = f", {far * 1e3:.3g} ms of it on the way" if far > 0.5 * model.alone_s else ""
+                return (
+                    f"{model.work.name} takes {model.alone_s * 1e3:.3g} ms alone{way}; the goal is "
+                    f"p{goal.percentile:g} < {goal.limit_s * 1e3:.3g} ms"
+                )
+        return ""
+
+    def load(self, rates: Sequence[float]) -> float:
+        """Replicas that these rates keep as busy as the goals allow; may be a fraction.
+
+        Args:
+            rates: requests per second of each model, in the order of `models`.
+        """
+        if self.placement.limited:
+            cpu = math.fsum(
+                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
+            )
+        else:
+            cpu = max(
+                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
+            )
+        return max(cpu, self.network_load(rates))
+
+    def rate_in(self, rates: Sequence[float]) -> float:
+        """The greatest rate of all models together in a mix; of the slowest one without a mix."""
+        load = self.load(rates)
+        return math.fsum(rates) / load if load > 0.0 else min(m.rate_per_s for m in self.models)
+
+    def network_load(self, rates: Sequence[float]) -> float:
+        """The same by the network alone."""
+        sent = math.fsum(
+            rate * max(model.work.request_bytes, model.work.response_bytes)
+            for rate, model in zip(rates, self.models, strict=True)
+        )
+        return sent / (self.bytes_per_s * NETWORK_SHARE)
+
+
+class Fitter:
+    """Fits containers to machines; equal questions are answered from memory."""
+
+    def __init__(self, works: Mapping[str, Work], placer: Placer, burstiness: float) -> None:
+        """Remember what is served.
+
+        Args:
+            works: by model.
+            placer: splits cores among models.
+            burstiness: variation of the gaps between requests.
+        """
+        self._works = works
+        self._placer = placer
+        self._burstiness = burstiness
+        self._book = shared_book()
+        self._fits: dict[tuple[tuple[str, ...], str, int], Fit] = {}
+        self._speeds: dict[tuple[str, str, bool], Speed] = {}
+        self._curves: dict[tuple[str, Placed, int, float, float, bool], ModelFit] = {}
+
+    def fit(self, names: Sequence[str], machine: Machine, slower: float = 1.0) -> Fit:
+        """A container with these models on a machine.
+
+        Args:
+            names: of models.
+            machine: the type.
+            slower: executions take so many times longer than estimated.
+        """
+        placement = self._placer.place(names, machine.cores)
+        speeds = {name: self.speed(name, machine) for name in names}
+        models = tuple(
+            self._model(
+                placed,
+                placement,
+                speeds[placed.name].factor * slower,
+                self._seen(placed, machine, placement.cores) if len(names) == 1 else None,
+            )
+            for placed in placement.models
+        )
+        if placement.limited:
+            models = self._shared(models, placement)
+        memory = SERVER_BYTES + sum(
+            model.placed.instances * model.work.instance_bytes for model in models
+        )
+        return Fit(machine, placement, models, memory, machine.bytes_per_s, speeds)
+
+    def speed(self, name: str, machine: Machine) -> Speed:
+        """How long a model's executions take on a machine against where they were measured."""
+        work = self._works[name]
+        key = (work.measured_on, machine.cpu, work.int8)
+        found = self._speeds.get(key)
+        if found is None:
+            found = self._speeds[key] = relative_speed(
+                work.measured_on, machine.cpu, int8=work.int8
+            )
+        return found
+
+    def ceiling(self, name: str, machine: Machine) -> float:
+        """A rate that one machine cannot exceed with this model alone, goal or not."""
+        placed = self._placer.place((name,), machine.cores).models[0]
+        work, factor = self._works[name], self.speed(name, machine).factor
+        shape, unit = self._shape(work, placed, machine.cores, factor)
+        seen = self._seen(placed, machine, machine.cores)
+        known = 0.0 if seen is None else held_capacity(seen)
+        return max(shape.capacity / unit, known)
+
+    def _seen(self, placed: Placed, machine: Machine, cores: int) -> Sweep | None:
+        """What was measured of this very container; None where it was not."""
+        work = self._works[placed.name]
+        sweep = work.sweep
+        if sweep is None or not same_processor(work.measured_on, machine.cpu):
+            return None
+        return sweep if sweep.shows(placed, float(cores)) else None
+
+    def _model(
+        self, placed: Placed, placement: Placement, factor: float, seen: Sweep | None
+    ) -> ModelFit:
+        instances = placement.cores if placement.limited else placed.instances
+        cores, measured = placement.cores, seen is not None
+        key = (placed.name, placed, instances, round(factor, 4), float(cores), measured)
+        found = self._curves.get(key)
+        if found is not None:
+            return found
+        work = self._works[placed.name]
+        shape, unit = self._shape(work, placed, cores, factor)
+        if placement.limited:
+            shape = Shape(instances, 1, 1.0, 0.0, shape.cv, shape.arrival_cv)
+        alone = unit + work.transport_s
+        curve = self._curve(work, shape, unit, factor)
+        if seen is not None:
+            # Requests of the sweep came at random, whatever those of the plan do.
+            base_shape, base_unit = self._shape(work, placed, cores, 1.0)
+            base = self._curve(work, replace(base_shape, arrival_cv=1.0), base_unit, 1.0)
+            curve = measured_curve(curve, base, seen, work.transport_s)
+        rate = 0.0
+        if alone < work.goal.limit_s:
+            rate = curve.greatest_rate(work.goal.percentile, work.goal.limit_s)
+        found = self._curves[key] = ModelFit(work, placed, curve, rate, alone, measured)
+        return found
+
+    def _curve(self, work: Work, shape: Shape, unit: float, factor: float) -> OperatingCurve:
+        curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
+        return after_rests(curve, work.service, work.transport_s, work.wake_s * factor)
+
+    def _shape(self, work: Work, placed: Placed, cores: int, factor: float) -> tuple[Shape, float]:
+        """Proportions of a model's queue, and seconds of one execution of one request.
+
+        A request's work in the front end is done by the same cores: it is counted as if it
+        lengthened the execution. Others on the machine slow an execution by contention.
+        """
+        service, threads, rows = work.service, placed.threads, work.rows
+        busy = 1.0 - threads / cores if cores > threads else 0.0
+        contention = service.contention if service.contention is not None else DEFAULT_CONTENTION
+        slow = factor * (1.0 + contention * busy)
+        front_end = work.front_end_s * factor
+        one = service.alone(rows, threads) * slow + front_end / max(1, threads)
+        most = max(1, placed.merged // rows)
+        slope = 1.0
+        if most > 1:
+            full = service.alone(most * rows, threads) * slow
+            full += most * front_end / max(1, threads)
+            slope = min(1.0, max(0.0, (full / one - 1.0) / (most - 1)))
+        delay = (placed.delay_s or 0.0) / one
+        return (
+            Shape(placed.instances, most, slope, delay, service.cv, self._burstiness),
+            one,
+        )
+
+    def _shared(self, models: tuple[ModelFit, ...], placement: Placement) -> tuple[ModelFit, ...]:
+        """Under the rate limiter models wait for each other's executions.
+
+        Each may use all cores while the others are idle; the longest execution of another may
+        stand in its way, and its goal must leave room for it.
+        """
+        longest = max(model.alone_s - model.work.transport_s for model in models)
+        result = []
+        for model in models:
+            work = model.work
+            own = model.alone_s - work.transport_s
+            room = work.goal.limit_s - (longest - own if len(models) > placement.cores else 0.0)
+            rate = 0.0
+            if model.alone_s < room:
+                rate = model.curve.greatest_rate(work.goal.percentile, room)
+            result.append(ModelFit(work, model.placed, model.curve, rate, model.alone_s))
+        return tuple(result)

@@ -1,0 +1,75 @@
+"""A service as the hourly screening knows it: enough to rank, not yet simulated over time."""
+
+import math
+
+from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
+from tritongen.fleet.capacity.container_capacity import ModelFit
+from tritongen.fleet.capacity.scaling import Policy, by_hour, replicas_for
+from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner
+from tritongen.fleet.catalogue import Speed
+
+
+def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
+    """The plan of a screened service: replicas hour by hour, latency in the busiest one."""
+    least = planner.business.min_replicas
+    trace = planner.hourly.load(one.fit)
+    hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
+    counts = [replicas_for(load, least) for load in trace.load]
+    mix = planner.hourly.busiest(one.fit)
+    busy = _busy(one, planner, counts)
+    at = max(range(len(counts)), key=trace.load.__getitem__)
+    return ServicePlan(
+        name=one.group.name,
+        placement=one.fit.placement,
+        memory_bytes=one.fit.memory_bytes,
+        policy=Policy.SCHEDULE if max(counts) > min(counts) else Policy.STATIC,
+        least=min(counts),
+        most=one.top,
+        mean_paid=one.mean_replicas,
+        hourly=hourly,
+        rate_per_s=one.fit.rate_in(mix),
+        concurrency=1,
+        queue_s=0.0,
+        target=1.0,
+        start_up_s=planner.business.scaling.start_up_s,
+        forecasts=tuple(
+            _forecast(
+                model, rate / counts[at], planner.fitter.speed(model.work.name, one.fit.machine)
+            )
+            for model, rate in zip(one.fit.models, mix, strict=True)
+        ),
+        mean_utilization=math.fsum(busy) / sum(counts),
+        peak_utilization=max(b / n for b, n in zip(busy, counts, strict=True)),
+        binding=Binding.AVAILABILITY if one.top <= least else Binding.CPU,
+    )
+
+
+def _forecast(model: ModelFit, rate: float, speed: Speed) -> ModelForecast:
+    goal = model.work.goal
+    latency = _range(model, rate, speed, goal.percentile)
+    late = goal.late_share if latency.value > goal.limit_s else 0.0
+    p99 = latency if goal.percentile == 99.0 else _range(model, rate, speed, 99.0)
+    return ModelForecast(
+        model.work.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late
+    )
+
+
+def _range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Range:
+    """A percentile at a rate, with what unknown speed makes of it; a queue without end is cut."""
+    work = model.work
+    inside = model.curve.latency_s(rate, percentile) - work.transport_s
+    low = inside * speed.low / speed.factor / (1.0 + work.uncertainty)
+    high = inside * speed.high / speed.factor * (1.0 + work.uncertainty)
+    return Range.bounded(inside + work.transport_s, low + work.transport_s, high + work.transport_s)
+
+
+def _busy(one: Screened, planner: ServicePlanner, counts: list[int]) -> list[float]:
+    """Busy share of the cores, summed over the replicas, hour by hour."""
+    busy = [0.0] * len(counts)
+    cores = one.fit.placement.cores
+    for series, model in zip(planner.hourly.rates_of(one.fit.names), one.fit.models, strict=True):
+        own = cores if one.fit.placement.limited else model.placed.instances * model.placed.threads
+        weight = own / (model.curve.capacity_per_s * cores)
+        for index, rate in enumerate(series):
+            busy[index] += rate * weight
+    return busy

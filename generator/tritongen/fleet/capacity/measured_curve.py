@@ -1,0 +1,159 @@
+"""A model's curve brought to what was measured at rates, where the very configuration was.
+
+The curve knows how latency grows with the rate; measurements know how high it lies. Their ratio is
+smooth over the rate and over the percentile, so that a few answers beyond a percentile are helped
+by those at other rates and by the percentile below: it is estimated by regression with a Gaussian
+process, percentile after percentile, each expected to be like the one before.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+from tritongen.fleet.capacity.placement import Placed
+from tritongen.model.evidence import ServedRate
+from tritongen.queueing import OperatingCurve
+from tritongen.queueing.rate_profiles import CELLS
+
+# A rate that was held is at most this share of the capacity.
+_HELD = 0.95
+# What the logarithm of the ratio is expected to be, beside that of the percentile before: a part
+# that is alike at all rates, a part that is not, and the shares of the capacity over which it is.
+_ALIKE, _OWN, _REACH = 0.2, 0.1, 0.25
+# How much more that part is, at the capacity: what little is missing there makes long queues.
+_OWN_FULL = 0.6
+# Doubt about a percentile beside that of its sample, the same at the capacity, and answers beyond
+# it that make it count.
+_DOUBT, _DOUBT_FULL, _BEYOND = 0.06, 0.3, 1.5
+# How uncertain a percentile is with one answer beyond it, in clusters as queues make them.
+_SLOPE = 0.6
+# The same of a tail, from one second: a hiccup more or less in it.
+_TAIL, _HICCUPS = 95.0, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One configuration, measured at several rates.
+
+    Attributes:
+        placed: what was served, alone on the server.
+        cores: of the server.
+        transport_s: of every latency, outside the server.
+        rates: by ascending rate.
+    """
+
+    placed: Placed
+    cores: float
+    transport_s: float
+    rates: tuple[ServedRate, ...]
+
+    def shows(self, placed: Placed, cores: float) -> bool:
+        """Whether a container is what was measured."""
+        return bool(self.rates) and placed == self.placed and cores == self.cores
+
+
+def held_capacity(sweep: Sweep) -> float:
+    """Requests per second that the configuration can do at least."""
+    return sweep.rates[-1].per_s / _HELD
+
+
+def measured_curve(
+    curve: OperatingCurve, base: OperatingCurve, sweep: Sweep, added_s: float
+) -> OperatingCurve:
+    """The curve with its latencies as they were seen, and its form where nothing was.
+
+    Args:
+        curve: to bring there.
+        base: of the machine that was measured, under the load that was.
+        sweep: what was measured.
+        added_s: part of every latency of both curves that is outside the server.
+    """
+    higher = max(1.0, held_capacity(sweep) / base.capacity_per_s)
+    base = _faster(base, higher)
+    shares = [point.rate_per_s / curve.capacity_per_s for point in curve.points]
+    ratios = _ratios(base, sweep, added_s, shares)
+    points = tuple(
+        replace(
+            point,
+            cells_s=tuple(
+                accumulate(
+                    (
+                        (cell - added_s) * math.exp(_at(known, percentile)) + added_s
+                        for cell, (percentile, _) in zip(point.cells_s, CELLS, strict=True)
+                    ),
+                    max,
+                )
+            ),
+        )
+        for point, known in zip(curve.points, ratios, strict=True)
+    )
+    return _faster(OperatingCurve(curve.capacity_per_s, points), higher)
+
+
+def _faster(curve: OperatingCurve, factor: float) -> OperatingCurve:
+    """The same latencies at rates so many times as high."""
+    if factor == 1.0:
+        return curve
+    points = tuple(replace(point, rate_per_s=point.rate_per_s * factor) for point in curve.points)
+    return OperatingCurve(curve.capacity_per_s * factor, points)
+
+
+def _ratios(
+    base: OperatingCurve, sweep: Sweep, added_s: float, shares: Sequence[float]
+) -> list[list[tuple[float, float]]]:
+    """(percentile, logarithm of the ratio), ascending, at shares of the capacity."""
+    import numpy as np  # the command line starts without it
+
+    seen = [one.per_s / base.capacity_per_s for one in sweep.rates]
+    places = np.array([*seen, *shares])
+    apart = (places[:, None] - places[None, :]) / _REACH
+    own = _OWN + _OWN_FULL * np.minimum(places, 1.0) ** 2
+    alike = _ALIKE**2 + own[:, None] * own[None, :] * np.exp(-0.5 * apart**2)
+    expected = np.zeros(len(places))
+    found: list[tuple[float, list[float]]] = []
+    for percentile in sorted({p for one in sweep.rates for p, _ in one.ms}):
+        known = [
+            (index, *_seen(base, one, percentile, sweep.transport_s, added_s))
+            for index, one in enumerate(sweep.rates)
+            if one.requests * (1.0 - percentile / 100.0) >= _BEYOND
+        ]
+        known = [one for one in known if math.isfinite(one[1])]
+        if not known:
+            continue
+        rows = np.array([index for index, _, _ in known])
+        errors = np.array([value for _, value, _ in known]) - expected[rows]
+        doubt = np.diag([spread**2 for _, _, spread in known])
+        weights = np.linalg.solve(alike[np.ix_(rows, rows)] + doubt, errors)
+        expected = expected + alike[:, rows] @ weights
+        found.append((percentile, [float(value) for value in expected[len(seen) :]]))
+    return [[(p, values[index]) for p, values in found] for index in range(len(shares))]
+
+
+def _seen(
+    base: OperatingCurve, one: ServedRate, percentile: float, transport_s: float, added_s: float
+) -> tuple[float, float]:
+    """Logarithm of measured through expected, NaN where there is none, and its doubt."""
+    measured = dict(one.ms).get(percentile, 0.0) / 1e3 - transport_s
+    expected = base.latency_s(one.per_s, percentile) - added_s
+    if not (measured > 0.0 and 0.0 < expected < math.inf):
+        return math.nan, 0.0
+    beyond = one.requests * (1.0 - percentile / 100.0)
+    busy = one.per_s / base.capacity_per_s
+    doubt = _DOUBT + _DOUBT_FULL * min(1.0, busy) ** 2
+    hiccups = _HICCUPS * math.sqrt(one.per_s / one.requests) if percentile >= _TAIL else 0.0
+    chance = _SLOPE / math.sqrt(beyond)
+    return math.log(measured / expected), math.hypot(doubt, chance, hiccups)
+
+
+def _at(known: Sequence[tuple[float, float]], percentile: float) -> float:
+    """Between percentiles, by the logarithm of the share beyond; beyond the ends as there."""
+    if not known:
+        return 0.0
+    if percentile <= known[0][0]:
+        return known[0][1]
+    for (low, first), (high, second) in pairwise(known):
+        if percentile <= high:
+            span = math.log((100.0 - low) / (100.0 - high))
+            return first + (second - first) * math.log((100.0 - low) / (100.0 - percentile)) / span
+    return known[-1][1]

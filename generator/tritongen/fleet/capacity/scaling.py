@@ -1,0 +1,210 @@
+"""Replicas over time: a fixed number, by the clock, or by an autoscaler that looks at the load.
+
+The load is counted in replicas that would be as busy as the goals allow; it may be a fraction.
+Replicas cost from the moment they are asked for, and serve once they have started.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from tritongen.fleet.traffic import HOUR_S, WEEK_S
+from tritongen.model.business import Scaling
+
+# Shares of the load at the goal that an autoscaler may aim at, greatest first.
+TARGETS: tuple[float, ...] = (
+    1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3,
+)  # fmt: skip
+_HOURS = round(WEEK_S / HOUR_S)
+_EPSILON = 1e-9
+
+
+class Policy(StrEnum):
+    """What decides the number of replicas."""
+
+    STATIC = "static"
+    SCHEDULE = "schedule"
+    LOAD = "load"
+    BOTH = "schedule and load"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTrace:
+    """The load of one service over time.
+
+    Attributes:
+        step_s: length of each step.
+        phase_s: seconds from Monday 00:00 to the first step.
+        load: replicas kept as busy as the goals allow, step by step.
+        known: whether the pattern is known beforehand, so that the clock can announce it.
+    """
+
+    step_s: float
+    phase_s: float
+    load: tuple[float, ...]
+    known: bool = True
+
+    @property
+    def peak(self) -> float:
+        """The greatest load."""
+        return max(self.load)
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """Replicas over a trace.
+
+    Attributes:
+        policy: what decided them.
+        target: share of the load at the goal that the autoscaler aims at; 1 for the clock's.
+        serving: replicas that answer, step by step.
+        paid: replicas that cost, step by step.
+        hourly: replicas by hour of the week that the clock asks for; empty without a schedule.
+        least: lower bound of the policy.
+        most: upper bound that it needs.
+    """
+
+    policy: Policy
+    target: float
+    serving: tuple[int, ...]
+    paid: tuple[int, ...]
+    hourly: tuple[int, ...]
+    least: int
+    most: int
+
+    @property
+    def mean_paid(self) -> float:
+        """Replicas paid for on average."""
+        return math.fsum(self.paid) / len(self.paid)
+
+
+def replicas_for(load: float, least: int) -> int:
+    """Whole replicas for a load."""
+    return max(least, math.ceil(load - _EPSILON))
+
+
+def static(trace: LoadTrace, least: int, load: float | None = None) -> Staffing:
+    """The same number always.
+
+    Args:
+        trace: for its length.
+        least: replicas for availability.
+        load: to hold; the trace's peak when None.
+    """
+    count = replicas_for(trace.peak if load is None else load, least)
+    steady = (count,) * len(trace.load)
+    return Staffing(Policy.STATIC, 1.0, steady, steady, (), count, count)
+
+
+def by_hour(trace: LoadTrace) -> tuple[float, ...]:
+    """The greatest load of each hour of the week, the neighbours where an hour has no step.
+
+    Of several weeks the mean of their greatest loads: a schedule announces what is usual.
+    """
+    tops: dict[int, dict[int, float]] = {}
+    for index, load in enumerate(trace.load):
+        at = trace.phase_s + (index + 0.5) * trace.step_s
+        hour, week = int(at // HOUR_S) % _HOURS, int(at // WEEK_S)
+        weeks = tops.setdefault(hour, {})
+        weeks[week] = max(weeks.get(week, 0.0), load)
+    usual = {hour: math.fsum(weeks.values()) / len(weeks) for hour, weeks in tops.items()}
+    found = sorted(usual)
+    return tuple(
+        usual[hour] if hour in usual else usual[min(found, key=lambda h: abs(h - hour))]
+        for hour in range(_HOURS)
+    )
+
+
+def scheduled(trace: LoadTrace, least: int, scaling: Scaling) -> Staffing:
+    """By the clock alone: each hour what its greatest load needs, started early enough."""
+    hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
+    serving = tuple(hourly[_hour(trace, index)] for index in range(len(trace.load)))
+    paid = _with_start_up(serving, trace.step_s, scaling.start_up_s)
+    return Staffing(Policy.SCHEDULE, 1.0, serving, paid, hourly, min(hourly), max(hourly))
+
+
+def by_load(
+    trace: LoadTrace, least: int, scaling: Scaling, target: float, *, floor: Sequence[int] = ()
+) -> Staffing:
+    """An autoscaler that sees the mean load of its last interval.
+
+    Args:
+        trace: the load.
+        least: replicas for availability.
+        scaling: interval, start-up and cool-down.
+        target: share of the load at the goal that it aims at.
+        floor: replicas by hour of the week that the clock asks for; empty for none.
+    """
+    step = trace.step_s
+    looks = max(1, round(scaling.interval_s / step))
+    window = max(1, round(scaling.interval_s / step))
+    starting = max(1, math.ceil(scaling.start_up_s / step))
+    cooling = max(1, math.ceil(scaling.cool_down_s / (looks * step)))
+    floors = [floor[_hour(trace, index, scaling.start_up_s)] if floor else least
+              for index in range(len(trace.load))]  # fmt: skip
+    asked = max(replicas_for(trace.load[0] / target, least), floors[0])
+    pending: deque[tuple[int, int]] = deque()
+    wanted: deque[int] = deque([asked], maxlen=cooling)
+    serving_now = asked
+    serving, paid = [], []
+    recent: deque[float] = deque([trace.load[0]], maxlen=window)
+    for index, load in enumerate(trace.load):
+        while pending and pending[0][0] <= index:
+            serving_now = min(asked, serving_now + pending.popleft()[1])
+        if index % looks == 0:
+            mean = math.fsum(recent) / len(recent)
+            wanted.append(max(replicas_for(mean / target, least), floors[index]))
+            following = max(wanted)
+            if following > asked:
+                pending.append((index + starting, following - asked))
+            elif following < asked:
+                serving_now = min(serving_now, following)
+                pending.clear()
+                if serving_now < following:
+                    pending.append((index + starting, following - serving_now))
+            asked = following
+        recent.append(load)
+        serving.append(serving_now)
+        paid.append(asked)
+    policy = Policy.BOTH if floor else Policy.LOAD
+    return Staffing(policy, target, tuple(serving), tuple(paid), tuple(floor), least, max(paid))
+
+
+def changes(hourly: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(hour of the week, replicas) wherever a schedule changes, beginning with hour 0."""
+    result = [(0, hourly[0])]
+    result += [
+        (hour + 1, after)
+        for hour, (before, after) in enumerate(pairwise(hourly))
+        if before != after
+    ]
+    return tuple(result)
+
+
+def _hour(trace: LoadTrace, index: int, ahead_s: float = 0.0) -> int:
+    at = trace.phase_s + (index + 0.5) * trace.step_s + ahead_s
+    return int(at // HOUR_S) % _HOURS
+
+
+def _with_start_up(serving: Sequence[int], step: float, start_up_s: float) -> tuple[int, ...]:
+    """What is paid when every replica is asked for so long before it must serve."""
+    ahead = math.ceil(start_up_s / step - _EPSILON)
+    if ahead <= 0:
+        return tuple(serving)
+    count = len(serving)
+    # A sliding maximum over the steps ahead; the trace repeats.
+    queue: deque[int] = deque()
+    paid = []
+    for index in range(count + ahead):
+        value = serving[index % count]
+        while queue and serving[queue[-1] % count] <= value:
+            queue.pop()
+        queue.append(index)
+        while queue[0] < index - ahead:
+            queue.popleft()
+        if index >= ahead:
+            paid.append(serving[queue[0] % count])
+    return tuple(paid)

@@ -1,0 +1,291 @@
+"""One service on one machine type: screened by the hour, or planned in full."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, ModelFit
+from tritongen.fleet.capacity.demand import Demand
+from tritongen.fleet.capacity.latency_forecast import Seen, seen
+from tritongen.fleet.capacity.replica_plan import Staffed, control_step, staff
+from tritongen.fleet.capacity.scaling import Policy, Staffing, replicas_for
+from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
+from tritongen.fleet.capacity.steady_state import in_seconds
+from tritongen.fleet.catalogue import Machine, azureml_limits
+from tritongen.fleet.traffic import HOUR_S, WEEK_S
+from tritongen.model.business import Business, Platform
+from tritongen.queueing import OperatingCurve
+
+# A model that may be used to this share of its capacity is bound by the CPU, not by the goal.
+_SATURATED = 0.9
+# Up to this share of what the replicas for availability hold, nothing hangs on a closer look.
+_SMALL = 0.6
+# One model whose requests come no more in bursts than this is known by its curve.
+_SMOOTH = 1.2
+_P99 = 99.0
+_HOURS = round(WEEK_S / HOUR_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Models that share a container."""
+
+    name: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A service as the hourly screening sees it.
+
+    Attributes:
+        group: its models.
+        fit: on the machine.
+        mean_replicas: with the number of each hour; a bound of any policy's cost.
+        top: replicas of the busiest hour.
+        refusal: why it cannot be served, empty when it can.
+        binding: of the refusal.
+        excess: how far from feasible.
+    """
+
+    group: Group
+    fit: Fit
+    mean_replicas: float
+    top: int
+    refusal: str = ""
+    binding: Binding = Binding.CPU
+    excess: float = 0.0
+
+
+class ServicePlanner:
+    """Plans services on machines for one traffic."""
+
+    def __init__(self, demand: Demand, business: Business, fitter: Fitter) -> None:
+        """Remember traffic and wishes."""
+        self.demand = demand
+        self.hourly = demand.hourly()
+        self.fine = demand.finer(control_step(business.scaling))
+        self.business = business
+        self.fitter = fitter
+        self._checks: dict[object, Checked] = {}
+        self._screened: dict[tuple[tuple[str, ...], tuple[str, str, str]], Screened] = {}
+
+    @property
+    def most(self) -> int | None:
+        """Replicas that user and platform allow at most."""
+        limits = [self.business.scaling.max_replicas]
+        if self.business.cloud.platform is Platform.AZUREML:
+            limits.append(azureml_limits.INSTANCES)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def screen(self, group: Group, machine: Machine) -> Screened:
+        """Replicas hour by hour, and what forbids them."""
+        key = (group.models, machine.key)
+        found = self._screened.get(key)
+        if found is None:
+            found = self._screened[key] = self._screen(group, machine)
+        return replace(found, group=group) if found.group != group else found
+
+    def _screen(self, group: Group, machine: Machine) -> Screened:
+        fit = self.fitter.fit(group.models, machine)
+        least = self.business.min_replicas
+        if fit.refusal:
+            memory = "GiB" in fit.refusal
+            over = _worst_excess(fit) if not memory else 1.0
+            binding = Binding.MEMORY if memory else Binding.LATENCY
+            return Screened(group, fit, math.inf, 0, fit.refusal, binding, over)
+        loads = self.hourly.load(fit).load
+        counts = [replicas_for(load, least) for load in loads]
+        mean, top = math.fsum(counts) / len(counts), max(counts)
+        refusal, binding, excess = self._platform(group, fit, top)
+        return Screened(group, fit, mean, top, refusal, binding, excess)
+
+    def _platform(self, group: Group, fit: Fit, top: int) -> tuple[str, Binding, float]:
+        """What the platform's limits say to a service."""
+        if self.most is not None and top > self.most:
+            what = f"{top} replicas are needed, {self.most} are allowed"
+            return what, Binding.PLATFORM, top / self.most - 1.0
+        if self.business.cloud.platform is not Platform.AZUREML:
+            return "", Binding.CPU, 0.0
+        rates = self.demand.rates_of(group.models)
+        peak = max(map(sum, zip(*rates, strict=True)))
+        if peak > azureml_limits.REQUESTS_PER_S:
+            what = (
+                f"{peak:.0f}/s at peak exceed the "
+                f"{azureml_limits.REQUESTS_PER_S:.0f}/s of one endpoint"
+            )
+            return what, Binding.PLATFORM, peak / azureml_limits.REQUESTS_PER_S - 1.0
+        sizes = [m.work.request_bytes + m.work.response_bytes for m in fit.models]
+        sent = max(
+            sum(rate * size for rate, size in zip(values, sizes, strict=True))
+            for values in zip(*rates, strict=True)
+        )
+        if sent > azureml_limits.BYTES_PER_S:
+            what = f"{sent / 1e6:.3g} MB/s at peak exceed the 5 MB/s of one endpoint"
+            return what, Binding.NETWORK, sent / azureml_limits.BYTES_PER_S - 1.0
+        return "", Binding.CPU, 0.0
+
+    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, Staffed]:
+        """The whole plan of a service that the screening admits."""
+        checked = self._checked(self.fitter.fit(group.models, machine))
+        fit = checked.fit
+        load = self.demand.load(fit)
+        reference = self._reference(fit)
+        staffed = staff(
+            self.fine.load(fit), reference, self.business.scaling, self.business.min_replicas
+        )
+        best = staffed.best
+        mix = self.demand.busiest(fit)
+        utilization = self._utilization(fit, staffed)
+        plan = ServicePlan(
+            name=group.name,
+            placement=fit.placement,
+            memory_bytes=fit.memory_bytes,
+            policy=best.policy,
+            least=min(best.serving) if best.policy is Policy.SCHEDULE else best.least,
+            most=best.most,
+            mean_paid=best.mean_paid,
+            hourly=_by_hour(staffed, best),
+            rate_per_s=fit.rate_in(mix),
+            concurrency=checked.concurrency,
+            queue_s=checked.queue_s,
+            target=best.target,
+            start_up_s=self.business.scaling.start_up_s,
+            forecasts=self._forecasts(group, machine, fit, staffed),
+            mean_utilization=utilization[0],
+            peak_utilization=utilization[1],
+            binding=self._binding(fit, reference, load.peak, mix),
+        )
+        return plan, staffed
+
+    def _checked(self, fit: Fit) -> Checked:
+        """The fit held against the full simulation, where the number of replicas hangs on it."""
+        busiest = self.demand.busiest(fit)
+        small = self.demand.load(fit).peak <= _SMALL * self.business.min_replicas
+        alone = len(fit.models) == 1 and self.business.burstiness <= _SMOOTH
+        if small or alone:
+            return unchecked(fit, busiest)
+        key = (fit.placement, tuple(sorted((n, s.factor) for n, s in fit.speeds.items())))
+        found = self._checks.get(key)
+        if found is None:
+            found = check(fit, busiest, self.business.burstiness)
+            self._checks[key] = found
+        return replace(found, fit=replace(found.fit, machine=fit.machine))
+
+    def _reference(self, fit: Fit) -> ModelFit:
+        """The model that asks for most replicas over the whole traffic."""
+        means = [self.demand.peak(model.work.name) / model.rate_per_s for model in fit.models]
+        return fit.models[means.index(max(means))]
+
+    def _binding(self, fit: Fit, reference: ModelFit, peak: float, mix: Sequence[float]) -> Binding:
+        if peak <= self.business.min_replicas:
+            return Binding.AVAILABILITY
+        if fit.network_load(mix) >= fit.load(mix) * (1.0 - 1e-9):
+            return Binding.NETWORK
+        return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
+
+    def _utilization(self, fit: Fit, staffed: Staffed) -> tuple[float, float]:
+        """Mean and greatest share of the containers' cores that executions keep busy."""
+        serving = _coarse(staffed.best, self.demand.aligned.steps)
+        busy_a_replica = [0.0] * len(serving)
+        for series, model in zip(self.demand.rates_of(fit.names), fit.models, strict=True):
+            cores = model.placed.instances * model.placed.threads
+            if fit.placement.limited:
+                cores = fit.placement.cores
+            weight = cores / (model.curve.capacity_per_s * fit.placement.cores)
+            for index, rate in enumerate(series):
+                busy_a_replica[index] += rate * weight
+        total = math.fsum(busy_a_replica)
+        peak = max(busy / count for busy, count in zip(busy_a_replica, serving, strict=True))
+        return total / math.fsum(serving), peak
+
+    def _forecasts(
+        self, group: Group, machine: Machine, fit: Fit, staffed: Staffed
+    ) -> tuple[ModelForecast, ...]:
+        # The clock changes replicas between steps; an autoscaler within them.
+        follows = staffed.best.policy in {Policy.LOAD, Policy.BOTH}
+        demand = self.fine if follows else self.demand
+        serving = _coarse(staffed.best, demand.aligned.steps)
+        models = {model.work.name: model for model in fit.models}
+        result = []
+        for name in group.models:
+            model = models[name]
+            goal = model.work.goal
+            latency = self._range(machine, model, demand, serving, goal.percentile, follows)
+            p99 = latency
+            if goal.percentile != _P99:
+                p99 = self._range(machine, model, demand, serving, _P99, follows)
+            late = 0.0
+            if self.demand.peak(name) > 0.0:
+                late = _seen(model, demand, serving, goal.percentile).late_share
+            result.append(
+                ModelForecast(name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late)
+            )
+        return tuple(result)
+
+    def _range(
+        self,
+        machine: Machine,
+        model: ModelFit,
+        demand: Demand,
+        serving: Sequence[int],
+        percentile: float,
+        follows: bool,
+    ) -> Range:
+        """A percentile, and what it is if executions are faster or slower than estimated.
+
+        An autoscaler that looks at the load answers slower executions with more replicas.
+        """
+        name = model.work.name
+        if self.demand.peak(name) <= 0.0:
+            return Range(model.alone_s, model.alone_s, model.alone_s)
+        value = _seen(model, demand, serving, percentile).latency_s
+        speed, unknown = self.fitter.speed(name, machine), model.work.uncertainty
+        faster = speed.low / speed.factor / (1.0 + unknown)
+        slower = speed.high / speed.factor * (1.0 + unknown)
+        ends = []
+        for factor in (faster, slower):
+            other = replace(model, curve=_stretched(model, factor))
+            count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
+            ends.append(_seen(other, demand, count, percentile).latency_s)
+        return Range.bounded(value, *ends)
+
+
+def _seen(model: ModelFit, demand: Demand, serving: Sequence[int], percentile: float) -> Seen:
+    rates = demand.rates_of((model.work.name,))[0]
+    step, limit = demand.aligned.step_s, model.work.goal.limit_s
+    return seen(model.curve, rates, serving, step, percentile, limit)
+
+
+def _stretched(model: ModelFit, factor: float) -> OperatingCurve:
+    """The model's curve when executions take `factor` times as long; the way there does not."""
+    transport = model.work.transport_s
+    curve = in_seconds(model.curve, 1.0, -transport).scaled(factor)
+    return in_seconds(curve, 1.0, transport)
+
+
+def _coarse(staffing: Staffing, steps: int) -> list[int]:
+    """Replicas in the traffic's own steps, the least of each."""
+    ratio = len(staffing.serving) // steps
+    if ratio <= 1:
+        return list(staffing.serving)
+    return [
+        min(staffing.serving[begin : begin + ratio])
+        for begin in range(0, len(staffing.serving), ratio)
+    ]
+
+
+def _by_hour(staffed: Staffed, best: Staffing) -> tuple[int, ...]:
+    """The most replicas that serve in each hour of the week."""
+    trace = staffed.trace
+    hours: dict[int, int] = {}
+    for index, count in enumerate(best.serving):
+        hour = int((trace.phase_s + (index + 0.5) * trace.step_s) // HOUR_S) % _HOURS
+        hours[hour] = max(hours.get(hour, 0), count)
+    usual = max(hours.values())
+    return tuple(hours.get(hour, usual) for hour in range(_HOURS))
+
+
+def _worst_excess(fit: Fit) -> float:
+    return max((model.alone_s / model.work.goal.limit_s - 1.0 for model in fit.models), default=1.0)

@@ -1,0 +1,171 @@
+"""The plan held against the full simulation of Triton's scheduler.
+
+The curves by which the catalogue is searched know one model at a time. Here the whole container
+is simulated at the rates that a replica is planned for: shared cores, front end, rate limiter,
+batcher.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
+from tritongen.queueing import (
+    Batcher,
+    FrontEnd,
+    OpenLoop,
+    ServedModel,
+    Server,
+    SimulatedModel,
+    simulate,
+)
+from tritongen.queueing.rate_profiles import CELLS, OperatingCurve
+
+_SEED = 20_260_702
+_REQUESTS = 8_000
+# A model's tail is compared when it has so many requests, and is so close to its greatest rate.
+_FEWEST = 600
+_LOADED = 0.6
+# The correction of one check stays within these.
+_LEAST, _MOST = 0.85, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A fit after the check.
+
+    Attributes:
+        fit: with corrected curves and rates.
+        concurrency: requests at a time in the container, at the planned rates.
+        queue_s: mean wait of a request in its queue.
+    """
+
+    fit: Fit
+    concurrency: int
+    queue_s: float
+
+
+def check(fit: Fit, mix: tuple[float, ...], burstiness: float) -> Checked:
+    """Simulates one replica at its planned rates and corrects the fit by what it shows.
+
+    Args:
+        fit: with at least one model that has a rate.
+        mix: requests per second of each model in the busiest time, in the order of the fit's
+            models; scaled to one replica at its goals.
+        burstiness: variation of the gaps between requests.
+    """
+    load = fit.load(mix)
+    if load <= 0.0:
+        return Checked(fit, 1, 0.0)
+    rates = tuple(rate / load for rate in mix)
+    server = server_of(fit, rates, burstiness)
+    result = simulate(server, seed=_SEED, requests=_REQUESTS, warmup=0.15)
+    found = {model.name: model for model in result.models}
+    models = tuple(
+        _corrected(model, rate, found.get(model.work.name))
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
+    inside = sum(model.mean_in_system for model in result.models)
+    requests = sum(model.requests for model in result.models) or 1
+    wait = sum(model.mean_wait_s * model.requests for model in result.models) / requests
+    return Checked(replace(fit, models=models), _at_a_time(inside), wait)
+
+
+def unchecked(fit: Fit, mix: tuple[float, ...]) -> Checked:
+    """Concurrency and wait by the curves alone.
+
+    Args:
+        fit: whose curves are trusted.
+        mix: as for `check`.
+    """
+    load = max(1.0, fit.load(mix))
+    inside = wait = 0.0
+    for rate, model in zip(mix, fit.models, strict=True):
+        one = rate / load
+        cells = model.curve.cells_s(one)
+        mean = math.fsum(share * cell for (_, share), cell in zip(CELLS, cells, strict=True))
+        inside += one * (mean - model.work.transport_s)
+        wait += one * max(0.0, mean - model.alone_s)
+    total = math.fsum(mix) / load
+    return Checked(fit, _at_a_time(inside), wait / total if total > 0.0 else 0.0)
+
+
+def _at_a_time(inside: float) -> int:
+    """Requests at a time: the share of time with more falls fast, thrice the mean covers bursts."""
+    return max(1, round(3.0 * inside + 1.0))
+
+
+def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
+    """The server to simulate: a container of the fit at given rates."""
+    cores = float(fit.placement.cores)
+    served = [
+        _served(model, rate, fit, burstiness)
+        for model, rate in zip(fit.models, rates, strict=True)
+        if rate > 0.0
+    ]
+    total = sum(rate for rate in rates if rate > 0.0)
+    front = sum(
+        rate * model.work.front_end_s * fit.speeds[model.work.name].factor
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
+    wake = sum(
+        rate * model.work.wake_s * fit.speeds[model.work.name].factor
+        for model, rate in zip(fit.models, rates, strict=True)
+    )
+    slots = fit.placement.cores if fit.placement.limited else 0
+    door = FrontEnd(front / total, wake_s=wake / total) if total > 0.0 else None
+    # The machine stands still, not a model: the one that lost most of its time tells.
+    seen = [model.work.stalls for model in fit.models if model.work.stalls is not None]
+    stalls = max(seen, key=lambda one: one.share, default=None)
+    return Server(tuple(served), cores, door, slots, stalls)
+
+
+def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> ServedModel:
+    work, placed = model.work, model.placed
+    batcher = Batcher(delay_s=placed.delay_s) if placed.delay_s is not None else None
+    factor = fit.speeds[work.name].factor
+    return ServedModel(
+        name=work.name,
+        service=work.service.on_cores(float(fit.placement.cores)).scaled(factor),
+        load=OpenLoop(rate, burstiness),
+        instances=placed.instances,
+        threads=placed.threads,
+        max_batch_size=placed.max_batch if placed.max_batch >= work.rows else 0,
+        batcher=batcher if placed.max_batch >= work.rows else None,
+        rows=(work.rows,),
+        transport_s=work.transport_s,
+        pause_s=work.pause_s,
+        slots=placed.threads if fit.placement.limited else 0,
+    )
+
+
+def _corrected(model: ModelFit, rate: float, seen: SimulatedModel | None) -> ModelFit:
+    """The model's curve stretched by what the simulation shows of its tail.
+
+    What was measured needs no such correction.
+    """
+    if (
+        model.measured
+        or seen is None
+        or seen.requests < _FEWEST
+        or rate < _LOADED * model.rate_per_s
+    ):
+        return model
+    goal = model.work.goal
+    expected = model.curve.latency_s(rate, goal.percentile) - model.work.transport_s
+    measured = seen.latency_s(goal.percentile) - model.work.transport_s
+    if not 0.0 < expected < float("inf"):
+        return model
+    stretch = min(_MOST, max(_LEAST, measured / expected))
+    transport = model.work.transport_s
+    curve = OperatingCurve(
+        model.curve.capacity_per_s,
+        tuple(
+            replace(
+                point,
+                cells_s=tuple((cell - transport) * stretch + transport for cell in point.cells_s),
+            )
+            for point in model.curve.points
+        ),
+    )
+    greatest = curve.greatest_rate(goal.percentile, goal.limit_s)
+    return replace(model, curve=curve, rate_per_s=greatest or 0.5 * model.rate_per_s)

@@ -1,0 +1,389 @@
+"""From a built repository, its lock and a plan of machines to what is deployed."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.errors import InvalidInputError
+from tritongen.fleet.export.deployment import (
+    Container,
+    Deployment,
+    Health,
+    PlannedService,
+    Replicas,
+    ServedModel,
+    Service,
+)
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
+from tritongen.model.lock import Lock
+from tritongen.repository.project import read_lock
+from tritongen.repository.render_repository import CONFIG_FILE
+from tritongen.repository.write_repository import settle
+from tritongen.serving.docker.container_settings import (
+    HEALTH,
+    ContainerSettings,
+    DockerOptions,
+    container_settings,
+)
+from tritongen.serving.docker.images import checked, official_image
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.serving.server_spec import UpOptions, server_spec
+from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
+
+__all__ = ["DeploymentOptions", "make_deployment", "repository_lock"]
+
+_NANO = 10**9
+_MIB = 1 << 20
+# Of Triton itself, and of a model about which nothing is known.
+_SERVER_BYTES = 256 * _MIB
+_MODEL_BYTES = 128 * _MIB
+_MEMORY_STEP = 256 * _MIB
+# Without a plan: a wait of this share of the tightest goal tells the autoscaler to add a replica.
+_QUEUE_SHARE = 0.1
+_QUEUE_DEFAULT_US = 5_000
+_LEAST_QUEUE_US = 100
+# Without a plan, and without a limit of the user's.
+_MOST_FACTOR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentOptions:
+    """What the user chooses beyond intent and plan.
+
+    Attributes:
+        repository: to deploy.
+        output: folder that is written, from which paths are relative.
+        name: of the deployment.
+        image: of every container; the official one that fits the release when empty.
+        storage: where a cluster finds the repository.
+        services: of a plan of machines; empty for one service with every model.
+        machine: machine type, empty where it does not matter.
+        machine_vcpus: its virtual CPUs, None when not known.
+        time_zone: IANA name of the clock of every schedule.
+    """
+
+    repository: Path
+    output: Path
+    name: str = "triton"
+    image: str = ""
+    storage: str = ""
+    services: tuple[PlannedService, ...] = ()
+    machine: str = ""
+    machine_vcpus: int | None = None
+    time_zone: str = "UTC"
+
+
+def make_deployment(
+    intent: Intent, options: DeploymentOptions, lock: Lock
+) -> tuple[Deployment, tuple[Finding, ...]]:
+    """What is deployed, and what there is to say of it.
+
+    Raises:
+        InvalidInputError: TG708 no models, TG750 not the plan's models or threads beyond the plan's
+            cores, TG304 the image's name is none, TG752 a name that targets refuse.
+        EnvironmentProblem: TG852, no official image serves the models.
+    """
+    # Only its paths differ from what `up` makes; none of them is written down.
+    store = StateStore(options.repository.parent)
+    spec = server_spec(store, options.repository, lock, UpOptions(RuntimeName.DOCKER))
+    digest = _digest(lock)
+    image = checked(options.image or official_image(spec.release, spec.backends))
+    planned = options.services or (_unplanned(intent, options.name, lock, spec.models),)
+    findings = [
+        *_unknown_findings(lock, spec.models),
+        *_plan_findings(lock, planned, spec.models),
+        *_memory_findings(planned, lock),
+    ]
+    if not options.services:
+        findings.append(_unplanned_finding(planned[0].replicas))
+    services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
+    deployment = Deployment(
+        name=options.name,
+        release=spec.release,
+        services=services,
+        digest=digest,
+        repository=Path(os.path.relpath(options.repository, options.output)).as_posix(),
+        storage=options.storage or f"pvc://{options.name}-models",
+        machine=options.machine,
+        machine_vcpus=options.machine_vcpus,
+        time_zone=options.time_zone,
+    )
+    return deployment, tuple(findings)
+
+
+def repository_lock(repository: Path) -> Lock:
+    """The lock of a repository; its weights need not be here.
+
+    Raises:
+        InvalidInputError: TG708 no repository, TG750 it has no lock, TG704 it cannot be read.
+    """
+    if not repository.is_dir():
+        raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
+    settle(repository)
+    lock = read_lock(repository)
+    if lock is None:
+        raise InvalidInputError(
+            "TG750",
+            "the repository has no tritongen.lock, so that cores and threads are not known",
+            where=str(repository),
+            fix="Write the repository with `tritongen build MODELS`.",
+        )
+    return lock
+
+
+def _digest(lock: Lock) -> str:
+    """Changes when configurations, weights or the server's settings change."""
+    content = {
+        "written": dict(lock.written),
+        "weights": {name: list(model.evidence.files) for name, model in lock.models.items()},
+        "environment": dict(lock.server.environment),
+        "flags": list(lock.server.flags),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _unplanned(intent: Intent, name: str, lock: Lock, models: tuple[str, ...]) -> PlannedService:
+    """One service with every model, its replicas from what the user says of availability."""
+    business = intent.business
+    least = business.min_replicas
+    most = business.scaling.max_replicas or least * _MOST_FACTOR
+    scaling = business.scaling
+    return PlannedService(
+        name=name,
+        models=tuple((one, *_shares(lock, one)) for one in models),
+        cores=lock.target.cores,
+        memory_bytes=lock.target.memory_bytes,
+        replicas=Replicas(
+            least,
+            max(least, most),
+            start_up_s=scaling.start_up_s,
+            interval_s=scaling.interval_s,
+            cool_down_s=scaling.cool_down_s,
+        ),
+    )
+
+
+def _shares(lock: Lock, model: str) -> tuple[int, int]:
+    """Instances and threads of a model; none of a pipeline."""
+    locked = lock.models.get(model)
+    return (0, 0) if locked is None else (locked.instances, locked.threads)
+
+
+def _unknown_findings(lock: Lock, models: tuple[str, ...]) -> Iterable[Finding]:
+    for name in models:
+        if name not in lock.models and f"{name}/{CONFIG_FILE}" not in lock.written:
+            yield finding(
+                "TG750", Severity.WARNING, "not in tritongen.lock: its threads are not counted",
+                fix="Put it among the models and run `tritongen build`.", model=name,
+            )  # fmt: skip
+
+
+def _plan_findings(
+    lock: Lock, planned: Iterable[PlannedService], models: tuple[str, ...]
+) -> Iterable[Finding]:
+    placed: set[str] = set()
+    for service in planned:
+        names = [name for name, _, _ in service.models]
+        placed.update(names)
+        for name in names:
+            if name not in models:
+                raise InvalidInputError(
+                    "TG750", f"the plan has the model {name!r}, the repository has not"
+                )
+        yield from _split_findings(lock, service)
+    if absent := sorted(set(lock.models) - placed):
+        yield finding(
+            "TG750", Severity.WARNING, f"the plan leaves out {', '.join(absent)}",
+            fix="Plan again: `tritongen plan`.",
+        )  # fmt: skip
+
+
+def _split_findings(lock: Lock, service: PlannedService) -> Iterable[Finding]:
+    """Where the plan splits the cores in another way than the repository was built."""
+    fix = f"Run `tritongen build MODELS --cpus {service.cores}`, then export."
+    threads = sum(math.prod(_shares(lock, name)) for name, _, _ in service.models)
+    limited = any(flag == "rate-limit" for flag, _ in lock.server.flags)
+    if threads > service.cores and not limited:
+        message = (
+            f"{service.name} is planned for {service.cores} cores, the repository was built for "
+            f"{lock.target.cores} and runs {threads} threads"
+        )
+        yield finding("TG750", Severity.ERROR, message, fix=fix)
+        return
+    for name, instances, each in service.models:
+        built = _shares(lock, name)
+        if built not in ((instances, each), (0, 0)):
+            yield finding(
+                "TG750",
+                Severity.WARNING,
+                f"planned with {instances} × {each} threads in {service.cores} cores, built "
+                f"with {built[0]} × {built[1]} in {lock.target.cores}",
+                fix=fix,
+                model=name,
+            )
+
+
+def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[Finding]:
+    for service in planned:
+        if service.memory_bytes is None and lock.target.memory_bytes is None:
+            yield finding(
+                "TG754",
+                Severity.INFO,
+                f"{service.name} has no memory limit, and asks for an estimate",
+                fix="State target.memory in tritongen.yaml.",
+            )
+
+
+def _unplanned_finding(replicas: Replicas) -> Finding:
+    return finding(
+        "TG759",
+        Severity.INFO,
+        f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate",
+        fix="Run `tritongen plan` and name its file with --plan.",
+    )
+
+
+def _service(
+    planned: PlannedService,
+    spec: ServerSpec,
+    lock: Lock,
+    intent: Intent,
+    image: str,
+    digest: str,
+) -> Service:
+    names = tuple(sorted(name for name, _, _ in planned.models))
+    models = tuple(_model(name, lock, intent) for name in names)
+    key = digest[:32]
+    settings = _settings(planned, replace(spec, models=names), set(spec.models), key, image)
+    goals = [model.latency_ms for model in models if model.latency_ms is not None]
+    wait = planned.queue_target_us
+    if wait is None:
+        wait = int(min(goals) * 1000 * _QUEUE_SHARE) if goals else _QUEUE_DEFAULT_US
+    return Service(
+        name=planned.name,
+        models=models,
+        container=_container(settings, _needed(planned, lock, names, settings), key),
+        replicas=planned.replicas,
+        queue_target_us=max(_LEAST_QUEUE_US, wait),
+        concurrency=requests_at_a_time(planned.concurrency, models),
+        rate_per_s=planned.rate_per_s,
+    )
+
+
+def _model(name: str, lock: Lock, intent: Intent) -> ServedModel:
+    instances, threads = _shares(lock, name)
+    locked = lock.models.get(name)
+    pipeline = intent.pipelines.get(name)
+    wish = pipeline or intent.of(name)
+    return ServedModel(
+        name=name,
+        backend=locked.backend if locked is not None else "ensemble",
+        instances=instances,
+        threads=threads,
+        latency_ms=wish.latency_ms,
+        percentile=wish.percentile,
+        peak_rate=wish.peak_rate if wish.peak_rate is not None else wish.rate,
+        config_digest=lock.written.get(f"{name}/{CONFIG_FILE}", ""),
+    )
+
+
+def requests_at_a_time(planned: int | None, models: tuple[ServedModel, ...]) -> int:
+    """Requests that a replica is sent at a time: by the plan, and one for every instance at least.
+
+    Without a plan (None) two an instance, which keep it busy while answers travel.
+    """
+    instances = sum(model.instances for model in models)
+    return max(planned, instances) if planned else max(2, 2 * instances)
+
+
+def _settings(
+    planned: PlannedService, spec: ServerSpec, every: set[str], key: str, image: str
+) -> ContainerSettings:
+    """The container as the Docker runtime starts it, with the plan's limits."""
+    partly = set(spec.models) != every
+    closed = "model-repository,trace,logging" if partly else "trace,logging"
+    given = {flag for flag, _ in spec.flags}
+    flags = [
+        (flag, f"{closed}:tritongen-closed={key}")
+        for flag in ("http-restricted-api", "grpc-restricted-protocol")
+        if flag not in given
+    ]
+    if "metrics-config" not in given:
+        # The quantiles that the goals are watched by.
+        flags.append(("metrics-config", "summary_latencies=true"))
+    wanted = replace(
+        spec,
+        flags=(*spec.flags, *flags),
+        model_control=ModelControl.EXPLICIT if partly else ModelControl.NONE,
+        cores=planned.cores,
+        memory_bytes=planned.memory_bytes or spec.memory_bytes,
+    )
+    return container_settings(
+        wanted,
+        DockerOptions(image),
+        image,
+        server=key,
+        ports=Ports(),
+        mounts=(),
+        engine_cpus=None,
+        keys=ApiKeys.new(),  # of nothing: the flags above close what is closed
+    )
+
+
+def _needed(
+    planned: PlannedService, lock: Lock, names: tuple[str, ...], settings: ContainerSettings
+) -> int:
+    """Bytes that a container will probably need: its limit, else from the trials."""
+    limit = planned.memory_bytes or lock.target.memory_bytes
+    if limit is not None:
+        return limit
+    total = _SERVER_BYTES + settings.shared_memory_bytes
+    for name in names:
+        model = lock.models.get(name)
+        if model is None:
+            continue
+        trial = model.evidence.trial
+        peak = trial.peak_bytes if trial is not None and trial.peak_bytes else _MODEL_BYTES
+        total += model.instances * peak
+    return math.ceil(total / _MEMORY_STEP) * _MEMORY_STEP
+
+
+def _container(settings: ContainerSettings, needed: int, key: str) -> Container:
+    tmp = dict(settings.tmpfs).get("/tmp", "")  # noqa: S108  (inside the container)
+    return Container(
+        image=settings.image,
+        entrypoint=settings.entrypoint,
+        arguments=settings.command,
+        environment=settings.environment,
+        cpus=settings.cpus,
+        memory_bytes=settings.memory_bytes,
+        memory_request_bytes=needed,
+        shared_memory_bytes=settings.shared_memory_bytes,
+        gpus=settings.gpus,
+        user=settings.user,
+        read_only=settings.read_only,
+        tmp_bytes=1 << 30 if "size=1g" in tmp else 64 * _MIB,
+        ulimits=settings.ulimits,
+        health=_health(settings),
+        key=key,
+    )
+
+
+def _health(settings: ContainerSettings) -> Health:
+    given = settings.body()
+    check = given["Healthcheck"]
+    return Health(
+        command=HEALTH,
+        interval_s=check["Interval"] // _NANO,
+        timeout_s=check["Timeout"] // _NANO,
+        start_s=check["StartPeriod"] // _NANO,
+        retries=check["Retries"],
+        stop_grace_s=given["StopTimeout"],
+    )

@@ -1,0 +1,279 @@
+"""`export`: a built repository and a plan of machines become deployment files."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from tritongen.errors import InvalidInputError, told
+from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.deployment_from_repository import (
+    DeploymentOptions,
+    make_deployment,
+    repository_lock,
+)
+from tritongen.fleet.export.planned_deployment import azure_machine, from_plan
+from tritongen.fleet.export.render_texts import ExportFile
+from tritongen.fleet.export.targets import TARGETS
+from tritongen.fleet.export.validate_files import validate
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent
+from tritongen.repository.compare import Difference, DifferenceKind, refuse_conflicts
+from tritongen.repository.hand_edits import kept_names, kept_texts
+from tritongen.repository.write_repository import (
+    RepositoryChange,
+    TextFile,
+    apply_change,
+    build_lock,
+    recover,
+    refuse_file_in_the_way,
+)
+from tritongen.system.paths import open_regular
+
+__all__ = ["MANIFEST", "ExportMode", "ExportRequest", "ExportResult", "export"]
+
+MANIFEST = "tritongen-export.json"
+_SCHEMA = 1
+
+
+class ExportMode(StrEnum):
+    """What to do with the result."""
+
+    WRITE = "write"
+    CHECK = "check"
+    SHOW = "show"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What to export.
+
+    Attributes:
+        target: a key of `TARGETS`.
+        deployment: repository, output and what else the user chooses.
+        models: folder with `tritongen.yaml`; None where it is not known.
+        plan: file of `tritongen plan`; None takes the one beside the repository, if any.
+        mode: write, only compare, or only show.
+        force: overwrite hand edits, keeping them beside as ``*.orig``.
+    """
+
+    target: str
+    deployment: DeploymentOptions
+    models: Path | None = None
+    plan: Path | None = None
+    mode: ExportMode = ExportMode.WRITE
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What an export found and did.
+
+    Attributes:
+        deployment: what is deployed.
+        files: every file.
+        differences: between the folder on disk and these files.
+        findings: on plan, repository and files.
+        written: whether the folder was changed.
+    """
+
+    deployment: Deployment
+    files: tuple[ExportFile, ...]
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+    written: bool
+
+
+def export(request: ExportRequest) -> ExportResult:
+    """Render, validate, compare, and write where the mode asks for it.
+
+    Raises:
+        InvalidInputError: TG751 unknown target, what `make_deployment` refuses, a file that the
+            target would refuse, TG702 or TG703 files that are not the tool's; nothing was written.
+        EnvironmentProblem: TG004, TG005 the folder cannot be written, TG008 one writes it now.
+    """
+    if request.target not in TARGETS:
+        raise InvalidInputError(
+            "TG751", f"there is no target {request.target!r}; there are {', '.join(TARGETS)}"
+        )
+    output = request.deployment.output
+    refuse_file_in_the_way(output)
+    deployment, findings = _deployment(request)
+    files = TARGETS[request.target].files(deployment)
+    findings = (*findings, *validate(files, deployment))
+    _refuse_broken(findings)
+    with build_lock(output):
+        recover(output)
+        written = _manifest(output, request.target)
+        differences = tuple(_differences(output, files, written, request.target))
+        if request.mode is ExportMode.CHECK:
+            findings = (*findings, *_drift(differences))
+        done = False
+        if request.mode is ExportMode.WRITE:
+            refuse_conflicts(differences, request.force)
+            done = _write(output, files, differences, request)
+    return ExportResult(deployment, files, differences, findings, done)
+
+
+def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]]:
+    options = request.deployment
+    lock = repository_lock(options.repository)
+    planned = from_plan(options.repository, request.plan, options.name, lock)
+    told: tuple[Finding, ...] = ()
+    machine, vcpus = planned.machine, planned.vcpus
+    if request.target == "azureml":
+        cores = max((one.cores for one in planned.services), default=lock.target.cores)
+        chosen, told = azure_machine(planned, cores, lock.target.gpus)
+        machine, vcpus = chosen.name, chosen.vcpus
+    options = replace(
+        options,
+        services=planned.services,
+        machine=machine,
+        machine_vcpus=vcpus,
+        time_zone=planned.time_zone,
+    )
+    deployment, findings = make_deployment(_intent(request.models), options, lock)
+    return deployment, (*planned.findings, *told, *findings)
+
+
+def _intent(models: Path | None) -> Intent:
+    if models is None:
+        return Intent()
+    document = read_intent(models / INTENT_FILE)
+    if document.faults:
+        raise_faults([*document.faults], document.path)
+    return document.intent
+
+
+def _refuse_broken(findings: tuple[Finding, ...]) -> None:
+    broken = [item for item in findings if item.severity is Severity.ERROR]
+    if broken:
+        first = broken[0]
+        raise InvalidInputError(
+            first.code,
+            first.message,
+            where=first.location.path or first.model,
+            fix=first.fix,
+            details=[f"{item.location.path}: {item.message} [{item.code}]" for item in broken[1:]],
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest_text(target: str, files: tuple[ExportFile, ...]) -> str:
+    document = {
+        "schema_version": _SCHEMA,
+        "target": target,
+        "written": {item.path: _digest(item.text) for item in files},
+    }
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _manifest(output: Path, target: str) -> dict[str, str]:
+    """Digests of what was written here before, by path; empty when nothing was.
+
+    Raises:
+        InvalidInputError: TG704 it cannot be read or names files elsewhere, TG703 another target.
+    """
+    path = output / MANIFEST
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        written = {str(name): str(sha) for name, sha in document["written"].items()}
+        known, schema = document["target"], document["schema_version"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as problem:
+        raise InvalidInputError(
+            "TG704",
+            f"no list of what `tritongen export` wrote: {told(problem)}",
+            where=str(path),
+            fix="Restore it from version control, or export into another folder.",
+        ) from problem
+    if schema != _SCHEMA or any(_leaves(name) for name in written):
+        raise InvalidInputError("TG704", "it names files elsewhere, or is newer", where=str(path))
+    if known != target:
+        raise InvalidInputError(
+            "TG703",
+            f"the folder holds an export for {known}",
+            where=str(output),
+            fix="Export into another folder.",
+        )
+    return written
+
+
+def _leaves(name: str) -> bool:
+    pure = PurePosixPath(name)
+    return pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in name
+
+
+def _differences(
+    output: Path, files: tuple[ExportFile, ...], written: dict[str, str], target: str
+) -> Iterator[Difference]:
+    planned = {item.path: item.text for item in files}
+    for path in sorted(planned.keys() | written.keys()):
+        old, new = _read(output / path), planned.get(path)
+        if old is None:
+            if new is not None:
+                yield Difference(path, DifferenceKind.NEW, "", new)
+        elif old != new:
+            yield Difference(path, _kind(path, old, new, written), old, new or "")
+    old, new = _read(output / MANIFEST), _manifest_text(target, files)
+    if old != new:
+        kind = DifferenceKind.NEW if old is None else DifferenceKind.CHANGED
+        yield Difference(MANIFEST, kind, old or "", new)
+
+
+def _kind(path: str, old: str, new: str | None, written: dict[str, str]) -> DifferenceKind:
+    if path not in written:
+        return DifferenceKind.FOREIGN
+    if _digest(old) != written[path]:
+        return DifferenceKind.HAND_EDIT
+    return DifferenceKind.REMOVED if new is None else DifferenceKind.CHANGED
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with os.fdopen(open_regular(path), encoding="utf-8", errors="replace") as file:
+            return file.read()  # with the line ends of a checkout made equal
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
+
+
+def _drift(differences: tuple[Difference, ...]) -> Iterator[Finding]:
+    if differences:
+        first = differences[0]
+        others = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+        message = f"{first.path}{others} would be written otherwise"
+        fix = "Run `tritongen export` and commit the result."
+        yield finding("TG701", Severity.ERROR, message, fix=fix, path=first.path)
+
+
+def _write(
+    output: Path,
+    files: tuple[ExportFile, ...],
+    differences: tuple[Difference, ...],
+    request: ExportRequest,
+) -> bool:
+    if not differences:
+        return False
+    changed = {item.path for item in differences}
+    edited = [item.path for item in differences if item.kind is DifferenceKind.HAND_EDIT]
+    planned = {item.path for item in files}
+    texts = [
+        *kept_texts(output, kept_names(output, edited)),
+        *(TextFile(item.path, item.text.encode()) for item in files if item.path in changed),
+        # Last: a folder whose list is new is new as a whole.
+        TextFile(MANIFEST, _manifest_text(request.target, files).encode()),
+    ]
+    gone = tuple(item.path for item in differences if item.path not in {*planned, MANIFEST})
+    apply_change(output, RepositoryChange(texts=tuple(texts), removals=gone))
+    return True

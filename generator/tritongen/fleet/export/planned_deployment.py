@@ -1,0 +1,141 @@
+"""What an export takes from the plan of machines and from the price list."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.errors import InvalidInputError
+from tritongen.fleet.capacity import PlanFile, ServicePlan
+from tritongen.fleet.catalogue import Machine, parse_catalogue
+from tritongen.fleet.catalogue.azureml_limits import managed
+from tritongen.fleet.export.deployment import PlannedService, Replicas
+from tritongen.fleet.plan_fleet import read_plan
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.lock import Lock
+from tritongen.resources import template_text
+
+__all__ = ["FromPlan", "azure_machine", "from_plan"]
+
+_CATALOGUE = "data/instance_types.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class FromPlan:
+    """What a plan decided.
+
+    Attributes:
+        services: to deploy; empty without a plan.
+        machine: machine type, empty without a plan.
+        vcpus: its virtual CPUs.
+        provider: of that machine type.
+        time_zone: of every schedule.
+        findings: on the plan.
+    """
+
+    services: tuple[PlannedService, ...] = ()
+    machine: str = ""
+    vcpus: int | None = None
+    provider: str = ""
+    time_zone: str = "UTC"
+    findings: tuple[Finding, ...] = ()
+
+
+def from_plan(repository: Path, path: Path | None, name: str, lock: Lock) -> FromPlan:
+    """The stored plan of a repository; nothing where there is none.
+
+    Args:
+        repository: beside which the plan lies.
+        path: where it lies instead.
+        name: of the deployment.
+        lock: of the repository.
+
+    Raises:
+        InvalidInputError: TG354 the plan cannot be read, TG750 it holds no services.
+    """
+    file = read_plan(repository, path)
+    if file is None:
+        return FromPlan()
+    option = file.option
+    if not option.services:
+        raise InvalidInputError("TG750", "the plan's choice holds no services", where=str(path))
+    single = len(option.services) == 1
+    return FromPlan(
+        services=tuple(
+            _planned(one, name if single else _label(one.name), file) for one in option.services
+        ),
+        machine=option.machine.name,
+        vcpus=option.machine.vcpus,
+        provider=option.machine.provider,
+        time_zone=file.time_zone,
+        findings=tuple(_stale(file, lock)),
+    )
+
+
+def _label(name: str) -> str:
+    """A DNS label of a service's name, which may be a model's."""
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (text if text[:1].isalpha() else f"s-{text}")[:40].rstrip("-")
+
+
+def _planned(service: ServicePlan, name: str, file: PlanFile) -> PlannedService:
+    scaling = file.business.scaling
+    return PlannedService(
+        name=name,
+        models=tuple((one.name, one.instances, one.threads) for one in service.placement.models),
+        cores=service.placement.cores,
+        memory_bytes=service.memory_bytes or None,
+        replicas=Replicas(
+            least=service.least,
+            most=service.most,
+            hourly=service.hourly,
+            start_up_s=service.start_up_s,
+            interval_s=scaling.interval_s,
+            cool_down_s=scaling.cool_down_s,
+            planned=True,
+        ),
+        # The wait that the goals bear, times the share of the rate at which replicas are added.
+        queue_target_us=int(service.queue_s * 1e6 * service.target),
+        concurrency=service.concurrency,
+        rate_per_s=service.rate_per_s,
+    )
+
+
+def _stale(file: PlanFile, lock: Lock) -> Iterator[Finding]:
+    for name, sha in sorted(file.models.items()):
+        model = lock.models.get(name)
+        if model is not None and model.evidence.files and model.evidence.files[0][1] != sha:
+            yield finding(
+                "TG750", Severity.WARNING, "the plan was made for another file of the model",
+                fix="Plan again: `tritongen plan`.", model=name,
+            )  # fmt: skip
+
+
+def azure_machine(planned: FromPlan, cores: int, gpus: int) -> tuple[Machine, tuple[Finding, ...]]:
+    """A machine type of Azure ML's managed endpoints: the plan's, else the cheapest that fits.
+
+    Raises:
+        InvalidInputError: TG760, none of the list holds so many cores and GPUs.
+    """
+    machines = [one for one in _machines() if managed(one)]
+    chosen = [one for one in machines if one.name == planned.machine]
+    if planned.provider == "azure" and chosen:
+        return chosen[0], ()
+    fitting = [one for one in machines if one.cores >= cores and one.gpus >= gpus]
+    if not fitting:
+        raise InvalidInputError(
+            "TG760",
+            f"no machine type of Azure ML's endpoints has {cores} cores and {gpus} GPUs",
+            fix="Build for fewer cores: `tritongen build MODELS --cpus N`.",
+        )
+    best = min(fitting, key=lambda one: (one.usd_per_hour, one.name))
+    what = f"{best.name} is the cheapest of Azure ML's machine types with {cores} cores"
+    if planned.machine:
+        what += f"; it does not offer the plan's {planned.machine}"
+    severity = Severity.WARNING if planned.machine else Severity.INFO
+    fix = "Plan with `platform: azureml`." if planned.machine else ""
+    return best, (finding("TG760", severity, what, fix=fix),)
+
+
+def _machines() -> tuple[Machine, ...]:
+    return parse_catalogue(template_text(_CATALOGUE), _CATALOGUE).machines

@@ -1,0 +1,270 @@
+"""Rules for workloads on Kubernetes: Deployments, Services, disruption budgets, KServe."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.quantities import quantity
+from tritongen.fleet.export.semantics_server import check_server
+from tritongen.model.findings import Finding, Severity, finding
+
+__all__ = ["Documents", "check_cluster"]
+
+Documents = Sequence[tuple[str, Mapping[str, Any]]]
+
+_TRITON_GRACE_S = 30
+_PORT_NAME = 15
+_STORAGE = ("pvc://", "s3://", "gs://", "as://", "https://", "http://", "hf://")
+_OWN_FLAGS = ("--http-port", "--grpc-port", "--model-store", "--model-repository")
+
+
+def check_cluster(documents: Documents, deployment: Deployment) -> Iterator[Finding]:
+    """What workloads do wrong.
+
+    Args:
+        documents: (path, document) of every file of the export.
+        deployment: what they were rendered from.
+    """
+    known = {service.name: service for service in deployment.services}
+    pods = [
+        (one.get("spec") or {}).get("template") or {}
+        for _, one in documents
+        if one["kind"] == "Deployment"
+    ]
+    for path, document in documents:
+        name = str(document["metadata"].get("name"))
+        where = f"{document['kind']}/{name}"
+        spec = document.get("spec") or {}
+        if document["kind"] == "Deployment":
+            yield from _deployment(path, where, spec, known.get(name))
+        elif document["kind"] == "Service":
+            yield from _service(path, where, spec, pods)
+        elif document["kind"] == "PodDisruptionBudget":
+            yield from _budget(path, where, spec, pods, known.get(name))
+        elif document["kind"] == "InferenceService":
+            yield from _inference_service(path, where, spec.get("predictor") or {}, known.get(name))
+
+
+def _error(code: str, message: str, path: str, field: str) -> Finding:
+    return finding(code, Severity.ERROR, message, path=path, field=field)
+
+
+def _within(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+
+
+def _deployment(
+    path: str, where: str, spec: Mapping[str, Any], service: Service | None
+) -> Iterator[Finding]:
+    template = spec.get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    selector = (spec.get("selector") or {}).get("matchLabels") or {}
+    if not _within(selector, labels):
+        message = f"{where} selects {dict(selector)}, its pods are labelled {dict(labels)}"
+        yield _error("TG753", message, path, f"{where}.spec.selector")
+    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    if str(rolling.get("maxUnavailable", "25%")) not in {"0", "0%"}:
+        message = f"{where} takes a pod away before a new one serves"
+        yield _error("TG766", message, path, f"{where}.spec.strategy")
+    pod = template.get("spec") or {}
+    volumes = {volume["name"]: volume for volume in pod.get("volumes") or ()}
+    for box in pod.get("containers") or ():
+        place = f"{where}.{box.get('name')}"
+        yield from _container(path, place, box, volumes)
+        if service is not None:
+            yield from _triton(path, place, box, volumes, service)
+            yield from _probes(path, place, box, {8000}, service)
+            yield from _grace(path, place, pod, box)
+
+
+def _container(
+    path: str, where: str, box: Mapping[str, Any], volumes: Mapping[str, Any]
+) -> Iterator[Finding]:
+    for mount in box.get("volumeMounts") or ():
+        if mount.get("name") not in volumes:
+            message = f"{where} mounts the volume {mount.get('name')!r}, which is not declared"
+            yield _error("TG756", message, path, f"{where}.volumeMounts")
+    for port in box.get("ports") or ():
+        number, name = port.get("containerPort"), str(port.get("name", ""))
+        if not isinstance(number, int) or not 1 <= number <= 65535 or len(name) > _PORT_NAME:
+            message = f"{where} has the port {name!r} {number!r}"
+            yield _error("TG755", message, path, f"{where}.ports")
+    for kind in ("requests", "limits"):
+        for resource, value in ((box.get("resources") or {}).get(kind) or {}).items():
+            found = quantity(value)
+            if found is None or found <= 0:
+                message = f"{where} {kind} {value!r} of {resource}"
+                yield _error("TG754", message, path, f"{where}.resources.{kind}")
+    for volume in volumes.values():
+        size = (volume.get("emptyDir") or {}).get("sizeLimit")
+        if size is not None and quantity(size) is None:
+            message = f"the volume {volume['name']} has the size {size!r}"
+            yield _error("TG754", message, path, f"volumes.{volume['name']}")
+
+
+def _triton(
+    path: str,
+    where: str,
+    box: Mapping[str, Any],
+    volumes: Mapping[str, Any],
+    service: Service,
+) -> Iterator[Finding]:
+    resources = box.get("resources") or {}
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    if requests.get("cpu") != limits.get("cpu"):
+        message = (
+            f"{where} requests {requests.get('cpu')} CPUs and is limited to {limits.get('cpu')}: "
+            "its threads cannot be pinned"
+        )
+        yield _error("TG757", message, path, f"{where}.resources")
+    memory = quantity(requests.get("memory")), quantity(limits.get("memory", 0))
+    if memory[0] is not None and memory[1] and memory[0] > memory[1]:
+        message = f"{where} requests more memory than its limit"
+        yield _error("TG754", message, path, f"{where}.resources")
+    # Kubernetes writes `$$(` where no variable is meant.
+    environment = {
+        str(entry["name"]): str(entry["value"]).replace("$$(", "$(")
+        for entry in box.get("env") or ()
+        if "value" in entry
+    }
+    yield from check_server(
+        path,
+        where,
+        service,
+        cpus=quantity(limits.get("cpu")),
+        environment=environment,
+        shared_bytes=_shared(box, volumes),
+    )
+
+
+def _shared(box: Mapping[str, Any], volumes: Mapping[str, Any]) -> float | None:
+    for mount in box.get("volumeMounts") or ():
+        if mount.get("mountPath") == "/dev/shm":  # noqa: S108  (inside the container)
+            folder = (volumes.get(mount.get("name")) or {}).get("emptyDir") or {}
+            return quantity(folder.get("sizeLimit")) if folder.get("medium") == "Memory" else None
+    return None
+
+
+def _probes(
+    path: str, where: str, box: Mapping[str, Any], numbers: set[int], service: Service
+) -> Iterator[Finding]:
+    named = {port.get("name"): port.get("containerPort") for port in box.get("ports") or ()}
+    for kind, wanted in (
+        ("startupProbe", "/v2/health/ready"),
+        ("readinessProbe", "/v2/health/ready"),
+        ("livenessProbe", "/v2/health/live"),
+    ):
+        probe = box.get(kind)
+        if probe is None:
+            yield _error("TG758", f"{where} has no {kind}", path, where)
+            continue
+        asked = probe.get("httpGet") or {}
+        port = named.get(asked.get("port"), asked.get("port"))
+        if asked.get("path") != wanted or port not in numbers:
+            message = f"{where} {kind} asks {asked.get('path')} at port {asked.get('port')}"
+            fix = f"Ask {wanted} at port {min(numbers)}."
+            yield finding(
+                "TG758", Severity.ERROR, message, fix=fix, path=path, field=f"{where}.{kind}"
+            )
+        if probe.get("timeoutSeconds", 1) > probe.get("periodSeconds", 10):
+            message = f"{where} {kind} may take longer than its period"
+            yield _error("TG758", message, path, f"{where}.{kind}")
+    start = box.get("startupProbe") or {}
+    patience = start.get("periodSeconds", 10) * start.get("failureThreshold", 3)
+    if patience < service.replicas.start_up_s:
+        message = (
+            f"{where} is restarted after {patience} s, and needs {service.replicas.start_up_s:g} s "
+            "to start"
+        )
+        yield _error("TG758", message, path, f"{where}.startupProbe")
+
+
+def _grace(
+    path: str, where: str, pod: Mapping[str, Any], box: Mapping[str, Any]
+) -> Iterator[Finding]:
+    before = ((box.get("lifecycle") or {}).get("preStop") or {}).get("exec") or {}
+    words = list(before.get("command") or ())
+    pause = int(words[1]) if len(words) == 2 and str(words[1]).isdigit() else 0
+    if not pause:
+        message = f"{where} refuses requests before its Service forgets it"
+        fix = "Sleep some seconds in preStop."
+        yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+    grace = pod.get("terminationGracePeriodSeconds", 30)
+    if grace <= pause + _TRITON_GRACE_S:
+        message = (
+            f"{where} is killed after {grace} s: preStop takes {pause} s, Triton waits "
+            f"{_TRITON_GRACE_S} s for requests in flight"
+        )
+        fix = f"Set terminationGracePeriodSeconds above {pause + _TRITON_GRACE_S}."
+        yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+
+
+def _service(
+    path: str, where: str, spec: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    selector = spec.get("selector") or {}
+    chosen = [pod for pod in pods if _within(selector, _labels(pod))]
+    if not chosen:
+        message = f"{where} selects {dict(selector)}, and no pod is labelled so"
+        yield _error("TG753", message, path, f"{where}.spec.selector")
+    named = {
+        name: port
+        for pod in chosen
+        for box in (pod.get("spec") or {}).get("containers") or ()
+        for port in box.get("ports") or ()
+        for name in (port.get("name"), port.get("containerPort"))
+    }
+    for port in spec.get("ports") or ():
+        if chosen and port.get("targetPort", port.get("port")) not in named:
+            message = f"{where} leads to the port {port.get('targetPort')!r}, which no pod has"
+            yield _error("TG755", message, path, f"{where}.spec.ports")
+
+
+def _labels(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (pod.get("metadata") or {}).get("labels") or {}
+
+
+def _budget(
+    path: str,
+    where: str,
+    spec: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    service: Service | None,
+) -> Iterator[Finding]:
+    selector = (spec.get("selector") or {}).get("matchLabels") or {}
+    if not any(_within(selector, _labels(pod)) for pod in pods):
+        message = f"{where} selects {dict(selector)}, and no pod is labelled so"
+        yield _error("TG753", message, path, f"{where}.spec.selector")
+    least = service.replicas.least if service is not None else 1
+    kept, gone = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if gone in {0, "0", "0%"} or (isinstance(kept, int) and kept >= least):
+        message = f"{where} never lets a node be drained at {least} replicas"
+        fix = "Set maxUnavailable: 1."
+        yield finding("TG761", Severity.ERROR, message, fix=fix, path=path, field=where)
+
+
+def _inference_service(
+    path: str, where: str, predictor: Mapping[str, Any], service: Service | None
+) -> Iterator[Finding]:
+    model = predictor.get("model") or {}
+    volumes = {volume["name"]: volume for volume in predictor.get("volumes") or ()}
+    uri = str(model.get("storageUri", ""))
+    if not uri.startswith(_STORAGE):
+        yield _error("TG762", f"{where} reads its models from {uri!r}", path, f"{where}.storageUri")
+    for argument in model.get("args") or ():
+        if str(argument).partition("=")[0] in _OWN_FLAGS:
+            message = f"{where} sets {argument}, which the runtime sets by itself"
+            yield _error("TG762", message, path, f"{where}.args")
+    yield from _container(path, where, model, volumes)
+    if service is None:
+        return
+    yield from _triton(path, where, model, volumes, service)
+    yield from _probes(path, where, model, {8080}, service)
+    limit = predictor.get("containerConcurrency")
+    if limit and limit < service.concurrency:
+        message = f"{where} admits {limit} requests at a time, {service.concurrency} are served"
+        yield _error("TG763", message, path, f"{where}.containerConcurrency")
+    grace = predictor.get("terminationGracePeriodSeconds", 30)
+    if grace <= _TRITON_GRACE_S:
+        message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
+        yield _error("TG766", message, path, where)

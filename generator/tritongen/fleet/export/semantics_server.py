@@ -1,0 +1,56 @@
+"""Rules for a server's container, whatever starts it: threads, environment, shared memory."""
+
+from collections.abc import Iterator, Mapping
+
+from tritongen.fleet.export.deployment import Service
+from tritongen.model.findings import Finding, Severity, finding
+
+__all__ = ["check_server"]
+
+_PYTHON_REGION = 64 << 20
+# Their instances are processes that exchange tensors with Triton through /dev/shm.
+_PROCESSES = frozenset({"python", "pytorch", "openvino", "fil"})
+
+
+def check_server(
+    path: str,
+    where: str,
+    service: Service,
+    *,
+    cpus: float | None,
+    environment: Mapping[str, str],
+    shared_bytes: float | None,
+) -> Iterator[Finding]:
+    """What a container does wrong.
+
+    Args:
+        path: of the file.
+        where: the container in it.
+        service: that it serves.
+        cpus: its limit, None for none.
+        environment: its variables.
+        shared_bytes: its /dev/shm, None where it is the engine's default.
+    """
+    threads = service.total_threads
+    if cpus is None:
+        if service.container.cpus is not None:
+            message = (
+                f"{where} has no CPU limit, and was planned for {service.container.cpus} cores"
+            )
+            yield finding("TG757", Severity.ERROR, message, path=path, field=where)
+    elif cpus <= 0:
+        yield finding("TG761", Severity.ERROR, f"{where} has {cpus:g} CPUs", path=path, field=where)
+    elif threads > cpus and not service.limited:
+        message = f"{where} runs {threads} threads within {cpus:g} CPUs"
+        yield finding("TG757", Severity.ERROR, message, path=path, field=where)
+    for variable, value in service.container.environment:
+        if environment.get(variable) != value:
+            found = environment.get(variable)
+            message = f"{where} has {variable}={found!r}, the repository was built for {value!r}"
+            yield finding("TG764", Severity.ERROR, message, path=path, field=where)
+    processes = sum(model.instances for model in service.models if model.backend in _PROCESSES)
+    wanted = max(service.container.shared_memory_bytes if processes else 0, _PYTHON_REGION)
+    if shared_bytes is None or shared_bytes < wanted:
+        given = "the engine's default" if shared_bytes is None else f"{shared_bytes / 2**20:g} MiB"
+        message = f"{where} has {given} of /dev/shm, and needs {wanted >> 20} MiB"
+        yield finding("TG765", Severity.ERROR, message, path=path, field=where)

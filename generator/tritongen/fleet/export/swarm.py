@@ -1,0 +1,59 @@
+"""Docker Swarm: a stack of replicas behind the ingress ports, and its monitoring."""
+
+import hashlib
+import re
+
+from tritongen.fleet.export.compose import path_text, variables
+from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
+from tritongen.fleet.export.render_texts import ExportFile, render
+
+__all__ = ["swarm_files"]
+
+GATEWAY_IMAGE = "haproxy:3.2"
+_MONITORING_KEYS = ("prometheus", "rules", "datasource", "provider", "dashboard")
+
+
+def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
+    """A stack for Triton, one for Prometheus and Grafana, and what they mount."""
+    watched = monitoring_files(deployment, dns=True)
+    gateway = render("swarm/haproxy.cfg.j2", {"services": deployment.services})
+    values = {
+        "gateway_image": GATEWAY_IMAGE,
+        "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
+        "name": deployment.name,
+        "services": deployment.services,
+        "repository": path_text(deployment.repository),
+        "digest": deployment.digest,
+        "variables": variables(deployment),
+        "config_keys": _config_keys(deployment),
+        "prometheus_image": PROMETHEUS_IMAGE,
+        "grafana_image": GRAFANA_IMAGE,
+        # Swarm's configs never change: a new content needs a new name.
+        "files": [
+            (key, file.path, hashlib.sha256(file.text.encode()).hexdigest())
+            for key, file in zip(_MONITORING_KEYS, watched, strict=True)
+        ],
+    }
+    return (
+        ExportFile("stack.yaml", render("swarm/stack.yaml.j2", values)),
+        ExportFile("haproxy.cfg", gateway),
+        ExportFile("monitoring.yaml", render("swarm/monitoring.yaml.j2", values)),
+        *watched,
+    )
+
+
+def _config_keys(deployment: Deployment) -> dict[str, str]:
+    """A name of Swarm's for each model's configuration: letters, digits and hyphens."""
+    keys: dict[str, str] = {"": "gateway"}
+    for service in deployment.services:
+        for model in service.models:
+            stem = re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:24] or "model"
+            taken = set(keys.values())
+            number = next(n for n in range(1, 10_000) if _numbered(stem, n) not in taken)
+            keys[model.name] = _numbered(stem, number)
+    return keys
+
+
+def _numbered(stem: str, number: int) -> str:
+    return stem if number == 1 else f"{stem}-{number}"

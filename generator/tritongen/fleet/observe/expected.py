@@ -1,0 +1,165 @@
+"""What was expected of each model: from tritongen.yaml, the lock and the plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from tritongen.fleet.capacity import PlanFile
+from tritongen.fleet.observe import Expectation, Observed
+from tritongen.fleet.plan_fleet import read_plan
+from tritongen.fleet.traffic import DAY_S, PatternKind, Profile, Wish, expected, zone_of
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.model.evidence import Cost
+from tritongen.model.intent import Intent
+from tritongen.model.lock import Lock
+from tritongen.repository.project import read_lock
+from tritongen.triton.control import served_config
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was expected of one model, and where it is planned to run.
+
+    Attributes:
+        expectation: for `advise`.
+        service: of the plan, empty without one.
+    """
+
+    expectation: Expectation
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """Everything that observations can be held against."""
+
+    intent: Intent | None
+    lock: Lock | None
+    plan: PlanFile | None
+    zone: tzinfo
+
+    def known(self, model: str) -> bool:
+        """Whether the project has this model."""
+        if self.lock is not None and self.lock.models:
+            return model in self.lock.models
+        return self.intent is not None and model in self.intent.models
+
+    def of(self, seen: Observed, config: Mapping[str, object] | None) -> Expected:
+        """What was expected of a model while it was observed.
+
+        Args:
+            seen: the model over time.
+            config: in force on the server, None when it is not known.
+        """
+        name = seen.model
+        own = self.intent.of(name) if self.intent is not None else None
+        locked = self.lock.models.get(name) if self.lock is not None else None
+        running = served_config(name, config) if config is not None else None
+        planned = _planned(self.plan, name)
+        instances = running.instances if running is not None else None
+        if instances is None and locked is not None:
+            instances = locked.instances
+        expectation = Expectation(
+            average=own.rate if own is not None else None,
+            peak=own.peak_rate if own is not None else None,
+            window_rate=self._window(seen),
+            latency_ms=own.latency_ms if own is not None else None,
+            queue_delay_us=_delay(config) if config is not None else planned.delay_us,
+            instances=instances,
+            execution_ms=self._execution_ms(name, seen.batch),
+            request_batch=own.request_batch if own is not None else 1,
+            replicas=planned.replicas,
+            replica_rate=planned.rate,
+        )
+        return Expected(expectation, planned.service)
+
+    def costs(self, models: Sequence[str]) -> Mapping[str, float]:
+        """Milliseconds of one request alone on one thread, of the models where that is known."""
+        found = {}
+        for name in models:
+            locked = self.lock.models.get(name) if self.lock is not None else None
+            trial = locked.evidence.trial if locked is not None else None
+            alone = trial.cost_ms(1, 1) if trial is not None else None
+            if alone is not None:
+                rows = self.intent.of(name).request_batch if self.intent is not None else 1
+                found[name] = alone * rows
+        return found
+
+    def _window(self, seen: Observed) -> float | None:
+        """The mean rate that the pattern gives for the steps that were observed."""
+        if self.intent is None or not seen.steps:
+            return None
+        own = self.intent.of(seen.model)
+        pattern = own.pattern or self.intent.business.pattern
+        if own.planning_rate is None or pattern.kind is PatternKind.HISTORY:
+            return own.rate
+        clock = zone_of(getattr(self.zone, "key", ""))
+        profile = expected(seen.model, Wish(pattern, own.rate, own.peak_rate), clock, None).profile
+        rates = [_at(profile, step.begin_s, self.zone) * step.seconds for step in seen.steps]
+        return sum(rates) / seen.seconds
+
+    def _execution_ms(self, name: str, batch: float | None) -> float | None:
+        locked = self.lock.models.get(name) if self.lock is not None else None
+        if locked is None or batch is None:
+            return None
+        # A trial runs outside a server: only what was measured on one can be compared.
+        served = locked.evidence.served
+        costs: tuple[Cost, ...] = served.costs if served is not None else ()
+        own = [cost for cost in costs if cost.threads == locked.threads and cost.inter_op == 1]
+        nearest = min(own or costs, key=lambda cost: abs(cost.batch - batch), default=None)
+        return nearest.ms if nearest is not None else None
+
+
+def expectations(models: Path | None, repository: Path, plan: Path | None) -> Expectations:
+    """What the project says, as far as it is there.
+
+    Raises:
+        InvalidInputError: tritongen.yaml, the lock or the plan cannot be read.
+    """
+    intent = None
+    if models is not None:
+        document = read_intent(models / INTENT_FILE)
+        raise_faults(list(document.faults), document.path)
+        intent = document.intent
+    zone = intent.business.pattern.time_zone if intent is not None else ""
+    return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone_of(zone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    service: str = ""
+    replicas: int | None = None
+    rate: float | None = None
+    delay_us: float | None = None
+
+
+def _planned(plan: PlanFile | None, model: str) -> _Planned:
+    """A model's service; what one replica holds of it is known where it is alone there."""
+    for service in plan.option.services if plan is not None else ():
+        if model in service.models:
+            delay = service.placement.of(model).delay_s
+            return _Planned(
+                service.name,
+                service.most,
+                service.rate_per_s if len(service.models) == 1 else None,
+                delay * 1e6 if delay is not None else None,
+            )
+    return _Planned()
+
+
+def _delay(config: Mapping[str, object]) -> float | None:
+    """Microseconds of the queue delay in a configuration in JSON."""
+    batching = config.get("dynamic_batching")
+    if not isinstance(batching, Mapping):
+        return None
+    try:
+        return float(str(batching.get("max_queue_delay_microseconds") or 0))
+    except ValueError:
+        return None
+
+
+def _at(profile: Profile, at_s: float, zone: tzinfo) -> float:
+    local = datetime.fromtimestamp(at_s, zone)
+    clock = local.hour * 3600.0 + local.minute * 60.0 + local.second
+    return profile.at(local.weekday() * DAY_S + clock)

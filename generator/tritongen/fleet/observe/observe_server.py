@@ -1,0 +1,266 @@
+"""What a live server does, held against intent, plan and measurements; and the new intent."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.fleet.observe import Observed, RateChange, Reading, Tally, advise, merged, observed
+from tritongen.fleet.observe.expected import Expected, expectations
+from tritongen.fleet.observe.scrape import (
+    metrics_page,
+    prometheus_history,
+    tallies_of_metrics,
+    tallies_of_statistics,
+)
+from tritongen.fleet.observe.shared_services import shared_services
+from tritongen.fleet.plan_fleet import stale_plan
+from tritongen.intent import INTENT_FILE
+from tritongen.intent.edit import with_rates
+from tritongen.model.findings import Finding
+from tritongen.serving.attached import Address
+from tritongen.system.files import write_atomic
+from tritongen.system.paths import read_head
+from tritongen.triton.http_client import ServerClient
+
+# A reading is taken so many times in the whole, within these bounds.
+_READINGS = 60
+_LEAST_S, _MOST_S = 0.5, 30.0
+# Steps of a rate and of its peak: shorter ones show chance.
+_STEPS = 30
+# Readings may be so much closer than they should be.
+_EVEN = 0.9
+_MOST_BYTES = 2**20
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where counters come from.
+
+    Attributes:
+        addresses: of servers, HTTP or metrics port; their counters add up.
+        prometheus: address of a Prometheus server instead.
+        selector: further label matchers for it.
+        seconds: how long to observe, or how far back to look.
+        interval_s: between readings, None to choose by the length; the steps of rates are then
+            as long.
+        replicas: servers that share the traffic evenly, of which one is observed.
+    """
+
+    addresses: tuple[str, ...]
+    prometheus: str
+    selector: str
+    seconds: float
+    interval_s: float | None = None
+    replicas: int = 1
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between readings."""
+        chosen = min(_MOST_S, max(_LEAST_S, self.seconds / _READINGS))
+        return self.interval_s if self.interval_s is not None else chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What observations are held against.
+
+    Attributes:
+        models: the models folder, None to compare with nothing.
+        repository: whose lock and plan count.
+        plan: where the plan lies instead of beside the repository.
+    """
+
+    models: Path | None
+    repository: Path
+    plan: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen, what was expected, and what follows.
+
+    Attributes:
+        models: counters over time.
+        expected: of each model.
+        findings: what differs, what to do.
+        changes: rates that tritongen.yaml should state.
+    """
+
+    models: tuple[Observed, ...]
+    expected: Mapping[str, Expected]
+    findings: tuple[Finding, ...]
+    changes: tuple[RateChange, ...]
+
+
+def observe(source: Source, project: Project, progress: Progress) -> Observation:
+    """Read counters over time and say what should change.
+
+    Args:
+        source: a live server, or a Prometheus server's history.
+        project: what to compare with.
+        progress: told of seconds done and of all.
+
+    Raises:
+        EnvironmentProblem: TG980, nothing answers, or no counters of Triton do.
+        InvalidInputError: intent, lock or plan cannot be read.
+    """
+    expected = expectations(project.models, project.repository, project.plan)
+    if source.prometheus:
+        now = time.time()
+        seen = prometheus_history(
+            source.prometheus, now - source.seconds, now, source.step_s, source.selector
+        )
+        configs: Mapping[str, Mapping[str, object]] = {}
+    else:
+        seen, configs = _live(source, progress)
+    least = 0.0 if source.interval_s is not None else source.seconds / _STEPS
+    models = tuple(
+        one.coarser(max(source.step_s, least) * _EVEN).times(source.replicas)
+        for one in seen.values()
+        if one.steps
+    )
+    plan, lock = expected.plan, expected.lock
+    findings: list[Finding] = [*(stale_plan(plan, lock) if plan is not None else ())]
+    changes = []
+    known = {}
+    for one in models:
+        wanted = expected.of(one, configs.get(one.model))
+        known[one.model] = wanted
+        advised = advise(one, wanted.expectation)
+        findings += advised.findings
+        if advised.change is not None and expected.known(one.model):
+            changes.append(advised.change)
+    findings += shared_services(plan, models, expected.costs([one.model for one in models]))
+    return Observation(models, known, tuple(findings), tuple(changes))
+
+
+def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
+    """State the observed rates in tritongen.yaml, everything else left as it is.
+
+    Raises:
+        InvalidInputError: TG979, it cannot be changed safely; nothing was written.
+        EnvironmentProblem: TG004, it cannot be written.
+    """
+    path = models / INTENT_FILE
+    try:
+        text = read_head(path, _MOST_BYTES).decode("utf-8-sig")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as problem:
+        what = f"cannot be read: {told(problem)}"
+        raise InvalidInputError("TG003", what, where=str(path)) from problem
+    rates = {change.model: (change.average, change.peak) for change in changes}
+    write_atomic(path, with_rates(text, rates, str(path)).encode())
+    return path
+
+
+def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float = 1.0) -> str:
+    """The observed rates as a history for ``pattern: {file: …}``.
+
+    Args:
+        models: over time.
+        zone: of the times.
+        speedup: of a replay that began on a Monday at midnight; 1 for real traffic.
+    """
+    lines = ["time,model,rate"]
+    first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
+    begin = datetime.fromtimestamp(first, zone)
+    if speedup != 1.0:
+        begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+        begin -= timedelta(days=begin.weekday())
+    for one in models:
+        # Readings are never quite even; the clock of a history is.
+        usual = round(one.seconds / max(1, len(one.steps)), 3)
+        rates = {round((step.begin_s - first) / usual): step.rate for step in one.steps}
+        for place, rate in rates.items():
+            moment = begin + timedelta(seconds=round(place * usual * speedup, 3))
+            lines.append(f"{moment.isoformat(timespec='milliseconds')},{one.model},{rate:.6g}")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class _Server:
+    """One server that is read again and again."""
+
+    address: str
+    client: ServerClient | None
+
+    def tallies(self) -> Mapping[str, Tally] | None:
+        """Counters by model, None when it does not answer now."""
+        if self.client is None:
+            page = metrics_page(self.address)
+            return tallies_of_metrics(page) if page is not None else None
+        try:
+            return tallies_of_statistics(self.client.statistics())
+        except EnvironmentProblem:
+            return None
+
+
+def _live(
+    source: Source, progress: Progress
+) -> tuple[dict[str, Observed], dict[str, Mapping[str, object]]]:
+    servers = [_server(address) for address in source.addresses]
+    readings: list[dict[str, list[Reading]]] = [{} for _ in servers]
+    # Rates need an even clock; the wall's may be set meanwhile.
+    began_s, begin = time.time(), time.monotonic()
+    while True:
+        at_s = began_s + time.monotonic() - begin
+        for server, known in zip(servers, readings, strict=True):
+            for model, tally in (server.tallies() or {}).items():
+                known.setdefault(model, []).append(Reading(at_s, tally))
+        done = time.monotonic() - begin
+        progress(done, source.seconds)
+        if done >= source.seconds:
+            break
+        try:
+            due = (done // source.step_s + 1.0) * source.step_s
+            time.sleep(max(0.0, min(due, source.seconds) - (time.monotonic() - begin)))
+        except KeyboardInterrupt:
+            break  # what was seen so far counts
+    names = sorted({model for known in readings for model in known})
+    seen = {
+        model: merged(
+            model, [observed(model, known[model]) for known in readings if model in known]
+        )
+        for model in names
+    }
+    if not any(one.steps for one in seen.values()):
+        raise EnvironmentProblem(
+            "TG980", "the server stopped answering", where=", ".join(source.addresses)
+        )
+    return seen, _configs(servers, names)
+
+
+def _server(address: str) -> _Server:
+    """A server by whichever of its ports was named."""
+    client = Address.parse(address).client(timeout=10.0)
+    try:
+        client.statistics()
+    except (EnvironmentProblem, KeyError, TypeError, ValueError):
+        page = metrics_page(Address.parse(address).host)
+        if page is None or not tallies_of_metrics(page):
+            raise EnvironmentProblem(
+                "TG980",
+                "neither Triton's statistics nor its metrics are there"
+                if page is None
+                else "its metrics hold no counter of an inference server",
+                where=address,
+            ) from None
+        return _Server(Address.parse(address).host, None)
+    return _Server(address, client)
+
+
+def _configs(servers: Sequence[_Server], names: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    client = next((server.client for server in servers if server.client is not None), None)
+    configs: dict[str, Mapping[str, object]] = {}
+    for name in names if client is not None else ():
+        try:
+            configs[name] = client.model_config(name) if client is not None else {}
+        except EnvironmentProblem:
+            continue
+    return configs

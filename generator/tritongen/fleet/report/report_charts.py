@@ -1,0 +1,178 @@
+"""The plots of the report: traffic with replicas, costs, latency against cost, tuning."""
+
+import math
+from collections.abc import Sequence
+
+from tritongen.fleet.capacity import CapacityPlan, Estimate, Option
+from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S
+from tritongen.fleet.report.tuning_history import Candidate
+from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_HOURS = 168
+_WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
+_MOST_OPTIONS = 12
+_LABEL_LEFT = 178
+_BAR, _ROW = 16, 30
+
+
+def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
+    """Requests per second and replicas by hour of the week, one above the other."""
+    figure = Figure("Traffic and replicas over the week", height=_WEEK_HEIGHT)
+    x = Axis(0.0, float(_HOURS), LEFT, _WEEK_WIDTH - RIGHT, ())
+    split = TOP + 150.0
+    rates = plan.hourly_rates
+    y = linear_axis(max(rates) * 1.05, split, TOP + 18, _plain, wanted=3)
+    _grid(figure, x, y)
+    _layer(figure, rates, x, y, "area")
+    figure.path(_steps(rates, x, y), "line traffic")
+    figure.text(LEFT, TOP + 8, "requests per second", style="note")
+    # In front of the deepest layer stand the shallower ones: sums up to each service.
+    counts = [
+        [sum(one.hourly[hour] for one in option.services[: number + 1]) for hour in range(_HOURS)]
+        for number in range(len(option.services))
+    ]
+    top = max(counts[-1])
+    z = linear_axis(top + 0.2, figure.bottom, split + 46.0, _plain, wanted=min(3, top))
+    _grid(figure, x, z)
+    for number in reversed(range(len(counts))):
+        _layer(figure, counts[number], x, z, f"layer c{number % 8}")
+    figure.text(LEFT, split + 36.0, "replicas", style="note")
+    for day, name in enumerate(_DAYS):
+        figure.text(x.at(24.0 * day + 12.0), figure.bottom + 20, name, anchor="middle")
+    inside = "".join(figure.parts)
+    return Chart(
+        "Traffic and replicas over the week",
+        f"Hours of {time_zone}. Replicas are the most of each hour; an autoscaler may use fewer.",
+        f'<svg viewBox="0 0 {_WEEK_WIDTH} {_WEEK_HEIGHT}" role="img">{inside}</svg>',
+        tuple(
+            (f"c{number % 8}", f"{one.name}: {_range(one.least, one.most)} replicas")
+            for number, one in enumerate(option.services[:8])
+        ),
+    )
+
+
+def costs(plan: CapacityPlan) -> Chart:
+    """USD a month of each option, and the bound below all."""
+    options = [one for one in plan.options if math.isfinite(one.usd_per_month)][:_MOST_OPTIONS]
+    figure = Figure("Cost of the options", height=TOP + _ROW * len(options) + 62, left=_LABEL_LEFT)
+    most = max(max(one.usd_per_month, one.static_usd_per_month or 0.0) for one in options)
+    x = linear_axis(most, _LABEL_LEFT, WIDTH - RIGHT, lambda v: f"{v:,.10g}", wanted=5)
+    y = Axis(0.0, 1.0, figure.bottom, TOP, ())
+    figure.axes(x, y, "USD a month", "")
+    best = plan.best
+    for number, one in enumerate(options):
+        top = TOP + 6 + number * _ROW
+        style = "bar best" if one is best else "bar fine" if one.feasible else "bar poor"
+        tip = f"{one.machine.name}: {one.usd_per_month:,.2f} USD a month. {one.reason}"
+        if one.static_usd_per_month is not None and one.static_usd_per_month > one.usd_per_month:
+            fixed = f"{one.static_usd_per_month:,.2f} USD with a fixed number of replicas"
+            width = x.at(one.static_usd_per_month) - _LABEL_LEFT
+            figure.box(_LABEL_LEFT, top + 4, width, _BAR - 8, "bar fixed", fixed)
+        figure.box(_LABEL_LEFT, top, x.at(one.usd_per_month) - _LABEL_LEFT, _BAR, style, tip)
+        figure.text(_LABEL_LEFT - 8, top + 13, one.machine.name, anchor="end", style="axis")
+    bound = x.at(plan.lower_bound_usd_per_month)
+    figure.whisker(bound, TOP, bound, figure.bottom, "bound")
+    return Chart(
+        "Cost of the options",
+        "Dashed: what no deployment that holds the goals can undercut. Thin: with a fixed number "
+        "of replicas. Point at a bar for its reason.",
+        figure.svg(),
+        (("best", "best"), ("fine", "holds the goals"), ("poor", "does not")),
+    )
+
+
+def pareto(plan: CapacityPlan) -> Chart | None:
+    """The 99th percentile against the cost; those that nothing beats in both are joined."""
+    dots = [
+        (one, worst, one.usd_per_month, min(worst.p99_s.value, GIVEN_UP_S) * 1e3)
+        for one in plan.options
+        if math.isfinite(one.usd_per_month) and (worst := one.worst) is not None
+    ]
+    if len(dots) < 2:
+        return None
+    figure = Figure("Latency against cost")
+    x = linear_axis(max(d[2] for d in dots) * 1.08, LEFT, WIDTH - RIGHT, _plain, wanted=5)
+    y = linear_axis(max(d[3] for d in dots) * 1.3, figure.bottom, TOP, _plain, wanted=5)
+    figure.axes(x, y, "USD a month", "p99, milliseconds")
+    front = _front([(cost, late) for _, _, cost, late in dots])
+    figure.path([(x.at(a), y.at(b)) for a, b in front], "line thin front")
+    for one, worst, cost, late in dots:
+        style = "dot best" if one is plan.best else "dot fine" if one.feasible else "dot poor"
+        low, high = worst.p99_s.low * 1e3, min(worst.p99_s.high, GIVEN_UP_S) * 1e3
+        if one.estimate is Estimate.SIMULATED:
+            figure.whisker(x.at(cost), y.at(low), x.at(cost), y.at(high), "whisker soft")
+        tip = f"{one.machine.name}: {cost:,.2f} USD, p99 {late:.3g} ms ({worst.model})"
+        figure.dot(x.at(cost), y.at(late), style, tip, 6.0 if one is plan.best else 4.0)
+        if one is plan.best:
+            figure.text(x.at(cost) - 10, y.at(late) - 10, one.machine.name, anchor="end",
+                        style="note")  # fmt: skip
+    return Chart(
+        "Latency against cost",
+        "Of each option the model closest to its goal. The line joins options that none beats in "
+        "both; whiskers are what unknown speed makes of the latency.",
+        figure.svg(),
+        (("best", "best"), ("fine", "holds the goals"), ("poor", "does not")),
+    )
+
+
+def tuning(model: str, candidates: Sequence[Candidate]) -> Chart | None:
+    """Throughput against latency of every configuration that was measured."""
+    if not candidates:
+        return None
+    figure = Figure(f"Configurations of {model} that were measured")
+    x = linear_axis(
+        max(c.throughput for c in candidates) * 1.05, LEFT, WIDTH - RIGHT, _plain, wanted=5
+    )
+    y = log_axis(min(c.p99_ms for c in candidates) * 0.9, max(c.p99_ms for c in candidates) * 1.1,
+                 figure.bottom, TOP, _plain)  # fmt: skip
+    figure.axes(x, y, "requests per second", "p99, milliseconds")
+    for one in candidates:
+        style = "dot best" if one.chosen else "dot base" if one.baseline else "dot fine"
+        tip = f"{one.text}: {one.throughput:,.4g}/s, p99 {one.p99_ms:.3g} ms"
+        figure.dot(x.at(one.throughput), y.at(one.p99_ms), style, tip, 6.0 if one.chosen else 4.0)
+    return Chart(
+        f"Configurations of {model} that were measured",
+        "Right and low is good. Each point is a real measurement; point at it for its settings.",
+        figure.svg(),
+        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
+    )
+
+
+def _grid(figure: Figure, x: Axis, y: Axis) -> None:
+    for day in range(len(_DAYS) + 1):
+        figure.whisker(x.at(24.0 * day), y.end, x.at(24.0 * day), y.begin, "grid")
+    for value, text in y.ticks:
+        figure.whisker(x.begin, y.at(value), x.end, y.at(value), "grid")
+        figure.text(x.begin - 8, y.at(value) + 5, text, anchor="end")
+
+
+def _layer(figure: Figure, values: Sequence[float], x: Axis, y: Axis, style: str) -> None:
+    """The area below steps."""
+    corners = [*_steps(values, x, y), (x.end, y.begin), (x.begin, y.begin)]
+    joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
+    figure.parts.append(f'<polygon class="{style}" points="{joined}"/>')
+
+
+def _steps(values: Sequence[float], x: Axis, y: Axis) -> list[tuple[float, float]]:
+    points = []
+    for hour, value in enumerate(values):
+        points += [(x.at(hour), y.at(value)), (x.at(hour + 1), y.at(value))]
+    return points
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points that none beats in both, by ascending cost."""
+    front: list[tuple[float, float]] = []
+    for cost, late in sorted(points):
+        if not front or late < front[-1][1]:
+            front.append((cost, late))
+    return front
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def _range(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least}–{most}"

@@ -1,0 +1,191 @@
+"""Semantic rules: clean exports pass, every planted error is found under its code."""
+
+from typing import Any
+
+import pytest
+
+from support.exports import DROP, deployment, faults, planted, rendered, service
+from tritongen.fleet.export.targets import TARGETS
+
+BOX = "deployment.yaml#0.spec.template.spec.containers.0"
+POD = "deployment.yaml#0.spec.template.spec"
+KSERVE = "inferenceservice.yaml#0.spec.predictor"
+STACK = "stack.yaml#0.services.vision"
+COMPOSE = "compose.yaml#0.services.vision"
+AZURE = "deployment.yml#0"
+RULES = "autoscale.json#0.resources.0.properties.profiles.1"
+
+PLANTED: tuple[tuple[str, str, Any, str], ...] = (
+    # Docker
+    ("compose", f"{COMPOSE}.cpus", "3", "TG757"),
+    ("compose", f"{COMPOSE}.cpus", DROP, "TG757"),
+    ("compose", f"{COMPOSE}.cpus", "${TRITON_CPUS:-0}", "TG761"),
+    ("compose", f"{COMPOSE}.environment.OMP_NUM_THREADS", "8", "TG764"),
+    ("compose", f"{COMPOSE}.environment.ORT_DISABLE_TELEMETRY", DROP, "TG764"),
+    ("compose", f"{COMPOSE}.shm_size", 32 << 20, "TG765"),
+    ("compose", f"{COMPOSE}.shm_size", DROP, "TG765"),
+    ("compose", f"{COMPOSE}.stop_grace_period", "10s", "TG766"),
+    ("compose", f"{COMPOSE}.healthcheck.test", ["CMD", "true"], "TG758"),
+    ("compose", f"{COMPOSE}.healthcheck.timeout", "1m30s", "TG758"),
+    ("compose", f"{COMPOSE}.volumes.0.read_only", False, "TG756"),
+    ("compose", "compose.yaml#0.services.prometheus.volumes.1.source", "gone", "TG756"),
+    ("swarm", f"{STACK}.deploy.update_config.order", "stop-first", "TG766"),
+    ("swarm", f"{STACK}.deploy.update_config.parallelism", 0, "TG766"),
+    ("swarm", f"{STACK}.deploy.update_config.parallelism", 6, "TG766"),
+    ("swarm", f"{STACK}.deploy.replicas", 0, "TG761"),
+    ("swarm", f"{STACK}.deploy.resources.limits.cpus", "2", "TG757"),
+    ("swarm", f"{STACK}.volumes.1.tmpfs.size", 1 << 20, "TG765"),
+    # Kubernetes
+    (
+        "kubernetes",
+        "deployment.yaml#0.spec.selector.matchLabels.[app.kubernetes.io/name]",
+        "x",
+        "TG753",
+    ),
+    ("kubernetes", "deployment.yaml#1.spec.selector.[app.kubernetes.io/instance]", "x", "TG753"),
+    (
+        "kubernetes",
+        "deployment.yaml#2.spec.selector.matchLabels.[app.kubernetes.io/name]",
+        "x",
+        "TG753",
+    ),
+    ("kubernetes", f"{BOX}.resources.limits.cpu", "4x", "TG754"),
+    ("kubernetes", f"{BOX}.resources.requests.memory", "3000Mi", "TG754"),
+    ("kubernetes", f"{POD}.volumes.1.emptyDir.sizeLimit", "a lot", "TG754"),
+    ("kubernetes", f"{BOX}.ports.0.name", "a-name-that-is-too-long", "TG755"),
+    ("kubernetes", f"{BOX}.ports.0.containerPort", 70000, "TG755"),
+    ("kubernetes", "deployment.yaml#1.spec.ports.0.targetPort", "https", "TG755"),
+    ("kubernetes", f"{BOX}.volumeMounts.0.name", "weights", "TG756"),
+    ("kubernetes", f"{BOX}.resources.requests.cpu", "2", "TG757"),
+    ("kubernetes", f"{BOX}.resources.limits.cpu", "2", "TG757"),
+    ("kubernetes", f"{BOX}.livenessProbe.httpGet.path", "/v2/health/ready", "TG758"),
+    ("kubernetes", f"{BOX}.readinessProbe.httpGet.path", "/healthz", "TG758"),
+    ("kubernetes", f"{BOX}.startupProbe.httpGet.port", "grpc", "TG758"),
+    ("kubernetes", f"{BOX}.startupProbe.failureThreshold", 3, "TG758"),
+    ("kubernetes", f"{BOX}.livenessProbe.timeoutSeconds", 60, "TG758"),
+    ("kubernetes", f"{BOX}.startupProbe", DROP, "TG758"),
+    ("kubernetes", f"{BOX}.env.1.value", "16", "TG764"),
+    ("kubernetes", f"{POD}.volumes.1.emptyDir.medium", DROP, "TG765"),
+    ("kubernetes", f"{POD}.volumes.1.emptyDir.sizeLimit", "16Mi", "TG765"),
+    ("kubernetes", f"{POD}.terminationGracePeriodSeconds", 30, "TG766"),
+    ("kubernetes", f"{BOX}.lifecycle", DROP, "TG766"),
+    ("kubernetes", "deployment.yaml#0.spec.strategy.rollingUpdate.maxUnavailable", 1, "TG766"),
+    ("kubernetes", "deployment.yaml#2.spec.maxUnavailable", 0, "TG761"),
+    ("kubernetes", "hpa.yaml#0.spec.minReplicas", 7, "TG761"),
+    ("kubernetes", "hpa.yaml#0.spec.minReplicas", 0, "TG761"),
+    ("kubernetes", "hpa.yaml#0.spec.scaleTargetRef.name", "other", "TG759"),
+    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.metric.name", "queue", "TG759"),
+    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.type", "Value", "TG759"),
+    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.averageValue", "60k", "TG759"),
+    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.averageValue", "-1", "TG759"),
+    ("kubernetes", "hpa.yaml#0.spec.metrics", [], "TG759"),
+    (
+        "kubernetes",
+        "hpa.yaml#0.spec.metrics.0",
+        {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 100}}},
+        "TG759",
+    ),
+    # KEDA
+    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.threshold", 3000, "TG762"),
+    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.threshold", "0", "TG759"),
+    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.query", "up", "TG759"),
+    ("keda", "scaledobject.yaml#0.spec.triggers.0.metricType", "AverageValue", "TG759"),
+    ("keda", "scaledobject.yaml#0.spec.triggers.1.metadata.desiredReplicas", "9", "TG761"),
+    ("keda", "scaledobject.yaml#0.spec.triggers.0", DROP, "TG759"),
+    ("keda", "scaledobject.yaml#0.spec.minReplicaCount", 0, "TG761"),
+    ("keda", "scaledobject.yaml#0.spec.scaleTargetRef.name", "other", "TG759"),
+    # KServe
+    ("kserve", f"{KSERVE}.maxReplicas", 1, "TG761"),
+    ("kserve", f"{KSERVE}.scaleTarget", 100, "TG759"),
+    ("kserve", f"{KSERVE}.containerConcurrency", 1, "TG763"),
+    ("kserve", f"{KSERVE}.model.resources.limits", {}, "TG757"),
+    ("kserve", f"{KSERVE}.model.args.0", "--http-port=8000", "TG762"),
+    ("kserve", f"{KSERVE}.model.storageUri", "models/", "TG762"),
+    ("kserve", f"{KSERVE}.model.livenessProbe.httpGet.port", 8000, "TG758"),
+    ("kserve", f"{KSERVE}.model.volumeMounts.0.name", "gone", "TG756"),
+    ("kserve", f"{KSERVE}.terminationGracePeriodSeconds", 20, "TG766"),
+    # Azure ML
+    ("azureml", "endpoint.yml#0.name", "a", "TG752"),
+    ("azureml", "endpoint.yml#0.auth_mode", "none", "TG762"),
+    ("azureml", f"{AZURE}.endpoint_name", "other", "TG753"),
+    ("azureml", f"{AZURE}.instance_type", "Standard_D4s_v5", "TG760"),
+    ("azureml", f"{AZURE}.instance_type", "Standard_NC6s_v3", "TG760"),
+    ("azureml", f"{AZURE}.instance_count", -1, "TG761"),
+    ("azureml", f"{AZURE}.instance_count", 51, "TG761"),
+    ("azureml", f"{AZURE}.request_settings.request_timeout_ms", 200_000, "TG761"),
+    ("azureml", f"{AZURE}.request_settings.request_timeout_ms", 10, "TG761"),
+    ("azureml", f"{AZURE}.request_settings.max_concurrent_requests_per_instance", 1, "TG763"),
+    ("azureml", f"{AZURE}.request_settings", {}, "TG763"),
+    ("azureml", f"{AZURE}.environment_variables.WORKER_COUNT", "4", "TG762"),
+    ("azureml", f"{AZURE}.environment_variables.OMP_NUM_THREADS", "64", "TG764"),
+    ("azureml", f"{AZURE}.liveness_probe.failure_threshold", 1, "TG758"),
+    ("azureml", f"{AZURE}.readiness_probe.timeout", 60, "TG758"),
+    ("azureml", f"{AZURE}.model.type", "custom_model", "TG762"),
+    ("azureml", "deployment-container.yml#0.model_mount_path", "models", "TG756"),
+    (
+        "azureml",
+        "deployment-container.yml#0.environment.inference_config.liveness_route.path",
+        "/",
+        "TG758",
+    ),
+    (
+        "azureml",
+        "deployment-container.yml#0.environment.inference_config.scoring_route.port",
+        5001,
+        "TG755",
+    ),
+    # The rule of a public sample, whose scale-in increases.
+    ("azureml", f"{RULES}.rules.1.scaleAction.direction", "Increase", "TG759"),
+    ("azureml", f"{RULES}.rules.0.metricTrigger.threshold", 70, "TG759"),
+    ("azureml", f"{RULES}.rules.1.metricTrigger.threshold", 40, "TG759"),
+    ("azureml", f"{RULES}.rules", [], "TG759"),
+    ("azureml", f"{RULES}.capacity.minimum", "7", "TG761"),
+    ("azureml", f"{RULES}.capacity.maximum", "60", "TG761"),
+    ("azureml", f"{RULES}.capacity.default", DROP, "TG761"),
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_clean_exports_have_no_faults(target):
+    assert faults(rendered(target)) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_several_services_have_no_faults(target):
+    several = deployment(service("vision"), service("words"))
+    assert faults(rendered(target, several), several) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "value", "code"),
+    PLANTED,
+    ids=[f"{path}={'gone' if value is DROP else value}" for _, path, value, _ in PLANTED],
+)
+def test_planted_errors_are_found(target, path, value, code):
+    found = faults(planted(rendered(target), path, value))
+    assert code in {item.code for item in found}
+    assert all(item.fix and item.location.path for item in found)
+
+
+def test_two_autoscalers_of_one_deployment_fight():
+    files = rendered("keda") | {"hpa.yaml": rendered("kubernetes")["hpa.yaml"]}
+    assert {item.code for item in faults(files)} == {"TG759"}
+
+
+def test_rates_beyond_azures_limits():
+    busy = service(models=(rate(600.0),))
+    assert "TG761" in {item.code for item in faults(rendered("azureml"), deployment(busy))}
+
+
+@pytest.mark.parametrize("measured", [70.0, None])
+def test_rates_beyond_the_most_instances(measured):
+    slow = service(models=(rate(450.0, latency_ms=400.0),), rate_per_s=measured)
+    assert "TG761" in {item.code for item in faults(rendered("azureml"), deployment(slow))}
+    enough = service(models=(rate(350.0, latency_ms=80.0),), rate_per_s=measured)
+    assert faults(rendered("azureml", deployment(enough)), deployment(enough)) == []
+
+
+def rate(peak: float, latency_ms: float = 50.0):
+    from dataclasses import replace
+
+    return replace(service().models[0], peak_rate=peak, latency_ms=latency_ms)
