@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from tritongen.triton.api_keys import key_headers
 
-__all__ = ["Endpoints", "LOOPBACK", "ModelStatus", "RuntimeName", "ServerState"]
+__all__ = ["LOOPBACK", "Endpoints", "ModelStatus", "RuntimeName", "ServerState"]
 
 LOOPBACK = "127.0.0.1"
 
