@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.cli import Project, dense, tree
 from support.cli_schemas import SCHEMAS
 from support.format_models import PYTHON
 from support.optimize import trained
+from support.shared import made_once
 from support.triton import EmbeddedRuntime, TestServer
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
@@ -37,17 +39,27 @@ FUSSY = PYTHON.replace(
 
 
 @pytest.fixture(scope="module")
-def tuned(
+def _tuned(
     tmp_path_factory: pytest.TempPathFactory, embedded_runtime: EmbeddedRuntime
-) -> tuple[Project, dict]:
+) -> tuple[Path, dict]:
     """A project whose one model was tuned on one core, and what that printed."""
-    project = Project(tmp_path_factory.mktemp("tuned"))
-    project.add("dense/model.onnx", dense())
-    project.write("models/tritongen.yaml", "target: {cpus: 1}\n")
-    document = project.json(
-        "tune", "models", "-m", "dense", "--budget", "60s", "--html", "page.html"
-    )
-    return project, document
+
+    def make(folder: Path) -> None:
+        project = Project(folder)
+        project.add("dense/model.onnx", dense())
+        project.write("models/tritongen.yaml", "target: {cpus: 1}\n")
+        words = ("tune", "models", "-m", "dense", "--budget", "60s", "--html", "page.html")
+        project.write("tuned.json", json.dumps(project.json(*words)))
+
+    folder = made_once(tmp_path_factory, "tuned", make)
+    return folder, json.loads((folder / "tuned.json").read_text())
+
+
+@pytest.fixture
+def tuned(_tuned: tuple[Path, dict], tmp_path: Path) -> tuple[Project, dict]:
+    """A copy of the tuned project for one test, and what tuning it printed."""
+    folder, document = _tuned
+    return Project(Path(shutil.copytree(folder, tmp_path / "tuned"))), document
 
 
 def servers(project: Project) -> list[int]:
@@ -174,26 +186,16 @@ class TestEvidence:
     def test_going_without_the_memory_arena_is_rendered_explained_and_measured(self, tuned):
         project, _ = tuned
         project.run("build", "models")
-        path, built = (
-            project.repository / "tritongen.lock",
-            project.repository / "dense/config.pbtxt",
-        )
-        journals = project.folder / ".tritongen/tune/dense.jsonl"
-        kept = {file: file.read_text() for file in (path, built, journals)}
-        lock = json.loads(kept[path])
+        lock = project.lock()
         lock["models"]["dense"]["evidence"]["tuned"]["arena"] = False
-        path.write_text(json.dumps(lock))
-        try:
-            project.run("build", "models")
-            assert "enable_mem_arena" in built.read_text()
-            assert not project.json("build", "models", "--check")["drift"]
-            shown = project.run("explain", "dense", "parameters").out
-            assert "faster without the memory arena; tuned for throughput" in shown
-            # Today's configuration always races: this one is loaded by the real server.
-            document = project.json("tune", "models", "-m", "dense", "--budget", "8s", "--dry-run")
-        finally:
-            for file, text in kept.items():
-                file.write_text(text)
+        (project.repository / "tritongen.lock").write_text(json.dumps(lock))
+        project.run("build", "models")
+        assert "enable_mem_arena" in project.config("dense").read_text()
+        assert not project.json("build", "models", "--check")["drift"]
+        shown = project.run("explain", "dense", "parameters").out
+        assert "faster without the memory arena; tuned for throughput" in shown
+        # Today's configuration always races: this one is loaded by the real server.
+        document = project.json("tune", "models", "-m", "dense", "--budget", "8s", "--dry-run")
         (model,) = document["models"]
         assert model["before"]["memory_arena"] is False
         (row,) = [row for row in model["evaluated"] if row["key"] == model["before"]["key"]]
