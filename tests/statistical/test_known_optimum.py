@@ -17,7 +17,6 @@ from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.measurement_records import elapsed_s
 from tritongen.tune.search.objective import parse_goal
 
-
 # Of twenty seeds each; 95 of all hundred.
 LEAST = {"convnet": 20, "text": 20, "tiny": 19, "trees": 17, "wide": 19}
 
