@@ -226,10 +226,53 @@ def test_the_child_runs_without_telemetry_core_files_and_the_current_folder(
     stand_in(
         load=f"import resource; open({str(note)!r}, 'w').write(repr((os.getcwd(), "
         "os.environ['ORT_DISABLE_TELEMETRY'], resource.getrlimit(resource.RLIMIT_CORE), "
-        "os.getpgid(0) == os.getpid())))"
+        "os.getsid(0) == os.getppid())))"
     )
     assert try_model(made.mlp(), tmp_path).ok
     assert note.read_text() == "('/', '1', (0, 0), True)"
+
+
+def test_no_variable_of_the_caller_reaches_the_model(stand_in, tmp_path, monkeypatch):
+    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HTTPS_PROXY", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "s3cret")
+    note = tmp_path / "note"
+    stand_in(load=f"open({str(note)!r}, 'w').write(repr(dict(os.environ)))")
+    assert try_model(made.mlp(), tmp_path).ok
+    assert "s3cret" not in note.read_text()
+    assert "'HOME'" in note.read_text()
+
+
+# Forks twice and leaves session and group, as daemons do; its output is closed, its folder is "/".
+_DAEMON = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for number in range(3): os.close(number)
+        open({note!r}, 'w').write(str(os.getpid()))
+        time.sleep(300)
+    os._exit(0)
+os.wait()
+while not os.path.exists({note!r}): time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [
+        ("pass", ""),
+        ("os.abort()", "TG204"),
+        ("time.sleep(300)", "TG202"),
+        ("os.kill(os.getppid(), signal.SIGSTOP); time.sleep(300)", "TG202"),
+    ],
+)
+def test_a_daemon_does_not_outlive_the_trial(then, code, stand_in, tmp_path):
+    note = tmp_path / "pid"
+    script = tmp_path / "daemon.py"
+    script.write_text("import os, time\n" + _DAEMON.format(note=str(note)))
+    stand_in(load=f"subprocess.run([sys.executable, {str(script)!r}]); {then}")
+    trial = try_model(made.mlp(), tmp_path, timeout_s=5.0 if code == "TG202" else 60.0)
+    assert trial.code == code
+    assert gone(int(note.read_text()))
 
 
 def test_a_child_killed_from_outside_leaves_the_parent_sane(tmp_path):
@@ -269,12 +312,13 @@ def test_the_child_does_not_outlive_its_parent(how, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout.readline() == "ready\n"
-        (pid,) = wait_for(lambda: children(parent.pid))
+        (watcher,) = wait_for(lambda: children(parent.pid))
+        (pid,) = wait_for(lambda: children(watcher))
         # Far enough to have asked the kernel for its own end.
         wait_for(lambda: "onnxruntime" in Path(f"/proc/{pid}/maps").read_text())
         parent.send_signal(how)
         parent.wait(timeout=20)
-        wait_for(lambda: gone(pid))
+        wait_for(lambda: gone(pid) and gone(watcher))
         assert parent.stdout.read() == ("interrupted\n" if how is signal.SIGINT else "")
     finally:
         parent.kill()

@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 
 from tritongen.model.codec import decode, encode
-from tritongen.optimize.child_jobs import Job
 from tritongen.trial.child_request import Limits
 from tritongen.trial.confine import confine, own_stdout
 
@@ -32,6 +31,8 @@ def main() -> None:
     request = json.loads(sys.stdin.read())
     confine(decode(Limits, request["limits"]))
     with own_stdout() as sink:
+        # Not sooner: numpy starts threads, and a process with threads is not to be forked.
+        from tritongen.optimize.child_jobs import Job
         from tritongen.optimize.stages import run_stage
 
         outcome = run_stage(decode(Job, request["job"]))

@@ -16,10 +16,18 @@ import tritongen
 from tritongen.system.interpreter import module_command, module_environment
 
 _POLL_S = 0.01
+# For the child to end all that it has started; killing takes milliseconds.
+_GRACE_S = 5.0
 _MOST_OUTPUT = 16 * 2**20
 _LAST_OUTPUT = 64 * 2**10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _WORKER = "tritongen.trial.worker"
+# Variables of the caller that a model may see: those of a server that serves it, and where programs
+# and libraries lie. Everything else, secrets above all, stays out.
+_INHERITED = (
+    "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "PATH", "LD_LIBRARY_PATH", "PYTHONPATH",
+)  # fmt: skip
 
 
 class End(Enum):
@@ -65,7 +73,7 @@ def run_worker(
         sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
         sender.start()
         end = _watch(process.pid, time.monotonic() + timeout_s, memory_bytes)
-        _kill_group(process.pid)
+        _end(process)
         status = process.wait()
         sender.join()
         text, last = output.text(), _last_line(errors.text())
@@ -90,18 +98,19 @@ def _started(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         # Also on Ctrl-C and on errors of our own.
         if process.returncode is None:
-            _kill_group(process.pid)
+            _end(process)
             process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             _close(stream)
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The parent's variables, with paths that hold from another folder, and no telemetry."""
+    """The few variables of the parent's, with paths that hold from elsewhere; no telemetry."""
+    given = {name: own[name] for name in _INHERITED if name in own}
     root = Path(tritongen.__file__).resolve().parents[1]
     installed = root.name in {"site-packages", "dist-packages"}
     return {
-        **module_environment(own, *(() if installed else (root,))),
+        **module_environment(given, *(() if installed else (root,))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "ORT_DISABLE_TELEMETRY": "1",
@@ -159,11 +168,20 @@ def _watch(pid: int, deadline: float, memory_bytes: int) -> End:
     while True:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return End.EXITED
-        if _resident_bytes(pid) > memory_bytes:
+        if max(map(_resident_bytes, (pid, *_children(pid)))) > memory_bytes:
             return End.TOO_LARGE
         if time.monotonic() > deadline:
             return End.TIMED_OUT
         time.sleep(_POLL_S)
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    """What a process has started and what was left to it; none where the kernel does not say."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return ()
+    return tuple(map(int, text.split()))
 
 
 def _resident_bytes(pid: int) -> int:
@@ -175,10 +193,19 @@ def _resident_bytes(pid: int) -> int:
     return int(pages[1]) * _PAGE if len(pages) > 1 else 0
 
 
-def _kill_group(pid: int) -> None:
-    # The group is gone when nothing of it is left to kill.
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Have the child end all that it started, see `confine`; one that does not is killed."""
+    # Until it is waited for, the numbers of process and group are not used again.
     with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, signal.SIGCONT)
+    deadline = time.monotonic() + _GRACE_S
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            break
+        time.sleep(_POLL_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _last_line(text: str) -> str:

@@ -1,4 +1,8 @@
-"""What a child process does before it runs anything of the user's: limits, and a clean stdout."""
+"""What a child process does before it runs anything of the user's: limits, and a clean stdout.
+
+It parts in two. One half goes on and runs the user's; the other watches, and inherits every process
+that loses its parent below it, so that at the end none is left, however it was started.
+"""
 
 import ctypes
 import os
@@ -6,27 +10,92 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from tritongen.trial.child_request import Limits
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class _Asked(BaseException):
+    """The parent wants an end, or is gone."""
 
 
 def confine(limits: Limits) -> None:
-    """Live no longer than the parent, and within the limits; called first in the child."""
-    _live_no_longer_than(limits.parent)
+    """Live no longer than the parent, leave no process, stay within the limits.
+
+    Called first in the child; what returns is the half that runs the user's.
+    """
+    _leave_nothing(limits.parent)
     _limit(limits)
 
 
-def _live_no_longer_than(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies; end at once if it already has."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _leave_nothing(parent: int) -> None:
+    """Go on in a child, and end with everything that it starts when it ends or `parent` does."""
+    signal.signal(signal.SIGTERM, _ask)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
+    watcher = os.getpid()
+    child = os.fork()
+    if child:
+        _watch(child)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != watcher:
+        os._exit(1)
+
+
+def _ask(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Asked
+
+
+def _watch(child: int) -> NoReturn:
+    """Wait for the child's end, end what it has left, and end as it did."""
+    status = int(signal.SIGKILL)
+    with suppress(_Asked):
+        while True:
+            ended, found = os.waitpid(-1, 0)
+            if ended == child:
+                status = found
+                break
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _end_descendants()
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status))
+
+
+def _end_descendants() -> None:
+    """Kill every child until there is none: those of a dead one become this process's own."""
+    with suppress(ChildProcessError):
+        while True:
+            for pid in _children():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def _children() -> Iterator[int]:
+    own = str(os.getpid())
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            # The name stands in parentheses and may hold any of them itself.
+            if text.rpartition(")")[2].split()[1] == own:
+                yield int(folder.name)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _limit(limits: Limits) -> None:
