@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import FREE_PORTS, Project
+from support import format_models as make
+from support.cli import FREE_PORTS, Project, dense
 from support.triton import EmbeddedRuntime
 from tritongen.triton.server_state import project_label
 
@@ -150,3 +151,51 @@ def test_a_lock_that_would_run_code_or_open_what_is_closed(settings, built: Proj
     built.run("build", "models", "--no-trial")
     again = built.lock()["server"]
     assert all(again.get(key) != value for key, value in settings.items())
+
+
+PLANNED = (
+    ("build", "models", "--dry-run"),
+    ("build", "models", "--diff"),
+    ("build", "models", "--check"),
+    ("build", "models", "--dry-run", "--remeasure"),
+)
+
+
+def test_a_program_is_run_only_where_that_is_asked_for(project: Project, tmp_path):
+    """Before the first build, after it, and when the program is another one: plans run none."""
+    trace = tmp_path / "ran"
+    source = f"open({str(trace)!r}, 'w').close()\n{make.PYTHON}"
+    make.python_model(project.models / "program/1/model.py", source)
+    project.add("dense/model.onnx", dense())
+    rates = "".join(f"  {name}: {{rate: {{peak: 20}}}}\n" for name in ("dense", "program"))
+    project.write("models/tritongen.yaml", f"target: {{cpus: 4}}\nmodels:\n{rates}")
+
+    def held(*commands: tuple[str, ...]) -> set[str]:
+        """Models that each command says it has not run; it has run none."""
+        told = set()
+        for words in commands:
+            document = project.json(*words, expect=None)
+            assert not trace.exists(), words
+            found = {item["model"] for item in document["findings"] if item["code"] == "TG147"}
+            told.add(tuple(sorted(found)))
+        (names,) = told
+        return set(names)
+
+    assert held(*PLANNED, ("plan", "models")) == {"program"}
+    assert "Run `tritongen build`" in project.run("build", "models", "--diff").out
+    project.run("build", "models")
+    assert trace.exists()
+    trace.unlink()
+    assert held(*PLANNED) == set()
+    document = project.json("build", "models", "--dry-run")
+    (program,) = (item for item in document["models"] if item["name"] == "program")
+    assert program["max_batch_size"] == 8
+    make.python_model(project.models / "program/1/model.py", source + "# changed\n")
+    assert held(*PLANNED) == {"program"}
+
+
+def test_a_plan_without_any_times_says_which_program_was_not_run(project: Project):
+    make.python_model(project.models / "program/1/model.py")
+    problem = project.error("plan", "models", expect=2)
+    assert problem["code"] == "TG341"
+    assert any("program" in line and "tritongen build" in line for line in problem["details"])

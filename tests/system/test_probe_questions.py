@@ -18,6 +18,7 @@ def folder(tmp_path) -> Project:
     return Project(tmp_path)
 
 
+@pytest.mark.measures
 def test_latency_agrees_with_what_the_server_measured(folder, tmp_path):
     with serving(tmp_path, latency_s=0.020, spread_s=0.020) as server:
         found, _ = level(folder, server, "--concurrency", "8", "--duration", "3")
@@ -32,6 +33,7 @@ def test_latency_agrees_with_what_the_server_measured(folder, tmp_path):
     assert parts["compute_infer"] == pytest.approx(statistics.mean(inside) * 1e6, rel=0.1)
 
 
+@pytest.mark.measures
 def test_a_stall_is_seen_from_the_schedule(folder, tmp_path):
     """500 ms in every 2 s at a steady rate: a quarter of the requests waits, up to 500 ms."""
     with serving(tmp_path, latency_s=0.001, stall_every_s=2.0, stall_s=0.5) as server:
@@ -44,6 +46,7 @@ def test_a_stall_is_seen_from_the_schedule(folder, tmp_path):
     assert found["latency_us"]["p95"]["value"] == pytest.approx(400_000, rel=0.15)
 
 
+@pytest.mark.measures
 def test_several_processes_make_one_load(folder, tmp_path):
     with serving(tmp_path, latency_s=0.005) as server:
         found, _ = level(folder, server, "--concurrency", "6", "--processes", "3")

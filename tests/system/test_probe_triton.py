@@ -207,6 +207,7 @@ def test_values_are_checked_against_a_reference(live, protocol):
     assert live.project.error(*words, expect=3)["code"] == "TG915"
 
 
+@pytest.mark.measures
 def test_two_configurations_are_compared_in_pairs(live):
     better = python_config("slow", more="dynamic_batching { }")
     path = live.project.write("better.pbtxt", better)

@@ -318,10 +318,8 @@ class TestDocker:
 @contextmanager
 def neighbours() -> Iterator[None]:
     """Processes that keep every CPU busy."""
-    burning = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        for _ in os.sched_getaffinity(0)
-    ]
+    endless = [sys.executable, "-c", "while True: pass"]
+    burning = [subprocess.Popen(endless) for _ in os.sched_getaffinity(0)]
     try:
         yield
     finally:
@@ -393,10 +391,9 @@ class TestFaults:
         )
         assert problem["code"] == "TG950"
 
+    @pytest.mark.measures
     def test_noisy_neighbours_are_told_of(self, tuned):
-        project, _ = tuned
+        words = ("tune", "models", "--goal", "throughput@2", "--budget", "8s", "--dry-run")
         with neighbours():
-            document = project.json(
-                "tune", "models", "--goal", "throughput@2", "--budget", "8s", "--dry-run"
-            )
+            document = tuned[0].json(*words)
         assert any("noisy" in note for note in document["notes"])

@@ -166,6 +166,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
             remeasure=options.remeasure,
             timeout_s=options.trial_timeout,
             memory_bytes=memory,
+            code=mode is BuildMode.WRITE,
         ),
         remeasure=options.remeasure,
         force=options.force,

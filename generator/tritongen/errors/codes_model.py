@@ -187,6 +187,7 @@ MODEL_CODES: tuple[Code, ...] = (
         "`tritongen optimize --fix`, or mend what ONNX Runtime's words say and export it again.",
     ),
     Code("TG146", "called model that is not served", "Put it into the models folder."),
+    Code("TG147", "model's code was not run", "Run `tritongen build`, whose trial runs it."),
     Code(
         "TG201",
         "trial failed",

@@ -82,8 +82,14 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> Planned:
     """
     project = with_selection(load_project(root, options.repository))
     intent, machines = machines_of(project, options.prices)
-    evidence = gather_evidence(project, trial_policy(run=options.trial), progress).evidence
-    inputs = capacity_inputs(project, intent, evidence, machines)
+    gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
+    evidence = gathered.evidence
+    try:
+        inputs = capacity_inputs(project, intent, evidence, machines)
+    except InvalidInputError as problem:
+        more = [f"{item.model}: {item.message} → {item.fix}" for item in gathered.findings]
+        problem.details = (*problem.details, *more)
+        raise
     found = plan_capacity(inputs.capacity)
     path = None
     if found.best is not None and options.write:
@@ -98,7 +104,7 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> Planned:
         path = options.output or Path(plan_path(options.repository))
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
-    return Planned(found, (*inputs.findings, *found.findings, *old), path)
+    return Planned(found, (*gathered.findings, *inputs.findings, *found.findings, *old), path)
 
 
 def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:

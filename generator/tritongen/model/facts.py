@@ -30,6 +30,11 @@ class ModelFormat(StrEnum):
     TFLITE = "tflite"
     UNKNOWN = "unknown"
 
+    @property
+    def is_code(self) -> bool:
+        """Whether to run such a model is to run a program of whoever made it."""
+        return self in {ModelFormat.PYTHON, ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI}
+
 
 @dataclass(frozen=True, slots=True)
 class FileRef:

@@ -13,7 +13,7 @@ from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
 from tritongen.planner import plan_serving
 from tritongen.repository.compare import Difference, DifferenceKind, compare, refuse_conflicts
-from tritongen.repository.gather_evidence import TrialPolicy, gather_evidence
+from tritongen.repository.gather_evidence import Gathered, TrialPolicy, gather_evidence
 from tritongen.repository.hand_edits import kept_before, kept_names, kept_texts
 from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.repository.project import Project, Target
@@ -135,12 +135,12 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     project = with_selection(project, options.variants)
     gathered = gather_evidence(project, options.trial, progress)
     target = project.target(remeasure=options.remeasure)
-    planned = _planned(project, gathered.evidence, target)
+    planned = _planned(project, gathered, target)
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
     names = [item.plan.name for item in found.models]
     differences = compare(project, found.differences, lock, names)
-    findings = (*_findings(project, plan), *found.findings)
+    findings = (*gathered.findings, *_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(differences, gathered.missing))
     written, kept = False, _kept(project, lock, differences)
@@ -162,7 +162,7 @@ class _Planned:
     left_out: tuple[Finding, ...]
 
 
-def _planned(project: Project, evidence: Evidence, target: Target) -> _Planned:
+def _planned(project: Project, gathered: Gathered, target: Target) -> _Planned:
     """The plan of all that can be served; a model or pipeline with an error is left out of it.
 
     Raises:
@@ -170,10 +170,10 @@ def _planned(project: Project, evidence: Evidence, target: Target) -> _Planned:
     """
     faults: tuple[Finding, ...] = ()
     while True:
-        plan = plan_serving(project.models, project.intent, evidence, target.cores, faults)
-        _refuse_unusable(project, plan)
+        plan = plan_serving(project.models, project.intent, gathered.evidence, target.cores, faults)
+        _refuse_unusable(project, plan, gathered.findings)
         texts = Texts(project, plan)
-        found = survey_texts(project, plan, texts, evidence)
+        found = survey_texts(project, plan, texts, gathered.evidence)
         errors = _errors(_findings(project, plan), found)
         models = {item.plan.name for item in found.models}
         # What is wrong with a pipeline may follow from one of its models.
@@ -189,7 +189,7 @@ def _planned(project: Project, evidence: Evidence, target: Target) -> _Planned:
         faults += tuple(replace(item, location=Location(field=item.location.field)) for item in own)
 
 
-def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
+def _refuse_unusable(project: Project, plan: ServingPlan, held: Sequence[Finding]) -> None:
     if plan.models or not project.models:
         return
     errors = [
@@ -203,7 +203,9 @@ def _refuse_unusable(project: Project, plan: ServingPlan) -> None:
         "no model in the folder can be served",
         where=str(project.root),
         fix=errors[0].fix if len(errors) == 1 else "Follow the fix that stands beside each fault.",
-        details=[f"{item.model}: {item.message} → {item.fix} [{item.code}]" for item in errors],
+        details=[
+            f"{item.model}: {item.message} → {item.fix} [{item.code}]" for item in (*held, *errors)
+        ],
     )
 
 

@@ -10,6 +10,7 @@ from tritongen.formats.hashing import StatKey, hash_files
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import NO_BATCH, trial_wishes
 from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
@@ -35,11 +36,18 @@ class TrialPolicy:
         run: whether models without evidence are run at all.
         remeasure: run every model, whatever the lock holds.
         options: limits of a trial.
+        code: whether models that are programs are among them.
     """
 
     run: bool
     remeasure: bool
     options: TrialOptions
+    code: bool = True
+
+    def runs(self, facts: ModelFacts, evidence: ModelEvidence) -> bool:
+        """Whether a model is to be run."""
+        allowed = self.run and (self.code or not facts.format.is_code)
+        return allowed and (self.remeasure or not _decided(evidence))
 
 
 def trial_policy(
@@ -48,6 +56,7 @@ def trial_policy(
     remeasure: bool = False,
     timeout_s: float = 60.0,
     memory_bytes: int | None = None,
+    code: bool = True,
 ) -> TrialPolicy:
     """A policy with this machine's cores as the most threads to try.
 
@@ -56,10 +65,11 @@ def trial_policy(
         remeasure: run every model, whatever the lock holds.
         timeout_s: wall clock of one trial.
         memory_bytes: of one trial, None to go by the model's size.
+        code: whether models that are programs are among them.
     """
     cores = budget_of(read_cpus()).value
     options = TrialOptions(cores=cores, timeout_s=timeout_s, memory_bytes=memory_bytes)
-    return TrialPolicy(run, remeasure, options)
+    return TrialPolicy(run, remeasure, options, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +80,18 @@ class Gathered:
         evidence: by model.
         missing: models that have no trial and were not run, each with what has become of the one
             that the lock holds; empty where it holds none.
+        held: those of them that were not run because they are programs.
     """
 
     evidence: Evidence
     missing: Mapping[str, str]
+    held: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is said of programs that were not run."""
+        message = "its code was not run; this rests on what can be read"
+        return tuple(finding("TG147", Severity.WARNING, message, model=name) for name in self.held)
 
 
 def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
@@ -100,7 +118,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
         evidence, lost = _still_good(evidence, earlier, wishes)
-        if policy.run and (policy.remeasure or not _decided(evidence)):
+        if policy.runs(facts, evidence):
             progress(facts.name)
             evidence = replace(evidence, trial=_tried(project, facts, policy.options, wishes))
         if evidence.trial is None:
@@ -108,7 +126,9 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
     if cache != before:
         _save_cache(project.root, cache)
-    return Gathered(Evidence(models), missing)
+    programs = {facts.name for facts in project.models if facts.format.is_code}
+    held = () if policy.code else tuple(name for name in missing if name in programs)
+    return Gathered(Evidence(models), missing, held)
 
 
 def _tried(
