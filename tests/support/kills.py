@@ -1,6 +1,6 @@
 """The tool killed again and again at random moments of a start or a stop.
 
-More kills by hand: ``TRITONGEN_KILLS=17 pytest tests/integration/test_*_kills.py`` makes 51 starts
+More kills by hand: ``TRITONGEN_KILLS=17 pytest tests/system/test_*_kills.py`` makes 51 starts
 and as many stops of each runtime.
 """
 

@@ -116,7 +116,7 @@ class Trial:
         cpu: name of the processor that `costs` were measured on, empty when not known.
         decoupled: whether a Python model gave other than one response to a request, or says that it
             may; None when it cannot be told.
-        declared: what tritongen.yaml said of its inputs and outputs (see `trial_wishes`); None in
+        declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`); None in
             an older lock, which does not say.
     """
 

@@ -186,7 +186,7 @@ class ModelIntent:
 NO_BATCH = "batch: false"
 
 
-def trial_wishes(intent: ModelIntent) -> tuple[str, ...]:
+def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:
     """What of an intent decides what a trial feeds and tests, as ``path: value``, sorted."""
     found = [NO_BATCH] if intent.batch is False else []
     for role, tensors in (("inputs", intent.inputs), ("outputs", intent.outputs)):

@@ -11,7 +11,7 @@ from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import NO_BATCH, trial_wishes
+from tritongen.model.intent import NO_BATCH, trial_declarations
 from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
@@ -114,13 +114,13 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     for facts in project.models:
         if not facts.servable or project.intent.of(facts.name).skip:
             continue
-        wishes = trial_wishes(project.intent.of(facts.name))
+        declared = trial_declarations(project.intent.of(facts.name))
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
-        evidence, lost = _still_good(evidence, earlier, wishes)
+        evidence, lost = _still_good(evidence, earlier, declared)
         if policy.runs(facts, evidence):
             progress(facts.name)
-            evidence = replace(evidence, trial=_tried(project, facts, policy.options, wishes))
+            evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
@@ -132,35 +132,35 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
 
 
 def _tried(
-    project: Project, facts: ModelFacts, options: TrialOptions, wishes: tuple[str, ...]
+    project: Project, facts: ModelFacts, options: TrialOptions, declared: tuple[str, ...]
 ) -> Trial:
     trial = run_trial(facts, project.root, project.intent.of(facts.name), options)
     # Times of one processor are not those of another: a plan must know whose they are.
-    return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=wishes)
+    return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=declared)
 
 
 def _still_good(
-    evidence: ModelEvidence, known: ModelEvidence | None, wishes: tuple[str, ...]
+    evidence: ModelEvidence, known: ModelEvidence | None, declared: tuple[str, ...]
 ) -> tuple[ModelEvidence, str]:
-    """Evidence without a trial that fed what is no longer wished, and what has become of it."""
+    """Evidence without a trial that fed what is no longer declared, and what has become of it."""
     trial = evidence.trial
     if trial is None:
         lost = known is not None and known.trial is not None
         return evidence, "the model's file has changed since it was tried" if lost else ""
-    changed = _changed(trial, wishes)
+    changed = _changed(trial, declared)
     if not changed:
         return evidence, ""
     names = ", ".join(dict.fromkeys(item.partition(": ")[0] for item in changed))
     return replace(evidence, trial=None), f"tritongen.yaml has changed since it was tried: {names}"
 
 
-def _changed(trial: Trial, wishes: tuple[str, ...]) -> list[str]:
+def _changed(trial: Trial, declared: tuple[str, ...]) -> list[str]:
     """What tritongen.yaml says otherwise than it did for a trial."""
     if trial.declared is None:
         # An older lock: where the model ran, what was fed stands in it; else it may be the cure.
-        return [] if trial.ok else list(wishes)
+        return [] if trial.ok else list(declared)
     # A trial that has tested the batch axis is as good where batching is switched off now.
-    wanted = set(wishes)
+    wanted = set(declared)
     return sorted({*trial.declared, *({NO_BATCH} & wanted)} ^ wanted)
 
 

@@ -21,7 +21,7 @@ from tritongen.probe.statistics.measurement import (
 )
 
 KIND = "tritongen.probe"
-_MOST_BYTES = 256 * 1024 * 1024
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +254,8 @@ def read_saved(path: Path) -> tuple[SavedLevel, ...]:
     """
     try:
         with path.open("rb") as file:  # a device or a pipe tells no size
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
+            text = file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
             raise InvalidInputError("TG912", "the file is larger than 256 MiB", where=str(path))
         content = json.loads(text)
     except FileNotFoundError:
