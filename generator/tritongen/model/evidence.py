@@ -116,8 +116,8 @@ class Trial:
         cpu: name of the processor that `costs` were measured on, empty when not known.
         decoupled: whether a Python model gave other than one response to a request, or says that it
             may; None when it cannot be told.
-        declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`); None in
-            an older lock, which does not say.
+        declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`);
+            None in an older lock, which does not say.
     """
 
     runtime: str
