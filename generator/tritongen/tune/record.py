@@ -139,5 +139,5 @@ def _diffs(project: Project) -> dict[str, tuple[str, ...]]:
     return {
         item.path: tuple(item.diff())
         for item in built.differences
-        if item.kind is not DifferenceKind.FOREIGN
+        if item.kind is not DifferenceKind.FOREIGN and not item.removes
     }
