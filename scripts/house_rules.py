@@ -5,7 +5,10 @@ measured time against a number.
 """
 
 import ast
+import io
 import sys
+import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +25,11 @@ FORBIDDEN_IN_TESTS = {
     "Mock": "run the real part",
     "patch": "run the real part",
 }
+# Tokens that hold no code.
+EMPTY = {
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE,
+    tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
+}  # fmt: skip
 # Longer than the rule, each with its reason.
 EXCEPTIONS: dict[str, str] = {}
 
@@ -60,6 +68,31 @@ def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
             yield f"{name}:{line}: {word}: {FORBIDDEN_IN_TESTS[word]}"
 
 
+def code_lines(tree: ast.Module, text: str) -> int:
+    """Lines that hold code: no blank lines, comments or texts that stand alone, as docstrings do."""
+    texts: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            texts.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in EMPTY:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return len(code - texts)
+
+
+def size_of_the_package() -> str:
+    """How large the package is, and how many of its class names stand for more than one thing."""
+    lines, files, classes = 0, 0, Counter[str]()
+    for path in sources("generator"):
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        lines, files = lines + code_lines(tree, text), files + 1
+        classes.update(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    twice = sum(count > 1 for count in classes.values())
+    return f"{lines:,} lines of code in {files} files; {twice} class names used twice"
+
+
 def _of_pytest(node: ast.expr) -> bool:
     """Whether an attribute is read from `pytest`, `pytest.mark` or `mock`."""
     if isinstance(node, ast.Attribute):
@@ -77,7 +110,7 @@ def main() -> int:
             faults += size_faults(path, tree, text)
         else:
             faults += [*size_faults(path, tree, text), *test_faults(path, tree)]
-    print("\n".join(faults) if faults else "house rules: fine")
+    print("\n".join(faults) if faults else f"house rules: fine ({size_of_the_package()})")
     return 1 if faults else 0
 
 
