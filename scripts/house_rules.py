@@ -69,7 +69,7 @@ def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
 
 
 def code_lines(tree: ast.Module, text: str) -> int:
-    """Lines that hold code: no blank lines, comments or texts that stand alone, as docstrings do."""
+    """Lines that are not blank, a comment, or a text that stands alone as a docstring does."""
     texts: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
