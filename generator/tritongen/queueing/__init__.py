@@ -1,4 +1,4 @@
-"""Queueing: closed forms, service times and a simulation of Triton's scheduler.
+"""Queueing: service times and a simulation of Triton's scheduler.
 
 Everything is in seconds, requests and rows; chance comes from a seed, and there is no clock.
 """
