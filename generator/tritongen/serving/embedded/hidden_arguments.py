@@ -7,7 +7,9 @@ the kernel shows what the words were when the process began.
 """
 
 import ctypes
+import errno
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from tritongen.serving.embedded.launcher import ARGUMENT, LIBRARIES, NO_TRACE
 
 __all__ = ["Program", "start"]
 
-_GETREGS, _DETACH = 12, 17  # of ptrace
+_CONTINUE, _GETREGS, _DETACH = 7, 12, 17  # of ptrace
 _REGISTERS, _STACK_POINTER = 27, 19  # of sys/user.h's user_regs_struct
 _WORD = 8
 
@@ -74,22 +76,33 @@ def start(program: Program) -> "subprocess.Popen[bytes]":
     """
     process = program.process("traced")
     try:
-        _, status = os.waitpid(process.pid, 0)
-        if os.WIFSTOPPED(status):
+        if _begun(process):
             if _turned(process.pid):
                 return process
             process.kill()
             process.wait()
             return program.process("plain")
-        process.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
         process.kill()
         process.wait()
         raise
     if process.returncode != NO_TRACE:
-        number = abs(process.returncode)
+        # A signal ended it, where there is no exit code.
+        number = max(process.returncode, 0) or errno.EINTR
         raise OSError(number, os.strerror(number), program.arguments[0])
     return program.process("plain")
+
+
+def _begun(process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until the launcher has become the program and stopped; False when it has ended."""
+    while True:
+        _, status = os.waitpid(process.pid, 0)
+        if not os.WIFSTOPPED(status):
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return False
+        if os.WSTOPSIG(status) == signal.SIGTRAP:
+            return True
+        _ptrace(_CONTINUE, process.pid, os.WSTOPSIG(status))  # a signal on its way to it
 
 
 def _turned(pid: int) -> bool:
