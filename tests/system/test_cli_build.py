@@ -261,6 +261,33 @@ def test_nothing_can_be_served(project: Project) -> None:
     assert not project.repository.exists()
 
 
+def test_one_model_in_two_forms(project: Project) -> None:
+    """What was trained lies beside what is served: a draft, a build and an inspection agree."""
+    project.add("dense.onnx", dense())
+    project.add("dense.joblib", b"\x80\x04.")
+    drafted = project.json("init", "models")
+    assert drafted["models"] == ["dense"]
+    (model,) = project.json("inspect", "models")["models"]
+    assert (model["path"], model["servable"]) == ("dense.onnx", True)
+    document = project.json("build", "models")
+    assert [item["name"] for item in document["models"]] == ["dense"]
+    assert document["refused"] == []
+    assert [item["severity"] for item in document["findings"] if item["code"] == "TG148"] == [
+        "info"
+    ]
+
+
+def test_the_forms_of_a_refused_model_are_told_once(project: Project) -> None:
+    project.add("dense.onnx", dense())
+    project.add("net.onnx", dense())
+    project.add("net/model.onnx", dense(seed=7))
+    project.json("init", "models")
+    ran = project.run("build", "models")
+    assert ran.out.count("error TG125") == 1
+    assert "2 models have the name 'net': net, net.onnx" in ran.out
+    assert "Rename all but the one" in ran.out
+
+
 def test_two_builds_at_once(project: Project) -> None:
     for number in range(3):
         project.add(f"m{number}/model.onnx", dense(seed=number))

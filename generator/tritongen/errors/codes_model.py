@@ -189,6 +189,11 @@ MODEL_CODES: tuple[Code, ...] = (
     Code("TG146", "called model that is not served", "Put it into the models folder."),
     Code("TG147", "model's code was not run", "Run `tritongen build`, whose trial runs it."),
     Code(
+        "TG148",
+        "another file of the model's name",
+        "Move it out of the models folder, or rename it; to use it, make it servable first.",
+    ),
+    Code(
         "TG201",
         "trial failed",
         "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery import Candidate, CandidateVersion, find_models
+from tritongen.formats.one_per_name import one_per_name
 from tritongen.formats.readers import READERS
 from tritongen.formats.reading import Reading, Source
 from tritongen.formats.servability import validate
@@ -27,7 +28,7 @@ class Inspection:
     """What a folder holds.
 
     Attributes:
-        models: by name; each with its own findings.
+        models: by name, one of each; each with its own findings.
         findings: what belongs to no model.
     """
 
@@ -56,7 +57,7 @@ def inspect_folder(
             wrong with one model is a finding of that model.
     """
     discovery = find_models(root)
-    models = tuple(
+    models = one_per_name(
         inspect_model(
             discovery.root,
             candidate,

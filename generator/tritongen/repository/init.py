@@ -1,5 +1,6 @@
 """Drafts `tritongen.yaml` from what a folder holds."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE
 from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts
-from tritongen.model.intent import DEFAULT_TRITON
+from tritongen.model.intent import DEFAULT_TRITON, Intent
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.resources import template_text
@@ -45,7 +46,7 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
         raise InvalidInputError(
             "TG703", "exists already", where=str(path), fix="Edit it, or draft anew with --force."
         )
-    models = inspect_folder(root, find(DEFAULT_TRITON)).models
+    models = inspect_folder(root, find(DEFAULT_TRITON), intent=Intent()).models
     environment = Environment(  # noqa: S701  (YAML; names were checked for their characters)
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -59,12 +60,24 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
 
 def _entry(model: ModelFacts) -> dict[str, object]:
     return {
-        "name": model.name,
+        "name": _key(model.name),
         "format": model.format.value,
         "servable": model.servable,
         "states": _states(model),
-        "reason": next((item.message for item in model.findings if item.severity == "error"), ""),
+        "reason": next(
+            (_line(item.message) for item in model.findings if item.severity == "error"), ""
+        ),
     }
+
+
+def _key(name: str) -> str:
+    """A model's name as a key of YAML; names were made printable when they were listed."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _line(text: str) -> str:
+    """Text that may hold words of a runtime's or a file's, for a comment of one line."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())
 
 
 def _states(model: ModelFacts) -> str:

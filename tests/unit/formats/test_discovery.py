@@ -177,13 +177,13 @@ def test_a_python_model_owns_what_lies_beside_it(tmp_path):
     assert versions(candidate) == [(1, "m/1/model.py")]
 
 
-def test_duplicate_names(tmp_path):
+def test_models_of_one_name_are_all_found(tmp_path):
     lay_out(tmp_path, {"ocr.onnx": MODEL, "ocr/model.onnx": MODEL, "fine.onnx": MODEL})
     found = find_models(tmp_path).candidates
-    assert [(item.path, codes(item)) for item in found] == [
-        ("fine.onnx", []),
-        ("ocr", [("TG125", "error")]),
-        ("ocr.onnx", [("TG125", "error")]),
+    assert [(item.name, item.path) for item in found] == [
+        ("fine", "fine.onnx"),
+        ("ocr", "ocr"),
+        ("ocr", "ocr.onnx"),
     ]
 
 

@@ -7,7 +7,6 @@ and a model repository that was written by hand. Links are followed as long as t
 
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +63,7 @@ class Discovery:
 
     Attributes:
         root: the folder, resolved.
-        candidates: by name, then by path.
+        candidates: by name, then by path; several may have one name.
         findings: what belongs to no model.
     """
 
@@ -100,8 +99,7 @@ def find_models(root: Path) -> Discovery:
             where=str(root),
             details=[item.message for item in findings],
         )
-    counts = Counter(candidate.name for candidate in found)
-    checked = [_checked(candidate, counts) for candidate in found]
+    checked = [_checked(candidate) for candidate in found]
     checked.sort(key=lambda candidate: (candidate.name, candidate.path))
     return Discovery(base, tuple(checked), tuple(findings))
 
@@ -118,15 +116,12 @@ def _resolve(root: Path) -> Path:
     return base
 
 
-def _checked(candidate: Candidate, counts: Counter[str]) -> Candidate:
+def _checked(candidate: Candidate) -> Candidate:
     """The candidate with its name's faults, and its name in every finding."""
     findings = list(candidate.findings)
     fault = name_fault(candidate.name)
     if fault is not None:
         findings.append(replace(fault, location=replace(fault.location, path=candidate.path)))
-    if counts[candidate.name] > 1:
-        message = f"{counts[candidate.name]} models have the name {candidate.name!r}"
-        findings.append(finding("TG125", Severity.ERROR, message, path=candidate.path))
     named = tuple(replace(item, model=candidate.name) for item in findings)
     return replace(candidate, findings=named)
 

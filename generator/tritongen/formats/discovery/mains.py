@@ -81,6 +81,11 @@ def is_version(name: str) -> bool:
     return bool(_VERSION.fullmatch(name))
 
 
+def is_leftover(format_: ModelFormat) -> bool:
+    """Whether a file of that format is what a training leaves, beside a model to serve."""
+    return format_ in _LEFTOVERS
+
+
 def candidates(root: Path, entries: Iterable[Entry]) -> list[Main]:
     """Every model among a folder's entries that could be the one to serve."""
     found = [
@@ -97,7 +102,7 @@ def candidates(root: Path, entries: Iterable[Entry]) -> list[Main]:
         return python
     parts = _parts(root, found)
     found = [main for main in found if main.path not in parts]
-    servable = [main for main in found if main.format not in _LEFTOVERS]
+    servable = [main for main in found if not is_leftover(main.format)]
     return servable or found
 
 
