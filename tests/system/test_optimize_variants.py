@@ -1,12 +1,13 @@
 """Variants in the place of their originals: chosen, remembered, refused, given up again."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.cli import Project
 from support.optimize import faulty, trained
-from support.optimize.running import optimized, variant
+from support.optimize.running import optimized, steps, variant
 from tritongen.errors import InvalidInputError
 from tritongen.model.variants import ORIGINAL
 from tritongen.repository.project import load_project
@@ -124,3 +125,72 @@ def test_a_variant_takes_the_place_of_its_original(project: Project) -> None:
     assert refused("fixed") == "TG241"
     (path.parent / "variant.json").write_text("{")
     assert refused("fixed") == "TG242"
+
+
+def codes(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["code"], item["model"]) for item in document["findings"]]
+
+
+@pytest.mark.smoke
+def test_a_fix_is_served_where_the_original_cannot_be(project: Project) -> None:
+    project.add("wine/model.onnx", faulty.zipmap())
+    assert project.error("build", "models", expect=2)["code"] == "TG101"
+    told = project.run("optimize", "models", "--fix").out
+    assert "serve: fixed, with `tritongen build models --variant wine=fixed`" in told
+    ran = project.run("build", "models")
+    assert "served as fixed, since the original cannot be: wine" in ran.out
+    assert "TG110" not in ran.out
+    assert project.lock()["models"]["wine"]["evidence"]["variant"]["name"] == "fixed"
+    # From now on the lock says it, and everything else goes by that.
+    again = project.json("build", "models")
+    assert (again["written"], again["models"][0]["variant"]) == (False, "fixed")
+    assert ("TG243", "wine") not in codes(again)
+    assert not project.json("build", "models", "--check")["drift"]
+    project.run("explain", "wine", "--models", "models")
+    project.run("report", "models", "-o", "r.html")
+    page = (project.folder / "r.html").read_text()
+    assert "fixed: proven equal to the original: zipmap" in page
+    assert "TG110" not in page
+    # The user's word for the original still counts, and so does another original.
+    refused = project.error("build", "models", "--variant", "wine=original", expect=2)
+    assert "TG110" in refused["details"][0]
+    project.add("wine/model.onnx", faulty.zipmap(texts=True))
+    assert project.error("build", "models", expect=2)["code"] == "TG241"
+
+
+def test_a_fix_of_another_original_is_told_and_the_others_are_built(project: Project) -> None:
+    project.add("wine/model.onnx", faulty.zipmap())
+    project.add("net/model.onnx", trained.cnn())
+    project.run("optimize", "models", "--fix", "-m", "wine")
+    project.add("wine/model.onnx", faulty.zipmap(texts=True))
+    document = project.json("build", "models")
+    assert document["refused"] == [{"name": "wine", "codes": ["TG110"]}]
+    assert [item["name"] for item in document["models"]] == ["net"]
+    assert ("TG241", "wine") in codes(document)
+
+
+def test_a_fix_that_moves_an_axis_waits_for_the_users_word(project: Project) -> None:
+    message = faulty.second_axis()
+    message.graph.node[0].output[1] = message.graph.output[1].name = "h\0"
+    project.add("time/model.onnx", message)
+    project.add("net/model.onnx", trained.cnn())
+    done = steps(optimized(project, "--fix", "-m", "time"))
+    assert done["names"]
+    assert done["batch_first"]
+    document = project.json("build", "models")
+    assert document["refused"] == [{"name": "time", "codes": ["TG116"]}]
+    (told,) = (item for item in document["findings"] if item["code"] == "TG244")
+    assert "batch_first" in told["message"]
+    command = told["fix"].partition("`")[2].partition("`")[0]
+    assert command == "tritongen build models --variant time=fixed"
+    served = project.json(*command.split()[1:])["models"]
+    assert {item["name"]: item["variant"] for item in served} == {"net": None, "time": "fixed"}
+
+
+def test_a_fix_that_leaves_a_fault_is_not_served(project: Project) -> None:
+    """The name cannot be served whatever is done to the graph."""
+    project.add("red wine/model.onnx", faulty.zipmap())
+    project.add("net/model.onnx", trained.cnn())
+    project.run("optimize", "models", "--fix", "-m", "red wine")
+    document = project.json("build", "models")
+    assert document["refused"] == [{"name": "red wine", "codes": ["TG106", "TG110"]}]

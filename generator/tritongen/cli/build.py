@@ -208,6 +208,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
+    from tritongen.repository.stored_variants import FIX_TAKEN
 
     for item in result.findings:
         if item.severity is not Severity.INFO:
@@ -228,6 +229,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
             for item in result.models
         ],
     )
+    fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
+    if fixed:
+        print(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
     cores = result.plan.server.cores.value
     limited = any(name == "rate-limit" for name, _ in result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""

@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
         emit_json({"models": [_json(model) for model in models]})
     else:
         for model in models:
-            _print(model)
+            _print(model, options.models)
         _suggest(models, options)
     missed = any(model.gate_missed for model in models)
     return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
@@ -226,7 +226,7 @@ def _speed_json(speed: "Speedup") -> dict[str, object]:
     return {"value": speed.value, "low": speed.low, "high": speed.high}
 
 
-def _print(model: "OptimizedModel") -> None:
+def _print(model: "OptimizedModel", models: Path) -> None:
     print(bold(model.name))
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")
@@ -240,7 +240,11 @@ def _print(model: "OptimizedModel") -> None:
         )
     for item in model.findings:
         print_finding(item)
-    print(f"  serve: {good(model.chosen) if model.chosen else 'the original'}\n")
+    if model.chosen:
+        how = f"tritongen build {models} --variant {model.name}={model.chosen}"
+        print(f"  serve: {good(model.chosen)}, with `{how}`\n")
+    else:
+        print("  serve: the original\n")
 
 
 def _proof_text(proof: "Proof") -> str:

@@ -88,4 +88,14 @@ OPTIMIZE_CODES: tuple[Code, ...] = (
         "variant is damaged",
         "Delete its folder and run `tritongen optimize` again.",
     ),
+    Code(
+        "TG243",
+        "fixed variant is served",
+        "To leave the model out instead, set `skip: true` for it in tritongen.yaml.",
+    ),
+    Code(
+        "TG244",
+        "fix that moves an axis",
+        "Serve it with `tritongen build MODELS --variant MODEL=fixed`, and change the clients.",
+    ),
 )

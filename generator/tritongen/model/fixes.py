@@ -13,11 +13,13 @@ class Cure:
         fix: its name.
         codes: findings that it may cure; empty for one that is asked for by name only.
         summary: what it does, a clause.
+        moves_axes: whether clients must send or read their tensors in another layout.
     """
 
     fix: str
     codes: tuple[str, ...]
     summary: str
+    moves_axes: bool = False
 
 
 # In the order in which the fixes are tried: each finds the graph as the ones before left it.
@@ -32,7 +34,7 @@ CURES: Mapping[str, Cure] = MappingProxyType(
             Cure("names", ("TG116",), "unusable names are replaced"),
             Cure("sizes", ("TG128",), "sizes below 1 become dynamic"),
             Cure("ranks", ("TG121", "TG207"), "outputs declare their true shape"),
-            Cure("batch_first", ("TG205",), "the batch axis moves to the front"),
+            Cure("batch_first", ("TG205",), "the batch axis moves to the front", moves_axes=True),
             Cure("free_batch", ("TG122", "TG205"), "a fixed batch axis follows the request"),
             Cure("scalars", ("TG115",), "scalars get one axis"),
             Cure("opset", ("TG118", "TG132"), "the opset suits the target"),

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tritongen.model.fixes import CURES
+
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
 # The record of one that was judged and not kept.
@@ -15,6 +17,8 @@ REFUSED_FILE = "refused.json"
 LABELS_FILE = "labels.txt"
 # The name by which a user asks for the model as it is.
 ORIGINAL = "original"
+# The variant with every fix that is proven.
+FIXED = "fixed"
 
 
 class StepKind(StrEnum):
@@ -199,6 +203,20 @@ class Variant:
     def folder(self) -> str:
         """Its folder, relative to the models folder."""
         return f"{VARIANTS_FOLDER}/{self.model}/{self.name}"
+
+    @property
+    def cured(self) -> frozenset[str]:
+        """Codes of the original's findings that its steps remove."""
+        return frozenset(code for step in self.steps if step.applied for code in step.cures)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Those of its steps after which clients must send or read another layout."""
+        return tuple(
+            step.name
+            for step in self.steps
+            if step.applied and step.name in CURES and CURES[step.name].moves_axes
+        )
 
     @property
     def kept(self) -> bool:

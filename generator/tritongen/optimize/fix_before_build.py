@@ -7,8 +7,9 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
+from tritongen.model.variants import FIXED
 from tritongen.optimize.fixes import fixes_for
-from tritongen.optimize.optimize_models import FIXED, OptimizeOptions, optimize
+from tritongen.optimize.optimize_models import OptimizeOptions, optimize
 from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import find_variant

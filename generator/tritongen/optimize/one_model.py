@@ -7,6 +7,7 @@ from pathlib import Path
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.variants import (
+    FIXED,
     Speedup,
     Step,
     StepKind,
@@ -28,8 +29,6 @@ from tritongen.repository.stored_variants import (
     source_hashes,
     variant_facts,
 )
-
-FIXED = "fixed"
 
 
 @dataclass(frozen=True, slots=True)

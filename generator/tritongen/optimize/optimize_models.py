@@ -17,14 +17,14 @@ from tritongen.optimize.bench import Bench, Work
 from tritongen.optimize.child_jobs import DataSource, Gate, Runtime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX
-from tritongen.optimize.one_model import FIXED, OptimizedModel, optimize_model
+from tritongen.optimize.one_model import OptimizedModel, optimize_model
 from tritongen.optimize.worker_process import ChildLimits
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import new_staging
 from tritongen.system.machine import read_cpus
 from tritongen.system.user_cache import folder_lock
 
-__all__ = ["FIXED", "OptimizeOptions", "OptimizedModel", "optimize"]
+__all__ = ["OptimizeOptions", "OptimizedModel", "optimize"]
 
 Progress = Callable[[str], None]
 _CPUINFO = Path("/proc/cpuinfo")

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from tritongen.errors import InvalidInputError, told
 from tritongen.formats import Candidate, CandidateVersion, hash_files, inspect_model
 from tritongen.model.codec import decode, encode
 from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DeclaredTensor, Intent
 from tritongen.model.variants import (
+    FIXED,
     LABELS_FILE,
     ORIGINAL,
     RECORD_FILE,
@@ -29,6 +31,8 @@ from tritongen.model.variants import (
 from tritongen.repository.project import Project
 from tritongen.system.files import translated, write_atomic
 
+# That a fix is served which nobody asked for.
+FIX_TAKEN = "TG243"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAGING = re.compile(r"\.staging-(\d+)-.*")
 
@@ -193,6 +197,9 @@ def with_variants(project: Project, selection: Mapping[str, str]) -> Project:
 def with_selection(project: Project, wanted: Mapping[str, str] | None = None) -> Project:
     """The project with the variants that are wanted, else those that it has or its lock names.
 
+    Of the other models, one that cannot be served is taken as it was fixed; a finding says so, or
+    says why it is not.
+
     Args:
         project: as loaded.
         wanted: variant by model; `ORIGINAL` for the model as it is.
@@ -212,8 +219,44 @@ def with_selection(project: Project, wanted: Mapping[str, str] | None = None) ->
     }
     present = {name: variant.name for name, variant in project.variants.items()}
     selection = served | present | dict(wanted or {})
-    return with_variants(
+    remarks = tuple(_fixes(project, selection))
+    selection |= {item.model: FIXED for item in remarks if item.code == FIX_TAKEN}
+    chosen = with_variants(
         project, {model: name for model, name in selection.items() if name != ORIGINAL}
+    )
+    return replace(chosen, findings=tuple(dict.fromkeys((*chosen.findings, *remarks))))
+
+
+def _fixes(project: Project, decided: Collection[str]) -> Iterator[Finding]:
+    """On every fixed variant beside a model that cannot be served and that nobody decided on."""
+    for facts in project.models:
+        faults = {item.code for item in facts.findings if item.severity is Severity.ERROR}
+        if not faults or facts.name in decided or project.intent.of(facts.name).skip:
+            continue
+        try:
+            variant = find_variant(project, facts, FIXED)
+        except InvalidInputError as problem:
+            if problem.code != "TG240":
+                message = f"its fixed variant is not served: {problem.what}"
+                yield finding(problem.code, Severity.WARNING, message, model=facts.name)
+            continue
+        if faults <= variant.cured:
+            yield _fix(project, variant, faults)
+
+
+def _fix(project: Project, variant: Variant, faults: Collection[str]) -> Finding:
+    """That a fix is served, or that the user must say so since clients would have to change."""
+    codes = ", ".join(sorted(faults))
+    if not variant.moved:
+        message = f"its fixed variant is served, since the original cannot be: {codes}"
+        return finding(FIX_TAKEN, Severity.INFO, message, model=variant.model)
+    return finding(
+        "TG244",
+        Severity.WARNING,
+        f"its fixed variant could be served, but clients would have to send or read another "
+        f"layout: {', '.join(variant.moved)}",
+        fix=f"To serve it: `tritongen build {project.root} --variant {variant.model}={FIXED}`.",
+        model=variant.model,
     )
 
 

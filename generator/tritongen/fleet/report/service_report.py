@@ -20,7 +20,7 @@ from tritongen.pages.svg import Chart
 from tritongen.repository.explain import Explanation, explain
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.project_registry import STATE_FOLDER
-from tritongen.repository.stored_variants import judged_variants, source_hashes
+from tritongen.repository.stored_variants import judged_variants, source_hashes, with_selection
 from tritongen.resources import template_text
 
 _TEMPLATE = "report.html.j2"
@@ -81,7 +81,7 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
     """
     from jinja2 import Environment  # only pages need it
 
-    project = load_project(root, repository)
+    project = _served(load_project(root, repository))
     stored = read_plan(repository, plan)
     option = stored.option if stored is not None else None
     page = Page(
@@ -100,6 +100,14 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
     )
     jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return jinja.from_string(template_text(_TEMPLATE)).render(page=page)
+
+
+def _served(project: Project) -> Project:
+    """The project with what is served of each model; as it is where a variant does not hold."""
+    try:
+        return with_selection(project)
+    except InvalidInputError:
+        return project
 
 
 def _tiles(stored: PlanFile | None, option: Option | None) -> list[Tile]:
@@ -155,7 +163,7 @@ def _model(project: Project, facts: ModelFacts, option: Option | None) -> ModelS
         tuple(
             chart
             for chart in (
-                _variants(project, facts, evidence, option),
+                _variants(project, project.originals.get(facts.name, facts), evidence, option),
                 tuning(facts.name, candidates_of(STATE_FOLDER, facts.name, tuned)),
             )
             if chart is not None
