@@ -105,6 +105,18 @@ def test_one_broken_model(built: Project, embedded_runtime: EmbeddedRuntime) -> 
         built.run("down")
 
 
+def test_every_fault_of_a_repository_is_told_with_its_model(built: Project) -> None:
+    text = built.config("dense").read_text().replace("dims: [ 4 ]", "dims: [ 5 ]")
+    for name in ("broken", "worse"):
+        built.write(f"model_repository/{name}/config.pbtxt", text.replace('"dense"', f'"{name}"'))
+        built.write(f"model_repository/{name}/1/model.onnx", dense().SerializeToString())
+    problem = built.error("up", *FREE_PORTS, expect=2)
+    *others, ways_on = problem["details"]
+    assert {line.partition("/")[0] for line in (problem["where"], *others)} == {"broken", "worse"}
+    assert "--keep-going" in ways_on
+    assert "skip: true" in ways_on
+
+
 def test_what_was_edited_by_hand_is_linted_before_the_start(built: Project) -> None:
     text = built.config("dense").read_text()
     built.config("dense").write_text(text.replace("dims: [ 4 ]", "dims: [ 5 ]"))

@@ -45,6 +45,11 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]
 
+# What serves the others, where some models are at fault.
+_WAYS_ON = (
+    "To serve the others: add --keep-going; or leave a model out, with `skip: true` under its name "
+    "in tritongen.yaml and `tritongen build`, or by moving its folder out of the repository."
+)
 # For a server that is given up before it was ready.
 _ABANDON_GRACE_S = 2.0
 
@@ -291,20 +296,29 @@ def lint_repository(repository: Path, *, keep_going: bool) -> tuple[Finding, ...
         if item.severity is Severity.ERROR
     )
     if not keep_going:
-        _refuse(errors, InvalidInputError)
+        _refuse(errors, InvalidInputError, _WAYS_ON)
     return tuple(replace(item, severity=Severity.WARNING) for item in errors)
 
 
-def _refuse(findings: tuple[Finding, ...], kind: type[TritongenError]) -> None:
+def _refuse(findings: tuple[Finding, ...], kind: type[TritongenError], ways_on: str = "") -> None:
     errors = [item for item in findings if item.severity is Severity.ERROR]
     if errors:
+        others = (
+            f"{_place(item)}: {item.message} [{item.code}] → {item.fix}" for item in errors[1:]
+        )
         raise kind(
             errors[0].code,
             errors[0].message,
-            where=errors[0].location.path or errors[0].model,
+            where=_place(errors[0]),
             fix=errors[0].fix,
-            details=[f"{item.message} [{item.code}] → {item.fix}" for item in errors[1:]],
+            details=[*others, ways_on] if ways_on else list(others),
         )
+
+
+def _place(item: Finding) -> str:
+    """The model with the file and the line, as far as they are known."""
+    file = ":".join(str(part) for part in (item.location.path, item.location.line) if part)
+    return file if file.startswith(f"{item.model}/") else " ".join(filter(None, (item.model, file)))
 
 
 def _refuse_unready(
@@ -313,9 +327,10 @@ def _refuse_unready(
     failed = [model for model in models if not model.ready]
     if not failed or (keep_going and len(failed) < len(models)):
         return
+    others = (f"{item.name}: {item.reason} [{item.code}]" for item in failed[1:])
     raise EnvironmentProblem(
         failed[0].code or "TG820",
         f"{failed[0].name} does not serve: {failed[0].reason}",
         where=server.state.log,
-        details=[f"{item.name}: {item.reason} [{item.code}]" for item in failed[1:]],
+        details=[*others, _WAYS_ON] if len(failed) < len(models) else list(others),
     )
