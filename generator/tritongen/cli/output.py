@@ -156,6 +156,9 @@ class ProgressBar:
 
 
 def suggest(command: str) -> None:
-    """Name the next command, on a terminal only."""
+    """Name the next command; on stderr where another program reads the text."""
     if sys.stdout.isatty():
         print(f"\n{dim('next:')} {command}")
+        return
+    sys.stdout.flush()
+    sys.stderr.write(f"next: {command}\n")

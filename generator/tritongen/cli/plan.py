@@ -257,11 +257,11 @@ def _grouped(findings: "Sequence[Finding]") -> "list[Finding]":
 
 
 def _print_traffic(plan: "CapacityPlan") -> None:
+    from tritongen.planner.context import show_rate
+
     for one in plan.traffic:
-        print(
-            f"{one.model}: {one.mean_rate:,.4g}/s on average, {one.peak_rate:,.4g}/s at peak "
-            f"{dim(one.pattern)}"
-        )
+        mean, peak = show_rate(one.mean_rate), show_rate(one.peak_rate)
+        print(f"{one.model}: {mean}/s on average, {peak}/s at peak {dim(one.pattern)}")
     print()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.model.codec import finite
+from tritongen.planner.context import show_rate
 from tritongen.probe.probe_models import ProbeReport
 from tritongen.probe.questions.comparison import Change, Comparison
 from tritongen.probe.questions.goal_and_knee import Answer
@@ -216,11 +217,11 @@ def answer_text(answer: Answer) -> str:
         )
     if answer.value is None:
         return f"{answer.model}: {_miss(answer)}"
-    beyond = f"; {answer.beyond:,.4g} does not" if answer.beyond is not None else ""
+    beyond = f"; {show_rate(answer.beyond)} does not" if answer.beyond is not None else ""
     p99 = latency_text(answer.best.percentile(99.0)) if answer.best else "unknown"
     unsure = f"; not sure beyond: {answer.undecided}" if answer.undecided else ""
     return (
-        f"{answer.model}: {answer.goal} holds up to {answer.value:,.4g} {unit} (p99 {p99})"
+        f"{answer.model}: {answer.goal} holds up to {show_rate(answer.value)} {unit} (p99 {p99})"
         f"{beyond}{unsure}"
     )
 

@@ -113,6 +113,11 @@ def show_number(name: str, value: float | str) -> str:
     return f"{words} {show_figure(value)}"
 
 
+def show_rate(value: float) -> str:
+    """A rate with up to four digits and never an exponent: ``0.25``, ``50``, ``11,000``."""
+    return f"{value:,.0f}" if value >= 999.95 else f"{value:.4g}"
+
+
 def show_figure(value: float) -> str:
     """Three significant digits, never with an exponent: ``0.123``, ``12.3``, ``1,230``."""
     if value == 0.0 or not math.isfinite(value):

@@ -232,7 +232,7 @@ def result_of(
         notes: what limits the result.
     """
     choice = tuner.best(history)
-    rows = evaluated(tuner, history)
+    rows = evaluated(tuner, history, ended)
     found = tuner.race(history)
     default = tuner.baseline(history)
     verdict = ended or (choice.verdict or Verdict.BUDGET).value
@@ -302,7 +302,9 @@ def _sentence(result: TunedModel) -> str:
     if result.best is None:
         if result.verdict == Verdict.FAILED:
             return "nothing could be measured; the configuration of before stays"
-        return f"the time was up before anything raced; {best} is only predicted to be best"
+        end = {"interrupted": "interrupted", "stopped": "stopped early"}.get(result.verdict)
+        end = end or "the time was up"
+        return f"{end} before anything raced; {best} is only predicted to be best"
     others = sum(row.fate in {"tied", "running"} for row in result.rows)
     sentences = {
         Verdict.SEPARATED.value: f"{best} is ahead of every other candidate",

@@ -35,6 +35,7 @@ def test_precise_numbers_are_valid():
     [
         ({"latency": Interval(5e3, 3e3, 9e3)}, Verdict.UNSTABLE, "p99 is only known within ±60%"),
         ({"throughput": Interval(1e3, 500, 1.5e3)}, Verdict.UNSTABLE, "throughput is only known"),
+        ({"latency": Interval(1e3, 5e2, 3e4)}, Verdict.UNSTABLE, "p99 is not known within ±100%"),
         ({"ended": "interrupted"}, Verdict.UNSTABLE, "interrupted"),
         ({"ok": 100, "latency": None}, Verdict.TOO_FEW, "at least 368 successful requests"),
         ({"ok": 0, "failed": 50, "commonest_failure": "HTTP 503 no"}, Verdict.TOO_FEW, "all 50"),

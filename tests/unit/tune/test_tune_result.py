@@ -32,7 +32,7 @@ BASELINE = Candidate(2, 2, 4, 0)
 HEADER = JournalHeader("m/x", "throughput", 2, 0, "f")
 
 
-def run_of(goal, history=None):
+def run_of(goal, history=None, ended=""):
     objective = parse_goal(goal)
     settings = TuneSettings(objective, 2, budget_s=60.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
@@ -50,7 +50,7 @@ def run_of(goal, history=None):
         BASELINE,
         None,
     )
-    return result_of(subject, tuner, settings, history), history
+    return result_of(subject, tuner, settings, history, ended), history
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,18 @@ def test_figures_are_those_of_the_choice(run):
     assert result.default.rounds == 3
     assert result.choice.candidate.key in result.sentence
     assert "Triton's own completion" in gain_sentence(result)
+
+
+@pytest.mark.parametrize(
+    ("ended", "says"),
+    [("interrupted", "tuning was interrupted"), ("", "the time was up")],
+)
+def test_what_ended_a_search_is_what_its_words_say(run, ended, says):
+    whole = run[1]
+    result, _ = run_of("throughput", whole[: len(whole) // 2], ended)
+    words = [result.sentence, *(row.why for row in result.rows)]
+    assert any(says in text for text in words)
+    assert not ended or not any("the time was up" in text or "no time" in text for text in words)
 
 
 def test_the_lock_holds_short_numbers_that_explain_reads_out(run):

@@ -7,6 +7,7 @@ from tritongen.fleet.capacity import CapacityPlan, Estimate, Option
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S
 from tritongen.fleet.report.tuning_history import Candidate
 from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
+from tritongen.planner.context import show_rate
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = 168
@@ -129,7 +130,7 @@ def tuning(model: str, candidates: Sequence[Candidate]) -> Chart | None:
     figure.axes(x, y, "requests per second", "p99, milliseconds")
     for one in candidates:
         style = "dot best" if one.chosen else "dot base" if one.baseline else "dot fine"
-        tip = f"{one.text}: {one.throughput:,.4g}/s, p99 {one.p99_ms:.3g} ms"
+        tip = f"{one.text}: {show_rate(one.throughput)}/s, p99 {one.p99_ms:.3g} ms"
         figure.dot(x.at(one.throughput), y.at(one.p99_ms), style, tip, 6.0 if one.chosen else 4.0)
     return Chart(
         f"Configurations of {model} that were measured",

@@ -17,6 +17,7 @@ from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages.svg import Chart
+from tritongen.planner.context import show_rate
 from tritongen.repository.explain import Explanation, explain
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.project_registry import STATE_FOLDER
@@ -121,7 +122,7 @@ def _tiles(stored: PlanFile | None, option: Option | None) -> list[Tile]:
         Tile("cost a month", f"${option.usd_per_month:,.0f}",
              f"${option.usd_per_million:,.3g} per million, price of {machine.price_date}"),
         Tile("machines", count, f"{machine.name}, {machine.provider} {machine.region}"),
-        Tile("traffic", f"{mean:,.4g}/s", f"on average; busiest hour {peak:,.4g}/s"),
+        Tile("traffic", f"{show_rate(mean)}/s", f"on average; busiest hour {show_rate(peak)}/s"),
     ]  # fmt: skip
     if worst is not None:
         goal = f"goal p{worst.percentile:g} < {worst.limit_s * 1e3:.4g} ms"

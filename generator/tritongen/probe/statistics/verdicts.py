@@ -172,7 +172,8 @@ def _width(evidence: Evidence, precision: Precision) -> str:
     ):
         width = _width_of(interval)
         if width > precision.width:
-            found.append(f"{name} is only known within ±{width:.0%}")
+            known = f"only known within ±{width:.0%}" if width <= 1.0 else "not known within ±100%"
+            found.append(f"{name} is {known}")
     if not found:
         return ""
     return f"{' and '.join(found)}, ±{precision.width:.0%} was wanted"

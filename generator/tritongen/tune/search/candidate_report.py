@@ -40,8 +40,22 @@ class Evaluated:
     why: str = ""
 
 
-def evaluated(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
-    """Every candidate: the best, the others that raced, the baseline, those only predicted."""
+# Why a search ended before it was decided, by what ended it.
+_ENDS = {
+    "": "the time was up",
+    "interrupted": "tuning was interrupted",
+    "stopped": "tuning stopped early",
+}
+
+
+def evaluated(tuner: Tuner, history: History, ended: str = "") -> tuple[Evaluated, ...]:
+    """Every candidate: the best, the others that raced, the baseline, those only predicted.
+
+    Args:
+        tuner: that searched.
+        history: what was measured.
+        ended: ``interrupted`` or ``stopped``; empty when the search ended by itself.
+    """
     found = tuner.race(history)
     if found is None:
         return ()
@@ -65,12 +79,13 @@ def evaluated(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
                 state.standings.throughput(arm.candidate) if measured else None,
                 state.standings.latency(arm.candidate) if measured else None,
                 state.standings.rounds(arm.candidate),
-                _why(arm.why, fate, choice.candidate, measured=measured),
+                _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=measured),
             )
         )
     rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
+    unraced = f"{_ENDS[ended]} before it raced" if ended else "no time to race"
     rows += [
-        Evaluated(f.candidate, f.load, "predicted", f.outcome, why=f.reason or "no time to race")
+        Evaluated(f.candidate, f.load, "predicted", f.outcome, why=f.reason or unraced)
         for f in race.forecasts
         if f.candidate not in state.arms
     ]
@@ -92,14 +107,14 @@ def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
     return tuple(front)
 
 
-def _why(why: str, fate: str, best: Candidate, *, measured: bool) -> str:
+def _why(why: str, fate: str, best: Candidate, end: str, *, measured: bool) -> str:
     if fate == "best":
         return ""
     if fate == "tied":
         return f"no difference to {best.key} that matters, which is simpler"
     if why or fate != "running":
         return why
-    return "not separated when the time was up" if measured else "the time was up before its turn"
+    return f"not separated when {end}" if measured else f"{end} before its turn"
 
 
 def _baseline_row(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
