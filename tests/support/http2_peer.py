@@ -68,6 +68,7 @@ class Peer:
         return slot
 
     def say(self, *pieces: bytes) -> None:
+        self.connection.flush()
         self.connection.receive(b"".join(pieces), 0)
 
     def settle(self) -> None:

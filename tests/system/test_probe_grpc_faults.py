@@ -4,36 +4,13 @@ import os
 import select
 import threading
 import time
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
+from support.probe_engines import SECOND, grpc_engine
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from tritongen.probe.grpc.grpc_engine import GrpcEngine
-from tritongen.probe.load_engine import Engine, EngineOptions, clock_ns
-from tritongen.probe.load_job import Job, make_plan
-from tritongen.probe.prober import make_engine
-from tritongen.triton.address import Endpoint, Protocol
-from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
-from tritongen.triton.statistics import ServedConfig
-
-SECOND = 1_000_000_000
-
-
-def engine_for(port: int, *, columns: int = 4, streaming: bool = False, **options) -> Engine:
-    endpoint = Endpoint("127.0.0.1", port, Protocol.GRPC, streaming=streaming)
-    meta = ModelMeta(
-        "echo",
-        ("1",),
-        "",
-        (TensorMeta("IN", "FP32", (-1, -1)),),
-        (TensorMeta("OUT", "FP32", (-1, -1)),),
-    )
-    data = np.zeros((1, columns), dtype=np.float32).tobytes()
-    message = Message("echo", "", (Tensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {})
-    job = Job("echo", "", meta, ServedConfig("echo", 8), (message,))
-    return make_engine(endpoint, [make_plan(job, endpoint)], replace(EngineOptions(), **options))
+from tritongen.probe.load_engine import Engine, clock_ns
 
 
 def run(engine: Engine, slots: int, seconds: float, ticks: int = 10):
@@ -57,7 +34,7 @@ def load(engine: Engine, slots: int, seconds: float, ticks: int = 10):
 
 def test_connections_that_are_sent_away_lose_no_request():
     with synthetic_grpc(GrpcBehaviour(max_age_ms=150)) as server:
-        engine = engine_for(server.port, connections=2)
+        engine = grpc_engine(server.port, connections=2)
         assert isinstance(engine, GrpcEngine)
         log = run(engine, 4, 1.5)
     assert log.codes == {}
@@ -66,21 +43,21 @@ def test_connections_that_are_sent_away_lose_no_request():
 
 def test_no_more_streams_than_the_server_allows():
     with synthetic_grpc(GrpcBehaviour(max_streams=2, latency_s=0.002)) as server:
-        log = run(engine_for(server.port, connections=1), 6, 0.5)
+        log = run(grpc_engine(server.port, connections=1), 6, 0.5)
     assert log.codes == {}
     assert len(log.done) > 50
 
 
 def test_stream_ids_are_renewed_before_they_run_out():
     with synthetic_grpc(GrpcBehaviour()) as server:
-        log = run(engine_for(server.port, connections=2, renew_streams_at=41), 4, 0.6)
+        log = run(grpc_engine(server.port, connections=2, renew_streams_at=41), 4, 0.6)
     assert log.codes == {}
     assert len(log.done) > 100
 
 
 def test_large_requests_are_paced_by_the_peers_windows():
     with synthetic_grpc(GrpcBehaviour()) as server:
-        log = run(engine_for(server.port, columns=1_500_000, connections=1), 3, 1.0)
+        log = run(grpc_engine(server.port, columns=1_500_000, connections=1), 3, 1.0)
     assert log.codes == {}
     assert len(log.done) >= 3
 
@@ -89,7 +66,7 @@ def test_large_requests_are_paced_by_the_peers_windows():
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
 def test_failures_are_counted_and_end_nothing(share, streaming):
     with synthetic_grpc(GrpcBehaviour(fail_share=share, fail_status="INTERNAL")) as server:
-        log = run(engine_for(server.port, streaming=streaming), 4, 1.0)
+        log = run(grpc_engine(server.port, streaming=streaming), 4, 1.0)
     failed = sum(log.codes.values())
     whole = failed + len(log.done)
     code = "GRPC ERROR" if streaming else "GRPC INTERNAL"
@@ -103,7 +80,7 @@ def test_failures_are_counted_and_end_nothing(share, streaming):
 
 def test_wrong_responses_are_found_among_right_ones():
     with synthetic_grpc(GrpcBehaviour(wrong_share=0.2)) as server:
-        log = run(engine_for(server.port), 4, 1.0)
+        log = run(grpc_engine(server.port), 4, 1.0)
     assert set(log.codes) == {"WRONG RESPONSE"}
     whole = len(log.done) + log.codes["WRONG RESPONSE"]
     assert log.codes["WRONG RESPONSE"] / whole == pytest.approx(0.2, abs=0.06)
@@ -111,7 +88,7 @@ def test_wrong_responses_are_found_among_right_ones():
 
 def test_a_server_without_answers_runs_into_the_time_out():
     with synthetic_grpc(GrpcBehaviour(silent_after=20)) as server:
-        log = run(engine_for(server.port, timeout_s=0.3), 2, 1.0)
+        log = run(grpc_engine(server.port, timeout_s=0.3), 2, 1.0)
     assert len(log.done) == 20
     assert set(log.codes) <= {"TIMEOUT", "UNFINISHED"}
     assert log.codes["TIMEOUT"] >= 2
@@ -120,7 +97,7 @@ def test_a_server_without_answers_runs_into_the_time_out():
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_killed_server_fails_what_was_outstanding(streaming):
     with synthetic_grpc(GrpcBehaviour(latency_s=0.0 if streaming else 0.005)) as server:
-        engine = engine_for(server.port, streaming=streaming)
+        engine = grpc_engine(server.port, streaming=streaming)
         threading.Timer(0.4, server.kill).start()
         log = run(engine, 4, 1.0)
     assert log.done
@@ -131,7 +108,7 @@ def test_a_killed_server_fails_what_was_outstanding(streaming):
 def test_a_server_that_is_gone_is_asked_now_and_then():
     """It refuses at once: without a pause there were thousands of failures, and of threads."""
     with synthetic_grpc(GrpcBehaviour()) as server:
-        engine = engine_for(server.port, streaming=True)
+        engine = grpc_engine(server.port, streaming=True)
         threading.Timer(0.2, server.kill).start()
         log = run(engine, 4, 2.0, ticks=20)
     assert 1 <= engine.lost <= 2 * 4 * 20
@@ -141,7 +118,7 @@ def test_a_server_that_is_gone_is_asked_now_and_then():
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_server_that_comes_back_is_used_again(streaming):
     with synthetic_grpc(GrpcBehaviour()) as server:
-        engine = engine_for(server.port, streaming=streaming)
+        engine = grpc_engine(server.port, streaming=streaming)
         before = len(load(engine, 4, 0.3).done)
         server.kill()
     with synthetic_grpc(GrpcBehaviour(port=server.port)):
@@ -153,7 +130,7 @@ def test_a_closed_stream_engine_leaves_nothing_behind():
     """No thread, and no thread that writes to the file which has its old descriptor's number."""
     before = threading.active_count()
     with synthetic_grpc(GrpcBehaviour(latency_s=0.01)) as server:
-        engine = engine_for(server.port, streaming=True)
+        engine = grpc_engine(server.port, streaming=True)
         engine.open(8, closed=True)
         engine.start()
         engine.close()
@@ -172,9 +149,9 @@ def test_a_closed_stream_engine_leaves_nothing_behind():
 
 def test_a_stream_may_answer_any_number_of_times():
     with synthetic_grpc(GrpcBehaviour(responses=3)) as server:
-        three = run(engine_for(server.port, streaming=True), 2, 0.4)
+        three = run(grpc_engine(server.port, streaming=True), 2, 0.4)
     with synthetic_grpc(GrpcBehaviour(responses=0)) as server:
-        none = run(engine_for(server.port, streaming=True), 2, 0.4)
+        none = run(grpc_engine(server.port, streaming=True), 2, 0.4)
     assert three.codes == none.codes == {}
     assert three.done
     assert none.done

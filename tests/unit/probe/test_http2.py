@@ -4,10 +4,10 @@ import pytest
 
 from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, response_message
 from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.frames import FrameError, frame
+from tritongen.probe.grpc.flood_guard import MAX_COST
+from tritongen.probe.grpc.frames import GREETING, FrameError, frame
 from tritongen.probe.grpc.grpc_verify import KEEP
 from tritongen.probe.grpc.hpack import HpackError, literal
-from tritongen.probe.grpc.http2_connection import GREETING
 
 
 @pytest.fixture
@@ -216,3 +216,74 @@ def test_what_the_rfc_forbids_breaks_the_connection(peer, data):
 def test_names_of_errors():
     assert frames.error_name(8) == "CANCEL"
     assert frames.error_name(77) == "error 77"
+
+
+NOISE = {
+    "PRIORITY": frame(frames.PRIORITY, 0, 1, bytes(5)),
+    "PING acknowledged": frame(frames.PING, frames.ACK, 0, bytes(8)),
+    "empty DATA": frame(frames.DATA, 0, 1),
+    "HEADERS": frame(frames.HEADERS, frames.END_HEADERS, 1, HEADERS),
+    "RST_STREAM": frame(frames.RST_STREAM, 0, 99, bytes(4)),
+}
+
+
+def say_often(peer, times, *pieces):
+    for _ in range(times):
+        peer.say(*pieces)
+
+
+@pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+def test_frames_without_an_answer_are_limited(peer, noise):
+    peer.settle()
+    peer.open()
+    say_often(peer, MAX_COST // 1_000 // 4, noise * 1_000)
+    with pytest.raises(FrameError, match="no answer among them"):
+        say_often(peer, 2 * MAX_COST // 1_000, noise * 1_000)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_any_number_of_frames_may_come_between_answers(peer, quick):
+    peer.settle()
+    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 99, NO_TABLE))
+    number = 1
+    for _ in range(2 * MAX_COST // 1_000):
+        peer.open()
+        noise = frames.window_update(0, 1) * 1_000
+        peer.say(noise, answer(number, None if quick else response_message(bytes(4 * number))))
+        number += 2
+    assert all(failure is None for _, failure in peer.done)
+    assert len(peer.done) + len(peer.quick) == number // 2
+    assert bool(peer.quick) == quick
+
+
+def test_acknowledgements_are_not_collected_for_a_peer_that_does_not_read(peer):
+    peer.settle()
+    open_windows(peer)
+    peer.open(bytes(1 << 22))
+    with pytest.raises(FrameError, match="none read"):
+        say_often(peer, 40, frame(frames.PING, 0, 0, bytes(8)) * 500)
+
+
+def test_an_answer_to_a_request_that_was_not_sent_breaks_the_protocol(peer):
+    peer.settle()
+    peer.open()
+    with pytest.raises(FrameError, match="not sent"):
+        peer.connection.receive(answer(1), 0)
+
+
+def test_requests_are_not_collected_for_a_peer_that_ends_them_unread(peer):
+    peer.settle()
+    open_windows(peer)
+    with pytest.raises(ConnectionAbortedError):
+        end_requests(peer, 20)
+
+
+def open_windows(peer):
+    initial = frames.settings([(frames.INITIAL_WINDOW_SIZE, 1 << 30)])
+    peer.say(initial, frames.window_update(0, 1 << 30))
+
+
+def end_requests(peer, count):
+    for number in range(1, 2 * count, 2):
+        peer.open(bytes(4 << 20))
+        peer.say(frame(frames.RST_STREAM, 0, number, bytes(4)))

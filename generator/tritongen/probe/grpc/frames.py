@@ -18,6 +18,7 @@ LARGEST_WINDOW = (1 << 31) - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
 LARGEST_FRAME = (1 << 24) - 1
+OUR_FRAME = 1 << 20
 
 
 class ErrorCode(IntEnum):
@@ -115,3 +116,46 @@ def increment_of(payload: bytes) -> int:
     if not value:
         raise FrameError("WINDOW_UPDATE by nothing")
     return value
+
+
+def answer_of(payload: bytes) -> bytes:
+    """The answer to a PING frame.
+
+    Raises:
+        FrameError: of a wrong length.
+    """
+    if len(payload) != 8:
+        raise FrameError("PING of a wrong length")
+    return frame(PING, ACK, 0, payload)
+
+
+def code_of(payload: bytes) -> int:
+    """The error code of a RST_STREAM frame.
+
+    Raises:
+        FrameError: of a wrong length.
+    """
+    if len(payload) != 4:
+        raise FrameError("RST_STREAM of a wrong length")
+    return int.from_bytes(payload, "big")
+
+
+def last_stream_of(payload: bytes) -> int:
+    """The last stream that a GOAWAY frame's sender began.
+
+    Raises:
+        FrameError: of a wrong length.
+    """
+    if len(payload) < 8:
+        raise FrameError("GOAWAY of a wrong length")
+    return int.from_bytes(payload[:4], "big") & LARGEST_WINDOW
+
+
+_SETTINGS = (
+    (HEADER_TABLE_SIZE, 0),
+    (ENABLE_PUSH, 0),
+    (INITIAL_WINDOW_SIZE, LARGEST_WINDOW),
+    (MAX_FRAME_SIZE, OUR_FRAME),
+)
+# What a client says first.
+GREETING = PREFACE + settings(list(_SETTINGS)) + window_update(0, LARGEST_WINDOW - DEFAULT_WINDOW)

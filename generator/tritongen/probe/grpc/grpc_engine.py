@@ -3,6 +3,7 @@
 import select
 from collections import deque
 from collections.abc import Sequence
+from ssl import SSLSocket
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import WOULD_BLOCK, Dialer
@@ -65,6 +66,7 @@ class GrpcEngine:
         self._sending = False
         self._refilling = False
         self._read_size = _READ
+        self._until = 0
 
     @property
     def waiting(self) -> int:
@@ -113,6 +115,7 @@ class GrpcEngine:
         return connection
 
     def _await_settings(self) -> None:
+        self._until = 0
         limit = clock_ns() + round(self._options.connect_timeout_s * 1e9)
         while not all(connection.ready for connection in self._connections):
             for fd, event in self._epoll.poll(_LONGEST_WAIT_S):
@@ -138,6 +141,7 @@ class GrpcEngine:
         """Run the closed loop; see `Engine.serve`."""
         poll, by_fd, clock = self._epoll.poll, self._by_fd, clock_ns
         now = clock()
+        self._until = until_ns
         while now < until_ns and (self._sending or self.outstanding):
             events = poll(min(_LONGEST_WAIT_S, (until_ns - now) / 1e9))
             for fd, event in events:
@@ -163,6 +167,7 @@ class GrpcEngine:
 
     def poll(self, timeout_s: float) -> None:
         """Handle what the sockets have; see `Engine.poll`."""
+        self._until = 0  # one large read a connection: due times do not wait
         for fd, event in self._epoll.poll(timeout_s):
             connection = self._by_fd.get(fd)
             if connection is not None:
@@ -253,6 +258,14 @@ class GrpcEngine:
             elif not exhaustive:
                 self._read_size = max(_READ, min(self._read_size, 2 * len(data)))
                 return ""
+            if clock_ns() >= self._until and not self._holds_back(connection):
+                # The rest is announced again: nobody keeps the loop from looking at the time.
+                self._epoll.modify(connection.fd, _EVENTS)
+                return ""
+
+    def _holds_back(self, connection: Connection) -> bool:
+        """Whether TLS has read more of the socket than it gave: no event tells of that."""
+        return isinstance(connection.socket, SSLSocket) and connection.socket.pending() > 0
 
     def _flush(self, connection: Carrier) -> None:
         try:

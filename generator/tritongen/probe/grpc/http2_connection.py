@@ -3,42 +3,18 @@
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from tritongen.probe.dialer import WOULD_BLOCK
 from tritongen.probe.grpc import frames
+from tritongen.probe.grpc.flood_guard import FULL_DATA, MAX_COST, FloodGuard
 from tritongen.probe.grpc.frames import END_STREAM, HEAD, FrameError, frame, lead
 from tritongen.probe.grpc.grpc_headers import HeaderReader
-from tritongen.probe.grpc.http2_stream import Slot
+from tritongen.probe.grpc.http2_stream import Owner, Slot
 
-_OUR_FRAME = 1 << 20
 _TOP_UP = 1 << 29
 _MOST_BLOCK = 1 << 20
 _MOST_REFUSALS = 20
-_SETTINGS = (
-    (frames.HEADER_TABLE_SIZE, 0),
-    (frames.ENABLE_PUSH, 0),
-    (frames.INITIAL_WINDOW_SIZE, frames.LARGEST_WINDOW),
-    (frames.MAX_FRAME_SIZE, _OUR_FRAME),
-)
-GREETING = (
-    frames.PREFACE
-    + frames.settings(list(_SETTINGS))
-    + frames.window_update(0, frames.LARGEST_WINDOW - frames.DEFAULT_WINDOW)
-)
-
-
-class Owner(Protocol):
-    """Who is told what happens to streams."""
-
-    def succeed(self, slot: Slot, now: int) -> None:
-        """The slot's response is complete and matches its pattern."""
-
-    def complete(self, slot: Slot, failure: tuple[str, str] | None, now: int) -> None:
-        """The slot's stream has ended; the message is still to be looked at without a failure."""
-
-    def send_elsewhere(self, slots: list[Slot]) -> None:
-        """The server did not begin these streams and wants no more of them here."""
+_NOTHING = memoryview(b"")
 
 
 class Connection:
@@ -50,6 +26,7 @@ class Connection:
         streams: slots by the stream's number as four bytes.
         draining: no stream may be opened any more.
         ready: the peer's settings have come.
+        waiting: slots whose stream waits for the peer's limit.
     """
 
     def __init__(self, opened: socket.socket, block: bytes, owner: Owner, last_id: int) -> None:
@@ -73,15 +50,18 @@ class Connection:
         self._lead = lead(frames.HEADERS, frames.END_HEADERS, len(block))
         self._joints: dict[int, bytes] = {}
         self._headers = HeaderReader()
-        self._out: list[bytes] = [GREETING]
-        self._unsent = memoryview(b"")
+        self._out: list[bytes] = [frames.GREETING]
+        self._unsent = _NOTHING
+        self._written_id = 1
+        self._guard = FloodGuard()
+        self._lost_streams = 0
         self._blocked: list[Slot] = []
         self._send_window = frames.DEFAULT_WINDOW
         self._stream_window = frames.DEFAULT_WINDOW
         self._frame_limit = frames.DEFAULT_FRAME
         self._quick_limit = frames.DEFAULT_FRAME
         self._most_streams = 1 << 30
-        self._waiting: list[Slot] = []
+        self.waiting: list[Slot] = []
         self._received = 0
         self._pending = b""
         self._skip: tuple[bytes, int, int] | None = None
@@ -94,8 +74,8 @@ class Connection:
 
     def open_stream(self, slot: Slot) -> None:
         """Send the slot's request as soon as the peer allows it; `flush` puts it on the wire."""
-        if self._waiting or len(self.streams) >= self._most_streams:
-            self._waiting.append(slot)
+        if self.waiting or len(self.streams) >= self._most_streams:
+            self.waiting.append(slot)
             self.admit()
         else:
             self._start(slot)
@@ -150,14 +130,15 @@ class Connection:
         if self.streams.pop(slot.key, None) is not None:
             code = int(frames.ErrorCode.CANCEL).to_bytes(4, "big")
             self._out.append(frame(frames.RST_STREAM, 0, int.from_bytes(slot.key, "big"), code))
-        if slot in self._waiting:
-            self._waiting.remove(slot)
+            self._lost_streams += 1
+        if slot in self.waiting:
+            self.waiting.remove(slot)
 
     def flush(self) -> None:
         """Write what is to be written, as far as the socket takes it.
 
         Raises:
-            OSError: the connection is lost.
+            OSError: the connection is lost, or the peer asks for more than it reads.
         """
         if self._unsent:
             self._out.insert(0, bytes(self._unsent))
@@ -165,6 +146,7 @@ class Connection:
             return
         data = b"".join(self._out)
         self._out.clear()
+        self._written_id = self._next_id
         position = 0
         send: Callable[[bytes | memoryview], int] = self.socket.send
         try:
@@ -173,7 +155,10 @@ class Connection:
                 position += send(memoryview(data)[position:])
         except WOULD_BLOCK:
             pass
-        self._unsent = memoryview(data)[position:]
+        self._unsent = memoryview(data)[position:] if position < len(data) else _NOTHING
+        if self._unsent:
+            live = (len(slot.request) for slot in self.streams.values())
+            self._guard.hold_unsent(len(self._unsent), live)
 
     def receive(self, data: bytes, now: int) -> None:
         """Take bytes from the peer.
@@ -181,6 +166,8 @@ class Connection:
         Raises:
             FrameError, HpackError: the peer broke the protocol.
         """
+        if self._guard.spent > MAX_COST:
+            self._guard.judge(self._answered)
         if not self.ready and data.startswith(b"HTTP/"):
             raise FrameError("an HTTP/1.1 server answers")
         if self._skip is not None:
@@ -203,7 +190,7 @@ class Connection:
                     continue
             length = int.from_bytes(data[position : position + 3], "big")
             kind, flags = data[position + 3], data[position + 4]
-            if length > _OUR_FRAME:
+            if length > frames.OUR_FRAME:
                 raise FrameError(f"a frame of {length} bytes")
             begin = position + HEAD
             if end - begin < length:
@@ -242,49 +229,70 @@ class Connection:
             # Padding counts for flow control.
             content = frames.unpadded(payload, flags, headers=False)
             self._received += len(payload) - len(content)
+            if len(content) < FULL_DATA:
+                self._guard.spent += 1
             self._data(key, flags, content, now)
         elif kind == frames.HEADERS:
+            self._guard.spend(payload)
             content = frames.unpadded(payload, flags, headers=True)
             self._fragments = (flags, key, bytearray(content))
             self._block_part(b"", bool(flags & frames.END_HEADERS), now)
         elif kind == frames.CONTINUATION:
             if self._fragments is None or self._fragments[1] != key:
                 raise FrameError("CONTINUATION without a header block")
+            self._guard.spend(payload)
             self._block_part(payload, bool(flags & frames.END_HEADERS), now)
         else:
             self._control(kind, flags, key, payload, now)
 
     def _control(self, kind: int, flags: int, key: bytes, payload: bytes, now: int) -> None:
+        self._guard.charge(payload, self._answered)
         if kind == frames.WINDOW_UPDATE:
             self._window(key, frames.increment_of(payload))
         elif kind == frames.SETTINGS:
             if not flags & frames.ACK:
                 self._settings(payload)
         elif kind == frames.PING:
-            if len(payload) != 8:
-                raise FrameError("PING of a wrong length")
+            answer = frames.answer_of(payload)
             if not flags & frames.ACK:
-                self._out.append(frame(frames.PING, frames.ACK, 0, payload))
+                self._reply(answer)
         elif kind == frames.RST_STREAM:
-            if len(payload) != 4:
-                raise FrameError("RST_STREAM of a wrong length")
-            self._reset(key, int.from_bytes(payload, "big"), now)
+            self._reset(key, frames.code_of(payload), now)
         elif kind == frames.GOAWAY:
             self._goaway(payload)
         elif kind == frames.PUSH_PROMISE:
             raise FrameError("PUSH_PROMISE though it was switched off")
 
+    def _reply(self, answer: bytes) -> None:
+        """Answer a frame; a peer that asks and does not read is lost."""
+        self._guard.count_reply(unread=bool(self._unsent))
+        self._out.append(answer)
+
+    @property
+    def _answered(self) -> int:
+        """Streams that the peer has answered, so that right answers need not be counted."""
+        return self._next_id // 2 - len(self.streams) - self._lost_streams
+
+    def _live(self, key: bytes) -> Slot | None:
+        """The slot of a stream, whose request must have been sent."""
+        slot = self.streams.get(key)
+        if slot is not None and int.from_bytes(key, "big") >= self._written_id:
+            raise FrameError("an answer to a request that was not sent")
+        return slot
+
     def _reset(self, key: bytes, code: int, now: int) -> None:
         """The peer ended a stream."""
-        slot = self.streams.pop(key, None)
+        slot = self._live(key)
         if slot is None:
             return
+        del self.streams[key]
+        self._lost_streams += 1
         slot.refusals += 1
         if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MOST_REFUSALS:
             # The peer did nothing with it; every gRPC client sends it again without a word. While
             # others are open it has enough to do: then the end of one of them makes room.
             if self.streams:
-                self._waiting.append(slot)
+                self.waiting.append(slot)
             else:
                 self._owner.send_elsewhere([slot])
             return
@@ -320,7 +328,7 @@ class Connection:
         self._fragments = None
         block = bytes(collected)
         facts = self._headers.read(block)
-        slot = self.streams.get(key)
+        slot = self._live(key)
         if slot is None:
             return
         if not flags & END_STREAM:
@@ -344,7 +352,8 @@ class Connection:
         self._owner.complete(slot, facts.failure, now)
 
     def _settings(self, payload: bytes) -> None:
-        for key, value in frames.read_settings(payload):
+        # The last value of each key holds.
+        for key, value in dict(frames.read_settings(payload)).items():
             if key == frames.INITIAL_WINDOW_SIZE:
                 for slot in self._blocked:
                     slot.window += value - self._stream_window
@@ -355,7 +364,7 @@ class Connection:
                 self._most_streams = value
         self._quick_limit = min(self._frame_limit, self._stream_window)
         self.ready = True
-        self._out.append(frame(frames.SETTINGS, frames.ACK, 0))
+        self._reply(frame(frames.SETTINGS, frames.ACK, 0))
         self._resume()
         self.admit()
 
@@ -372,24 +381,18 @@ class Connection:
             self._resume()
 
     def _goaway(self, payload: bytes) -> None:
-        if len(payload) < 8:
-            raise FrameError("GOAWAY of a wrong length")
-        last = int.from_bytes(payload[:4], "big") & frames.LARGEST_WINDOW
+        last = frames.last_stream_of(payload)
         self.draining = True
         unseen = [slot for key, slot in self.streams.items() if int.from_bytes(key, "big") > last]
         for slot in unseen:
             del self.streams[slot.key]
-        unseen += self._waiting
-        self._waiting = []
+        self._lost_streams += len(unseen)
+        unseen += self.waiting
+        self.waiting = []
         if unseen:
             self._owner.send_elsewhere(unseen)
 
     def admit(self) -> None:
         """Open the streams that waited for the peer's limit."""
-        while self._waiting and len(self.streams) < self._most_streams:
-            self._start(self._waiting.pop(0))
-
-    @property
-    def waiting(self) -> list[Slot]:
-        """Slots whose stream waits for the peer's limit."""
-        return self._waiting
+        while self.waiting and len(self.streams) < self._most_streams:
+            self._start(self.waiting.pop(0))

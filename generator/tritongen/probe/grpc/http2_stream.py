@@ -116,3 +116,16 @@ class Slot:
         self.log_sent = target.log.sent.append
         self.log_done = target.log.done.append
         self.keep = (1 << 62) if target.plan.references else keep
+
+
+class Owner(Protocol):
+    """Who is told what happens to streams."""
+
+    def succeed(self, slot: Slot, now: int) -> None:
+        """The slot's response is complete and matches its pattern."""
+
+    def complete(self, slot: Slot, failure: tuple[str, str] | None, now: int) -> None:
+        """The slot's stream has ended; the message is still to be looked at without a failure."""
+
+    def send_elsewhere(self, slots: list[Slot]) -> None:
+        """The server did not begin these streams and wants no more of them here."""

@@ -1,0 +1,64 @@
+"""A server that floods the fast gRPC engine: the load ends in time, and memory stays small."""
+
+import time
+
+import pytest
+
+from support.certificates import certificate
+from support.flooding_http2 import FLOODS, flooding_server
+from support.probe_engines import SECOND, grpc_engine
+from tritongen.probe.load_engine import Log, clock_ns
+from tritongen.system.memory import peak_bytes, reset_peak
+
+LEVEL_S = 1.0
+MEMORY = 256 << 20
+
+
+def flooded(port: int, **options) -> Log:
+    """One level against the server; asserts what no flood may break."""
+    engine = grpc_engine(port, columns=100_000, connections=2, timeout_s=0.5, **options)
+    reset_peak()
+    before = peak_bytes()
+    begin = time.monotonic()
+    engine.open(8, closed=True)
+    engine.start()
+    for _ in range(4):
+        engine.serve(clock_ns() + round(LEVEL_S / 4 * SECOND))
+        engine.expire(clock_ns())
+        engine.inspect()
+    engine.settle()
+    engine.serve(clock_ns() + SECOND // 10)
+    engine.abandon()
+    took = time.monotonic() - begin
+    engine.close()
+    # The bound is what is tested: without one, a load lasts as long as the server likes.
+    assert took < LEVEL_S + 2.0
+    assert peak_bytes() - before < MEMORY
+    log = engine.targets[0].log
+    assert not log.done
+    assert sum(log.codes.values()) >= 8
+    return log
+
+
+def assert_lost(log: Log) -> None:
+    """Requests failed because the connection was given up."""
+    lost = {log.examples.get(code, "") for code in ("CONNECTION", "CUT SHORT")}
+    assert any(message.startswith("broken HTTP/2") for message in lost), log.examples
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_the_connection_and_not_the_probe(name):
+    with flooding_server(name) as port:
+        assert_lost(flooded(port))
+
+
+@pytest.mark.parametrize("name", ["PING", "SETTINGS", "RST_STREAM of each stream"])
+def test_a_peer_that_reads_what_it_asked_for_floods_no_longer(name):
+    with flooding_server(name, reads=True) as port:
+        assert_lost(flooded(port))
+
+
+@pytest.mark.parametrize("name", ["PING", "empty DATA"])
+def test_a_flood_over_tls_ends_the_connection_too(name, tmp_path):
+    with flooding_server(name, certificate=certificate(tmp_path, "peer")) as port:
+        assert_lost(flooded(port, tls=True, verify=False))
