@@ -186,4 +186,9 @@ SERVING_CODES: tuple[Code, ...] = (
         "Allow a process to trace its child (sysctl kernel.yama.ptrace_scope=1), or mount /proc "
         "with hidepid=2.",
     ),
+    Code(
+        "TG839",
+        "answer of the server cannot be used",
+        "Name the address of Triton itself: something else answers there, or stands between.",
+    ),
 )

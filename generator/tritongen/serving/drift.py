@@ -27,7 +27,8 @@ def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, .
         repository: folder of models.
 
     Raises:
-        EnvironmentProblem: TG814, the server went away; TG815, it does not tell.
+        EnvironmentProblem: TG814, the server went away; TG815, it does not tell;
+            TG839, its answers are none of Triton's.
     """
     here = set(model_names(repository))
     # The index lists what is on the server's disk; only what was tried has a state.
@@ -48,7 +49,7 @@ def _drift(name: str, message: str, field: str = "") -> Finding:
 
 def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[Finding]:
     """One model; what the server does not serve is told by its status, and has no configuration."""
-    from google.protobuf.json_format import ParseDict
+    from google.protobuf.json_format import ParseDict, ParseError
 
     try:
         answer = client.model_config(name)
@@ -66,7 +67,11 @@ def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[
             name, "the file on disk can no longer be read by Triton; see `tritongen check`"
         )
         return
-    served = ParseDict(answer, new_model_config(), ignore_unknown_fields=True)
+    try:
+        served = ParseDict(answer, new_model_config(), ignore_unknown_fields=True)
+    except ParseError as problem:
+        what = f"its configuration has an unknown form: {problem}"[:300]
+        raise EnvironmentProblem("TG839", what, where=name) from problem
     for place, written, found in _differences(parsed.message, served, ""):
         yield _drift(name, f"{written} on disk, {found} on the server", place)
 

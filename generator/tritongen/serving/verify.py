@@ -23,6 +23,7 @@ from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.runtime import Interface, RuntimeRefusal, Session
 from tritongen.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.triton.grpc_channel import MAX_MESSAGE_BYTES
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
 
@@ -75,10 +76,14 @@ def verify(
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
-    streams = GrpcClient(endpoints.grpc) if endpoints is not None else None
+    # The project's own server may answer with all that a model gives.
+    streams = (
+        GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints is not None else None
+    )
     with HttpClient(address) as http, streams or nullcontext():
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
+        http.metadata()  # what is no Triton is told once, and not of each model
         client = Connection(http, streams)
         found = [_verify(client, model, trials.get(name), seed) for name, model in models.items()]
         found += [
@@ -119,7 +124,9 @@ def _verify(
                 )
             else:
                 pairs += [
-                    (session.run(inputs), served.run(inputs, version=number)) for inputs in requests
+                    (expected, served.run(inputs, expected, version=number))
+                    for inputs in requests
+                    for expected in (session.run(inputs),)
                 ]
     except RuntimeRefusal as problem:
         return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
@@ -156,8 +163,9 @@ def _verify_pipeline(
         outputs = [item["name"] for item in config["output"]]
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = [
-            (run_steps(steps, sessions, inputs, outputs), served.run(inputs, version=1))
+            (expected, served.run(inputs, expected, version=1))
             for inputs in requests
+            for expected in (run_steps(steps, sessions, inputs, outputs),)
         ]
     except RuntimeRefusal as problem:
         return VerifiedModel(name, False, (), f"the local run failed: {problem.message}")

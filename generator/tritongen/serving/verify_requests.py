@@ -7,6 +7,7 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
 from tritongen.trial.runtime import numbered
+from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import SequenceStep, ServerClient
 
@@ -43,13 +44,15 @@ class Served:
     def run(
         self,
         inputs: Mapping[str, Array],
+        expected: Outputs,
         sequence: SequenceStep | None = None,
         *,
         version: int,
     ) -> Outputs:
         """Send one request; of several responses see `numbered`.
 
-        A scalar is served as [1], and an input that is the batch axis alone as [n, 1].
+        A scalar is served as [1], and an input that is the batch axis alone as [n, 1]. The answer
+        may have twice the size of what is expected, and some more.
 
         Raises:
             InvalidInputError: TG836, the model's responses come over gRPC, whose address is not
@@ -61,11 +64,21 @@ class Served:
         }
         if not self.decoupled:
             http = self.connection.http
-            return http.infer(self.name, sent, version=str(version), sequence=sequence)
+            most_bytes = MAX_BODY_BYTES + 2 * sum(map(_size, expected.values()))
+            return http.infer(
+                self.name, sent, version=str(version), sequence=sequence, most_bytes=most_bytes
+            )
         if self.connection.grpc is None:
             message = "it is decoupled and answers over gRPC; only an HTTP address was given"
             raise InvalidInputError("TG836", message)
         return numbered(self.connection.grpc.stream(self.name, sent, str(version)))
+
+
+def _size(array: Array) -> int:
+    """Bytes on the wire, without the lengths of texts."""
+    if array.dtype.kind != "O":
+        return int(array.nbytes)
+    return sum(len(item) for item in array.flat)
 
 
 def is_decoupled(config: Mapping[str, Any]) -> bool:

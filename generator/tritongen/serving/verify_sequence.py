@@ -19,7 +19,7 @@ COMPARED = f"{SEQUENCES} sequences of {STEPS} requests"
 
 Outputs = Mapping[str, Array]
 Local = Callable[[Mapping[str, Array]], Outputs]
-Served = Callable[[Mapping[str, Array], SequenceStep], Outputs]
+Served = Callable[[Mapping[str, Array], Outputs, SequenceStep], Outputs]
 
 
 def sequence_pairs(
@@ -37,7 +37,7 @@ def sequence_pairs(
         recipes: of all inputs of the model, one row each; states and controls are passed by.
         seed: of the inputs.
         local: runs the model once on this machine.
-        served: sends one request.
+        served: sends one request, of which the outputs are expected.
         folder: of the model in the repository, where files with first states lie.
 
     Raises:
@@ -60,7 +60,8 @@ def sequence_pairs(
             fed = {name: _control(kind, dtype, at, batches) for name, kind, dtype in controls}
             given = local({**inputs, **fed, **carried[number]})
             carried[number] = {name: given[output] for name, output in states.items()}
-            pairs.append(({name: given[name] for name in outputs}, served(inputs, at)))
+            expected = {name: given[name] for name in outputs}
+            pairs.append((expected, served(inputs, given, at)))
     return pairs
 
 

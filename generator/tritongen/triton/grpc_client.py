@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.triton.foreign_answer import MAX_BODY_BYTES
+from tritongen.triton.grpc_channel import channel_options
 from tritongen.triton.http_client import IndexEntry, SequenceStep, Tls
 
 __all__ = ["GrpcClient"]
@@ -21,12 +23,14 @@ class GrpcClient:
         timeout: seconds for each answer.
         tls: None for plain text.
         headers: sent with every request, such as those of restricted protocols.
+        most_bytes: of each answer.
     """
 
     address: str
     timeout: float = 60.0
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    most_bytes: int = MAX_BODY_BYTES
     _client: Any = None
 
     def __enter__(self) -> Self:
@@ -96,6 +100,7 @@ class GrpcClient:
         outputs: Sequence[str] = (),
         version: str = "",
         sequence: SequenceStep | None = None,
+        most_bytes: int = MAX_BODY_BYTES,  # noqa: ARG002  (the protocol's; the channel has its own)
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
         from tritonclient.grpc import InferRequestedOutput
@@ -168,7 +173,9 @@ class GrpcClient:
         if self._client is None:
             from tritonclient.grpc import InferenceServerClient
 
-            self._client = InferenceServerClient(self.address, **self._security())
+            self._client = InferenceServerClient(
+                self.address, channel_args=channel_options(self.most_bytes), **self._security()
+            )
         return self._client
 
     def _security(self) -> dict[str, Any]:
@@ -206,7 +213,10 @@ class GrpcClient:
                     f"server cannot be reached: {text}",
                     where=self.address,
                 ) from error
-            raise EnvironmentProblem("TG815", text, where=self.address) from error
+            code = (
+                "TG839" if "RESOURCE_EXHAUSTED" in status and "larger than max" in text else "TG815"
+            )
+            raise EnvironmentProblem(code, text, where=self.address) from error
 
 
 def _tensors(inputs: Mapping[str, Any]) -> list[Any]:

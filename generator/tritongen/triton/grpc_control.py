@@ -8,6 +8,7 @@ from typing import Any
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
+from tritongen.triton.grpc_channel import channel_options
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics
 
@@ -39,6 +40,7 @@ class GrpcControl:
             endpoint.address,
             ssl=endpoint.tls,
             root_certificates=endpoint.ca_file or None,
+            channel_args=channel_options(),
         )
 
     def server(self) -> ServerInfo:

@@ -3,23 +3,25 @@
 `HttpClient` needs the standard library only and moves tensors by the protocol's binary extension.
 """
 
-import http.client
 import json
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
+from tritongen.triton.control import model_meta
+from tritongen.triton.foreign_answer import MAX_BODY_BYTES, ForeignAnswerError, read_json
+from tritongen.triton.http_channel import Answer, HttpChannel
 from tritongen.triton.readiness_client import IndexEntry, index_entries
 
 __all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
+_SHOWN_BYTES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class ServerClient(Protocol):
     """What can be asked of a server. Arrays are numpy's; BYTES are object arrays of bytes.
 
     Every method raises EnvironmentProblem: TG814 when the server cannot be reached, TG834 when
-    TLS fails, TG815 with the server's reason when it refuses.
+    TLS fails, TG815 with the server's reason when it refuses, TG839 when its answer is none of
+    Triton's or too large.
     """
 
     def live(self) -> bool:
@@ -121,6 +124,7 @@ class ServerClient(Protocol):
         outputs: Sequence[str] = (),
         version: str = "",
         sequence: SequenceStep | None = None,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> dict[str, Any]:
         """Runs a model once.
 
@@ -130,6 +134,7 @@ class ServerClient(Protocol):
             outputs: names to return; all when empty.
             version: of the model; the server's choice when empty.
             sequence: for a model that keeps state; None for any other.
+            most_bytes: of the answer over HTTP.
 
         Returns:
             name → array.
@@ -147,7 +152,7 @@ class HttpClient:
 
     Attributes:
         address: ``host:port``.
-        timeout: seconds for each answer.
+        timeout: seconds for each answer, from the question to the last byte.
         tls: None for plain HTTP.
         headers: sent with every request, such as those of restricted APIs.
     """
@@ -156,7 +161,7 @@ class HttpClient:
     timeout: float = 60.0
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    _connection: http.client.HTTPConnection | None = None
+    _channel: HttpChannel | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -166,14 +171,13 @@ class HttpClient:
 
     def close(self) -> None:
         """Closes the connection; the next request opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._channel is not None:
+            self._channel.close()
 
     def live(self) -> bool:
         """Whether the server answers; a server that cannot be reached is not live."""
         try:
-            return self._request("GET", "/v2/health/live")[0] == 200
+            return self._request("GET", "/v2/health/live").status == 200
         except EnvironmentProblem as error:
             if error.code == "TG814":
                 return False
@@ -181,15 +185,23 @@ class HttpClient:
 
     def metadata(self) -> dict[str, Any]:
         """Name, version and extensions of the server."""
-        return self._object("GET", "/v2")
+        found = self._object("GET", "/v2")
+        if not isinstance(found.get("version"), str):
+            raise self._unusable("it does not tell its version as an inference server does")
+        return found
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether this model answers requests."""
-        return self._request("GET", f"{_model(name, version)}/ready")[0] == 200
+        return self._request("GET", f"{_model(name, version)}/ready").status == 200
 
     def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Versions, inputs and outputs, the batch axis included in shapes."""
-        return self._object("GET", _model(name, version))
+        found = self._object("GET", _model(name, version))
+        try:
+            model_meta(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise self._unusable("its metadata of the model have an unknown form") from problem
+        return found
 
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
         """The completed ModelConfig as the server holds it, in JSON's terms."""
@@ -198,11 +210,18 @@ class HttpClient:
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
         """Counters and times of one model's versions, or of every model's."""
         path = f"{_model(name, version)}/stats" if name else "/v2/models/stats"
-        return list(self._object("GET", path)["model_stats"])
+        found = self._object("GET", path).get("model_stats")
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise self._unusable("its statistics have an unknown form")
+        return found
 
     def index(self) -> tuple[IndexEntry, ...]:
         """Every model of the repository with its state."""
-        return index_entries(self._checked("POST", "/v2/repository/index", b"{}"))
+        content = self._checked("POST", "/v2/repository/index", b"{}")
+        try:
+            return index_entries(content)
+        except ForeignAnswerError as problem:
+            raise self._unusable(str(problem)) from problem
 
     def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         """Loads or reloads a model, with another configuration when one is given."""
@@ -221,27 +240,42 @@ class HttpClient:
         outputs: Sequence[str] = (),
         version: str = "",
         sequence: SequenceStep | None = None,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
         header, tensors = _infer_request(inputs, outputs, sequence)
-        status, data, length = self._request(
+        answer = self._request(
             "POST",
             f"{_model(name, version)}/infer",
             header + b"".join(tensors),
             {_HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"},
+            most_bytes,
         )
-        if status != 200:
-            raise _refusal(self.address, data)
-        return _infer_response(memoryview(data), int(length or len(data)))
+        if answer.status != 200:
+            raise _refusal(self.address, answer.content)
+        length = answer.headers.get(_HEADER_LENGTH.lower()) or len(answer.content)
+        try:
+            return _infer_response(memoryview(answer.content), int(length))
+        except ForeignAnswerError as problem:
+            raise self._unusable(str(problem)) from problem
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+            raise self._unusable("its outputs have an unknown form") from problem
 
     def _object(self, method: str, path: str) -> dict[str, Any]:
-        return dict(json.loads(self._checked(method, path)))
+        content = self._checked(method, path)
+        try:
+            found = read_json(content)
+        except ForeignAnswerError as problem:
+            raise self._unusable(str(problem)) from problem
+        if not isinstance(found, dict):
+            raise self._unusable("its answer is no JSON object")
+        return found
 
-    def _checked(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        status, data, _ = self._request(method, path, body)
-        if status != 200:
-            raise _refusal(self.address, data)
-        return data
+    def _checked(self, method: str, path: str, body: bytes | None = None) -> bytearray:
+        answer = self._request(method, path, body)
+        if answer.status != 200:
+            raise _refusal(self.address, answer.content)
+        return answer.content
 
     def _request(
         self,
@@ -249,49 +283,34 @@ class HttpClient:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes, str]:
-        """Status, body and the length of the JSON part of an inference's answer."""
+        most_bytes: int = MAX_BODY_BYTES,
+    ) -> Answer:
         sent = {**self.headers, **(headers or {})}
-        fresh = self._connection is None
-        with self._translated():
-            try:
-                response = self._exchange(method, path, body, sent)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                # A kept connection that the server closed meanwhile; a new one never retries.
-                self.close()
-                if fresh:
-                    raise
-                response = self._exchange(method, path, body, sent)
-            return response.status, response.read(), response.getheader(_HEADER_LENGTH) or ""
-
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> http.client.HTTPResponse:
-        if self._connection is None:
-            if self.tls is None:
-                self._connection = http.client.HTTPConnection(self.address, timeout=self.timeout)
-            else:
-                self._connection = http.client.HTTPSConnection(
-                    self.address, timeout=self.timeout, context=self.tls.context()
-                )
-        self._connection.request(method, path, body, dict(headers))
-        return self._connection.getresponse()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
         try:
-            yield
+            return self._opened().ask(
+                method, path, body, sent, seconds=self.timeout, most_bytes=most_bytes
+            )
+        except ForeignAnswerError as error:
+            raise self._unusable(str(error)) from error
         except ssl.SSLError as error:
-            self.close()
             raise EnvironmentProblem(
                 "TG834", f"no TLS connection: {error.reason or error}", where=self.address
             ) from error
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        except OSError as error:
+            reason = error.strerror or str(error) or type(error).__name__
             raise EnvironmentProblem(
                 "TG814", f"server cannot be reached: {reason.lower()}", where=self.address
             ) from error
+
+    def _opened(self) -> HttpChannel:
+        if self._channel is None:
+            parts = urlsplit(f"//{self.address}")
+            context = self.tls.context() if self.tls is not None else None
+            self._channel = HttpChannel(parts.hostname or "", parts.port or 80, context)
+        return self._channel
+
+    def _unusable(self, what: str) -> EnvironmentProblem:
+        return EnvironmentProblem("TG839", what, where=self.address)
 
 
 def _model(name: str, version: str) -> str:
@@ -299,12 +318,13 @@ def _model(name: str, version: str) -> str:
     return f"{path}/versions/{quote(version, safe='')}" if version else path
 
 
-def _refusal(address: str, data: bytes) -> EnvironmentProblem:
-    text = data.decode("utf-8", "replace")
+def _refusal(address: str, data: bytearray) -> EnvironmentProblem:
     try:
-        reason = str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        reason = text.strip() or "no reason given"
+        found = read_json(data)
+    except ForeignAnswerError:
+        found = None
+    text = data[:_SHOWN_BYTES].decode("utf-8", "replace").strip() or "no reason given"
+    reason = str(found["error"]) if isinstance(found, dict) and "error" in found else text
     return EnvironmentProblem("TG815", reason, where=address)
 
 
@@ -351,7 +371,8 @@ def _infer_response(data: memoryview, header_length: int) -> dict[str, Any]:
 
     result: dict[str, Any] = {}
     offset = header_length
-    for output in json.loads(bytes(data[:header_length]))["outputs"]:
+    found: Any = read_json(data[:header_length])
+    for output in found["outputs"]:
         dtype = DType(output["datatype"])
         size = output.get("parameters", {}).get("binary_data_size")
         if size is None:  # a server without the binary extension sends JSON

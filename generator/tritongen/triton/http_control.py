@@ -1,6 +1,5 @@
 """The server's side channel over HTTP, with the standard library's client."""
 
-import http.client
 import json
 import ssl
 from collections.abc import Mapping
@@ -9,10 +8,12 @@ from urllib.parse import quote
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
+from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
+from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics
 
-_MOST_BODY = 64 * 1024 * 1024
+_OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class HttpControl:
@@ -29,15 +30,18 @@ class HttpControl:
     ) -> None:
         """Remember the address; nothing is sent yet."""
         self.address = f"{host}:{port}"
-        self._host, self._port = host, port
-        self._context, self._timeout_s = context, timeout_s
+        self._channel = HttpChannel(host, port, context)
+        self._timeout_s = timeout_s
         self._headers = dict(headers or {})
-        self._connection: http.client.HTTPConnection | None = None
 
     def server(self) -> ServerInfo:
         """Name, version and extensions."""
         status, data = self._json("GET", "/v2")
-        if status != 200 or not isinstance(data, dict) or "extensions" not in data:
+        if (
+            status != 200
+            or not isinstance(data, dict)
+            or not isinstance(data.get("extensions"), list)
+        ):
             raise self._foreign(f"GET /v2 gave status {status}")
         return ServerInfo(
             str(data.get("name", "")),
@@ -58,7 +62,11 @@ class HttpControl:
 
     def _index(self) -> list[tuple[str, str, str]]:
         status, data = self._json("POST", "/v2/repository/index", {})
-        if status != 200 or not isinstance(data, list):
+        if (
+            status != 200
+            or not isinstance(data, list)
+            or not all(isinstance(item, dict) for item in data)
+        ):
             what = f"the server does not list its models: {_error(data, status)}"
             raise EnvironmentProblem("TG902", what, where=self.address, fix=NAME_MODELS)
         return [
@@ -76,7 +84,7 @@ class HttpControl:
         try:
             if status == 200:
                 return model_meta(data)
-        except (KeyError, TypeError, ValueError):
+        except _OTHER_FORM:
             raise self._foreign("the model's metadata have an unknown form") from None
         raise EnvironmentProblem("TG903", _error(data, status), where=model)
 
@@ -93,7 +101,7 @@ class HttpControl:
         try:
             if status == 200:
                 return model_statistics(data)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except _OTHER_FORM:
             raise self._foreign("the statistics have an unknown form") from None
         raise EnvironmentProblem("TG902", _error(data, status), where=model)
 
@@ -119,9 +127,7 @@ class HttpControl:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._channel.close()
 
     def _json(
         self, method: str, path: str, body: object = None, timeout_s: float | None = None
@@ -131,57 +137,24 @@ class HttpControl:
         if status == 200 and not data:
             return status, None
         try:
-            return status, json.loads(data)
-        except ValueError:
+            return status, read_json(data)
+        except ForeignAnswerError as fault:
             if status == 200:
-                raise self._foreign("the answer is not JSON") from None
+                raise self._foreign(str(fault)) from None
             return status, data[:300].decode("utf-8", "replace")
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, timeout_s: float | None = None
-    ) -> tuple[int, bytes]:
-        """One exchange; a connection that the server closed in the meantime is opened again."""
-        reused = self._connection is not None
+    ) -> tuple[int, bytearray]:
+        seconds = timeout_s or self._timeout_s
         try:
-            return self._exchange(method, path, body, timeout_s)
-        except (OSError, http.client.HTTPException) as fault:
-            self.close()
-            if not reused:
-                raise self._unreachable(fault) from None
-        try:
-            return self._exchange(method, path, body, timeout_s)
-        except (OSError, http.client.HTTPException) as fault:
-            self.close()
-            raise self._unreachable(fault) from None
-
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, timeout_s: float | None
-    ) -> tuple[int, bytes]:
-        if self._connection is None:
-            if self._context is not None:
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._timeout_s, context=self._context
-                )
-            else:
-                self._connection = http.client.HTTPConnection(
-                    self._host, self._port, timeout=self._timeout_s
-                )
-            self._connection.connect()
-        connection = self._connection
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout_s or self._timeout_s)
-        connection.request(method, path, body, self._headers)
-        response = connection.getresponse()
-        data = response.read(_MOST_BODY)
-        return response.status, data
-
-    def _unreachable(self, fault: Exception) -> EnvironmentProblem:
-        if isinstance(fault, http.client.HTTPException) and not isinstance(
-            fault, http.client.RemoteDisconnected
-        ):
-            return self._foreign(f"the answer is not HTTP ({type(fault).__name__})")
-        text = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
-        return EnvironmentProblem("TG901", f"no answer: {text}", where=self.address)
+            answer = self._channel.ask(method, path, body, self._headers, seconds=seconds)
+        except ForeignAnswerError as fault:
+            raise self._foreign(str(fault)) from None
+        except OSError as fault:
+            text = fault.strerror or str(fault) or type(fault).__name__
+            raise EnvironmentProblem("TG901", f"no answer: {text}", where=self.address) from None
+        return answer.status, answer.content
 
     def _foreign(self, what: str) -> EnvironmentProblem:
         return EnvironmentProblem("TG902", what, where=self.address)

@@ -1,9 +1,12 @@
 """CPU and memory from the server's metrics endpoint; they are those of its whole machine."""
 
-import http.client
+import math
 import re
 
+from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.statistics import ServerUse
+
+_TIMEOUT_S = 2.0
 
 _SERIES = re.compile(
     # A label's value may hold a brace.
@@ -28,15 +31,20 @@ class Metrics:
 
     def use(self) -> ServerUse:
         """What the machine uses now; empty when the endpoint does not answer."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=2.0)
-        try:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read(4 * 1024 * 1024).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
-            return ServerUse()
-        finally:
-            connection.close()
-        return parse_metrics(text, self._cores)
+        page = metrics_page(self._host, self._port, _TIMEOUT_S)
+        return parse_metrics(page or "", self._cores)
+
+
+def metrics_page(host: str, port: int, seconds: float) -> str | None:
+    """The text of ``http://host:port/metrics``, None when there is no such page in that time."""
+    channel = HttpChannel(host, port)
+    try:
+        answer = channel.ask("GET", "/metrics", seconds=seconds)
+    except OSError:
+        return None
+    finally:
+        channel.close()
+    return answer.content.decode("utf-8", "replace") if answer.status == 200 else None
 
 
 def parse_metrics(text: str, cores: int | None) -> ServerUse:
@@ -44,9 +52,11 @@ def parse_metrics(text: str, cores: int | None) -> ServerUse:
     found: dict[str, float] = {}
     for match in _SERIES.finditer(text):
         try:
-            found[match[1]] = float(match[2])
+            value = float(match[2])
         except ValueError:
             continue
+        if math.isfinite(value):
+            found[match[1]] = value
     if not found:
         return ServerUse()
     share, memory = found.get("nv_cpu_utilization"), found.get("nv_cpu_memory_used_bytes")

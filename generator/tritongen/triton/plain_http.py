@@ -7,6 +7,8 @@ would take the cores from it for longer than all that is asked of it.
 import socket
 from collections.abc import Mapping
 
+from tritongen.triton.foreign_answer import AnswerBounds, ForeignAnswerError
+
 __all__ = ["answer", "question"]
 
 _CHUNK = 1 << 16
@@ -26,15 +28,18 @@ def question(
     return head.encode("ascii") + body
 
 
-def answer(connection: socket.socket) -> tuple[int, bytes]:
+def answer(connection: socket.socket, bounds: AnswerBounds) -> tuple[int, bytes]:
     """Status and content of the answer to the one question on a connection.
 
     Raises:
-        OSError: it is not a whole answer, or did not come in time.
+        OSError: it is not a whole answer, did not come in time, or is too long.
     """
     received = bytearray()
+    connection.settimeout(bounds.seconds_left())
     while piece := connection.recv(_CHUNK):
+        bounds.count(len(piece))
         received += piece
+        connection.settimeout(bounds.seconds_left())
     head, ended, content = bytes(received).partition(_HEAD_END)
     status, *lines = head.split(b"\r\n")
     words = status.split()
@@ -49,4 +54,4 @@ def answer(connection: socket.socket) -> tuple[int, bytes]:
             raise ValueError(content)
         return int(words[1]), content
     except (ValueError, IndexError) as problem:
-        raise OSError("the answer is not a whole one") from problem
+        raise ForeignAnswerError("its answer is not a whole one") from problem

@@ -1,6 +1,5 @@
 """What is asked of a server that starts, by a client that is loaded in a moment."""
 
-import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.triton.foreign_answer import AnswerBounds, ForeignAnswerError, read_json
 from tritongen.triton.plain_http import answer, question
 
 __all__ = ["IndexEntry", "PlainClient", "ReadinessClient", "index_entries"]
@@ -93,7 +93,7 @@ class PlainClient:
         try:
             status, content = self._ask("POST", "/v2/repository/index", b"{}")
             entries = index_entries(content) if status == _OK else ()
-        except (OSError, ValueError) as error:  # half an answer is none
+        except OSError as error:  # half an answer is none
             raise self._unreachable(error) from error
         if status != _OK:
             reason = content.decode("utf-8", "replace").strip() or "no reason given"
@@ -101,20 +101,28 @@ class PlainClient:
         return entries
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        bounds = AnswerBounds(self._timeout)
         with socket.create_connection(self._place, self._timeout) as connection:
             connection.sendall(question(method, path, self._address, body, self._headers))
-            return answer(connection)
+            return answer(connection, bounds)
 
-    def _unreachable(self, error: OSError | ValueError) -> EnvironmentProblem:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+    def _unreachable(self, error: OSError) -> EnvironmentProblem:
+        reason = (error.strerror or str(error)).lower()
         return EnvironmentProblem(
             "TG814", f"server cannot be reached: {reason}", where=self._address
         )
 
 
-def index_entries(content: bytes) -> tuple[IndexEntry, ...]:
-    """The server's answer about its repository."""
+def index_entries(content: bytes | bytearray) -> tuple[IndexEntry, ...]:
+    """The server's answer about its repository.
+
+    Raises:
+        ForeignAnswerError: it has another form.
+    """
+    found = read_json(content)
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise ForeignAnswerError("its list of models has an unknown form")
     return tuple(
         IndexEntry(*(str(entry.get(key, "")) for key in ("name", "version", "state", "reason")))
-        for entry in json.loads(content)
+        for entry in found
     )

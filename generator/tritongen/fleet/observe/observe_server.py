@@ -10,7 +10,6 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.fleet.observe import Observed, RateChange, Reading, Tally, advise, merged, observed
 from tritongen.fleet.observe.expected import Expected, expectations
 from tritongen.fleet.observe.scrape import (
-    metrics_page,
     prometheus_history,
     tallies_of_metrics,
     tallies_of_statistics,
@@ -23,7 +22,9 @@ from tritongen.model.findings import Finding
 from tritongen.serving.attached import Address
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
+from tritongen.triton.address import Protocol, parse_endpoint
 from tritongen.triton.http_client import ServerClient
+from tritongen.triton.metrics import metrics_page
 
 # A reading is taken so many times in the whole, within these bounds.
 _READINGS = 60
@@ -33,6 +34,7 @@ _STEPS = 30
 # Readings may be so much closer than they should be.
 _EVEN = 0.9
 _MOST_BYTES = 2**20
+_PAGE_S = 5.0
 
 Progress = Callable[[float, float], None]
 
@@ -193,7 +195,7 @@ class _Server:
     def tallies(self) -> Mapping[str, Tally] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
-            page = metrics_page(self.address)
+            page = metrics_page(*parse_endpoint(self.address, Protocol.HTTP), _PAGE_S)
             return tallies_of_metrics(page) if page is not None else None
         try:
             return tallies_of_statistics(self.client.statistics())
@@ -242,7 +244,8 @@ def _server(address: str) -> _Server:
     try:
         client.statistics()
     except (EnvironmentProblem, KeyError, TypeError, ValueError):
-        page = metrics_page(Address.parse(address).host)
+        host = Address.parse(address).host
+        page = metrics_page(*parse_endpoint(host, Protocol.HTTP), _PAGE_S)
         if page is None or not tallies_of_metrics(page):
             raise EnvironmentProblem(
                 "TG980",
@@ -251,7 +254,7 @@ def _server(address: str) -> _Server:
                 else "its metrics hold no counter of an inference server",
                 where=address,
             ) from None
-        return _Server(Address.parse(address).host, None)
+        return _Server(host, None)
     return _Server(address, client)
 
 

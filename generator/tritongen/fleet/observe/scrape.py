@@ -1,9 +1,8 @@
 """Counters of a live server: from its statistics, its metrics page, or a Prometheus's history."""
 
-import http.client
-import json
 import math
 import re
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -11,6 +10,8 @@ from urllib.parse import urlencode, urlsplit
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
 from tritongen.triton.control import model_statistics
+from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
+from tritongen.triton.http_channel import HttpChannel
 
 # Metric of Triton → field of a tally; several add up in one field.
 METRICS: Mapping[str, str] = {
@@ -28,7 +29,6 @@ _LINE = re.compile(r"^(nv_inference_\w+)(?:\{(.*)\})?\s+(\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Prometheus answers a range query with at most 11,000 points a series.
 _MOST_POINTS = 10_000
-_MOST_BYTES = 256 * 2**20
 _TIMEOUT_S = 30.0
 
 
@@ -71,20 +71,6 @@ def tallies_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, Tally
             executed_us=one.executed_ns / 1e3,
         )
     return result
-
-
-def metrics_page(address: str) -> str | None:
-    """The text of ``http://address/metrics``, None when there is no such page."""
-    connection = http.client.HTTPConnection(address, timeout=5.0)
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        text = answer.read(16 * 2**20).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return text if answer.status == 200 else None
 
 
 def prometheus_history(
@@ -159,34 +145,42 @@ def _samples(values: object) -> list[tuple[float, float]]:
     return samples
 
 
-def _matrix(text: str, url: str) -> list[Mapping[str, Any]]:
+def _matrix(content: bytearray, url: str) -> list[Mapping[str, Any]]:
     try:
-        document = json.loads(text)
-    except ValueError as problem:
-        raise EnvironmentProblem(
-            "TG980", "what answers there is no Prometheus", where=url
-        ) from problem
+        document = read_json(content)
+    except ForeignAnswerError as problem:
+        what = f"what answers there is no Prometheus: {problem}"
+        raise EnvironmentProblem("TG980", what, where=url) from problem
     if not isinstance(document, dict) or document.get("status") != "success":
         said = document.get("error", "an error") if isinstance(document, dict) else "an error"
         raise EnvironmentProblem("TG980", f"Prometheus answered: {said}", where=url)
-    result = (document.get("data") or {}).get("result")
-    return [item for item in result or [] if isinstance(item, dict)]
+    data = document.get("data")
+    result = data.get("result") if isinstance(data, dict) else None
+    return [item for item in result if isinstance(item, dict)] if isinstance(result, list) else []
 
 
-def _get(url: str, path: str) -> str:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+def _get(url: str, path: str) -> bytearray:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"}:
         fix = "Write it like http://host:9090."
         raise InvalidInputError("TG980", "is not an address of a Prometheus", where=url, fix=fix)
+    context = ssl.create_default_context() if parts.scheme == "https" else None
+    channel = HttpChannel(host, port, context)
     try:
-        connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-        connection.request("GET", parts.path.rstrip("/") + path)
-        return connection.getresponse().read(_MOST_BYTES).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException, ValueError) as problem:
+        return channel.ask("GET", parts.path.rstrip("/") + path, seconds=_TIMEOUT_S).content
+    except ForeignAnswerError as problem:
+        fix = "Narrow it with --selector, a longer --interval or a shorter --for."
+        raise EnvironmentProblem("TG980", str(problem), where=url, fix=fix) from problem
+    except OSError as problem:
         raise EnvironmentProblem(
             "TG980",
             f"no Prometheus answers: {told(problem)}",
             where=url,
             fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
         ) from problem
+    finally:
+        channel.close()

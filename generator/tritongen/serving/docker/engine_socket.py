@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
+from tritongen.triton.foreign_answer import AnswerBounds, read_json
 from tritongen.triton.plain_http import answer, question
 
 __all__ = ["EngineSocket", "usual_socket"]
@@ -158,10 +159,7 @@ def _content(connection: socket.socket) -> Any:  # noqa: ANN401  (a JSON documen
     Raises:
         OSError: it is not a whole answer.
     """
-    status, content = answer(connection)
+    status, content = answer(connection, AnswerBounds(_TIMEOUT_S))
     if not 200 <= status < 300:
         return None
-    try:
-        return json.loads(content) if content.strip() else True
-    except (ValueError, RecursionError) as problem:
-        raise OSError("the engine's answer is not a whole one") from problem
+    return read_json(content) if content.strip() else True

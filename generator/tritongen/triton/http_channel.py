@@ -1,0 +1,202 @@
+"""HTTP with the standard library's client, every exchange within a time and a size.
+
+Redirects are not followed, and no encoding of the content is accepted: what was not asked for is
+refused, with its reason.
+"""
+
+import http.client
+import io
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from tritongen.triton.foreign_answer import MAX_BODY_BYTES, AnswerBounds, ForeignAnswerError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+__all__ = ["Answer", "HttpChannel"]
+
+_PIECE = 1 << 16
+# What a kept connection says that the server has closed meanwhile.
+_CLOSED = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer.
+
+    Attributes:
+        status: of HTTP, never a redirect.
+        content: as it was sent.
+        headers: by name, names in lower case.
+    """
+
+    status: int
+    content: bytearray
+    headers: Mapping[str, str]
+
+
+class HttpChannel:
+    """One connection to a server, opened when needed and kept. Not for several threads at once.
+
+    Args:
+        host: of the server, without brackets.
+        port: of it.
+        context: for TLS, None for plain HTTP.
+    """
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
+        self._host, self._port, self._context = host, port, context
+        self._connection: http.client.HTTPConnection | None = None
+
+    def close(self) -> None:
+        """Close the connection; the next question opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float,
+        most_bytes: int = MAX_BODY_BYTES,
+    ) -> Answer:
+        """The answer to one question.
+
+        Args:
+            method: of HTTP.
+            path: quoted already.
+            body: None for none.
+            headers: to send.
+            seconds: for everything, from the connection to the last byte.
+            most_bytes: of the answer.
+
+        Raises:
+            OSError: nobody answers, TLS fails (`ssl.SSLError`), or the time is over.
+            ForeignAnswerError: what answers cannot be used; it is an OSError, too.
+        """
+        bounds = AnswerBounds(seconds, most_bytes)
+        kept = self._connection is not None
+        try:
+            try:
+                return self._exchange(method, path, body, headers or {}, bounds)
+            except _CLOSED:
+                self.close()
+                if not kept:
+                    raise
+                return self._exchange(method, path, body, headers or {}, bounds)
+        except http.client.RemoteDisconnected:
+            self.close()
+            raise
+        except http.client.IncompleteRead as problem:
+            self.close()
+            raise ConnectionError("the connection ended in the middle of the answer") from problem
+        except http.client.HTTPException as problem:
+            self.close()
+            what = f"its answer is not HTTP ({type(problem).__name__})"
+            raise ForeignAnswerError(what) from problem
+        except OSError:
+            self.close()
+            raise
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        bounds: AnswerBounds,
+    ) -> Answer:
+        if self._connection is None:
+            self._connection = self._opened(bounds.seconds_left())
+        connection = self._connection
+        connected = cast("_BoundedSocket", connection.sock)
+        connected.bounds = bounds
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        _refuse_unasked(response.status, fields)
+        content = bytearray()
+        while piece := response.read(_PIECE):
+            content += piece
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        if response.will_close:
+            self.close()
+        return Answer(response.status, content, fields)
+
+    def _opened(self, seconds: float) -> http.client.HTTPConnection:
+        connection = (
+            http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+            if self._context is None
+            else http.client.HTTPSConnection(
+                self._host, self._port, timeout=seconds, context=self._context
+            )
+        )
+        connection.connect()
+        connection.sock = cast("socket.socket", _BoundedSocket(connection.sock))
+        return connection
+
+
+def _refuse_unasked(status: int, headers: Mapping[str, str]) -> None:
+    """Refuse what only a server of another kind sends, before any of its content is read."""
+    if 300 <= status < 400:
+        place = headers.get("location", "another address")[:200]
+        raise ForeignAnswerError(f"it redirects to {place}, which is not followed")
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ForeignAnswerError(f"its answer is compressed ({encoding[:40]}), which was not asked")
+    length = headers.get("content-length", "0").strip()
+    if not (length.isascii() and length.isdigit()):
+        raise ForeignAnswerError(f"its answer says that it has {length[:40]} bytes")
+
+
+class _BoundedSocket:
+    """What `http.client` needs of a socket, within the bounds of the exchange that goes on."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected = connected
+        self.bounds = AnswerBounds(0.0)
+
+    def sendall(self, data: bytes) -> None:
+        """Send; a peer that takes it byte by byte has no more time than another."""
+        rest = memoryview(data)
+        while rest:
+            self._connected.settimeout(self.bounds.seconds_left())
+            rest = rest[self._connected.send(rest) :]
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  (the socket's argument)
+        """What comes, to be read."""
+        return io.BufferedReader(_BoundedStream(self._connected, self.bounds), _PIECE)
+
+    def close(self) -> None:
+        """Close it, once what is read of it is closed, too."""
+        self._connected.close()
+
+
+class _BoundedStream(io.RawIOBase):
+    """The bytes of a socket until the time or the size of one exchange is used up."""
+
+    def __init__(self, connected: socket.socket, bounds: AnswerBounds) -> None:
+        self._connected, self._bounds = connected, bounds
+        self._stream = connected.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int | None:
+        self._connected.settimeout(self._bounds.seconds_left())
+        count = self._stream.readinto(buffer)
+        self._bounds.count(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
