@@ -3,14 +3,18 @@
 import subprocess
 from pathlib import Path
 
+LOCALHOST = "DNS:localhost,IP:127.0.0.1"
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
+
+def certificate(
+    folder: Path, name: str, names: str = LOCALHOST, subject: str = "/CN=localhost"
+) -> tuple[Path, Path]:
+    """A self-signed certificate for some names, localhost when not given, and its key."""
     key, cert = folder / f"{name}.key", folder / f"{name}.pem"
     subprocess.run(
         [
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-subj", subject, "-addext", f"subjectAltName={names}",
             "-keyout", str(key), "-out", str(cert),
         ],
         check=True,

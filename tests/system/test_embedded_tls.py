@@ -52,12 +52,12 @@ def test_a_stranger_s_certificate_is_not_trusted(secured):
     assert caught.value.code in {"TG814", "TG834"}
 
 
-def test_verification_cannot_be_skipped_over_grpc(secured):
+def test_verification_can_be_skipped_over_grpc(secured):
     server, _ = secured
     address = Address.parse(f"grpcs://{server.server.endpoints.grpc}", Tls(verify=False))
-    with pytest.raises(EnvironmentProblem) as caught:
-        AttachedRuntime(address).connect()
-    assert caught.value.code == "TG834"
+    attached = AttachedRuntime(address).connect()
+    assert [status.ready for status in attached.wait_ready(30)] == [True]
+    attached.stop()
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpcs"])
@@ -96,3 +96,12 @@ def test_both_protocols_tell_the_same(secured):
             with pytest.raises(EnvironmentProblem) as caught:
                 client.model_config("absent")
             assert caught.value.code == "TG815"
+
+
+@pytest.mark.parametrize("more", [(), ("--streaming",)], ids=["unary", "streams"])
+def test_probe_skips_the_verification_of_every_channel(secured, project, more):
+    server, _ = secured
+    url = f"grpcs://{server.server.endpoints.grpc}"
+    asked = ("probe", "-u", url, "--protocol", "grpc", "-m", "m", "--duration", "1", *more)
+    assert project.error(*asked, expect=3)["code"] in {"TG901", "TG902"}
+    assert project.json(*asked, "--insecure")["schema_version"] == 1

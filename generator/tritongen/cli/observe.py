@@ -166,8 +166,10 @@ def _own() -> str:
 def _json(
     found: "Observation", source: "Source", written: Path | None, csv: Path | None
 ) -> dict[str, object]:
+    from tritongen.triton.address import shown_address
+
     return {
-        "source": source.prometheus or list(source.addresses),
+        "source": shown_address(source.prometheus) or list(source.addresses),
         "models": [_model(one, found) for one in found.models],
         "changes": [
             {"model": one.model, "rate": {"average": one.average, "peak": one.peak}}

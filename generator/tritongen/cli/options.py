@@ -106,7 +106,9 @@ def address(text: str) -> str:
     """``HOST:PORT``, for `type=`."""
     host, _, number = text.rpartition(":")
     if not host or "/" in text or not number.isdigit() or not 0 < int(number) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {text!r}")
+        from tritongen.triton.address import shown_address
+
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {shown_address(text)!r}")
     return text
 
 

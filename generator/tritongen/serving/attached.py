@@ -10,6 +10,7 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.progress import Progress
 from tritongen.serving.protocol import ServerSpec
+from tritongen.triton.address import shown_address
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient, ServerClient, Tls
 from tritongen.triton.readiness import model_statuses, wait_for_models
@@ -57,21 +58,22 @@ class Address:
         Raises:
             InvalidInputError: TG304 when it is no such address.
         """
+        shown = shown_address(text)
         scheme, separator, rest = text.partition("://")
         if not separator:
             scheme, rest = ("https" if tls else "http"), text
         if scheme not in _SCHEMES:
-            raise InvalidInputError("TG304", f"address {text!r} has an unknown scheme")
+            raise InvalidInputError("TG304", f"address {shown!r} has an unknown scheme")
         grpc, secured = _SCHEMES[scheme]
         if tls and not secured:
-            raise InvalidInputError("TG304", f"address {text!r} is not for a TLS connection")
+            raise InvalidInputError("TG304", f"address {shown!r} is not for a TLS connection")
         try:
             parts = urlsplit(f"//{rest}")
             port = parts.port or (_GRPC_PORT if grpc else _HTTP_PORT)
-        except ValueError as error:
-            raise InvalidInputError("TG304", f"address {text!r}: {error}") from error
+        except ValueError:
+            raise InvalidInputError("TG304", f"address {shown!r}: its port is no number") from None
         if not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
-            raise InvalidInputError("TG304", f"address {text!r} is not host:port")
+            raise InvalidInputError("TG304", f"address {shown!r} is not host:port")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         security = (tls or Tls()) if secured else None
         return cls(f"{host}:{port}", grpc, security, dict(headers or {}))

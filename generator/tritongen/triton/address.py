@@ -48,6 +48,15 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def shown_address(text: str) -> str:
+    """An address as it may be printed and stored: a user's name and password are left out of it.
+
+    Everything between the scheme and the last ``@`` counts as such, since a password that was not
+    quoted may hold any sign.
+    """
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
+
+
 def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
     """Host and port from ``host``, ``host:port``, ``[v6]:port`` or an URL without a path.
 
@@ -59,6 +68,8 @@ def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
     port = int(match[3]) if match and match[3] else _DEFAULT_PORTS[protocol]
     if match is None or not 0 < port < 65_536:
         raise InvalidInputError(
-            "TG905", f"{text!r} is not an address", fix="Write it like -u localhost:8000."
+            "TG905",
+            f"{shown_address(text)!r} is not an address",
+            fix="Write it like -u localhost:8000.",
         )
     return match[1] or match[2], port

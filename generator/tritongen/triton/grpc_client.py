@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
-from tritongen.triton.grpc_channel import channel_options
+from tritongen.triton.grpc_channel import call_metadata, channel_credentials, channel_options
 from tritongen.triton.http_client import IndexEntry, SequenceStep, Tls
 
 __all__ = ["GrpcClient"]
@@ -138,7 +138,8 @@ class GrpcClient:
         responses: list[dict[str, Any]] = []
         with self._translated():
             client.start_stream(
-                lambda result, error: answers.put((result, error)), headers=dict(self.headers)
+                lambda result, error: answers.put((result, error)),
+                headers=call_metadata(self.headers),
             )
             try:
                 client.async_stream_infer(
@@ -166,32 +167,24 @@ class GrpcClient:
     def _call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401  (a message or bool)
         with self._translated():
             return getattr(self._connected(), method)(
-                *arguments, headers=dict(self.headers), client_timeout=self.timeout, **options
+                *arguments,
+                headers=call_metadata(self.headers),
+                client_timeout=self.timeout,
+                **options,
             )
 
     def _connected(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
         if self._client is None:
             from tritonclient.grpc import InferenceServerClient
 
+            credentials, options = None, channel_options(self.most_bytes)
+            if self.tls is not None:
+                credentials, more = channel_credentials(self.address, self.tls, self.timeout)
+                options += more
             self._client = InferenceServerClient(
-                self.address, channel_args=channel_options(self.most_bytes), **self._security()
+                self.address, creds=credentials, channel_args=options
             )
         return self._client
-
-    def _security(self) -> dict[str, Any]:
-        if self.tls is None:
-            return {}
-        if not self.tls.verify:
-            raise EnvironmentProblem(
-                "TG834", "gRPC cannot skip the verification of a certificate", where=self.address
-            )
-        self.tls.context()  # says which file cannot be used; gRPC would not
-        files = {
-            "root_certificates": self.tls.authority,
-            "private_key": self.tls.key,
-            "certificate_chain": self.tls.certificate,
-        }
-        return {"ssl": True, **{key: str(path) for key, path in files.items() if path}}
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -3,12 +3,14 @@
 import json
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import NAME_MODELS, ServerInfo, model_meta, model_statistics
-from tritongen.triton.grpc_channel import channel_options
+from tritongen.triton.grpc_channel import call_metadata, channel_credentials, channel_options
+from tritongen.triton.http_client import Tls
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics
 
@@ -19,10 +21,11 @@ class GrpcControl:
     """See `tritongen.triton.control.Control`."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10.0) -> None:
-        """Remember the address; nothing is sent yet.
+        """Remember the address; nothing is sent yet, but for a certificate to trust unverified.
 
         Raises:
-            EnvironmentProblem: TG006, tritonclient lacks its gRPC part.
+            EnvironmentProblem: TG006, tritonclient lacks its gRPC part; TG834, TG814, see
+                `channel_credentials`.
         """
         try:
             from tritonclient import grpc  # half a second; only who speaks gRPC pays for it
@@ -35,12 +38,14 @@ class GrpcControl:
         self._timeout_s = timeout_s
         self.address = endpoint.address
         self._place = (endpoint.host, endpoint.port)
-        self._headers = dict(endpoint.headers)
+        self._headers = call_metadata(endpoint.headers)
+        credentials, options = None, channel_options()
+        if endpoint.tls:
+            tls = Tls(Path(endpoint.ca_file) if endpoint.ca_file else None, verify=endpoint.verify)
+            credentials, more = channel_credentials(endpoint.address, tls, timeout_s)
+            options += more
         self._client: Any = grpc.InferenceServerClient(
-            endpoint.address,
-            ssl=endpoint.tls,
-            root_certificates=endpoint.ca_file or None,
-            channel_args=channel_options(),
+            endpoint.address, creds=credentials, channel_args=options
         )
 
     def server(self) -> ServerInfo:

@@ -140,7 +140,10 @@ class HttpChannel:
                 self._host, self._port, timeout=seconds, context=self._context
             )
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except UnicodeError as problem:  # it has a label that DNS does not know
+            raise OSError("there is no host of that name") from problem
         connection.sock = cast("socket.socket", _BoundedSocket(connection.sock))
         return connection
 

@@ -2,14 +2,17 @@
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.cli.main import main
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.fleet.observe.scrape import prometheus_history, tallies_of_metrics
 
 PAGE = """\
@@ -36,7 +39,7 @@ class Prometheus(BaseHTTPRequestHandler):
     paths: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.paths.append(self.path)
+        self.paths += [self.path, self.headers.get("Authorization", "")]
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
@@ -137,3 +140,30 @@ def test_an_address_where_nobody_answers(url: str) -> None:
     with pytest.raises(EnvironmentProblem) as caught:
         prometheus_history(url, 0.0, 60.0, 1.0)
     assert caught.value.code == "TG980"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:s3cret@127.0.0.1:1", "user:s3cret@127.0.0.1:1", "ftp://user:s3/cr3t@h"]
+)
+def test_a_password_in_an_address_is_not_repeated(url: str) -> None:
+    with pytest.raises(TritongenError) as caught:
+        prometheus_history(url, 0.0, 60.0, 1.0)
+    assert caught.value.code == "TG980"
+    assert "***@" in caught.value.where
+    assert "s3" not in str(caught.value)
+    assert "user" not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_sent_and_not_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    answer = matrix(series("nv_inference_request_success", "a", 0, 60, 120))
+    with serving(answer) as (url, seen):
+        address = url.replace("//", "//user:s3cr%40t@")
+        main(["observe", "--prometheus", address, "--format", "json"])
+    assert seen[1] == "Basic " + b64encode(b"user:s3cr@t").decode()
+    out, err = capsys.readouterr()
+    assert json.loads(out)["source"] == url.replace("//", "//***@")
+    assert "s3cr" not in out + err

@@ -11,6 +11,7 @@ from support.fake_runtime import FakeTriton
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.tensors import DType
 from tritongen.serving.attached import Address
+from tritongen.triton.address import Protocol, parse_endpoint
 from tritongen.triton.http_client import HttpClient, IndexEntry, Tls
 from tritongen.triton.readiness import model_statuses
 from tritongen.triton.readiness_client import PlainClient
@@ -238,3 +239,18 @@ def test_headers_are_not_shown():
     address = Address.parse("host:1", headers={"key": "secret"})
     assert "secret" not in repr(address)
     assert "secret" not in json.dumps(str(address))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://user:s3cret@h", "user:s3cret@h", "ftp://user:s3cret@h", "http://user:s3/cret@h:x"],
+)
+def test_a_refused_address_is_shown_without_its_password(text):
+    with pytest.raises(InvalidInputError) as caught:
+        Address.parse(text)
+    assert "***@h" in caught.value.what
+    assert "s3" not in str(caught.value)
+    with pytest.raises(InvalidInputError) as caught:
+        parse_endpoint(text, Protocol.HTTP)
+    assert "***@h" in caught.value.what
+    assert "s3" not in str(caught.value)

@@ -252,7 +252,7 @@ def _server(address: str) -> _Server:
                 "neither Triton's statistics nor its metrics are there"
                 if page is None
                 else "its metrics hold no counter of an inference server",
-                where=address,
+                where=host,
             ) from None
         return _Server(host, None)
     return _Server(address, client)

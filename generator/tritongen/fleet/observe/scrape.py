@@ -3,12 +3,14 @@
 import math
 import re
 import ssl
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
+from tritongen.triton.address import shown_address
 from tritongen.triton.control import model_statistics
 from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpChannel
@@ -104,7 +106,7 @@ def prometheus_history(
         raise EnvironmentProblem(
             "TG980",
             "it holds no metric of Triton for that time",
-            where=url,
+            where=shown_address(url),
             fix="Let it scrape Triton's metrics port (8002), or name another time or selector.",
         )
     return found
@@ -150,10 +152,10 @@ def _matrix(content: bytearray, url: str) -> list[Mapping[str, Any]]:
         document = read_json(content)
     except ForeignAnswerError as problem:
         what = f"what answers there is no Prometheus: {problem}"
-        raise EnvironmentProblem("TG980", what, where=url) from problem
+        raise EnvironmentProblem("TG980", what, where=shown_address(url)) from problem
     if not isinstance(document, dict) or document.get("status") != "success":
         said = document.get("error", "an error") if isinstance(document, dict) else "an error"
-        raise EnvironmentProblem("TG980", f"Prometheus answered: {said}", where=url)
+        raise EnvironmentProblem("TG980", f"Prometheus answered: {said}", where=shown_address(url))
     data = document.get("data")
     result = data.get("result") if isinstance(data, dict) else None
     return [item for item in result if isinstance(item, dict)] if isinstance(result, list) else []
@@ -167,20 +169,34 @@ def _get(url: str, path: str) -> bytearray:
         host = None
     if not host or parts.scheme not in {"http", "https"}:
         fix = "Write it like http://host:9090."
-        raise InvalidInputError("TG980", "is not an address of a Prometheus", where=url, fix=fix)
+        raise InvalidInputError(
+            "TG980", "is not an address of a Prometheus", where=shown_address(url), fix=fix
+        )
     context = ssl.create_default_context() if parts.scheme == "https" else None
     channel = HttpChannel(host, port, context)
+    where = quote(parts.path.rstrip("/"), safe="/%:@") + path
+    headers = _authorization(parts)
     try:
-        return channel.ask("GET", parts.path.rstrip("/") + path, seconds=_TIMEOUT_S).content
+        return channel.ask("GET", where, headers=headers, seconds=_TIMEOUT_S).content
     except ForeignAnswerError as problem:
         fix = "Narrow it with --selector, a longer --interval or a shorter --for."
-        raise EnvironmentProblem("TG980", str(problem), where=url, fix=fix) from problem
+        raise EnvironmentProblem(
+            "TG980", str(problem), where=shown_address(url), fix=fix
+        ) from problem
     except OSError as problem:
         raise EnvironmentProblem(
             "TG980",
             f"no Prometheus answers: {told(problem)}",
-            where=url,
+            where=shown_address(url),
             fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
         ) from problem
     finally:
         channel.close()
+
+
+def _authorization(parts: SplitResult) -> dict[str, str]:
+    """The header for the user's name and password in an address; empty without them."""
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
@@ -27,6 +28,8 @@ from tritongen.probe.load_engine import (
     clock_ns,
     divide_slots,
 )
+from tritongen.triton.grpc_channel import channel_credentials
+from tritongen.triton.http_client import Tls
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _STREAMS = 8
@@ -127,12 +130,9 @@ class StreamEngine:
     def _make_channel(self, options: EngineOptions) -> Any:  # noqa: ANN401  (grpcio has no types)
         if not options.tls:
             return self._grpc.insecure_channel(self._where, options=_CHANNEL)
-        roots = None
-        if options.ca_file:
-            with open(options.ca_file, "rb") as file:  # noqa: PTH123  (a path as the user gave it)
-                roots = file.read()
-        credentials = self._grpc.ssl_channel_credentials(roots)
-        return self._grpc.secure_channel(self._where, credentials, options=_CHANNEL)
+        tls = Tls(Path(options.ca_file) if options.ca_file else None, verify=options.verify)
+        credentials, more = channel_credentials(self._where, tls, options.connect_timeout_s)
+        return self._grpc.secure_channel(self._where, credentials, options=[*_CHANNEL, *more])
 
     @property
     def waiting(self) -> int:
