@@ -13,6 +13,11 @@ from tritongen.errors import InvalidInputError
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
 MAX_DEPTH = 40
+# Chosen: no number here needs as many signs, and each is a floating-point number, too. The time to
+# read one grows with the square of its length, in base 60 (``1:30:00``) at once.
+MAX_NUMBER_LENGTH = 100
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_SHOWN_CHARACTERS = 40
 
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
@@ -107,6 +112,23 @@ class _Walker:
         return result
 
     def _scalar(self, node: yaml.Node) -> Scalar:
-        value: object = self._loader.construct_object(node)
+        text = str(node.value)
+        if node.tag in _NUMBERS and len(text) > MAX_NUMBER_LENGTH:
+            what = f"a number of {len(text):,} characters; the limit is {MAX_NUMBER_LENGTH}"
+            raise self._refused(node, what, "Shorten it, or quote it where it is text.")
+        try:
+            value: object = self._loader.construct_object(node)
+        except yaml.YAMLError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, ValueError):
+            # What PyYAML raises of text that its tag does not fit, such as !!int "abc".
+            kind = str(node.tag).rpartition(":")[2]
+            shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+            raise self._refused(node, f"{shown!r} is no value of the type !!{kind}") from None
         # Dates and bytes are YAML types that no key here takes; their text says what was written.
-        return value if isinstance(value, str | int | float | bool | None) else str(node.value)
+        return value if isinstance(value, str | int | float | bool | None) else text
+
+    def _refused(self, node: yaml.Node, what: str, fix: str = "") -> InvalidInputError:
+        mark = node.start_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}"
+        return InvalidInputError("TG301", f"{place}: {what}", where=self._where, fix=fix)

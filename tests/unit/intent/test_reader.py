@@ -233,3 +233,39 @@ def test_an_overlays_batch_size_is_the_wish(
 ) -> None:
     model = parse_intent(f"models: {{a: {{overlay: {{{overlay}}}}}}}", "x").intent.of("a")
     assert (model.batch, model.max_batch_size) == (batch, limit)
+
+
+MISTAGGED = (
+    '!!int "abc"', '!!int ""', '!!float ""', "!!float x", "!!bool x", "!!timestamp x", "2001-99-99",
+    '!!timestamp "2001-01-01 99:99:99"', '!!int "0x"', '!!int "-"', '!!int "1:"',
+    "9" * 5000, "0x" + "f" * 101, "1" + ":1" * 400_000, "1" + ":1" * 400_000 + ".5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MISTAGGED, ids=lambda value: value[:20])
+def test_a_value_that_its_type_does_not_fit_is_told_with_its_place(value: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_intent(f"models:\n  m:\n    rate: {value}\n", "tritongen.yaml")
+    assert caught.value.code == "TG301"
+    assert caught.value.where == "tritongen.yaml"
+    assert caught.value.what.startswith("line 3, column 11: ")
+    assert len(caught.value.what) < 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 100, "-" + "9" * 99, "0x" + "f" * 98, "1" + ":59" * 33, "1.0e+308", ".inf", ".nan"],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "target: {cpus: V}", "target: {memory: V}", "target: {gpus: V}", "target: {triton: V}",
+        "models: {m: {rate: {average: V, peak: V}}}", "models: {m: {latency: {p95: V}}}",
+        "models: {m: {max_batch_size: V, request_batch: V, versions: [V]}}",
+        "models: {m: {inputs: {a: {shape: [V], values: V}}, accuracy: {max_drop: V}}}",
+        "models: {V: {rate: 1}}",
+    ],
+)  # fmt: skip
+def test_any_number_is_a_value_or_a_fault(text: str, value: str) -> None:
+    document = parse_intent(text.replace("V", value), "tritongen.yaml")
+    assert all(str(fault) for fault in document.faults)
