@@ -39,9 +39,24 @@ def test_verify_finds_a_server_that_answers_otherwise(served: Project) -> None:
     finally:
         path.write_bytes(before)
     verdicts = {item["name"]: item for item in document["models"]}
-    assert not verdicts["dense"]["ok"]
+    assert verdicts["dense"]["verdict"] == "different"
     assert "differs by" in verdicts["dense"]["reason"]
-    assert verdicts["fixed"]["ok"]
+    assert verdicts["fixed"]["verdict"] == "equal"
+
+
+def test_verify_does_not_call_different_what_it_could_not_compare(served: Project) -> None:
+    path = served.repository / "dense/1/model.onnx"
+    before = path.read_bytes()
+    path.write_bytes(b"no model")
+    try:
+        document = served.json("verify", expect=1)
+        told = served.run("verify", expect=1).out
+    finally:
+        path.write_bytes(before)
+    found = {item["name"]: item for item in document["models"]}["dense"]
+    assert (found["ok"], found["verdict"], found["outputs"]) == (False, "not-compared", [])
+    (line,) = (line for line in told.splitlines() if line.startswith("dense"))
+    assert line.split()[1:4] == ["not", "compared", "–"]
 
 
 def test_verify_without_evidence(served: Project) -> None:

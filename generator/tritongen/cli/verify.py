@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.cli.options import (
     Subparsers,
@@ -14,6 +15,9 @@ from tritongen.cli.options import (
 from tritongen.cli.output import emit_json, good, print_table, severe
 from tritongen.errors import ExitCode
 from tritongen.model.findings import Severity
+
+if TYPE_CHECKING:
+    from tritongen.serving.verify import VerifiedModel
 
 _EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
@@ -32,7 +36,7 @@ def register(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare and print; exit 1 when an output differs."""
+    """Compare and print; exit 1 when an output differs or a model was not compared."""
     from tritongen.serving.verify import verify
 
     models = verify(
@@ -48,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
                     {
                         "name": model.name,
                         "ok": model.ok,
+                        "verdict": model.verdict,
                         "outputs": [
                             {"name": item.name, "max_abs_diff": item.max_abs_diff}
                             for item in model.outputs
@@ -64,11 +69,22 @@ def run(options: argparse.Namespace) -> int:
             [
                 (
                     model.name,
-                    good("equal") if model.ok else severe("different", Severity.ERROR),
-                    f"{max((item.max_abs_diff for item in model.outputs), default=0.0):.2g}",
+                    _verdict(model),
+                    _difference(model),
                     model.reason,
                 )
                 for model in models
             ],
         )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+
+
+def _verdict(model: "VerifiedModel") -> str:
+    words = model.verdict.replace("-", " ")
+    return good(words) if model.ok else severe(words, Severity.ERROR)
+
+
+def _difference(model: "VerifiedModel") -> str:
+    """The greatest one of any output; a dash where there are none to subtract."""
+    greatest = max((item.max_abs_diff for item in model.outputs), default=0.0)
+    return f"{greatest:.2g}" if model.ok or greatest else "–"

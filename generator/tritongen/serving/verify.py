@@ -49,6 +49,13 @@ class VerifiedModel:
     outputs: tuple[VerifiedOutput, ...]
     reason: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """``equal``, ``different``, or ``not-compared`` where one of the two runs gave nothing."""
+        if self.ok:
+            return "equal"
+        return "different" if self.outputs else "not-compared"
+
 
 def verify(
     project: Path, repository: Path, *, address: str = "", seed: int = 1
