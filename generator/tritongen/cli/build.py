@@ -1,7 +1,6 @@
 """`tritongen build`."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from tritongen.cli.output import (
     print_finding,
     print_table,
     progress,
+    say,
+    say_lines,
     severe,
     suggest,
 )
@@ -215,7 +216,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
             print_finding(item)
     if options.diff:
         for difference in result.differences:
-            sys.stdout.writelines(f"{line}\n" for line in difference.diff())
+            say_lines("\n".join(difference.diff()))
         return
     print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),
@@ -231,24 +232,24 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     )
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
-        print(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
+        say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
     cores = result.plan.server.cores.value
     limited = any(name == "rate-limit" for name, _ in result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
-    print(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
+    say(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
     if result.plan.refused:
         refused = (f"{name} [{', '.join(codes)}]" for name, codes in result.plan.refused)
-        print(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
+        say(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
-        print(severe(told, Severity.ERROR))
+        say(severe(told, Severity.ERROR))
     for difference in result.differences[:_MOST_LINES]:
-        print(f"{_told(difference.kind, result.written)}: {difference.path}")
+        say(f"{_told(difference.kind, result.written)}: {difference.path}")
     if (rest := len(result.differences) - _MOST_LINES) > 0:
-        print(f"and {rest} files more")
+        say(f"and {rest} files more")
     if result.written:
         for path, name in result.kept.items():
-            print(f"hand edit kept: {path} is now {name}")
+            say(f"hand edit kept: {path} is now {name}")
     _conclude(result, options)
 
 
@@ -272,9 +273,9 @@ def _batching(on: bool, off: object) -> str:
 
 def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:
     if options.check:
-        print("drift: run `tritongen build` and commit" if result.drift else good("up to date"))
+        say("drift: run `tritongen build` and commit" if result.drift else good("up to date"))
     elif result.written:
-        print(good(f"wrote {options.output}"))
+        say(good(f"wrote {options.output}"))
         suggest("tritongen up && tritongen verify")
     elif not options.dry_run:
-        print(good("nothing to change"))
+        say(good("nothing to change"))

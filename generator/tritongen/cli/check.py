@@ -13,7 +13,7 @@ from tritongen.cli.options import (
     positive_float,
     whole,
 )
-from tritongen.cli.output import emit_json, good, print_finding
+from tritongen.cli.output import emit, emit_json, good, print_finding, say
 from tritongen.errors import ExitCode
 from tritongen.model.findings import Finding, Severity
 
@@ -70,12 +70,12 @@ def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
     if form == "json":
         emit_json(json.loads(as_json(findings, prefix)))
     elif form == "sarif":
-        print(as_sarif(findings, __version__, prefix))
+        emit(as_sarif(findings, __version__, prefix))
     elif form == "github":
-        print(as_github(findings, prefix), end="")
+        emit(as_github(findings, prefix))
     else:
         for item in findings:
             print_finding(item)
         counts = [sum(item.severity is severity for item in findings) for severity in Severity]
         words = f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} remarks"
-        print(good("nothing to report") if not findings else words)
+        say(good("nothing to report") if not findings else words)

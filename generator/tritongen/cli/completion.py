@@ -3,6 +3,7 @@
 import argparse
 
 from tritongen.cli.options import Subparsers, add_command
+from tritongen.cli.output import emit
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\
@@ -24,5 +25,5 @@ def run(options: argparse.Namespace) -> int:
 
     from tritongen.cli.main import build_parser
 
-    print(shtab.complete(build_parser(None), options.shell))
+    emit(shtab.complete(build_parser(None), options.shell))
     return int(ExitCode.OK)

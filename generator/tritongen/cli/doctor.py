@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, add_format
-from tritongen.cli.output import ProgressBar, dim, emit_json, good, print_table, severe
+from tritongen.cli.output import ProgressBar, dim, emit_json, good, print_table, say, severe
 from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
 
@@ -77,6 +77,8 @@ def _print(checks: "tuple[Check, ...]") -> None:
     for item in checks:
         if not item.ok:
             head = severe(f"{item.severity.value} {item.code}", item.severity)
-            print(f"\n{head} {item.name}\n  {dim('→ ' + item.fix)}")
+            say()
+            say(f"{head} {item.name}")
+            say(f"  {dim('→ ' + item.fix)}")
     if all(item.ok for item in checks):
-        print(good("nothing stands in the way"))
+        say(good("nothing stands in the way"))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.options import Subparsers, add_command, add_format, positive_float
-from tritongen.cli.output import emit_json, good
+from tritongen.cli.output import emit_json, good, say
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         emit_json({"stopped": list(stopped)})
     elif stopped:
-        print(good(f"stopped {', '.join(stopped)}"))
+        say(good(f"stopped {', '.join(stopped)}"))
     else:
-        print("nothing was running")
+        say("nothing was running")
     return int(ExitCode.OK)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
-from tritongen.cli.output import bold, dim, emit_json, finding_json, print_finding
+from tritongen.cli.output import bold, dim, emit_json, finding_json, print_finding, say
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\
@@ -56,11 +56,11 @@ def run(options: argparse.Namespace) -> int:
         )
         return int(ExitCode.OK)
     for item in result.values:
-        print(f"{bold(item.field)} = {item.value}" if item.value else bold(f"no {item.field}"))
-        print(f"  {item.reason.sentence} {dim(f'[{item.reason.source.value}]')}")
+        say(f"{bold(item.field)} = {item.value}" if item.value else bold(f"no {item.field}"))
+        say(f"  {item.reason.sentence} {dim(f'[{item.reason.source.value}]')}")
         if item.reason.numbers:
             figures = (show_number(name, value) for name, value in item.reason.numbers)
-            print(f"  {dim(', '.join(figures))}")
+            say(f"  {dim(', '.join(figures))}")
     for entry in result.findings:
         print_finding(entry)
     return int(ExitCode.OK)

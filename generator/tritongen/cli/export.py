@@ -1,8 +1,8 @@
 """`tritongen export`."""
 
 import argparse
-import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, add_format, add_repository
@@ -13,6 +13,8 @@ from tritongen.cli.output import (
     good,
     print_finding,
     print_table,
+    say,
+    say_lines,
     suggest,
 )
 from tritongen.errors import ExitCode, InvalidInputError
@@ -147,7 +149,7 @@ def _print(result: "ExportResult", options: argparse.Namespace) -> None:
         print_finding(item)
     if options.diff:
         for difference in result.differences:
-            sys.stdout.writelines(f"{line}\n" for line in difference.diff())
+            say_lines("\n".join(difference.diff()))
         return
     print_table(
         ("service", "replicas", "cores", "threads", "queue target", "models"),
@@ -164,7 +166,7 @@ def _print(result: "ExportResult", options: argparse.Namespace) -> None:
         ],
     )
     for difference in result.differences:
-        print(f"{difference.kind.value}: {difference.path}")
+        say(f"{difference.kind.value}: {difference.path}")
     _conclude(result, options)
 
 
@@ -173,11 +175,11 @@ def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
 
     folder = options.output or options.target
     if result.written:
-        print(good(f"wrote {folder}"))
+        say(good(f"wrote {folder}"))
         for command in TARGETS[options.target].deploy:
-            print(dim(f"in {folder}: {command}"))
-        suggest(f"tritongen export {options.target} -o {folder} --check")
+            say(dim(f"in {folder}: {command}"))
+        suggest(f"tritongen export {options.target} -o {quote(str(folder))} --check")
     elif options.check and result.differences:
-        print("drift: run `tritongen export` and commit")
+        say("drift: run `tritongen export` and commit")
     else:
-        print(good("up to date" if options.check else "nothing to change"))
+        say(good("up to date" if options.check else "nothing to change"))

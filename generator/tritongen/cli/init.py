@@ -1,11 +1,12 @@
 """`tritongen init`."""
 
 import argparse
-import json
+from shlex import quote
 
 from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
-from tritongen.cli.output import emit_json, good, suggest
+from tritongen.cli.output import emit, emit_json, good, say, say_lines, suggest
 from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.model.printable import json_text
 
 _EXAMPLES = """\
   tritongen init ./models                      draft ./models/tritongen.yaml
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "json":
             emit_json({"schema": json_schema()})
         else:
-            print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+            emit(json_text(json_schema(), indent=2))
         return int(ExitCode.OK)
     if options.models is None:
         raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
@@ -60,10 +61,10 @@ def run(options: argparse.Namespace) -> int:
         document = {"path": str(draft.path), "models": list(draft.models), "text": draft.text}
         emit_json({**document, "written": not options.stdout})
     elif options.stdout:
-        print(draft.text, end="")
+        say_lines(draft.text)
     else:
-        print(good(f"wrote {draft.path}"))
-        suggest(f"tritongen build {options.models}")
+        say(good(f"wrote {draft.path}"))
+        suggest(f"tritongen build {quote(str(options.models))}")
     return int(ExitCode.OK)
 
 
@@ -86,7 +87,13 @@ def _draft_step(options: argparse.Namespace) -> int:
         emit_json({**document, "written": not options.stdout})
         return int(ExitCode.OK)
     for path, text in step.files.items():
-        print(text if options.stdout else good(f"wrote {root / path}"))
-    print(f"\nAdd to {root / 'tritongen.yaml'}, and see what it plans:\n\n{step.pipeline}")
-    suggest(f"tritongen build {options.models} --dry-run")
+        if options.stdout:
+            say_lines(f"{text}\n")
+        else:
+            say(good(f"wrote {root / path}"))
+    say()
+    say(f"Add to {root / 'tritongen.yaml'}, and see what it plans:")
+    say()
+    say_lines(f"{step.pipeline}\n")
+    suggest(f"tritongen build {quote(str(options.models))} --dry-run")
     return int(ExitCode.OK)

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import (
@@ -18,6 +19,7 @@ from tritongen.cli.output import (
     finding_json,
     good,
     print_finding,
+    say,
     severe,
     suggest,
 )
@@ -67,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
             print_finding(item)
         curable = [item.facts.name for item in result.models if item.cures]
         for name in curable[:3]:
-            suggest(f"tritongen optimize {options.models} -m {name} --fix")
-        suggest(f"tritongen build {options.models}{' --fix' if curable else ''}")
+            suggest(f"tritongen optimize {quote(str(options.models))} -m {quote(name)} --fix")
+        suggest(f"tritongen build {quote(str(options.models))}{' --fix' if curable else ''}")
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
 
@@ -131,28 +133,26 @@ def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
 def _print(item: "InspectedModel") -> None:
     facts = item.facts
     state = good("servable") if facts.servable else severe("not servable", Severity.ERROR)
-    print(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")
+    say(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")
     for label, specs in (("in", facts.inputs), ("out", facts.outputs)):
         for spec in specs:
-            print(f"  {label:<4}{_tensor_text(spec)}")
+            say(f"  {label:<4}{_tensor_text(spec)}")
     if facts.graph is not None:
         graph = facts.graph
         shape = "chain" if graph.parallelism < 1.25 else f"up to {graph.width} side by side"
         size = f"{facts.parameters:,} parameters, {facts.weight_bytes / 2**20:.1f} MiB"
-        print(
-            f"  {size}; {graph.operators} operators, longest path {graph.critical_path} ({shape})"
-        )
+        say(f"  {size}; {graph.operators} operators, longest path {graph.critical_path} ({shape})")
     if facts.onnx is not None:
         opsets = ", ".join(f"{domain} {version}" for domain, version in facts.onnx.opsets)
-        print(f"  IR {facts.onnx.ir_version}, opset {opsets}")
+        say(f"  IR {facts.onnx.ir_version}, opset {opsets}")
     if facts.python is not None and facts.python.callees:
-        print(f"  calls: {', '.join(facts.python.callees)}")
-    print(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
+        say(f"  calls: {', '.join(facts.python.callees)}")
+    say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
     for entry in item.findings:
         print_finding(entry)
     for cure in item.cures:
-        print(f"  {good('cure')} {cure.code}: {cure.fix}, {cure.summary}")
-    print()
+        say(f"  {good('cure')} {cure.code}: {cure.fix}, {cure.summary}")
+    say()
 
 
 def _tensor_text(spec: "TensorSpec") -> str:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.options import Subparsers, add_command, add_format, positive_int
-from tritongen.cli.output import emit_json
+from tritongen.cli.output import emit_json, say
 from tritongen.errors import ExitCode, InvalidInputError
 
 _EXAMPLES = """\
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         emit_json({"lines": list(lines)})
     else:
         for line in lines:
-            print(line)
+            say(line.removesuffix("\r").expandtabs(), flush=True)
     return int(ExitCode.OK)
 
 
@@ -54,7 +54,7 @@ def _follow(options: argparse.Namespace) -> int:
         raise InvalidInputError("TG009", "--follow has no JSON form")
     try:
         for line in running_server(Path.cwd()).follow(options.lines):
-            print(line, flush=True)
+            say(line.removesuffix("\r").expandtabs(), flush=True)
     except KeyboardInterrupt:
         pass  # the asked-for end
     return int(ExitCode.OK)

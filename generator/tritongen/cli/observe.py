@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, add_format, positive_float, positive_int
@@ -14,6 +15,7 @@ from tritongen.cli.output import (
     good,
     print_finding,
     print_table,
+    say,
     suggest,
 )
 from tritongen.errors import ExitCode, TritongenError
@@ -255,18 +257,18 @@ def _print(found: "Observation", written: Path | None, csv: Path | None) -> None
         ),
         rows,
     )
-    print()
+    say()
     for item in found.findings:
         print_finding(item)
     if not found.findings:
-        print(good("what is served agrees with intent and plan"))
+        say(good("what is served agrees with intent and plan"))
     for change in found.changes:
-        print(f"{bold(change.model)} rate: {{average: {change.average:g}, peak: {change.peak:g}}}")
+        say(f"{bold(change.model)} rate: {{average: {change.average:g}, peak: {change.peak:g}}}")
     if csv is not None:
-        print(good(f"rates written to {csv}"), dim("use it with `pattern: {file: …}`"))
+        say(f"{good(f'rates written to {csv}')} {dim('use it with `pattern: {file: …}`')}")
     if written is not None:
-        print(good(f"stated in {written}"))
-        suggest(f"tritongen plan {written.parent}")
+        say(good(f"stated in {written}"))
+        suggest(f"tritongen plan {quote(str(written.parent))}")
     elif found.changes:
         suggest("tritongen observe --write")
 

@@ -1,6 +1,7 @@
 """`tritongen optimize`."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from tritongen.cli.output import (
     print_finding,
     print_table,
     progress,
+    say,
     suggest,
 )
 from tritongen.errors import ExitCode
@@ -227,12 +229,12 @@ def _speed_json(speed: "Speedup") -> dict[str, object]:
 
 
 def _print(model: "OptimizedModel", models: Path) -> None:
-    print(bold(model.name))
+    say(bold(model.name))
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")
-        print(f"  {mark} {step.name}: {step.reason}")
+        say(f"  {mark} {step.name}: {step.reason}")
         if step.proof is not None and step.proof.tolerance:
-            print(dim(f"       {_proof_text(step.proof)}"))
+            say(dim(f"       {_proof_text(step.proof)}"))
     if model.variants:
         print_table(
             ("  variant", "size", "verdict", "accuracy", "speed-up"),
@@ -242,9 +244,10 @@ def _print(model: "OptimizedModel", models: Path) -> None:
         print_finding(item)
     if model.chosen:
         how = f"tritongen build {models} --variant {model.name}={model.chosen}"
-        print(f"  serve: {good(model.chosen)}, with `{how}`\n")
+        say(f"  serve: {good(model.chosen)}, with `{how}`")
     else:
-        print("  serve: the original\n")
+        say("  serve: the original")
+    say()
 
 
 def _proof_text(proof: "Proof") -> str:
@@ -269,8 +272,13 @@ def _row(variant: "Variant") -> tuple[str, ...]:
 
 
 def _suggest(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
-    chosen = [f"--variant {model.name}={model.chosen}" for model in models if model.chosen]
+    chosen = [
+        word
+        for model in models
+        if model.chosen
+        for word in ("--variant", f"{model.name}={model.chosen}")
+    ]
     if chosen:
-        suggest(f"tritongen build {options.models} {' '.join(chosen)}")
+        suggest(shlex.join(["tritongen", "build", str(options.models), *chosen]))
     elif not options.fix and any(step.cures for model in models for step in model.steps):
-        suggest(f"tritongen optimize {options.models} --fix")
+        suggest(shlex.join(["tritongen", "optimize", str(options.models), "--fix"]))

@@ -1,7 +1,7 @@
 """What people and programs read: tables and JSON on stdout, progress and errors on stderr."""
 
-import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, TextIO
@@ -9,6 +9,7 @@ from typing import Self, TextIO
 from tritongen.errors import TritongenError
 from tritongen.model.codec import finite
 from tritongen.model.findings import Finding, Severity
+from tritongen.model.printable import json_text, printable, printable_line
 
 SCHEMA_VERSION = 1
 
@@ -20,6 +21,11 @@ _STYLES = {
 _GOOD = "32"
 _BOLD = "1"
 _DIM = "2"
+# Stands for the escape character of our own styles until a line is written. Nobody can know it:
+# what looks like a style in a name is shown as text.
+_MARK = f"<{os.urandom(8).hex()}>"
+_STYLE = re.compile(rf"{_MARK}\[\d+m")
+_LEAD = re.compile(rf"(?:{_MARK}\[\d+m|\s)*")
 
 
 def colours(stream: TextIO) -> bool:
@@ -28,8 +34,8 @@ def colours(stream: TextIO) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """The text in a style, where the stream shows styles."""
-    return f"\033[{style}m{text}\033[0m" if colours(stream or sys.stdout) else text
+    """The text in a style, where the stream shows styles; for `say` alone."""
+    return f"{_MARK}[{style}m{text}{_MARK}[0m" if colours(stream or sys.stdout) else text
 
 
 def good(text: str) -> str:
@@ -52,25 +58,61 @@ def severe(text: str, severity: Severity) -> str:
     return paint(text, _STYLES[severity])
 
 
+def styled_line(text: str) -> str:
+    """A line with nothing in it that commands a terminal or a CI runner but our own styles."""
+    lead = _LEAD.match(text)
+    begin = lead.end() if lead else 0
+    return (printable(text[:begin]) + printable_line(text[begin:])).replace(_MARK, "\033")
+
+
+def say(text: str = "", *, stream: TextIO | None = None, flush: bool = False) -> None:
+    """Print one line: whatever stands in it, it stays one line, and is text."""
+    print(styled_line(text), file=stream or sys.stdout, flush=flush)
+
+
+def say_error(text: str) -> None:
+    """Print one line on stderr."""
+    say(text, stream=sys.stderr)
+
+
+def say_lines(text: str, *, stream: TextIO | None = None) -> None:
+    """Print the lines of a text that has many: a difference, a draft; nothing for no text."""
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        say(line.removesuffix("\r").expandtabs(), stream=stream)
+
+
+def emit(document: str) -> None:
+    """Print a document whose writer has made it safe in its own form: JSON, SARIF, annotations."""
+    sys.stdout.write(document.removesuffix("\n") + "\n" if document else "")
+
+
 def emit_json(document: Mapping[str, object]) -> None:
     """Print one object with its schema version, and nothing else."""
     whole = finite({"schema_version": SCHEMA_VERSION, **document})
-    text = json.dumps(whole, ensure_ascii=False, indent=2, allow_nan=False)
+    text = json_text(whole, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # another encoding, or bytes of a file name that are no text
-        text = json.dumps(whole, indent=2, allow_nan=False)
-    print(text)
+        text = json_text(whole, indent=2, ascii_only=True)
+    emit(text)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns as wide as their widest cell; the last one takes what is left."""
-    table = [list(headers), *(list(row) for row in rows)]
-    widths = [max(len(row[index]) for row in table) for index in range(len(headers))]
+    table = [[printable(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(_width(row[index]) for row in table) for index in range(len(headers))]
     for number, row in enumerate(table):
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        cells = [
+            cell + " " * (width - _width(cell))
+            for cell, width in zip(row[:-1], widths[:-1], strict=True)
+        ]
         line = "  ".join([*cells, row[-1]]).rstrip()
-        print(bold(line) if number == 0 else line)
+        say(bold(line) if number == 0 else line)
+
+
+def _width(cell: str) -> int:
+    """Columns of a cell, without its styles."""
+    return len(_STYLE.sub("", cell))
 
 
 def print_finding(item: Finding) -> None:
@@ -86,9 +128,9 @@ def print_finding(item: Finding) -> None:
     where = place if named else " ".join(part for part in (item.model, place) if part)
     head = severe(f"{item.severity.value} {item.code}", item.severity)
     told = bool(place) and named and item.message.startswith(place)
-    print(f"{head} {where + ': ' if where and not told else ''}{item.message}")
+    say(f"{head} {where + ': ' if where and not told else ''}{item.message}")
     if item.severity is not Severity.INFO:
-        print(f"  {dim('→ ' + item.fix)}")
+        say(f"  {dim('→ ' + item.fix)}")
 
 
 def finding_json(item: Finding) -> dict[str, object]:
@@ -108,9 +150,11 @@ def finding_json(item: Finding) -> dict[str, object]:
 def report_error(problem: TritongenError, *, as_json: bool) -> None:
     """Print an error: for people on stderr, and as the one object on stdout when JSON is asked."""
     head = paint(f"error {problem.code}", _STYLES[Severity.ERROR], sys.stderr)
-    lines = [f"{head} {problem}", *(f"  {line}" for line in problem.details)]
-    lines.append(paint(f"  → {problem.fix}", _DIM, sys.stderr))
-    sys.stderr.write("\n".join(lines) + "\n")
+    say_error(f"{head} {problem}")
+    for detail in problem.details:
+        for line in detail.split("\n"):
+            say_error(f"  {line.expandtabs()}")
+    say_error(paint(f"  → {problem.fix}", _DIM, sys.stderr))
     if as_json:
         emit_json(
             {
@@ -128,7 +172,7 @@ def report_error(problem: TritongenError, *, as_json: bool) -> None:
 def progress(text: str) -> None:
     """A line of progress, on a terminal only."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"{paint(text, _DIM, sys.stderr)}\n")
+        say_error(paint(text, _DIM, sys.stderr))
 
 
 class ProgressBar:
@@ -150,7 +194,8 @@ class ProgressBar:
         if not sys.stderr.isatty():
             return
         share = f" {100 * done // total} %" if total else ""
-        sys.stderr.write(f"\r\033[K{paint(what + share, _DIM, sys.stderr)}")
+        line = styled_line(paint(what + share, _DIM, sys.stderr))
+        sys.stderr.write(f"\r\033[K{line}")
         sys.stderr.flush()
         self._shown = True
 
@@ -158,7 +203,8 @@ class ProgressBar:
 def suggest(command: str) -> None:
     """Name the next command; on stderr where another program reads the text."""
     if sys.stdout.isatty():
-        print(f"\n{dim('next:')} {command}")
+        say()
+        say(f"{dim('next:')} {command}")
         return
     sys.stdout.flush()
-    sys.stderr.write(f"next: {command}\n")
+    say_error(f"next: {command}")

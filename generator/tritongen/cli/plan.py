@@ -25,6 +25,7 @@ from tritongen.cli.output import (
     print_finding,
     print_table,
     progress,
+    say,
     suggest,
 )
 from tritongen.errors import ExitCode
@@ -228,13 +229,14 @@ def _print(planned: "Planned", top: int) -> None:
     )
     more = len(plan.options) - top
     if more > 0:
-        print(dim(f"and {more} more; --top {len(plan.options)} shows all"))
+        say(dim(f"and {more} more; --top {len(plan.options)} shows all"))
     best = plan.best
     if best is not None:
-        print(f"\n{bold('best')}: {best.reason}")
+        say()
+        say(f"{bold('best')}: {best.reason}")
         _print_services(best)
         low = f"{plan.lower_bound_usd_per_month:,.2f} USD"
-        print(
+        say(
             dim(
                 f"cost is {best.lower_bound_ratio:.2f} × the least possible ({low} a month); "
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
@@ -243,7 +245,7 @@ def _print(planned: "Planned", top: int) -> None:
     for item in _grouped(planned.findings):
         print_finding(item)
     if planned.path is not None:
-        print(good(f"stored in {planned.path}"))
+        say(good(f"stored in {planned.path}"))
         suggest("tritongen export kubernetes -o deploy")
 
 
@@ -261,8 +263,8 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 
     for one in plan.traffic:
         mean, peak = show_rate(one.mean_rate), show_rate(one.peak_rate)
-        print(f"{one.model}: {mean}/s on average, {peak}/s at peak {dim(one.pattern)}")
-    print()
+        say(f"{one.model}: {mean}/s on average, {peak}/s at peak {dim(one.pattern)}")
+    say()
 
 
 def _row(option: "Option") -> tuple[str, ...]:

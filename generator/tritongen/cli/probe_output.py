@@ -1,14 +1,23 @@
 """What `tritongen probe` prints and writes."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tritongen.cli.output import SCHEMA_VERSION, bold, emit_json, print_table, report_error
+from tritongen.cli.output import (
+    SCHEMA_VERSION,
+    bold,
+    emit,
+    emit_json,
+    print_table,
+    report_error,
+    say,
+    say_error,
+    say_lines,
+)
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.model.codec import finite
+from tritongen.model.printable import json_text, printable
 from tritongen.planner.context import show_rate
 from tritongen.probe.probe_models import ProbeReport
 from tritongen.probe.questions.comparison import Change, Comparison
@@ -55,7 +64,7 @@ def deliver(
     else:
         _table(report, answers, comparisons)
     if interrupted:
-        sys.stderr.write("interrupted: these are the numbers so far\n")
+        say_error("interrupted: these are the numbers so far")
     if problem is not None:
         report_error(problem, as_json=False)
         return int(problem.exit_code)
@@ -141,12 +150,12 @@ def _json(args: argparse.Namespace, found: dict[str, Any]) -> None:
         emit_json(found)
         return
     whole = {"schema_version": SCHEMA_VERSION, **found}
-    _write(args, json.dumps(finite(whole), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    _write(args, json_text(finite(whole), indent=2) + "\n")
 
 
 def _text(args: argparse.Namespace, text: str) -> None:
     if args.output is None:
-        sys.stdout.write(text)
+        emit(text)
     else:
         _write(args, text)
 
@@ -155,7 +164,7 @@ def _write(args: argparse.Namespace, text: str) -> None:
     from tritongen.probe.probe_models import write_result
 
     write_result(args.output, text)
-    sys.stderr.write(f"wrote {args.output}\n")
+    say_error(f"wrote {args.output}")
 
 
 def _html(args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[Answer]) -> None:
@@ -174,17 +183,17 @@ def _table(
 ) -> None:
     """Tables on stdout."""
     for model, levels in by_model(report.levels if report else ()).items():
-        print(bold(model))
+        say(bold(model))
         print_table(HEADERS, [row(level) for level in levels])
         best = [answer.best for answer in answers if answer.model == model]
         # A search measures many levels; where it ended is what matters.
         shown = [level for level in best if level is not None] if answers else levels
         if not comparisons:
             for level in shown:
-                print("\n".join(details(level)))
-        print()
+                say_lines("\n".join(map(printable, details(level))))
+        say()
     for answer in answers:
-        print(bold(answer_text(answer)))
+        say(bold(answer_text(answer)))
     if comparisons:
         print_table(
             ("model", "load", "figure", "before", "after", "after / before", "verdict"),

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.options import Subparsers, add_command, existing_folder, writable_file
-from tritongen.cli.output import good
+from tritongen.cli.output import good, say
 from tritongen.errors import ExitCode
 
 _REPOSITORY = Path("model_repository")
@@ -45,5 +45,5 @@ def run(options: argparse.Namespace) -> int:
     writable_file(options.output)
     page = report_page(root, options.repository, options.plan)
     write_atomic(options.output, page.encode())
-    print(good(f"written to {options.output}"))
+    say(good(f"written to {options.output}"))
     return int(ExitCode.OK)

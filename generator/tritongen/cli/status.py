@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
-from tritongen.cli.output import emit_json, finding_json, good, print_finding, print_table, severe
+from tritongen.cli.output import (
+    emit_json,
+    finding_json,
+    good,
+    print_finding,
+    print_table,
+    say,
+    severe,
+)
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.findings import Finding, Severity
 
@@ -133,8 +141,8 @@ def _show(
             }
         )
     else:
-        print(head)
-        print("  ".join(f"{name} {where}" for name, where in addresses.items() if where))
+        say(head)
+        say("  ".join(f"{name} {where}" for name, where in addresses.items() if where))
         rows = [
             (
                 model.name,

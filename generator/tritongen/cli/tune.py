@@ -18,7 +18,7 @@ from tritongen.cli.options import (
     whole,
     writable_file,
 )
-from tritongen.cli.output import ProgressBar, emit_json
+from tritongen.cli.output import ProgressBar, emit_json, say_error
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -193,4 +193,4 @@ class Live:
         now = time.monotonic()
         if always or now - self._told >= _LINE_S:
             self._told = now
-            print(text, file=sys.stderr, flush=True)
+            say_error(text)

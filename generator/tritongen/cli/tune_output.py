@@ -2,9 +2,10 @@
 
 import math
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import bold, dim, good, print_table, suggest
+from tritongen.cli.output import bold, dim, good, print_table, say, suggest
 from tritongen.planner.context import show_figure
 from tritongen.tune.tune_page import load_text, span, throughput_text
 
@@ -175,13 +176,13 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
     for model in report.models:
         _print_model(model, models, whole=whole)
     if not report.models:
-        print("interrupted before anything was measured")
+        say("interrupted before anything was measured")
     for note in report.notes:
-        print(dim(f"note: {note}"))
+        say(dim(f"note: {note}"))
     if report.interrupted or dry_run:
         return
     if any(model.recorded for model in report.models):
-        suggest(f"tritongen build {models}")
+        suggest(f"tritongen build {quote(str(models))}")
 
 
 def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
@@ -189,7 +190,7 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
 
     unit = "core" if model.cores == 1 else "cores"
     head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"
-    print(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
+    say(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
     left = len(model.rows) - len(rows)
     front = {row.candidate for row in model.front}
@@ -200,29 +201,30 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
             [row_cells(row, on_front=row.candidate in front) for row in rows],
         )
     if left:
-        print(dim(f"  and {left} more by prediction only; --all lists them"))
+        say(dim(f"  and {left} more by prediction only; --all lists them"))
     if front:
-        print(dim("  * none is better in throughput and latency at once"))
+        say(dim("  * none is better in throughput and latency at once"))
     if rows:
-        print(dim("  in brackets: an interval at 95 %; times: how often each was measured"))
+        say(dim("  in brackets: an interval at 95 %; times: how often each was measured"))
         best = model.choice.candidate
-        print(f"{best.key} is {best.words}")
-    print(f"{model.sentence}")
+        say(f"{best.key} is {best.words}")
+    say(f"{model.sentence}")
     for sentence in filter(None, (gain_sentence(model), rates_sentence(model))):
-        print(sentence)
+        say(sentence)
     for goal in model.choice.nearest:
-        print(f"nearest goal that can be met: {goal.text}")
+        say(f"nearest goal that can be met: {goal.text}")
     for offer in model.offers:
-        print(offer.sentence)
+        say(offer.sentence)
         if offer.change.value == "better":
-            suggest(f"tritongen build {models} --variant {model.name}={offer.name}")
+            variant = quote(f"{model.name}={offer.name}")
+            suggest(f"tritongen build {quote(str(models))} --variant {variant}")
     for note in model.notes:
-        print(dim(f"note: {note}"))
+        say(dim(f"note: {note}"))
     # A file that is not there yet is news as a whole.
     if not any(line.startswith("@@ -0,0") for line in model.diff):
         for line in model.diff:
-            print(line)
-    print()
+            say(line)
+    say()
 
 
 def row_cells(row: "Evaluated", *, on_front: bool) -> tuple[str, ...]:

@@ -25,6 +25,9 @@ from tritongen.cli.output import (
     good,
     print_finding,
     print_table,
+    say,
+    say_error,
+    say_lines,
     severe,
     suggest,
 )
@@ -190,8 +193,8 @@ def _show_line(line: str, choice: "ImageChoice", form: str) -> None:
     if form == "json":
         emit_json({"docker_run": line, "image": choice.reference, "reason": choice.reason})
         return
-    sys.stderr.write(f"image {choice.reference}: {choice.reason}\n")
-    print(line)
+    say_error(f"image {choice.reference}: {choice.reason}")
+    say(line)
 
 
 def show(result: "UpResult", form: str, reason: str) -> None:
@@ -223,7 +226,7 @@ def _json(result: "UpResult", reason: str) -> dict[str, object]:
 
 
 def _print(result: "UpResult", reason: str) -> None:
-    print(f"runtime {result.runtime.value}: {reason}")
+    say(f"runtime {result.runtime.value}: {reason}")
     for item in result.warnings:
         print_finding(item)
     print_table(
@@ -237,11 +240,11 @@ def _print(result: "UpResult", reason: str) -> None:
         ],
     )
     ends = result.endpoints
-    print(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
-    print(f"log {result.log}")
+    say(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
+    say(f"log {result.log}")
     if result.command:
-        print(f"image {result.server.state.image}")
-        print(dim(result.command))
+        say(f"image {result.server.state.image}")
+        say(dim(result.command))
     suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
 
 
@@ -255,7 +258,7 @@ def _follow(result: "UpResult") -> None:
         with result.log.open("rb") as log:
             while result.server.alive():
                 for line in log:
-                    sys.stderr.write(line.decode("utf-8", "replace"))
+                    say_lines(line.decode("utf-8", "replace"), stream=sys.stderr)
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return  # the asked-for end

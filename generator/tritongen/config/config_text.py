@@ -10,6 +10,7 @@ from tritongen.config.config_message import ConfigMessage
 from tritongen.config.config_nodes import nodes_of
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.printable import printable
 from tritongen.model.serving_plan import Reason
 from tritongen.resources import template_text
 
@@ -46,6 +47,7 @@ def render_config(config: ConfigMessage, header: Header) -> str:
         header=header,
         nodes=nodes_of(config.message, config.reasons, _ALWAYS),
         remarks=_remarks(config.remarks),
+        printable=printable,
         wrap=_wrap,
     )
     _prove(text, config, header.model)
@@ -65,7 +67,7 @@ def _template() -> "Template":
 
 def _wrap(text: str, depth: int) -> list[str]:
     return textwrap.wrap(
-        text, WIDTH - 2 * depth, break_long_words=False, break_on_hyphens=False
+        printable(text), WIDTH - 2 * depth, break_long_words=False, break_on_hyphens=False
     ) or [""]
 
 

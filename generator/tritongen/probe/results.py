@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Run, throughput
@@ -279,7 +280,9 @@ def _advice(
         sentence = f"{share:.2%} of the requests failed with {code}: {message}"
         if any(words in message for words in _POLICY_REFUSALS):
             sentence += "; the model's queue policy gives up requests rather than let them wait"
-            command = f"tritongen explain {subject.model} dynamic_batching.default_queue_policy"
+            command = (
+                f"tritongen explain {quote(subject.model)} dynamic_batching.default_queue_policy"
+            )
             found.append(Advice(sentence, command))
         else:
             found.append(Advice(sentence))

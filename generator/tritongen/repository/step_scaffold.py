@@ -1,6 +1,5 @@
 """Drafts a step in Python before or after a model: pixels, texts or tables in, labels out."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.names import name_fault
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
+from tritongen.model.printable import json_text
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.repository.project import Project
 from tritongen.resources import template_text
@@ -256,8 +256,8 @@ def _pipeline(facts: ModelFacts, kind: StepKind, name: str) -> str:
     steps = (facts.name, name) if after else (name, facts.name)
     outputs = ["LABEL", "SCORE"] if after else [spec.name for spec in facts.outputs]
     lines = ["pipelines:", f"  {facts.name}_with_{kind.value}:", "    steps:"]
-    lines += [f"      - model: {json.dumps(step)}" for step in steps]
-    listed = ", ".join(json.dumps(output, ensure_ascii=False) for output in outputs)
+    lines += [f"      - model: {json_text(step)}" for step in steps]
+    listed = ", ".join(json_text(output) for output in outputs)
     lines += [f"    outputs: [{listed}]", ""]
     if kind is StepKind.TABLE:
         # Texts that are no numbers would all become the same row, and nothing could be proven.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritongen.model.printable import printable_page
 from tritongen.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, linear_axis
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
@@ -56,7 +57,8 @@ def html_page(report: TuneReport) -> str:
 
     jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     sections = [_section(model) for model in report.models]
-    return jinja.from_string(template_text(_TEMPLATE)).render(report=report, sections=sections)
+    page = jinja.from_string(template_text(_TEMPLATE)).render(report=report, sections=sections)
+    return printable_page(page)
 
 
 def _section(model: TunedModel) -> Section:

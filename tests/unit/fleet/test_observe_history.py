@@ -1,5 +1,6 @@
 """What was observed, written as a history that `plan` can read."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -41,3 +42,10 @@ def test_a_replayed_week_is_a_week_from_monday() -> None:
     assert profile.phase_s == 0.0
     assert profile.step_s == pytest.approx(HOUR_S, rel=0.01)
     assert len(profile.rates) == 168
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "a,b", 'say "x"', "-x", "@x"])
+def test_no_name_becomes_a_formula_or_another_cell(name: str) -> None:
+    text = history_csv([replace(uneven(200, 0.5), model=name)])
+    assert not any(cell.startswith(("=", "-", "@")) for cell in text.replace("\n", ",").split(","))
+    assert list(parse_table(text, UTC, "x").profiles) == [name]

@@ -1,6 +1,6 @@
 """Findings as text, JSON, SARIF and GitHub annotations."""
 
-import json
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from tritongen.errors import CODES
 from tritongen.model.findings import Finding, Severity
+from tritongen.model.printable import json_text, printable, printable_line
 
 SCHEMA_VERSION = 1
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -44,7 +45,7 @@ def as_text(findings: Sequence[Finding], prefix: str = "") -> str:
         f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items() if count
     )
     lines.append(totals or "no findings")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable_line(line)}\n" for line in lines)
 
 
 def _place(item: Finding, prefix: str) -> str:
@@ -80,7 +81,7 @@ def as_json(findings: Sequence[Finding], prefix: str = "") -> str:
         ],
         "summary": summary(findings),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document, indent=2) + "\n"
 
 
 def as_sarif(findings: Sequence[Finding], version: str, prefix: str = "") -> str:
@@ -109,7 +110,7 @@ def as_sarif(findings: Sequence[Finding], version: str, prefix: str = "") -> str
             {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
         ],
     }
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+    return json_text(log, indent=2) + "\n"
 
 
 def _sarif_result(item: Finding, index: int, prefix: str) -> dict[str, Any]:
@@ -151,7 +152,9 @@ def as_github(findings: Sequence[Finding], prefix: str = "") -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # What the runner takes back are percent signs and line ends; the rest it shows as it is.
+    ends = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+    return "".join(ends.get(part) or printable(part) for part in re.split(r"([%\r\n])", text))
 
 
 def _escape_property(text: str) -> str:

@@ -1,11 +1,11 @@
 """From a deployment and a template to a text, with every value quoted for its format."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from tritongen.model.printable import json_text
 from tritongen.resources import template_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ExportFile:
 
 def quote(value: object) -> str:
     """A value as JSON, which YAML reads as the same value: no text can end its quotes."""
-    return json.dumps(value, ensure_ascii=False)
+    return json_text(value)
 
 
 def quote_compose(value: object) -> str:

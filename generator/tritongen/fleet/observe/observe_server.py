@@ -1,5 +1,7 @@
 """What a live server does, held against intent, plan and measurements; and the new intent."""
 
+import csv
+import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
 from tritongen.model.findings import Finding
+from tritongen.model.printable import spreadsheet_cell
 from tritongen.serving.attached import Address
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
@@ -169,20 +172,23 @@ def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float =
         zone: of the times.
         speedup: of a replay that began on a Monday at midnight; 1 for real traffic.
     """
-    lines = ["time,model,rate"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("time", "model", "rate"))
     first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
     begin = datetime.fromtimestamp(first, zone)
     if speedup != 1.0:
         begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         begin -= timedelta(days=begin.weekday())
     for one in models:
+        name = spreadsheet_cell(one.model)
         # Readings are never quite even; the clock of a history is.
         usual = round(one.seconds / max(1, len(one.steps)), 3)
         rates = {round((step.begin_s - first) / usual): step.rate for step in one.steps}
         for place, rate in rates.items():
             moment = begin + timedelta(seconds=round(place * usual * speedup, 3))
-            lines.append(f"{moment.isoformat(timespec='milliseconds')},{one.model},{rate:.6g}")
-    return "\n".join(lines) + "\n"
+            writer.writerow((moment.isoformat(timespec="milliseconds"), name, f"{rate:.6g}"))
+    return text.getvalue()
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
+from tritongen.model.printable import printable_page
 from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages.svg import Chart
 from tritongen.planner.context import show_rate
@@ -100,7 +101,8 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
         ),
     )
     jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return jinja.from_string(template_text(_TEMPLATE)).render(page=page)
+    text = jinja.from_string(template_text(_TEMPLATE)).render(page=page)
+    return printable_page(text)
 
 
 def _served(project: Project) -> Project:

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.traffic.traffic_history import History, Record, build_histories, local_seconds
+from tritongen.model.printable import cell_text
 
 _MOST_FAULTS = 10
 _MILLISECONDS = 1e11
@@ -69,7 +70,9 @@ class _Reader:
         self._counts = bool(found) and header[found[0]] == "requests"
         self._columns: dict[int, str] = {found[0]: ""} if found else {}
         if not found:
-            self._columns = {index: names[index].strip() for index in range(1, len(header))}
+            self._columns = {
+                index: cell_text(names[index].strip()) for index in range(1, len(header))
+            }
             unknown = [name for name in self._columns.values() if models and name not in models]
             if unknown:
                 self._faults.append(
@@ -81,7 +84,7 @@ class _Reader:
         if len(row) != self._width:
             self._fault(number, f"{len(row)} cells, the first line has {self._width}")
             return
-        model = row[self._model].strip() if self._model is not None else ""
+        model = cell_text(row[self._model].strip()) if self._model is not None else ""
         moment = self._time(number, row[0].strip(), model)
         if moment is None:
             return

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from tritongen.model.printable import spreadsheet_cell
 from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.statistics.measurement import LevelResult
 
@@ -46,7 +47,8 @@ def csv_text(levels: Sequence[LevelResult]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("Concurrency" if closed else "Request Rate", *_SHARED, *_OURS))
     for level in levels:
-        writer.writerow((f"{level.load.value:g}", *_shared(level), *_ours(level)))
+        cells = (f"{level.load.value:g}", *_shared(level), *_ours(level))
+        writer.writerow(map(spreadsheet_cell, cells))
     return text.getvalue()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tritongen.model.printable import printable_page
 from tritongen.pages.svg import Chart
 from tritongen.probe.report.json_document import Environment
 from tritongen.probe.report.probe_charts import charts_of
@@ -64,6 +65,7 @@ def html_page(
         for model, found in by_model(levels).items()
     ]
     jinja = Jinja(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return jinja.from_string(template_text(_TEMPLATE)).render(
+    page = jinja.from_string(template_text(_TEMPLATE)).render(
         environment=environment, headers=HEADERS, sections=sections
     )
+    return printable_page(page)

@@ -7,6 +7,7 @@ between them.
 """
 
 from dataclasses import dataclass, field
+from shlex import quote
 
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
@@ -209,7 +210,7 @@ def advise(
         closed: whether the loop was closed.
         payload_bytes: of one request and its response.
     """
-    name = config.model
+    name = quote(config.model)
     queue = attribution.share("queue")
     transport = attribution.share("client", "network")
     found = [_queue_advice(attribution, config, queue)] if queue >= _DOMINANT else []
@@ -258,19 +259,24 @@ def _queue_advice(attribution: Attribution, config: ServedConfig, share: float) 
     shown = f"{share:.0%} queue" + (f", batch {batch:.1f}" if batch is not None else "")
     if worst.model != config.model:
         return Advice(
-            f"{shown}, most of it in front of {worst.model}", f"tritongen tune -m {worst.model}"
+            f"{shown}, most of it in front of {worst.model}",
+            f"tritongen tune -m {quote(worst.model)}",
         )
     if batch is not None and batch < _SINGLE and not config.dynamic_batching:
         if config.max_batch_size > 1:
-            return Advice(f"{shown}: dynamic batching is off", f"tritongen tune -m {config.model}")
+            return Advice(
+                f"{shown}: dynamic batching is off", f"tritongen tune -m {quote(config.model)}"
+            )
         return Advice(
             f"{shown}: the model is served without a batch axis, one request at a time",
-            f"tritongen optimize -m {config.model} --fix",
+            f"tritongen optimize -m {quote(config.model)} --fix",
         )
     if worst.busy_share is not None and worst.busy_share >= _BUSY:
         return Advice(
             f"{shown}: the instances were busy for {worst.busy_share:.0%} of the time; this is "
             "their capacity",
-            f"tritongen tune -m {config.model}",
+            f"tritongen tune -m {quote(config.model)}",
         )
-    return Advice(f"{shown}: requests wait for an instance", f"tritongen tune -m {config.model}")
+    return Advice(
+        f"{shown}: requests wait for an instance", f"tritongen tune -m {quote(config.model)}"
+    )

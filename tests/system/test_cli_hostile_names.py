@@ -1,0 +1,75 @@
+"""A real model whose input's name commands terminals and CI runners, through the commands."""
+
+import json
+import pty
+import subprocess
+
+import pytest
+from onnx import helper
+
+from support.cli import TRITONGEN, Project
+from support.hostile_names import assert_harmless, without_styles
+from support.onnx_models import model, value
+
+NAME = "x\x1b[31m\u202e\n::error::x\r##[error]y"
+
+
+@pytest.fixture
+def hostile(project: Project) -> Project:
+    relu = helper.make_node("Relu", [NAME], ["y"])
+    project.add("m/model.onnx", model([relu], [value(NAME)], [value("y")]))
+    return project
+
+
+def test_no_command_prints_or_writes_what_a_name_commands(hostile):
+    inspected = hostile.run("inspect", "models", expect=None)
+    shown = r"x\x1b[31m\u202e\n::error::x\r#\x23[error]y"
+    assert shown in inspected.out
+    runs = [inspected]
+    runs += [hostile.run("build", "models", *more, expect=None) for more in ([], ["--diff"], [])]
+    # A repository of somebody else's, with the same name in it.
+    quoted = NAME.replace("\x1b", "\\033").replace("\n", "\\n").replace("\r", "\\r")
+    hostile.write(
+        "other/m/config.pbtxt",
+        f'name: "m"\nbackend: "onnxruntime"\nmax_batch_size: 8\ninput {{ name: "{quoted}" '
+        f'data_type: TYPE_FP32 dims: [ 3 ] }}\ninput {{ name: "{quoted}" data_type: TYPE_FP32 '
+        f'dims: [ 3 ] }}\nparameters {{ key: "{quoted}" value {{ string_value: "1" }} }}\n'
+        f"{''.join(NAME.split())}: 1\n",
+    )
+    hostile.write("other/m/1/model.onnx", (hostile.models / "m/model.onnx").read_bytes())
+    for repository in ("model_repository", "other"):
+        runs += [hostile.run("check", repository, expect=None)]
+        runs += [hostile.run("explain", "m", "-r", repository, expect=None)]
+    for ran in runs:
+        assert_harmless(ran.out)
+        assert_harmless(ran.err)
+    for path in hostile.repository.rglob("config.pbtxt"):
+        assert_harmless(path.read_text(encoding="utf-8"))
+
+
+def test_annotations_are_the_only_commands(hostile):
+    hostile.write("other/m/config.pbtxt", f'name: "m"\n{"".join(NAME.split())}: 1\n')
+    found = json.loads(hostile.run("check", "other", "--format", "json", expect=1).out)
+    ran = hostile.run("check", "other", "--format", "github", expect=1)
+    assert found["findings"]
+    assert_harmless(ran.out, commands=len(found["findings"]))
+    assert_harmless(ran.err)
+    assert_harmless(hostile.run("check", "other", "--format", "sarif", expect=1).out)
+
+
+def test_a_terminal_is_coloured_by_the_tool_alone(hostile):
+    ours, theirs = pty.openpty()
+    words = [TRITONGEN, "inspect", "models"]
+    subprocess.run(words, cwd=hostile.folder, stdout=theirs, stderr=theirs, check=False)
+    with open(theirs, "wb"):  # noqa: PTH123  (a descriptor)
+        pass
+    text = b""
+    with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123  (a descriptor)
+        while len(text) < 1 << 20:
+            try:
+                text += terminal.read(4096)
+            except OSError:  # its other end is closed
+                break
+    shown = text.decode().replace("\r\n", "\n")
+    assert "\x1b[1mm\x1b[0m" in shown
+    assert_harmless(without_styles(shown))
