@@ -201,10 +201,6 @@ class ProgressBar:
 
 
 def suggest(command: str) -> None:
-    """Name the next command; on stderr where another program reads the text."""
-    if sys.stdout.isatty():
-        say()
-        say(f"{dim('next:')} {command}")
-        return
-    sys.stdout.flush()
-    say_error(f"next: {command}")
+    """Name the next command, on a terminal or not; JSON has no such line."""
+    say()
+    say(f"{dim('next:')} {command}")
