@@ -260,7 +260,8 @@ class GrpcEngine:
                 return ""
             if clock_ns() >= self._until and not self._holds_back(connection):
                 # The rest is announced again: nobody keeps the loop from looking at the time.
-                self._epoll.modify(connection.fd, _EVENTS)
+                if self._by_fd.get(connection.fd) is connection:  # not lost by what it brought
+                    self._epoll.modify(connection.fd, _EVENTS)
                 return ""
 
     def _holds_back(self, connection: Connection) -> bool:
