@@ -8,6 +8,7 @@ import pytest
 
 from support.cli import SECONDS, TRITONGEN, Project
 from support.hostile_http import CONTENT, TIME, hostile
+from support.impostor import impostor
 
 MAX_BYTES = 256 * 2**20
 COMMANDS: dict[str, Callable[[str], list[str]]] = {
@@ -51,3 +52,31 @@ def test_a_command_ends_with_a_code(
     assert "Traceback" not in printed
     assert peak < MAX_BYTES, printed
     assert server.stayed == []
+
+
+ODD: dict[str, dict[str, object]] = {
+    "a number for a list": {"config": {"output": 3}, "metadata": {"name": "m", "inputs": 3}},
+    "a list for an object": {"config": {"parameters": [1], "model_transaction_policy": [1]}},
+    "nothing for a list": {"config": {"output": None, "input": None}, "metadata": {"name": None}},
+    "a text for a number": {"config": {"max_batch_size": "x"}, "stats": {"model_stats": ["x"]}},
+    "a number beyond all": {
+        "config": {"max_batch_size": 10**400},
+        "stats": {"model_stats": [{"name": "dense", "inference_count": 1e300}]},
+    },
+    "outputs of no type": {
+        "metadata": {"name": "m", "versions": ["1"], "inputs": [{"name": "x"}]},
+        "infer": {"outputs": [{"name": "y", "datatype": "x", "shape": "x", "data": {}}]},
+    },
+    "versions of no number": {"metadata": {"name": "m", "versions": ["x"]}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_answers_of_what_seems_a_triton(built: Project, odd: str) -> None:
+    with impostor(("dense", "fixed"), ODD[odd]) as address:
+        for command, asked in COMMANDS.items():
+            if command != "observe --prometheus":
+                code, _, printed = ended(built, *asked(address))
+                assert code in {0, 1, 2, 3}, printed
+                assert "TG001" not in printed
+                assert "Traceback" not in printed

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.config.pbtxt import parse_config
-from tritongen.config.protobuf import new_model_config
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.serving.served_config import config_message
 from tritongen.serving.server_spec import model_names
 from tritongen.triton.http_client import ServerClient
 
@@ -49,10 +49,8 @@ def _drift(name: str, message: str, field: str = "") -> Finding:
 
 def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[Finding]:
     """One model; what the server does not serve is told by its status, and has no configuration."""
-    from google.protobuf.json_format import ParseDict, ParseError
-
     try:
-        answer = client.model_config(name)
+        served = config_message(client, name)
     except EnvironmentProblem as problem:
         if problem.code != "TG815":
             raise
@@ -67,11 +65,6 @@ def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[
             name, "the file on disk can no longer be read by Triton; see `tritongen check`"
         )
         return
-    try:
-        served = ParseDict(answer, new_model_config(), ignore_unknown_fields=True)
-    except ParseError as problem:
-        what = f"its configuration has an unknown form: {problem}"[:300]
-        raise EnvironmentProblem("TG839", what, where=name) from problem
     for place, written, found in _differences(parsed.message, served, ""):
         yield _drift(name, f"{written} on disk, {found} on the server", place)
 

@@ -19,6 +19,7 @@ from tritongen.model.tensors import DType, TensorSpec
 from tritongen.repository.project import read_lock
 from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
+from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.runtime import Interface, RuntimeRefusal, Session
@@ -108,7 +109,7 @@ def _verify(
         reason = f"no local run for the format {facts.format.value}"
         return VerifiedModel(facts.name, False, (), reason)
     try:
-        config = client.http.model_config(facts.name)
+        config = config_document(client.http, facts.name)
         limit = config.get("max_batch_size", 0)
         metadata = client.http.model_metadata(facts.name)
         ranks = {item["name"]: len(item["shape"]) for item in metadata["inputs"]}
@@ -156,8 +157,11 @@ def _verify_pipeline(
 ) -> VerifiedModel:
     """An ensemble against its steps, run one after the other on this machine."""
     try:
-        config = client.http.model_config(name)
-        steps = config["ensemble_scheduling"]["step"]
+        config = config_document(client.http, name)
+        steps = config.get("ensemble_scheduling", {}).get("step", ())
+        if any(step["model_name"] not in models for step in steps) or not steps:
+            message = "the server does not serve it as a pipeline of the repository's models"
+            raise InvalidInputError("TG836", message)
         limit = int(config.get("max_batch_size", 0))
         sent = [_pipeline_recipes(config, steps, trials)]
         if limit > 0:
@@ -196,7 +200,7 @@ def _session(client: Connection, model: StoredModel) -> Session:
     facts = model.facts
     if facts.format not in RUNTIMES or not model.mains:
         raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-    runtime = runtime_for(facts.format, _interface(client.http.model_config(facts.name)))
+    runtime = runtime_for(facts.format, _interface(config_document(client.http, facts.name)))
     return runtime.load(model.mains[max(model.mains)], threads=1)
 
 

@@ -6,7 +6,7 @@
 import json
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlsplit
@@ -22,6 +22,7 @@ __all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _SHOWN_BYTES = 2_000
+_OTHER_FORM = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +197,12 @@ class HttpClient:
 
     def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Versions, inputs and outputs, the batch axis included in shapes."""
-        found = self._object("GET", _model(name, version))
         try:
-            model_meta(found)
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            found = asdict(model_meta(self._object("GET", _model(name, version))))
+        except _OTHER_FORM as problem:
             raise self._unusable("its metadata of the model have an unknown form") from problem
+        if not all(item.isascii() and item.isdigit() for item in found["versions"]):
+            raise self._unusable("the model's versions are no numbers")
         return found
 
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
@@ -258,7 +260,7 @@ class HttpClient:
             return _infer_response(memoryview(answer.content), int(length))
         except ForeignAnswerError as problem:
             raise self._unusable(str(problem)) from problem
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+        except _OTHER_FORM as problem:
             raise self._unusable("its outputs have an unknown form") from problem
 
     def _object(self, method: str, path: str) -> dict[str, Any]:

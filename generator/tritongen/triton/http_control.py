@@ -13,7 +13,7 @@ from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics
 
-_OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError)
+_OTHER_FORM = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class HttpControl:
