@@ -38,9 +38,16 @@ def ended(project: Project, *arguments: str) -> tuple[int, int, str]:
     return done.returncode, int(peak), printed
 
 
+# Attacks on a command's time last as long as its limit, so that they are spread.
+ATTACKS = [
+    pytest.param(name, marks=pytest.mark.xdist_group(f"hostile server: {name}"))
+    for name in (*CONTENT, *TIME)
+]
+
+
 @pytest.mark.parametrize("live", [False, True], ids=["all", "but health"])
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("attack", [*CONTENT, *TIME])
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_a_command_ends_with_a_code(
     built: Project, attack: str, command: str, *, live: bool
 ) -> None:
