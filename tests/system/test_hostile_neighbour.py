@@ -124,9 +124,9 @@ def test_another_user_reads_no_region(watched: Watched):
 )
 def test_nobody_without_the_key_is_answered(method, path, headers, watched: Watched):
     with HttpClient(watched.state.endpoints.http, headers=headers) as client:
-        status, body, _ = client._request(method, path, region_of(watched))
-    assert status == 403
-    assert b"restricted" in body
+        answer = client._request(method, path, region_of(watched))
+    assert answer.status == 403
+    assert b"restricted" in answer.content
 
 
 def region_of(watched: Watched) -> bytes:
@@ -165,8 +165,8 @@ def test_nobody_without_the_key_is_answered_over_grpc(method, arguments, watched
 def test_the_key_opens_what_the_tool_asks_and_no_more(watched: Watched):
     client = watched.server.client
     assert [entry.name for entry in client.index()] == ["m"]
-    assert client._request("GET", "/v2/systemsharedmemory/status")[0] == 200
-    assert client._request("GET", "/v2/trace/setting")[0] == 403
+    assert client._request("GET", "/v2/systemsharedmemory/status").status == 200
+    assert client._request("GET", "/v2/trace/setting").status == 403
     with pytest.raises(EnvironmentProblem, match="explicit"):
         client.load("m")
 
