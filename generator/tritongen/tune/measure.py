@@ -44,7 +44,7 @@ _MOST_DEATHS = 3
 _INSTANCE_BYTES = 120 << 20
 # With less than this the machine begins to swap, or to kill.
 _LEAST_FREE_BYTES = 256 << 20
-_LEAST_ROOM, _MOST_ROOM = 8, 48
+_MIN_INSTANCES, _MAX_INSTANCES = 8, 48
 
 
 @dataclass(slots=True)
@@ -307,7 +307,7 @@ def _room(subject: Subject) -> int:
     trial = subject.evidence.trial
     peak = trial.peak_bytes if trial is not None else 0
     each = max(subject.facts.weight_bytes, peak) + _INSTANCE_BYTES
-    return max(_LEAST_ROOM, min(_MOST_ROOM, available_bytes() // 2 // each))
+    return max(_MIN_INSTANCES, min(_MAX_INSTANCES, available_bytes() // 2 // each))
 
 
 @contextlib.contextmanager

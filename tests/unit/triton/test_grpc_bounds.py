@@ -21,7 +21,7 @@ from tritongen.triton.http_client import Tls
 class Huge(grpc.GenericRpcHandler):
     """Answers everything with more than is read."""
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:  # noqa: ARG002
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:  # noqa: ARG002  (grpc's)
         return grpc.unary_unary_rpc_method_handler(lambda *_: b" " * (MAX_BODY_BYTES + 1))
 
 
