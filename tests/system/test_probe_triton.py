@@ -169,7 +169,8 @@ def test_dynamic_batching_shows_in_the_average_batch(live, protocol):
     found = live.level(protocol, "batching", "--concurrency", "8", "--duration", "1")
     assert found["server"]["average_batch"] > 1.5
     off = live.level(protocol, "slow", "--concurrency", "8", "--duration", "1")
-    assert off["server"]["average_batch"] == 1.0
+    # Triton counts a request a moment before its execution: one may stand on the edge of the level.
+    assert 1.0 <= off["server"]["average_batch"] < 1.05
     assert any("dynamic batching is off" in item["sentence"] for item in off["advice"])
     assert off["attribution"]["parts_us"]["queue"] > off["attribution"]["total_us"] / 2
 
