@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.model.variants import VARIANTS_FOLDER, Variant, Verdict
 from tritongen.optimize.accelerators import Accelerated, accelerators
-from tritongen.optimize.bench import Base, Bench
+from tritongen.optimize.optimization import Base, Bench
 from tritongen.optimize.onnx_files import link_or_copy
 from tritongen.repository.stored_variants import drop_variant, keep_variant, source_hashes
 from tritongen.system.files import translated

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritongen.model.findings import Severity
 from tritongen.model.variants import Speedup, Step, StepKind, Variant, Verdict
-from tritongen.optimize.bench import Base, Bench, do, make_job
+from tritongen.optimize.optimization import Base, Bench, do, make_job
 from tritongen.optimize.child_jobs import Outcome, Stage
 from tritongen.optimize.openvino_stage import COMPUTES_IN
 from tritongen.repository.stored_variants import (

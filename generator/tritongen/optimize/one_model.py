@@ -18,7 +18,7 @@ from tritongen.model.variants import (
     judge,
 )
 from tritongen.optimize.accelerate import offer_accelerators
-from tritongen.optimize.bench import Base, Bench, Work, do, make_job, try_base
+from tritongen.optimize.optimization import Base, Bench, Work, do, make_job, try_base
 from tritongen.optimize.child_jobs import Job, Method, Outcome, Stage
 from tritongen.optimize.convert import convert_to_openvino
 from tritongen.optimize.parallel_operators import futile_step

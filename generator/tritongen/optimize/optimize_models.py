@@ -13,7 +13,7 @@ from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity, finding
 from tritongen.model.intent import AccuracyIntent, ModelIntent
-from tritongen.optimize.bench import Bench, Work
+from tritongen.optimize.optimization import Bench, Work
 from tritongen.optimize.child_jobs import DataSource, Gate, Runtime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX
