@@ -12,6 +12,7 @@ from support import onnx_models
 from tritongen.errors import CODES, InvalidInputError
 from tritongen.formats import Inspection, inspect_folder, name_fault
 from tritongen.formats.discovery.formats import detect
+from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import DamagedError, fields, signed, varint
 from tritongen.formats.parsing.zip_archives import zip_names
 from tritongen.model.releases import find
@@ -62,7 +63,7 @@ def test_any_bytes(content, suffix):
 @FUZZ
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_any_bytes_inside_a_graph(graph, rest):
-    head = b"\x08\x08\x3a" + _length(graph)
+    head = b"\x08\x08" + wire.header(7, len(graph))
     found = inspect(head + graph + rest)
     assert found is not None
     assert [facts.name for facts in found.models] == ["m"]
@@ -135,7 +136,7 @@ def test_a_name_is_safe_or_refused(name):
 @FUZZ
 @given(st.integers(0, (1 << 64) - 1), st.binary(max_size=5))
 def test_numbers_come_back(value, rest):
-    encoded = _varint(value)
+    encoded = wire.encoded(value)
     assert varint(encoded + rest, 0, len(encoded + rest)) == (value, len(encoded))
     assert signed(value) % (1 << 64) == value
     with pytest.raises(DamagedError):
@@ -155,15 +156,3 @@ def test_fields_stay_inside_their_message(content):
     except DamagedError:
         return
     assert end == len(content)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _length(content: bytes) -> bytes:
-    return _varint(len(content))

@@ -17,7 +17,7 @@ import pytest
 from support.cli import Project
 from support.onnx_suite import Arrays, SuiteModel, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
-from tritongen.formats import Candidate, CandidateVersion, inspect_model
+from tritongen.formats import CandidateVersion, ModelCandidate, inspect_model
 from tritongen.model.codec import decode
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.model.facts import ModelFormat
@@ -240,9 +240,9 @@ def tried(model: SuiteModel) -> Trial:
     return decode(Trial, fields)
 
 
-def candidate_of(model: SuiteModel) -> Candidate:
+def candidate_of(model: SuiteModel) -> ModelCandidate:
     version = CandidateVersion(1, model.path.name, ModelFormat.ONNX)
-    return Candidate(model.name, model.path.name, ModelFormat.ONNX, (version,))
+    return ModelCandidate(model.name, model.path.name, ModelFormat.ONNX, (version,))
 
 
 @pytest.mark.parametrize("name", SERVABLE)

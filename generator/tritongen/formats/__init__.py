@@ -1,9 +1,9 @@
 """One reader per format, from files to ModelFacts; validation of inputs and outputs."""
 
 from tritongen.formats.discovery import (
-    Candidate,
     CandidateVersion,
     Discovery,
+    ModelCandidate,
     find_models,
     name_fault,
 )
@@ -12,10 +12,10 @@ from tritongen.formats.models_folder import Inspection, inspect_folder, inspect_
 from tritongen.formats.servability import validate
 
 __all__ = [
-    "Candidate",
     "CandidateVersion",
     "Discovery",
     "Inspection",
+    "ModelCandidate",
     "StatKey",
     "find_models",
     "hash_files",

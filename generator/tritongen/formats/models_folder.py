@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery import Candidate, CandidateVersion, find_models
+from tritongen.formats.discovery import CandidateVersion, ModelCandidate, find_models
 from tritongen.formats.one_per_name import one_per_name
 from tritongen.formats.readers import READERS
-from tritongen.formats.reading import Reading, Source
+from tritongen.formats.reading import ModelSource
 from tritongen.formats.servability import validate
 from tritongen.formats.version_files import version_files
 from tritongen.model.declared_tensors import with_declared
-from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import Release
@@ -72,7 +72,7 @@ def inspect_folder(
 
 def inspect_model(
     root: Path,
-    candidate: Candidate,
+    candidate: ModelCandidate,
     release: Release,
     *,
     library: bool = False,
@@ -87,18 +87,19 @@ def inspect_model(
         library: whether its overlay names a library with the model's own operators.
         intent: what the user declares of it, None when that is not asked for.
     """
-    reading = Reading()
+    facts = ModelFacts(candidate.name, candidate.path, candidate.format)
     versions: list[ModelVersion] = []
     findings = list(candidate.findings)
     declared: list[_Declared] = []
     for version in candidate.versions:
-        source = Source(root, version.path, candidate.name)
-        reading = _read(source, version.format)
-        files, problems = version_files(source, version.format, reading)
-        versions.append(ModelVersion(version.number, files))
-        findings += [*reading.findings, *problems]
-        declared.append((version, reading.inputs, reading.outputs))
-    facts = _facts(candidate, tuple(versions), reading, tuple(findings))
+        source = ModelSource(root, version.path, candidate.name, version.format, version.number)
+        facts = _read(source)
+        found, problems = version_files(source, facts)
+        versions.append(found)
+        findings += [*facts.findings, *problems]
+        declared.append((version, facts.inputs, facts.outputs))
+    # The last version is the one that is described.
+    facts = replace(facts, path=candidate.path, versions=tuple(versions), findings=tuple(findings))
     if intent is not None:
         facts = with_declared(facts, intent)
     findings = [*facts.findings, *_differences(candidate, declared)]
@@ -140,59 +141,30 @@ def _recurrent(facts: ModelFacts) -> list[Finding]:
     listed = ", ".join(f"{name} → {output}" for name, output in pairs)
     state = ", ".join(f"{name}: {output}" for name, output in pairs)
     return [
-        finding(
+        facts.finding(
             "TG144",
-            Severity.INFO,
             f"looks like a model that carries state from request to request: {listed}",
+            severity=Severity.INFO,
             fix=f"To have the server keep it: models.{facts.name}.sequence: "
             f"{{ state: {{ {state} }} }} in tritongen.yaml.",
-            model=facts.name,
-            path=facts.path,
             field=pairs[0][0],
         )
     ]
 
 
-def _facts(
-    candidate: Candidate,
-    versions: tuple[ModelVersion, ...],
-    reading: Reading,
-    findings: tuple[Finding, ...],
-) -> ModelFacts:
-    """What the last version's reading says, as facts."""
-    return ModelFacts(
-        name=candidate.name,
-        path=candidate.path,
-        format=candidate.format,
-        versions=versions,
-        inputs=reading.inputs,
-        outputs=reading.outputs,
-        parameters=reading.parameters,
-        weight_bytes=reading.weight_bytes,
-        precisions=reading.precisions,
-        graph=reading.graph,
-        onnx=reading.onnx,
-        torch=reading.torch,
-        trees=reading.trees,
-        python=reading.python,
-        producer=reading.producer,
-        findings=findings,
-    )
-
-
-def _read(source: Source, format_: ModelFormat) -> Reading:
+def _read(source: ModelSource) -> ModelFacts:
     """What the reader of the format says; its failure becomes a finding."""
     try:
-        return READERS[format_](source)
+        return READERS[source.format](source)
     except InvalidInputError as error:
-        code, message, fix = error.code, f"{source.path}: {error.what}", error.fix
+        fault = source.finding(error.code, f"{source.path}: {error.what}", fix=error.fix)
     except OSError as error:
-        code, message, fix = "TG003", f"{source.path} cannot be read: {error.strerror or error}", ""
-    fault = finding(code, Severity.ERROR, message, fix=fix, model=source.model, path=source.path)
-    return Reading(findings=(fault,))
+        message = f"{source.path} cannot be read: {error.strerror or error}"
+        fault = source.finding("TG003", message)
+    return ModelFacts(source.model, source.path, source.format, findings=(fault,))
 
 
-def _differences(candidate: Candidate, declared: Sequence[_Declared]) -> list[Finding]:
+def _differences(candidate: ModelCandidate, declared: Sequence[_Declared]) -> list[Finding]:
     """Earlier versions that the configuration of the last one does not fit."""
     findings: list[Finding] = []
     for version, inputs, outputs in declared[:-1]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tritongen.formats.discovery import is_leftover
 from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 
 def one_per_name(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
@@ -27,30 +27,21 @@ def _taken(forms: Sequence[ModelFacts]) -> ModelFacts:
     findings = [_other(facts, taken) for facts in forms if facts not in (taken, *servable)]
     if len(servable) > 1:
         paths = ", ".join(facts.path for facts in servable)
-        findings.append(
-            finding(
-                "TG125",
-                Severity.ERROR,
-                f"{len(servable)} models have the name {taken.name!r}: {paths}",
-                fix=f"Rename all but the one to serve as {taken.name!r}, or move them out of the "
-                "models folder.",
-                model=taken.name,
-                path=taken.path,
-            )
+        fault = taken.finding(
+            "TG125",
+            f"{len(servable)} models have the name {taken.name!r}: {paths}",
+            fix=f"Rename all but the one to serve as {taken.name!r}, or move them out of the "
+            "models folder.",
         )
+        findings.append(fault)
     return replace(taken, findings=(*taken.findings, *findings))
 
 
 def _other(facts: ModelFacts, taken: ModelFacts) -> Finding:
     """That a file is not the model of its name, and why; files of a training are no surprise."""
     faults = [item.message for item in facts.findings if item.severity is Severity.ERROR]
-    return finding(
+    return facts.finding(
         "TG148",
-        Severity.INFO if is_leftover(facts.format) else Severity.WARNING,
         f"{facts.path} is not used: {taken.path} is the model of that name; {faults[0]}",
-        model=taken.name,
-        path=facts.path,
+        severity=Severity.INFO if is_leftover(facts.format) else Severity.WARNING,
     )
-
-
-__all__ = ["one_per_name"]

@@ -21,7 +21,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Operator:
     """One operator, its values named by numbers.
 
     Attributes:
@@ -55,7 +55,7 @@ class Extent:
     cyclic: bool
 
 
-class _Value(IntEnum):
+class _Dependence(IntEnum):
     """What an operator's result depends on, the weightier last."""
 
     CONSTANT = 0
@@ -63,7 +63,7 @@ class _Value(IntEnum):
     LIVE = 2
 
 
-def measure(nodes: Sequence[Node], live: Collection[int]) -> Extent:
+def measure(nodes: Sequence[Operator], live: Collection[int]) -> Extent:
     """Depth and width of a graph in O(operators + edges), without recursion.
 
     Constants, what follows from constants alone, operators that hand their input on, and the
@@ -81,7 +81,7 @@ def measure(nodes: Sequence[Node], live: Collection[int]) -> Extent:
     return extent
 
 
-def _topological(nodes: Sequence[Node]) -> list[int]:
+def _topological(nodes: Sequence[Operator]) -> list[int]:
     """Indices such that every operator follows those it waits for; cycles are left out."""
     producer = {value: index for index, node in enumerate(nodes) for value in node.outputs}
     waiting = [0] * len(nodes)
@@ -100,18 +100,18 @@ def _topological(nodes: Sequence[Node]) -> list[int]:
 
 
 def _levels(
-    nodes: Sequence[Node], order: Sequence[int], live: Collection[int], *, everything: bool
+    nodes: Sequence[Operator], order: Sequence[int], live: Collection[int], *, everything: bool
 ) -> Extent:
-    state = dict.fromkeys(live, (_Value.LIVE, 0))
-    unknown = (_Value.CONSTANT, 0)
+    state = dict.fromkeys(live, (_Dependence.LIVE, 0))
+    unknown = (_Dependence.CONSTANT, 0)
     levels: Counter[int] = Counter()
     scheduled = longest = 0
     for index in order:
         node = nodes[index]
         sources = [state.get(value, unknown) for value in node.inputs]
         depth = max((depth for _, depth in sources), default=0)
-        value = _result(node, max((kind for kind, _ in sources), default=_Value.LIVE))
-        if everything or (value is _Value.LIVE and node.role in {Role.WORK, Role.CHANCE}):
+        value = _result(node, max((kind for kind, _ in sources), default=_Dependence.LIVE))
+        if everything or (value is _Dependence.LIVE and node.role in {Role.WORK, Role.CHANCE}):
             levels[depth] += 1
             depth += node.weight
             scheduled += node.weight
@@ -125,12 +125,12 @@ def _levels(
     )
 
 
-def _result(node: Node, gravest: _Value) -> _Value:
+def _result(node: Operator, gravest: _Dependence) -> _Dependence:
     """What an operator's result depends on, given its weightiest input."""
     if node.role is Role.CONSTANT:
-        return _Value.CONSTANT
+        return _Dependence.CONSTANT
     if node.role is Role.CHANCE:
-        return _Value.LIVE
+        return _Dependence.LIVE
     if node.role is Role.SIZE:
-        return min(gravest, _Value.SIZE)
+        return min(gravest, _Dependence.SIZE)
     return gravest

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tritongen.formats.discovery.python_source import CLASS_NAME
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, SideFile, Source
-from tritongen.model.facts import NAMED_LATER, PythonFacts
-from tritongen.model.findings import Severity, finding
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import NAMED_LATER, FileRef, ModelFacts, ModelVersion, PythonFacts
+from tritongen.model.findings import Severity
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.system.paths import contained, read_head
+from tritongen.system.paths import read_head
 
 _LIMIT = 4 << 20
 _BACKEND = "triton_python_backend_utils"
@@ -21,7 +21,7 @@ _MAX_NAMES = 256
 _MAX_FILES = 10_000
 
 
-def read_python_model(source: Source) -> Reading:
+def read_python_model(source: ModelSource) -> ModelFacts:
     """The facts of one file; nothing in it is run.
 
     Raises:
@@ -52,23 +52,23 @@ def read_python_model(source: Source) -> Reading:
     batched = (facts.max_batch_size or 0) > 0
     findings = []
     if _method(model, "execute") is None:
-        message = f"{CLASS_NAME} has no method execute()"
-        fault = finding("TG142", Severity.ERROR, message, model=source.model, path=source.path)
-        findings.append(fault)
+        findings.append(source.finding("TG142", f"{CLASS_NAME} has no method execute()"))
     if facts.callees:
         message = f"it calls {', '.join(facts.callees)}"
-        remark = finding("TG141", Severity.INFO, message, model=source.model, path=source.path)
-        findings.append(remark)
-    return Reading(
+        findings.append(source.finding("TG141", message, severity=Severity.INFO))
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
+        versions=(ModelVersion(source.version, tuple(_beside(source))),),
         inputs=tuple(_tensors(completing, "add_input", literals, batched)),
         outputs=tuple(_tensors(completing, "add_output", literals, batched)),
         python=facts,
-        files=tuple(_beside(source)),
         findings=tuple(findings),
     )
 
 
-def _beside(source: Source) -> Iterator[SideFile]:
+def _beside(source: ModelSource) -> Iterator[FileRef]:
     """Modules and data in the file's own folder: the model finds them there when it is served."""
     folder = source.file.parent
     if folder == source.root:
@@ -79,20 +79,13 @@ def _beside(source: Source) -> Iterator[SideFile]:
         found += [Path(place, name) for name in names if _belongs(name)]
     for path in sorted(found)[:_MAX_FILES]:
         relative = path.relative_to(folder).as_posix()
-        if path != source.file and _is_file(source.root, path):
-            yield SideFile(path.relative_to(source.root).as_posix(), relative)
+        if path != source.file and source.holds(path):
+            size = path.stat().st_size
+            yield FileRef(path.relative_to(source.root).as_posix(), relative, size)
 
 
 def _belongs(name: str) -> bool:
     return not name.startswith(".") and name not in {"__pycache__", "config.pbtxt"}
-
-
-def _is_file(root: Path, path: Path) -> bool:
-    try:
-        real = contained(root, path)
-    except OSError:
-        return False
-    return real is not None and real.is_file()
 
 
 def _parse(text: bytes) -> ast.Module:
@@ -219,7 +212,7 @@ def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
         yield value if isinstance(value, str) else NAMED_LATER
 
 
-def _imports(source: Source, tree: ast.AST) -> Iterator[str]:
+def _imports(source: ModelSource, tree: ast.AST) -> Iterator[str]:
     beside = {path.stem for path in source.file.parent.iterdir()}
     for node in list(ast.walk(tree)):
         names: list[str] = []

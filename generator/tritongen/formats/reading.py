@@ -5,64 +5,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tritongen.model.facts import GraphShape, OnnxFacts, PythonFacts, TorchFacts, TreeFacts
-from tritongen.model.findings import Finding
-from tritongen.model.tensors import TensorSpec
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.system.paths import contained
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """One version's main file.
 
     Attributes:
         root: the models folder, resolved; nothing outside of it is opened.
         path: main file or folder, relative to `root`, with ``/``.
         model: name for findings.
+        format: of the main file.
+        version: its number.
     """
 
     root: Path
     path: str
     model: str
+    format: ModelFormat = ModelFormat.UNKNOWN
+    version: int = 1
 
     @property
     def file(self) -> Path:
         """Where the main file lies."""
         return self.root / self.path
 
+    def finding(
+        self,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = Severity.ERROR,
+        fix: str = "",
+        field: str = "",
+    ) -> Finding:
+        """A finding on this file; see `Finding` for the arguments."""
+        return finding(
+            code, severity, message, fix=fix, model=self.model, path=self.path, field=field
+        )
 
-@dataclass(frozen=True, slots=True)
-class SideFile:
-    """A further file of the model.
-
-    Attributes:
-        source: relative to the models folder, with ``/``.
-        target: relative to the version folder, with ``/``.
-    """
-
-    source: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one main file says; the attributes are those of `ModelFacts`.
-
-    `files` are the files that must stand beside the main file in the version folder.
-    """
-
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
-    parameters: int = 0
-    weight_bytes: int = 0
-    precisions: tuple[tuple[str, int], ...] = ()
-    graph: GraphShape | None = None
-    onnx: OnnxFacts | None = None
-    torch: TorchFacts | None = None
-    trees: TreeFacts | None = None
-    python: PythonFacts | None = None
-    producer: str = ""
-    files: tuple[SideFile, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    def holds(self, path: Path) -> bool:
+        """Whether a path is a file inside the models folder, links followed."""
+        try:
+            real = contained(self.root, path)
+        except OSError:
+            return False
+        return real is not None and real.is_file()
 
 
 def ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -77,5 +68,9 @@ class Reader(Protocol):
     there is nothing to tell, and never loads weights.
     """
 
-    def __call__(self, source: Source) -> Reading:
-        """What the file says."""
+    def __call__(self, source: ModelSource) -> ModelFacts:
+        """What the file says.
+
+        `versions` is empty, or holds the one version of `source` with the files that must stand
+        beside the main file.
+        """

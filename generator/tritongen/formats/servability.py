@@ -7,7 +7,7 @@ from types import MappingProxyType
 from tritongen.model.backends import BackendRules, backend_for
 from tritongen.model.declared_tensors import OPEN_FORMATS
 from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import RELEASES, Release, at_least
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
 
@@ -55,18 +55,6 @@ def validate(facts: ModelFacts, release: Release, *, library: bool = False) -> t
     return tuple(found)
 
 
-def _finding(
-    facts: ModelFacts,
-    code: str,
-    severity: Severity,
-    message: str,
-    *,
-    fix: str = "",
-    field: str = "",
-) -> Finding:
-    return finding(code, severity, message, fix=fix, model=facts.name, path=facts.path, field=field)
-
-
 def _tensor(
     facts: ModelFacts, role: str, spec: TensorSpec, rules: BackendRules | None, release: Release
 ) -> Iterator[Finding]:
@@ -82,20 +70,20 @@ def _tensor(
 def _name(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
     """Names that were seen to break a server; blanks, slashes and dots do not."""
     if not spec.name:
-        yield _finding(facts, "TG116", Severity.ERROR, f"an {role} has no name")
+        yield facts.finding("TG116", f"an {role} has no name")
     elif "\0" in spec.name:
         message = f"{role} {spec.name!r}: Triton cuts a name at its NUL character"
-        yield _finding(facts, "TG116", Severity.ERROR, message, field=spec.name)
+        yield facts.finding("TG116", message, field=spec.name)
     elif not spec.name.isprintable():
         message = f"{role} {spec.name!r} has invisible characters; clients must spell them exactly"
-        yield _finding(facts, "TG116", Severity.WARNING, message, field=spec.name)
+        yield facts.finding("TG116", message, severity=Severity.WARNING, field=spec.name)
 
 
 def _duplicates(facts: ModelFacts, role: str, specs: tuple[TensorSpec, ...]) -> Iterator[Finding]:
     for name, count in Counter(spec.name for spec in specs).items():
         if count > 1 and name:
             message = f"{count} {role}s have the name {name!r}"
-            yield _finding(facts, "TG116", Severity.ERROR, message, field=name)
+            yield facts.finding("TG116", message, field=name)
 
 
 def _container(facts: ModelFacts, role: str, spec: TensorSpec) -> Finding:
@@ -110,7 +98,7 @@ def _container(facts: ModelFacts, role: str, spec: TensorSpec) -> Finding:
             "Export the classifier without ZipMap (skl2onnx: options={'zipmap': False}), "
             "or run `tritongen optimize --fix`."
         )
-    return _finding(facts, code, Severity.ERROR, what, fix=fix, field=spec.name)
+    return facts.finding(code, what, fix=fix, field=spec.name)
 
 
 def _dtype(
@@ -119,10 +107,8 @@ def _dtype(
     if spec.dtype is None and facts.format in OPEN_FORMATS and not spec.declared_type:
         return  # told with everything else that the file leaves open
     if not spec.declared_type:
-        yield _finding(
-            facts,
+        yield facts.finding(
             "TG113",
-            Severity.ERROR,
             f"{role} {spec.name!r} declares no element type",
             fix="Run onnx.shape_inference.infer_shapes on the model and save it again.",
             field=spec.name,
@@ -130,10 +116,10 @@ def _dtype(
     elif spec.dtype is None:
         message = f"{role} {spec.name!r} is {spec.declared_type}, which Triton has no name for"
         fix = "Cast it inside the model, for instance to FLOAT."
-        yield _finding(facts, "TG113", Severity.ERROR, message, fix=fix, field=spec.name)
+        yield facts.finding("TG113", message, fix=fix, field=spec.name)
     elif rules is not None and (refusal := _refusal(spec.dtype, rules, release)):
         message = f"{role} {spec.name!r} is {spec.dtype}, which {refusal[0]}"
-        yield _finding(facts, "TG114", Severity.ERROR, message, fix=refusal[1], field=spec.name)
+        yield facts.finding("TG114", message, fix=refusal[1], field=spec.name)
 
 
 def _refusal(dtype: DType, rules: BackendRules, release: Release) -> tuple[str, str] | None:
@@ -161,13 +147,13 @@ def _shape(
     elif not spec.shape and rules is not None and not rules.scalars:
         message = f"{role} {spec.name!r} is a scalar, which the {rules.name} backend refuses"
         fix = "Give it one axis of size 1 in the model."
-        yield _finding(facts, "TG115", Severity.ERROR, message, fix=fix, field=spec.name)
+        yield facts.finding("TG115", message, fix=fix, field=spec.name)
     elif not spec.shape:
         message = f"{role} {spec.name!r} is a scalar"
-        yield _finding(facts, "TG115", Severity.INFO, message, field=spec.name)
+        yield facts.finding("TG115", message, severity=Severity.INFO, field=spec.name)
     elif any(isinstance(dim, int) and dim < 1 for dim in spec.shape):
         message = f"{role} {spec.name!r} declares {show_shape(spec.shape)}; Triton refuses a size 0"
-        yield _finding(facts, "TG128", Severity.ERROR, message, field=spec.name)
+        yield facts.finding("TG128", message, field=spec.name)
 
 
 def _unshaped(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Finding]:
@@ -178,11 +164,11 @@ def _unshaped(facts: ModelFacts, role: str, spec: TensorSpec) -> Iterator[Findin
             f"{role} {spec.name!r} declares no shape; "
             "where ONNX Runtime cannot infer it, Triton takes it for a scalar"
         )
-        yield _finding(facts, "TG121", Severity.WARNING, message, field=spec.name)
+        yield facts.finding("TG121", message, severity=Severity.WARNING, field=spec.name)
         return
     message = f"{role} {spec.name!r} declares no rank"
     fix = f"Declare models.{facts.name}.{role}s.{spec.name}.dims in tritongen.yaml."
-    yield _finding(facts, "TG121", Severity.ERROR, message, fix=fix, field=spec.name)
+    yield facts.finding("TG121", message, fix=fix, field=spec.name)
 
 
 def _served(facts: ModelFacts, rules: BackendRules | None, release: Release) -> Iterator[Finding]:
@@ -195,25 +181,25 @@ def _served(facts: ModelFacts, rules: BackendRules | None, release: Release) -> 
             f"Triton {release.tag} has no {rules.name} backend; images up to {artefact.until} do"
         )
         fix = f"Convert the model to ONNX, or set target.triton to {artefact.until}."
-        yield _finding(facts, "TG136", Severity.ERROR, message, fix=fix)
+        yield facts.finding("TG136", message, fix=fix)
     if artefact.since and not at_least(release.tag, artefact.since):
         message = f"Triton {release.tag} does not load {facts.format.value} yet"
         fix = f"Set target.triton to {artefact.since} or later."
-        yield _finding(facts, "TG136", Severity.ERROR, message, fix=fix)
+        yield facts.finding("TG136", message, fix=fix)
     inputs = tuple(spec.name for spec in facts.inputs)
     outputs = tuple(spec.name for spec in facts.outputs)
     if facts.servable:
         for fault in rules.names(facts, inputs, outputs):
             fix = f"The backend takes {rules.naming}."
-            yield _finding(facts, "TG137", Severity.ERROR, fault, fix=fix)
+            yield facts.finding("TG137", fault, fix=fix)
 
 
 def _counts(facts: ModelFacts) -> Iterator[Finding]:
     if not facts.outputs:
-        yield _finding(facts, "TG120", Severity.ERROR, "the model has no outputs")
+        yield facts.finding("TG120", "the model has no outputs")
     if not facts.inputs:
         message = "the model has no inputs: every answer is the same, or random"
-        yield _finding(facts, "TG120", Severity.WARNING, message)
+        yield facts.finding("TG120", message, severity=Severity.WARNING)
 
 
 def _batch_axis(facts: ModelFacts) -> Iterator[Finding]:
@@ -226,7 +212,7 @@ def _batch_axis(facts: ModelFacts) -> Iterator[Finding]:
     if fixed:
         names = ", ".join(repr(name) for name in fixed[:4]) + (", …" if len(fixed) > 4 else "")
         message = f"the first axis of {names} is fixed, so requests cannot be batched"
-        yield _finding(facts, "TG122", Severity.INFO, message, field=fixed[0])
+        yield facts.finding("TG122", message, severity=Severity.INFO, field=fixed[0])
 
 
 def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
@@ -254,7 +240,7 @@ def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
 
 def _too_old(facts: ModelFacts, version: int) -> Finding:
     message = f"opset {version} of ai.onnx: ONNX Runtime supports opset {_FIRST_OPSET} and later"
-    return _finding(facts, "TG132", Severity.WARNING, message)
+    return facts.finding("TG132", message, severity=Severity.WARNING)
 
 
 def _first(version: int, known: Callable[[Release], int]) -> Release | None:
@@ -274,9 +260,9 @@ def _too_new(
     message = f"{subject}: {runtime} {limit}"
     if newer is not None:
         fix = f"Set target.triton to {newer.tag} or later, or export with an older version."
-        return _finding(facts, code, Severity.ERROR, message, fix=fix)
+        return facts.finding(code, message, fix=fix)
     fix = "Export with an older version; no release known here reads it."
-    return _finding(facts, "TG127" if code == "TG118" else code, Severity.ERROR, message, fix=fix)
+    return facts.finding("TG127" if code == "TG118" else code, message, fix=fix)
 
 
 def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
@@ -285,12 +271,12 @@ def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
     names = ", ".join(facts.onnx.custom_domains)
     if library:
         message = f"operators of {names} come from the library that the overlay names"
-        yield _finding(facts, "TG119", Severity.INFO, message)
+        yield facts.finding("TG119", message, severity=Severity.INFO)
         return
     message = f"operators of {names} are not part of ONNX Runtime as Triton ships it"
     training = all(domain.startswith("ai.onnx.") for domain in facts.onnx.custom_domains)
     fix = "Export the model for inference, without its training graph." if training else ""
-    yield _finding(facts, "TG119", Severity.ERROR, message, fix=fix)
+    yield facts.finding("TG119", message, fix=fix)
 
 
 def _size(facts: ModelFacts) -> Iterator[Finding]:
@@ -299,4 +285,4 @@ def _size(facts: ModelFacts) -> Iterator[Finding]:
         if main is not None and main.size >= _PROTOBUF_LIMIT:
             message = f"{main.source} has {main.size} bytes; protobuf reads less than 2 GiB"
             fix = "Save it with onnx.save_model(…, save_as_external_data=True)."
-            yield _finding(facts, "TG123", Severity.ERROR, message, fix=fix)
+            yield facts.finding("TG123", message, fix=fix)

@@ -1,7 +1,8 @@
 """TensorRT plans: what the header says without TensorRT."""
 
-from tritongen.formats.reading import Reading, Source
-from tritongen.model.findings import Severity, finding
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Severity
 from tritongen.system.paths import read_head
 
 # The plan states the number of its serialisation, which goes with TensorRT's release.
@@ -10,7 +11,7 @@ _RELEASES = {205: "8.2", 213: "8.4", 232: "8.5"}
 _SAFE = b"ftrt"
 
 
-def read_tensorrt(source: Source) -> Reading:
+def read_tensorrt(source: ModelSource) -> ModelFacts:
     """The facts of one plan: its kind and the number of its serialisation.
 
     Raises:
@@ -23,21 +24,20 @@ def read_tensorrt(source: Source) -> Reading:
     kind = " for the safety runtime" if head.startswith(_SAFE) else ""
     size = source.file.stat().st_size
     if size <= _VERSION_AT:
-        message = "the plan is cut off in its header"
-        fault = finding("TG102", Severity.ERROR, message, model=source.model, path=source.path)
-        return Reading(findings=(fault,))
-    return Reading(
+        fault = source.finding("TG102", "the plan is cut off in its header")
+        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+    remark = source.finding(
+        "TG140",
+        f"a plan of {producer}{kind}; it loads with that TensorRT and on the kind of GPU that "
+        "built it",
+        severity=Severity.INFO,
+        fix="Build it in the target image, on the GPU that serves it.",
+    )
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         weight_bytes=size,
         producer=producer + kind,
-        findings=(
-            finding(
-                "TG140",
-                Severity.INFO,
-                f"a plan of {producer}{kind}; it loads with that TensorRT and on the kind of GPU "
-                "that built it",
-                fix="Build it in the target image, on the GPU that serves it.",
-                model=source.model,
-                path=source.path,
-            ),
-        ),
+        findings=(remark,),
     )

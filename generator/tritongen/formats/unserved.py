@@ -1,7 +1,7 @@
 """Formats that Triton does not serve: told apart, and where to go from there."""
 
-from tritongen.formats.reading import Reading, Source
-from tritongen.model.findings import Severity, finding
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import ModelFacts
 
 _TO_ONNX = "Export the model to ONNX"
 
@@ -22,18 +22,10 @@ class Unserved:
         self._fix = fix
         self._code = "TG129" if pickled else "TG105"
 
-    def __call__(self, source: Source) -> Reading:
+    def __call__(self, source: ModelSource) -> ModelFacts:
         """One finding that names the format, what is missing, and the way out."""
-        message = f"{self._name}: {self._lacks}"
-        fault = finding(
-            self._code,
-            Severity.ERROR,
-            message,
-            fix=self._fix,
-            model=source.model,
-            path=source.path,
-        )
-        return Reading(findings=(fault,))
+        fault = source.finding(self._code, f"{self._name}: {self._lacks}", fix=self._fix)
+        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
 
 
 SKLEARN = Unserved(

@@ -4,63 +4,53 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tritongen.formats.reading import Reading, SideFile, Source
+from tritongen.formats.reading import ModelSource
 from tritongen.model.backends import artefact_for
-from tritongen.model.facts import FileRef, ModelFormat
-from tritongen.model.findings import Finding, Severity, finding
-from tritongen.system.paths import contained
+from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
+from tritongen.model.findings import Finding
 
 
 def version_files(
-    source: Source, format_: ModelFormat, reading: Reading
-) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
-    """Every file of one version, the main file first, and what is missing.
+    source: ModelSource, facts: ModelFacts
+) -> tuple[ModelVersion, tuple[Finding, ...]]:
+    """One version with every file of it, the main file first, and what is missing.
 
     Args:
         source: the version's main file or folder.
-        format_: of the main file.
-        reading: names the further files.
+        facts: as its reader gave them; they name the further files.
     """
-    artefact = artefact_for(format_)
+    artefact = artefact_for(source.format)
     target = artefact.filename if artefact is not None else source.file.name
     files: list[FileRef] = []
     findings: list[Finding] = []
-    for item in (*_main(source, format_, target), *reading.files):
+    for path, name in _main(source, target):
         try:
-            size = (source.root / item.source).stat().st_size
+            size = (source.root / path).stat().st_size
         except OSError as error:
-            message = f"{item.source} cannot be found: {error.strerror}"
-            fault = finding("TG108", Severity.ERROR, message, model=source.model, path=source.path)
-            findings.append(fault)
-            continue
-        files.append(FileRef(item.source, item.target, size))
-    return tuple(files), tuple(findings)
+            message = f"{path} cannot be found: {error.strerror}"
+            findings.append(source.finding("TG108", message))
+        else:
+            files.append(FileRef(path, name, size))
+    further = facts.versions[0].files if facts.versions else ()
+    return ModelVersion(source.version, (*files, *further)), tuple(findings)
 
 
-def _main(source: Source, format_: ModelFormat, target: str) -> Iterator[SideFile]:
-    if format_ is ModelFormat.SAVEDMODEL:
+def _main(source: ModelSource, target: str) -> Iterator[tuple[str, str]]:
+    """(Path below the models folder, name in the version folder) of the model itself."""
+    if source.format is ModelFormat.SAVEDMODEL:
         yield from _tree(source, target)
         return
-    yield SideFile(source.path, target)
-    if format_ is ModelFormat.OPENVINO:
-        weights = PurePosixPath(source.path).with_suffix(".bin").as_posix()
-        yield SideFile(weights, "model.bin")
+    yield source.path, target
+    if source.format is ModelFormat.OPENVINO:
+        yield PurePosixPath(source.path).with_suffix(".bin").as_posix(), "model.bin"
 
 
-def _tree(source: Source, target: str) -> Iterator[SideFile]:
+def _tree(source: ModelSource, target: str) -> Iterator[tuple[str, str]]:
     """Every regular file below a folder, by path; links out of the models folder are left out."""
     found: list[str] = []
     for folder, folders, names in os.walk(source.file):
         folders.sort()
         found += [os.path.relpath(Path(folder) / name, source.file) for name in names]
     for name in sorted(found, key=lambda name: (name != "saved_model.pb", name)):
-        if _is_inside(source.root, source.file / name):
-            yield SideFile(f"{source.path}/{name}", f"{target}/{name}")
-
-
-def _is_inside(root: Path, path: Path) -> bool:
-    try:
-        real = contained(root, path)
-    except OSError:
-        return False
-    return real is not None and real.is_file()
+        if source.holds(source.file / name):
+            yield f"{source.path}/{name}", f"{target}/{name}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.model.findings import Finding, Severity
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.tensors import TensorSpec
 
 
@@ -245,6 +245,20 @@ class ModelFacts:
     producer: str = ""
     findings: tuple[Finding, ...] = ()
     beside: tuple[FileRef, ...] = ()
+
+    def finding(
+        self,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = Severity.ERROR,
+        fix: str = "",
+        field: str = "",
+    ) -> Finding:
+        """A finding on this model; see `Finding` for the arguments."""
+        return finding(
+            code, severity, message, fix=fix, model=self.name, path=self.path, field=field
+        )
 
     @property
     def servable(self) -> bool:

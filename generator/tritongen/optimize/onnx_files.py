@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tritongen.errors import InvalidInputError
-from tritongen.optimize import wire
+from tritongen.formats.parsing import wire
+from tritongen.formats.parsing.wire import LENGTH, VARINT
 from tritongen.optimize.libraries import Proto, onnx
 
 # Below this, a tensor stays in the message, so that constants can be read and rewritten.
@@ -40,6 +41,9 @@ _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_DOUBLES = 4, 8, 9, 10
 _PAYLOADS = {_TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES}
 # IR version from which an initialiser need not be an input too.
 _FREE_INITIALIZERS = 4
+
+# Where a field's value begins and ends in the file.
+_Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,76 +137,79 @@ def _reference(tensor: Proto) -> tuple[str, int, int]:
 
 def _slim_model(data: memoryview) -> Iterator[bytes]:
     hoist = _ir_version(data) >= _FREE_INITIALIZERS
-    for item in wire.fields(data, 0, len(data)):
-        if item.number == _MODEL_GRAPH and item.kind == wire.BYTES:
-            graph = b"".join(_slim_graph(data, item, hoist=hoist))
+    at = 0
+    for number, kind, first, last in wire.fields(data, 0, len(data)):
+        if number == _MODEL_GRAPH and kind == LENGTH:
+            graph = b"".join(_slim_graph(data, (first, last), hoist=hoist))
             yield wire.header(_MODEL_GRAPH, len(graph)) + graph
         else:
-            yield bytes(data[item.start : item.end])
+            yield bytes(data[at:last])
+        at = last
 
 
 def _ir_version(data: memoryview) -> int:
-    for item in wire.fields(data, 0, len(data)):
-        if item.number == _MODEL_IR and item.kind == wire.VARINT:
-            return wire.varint(data, item.begin, item.end)[0]
-    return 0
+    found = wire.fields(data, 0, len(data))
+    versions = (first for number, kind, first, _ in found if (number, kind) == (_MODEL_IR, VARINT))
+    return next(versions, 0)
 
 
-def _slim_graph(data: memoryview, graph: wire.Field, *, hoist: bool) -> Iterator[bytes]:
-    for item in wire.fields(data, graph.begin, graph.end):
-        large = item.kind == wire.BYTES and item.size > LARGE
-        if large and item.number == _GRAPH_INITIALIZER:
-            tensor = _slim_tensor(data, item)
-            yield wire.header(_GRAPH_INITIALIZER, len(tensor)) + tensor
-            continue
-        constant = _constant(data, item) if large and hoist and item.number == _GRAPH_NODE else None
-        if constant is not None:
+def _slim_graph(data: memoryview, graph: _Span, *, hoist: bool) -> Iterator[bytes]:
+    at = graph[0]
+    for number, kind, first, last in wire.fields(data, *graph):
+        span = first, last
+        large = kind == LENGTH and last - first > LARGE
+        tensor = None
+        if large and number == _GRAPH_INITIALIZER:
+            tensor = _slim_tensor(data, span)
+        elif large and hoist and number == _GRAPH_NODE and (found := _constant(data, span)):
             # A large Constant is an initialiser by another name.
-            tensor = _slim_tensor(data, constant[1], constant[0])
+            tensor = _slim_tensor(data, found[1], found[0])
+        if tensor is None:
+            yield bytes(data[at:last])
+        else:
             yield wire.header(_GRAPH_INITIALIZER, len(tensor)) + tensor
-            continue
-        yield bytes(data[item.start : item.end])
+        at = last
 
 
-def _constant(data: memoryview, node: wire.Field) -> tuple[bytes, wire.Field] | None:
+def _constant(data: memoryview, node: _Span) -> tuple[bytes, _Span] | None:
     """Output name and tensor of a node that is a Constant with a tensor, None for others."""
     texts: dict[int, bytes] = {}
-    attribute: wire.Field | None = None
-    for item in wire.fields(data, node.begin, node.end):
-        if item.number in {_NODE_OUTPUT, _NODE_OP_TYPE, _NODE_DOMAIN}:
-            texts[item.number] = bytes(data[item.begin : item.end])
-        elif item.number == _NODE_ATTRIBUTE:
-            attribute = item
-    if texts.get(_NODE_OP_TYPE) != b"Constant" or texts.get(_NODE_DOMAIN, b"") not in {
-        b"",
-        b"ai.onnx",
-    }:
+    attribute: _Span | None = None
+    for number, _, first, last in wire.fields(data, *node):
+        if number in {_NODE_OUTPUT, _NODE_OP_TYPE, _NODE_DOMAIN}:
+            texts[number] = wire.raw(data, first, last)
+        elif number == _NODE_ATTRIBUTE:
+            attribute = first, last
+    own = texts.get(_NODE_DOMAIN, b"") in {b"", b"ai.onnx"}
+    if texts.get(_NODE_OP_TYPE) != b"Constant" or not own:
         return None
     if attribute is None or _NODE_OUTPUT not in texts:
         return None
-    found = {item.number: item for item in wire.fields(data, attribute.begin, attribute.end)}
+    found = {number: (first, last) for number, _, first, last in wire.fields(data, *attribute)}
     name, tensor = found.get(_ATTRIBUTE_NAME), found.get(_ATTRIBUTE_TENSOR)
-    if name is None or tensor is None or bytes(data[name.begin : name.end]) != b"value":
+    if name is None or tensor is None or wire.raw(data, *name) != b"value":
         return None
     return texts[_NODE_OUTPUT], tensor
 
 
-def _slim_tensor(data: memoryview, tensor: wire.Field, name: bytes | None = None) -> bytes:
+def _slim_tensor(data: memoryview, tensor: _Span, name: bytes | None = None) -> bytes:
     """The tensor with a large payload replaced by a reference, and with another name."""
     parts: list[bytes] = []
-    payload: wire.Field | None = None
-    for item in wire.fields(data, tensor.begin, tensor.end):
-        large = item.kind == wire.BYTES and item.size > LARGE
-        if item.number in _PAYLOADS and large and payload is None:
-            payload = item
-        elif item.number != _TENSOR_NAME or name is None:
-            parts.append(bytes(data[item.start : item.end]))
+    payload: _Span | None = None
+    at = tensor[0]
+    for number, kind, first, last in wire.fields(data, *tensor):
+        large = kind == LENGTH and last - first > LARGE
+        if number in _PAYLOADS and large and payload is None:
+            payload = first, last
+        elif number != _TENSOR_NAME or name is None:
+            parts.append(bytes(data[at:last]))
+        at = last
     if name is not None:
         parts.append(wire.header(_TENSOR_NAME, len(name)) + name)
     if payload is None:
         return b"".join(parts)
     reference = onnx().TensorProto()
-    _refer(reference, _OWN, payload.begin, payload.size)
+    _refer(reference, _OWN, payload[0], payload[1] - payload[0])
     return b"".join(parts) + bytes(reference.SerializeToString())
 
 
@@ -249,6 +256,13 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     with path.open("wb") as sink, model.source.open("rb") as source:
         _stream(model.proto, source, sink)
     return tuple(files)
+
+
+def save_within(source: Path, target: Path, ir: int) -> None:
+    """Save a model again, within the IR version that the target reads; see `load` and `save`."""
+    model = load(source)
+    model.proto.ir_version = min(model.proto.ir_version, ir)
+    save(model, target)
 
 
 def unlinked(source: Path, folder: Path) -> Path:

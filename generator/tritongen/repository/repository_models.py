@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats import Candidate, CandidateVersion, inspect_folder, inspect_model
+from tritongen.formats import CandidateVersion, ModelCandidate, inspect_folder, inspect_model
 from tritongen.model.facts import ModelFacts
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.releases import Release
@@ -87,6 +87,6 @@ def _linked(folder: Path, locked: LockedModel, release: Release) -> StoredModel:
         CandidateVersion(number, path.relative_to(root).as_posix(), locked.format)
         for number, path in sorted(mains.items())
     )
-    candidate = Candidate(folder.name, folder.name, locked.format, versions)
+    candidate = ModelCandidate(folder.name, folder.name, locked.format, versions)
     facts = inspect_model(root, candidate, release)
     return StoredModel(replace(facts, path=folder.name), root, folder)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError, told
-from tritongen.formats import Candidate, CandidateVersion, hash_files, inspect_model
+from tritongen.formats import CandidateVersion, ModelCandidate, hash_files, inspect_model
 from tritongen.model.codec import decode, encode
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
@@ -334,5 +334,5 @@ def variant_facts(project: Project, facts: ModelFacts, path: str) -> ModelFacts:
     number = facts.versions[-1].number if facts.versions else 1
     format_ = ModelFormat.OPENVINO if path.endswith(".xml") else ModelFormat.ONNX
     version = CandidateVersion(number, path, format_)
-    candidate = Candidate(facts.name, path, format_, (version,))
+    candidate = ModelCandidate(facts.name, path, format_, (version,))
     return inspect_model(project.root.resolve(), candidate, project.release)

@@ -21,11 +21,11 @@ def model_needs(repository: Path, names: Sequence[str]) -> tuple[ModelNeeds, ...
 
 def _of_model(repository: Path, name: str) -> Iterator[ModelNeeds]:
     from tritongen.formats.onnx.onnx_reader import read_onnx
-    from tritongen.formats.reading import Source
+    from tritongen.formats.reading import ModelSource
     from tritongen.formats.tensorrt import read_tensorrt
 
     for path in _files(repository, name):
-        source = Source(repository.resolve(), path, name)
+        source = ModelSource(repository.resolve(), path, name)
         try:
             if path.endswith(".plan"):
                 yield ModelNeeds(path, producer=read_tensorrt(source).producer)

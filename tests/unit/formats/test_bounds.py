@@ -5,6 +5,7 @@ The reader runs in a process of its own that may have 600 MiB of addresses, whil
 """
 
 import json
+import struct
 import subprocess
 import sys
 import zipfile
@@ -112,6 +113,27 @@ def bomb(path: Path, members: dict[str, bytes], zeros: str, mib: int = 800) -> N
 )
 def test_archives_that_unfold(tmp_path, name, members, zeros):
     bomb(tmp_path / "bomb" / name, members, zeros)
+    (codes,) = inspected(tmp_path).values()
+    assert codes
+
+
+@pytest.mark.parametrize("mib", [15, 40])
+def test_archives_with_a_directory_of_a_million_entries(tmp_path, mib):
+    """Nameless entries of 46 bytes each: as many as are read at all, and more than that."""
+    directory = (b"PK\x01\x02" + bytes(42)) * ((mib << 20) // 46)
+    head = b"PK\x03\x04" + bytes(26)
+    ends = struct.pack("<4s4xHHIIH", b"PK\x05\x06", 0xFFFF, 0xFFFF, len(directory), len(head), 0)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.pt").write_bytes(head + directory + ends)
+    (codes,) = inspected(tmp_path).values()
+    assert codes
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 1 << 30])
+def test_archives_that_claim_a_directory_larger_than_they_are(tmp_path, size):
+    ends = struct.pack("<4s4xHHIIH", b"PK\x05\x06", 1, 1, size, 0, 0)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.pt").write_bytes(b"PK\x03\x04" + bytes(26) + ends)
     (codes,) = inspected(tmp_path).values()
     assert codes
 

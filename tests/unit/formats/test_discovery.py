@@ -7,7 +7,7 @@ import pytest
 
 from support import onnx_models
 from tritongen.errors import InvalidInputError
-from tritongen.formats import Candidate, Discovery, find_models, name_fault
+from tritongen.formats import Discovery, ModelCandidate, find_models, name_fault
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Severity
 
@@ -20,16 +20,16 @@ def lay_out(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def only(discovery: Discovery) -> Candidate:
+def only(discovery: Discovery) -> ModelCandidate:
     assert len(discovery.candidates) == 1, discovery
     return discovery.candidates[0]
 
 
-def versions(candidate: Candidate) -> list[tuple[int, str]]:
+def versions(candidate: ModelCandidate) -> list[tuple[int, str]]:
     return [(version.number, version.path) for version in candidate.versions]
 
 
-def codes(candidate: Candidate) -> list[tuple[str, str]]:
+def codes(candidate: ModelCandidate) -> list[tuple[str, str]]:
     return [(item.code, str(item.severity)) for item in candidate.findings]
 
 

@@ -9,22 +9,22 @@ from onnx import TensorProto, helper
 from support import onnx_models
 from support.onnx_models import FLOAT, INT64, STRING, value
 from tritongen.formats.onnx.onnx_reader import read_onnx
-from tritongen.formats.reading import Reading, Source
-from tritongen.model.facts import OnnxFacts
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import ModelFacts, OnnxFacts
 from tritongen.model.tensors import DType, TensorKind
 
 
-def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:
+def read(message, tmp_path: Path, name: str = "m/net.onnx") -> ModelFacts:
     onnx_models.save(message, tmp_path / name)
-    return read_onnx(Source(tmp_path.resolve(), name, "m"))
+    return read_onnx(ModelSource(tmp_path.resolve(), name, "m"))
 
 
-def facts(reading: Reading) -> OnnxFacts:
+def facts(reading: ModelFacts) -> OnnxFacts:
     assert reading.onnx is not None
     return reading.onnx
 
 
-def messages(reading: Reading) -> list[tuple[str, str]]:
+def messages(reading: ModelFacts) -> list[tuple[str, str]]:
     return [(item.code, item.message) for item in reading.findings]
 
 
@@ -237,7 +237,9 @@ def test_weights_are_counted_by_their_headers(tmp_path):
         ("BYTES", 2),
         ("INT64", 1),
     )
-    assert [(item.source, item.target) for item in reading.files] == [("m/w.bin", "w.bin")]
+    assert [(item.source, item.target) for item in reading.versions[0].files] == [
+        ("m/w.bin", "w.bin")
+    ]
     assert reading.findings == ()
 
 

@@ -12,16 +12,16 @@ from onnx import ModelProto
 from support import onnx_models
 from tritongen.formats.discovery.formats import detect
 from tritongen.formats.onnx.onnx_reader import read_onnx
-from tritongen.formats.reading import Reading, Source
-from tritongen.model.facts import ModelFormat
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity
 from tritongen.model.tensors import TensorSpec
 
 ONNXRUNTIME_DATA = Path(onnxruntime.__file__).parent / "datasets"
 
 
-def read(path: Path) -> Reading:
-    return read_onnx(Source(path.parent, path.name, "m"))
+def read(path: Path) -> ModelFacts:
+    return read_onnx(ModelSource(path.parent, path.name, "m"))
 
 
 def as_declared(spec: TensorSpec) -> tuple[str, str, tuple[int | str | None, ...] | None]:
@@ -32,7 +32,7 @@ def as_declared(spec: TensorSpec) -> tuple[str, str, tuple[int | str | None, ...
     )
 
 
-def differences(reading: Reading, message: ModelProto) -> list[str]:
+def differences(reading: ModelFacts, message: ModelProto) -> list[str]:
     """What the reader and the onnx package see differently."""
     assert reading.onnx is not None
     assert reading.graph is not None

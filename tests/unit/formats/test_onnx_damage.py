@@ -11,16 +11,17 @@ from support.onnx_models import save, value
 from tritongen.formats.onnx.onnx_reader import read_onnx
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import ModelFacts
 from tritongen.trial.onnx_runtime import OnnxRuntime
 
 
-def read(message, tmp_path: Path, name: str = "m/net.onnx") -> Reading:
+def read(message, tmp_path: Path, name: str = "m/net.onnx") -> ModelFacts:
     onnx_models.save(message, tmp_path / name)
-    return read_onnx(Source(tmp_path.resolve(), name, "m"))
+    return read_onnx(ModelSource(tmp_path.resolve(), name, "m"))
 
 
-def messages(reading: Reading) -> list[tuple[str, str]]:
+def messages(reading: ModelFacts) -> list[tuple[str, str]]:
     return [(item.code, item.message) for item in reading.findings]
 
 
@@ -66,7 +67,7 @@ def test_external_data_that_cannot_be_used(tmp_path, location, code, message):
     found = messages(reading)
     assert [code for code, _ in found] == [code]
     assert message in found[0][1]
-    assert reading.files == ()
+    assert reading.versions[0].files == ()
 
 
 def test_external_data_beside_the_model_and_below(tmp_path):
@@ -81,7 +82,7 @@ def test_external_data_beside_the_model_and_below(tmp_path):
     ]
     reading = read(onnx_models.with_weights(*weights), tmp_path)
     assert reading.findings == ()
-    assert [(item.source, item.target) for item in reading.files] == [
+    assert [(item.source, item.target) for item in reading.versions[0].files] == [
         ("m/sub/b.bin", "sub/b.bin"),
         ("m/a.bin", "a.bin"),
         ("m/c.bin", "c.bin"),

@@ -1,10 +1,10 @@
 """Length and width of graphs."""
 
-from tritongen.formats.operator_graph import Extent, Node, Role, measure
+from tritongen.formats.operator_graph import Extent, Operator, Role, measure
 
 
 def node(inputs, outputs, role=Role.WORK, weight=1):
-    return Node(role, tuple(inputs), tuple(outputs), weight)
+    return Operator(role, tuple(inputs), tuple(outputs), weight)
 
 
 def test_a_chain():

@@ -1,4 +1,3 @@
-import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from support.optimize import faulty, run
 from tritongen.errors import InvalidInputError
-from tritongen.optimize import wire
 from tritongen.optimize.onnx_files import DATA_FILE, LARGE, is_reference, load, save, unlinked
 
 SIZE = 64
@@ -129,31 +127,6 @@ def test_noise_is_told_and_never_hangs(tmp_path: Path) -> None:
         (tmp_path / "m.onnx").write_bytes(rng.bytes(rng.integers(1, 300)))
         with suppress(InvalidInputError):
             load(tmp_path / "m.onnx")
-
-
-def test_wire_numbers() -> None:
-    for value in (0, 1, 127, 128, 300, 2**32, 2**63):
-        data = wire.encoded(value)
-        assert wire.varint(memoryview(data), 0, len(data)) == (value, len(data))
-    endless = memoryview(b"\xff" * 20)
-    with pytest.raises(wire.WireError):
-        wire.varint(endless, 0, 20)
-
-
-def test_wire_fields_of_every_kind() -> None:
-    data = b"".join(
-        (
-            bytes([1 << 3 | 0, 5]),
-            bytes([2 << 3 | 1]) + struct.pack("<d", 1.0),
-            wire.header(3, 2) + b"ab",
-            bytes([4 << 3 | 5]) + struct.pack("<f", 1.0),
-        )
-    )
-    found = list(wire.fields(memoryview(data), 0, len(data)))
-    assert [item.number for item in found] == [1, 2, 3, 4]
-    assert bytes(data[found[2].begin : found[2].end]) == b"ab"
-    with pytest.raises(wire.WireError):
-        list(wire.fields(memoryview(b"\x0b"), 0, 1))
 
 
 def test_an_originals_data_file_is_never_written(tmp_path: Path) -> None:

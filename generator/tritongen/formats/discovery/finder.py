@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.formats import claimed
-from tritongen.formats.discovery.listing import Entry, Kind, list_folder
+from tritongen.formats.discovery.listing import FolderEntry, Kind, list_folder
 from tritongen.formats.discovery.mains import Main, candidates, identify, is_version, unusable
 from tritongen.formats.discovery.names import name_fault
 from tritongen.model.facts import ModelFormat
@@ -39,7 +39,7 @@ class CandidateVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ModelCandidate:
     """A model that was found, not read yet.
 
     Attributes:
@@ -68,7 +68,7 @@ class Discovery:
     """
 
     root: Path
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ModelCandidate, ...]
     findings: tuple[Finding, ...] = ()
 
 
@@ -116,7 +116,7 @@ def _resolve(root: Path) -> Path:
     return base
 
 
-def _checked(candidate: Candidate) -> Candidate:
+def _checked(candidate: ModelCandidate) -> ModelCandidate:
     """The candidate with its name's faults, and its name in every finding."""
     findings = list(candidate.findings)
     fault = name_fault(candidate.name)
@@ -126,7 +126,7 @@ def _checked(candidate: Candidate) -> Candidate:
     return replace(candidate, findings=named)
 
 
-def _candidate(root: Path, entry: Entry, findings: list[Finding]) -> Candidate | None:
+def _candidate(root: Path, entry: FolderEntry, findings: list[Finding]) -> ModelCandidate | None:
     """The model in one entry of the models folder."""
     if entry.kind is Kind.FOLDER:
         return _from_folder(root, entry, findings)
@@ -137,7 +137,7 @@ def _candidate(root: Path, entry: Entry, findings: list[Finding]) -> Candidate |
     promised = claimed(Path(entry.name))
     if entry.kind is Kind.SPECIAL and promised is None:
         return None
-    return Candidate(
+    return ModelCandidate(
         name if promised else entry.name,
         entry.path,
         promised or ModelFormat.UNKNOWN,
@@ -145,13 +145,13 @@ def _candidate(root: Path, entry: Entry, findings: list[Finding]) -> Candidate |
     )
 
 
-def _single(name: str, path: str, main: Main) -> Candidate:
+def _single(name: str, path: str, main: Main) -> ModelCandidate:
     """A model without version folders: version 1."""
     versions = () if main.findings else (CandidateVersion(1, main.path, main.format),)
-    return Candidate(name, path, main.format, versions, main.findings)
+    return ModelCandidate(name, path, main.format, versions, main.findings)
 
 
-def _from_folder(root: Path, entry: Entry, findings: list[Finding]) -> Candidate | None:
+def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> ModelCandidate | None:
     if os.path.lexists(root / entry.path / "tritongen.lock"):
         return None  # a repository that this tool wrote
     whole = identify(root, entry)
@@ -163,7 +163,7 @@ def _from_folder(root: Path, entry: Entry, findings: list[Finding]) -> Candidate
     except OSError as error:
         message = f"{entry.path} cannot be listed: {error.strerror}"
         fault = finding("TG003", Severity.ERROR, message, path=entry.path)
-        return Candidate(entry.name, entry.path, ModelFormat.UNKNOWN, findings=(fault,))
+        return ModelCandidate(entry.name, entry.path, ModelFormat.UNKNOWN, findings=(fault,))
     loose = candidates(root, inside)
     versions = [item for item in inside if item.kind is Kind.FOLDER and is_version(item.name)]
     found, remarks = _versions(root, versions)
@@ -185,13 +185,13 @@ def _from_folder(root: Path, entry: Entry, findings: list[Finding]) -> Candidate
 
 
 def _assemble(
-    entry: Entry, found: Sequence[tuple[int, Main]], remarks: Sequence[Finding]
-) -> Candidate:
+    entry: FolderEntry, found: Sequence[tuple[int, Main]], remarks: Sequence[Finding]
+) -> ModelCandidate:
     """A folder's model, its versions ascending; a version that cannot be read spoils it."""
     faults = [fault for _, main in found for fault in main.findings]
     spoilt = faults or any(item.severity is Severity.ERROR for item in remarks)
     versions = tuple(CandidateVersion(number, main.path, main.format) for number, main in found)
-    return Candidate(
+    return ModelCandidate(
         entry.name,
         entry.path,
         found[-1][1].format,
@@ -200,7 +200,9 @@ def _assemble(
     )
 
 
-def _versions(root: Path, folders: Sequence[Entry]) -> tuple[list[tuple[int, Main]], list[Finding]]:
+def _versions(
+    root: Path, folders: Sequence[FolderEntry]
+) -> tuple[list[tuple[int, Main]], list[Finding]]:
     """The main file of every version folder, by number."""
     found: list[tuple[int, Main]] = []
     remarks: list[Finding] = []
@@ -222,7 +224,7 @@ def _versions(root: Path, folders: Sequence[Entry]) -> tuple[list[tuple[int, Mai
     return found, remarks
 
 
-def _ignored_versions(root: Path, inside: Sequence[Entry]) -> list[Finding]:
+def _ignored_versions(root: Path, inside: Sequence[FolderEntry]) -> list[Finding]:
     """Folders that were probably meant as versions and are not."""
     meant = [
         item
@@ -245,10 +247,10 @@ def _ignored_versions(root: Path, inside: Sequence[Entry]) -> list[Finding]:
 
 
 def _ambiguous(
-    entry: Entry, format_: ModelFormat, paths: Sequence[str], remarks: Sequence[Finding]
-) -> Candidate:
+    entry: FolderEntry, format_: ModelFormat, paths: Sequence[str], remarks: Sequence[Finding]
+) -> ModelCandidate:
     findings = (_several(entry.path, paths), *remarks)
-    return Candidate(entry.name, entry.path, format_, findings=findings)
+    return ModelCandidate(entry.name, entry.path, format_, findings=findings)
 
 
 def _several(folder: str, paths: Sequence[str]) -> Finding:

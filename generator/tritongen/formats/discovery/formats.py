@@ -184,7 +184,7 @@ def _tensorflow(head: bytes, suffix: str) -> ModelFormat | None:
         return None
     try:
         number, kind, first, last = next(wire.fields(head, 0, len(head)))
-        parts = {tag for tag, form, *_ in wire.fields(head, first, last) if form == LENGTH}
+        parts = {tag for tag, _, _ in wire.parts(head, first, last)}
     except (DamagedError, StopIteration):
         return None
     return ModelFormat.GRAPHDEF if (number, kind) == (1, LENGTH) and {1, 2} <= parts else None

@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FolderEntry:
     """One entry of a folder.
 
     Attributes:
@@ -56,7 +56,7 @@ class Entry:
         return Path(self.name).suffix.lower()
 
 
-def list_folder(root: Path, relative: str = "") -> tuple[Entry, ...]:
+def list_folder(root: Path, relative: str = "") -> tuple[FolderEntry, ...]:
     """Entries of one folder by name; hidden ones and those that are never a model are left out.
 
     Args:
@@ -74,14 +74,14 @@ def _ignored(name: str) -> bool:
     return name.startswith(".") or name in _IGNORED or Path(name).stem.lower() in _IGNORED_STEMS
 
 
-def _entry(root: Path, relative: str, name: str) -> Entry:
+def _entry(root: Path, relative: str, name: str) -> FolderEntry:
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     # A line break or an escape sequence would be carried out by the terminal that shows the name.
     shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     path = f"{relative}/{shown}" if relative else shown
     if shown != name:
-        return Entry(shown, path, Kind.UNNAMEABLE)
-    return Entry(name, path, _kind(root, root / path))
+        return FolderEntry(shown, path, Kind.UNNAMEABLE)
+    return FolderEntry(name, path, _kind(root, root / path))
 
 
 def _kind(root: Path, path: Path) -> Kind:

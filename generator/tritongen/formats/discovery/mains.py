@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.formats import claimed, detect, is_lfs_pointer
-from tritongen.formats.discovery.listing import Entry, Kind, list_folder
+from tritongen.formats.discovery.listing import FolderEntry, Kind, list_folder
 from tritongen.formats.onnx import external_locations
-from tritongen.formats.reading import Source
+from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 
@@ -42,7 +42,7 @@ class Main:
     findings: tuple[Finding, ...] = ()
 
 
-def identify(root: Path, entry: Entry) -> Main | None:
+def identify(root: Path, entry: FolderEntry) -> Main | None:
     """The model in one entry, None when it is none."""
     promised = claimed(Path(entry.name))
     if entry.kind is Kind.FOLDER:
@@ -62,7 +62,7 @@ def identify(root: Path, entry: Entry) -> Main | None:
         return Main(entry.path, promised, (fault,))
 
 
-def unusable(entry: Entry) -> Finding:
+def unusable(entry: FolderEntry) -> Finding:
     """Why an entry that is neither file nor folder is not looked into."""
     if entry.kind is Kind.OUTSIDE:
         message = f"{entry.path} is a link that leaves the models folder"
@@ -86,7 +86,7 @@ def is_leftover(format_: ModelFormat) -> bool:
     return format_ in _LEFTOVERS
 
 
-def candidates(root: Path, entries: Iterable[Entry]) -> list[Main]:
+def candidates(root: Path, entries: Iterable[FolderEntry]) -> list[Main]:
     """Every model among a folder's entries that could be the one to serve."""
     found = [
         main
@@ -106,7 +106,7 @@ def candidates(root: Path, entries: Iterable[Entry]) -> list[Main]:
     return servable or found
 
 
-def _folder(root: Path, entry: Entry) -> Main | None:
+def _folder(root: Path, entry: FolderEntry) -> Main | None:
     """A SavedModel, or Triton's folder form of an ONNX model."""
     try:
         inside = list_folder(root, entry.path)
@@ -121,7 +121,7 @@ def _folder(root: Path, entry: Entry) -> Main | None:
     return None
 
 
-def _broken_promise(root: Path, entry: Entry, promised: ModelFormat) -> Main:
+def _broken_promise(root: Path, entry: FolderEntry, promised: ModelFormat) -> Main:
     """A file whose name promises a format that its content does not keep."""
     path = root / entry.path
     if is_lfs_pointer(path):
@@ -152,7 +152,7 @@ def _parts(root: Path, found: Sequence[Main]) -> set[str]:
             parts.add(path.with_suffix(".bin").as_posix())
         if main.format is ModelFormat.ONNX and not main.findings:
             try:
-                names = external_locations(Source(root, main.path, ""))
+                names = external_locations(ModelSource(root, main.path, ""))
             except (InvalidInputError, OSError):
                 continue
             parts.update((path.parent / name).as_posix() for name in names)

@@ -4,8 +4,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from tritongen.formats.reading import SideFile, Source
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.formats.reading import ModelSource
+from tritongen.model.facts import FileRef
+from tritongen.model.findings import Finding
 from tritongen.system.paths import contained
 
 # Under this name the main file stands in the version folder.
@@ -13,15 +14,15 @@ MAIN = "model.onnx"
 
 
 def side_files(
-    source: Source, external: Mapping[str, int]
-) -> tuple[tuple[SideFile, ...], tuple[Finding, ...]]:
+    source: ModelSource, external: Mapping[str, int]
+) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
     """The data files that must stand beside the model, and what is wrong with them.
 
     Args:
         source: the model file.
         external: data file as the model spells it, to the bytes that it must have at least.
     """
-    files: list[SideFile] = []
+    files: list[FileRef] = []
     findings: list[Finding] = []
     for location, size in sorted(external.items()):
         if not location:
@@ -31,12 +32,12 @@ def side_files(
             findings.append(problem)
             continue
         target = PurePosixPath(location).as_posix()
-        folder = PurePosixPath(source.path).parent
-        files.append(SideFile((folder / target).as_posix(), target))
+        place = (PurePosixPath(source.path).parent / target).as_posix()
+        files.append(FileRef(place, target, (source.root / place).stat().st_size))
     return tuple(dict.fromkeys(files)), tuple(findings)
 
 
-def _problem(source: Source, location: str, size: int) -> Finding | None:
+def _problem(source: ModelSource, location: str, size: int) -> Finding | None:
     """Why a data file cannot be used, None when nothing speaks against it."""
     path = PurePosixPath(location)
     if path.is_absolute() or ".." in path.parts or "\0" in location:
@@ -51,7 +52,7 @@ def _problem(source: Source, location: str, size: int) -> Finding | None:
     return _missing(source, location, size)
 
 
-def _missing(source: Source, location: str, size: int) -> Finding | None:
+def _missing(source: ModelSource, location: str, size: int) -> Finding | None:
     try:
         real = contained(source.root, source.file.parent / location)
         if real is None:
@@ -69,12 +70,5 @@ def _missing(source: Source, location: str, size: int) -> Finding | None:
     return None
 
 
-def _finding(source: Source, code: str, location: str, what: str) -> Finding:
-    return finding(
-        code,
-        Severity.ERROR,
-        f"external data {location!r} {what}",
-        model=source.model,
-        path=source.path,
-        field=location,
-    )
+def _finding(source: ModelSource, code: str, location: str, what: str) -> Finding:
+    return source.finding(code, f"external data {location!r} {what}", field=location)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from tritongen.formats.onnx.onnx_types import DeclaredType, read_value_info
 from tritongen.formats.onnx.weights import (
+    OnnxWeights,
     TensorHeader,
-    Weights,
     count_floats,
     read_sparse,
     read_tensor,
 )
-from tritongen.formats.operator_graph import Node, Role
+from tritongen.formats.operator_graph import Operator, Role
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, DamagedError, Data
 
@@ -79,7 +79,7 @@ class Operators:
     counts: Counter[str] = field(default_factory=Counter)
     types: set[tuple[str, str]] = field(default_factory=set)
     all_counts: Counter[str] = field(default_factory=Counter)
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[Operator] = field(default_factory=list)
     endless: bool = False
     ids: dict[bytes, int] = field(default_factory=dict)
 
@@ -104,16 +104,14 @@ class GraphContent:
 
 
 def read_graph(
-    data: Data, span: Span, operators: Operators, weights: Weights, content: GraphContent
+    data: Data, span: Span, operators: Operators, weights: OnnxWeights, content: GraphContent
 ) -> None:
     """Add the main graph to the sums.
 
     Raises:
         DamagedError: a field does not fit, or graphs are nested without end.
     """
-    for number, kind, first, last in wire.fields(data, *span):
-        if kind != LENGTH:
-            continue
+    for number, first, last in wire.parts(data, *span):
         if number == 1:
             _main_node(data, (first, last), operators, weights)
         elif number in {5, 15}:
@@ -126,7 +124,7 @@ def read_graph(
 
 
 def read_function(
-    data: Data, span: Span, operators: Operators, weights: Weights
+    data: Data, span: Span, operators: Operators, weights: OnnxWeights
 ) -> tuple[str, str]:
     """Add a FunctionProto's operators to the types in use, not to the graph's count.
 
@@ -138,9 +136,7 @@ def read_function(
     """
     name = domain = ""
     body = Operators()
-    for number, kind, first, last in wire.fields(data, *span):
-        if kind != LENGTH:
-            continue
+    for number, first, last in wire.parts(data, *span):
         if number == 1:
             name = wire.text(data, first, last)
         elif number == 10:
@@ -154,7 +150,7 @@ def read_function(
     return domain, name
 
 
-def _main_node(data: Data, span: Span, operators: Operators, weights: Weights) -> None:
+def _main_node(data: Data, span: Span, operators: Operators, weights: OnnxWeights) -> None:
     node = _read_node(data, span)
     _count(node, operators)
     captured, inside = _walk(data, node, operators, weights)
@@ -166,7 +162,7 @@ def _main_node(data: Data, span: Span, operators: Operators, weights: Weights) -
     role = _ROLES.get(node.type, Role.WORK) if node.domain in {"", "ai.onnx"} else Role.WORK
     number = operators.number
     operators.nodes.append(
-        Node(
+        Operator(
             role,
             tuple(number(value) for value in (*node.inputs, *captured) if value),
             tuple(number(value) for value in node.outputs if value),
@@ -177,9 +173,7 @@ def _main_node(data: Data, span: Span, operators: Operators, weights: Weights) -
 
 def _read_node(data: Data, span: Span) -> RawNode:
     node = RawNode()
-    for number, kind, first, last in wire.fields(data, *span):
-        if kind != LENGTH:
-            continue
+    for number, first, last in wire.parts(data, *span):
         if number == 1:
             node.inputs.append(wire.raw(data, first, last))
         elif number == 2:
@@ -203,7 +197,7 @@ def _count(node: RawNode, operators: Operators) -> None:
 
 
 def _walk(
-    data: Data, node: RawNode, operators: Operators, weights: Weights
+    data: Data, node: RawNode, operators: Operators, weights: OnnxWeights
 ) -> tuple[list[bytes], int]:
     """Count what hangs on a node's attributes, however deep, without recursion.
 
@@ -239,13 +233,11 @@ class _Scope:
 
 
 def _subgraph(
-    data: Data, span: Span, operators: Operators, weights: Weights, scope: _Scope
+    data: Data, span: Span, operators: Operators, weights: OnnxWeights, scope: _Scope
 ) -> list[Span]:
     """Count one sub-graph, and return those nested in it."""
     nested: list[Span] = []
-    for number, kind, first, last in wire.fields(data, *span):
-        if kind != LENGTH:
-            continue
+    for number, first, last in wire.parts(data, *span):
         if number == 1:
             node = _read_node(data, (first, last))
             _count(node, operators)
@@ -262,14 +254,14 @@ def _subgraph(
     return nested
 
 
-def _initialiser(data: Data, number: int, span: Span, weights: Weights) -> TensorHeader | None:
+def _initialiser(data: Data, number: int, span: Span, weights: OnnxWeights) -> TensorHeader | None:
     header = read_tensor(data, *span) if number == 5 else read_sparse(data, *span)
     if header is not None:
         weights.add(header)
     return header
 
 
-def _attributes(data: Data, node: RawNode, weights: Weights) -> list[Span]:
+def _attributes(data: Data, node: RawNode, weights: OnnxWeights) -> list[Span]:
     """Count the weights among a node's attributes, and return its sub-graphs."""
     graphs: list[Span] = []
     constant = node.type == "Constant" and node.domain in {"", "ai.onnx"}

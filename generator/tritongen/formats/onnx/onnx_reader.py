@@ -1,7 +1,5 @@
 """ONNX files: facts from the headers; neither weights nor external data are read."""
 
-import mmap
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,15 +7,15 @@ from dataclasses import dataclass, field
 from tritongen.formats.onnx.external import side_files
 from tritongen.formats.onnx.onnx_graph import GraphContent, Operators, read_function, read_graph
 from tritongen.formats.onnx.onnx_types import DeclaredType
-from tritongen.formats.onnx.weights import Weights
+from tritongen.formats.onnx.weights import OnnxWeights
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
+from tritongen.formats.parsing.mapped_file import mapped
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field
-from tritongen.formats.reading import Reading, Source
-from tritongen.model.facts import GraphShape, OnnxFacts
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.formats.reading import ModelSource, ranked
+from tritongen.model.facts import GraphShape, ModelFacts, ModelVersion, OnnxFacts
+from tritongen.model.findings import Finding
 from tritongen.model.tensors import TensorSpec
-from tritongen.system.paths import open_regular
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.
@@ -67,30 +65,25 @@ class _Model:
     graphs: int = 0
     functions: set[tuple[str, str]] = field(default_factory=set)
     operators: Operators = field(default_factory=Operators)
-    weights: Weights = field(default_factory=Weights)
+    weights: OnnxWeights = field(default_factory=OnnxWeights)
     content: GraphContent = field(default_factory=GraphContent)
 
 
-def read_onnx(source: Source) -> Reading:
+def read_onnx(source: ModelSource) -> ModelFacts:
     """The facts of one ONNX file.
 
     Raises:
         DamagedError: TG102, it cannot be read as an ONNX model.
         OSError: it cannot be opened or mapped.
     """
-    descriptor = open_regular(source.file)
-    try:
-        if not os.fstat(descriptor).st_size:
-            return Reading(
-                findings=(_fault(source, "TG103", "the file is empty"),),
-            )
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-            return _reading(source, _read_model(data))
-    finally:
-        os.close(descriptor)
+    if not source.file.stat().st_size:
+        fault = source.finding("TG103", "the file is empty")
+        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+    with mapped(source.file) as data:
+        return _facts(source, _read_model(data))
 
 
-def external_locations(source: Source) -> frozenset[str]:
+def external_locations(source: ModelSource) -> frozenset[str]:
     """Names of the data files that an ONNX file refers to; see `read_onnx` for the errors."""
     facts = read_onnx(source).onnx
     return frozenset(() if facts is None else facts.external_files)
@@ -136,18 +129,22 @@ def _opset(data: Data, start: int, stop: int) -> tuple[str, int]:
     return domain or "ai.onnx", version
 
 
-def _reading(source: Source, model: _Model) -> Reading:
+def _facts(source: ModelSource, model: _Model) -> ModelFacts:
     operators, weights, content = model.operators, model.weights, model.content
     inputs = [pair for pair in content.inputs if pair[0] not in content.initialisers]
     files, problems = side_files(source, weights.external)
     graph, graph_faults = _graph(model)
     faults = [*_model_faults(model), *graph_faults, *weights.faults]
-    return Reading(
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
+        versions=(ModelVersion(source.version, files),),
         inputs=_specs(inputs),
         outputs=_specs(content.outputs),
         parameters=weights.counts.total(),
         weight_bytes=weights.size,
-        precisions=_ranked(weights.counts),
+        precisions=ranked(weights.counts),
         graph=graph,
         onnx=OnnxFacts(
             ir_version=model.ir_version or 0,
@@ -155,14 +152,13 @@ def _reading(source: Source, model: _Model) -> Reading:
             producer=" ".join(part for part in model.producer if part),
             custom_domains=_custom_domains(model),
             external_files=tuple(sorted(weights.external)),
-            quantized_operators=_ranked(_quantised(operators.all_counts)),
+            quantized_operators=ranked(_quantised(operators.all_counts)),
             dynamic_quantization=any(
                 name.startswith(_DYNAMIC_PREFIX) for name in operators.all_counts
             ),
         ),
-        files=files,
         findings=(
-            *(_fault(source, "TG102", text) for text in _shortened(faults)),
+            *(source.finding("TG102", text) for text in _shortened(faults)),
             *_undecodable(source, (*inputs, *content.outputs)),
             *problems,
         ),
@@ -186,7 +182,7 @@ def _graph(model: _Model) -> tuple[GraphShape, list[str]]:
         operators=operators.total,
         critical_path=extent.critical_path,
         width=extent.width,
-        counts=_ranked(operators.counts),
+        counts=ranked(operators.counts),
         scheduled=extent.scheduled,
     )
     faults = ["operators wait for each other in a circle"] if extent.cyclic else []
@@ -241,31 +237,18 @@ def _quantised(counts: Counter[str]) -> Counter[str]:
     )
 
 
-def _ranked(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    """Most frequent first, then by name."""
-    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
 def _shortened(faults: list[str]) -> list[str]:
     if len(faults) <= _MAX_FAULTS:
         return faults
     return [*faults[:_MAX_FAULTS], f"{len(faults) - _MAX_FAULTS} further faults of this kind"]
 
 
-def _undecodable(source: Source, pairs: Iterable[tuple[bytes, DeclaredType]]) -> Iterable[Finding]:
+def _undecodable(
+    source: ModelSource, pairs: Iterable[tuple[bytes, DeclaredType]]
+) -> Iterable[Finding]:
     for name, _ in pairs:
         try:
             name.decode("utf-8")
         except UnicodeDecodeError:
-            yield finding(
-                "TG116",
-                Severity.ERROR,
-                f"the name {name!r} is not UTF-8 text",
-                model=source.model,
-                path=source.path,
-                field=name.decode("utf-8", "backslashreplace"),
-            )
-
-
-def _fault(source: Source, code: str, message: str) -> Finding:
-    return finding(code, Severity.ERROR, message, model=source.model, path=source.path)
+            shown = name.decode("utf-8", "backslashreplace")
+            yield source.finding("TG116", f"the name {name!r} is not UTF-8 text", field=shown)

@@ -115,10 +115,10 @@ def read_value_info(data: Data, start: int, stop: int) -> tuple[bytes, DeclaredT
         DamagedError: a field does not fit, or types are nested without end.
     """
     name, declared = b"", UNDECLARED
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind == LENGTH and number == 1:
+    for number, first, last in wire.parts(data, start, stop):
+        if number == 1:
             name = wire.raw(data, first, last)
-        elif kind == LENGTH and number == 2:
+        elif number == 2:
             declared = read_type(data, first, last)
     return name, declared
 
@@ -132,8 +132,8 @@ def read_type(data: Data, start: int, stop: int, depth: int = 0) -> DeclaredType
     if depth > _MAX_DEPTH:
         raise DamagedError("an input's or output's type is nested without end")
     declared = UNDECLARED
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind == LENGTH and number in _MEMBERS:
+    for number, first, last in wire.parts(data, start, stop):
+        if number in _MEMBERS:
             declared = _MEMBERS[number](data, first, last, depth + 1)
     return declared
 
@@ -157,8 +157,8 @@ def _tensor_fields(data: Data, start: int, stop: int) -> tuple[int, Shape | None
         elif field == 2 and kind == LENGTH:
             shape = tuple(
                 _dimension(data, inner, end)
-                for part, form, inner, end in wire.fields(data, first, last)
-                if part == 1 and form == LENGTH
+                for part, inner, end in wire.parts(data, first, last)
+                if part == 1
             )
     return number, shape
 
@@ -198,8 +198,8 @@ def _map(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
 
 def _opaque(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
     parts = {1: "", 2: ""}
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind == LENGTH and number in parts:
+    for number, first, last in wire.parts(data, start, stop):
+        if number in parts:
             parts[number] = wire.text(data, first, last)
     return DeclaredType(TensorKind.OPAQUE, text=f"opaque({parts[1]},{parts[2]})")
 
@@ -207,8 +207,8 @@ def _opaque(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
 def _inner(data: Data, start: int, stop: int, field: int, depth: int) -> DeclaredType:
     """The type that a container holds."""
     inner = UNDECLARED
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number == field and kind == LENGTH:
+    for number, first, last in wire.parts(data, start, stop):
+        if number == field:
             inner = read_type(data, first, last, depth)
     return inner
 

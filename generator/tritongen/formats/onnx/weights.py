@@ -1,7 +1,6 @@
 """Weights of an ONNX file: counted from their headers, never read."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tritongen.formats.onnx.onnx_types import Element, element
@@ -17,7 +16,7 @@ MAX_TENSORS = 5_000_000
 
 
 @dataclass(slots=True)
-class Weights:
+class OnnxWeights:
     """What the tensors of a file add up to.
 
     Attributes:
@@ -157,7 +156,8 @@ def read_tensor(data: Data, start: int, stop: int) -> TensorHeader:
         elif tag == 9 and kind == LENGTH:
             inline = last - first
         elif tag == 13 and kind == LENGTH:
-            entries.update(_entry(data, first, last))
+            key, value = wire.map_entry(data, first, last)
+            entries[key] = "" if value is None else wire.text(data, *value)
         elif tag == 14 and kind == VARINT:
             outside = first == _EXTERNAL
         elif tag in _TYPED:
@@ -177,8 +177,8 @@ def read_sparse(data: Data, start: int, stop: int) -> TensorHeader | None:
         DamagedError: a field does not fit.
     """
     values = None
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number == 1 and kind == LENGTH:
+    for number, first, last in wire.parts(data, start, stop):
+        if number == 1:
             values = read_tensor(data, first, last)
     return values
 
@@ -195,7 +195,7 @@ def count_floats(data: Data, start: int, stop: int, tag: int) -> int:
         if number != tag:
             break
         if kind == FIXED32 and last - pos == 5:
-            marks = data[pos:stop:5]
+            marks = bytes(data[pos:stop:5])
             run = min(len(marks) - len(marks.lstrip(marks[:1])), (stop - pos) // 5)
             total += run
             pos += 5 * run
@@ -205,16 +205,6 @@ def count_floats(data: Data, start: int, stop: int, tag: int) -> int:
         else:
             break
     return total
-
-
-def _entry(data: Data, start: int, stop: int) -> Iterator[tuple[str, str]]:
-    key = value = ""
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind == LENGTH and number == 1:
-            key = wire.text(data, first, last)
-        elif kind == LENGTH and number == 2:
-            value = wire.text(data, first, last)
-    yield key, value
 
 
 def _external(entries: dict[str, str]) -> External:

@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass(slots=True)
-class Document:
+class OpenVinoDocument:
     """A model.
 
     Attributes:
@@ -63,7 +63,7 @@ class Document:
     writer: str = ""
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> OpenVinoDocument:
     """Parse a file; entities are refused and nesting is bounded.
 
     Raises:
@@ -104,7 +104,7 @@ class _Builder:
     """Follows the elements; only what is asked for is kept."""
 
     def __init__(self) -> None:
-        self.document = Document()
+        self.document = OpenVinoDocument()
         self.stack: list[str] = []
         self.bodies = 0
         self.layer: Layer | None = None

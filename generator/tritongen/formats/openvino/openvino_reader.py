@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from tritongen.formats.openvino.document import (
-    Document,
     Layer,
+    OpenVinoDocument,
     Port,
     parse_shape,
     read_document,
     split_names,
 )
-from tritongen.formats.operator_graph import Node, Role, measure
+from tritongen.formats.operator_graph import Operator, Role, measure
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source, ranked
-from tritongen.model.facts import GraphShape
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.formats.reading import ModelSource, ranked
+from tritongen.model.facts import GraphShape, ModelFacts
+from tritongen.model.findings import Finding
 from tritongen.model.tensors import DType, TensorSpec
 
 _DTYPES: Mapping[str, DType] = {
@@ -49,7 +49,7 @@ _ROLES = {
 }
 
 
-def read_openvino(source: Source) -> Reading:
+def read_openvino(source: ModelSource) -> ModelFacts:
     """The facts of one model.
 
     Raises:
@@ -63,7 +63,10 @@ def read_openvino(source: Source) -> Reading:
         counts[element] += count
     inputs = [item for item in document.layers.values() if item.type == "Parameter"]
     outputs = [item for item in document.layers.values() if item.type == "Result"]
-    return Reading(
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         inputs=tuple(_input(document, layer) for layer in inputs),
         outputs=tuple(_output(document, layer) for layer in outputs),
         parameters=counts.total(),
@@ -75,7 +78,7 @@ def read_openvino(source: Source) -> Reading:
     )
 
 
-def _constants(document: Document) -> Iterator[tuple[str, int, int]]:
+def _constants(document: OpenVinoDocument) -> Iterator[tuple[str, int, int]]:
     """(Element type, elements, bytes) of every constant, those of sub-graphs included."""
     layers = document.layers.values()
     outer = [layer.data for layer in layers if layer.type == "Const"]
@@ -93,7 +96,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _input(document: Document, layer: Layer) -> TensorSpec:
+def _input(document: OpenVinoDocument, layer: Layer) -> TensorSpec:
     port = next(iter(layer.outputs.values()), Port("", ""))
     element = layer.data.get("element_type", "") or port.precision
     sizes = parse_shape(layer.data["shape"]) if "shape" in layer.data else _of_port(port)
@@ -106,7 +109,7 @@ def _of_port(port: Port) -> tuple[tuple[int | None, None], ...]:
     return tuple((dim if dim >= 0 else None, None) for dim in port.dims)
 
 
-def _output(document: Document, layer: Layer) -> TensorSpec:
+def _output(document: OpenVinoDocument, layer: Layer) -> TensorSpec:
     producer, port = _producer(document, layer)
     names = layer.output_names or port.names
     name = _name(document, names, producer)
@@ -115,7 +118,7 @@ def _output(document: Document, layer: Layer) -> TensorSpec:
     return TensorSpec(name, dtype, shape, declared_type=port.precision)
 
 
-def _producer(document: Document, result: Layer) -> tuple[Layer, Port]:
+def _producer(document: OpenVinoDocument, result: Layer) -> tuple[Layer, Port]:
     origin = next(
         (source for target, source in document.edges.items() if target[0] == result.id), None
     )
@@ -126,7 +129,7 @@ def _producer(document: Document, result: Layer) -> tuple[Layer, Port]:
     return layer, port
 
 
-def _name(document: Document, names: str, layer: Layer) -> str:
+def _name(document: OpenVinoDocument, names: str, layer: Layer) -> str:
     """The first of the tensor's names, by which the backend knows it; the layer's in old files."""
     found = split_names(names)
     if found:
@@ -134,7 +137,7 @@ def _name(document: Document, names: str, layer: Layer) -> str:
     return layer.name if document.version.isdecimal() and int(document.version) < 11 else ""
 
 
-def _graph(document: Document) -> GraphShape:
+def _graph(document: OpenVinoDocument) -> GraphShape:
     numbers: dict[tuple[str, str], int] = {}
     incoming: dict[str, list[int]] = {}
     for (target, _), source in document.edges.items():
@@ -147,7 +150,7 @@ def _graph(document: Document) -> GraphShape:
             live.update(ends)
             continue
         role = _ROLES.get(layer.type, Role.WORK)
-        nodes.append(Node(role, tuple(incoming.get(layer.id, ())), tuple(ends)))
+        nodes.append(Operator(role, tuple(incoming.get(layer.id, ())), tuple(ends)))
     extent = measure(nodes, live)
     counts = Counter(layer.type for layer in document.layers.values())
     for plain in ("Parameter", "Result", "Const"):
@@ -161,7 +164,9 @@ def _graph(document: Document) -> GraphShape:
     )
 
 
-def _findings(source: Source, document: Document, inputs: list[Layer]) -> Iterator[Finding]:
+def _findings(
+    source: ModelSource, document: OpenVinoDocument, inputs: list[Layer]
+) -> Iterator[Finding]:
     yield from _weights(source, document)
     for layer in inputs:
         port = next(iter(layer.outputs.values()), Port("", ""))
@@ -173,10 +178,10 @@ def _findings(source: Source, document: Document, inputs: list[Layer]) -> Iterat
                     f"axis {axis} of input {name!r} is bounded to {bounds[0]}..{bounds[1]}; the "
                     "backend refuses -1 there, and a fixed size only strictly between the bounds"
                 )
-                yield _finding(source, "TG139", message, name)
+                yield source.finding("TG139", message, field=name)
 
 
-def _weights(source: Source, document: Document) -> Iterator[Finding]:
+def _weights(source: ModelSource, document: OpenVinoDocument) -> Iterator[Finding]:
     """The .bin file must hold every constant's bytes."""
     end = 0
     outer = [layer.data for layer in document.layers.values() if layer.type == "Const"]
@@ -188,8 +193,4 @@ def _weights(source: Source, document: Document) -> Iterator[Finding]:
     except OSError:
         return  # its absence is told where the files are gathered
     if size < end:
-        yield _finding(source, "TG102", f"{path.name} has {size} bytes, the model asks for {end}")
-
-
-def _finding(source: Source, code: str, message: str, field: str = "") -> Finding:
-    return finding(code, Severity.ERROR, message, model=source.model, path=source.path, field=field)
+        yield source.finding("TG102", f"{path.name} has {size} bytes, the model asks for {end}")

@@ -4,8 +4,9 @@ The machine knows the opcodes that `torch.save` and TorchScript write. A global 
 is the name with its arguments, and a persistent id is its tuple.
 """
 
-import struct
-from collections.abc import Callable, Hashable
+import pickletools
+import warnings
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ from tritongen.formats.parsing.wire import DamagedError
 # Far more than the graph of any model; a pickle can repeat an opcode for ever.
 _MAX_STEPS: Final = 4_000_000
 _MAX_TEXT: Final = 1 << 20
-_MAX_LINE: Final = 4096
+_MAX_BITS: Final = 8 * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,56 +69,56 @@ class Pickle:
     names: list[Name] = field(default_factory=list)
 
 
-class _Machine:
-    """Reads one pickle."""
+# What puts a value on the stack that stands in the pickle itself.
+_VALUES: Final = frozenset(
+    {
+        "INT", "LONG", "FLOAT", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT",
+        "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+        "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    }
+)  # fmt: skip
+_CONSTANTS: Final[Mapping[str, object]] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: Final[Mapping[str, Callable[[], object]]] = {
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": list,
+    "MARK": _Mark,
+}
+_TUPLES: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.pos = 0
+
+class _Machine:
+    """Follows the opcodes of one pickle."""
+
+    def __init__(self) -> None:
         self.stack: list[object] = []
         self.memo: dict[int, object] = {}
-        self.result = Pickle()
+        self.names: list[Name] = []
 
-    def run(self) -> Pickle:
-        for _ in range(_MAX_STEPS):
-            code = self.take(1)[0]
-            if code == 0x2E:  # STOP
-                self.result.value = self.pop()
-                return self.result
-            action = _ACTIONS.get(code)
-            if action is None:
-                raise DamagedError(f"the pickle has the opcode {code:#x} at byte {self.pos - 1}")
-            action(self)
-        raise DamagedError(f"the pickle has more than {_MAX_STEPS} steps")
+    def step(self, code: str, argument: object, place: int) -> None:
+        """Carry one opcode out.
 
-    def take(self, count: int) -> bytes:
-        end = self.pos + count
-        if end > len(self.data):
-            raise DamagedError("the pickle is cut off")
-        found = self.data[self.pos : end]
-        self.pos = end
-        return found
-
-    def number(self, form: str) -> int:
-        (value,) = struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))
-        return int(value)
-
-    def line(self) -> str:
-        end = self.data.find(b"\n", self.pos, self.pos + _MAX_LINE)
-        if end < 0:
-            raise DamagedError("the pickle has a line without an end")
-        found = self.data[self.pos : end].decode("utf-8", "backslashreplace")
-        self.pos = end + 1
-        return found
-
-    def text(self, form: str) -> str:
-        size = self.number(form)
-        if size > _MAX_TEXT:
-            raise DamagedError(f"the pickle has a text of {size} bytes")
-        return self.take(size).decode("utf-8", "backslashreplace")
-
-    def push(self, value: object) -> None:
-        self.stack.append(value)
+        Raises:
+            DamagedError: it is not one that PyTorch writes, or does not fit what came before.
+        """
+        if code in _VALUES:
+            self.stack.append(_bounded(argument))
+        elif code in _CONSTANTS:
+            self.stack.append(_CONSTANTS[code])
+        elif code in _EMPTY:
+            self.stack.append(_EMPTY[code]())
+        elif code in _TUPLES:
+            items = [self.pop() for _ in range(_TUPLES[code])]
+            self.stack.append(tuple(reversed(items)))
+        elif code in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
+            self.memo[len(self.memo) if code == "MEMOIZE" else _key(argument)] = self.top()
+        elif code in {"GET", "BINGET", "LONG_BINGET"}:
+            self.recall(_key(argument))
+        elif code in _ACTIONS:
+            _ACTIONS[code](self, argument)
+        elif code not in {"PROTO", "FRAME"}:
+            raise DamagedError(f"the pickle has the opcode {code} at byte {place}")
 
     def pop(self) -> object:
         if not self.stack:
@@ -140,20 +141,13 @@ class _Machine:
 
     def name(self, module: str, name: str) -> None:
         found = Name(module, name)
-        self.result.names.append(found)
-        self.push(found)
-
-    def remember(self, key: int) -> None:
-        self.memo[key] = self.top()
+        self.names.append(found)
+        self.stack.append(found)
 
     def recall(self, key: int) -> None:
         if key not in self.memo:
             raise DamagedError("the pickle recalls what it did not remember")
-        self.push(self.memo[key])
-
-    def tuple_of(self, count: int) -> None:
-        items = [self.pop() for _ in range(count)]
-        self.push(tuple(reversed(items)))
+        self.stack.append(self.memo[key])
 
     def put(self, pairs: list[object]) -> None:
         """Set items of the mapping below."""
@@ -170,11 +164,9 @@ class _Machine:
         if isinstance(target, list):
             target.extend(items)
 
-    def make(self, keywords: bool = False) -> None:
-        if keywords:
-            self.pop()
+    def make(self) -> None:
         arguments = self.pop()
-        self.push(Made(self.pop(), arguments))
+        self.stack.append(Made(self.pop(), arguments))
 
     def build(self) -> None:
         state = self.pop()
@@ -191,94 +183,67 @@ def _hashable(key: object) -> object:
     return key
 
 
-def _stack_global(machine: _Machine) -> None:
+def _bounded(value: object) -> object:
+    if isinstance(value, str | bytes) and len(value) > _MAX_TEXT:
+        raise DamagedError(f"the pickle has a text of {len(value)} bytes")
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise DamagedError("the pickle has an absurdly long number")
+    return value
+
+
+def _key(argument: object) -> int:
+    return argument if isinstance(argument, int) else -1
+
+
+def _global(machine: _Machine, argument: object) -> None:
+    # The two lines arrive joined by a blank, which no name holds.
+    module, _, name = str(argument).rpartition(" ")
+    machine.name(module, name)
+
+
+def _stack_global(machine: _Machine, _: object) -> None:
     name, module = machine.pop(), machine.pop()
     machine.name(str(module), str(name))
 
 
-def _dictionary(machine: _Machine) -> None:
+def _dictionary(machine: _Machine, _: object) -> None:
     pairs = machine.group()
-    machine.push({})
+    machine.stack.append({})
     machine.put(pairs)
 
 
-def _set_item(machine: _Machine) -> None:
+def _set_item(machine: _Machine, _: object) -> None:
     value, key = machine.pop(), machine.pop()
     machine.put([key, value])
 
 
-def _long(machine: _Machine, size: int) -> None:
-    if size > 64:
-        raise DamagedError("the pickle has an absurdly long number")
-    machine.push(int.from_bytes(machine.take(size), "little", signed=True))
+def _make_with_keywords(machine: _Machine, _: object) -> None:
+    machine.pop()
+    machine.make()
 
 
-_ACTIONS: Final[dict[int, Callable[[_Machine], object]]] = {
-    0x80: lambda m: m.take(1),  # PROTO
-    0x95: lambda m: m.take(8),  # FRAME
-    ord("("): lambda m: m.push(_Mark()),
-    ord("0"): lambda m: m.pop(),
-    ord("1"): lambda m: m.group(),
-    ord("2"): lambda m: m.push(m.top()),
-    ord("N"): lambda m: m.push(None),
-    0x88: lambda m: m.push(True),
-    0x89: lambda m: m.push(False),
-    ord("I"): lambda m: m.push(m.line()),
-    ord("L"): lambda m: m.push(m.line()),
-    ord("F"): lambda m: m.push(m.line()),
-    ord("S"): lambda m: m.push(m.line()),
-    ord("V"): lambda m: m.push(m.line()),
-    ord("J"): lambda m: m.push(m.number("i")),
-    ord("K"): lambda m: m.push(m.number("B")),
-    ord("M"): lambda m: m.push(m.number("H")),
-    0x8A: lambda m: _long(m, m.number("B")),
-    0x8B: lambda m: _long(m, m.number("I")),
-    ord("G"): lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
-    ord("T"): lambda m: m.push(m.text("I")),
-    ord("U"): lambda m: m.push(m.text("B")),
-    ord("B"): lambda m: m.push(m.text("I")),
-    ord("C"): lambda m: m.push(m.text("B")),
-    0x8E: lambda m: m.push(m.text("Q")),
-    ord("X"): lambda m: m.push(m.text("I")),
-    0x8C: lambda m: m.push(m.text("B")),
-    0x8D: lambda m: m.push(m.text("Q")),
-    ord("]"): lambda m: m.push([]),
-    ord("l"): lambda m: m.push(m.group()),
-    ord("a"): lambda m: m.extend([m.pop()]),
-    ord("e"): lambda m: m.extend(m.group()),
-    ord("}"): lambda m: m.push({}),
-    ord("d"): _dictionary,
-    ord("s"): _set_item,
-    ord("u"): lambda m: m.put(m.group()),
-    ord(")"): lambda m: m.push(()),
-    ord("t"): lambda m: m.push(tuple(m.group())),
-    0x85: lambda m: m.tuple_of(1),
-    0x86: lambda m: m.tuple_of(2),
-    0x87: lambda m: m.tuple_of(3),
-    0x8F: lambda m: m.push([]),  # EMPTY_SET
-    0x90: lambda m: m.extend(m.group()),  # ADDITEMS
-    0x91: lambda m: m.push(m.group()),  # FROZENSET
-    ord("p"): lambda m: m.remember(_text_key(m.line())),
-    ord("q"): lambda m: m.remember(m.number("B")),
-    ord("r"): lambda m: m.remember(m.number("I")),
-    0x94: lambda m: m.remember(len(m.memo)),  # MEMOIZE
-    ord("g"): lambda m: m.recall(_text_key(m.line())),
-    ord("h"): lambda m: m.recall(m.number("B")),
-    ord("j"): lambda m: m.recall(m.number("I")),
-    ord("c"): lambda m: m.name(m.line(), m.line()),
-    0x93: _stack_global,
-    ord("R"): lambda m: m.make(),
-    0x81: lambda m: m.make(),
-    0x92: lambda m: m.make(keywords=True),
-    ord("b"): lambda m: m.build(),
-    ord("P"): lambda m: m.push(Persistent(m.line())),
-    ord("Q"): lambda m: m.push(Persistent(m.pop())),
+_ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
+    "POP": lambda m, _: m.pop(),
+    "POP_MARK": lambda m, _: m.group(),
+    "DUP": lambda m, _: m.stack.append(m.top()),
+    "LIST": lambda m, _: m.stack.append(m.group()),
+    "FROZENSET": lambda m, _: m.stack.append(m.group()),
+    "TUPLE": lambda m, _: m.stack.append(tuple(m.group())),
+    "APPEND": lambda m, _: m.extend([m.pop()]),
+    "APPENDS": lambda m, _: m.extend(m.group()),
+    "ADDITEMS": lambda m, _: m.extend(m.group()),
+    "DICT": _dictionary,
+    "SETITEM": _set_item,
+    "SETITEMS": lambda m, _: m.put(m.group()),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "REDUCE": lambda m, _: m.make(),
+    "NEWOBJ": lambda m, _: m.make(),
+    "NEWOBJ_EX": _make_with_keywords,
+    "BUILD": lambda m, _: m.build(),
+    "PERSID": lambda m, argument: m.stack.append(Persistent(argument)),
+    "BINPERSID": lambda m, _: m.stack.append(Persistent(m.pop())),
 }
-
-
-def _text_key(line: str) -> int:
-    # Kept apart from the numbers of MEMOIZE, which count from 0.
-    return -1 - int(line) if line.isdecimal() and len(line) < 10 else -1
 
 
 def read_pickle(data: bytes) -> Pickle:
@@ -287,7 +252,17 @@ def read_pickle(data: bytes) -> Pickle:
     Raises:
         DamagedError: TG102, it is cut off, holds an unknown opcode, or is made to exhaust readers.
     """
+    machine = _Machine()
     try:
-        return _Machine(data).run()
-    except (RecursionError, OverflowError, ValueError, struct.error) as error:
+        with warnings.catch_warnings():
+            # A doubtful escape in a hostile name is nothing to tell of.
+            warnings.simplefilter("ignore")
+            for count, (opcode, argument, place) in enumerate(pickletools.genops(data)):
+                if opcode.name == "STOP":
+                    return Pickle(machine.pop(), machine.names)
+                if count > _MAX_STEPS:
+                    raise DamagedError(f"the pickle has more than {_MAX_STEPS} steps")
+                machine.step(opcode.name, argument, place or 0)
+    except (RecursionError, OverflowError, ValueError) as error:
         raise DamagedError(f"the pickle cannot be followed: {error}") from error
+    raise DamagedError("the pickle is cut off")

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, read in place.
+"""Protobuf's wire format, read in place, and the heads of fields to write.
 
 A message is a span ``(data, start, stop)`` of a mapped file: fields are walked one by one and what
 is not asked for is skipped by its length, so that weights are never touched. Every length is held
@@ -11,7 +11,7 @@ from typing import Final
 
 from tritongen.errors import InvalidInputError
 
-Data = mmap.mmap | bytes
+Data = mmap.mmap | bytes | memoryview
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -38,6 +38,8 @@ Field = tuple[int, int, int, int]
 
 def fields(data: Data, start: int, stop: int) -> Iterator[Field]:
     """Every field of the message in ``data[start:stop]``, in the order of the bytes.
+
+    Fields lie one behind the other: the end of each is where the next one's tag begins.
 
     Raises:
         DamagedError: a tag, a length or a varint that does not fit into the span.
@@ -69,6 +71,28 @@ def fields(data: Data, start: int, stop: int) -> Iterator[Field]:
                 raise DamagedError(f"the field at byte {at} is cut off or of an unknown kind")
             yield number, wire, pos, pos + size
             pos += size
+
+
+def parts(data: Data, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """(Number, start, stop) of every field of a message that is one of bytes; see `fields`."""
+    for number, kind, first, last in fields(data, start, stop):
+        if kind == LENGTH:
+            yield number, first, last
+
+
+def map_entry(data: Data, start: int, stop: int) -> tuple[str, tuple[int, int] | None]:
+    """Key and span of the value of one entry of a map whose keys are texts.
+
+    Raises:
+        DamagedError: a field does not fit.
+    """
+    key, value = "", None
+    for number, first, last in parts(data, start, stop):
+        if number == 1:
+            key = text(data, first, last)
+        elif number == 2:
+            value = first, last
+    return key, value
 
 
 def varint(data: Data, pos: int, stop: int) -> tuple[int, int]:
@@ -120,3 +144,18 @@ def raw(data: Data, start: int, stop: int) -> bytes:
 def text(data: Data, start: int, stop: int) -> str:
     """A short text; bytes that are not UTF-8 are shown as escapes."""
     return raw(data, start, stop).decode("utf-8", "backslashreplace")
+
+
+def encoded(value: int) -> bytes:
+    """An unsigned varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def header(number: int, size: int) -> bytes:
+    """Tag and length of a field of bytes."""
+    return encoded(number << 3 | LENGTH) + encoded(size)

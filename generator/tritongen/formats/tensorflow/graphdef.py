@@ -1,18 +1,16 @@
 """TensorFlow graphs: placeholders are the inputs, what nothing reads are the outputs."""
 
-import mmap
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tritongen.formats.operator_graph import Node, Role, measure
+from tritongen.formats.operator_graph import Operator, Role, measure
 from tritongen.formats.parsing import wire
+from tritongen.formats.parsing.mapped_file import mapped
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data
-from tritongen.formats.reading import Reading, Source, ranked
+from tritongen.formats.reading import ModelSource, ranked
 from tritongen.formats.tensorflow.tensorflow_types import dtype_of, label_of, shape_of
-from tritongen.model.facts import GraphShape
+from tritongen.model.facts import GraphShape, ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec
-from tritongen.system.paths import open_regular
 
 _MAX_NODES = 5_000_000
 _ROLES = {"Const": Role.CONSTANT, "Identity": Role.PASS, "NoOp": Role.CONSTANT, "Shape": Role.SIZE}
@@ -20,7 +18,7 @@ _MAX_OUTPUTS = 64
 
 
 @dataclass(slots=True)
-class _Node:
+class _GraphNode:
     name: str = ""
     operator: str = ""
     inputs: list[str] = field(default_factory=list)
@@ -29,21 +27,15 @@ class _Node:
     constant_bytes: int = 0
 
 
-def read_graphdef(source: Source) -> Reading:
+def read_graphdef(source: ModelSource) -> ModelFacts:
     """The facts of one graph.
 
     Raises:
         DamagedError: TG102, it cannot be read as a graph.
         OSError: it cannot be opened.
     """
-    descriptor = open_regular(source.file)
-    try:
-        if not os.fstat(descriptor).st_size:
-            raise DamagedError("the file is empty")
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-            nodes = _nodes(data)
-    finally:
-        os.close(descriptor)
+    with mapped(source.file) as data:
+        nodes = _nodes(data)
     if not nodes:
         raise DamagedError("the file holds no nodes")
     read = {name for node in nodes for name in node.inputs}
@@ -52,7 +44,10 @@ def read_graphdef(source: Source) -> Reading:
         for node in nodes
         if node.name not in read and node.operator not in {"Const", "NoOp", "Placeholder"}
     ]
-    return Reading(
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         inputs=tuple(_input(node) for node in nodes if node.operator.startswith("Placeholder")),
         outputs=tuple(TensorSpec(node.name, None, None) for node in outputs[:_MAX_OUTPUTS]),
         weight_bytes=sum(node.constant_bytes for node in nodes),
@@ -61,26 +56,24 @@ def read_graphdef(source: Source) -> Reading:
     )
 
 
-def _input(node: _Node) -> TensorSpec:
+def _input(node: _GraphNode) -> TensorSpec:
     dtype: DType | None = dtype_of(node.dtype)
     return TensorSpec(node.name, dtype, node.shape, declared_type=label_of(node.dtype))
 
 
-def _nodes(data: Data) -> list[_Node]:
+def _nodes(data: Data) -> list[_GraphNode]:
     nodes = []
-    for number, kind, first, last in wire.fields(data, 0, len(data)):
-        if number == 1 and kind == LENGTH:
+    for number, first, last in wire.parts(data, 0, len(data)):
+        if number == 1:
             nodes.append(_node(data, first, last))
             if len(nodes) > _MAX_NODES:
                 raise DamagedError(f"the graph holds more than {_MAX_NODES} nodes")
     return nodes
 
 
-def _node(data: Data, start: int, stop: int) -> _Node:
-    node = _Node()
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind != LENGTH:
-            continue
+def _node(data: Data, start: int, stop: int) -> _GraphNode:
+    node = _GraphNode()
+    for number, first, last in wire.parts(data, start, stop):
         if number == 1:
             node.name = wire.text(data, first, last)
         elif number == 2:
@@ -93,13 +86,8 @@ def _node(data: Data, start: int, stop: int) -> _Node:
     return node
 
 
-def _attribute(data: Data, start: int, stop: int, node: _Node) -> None:
-    key, value = "", None
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number == 1 and kind == LENGTH:
-            key = wire.text(data, first, last)
-        elif number == 2 and kind == LENGTH:
-            value = (first, last)
+def _attribute(data: Data, start: int, stop: int, node: _GraphNode) -> None:
+    key, value = wire.map_entry(data, start, stop)
     if value is None:
         return
     if key == "value":
@@ -112,11 +100,11 @@ def _attribute(data: Data, start: int, stop: int, node: _Node) -> None:
             node.shape = shape_of(data, first, last)
 
 
-def _graph(nodes: list[_Node]) -> GraphShape:
+def _graph(nodes: list[_GraphNode]) -> GraphShape:
     numbers = {node.name: index for index, node in enumerate(nodes)}
     live = {numbers[node.name] for node in nodes if node.operator.startswith("Placeholder")}
     form = [
-        Node(
+        Operator(
             _ROLES.get(node.operator, Role.WORK),
             tuple(numbers[name] for name in node.inputs if name in numbers),
             (numbers[node.name],),

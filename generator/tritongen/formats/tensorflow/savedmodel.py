@@ -1,17 +1,17 @@
 """SavedModels: signature, tags and sizes, from `saved_model.pb` and the names of the rest."""
 
-import mmap
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tritongen.formats.parsing import wire
+from tritongen.formats.parsing.mapped_file import mapped
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data
-from tritongen.formats.reading import Reading, Source
+from tritongen.formats.reading import ModelSource
 from tritongen.formats.tensorflow.tensorflow_types import dtype_of, label_of, shape_of
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import TensorKind, TensorSpec
-from tritongen.system.paths import open_regular
 
 SIGNATURE = "serving_default"
 TAG = "serve"
@@ -30,7 +30,7 @@ class MetaGraph:
     )
 
 
-def read_savedmodel(source: Source) -> Reading:
+def read_savedmodel(source: ModelSource) -> ModelFacts:
     """The facts of one SavedModel folder.
 
     Raises:
@@ -39,21 +39,23 @@ def read_savedmodel(source: Source) -> Reading:
     """
     main = source.file / _MAIN
     if not main.exists():
-        return Reading(findings=(_text_form(source),))
-    descriptor = open_regular(main)
-    try:
-        if not os.fstat(descriptor).st_size:
-            raise DamagedError(f"{_MAIN} is empty")
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-            graphs = list(_graphs(data))
-    finally:
-        os.close(descriptor)
+        fault = source.finding(
+            "TG105",
+            "a SavedModel in text form (saved_model.pbtxt)",
+            fix="Load and save it again: TensorFlow then writes saved_model.pb.",
+        )
+        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+    with mapped(main) as data:
+        graphs = list(_graphs(data))
     served = next((graph for graph in graphs if TAG in graph.tags), None)
     graph = served or (graphs[0] if graphs else None)
     if graph is None:
         raise DamagedError(f"{_MAIN} holds no graph")
     inputs, outputs = graph.signatures.get(SIGNATURE, ((), ()))
-    return Reading(
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         inputs=inputs,
         outputs=outputs,
         weight_bytes=_variable_bytes(source),
@@ -63,51 +65,38 @@ def read_savedmodel(source: Source) -> Reading:
 
 
 def _graphs(data: Data) -> Iterator[MetaGraph]:
-    for number, kind, first, last in wire.fields(data, 0, len(data)):
-        if number == 2 and kind == LENGTH:
+    for number, first, last in wire.parts(data, 0, len(data)):
+        if number == 2:
             yield _meta_graph(data, first, last)
 
 
 def _meta_graph(data: Data, start: int, stop: int) -> MetaGraph:
     graph = MetaGraph()
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if kind != LENGTH:
-            continue
+    for number, first, last in wire.parts(data, start, stop):
         if number == 1:
             _meta_info(data, first, last, graph)
         elif number == 5 and len(graph.signatures) < _MAX_ENTRIES:
-            key, value = _entry(data, first, last)
+            key, value = wire.map_entry(data, first, last)
             if value is not None:
                 graph.signatures[key] = _signature(data, *value)
     return graph
 
 
 def _meta_info(data: Data, start: int, stop: int, graph: MetaGraph) -> None:
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number == 4 and kind == LENGTH and len(graph.tags) < _MAX_ENTRIES:
+    for number, first, last in wire.parts(data, start, stop):
+        if number == 4 and len(graph.tags) < _MAX_ENTRIES:
             graph.tags.add(wire.text(data, first, last))
-        elif number == 5 and kind == LENGTH:
+        elif number == 5:
             graph.version = wire.text(data, first, last)
-
-
-def _entry(data: Data, start: int, stop: int) -> tuple[str, tuple[int, int] | None]:
-    """Key and the span of the value of one entry of a map."""
-    key, value = "", None
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number == 1 and kind == LENGTH:
-            key = wire.text(data, first, last)
-        elif number == 2 and kind == LENGTH:
-            value = (first, last)
-    return key, value
 
 
 def _signature(
     data: Data, start: int, stop: int
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     sides: Mapping[int, dict[str, TensorSpec]] = {1: {}, 2: {}}
-    for number, kind, first, last in wire.fields(data, start, stop):
-        if number in sides and kind == LENGTH and len(sides[number]) < _MAX_ENTRIES:
-            name, value = _entry(data, first, last)
+    for number, first, last in wire.parts(data, start, stop):
+        if number in sides and len(sides[number]) < _MAX_ENTRIES:
+            name, value = wire.map_entry(data, first, last)
             if value is not None:
                 sides[number][name] = _tensor(data, name, *value)
     # A map's order means nothing; by name it is the same in every file.
@@ -129,7 +118,7 @@ def _tensor(data: Data, name: str, start: int, stop: int) -> TensorSpec:
     return TensorSpec(name, dtype_of(number), shape, sparse, declared_type=label_of(number))
 
 
-def _variable_bytes(source: Source) -> int:
+def _variable_bytes(source: ModelSource) -> int:
     folder = source.file / "variables"
     try:
         return sum(
@@ -141,35 +130,19 @@ def _variable_bytes(source: Source) -> int:
         return 0  # a frozen model has none
 
 
-def _findings(source: Source, graph: MetaGraph, *, tagged: bool) -> Iterator[Finding]:
+def _findings(source: ModelSource, graph: MetaGraph, *, tagged: bool) -> Iterator[Finding]:
     if not tagged:
         tags = ", ".join(sorted(graph.tags)) or "none"
-        message = f"no graph has the tag {TAG!r}; there is {tags}"
-        yield _warning(source, message, f"Set parameter TF_GRAPH_TAG to {tags!r} in the overlay.")
+        yield source.finding(
+            "TG133",
+            f"no graph has the tag {TAG!r}; there is {tags}",
+            severity=Severity.WARNING,
+            fix=f"Set parameter TF_GRAPH_TAG to {tags!r} in the overlay.",
+        )
     if SIGNATURE not in graph.signatures:
         names = ", ".join(sorted(graph.signatures)[:5]) or "none"
-        yield finding(
+        yield source.finding(
             "TG120",
-            Severity.ERROR,
             f"the model has no signature {SIGNATURE!r}; it has {names}",
             fix="Save it with signatures={'serving_default': …}.",
-            model=source.model,
-            path=source.path,
         )
-
-
-def _warning(source: Source, message: str, fix: str) -> Finding:
-    return finding(
-        "TG133", Severity.WARNING, message, fix=fix, model=source.model, path=source.path
-    )
-
-
-def _text_form(source: Source) -> Finding:
-    return finding(
-        "TG105",
-        Severity.ERROR,
-        "a SavedModel in text form (saved_model.pbtxt)",
-        fix="Load and save it again: TensorFlow then writes saved_model.pb.",
-        model=source.model,
-        path=source.path,
-    )

@@ -2,14 +2,15 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.parsing.zip_archives import Archive, Entry
-from tritongen.formats.reading import Reading, Source
+from tritongen.formats.parsing.zip_archives import Archive
+from tritongen.formats.reading import ModelSource
 from tritongen.formats.torch.archive import dangers, root_of
-from tritongen.model.facts import TorchFacts
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.facts import ModelFacts, TorchFacts
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import Dim, DType, TensorSpec
 
 _MAX_SOURCE = 32 << 20
@@ -20,24 +21,15 @@ _DTYPE = re.compile(r"(\w+)_expected_dtype = aoti_torch_dtype_(\w+)\(\)")
 _FIXED = re.compile(r"if \((\d+) != (\w+)_size\[(\d+)\]\)")
 _OPEN = re.compile(r"if \((\w+)_size\[(\d+)\] [<>] \d+\)")
 _CHECK = re.compile(r"\bstatic void check_input_(\d+)\(.*?^\}", re.MULTILINE | re.DOTALL)
-_DTYPES = {
-    "float32": DType.FP32,
-    "float64": DType.FP64,
-    "float16": DType.FP16,
-    "bfloat16": DType.BF16,
-    "int64": DType.INT64,
-    "int32": DType.INT32,
-    "int16": DType.INT16,
-    "int8": DType.INT8,
-    "uint8": DType.UINT8,
-    "uint16": DType.UINT16,
-    "uint32": DType.UINT32,
-    "uint64": DType.UINT64,
-    "bool": DType.BOOL,
-}
+# PyTorch names element types as numpy does.
+_DTYPES = {dtype.numpy_name: dtype for dtype in DType if dtype is not DType.BYTES}
+_COMPILE = (
+    "Compile it: torch._inductor.aoti_compile_and_package(torch.export.load(…)), or export it to "
+    "ONNX."
+)
 
 
-def read_aoti(source: Source) -> Reading:
+def read_aoti(source: ModelSource) -> ModelFacts:
     """The facts of one package.
 
     Raises:
@@ -46,24 +38,34 @@ def read_aoti(source: Source) -> Reading:
     """
     with Archive(source.file) as archive:
         folder = root_of(archive) + _FOLDER
-        inside = [entry for entry in archive.entries if entry.name.startswith(folder)]
+        inside = [entry for entry in archive.entries if entry.filename.startswith(folder)]
         if not inside:
-            return Reading(findings=(_not_compiled(source),))
+            fault = source.finding(
+                "TG105",
+                "an exported program that is not compiled: Triton loads AOT Inductor packages",
+                fix=_COMPILE,
+            )
+            return ModelFacts(source.model, source.path, source.format, findings=(fault,))
         text = _source(archive, inside)
         inputs = _inputs(text)
         platform = _platform(archive, inside)
-        return Reading(
+        return ModelFacts(
+            source.model,
+            source.path,
+            source.format,
             inputs=inputs,
             outputs=_outputs(text),
-            weight_bytes=sum(entry.size for entry in inside if not entry.name.endswith(".cpp")),
+            weight_bytes=sum(
+                entry.file_size for entry in inside if not entry.filename.endswith(".cpp")
+            ),
             torch=TorchFacts(),
             producer=platform,
             findings=(*dangers(source, archive), *_remarks(source, inside, platform)),
         )
 
 
-def _source(archive: Archive, inside: list[Entry]) -> str:
-    wrappers = [entry for entry in inside if entry.name.endswith(".wrapper.cpp")]
+def _source(archive: Archive, inside: list[zipfile.ZipInfo]) -> str:
+    wrappers = [entry for entry in inside if entry.filename.endswith(".wrapper.cpp")]
     try:
         return archive.read(wrappers[0], _MAX_SOURCE).decode("utf-8", "replace") if wrappers else ""
     except DamagedError:
@@ -143,10 +145,10 @@ def _keys(spec: dict[str, object], count: int) -> list[object]:
     return list(range(count))
 
 
-def _platform(archive: Archive, inside: list[Entry]) -> str:
+def _platform(archive: Archive, inside: list[zipfile.ZipInfo]) -> str:
     """What the package was compiled for, in its own words."""
     for entry in inside:
-        if entry.name.endswith("_metadata.json") and entry.size < _MAX_JSON:
+        if entry.filename.endswith("_metadata.json") and entry.file_size < _MAX_JSON:
             try:
                 document = json.loads(archive.read(entry, _MAX_JSON))
             except (DamagedError, ValueError, RecursionError):
@@ -157,33 +159,15 @@ def _platform(archive: Archive, inside: list[Entry]) -> str:
     return ""
 
 
-def _remarks(source: Source, inside: list[Entry], platform: str) -> Iterator[Finding]:
-    if not any(entry.name.endswith(".so") for entry in inside):
-        yield finding(
-            "TG102",
-            Severity.ERROR,
-            "the package holds no compiled code",
-            model=source.model,
-            path=source.path,
-        )
+def _remarks(
+    source: ModelSource, inside: list[zipfile.ZipInfo], platform: str
+) -> Iterator[Finding]:
+    if not any(entry.filename.endswith(".so") for entry in inside):
+        yield source.finding("TG102", "the package holds no compiled code")
     elif platform:
-        yield finding(
+        yield source.finding(
             "TG140",
-            Severity.INFO,
             f"compiled for {platform}; it runs on such machines only",
+            severity=Severity.INFO,
             fix="Compile it on the kind of machine that serves it.",
-            model=source.model,
-            path=source.path,
         )
-
-
-def _not_compiled(source: Source) -> Finding:
-    return finding(
-        "TG105",
-        Severity.ERROR,
-        "an exported program that is not compiled: Triton loads AOT Inductor packages",
-        fix="Compile it: torch._inductor.aoti_compile_and_package(torch.export.load(…)), or export "
-        "it to ONNX.",
-        model=source.model,
-        path=source.path,
-    )

@@ -3,10 +3,10 @@
 from tritongen.formats.parsing.pickles import Made, Name, Pickle
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
-from tritongen.formats.reading import Reading, Source, ranked
+from tritongen.formats.reading import ModelSource, ranked
 from tritongen.formats.torch.archive import pickle_in, root_of, weight_bytes
 from tritongen.formats.torch.pickled_weights import weights_of
-from tritongen.model.findings import Severity, finding
+from tritongen.model.facts import ModelFacts
 from tritongen.system.paths import read_head
 
 _FIX = (
@@ -15,7 +15,7 @@ _FIX = (
 )
 
 
-def read_torch_pickle(source: Source) -> Reading:
+def read_torch_pickle(source: ModelSource) -> ModelFacts:
     """What the file holds, and why it cannot be served; nothing is unpickled.
 
     Raises:
@@ -32,21 +32,20 @@ def read_torch_pickle(source: Source) -> Reading:
                     what = _what(data)
     except DamagedError:
         pass  # the pickle is not loaded either way; its size is told without it
-    message = f"a pickle of {what} without the code that runs it"
-    return Reading(
+    fault = source.finding(
+        "TG129",
+        f"a pickle of {what} without the code that runs it; loading it would run whatever code it "
+        "holds",
+        fix=_FIX,
+    )
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         parameters=sum(counts.values()),
         weight_bytes=size,
         precisions=ranked(counts),
-        findings=(
-            finding(
-                "TG129",
-                Severity.ERROR,
-                f"{message}; loading it would run whatever code it holds",
-                fix=_FIX,
-                model=source.model,
-                path=source.path,
-            ),
-        ),
+        findings=(fault,),
     )
 
 

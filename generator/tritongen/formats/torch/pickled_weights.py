@@ -36,7 +36,7 @@ _STORAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class PickledTensor:
     """One tensor: element type, shape, and the storage that holds its elements."""
 
     label: str
@@ -58,7 +58,7 @@ class Tensor:
 
 
 @dataclass(slots=True)
-class Weights:
+class PickledWeights:
     """Every tensor of a pickle.
 
     Attributes:
@@ -66,7 +66,7 @@ class Weights:
         counts: elements by type; a storage that several tensors share counts once.
     """
 
-    tensors: list[tuple[str, Tensor]] = field(default_factory=list)
+    tensors: list[tuple[str, PickledTensor]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -76,9 +76,9 @@ def foreign_names(pickle: Pickle) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def weights_of(value: object) -> Weights:
+def weights_of(value: object) -> PickledWeights:
     """The tensors below an object, depth first."""
-    weights = Weights()
+    weights = PickledWeights()
     storages: set[str] = set()
     for name, tensor in _walk(value):
         weights.tensors.append((name, tensor))
@@ -88,7 +88,7 @@ def weights_of(value: object) -> Weights:
     return weights
 
 
-def _walk(root: object) -> Iterator[tuple[str, Tensor]]:
+def _walk(root: object) -> Iterator[tuple[str, PickledTensor]]:
     seen: set[int] = set()
     waiting: list[tuple[str, object]] = [("", root)]
     while waiting and len(seen) < _MAX_OBJECTS:
@@ -119,7 +119,7 @@ def _children(name: str, value: object) -> Iterator[tuple[str, object]]:
             yield name, item
 
 
-def _tensor(value: object) -> Tensor | None:
+def _tensor(value: object) -> PickledTensor | None:
     if not (isinstance(value, Made) and isinstance(value.of, Name)):
         return None
     if not (_REBUILD.fullmatch(value.of.full) and isinstance(value.arguments, tuple)):
@@ -132,4 +132,4 @@ def _tensor(value: object) -> Tensor | None:
         return None
     kind = storage[1].name if isinstance(storage[1], Name) else ""
     sizes = tuple(size for size in shape if isinstance(size, int) and 0 <= size < 1 << 48)
-    return Tensor(_STORAGES.get(kind, kind or "unknown"), sizes, str(storage[2]))
+    return PickledTensor(_STORAGES.get(kind, kind or "unknown"), sizes, str(storage[2]))

@@ -11,14 +11,14 @@ _MAX_SIGNATURE = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class ForwardSignature:
     """What `forward` takes and gives; types as written, shortened to their last name."""
 
     arguments: tuple[TorchArgument, ...]
     returns: str
 
 
-def forward_of(source: str, name: str) -> Signature | None:
+def forward_of(source: str, name: str) -> ForwardSignature | None:
     """The signature of one class's `forward`, None when there is none that can be read.
 
     Args:
@@ -50,7 +50,7 @@ def _header(text: str) -> str:
     return ""
 
 
-def _parsed(header: str) -> Signature | None:
+def _parsed(header: str) -> ForwardSignature | None:
     try:
         tree = ast.parse(f"{header}: pass")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -59,7 +59,7 @@ def _parsed(header: str) -> Signature | None:
     if not isinstance(function, ast.FunctionDef):
         return None
     arguments = [*function.args.posonlyargs, *function.args.args]
-    return Signature(
+    return ForwardSignature(
         tuple(TorchArgument(item.arg, _text(item.annotation)) for item in arguments[1:]),
         _text(function.returns),
     )

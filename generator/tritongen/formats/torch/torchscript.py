@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from tritongen.formats.parsing.pickles import Made, Name, Pickle
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
-from tritongen.formats.reading import Reading, Source, ranked
+from tritongen.formats.reading import ModelSource, ranked
 from tritongen.formats.torch.archive import dangers, first_line, pickle_in, root_of, weight_bytes
-from tritongen.formats.torch.pickled_weights import Weights, weights_of
-from tritongen.formats.torch.signature import Signature, forward_of, members
-from tritongen.model.facts import TorchFacts
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.formats.torch.pickled_weights import PickledWeights, weights_of
+from tritongen.formats.torch.signature import ForwardSignature, forward_of, members
+from tritongen.model.facts import ModelFacts, TorchFacts
+from tritongen.model.findings import Finding
 from tritongen.model.tensors import DType, TensorSpec
 
 _MAX_SOURCE = 16 << 20
@@ -19,7 +19,7 @@ _FIRST_WEIGHTS = 6
 _TEXTS = "List[str]"
 
 
-def read_torchscript(source: Source) -> Reading:
+def read_torchscript(source: ModelSource) -> ModelFacts:
     """The facts of one TorchScript file.
 
     Raises:
@@ -35,7 +35,10 @@ def read_torchscript(source: Source) -> Reading:
         signature = _signature(archive, root, data)
         examples = _examples(archive, root)
         weights = weights_of((data.value, constants.value if constants else None))
-        return Reading(
+        return ModelFacts(
+            source.model,
+            source.path,
+            source.format,
             inputs=_inputs(signature, examples),
             outputs=_outputs(signature),
             parameters=weights.counts.total(),
@@ -63,7 +66,7 @@ def _producer(archive: Archive, root: str) -> str:
     return f"TorchScript archive version {version}" if version else ""
 
 
-def _signature(archive: Archive, root: str, data: Pickle) -> Signature:
+def _signature(archive: Archive, root: str, data: Pickle) -> ForwardSignature:
     outermost = data.value
     name = outermost.of if isinstance(outermost, Made) else None
     if not isinstance(name, Name) or not name.module.startswith("__torch__"):
@@ -79,16 +82,16 @@ def _signature(archive: Archive, root: str, data: Pickle) -> Signature:
     return found
 
 
-def _examples(archive: Archive, root: str) -> Weights:
+def _examples(archive: Archive, root: str) -> PickledWeights:
     """Inputs that the module was traced with, where the file keeps their description."""
     try:
         traced = pickle_in(archive, f"{root}traced_inputs.pkl")
     except DamagedError:
-        return Weights()
-    return weights_of(traced.value) if traced is not None else Weights()
+        return PickledWeights()
+    return weights_of(traced.value) if traced is not None else PickledWeights()
 
 
-def _inputs(signature: Signature, examples: Weights) -> tuple[TensorSpec, ...]:
+def _inputs(signature: ForwardSignature, examples: PickledWeights) -> tuple[TensorSpec, ...]:
     plain = all(argument.type == "Tensor" for argument in signature.arguments)
     known = plain and len(examples.tensors) == len(signature.arguments)
     specs = []
@@ -108,7 +111,7 @@ def _inputs(signature: Signature, examples: Weights) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
-def _outputs(signature: Signature) -> tuple[TensorSpec, ...]:
+def _outputs(signature: ForwardSignature) -> tuple[TensorSpec, ...]:
     """``OUTPUT__0`` and so on, as many as the type of the result says; none when it is a class."""
     types = members(signature.returns) or [signature.returns]
     if any(type_ not in {"Tensor", _TEXTS} for type_ in types):
@@ -121,27 +124,23 @@ def _outputs(signature: Signature) -> tuple[TensorSpec, ...]:
     )
 
 
-def _refusals(source: Source, signature: Signature) -> Iterator[Finding]:
+def _refusals(source: ModelSource, signature: ForwardSignature) -> Iterator[Finding]:
     """Arguments and results that the backend cannot pass."""
     lone_dict = len(signature.arguments) == 1
     for argument in signature.arguments:
         tensors = argument.type in {"Tensor", _TEXTS}
         if not tensors and not (lone_dict and argument.type == "Dict[str, Tensor]"):
             message = f"argument {argument.name!r} of forward() is {argument.type}"
-            yield _refusal(source, message, "A wrapper module can take tensors and build it.")
+            fix = "A wrapper module can take tensors and build it."
+            yield source.finding("TG142", message, fix=fix)
     if not signature.arguments:
-        yield _refusal(source, "forward() takes no arguments", "")
-    types = members(signature.returns) or [signature.returns]
-    for type_ in types:
+        yield source.finding("TG142", "forward() takes no arguments")
+    fix = "Return a tensor or a tuple of tensors."
+    for type_ in members(signature.returns) or [signature.returns]:
         if type_.startswith(("Dict[", "List[", "Optional[")) and type_ != _TEXTS:
-            message = f"forward() returns {signature.returns}"
-            yield _refusal(source, message, "Return a tensor or a tuple of tensors.")
+            yield source.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
             return
         if type_ in {"int", "float", "bool", "str", "NoneType", "None"}:
             message = f"forward() returns {signature.returns}, which holds no tensor"
-            yield _refusal(source, message, "Return a tensor or a tuple of tensors.")
+            yield source.finding("TG142", message, fix=fix)
             return
-
-
-def _refusal(source: Source, message: str, fix: str) -> Finding:
-    return finding("TG142", Severity.ERROR, message, fix=fix, model=source.model, path=source.path)

@@ -1,10 +1,10 @@
-"""What every forest's reading has in common: its table in, its predictions out."""
+"""What the facts of every forest have in common: its table in, its predictions out."""
 
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source
+from tritongen.formats.reading import ModelSource
 from tritongen.model.backends.fil import INPUT, OUTPUT
-from tritongen.model.facts import TreeFacts, TreeTask
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.facts import ModelFacts, TreeFacts, TreeTask
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import DType, TensorSpec
 
 # Beyond these a header is not what it seems to be.
@@ -13,8 +13,8 @@ _MAX_CLASSES = 1_000_000
 _ROWS = "batch"
 
 
-def forest_reading(source: Source, facts: TreeFacts, size: int) -> Reading:
-    """The reading of a forest.
+def forest_facts(source: ModelSource, facts: TreeFacts, size: int) -> ModelFacts:
+    """The facts of a forest.
 
     Args:
         source: the file.
@@ -29,7 +29,10 @@ def forest_reading(source: Source, facts: TreeFacts, size: int) -> Reading:
     if not 0 <= facts.classes <= _MAX_CLASSES or facts.trees < 0:
         raise DamagedError(f"the forest claims {facts.classes} classes, {facts.trees} trees")
     width = facts.classes if facts.task is TreeTask.MULTICLASS else 1
-    return Reading(
+    return ModelFacts(
+        source.model,
+        source.path,
+        source.format,
         inputs=(TensorSpec(INPUT, DType.FP32, (_ROWS, facts.features), declared_type="features"),),
         outputs=(TensorSpec(OUTPUT, DType.FP32, (_ROWS, width), declared_type=_meaning(facts)),),
         weight_bytes=size,
@@ -47,34 +50,25 @@ def _meaning(facts: TreeFacts) -> str:
     return "score" if facts.task is TreeTask.RANKING else "value"
 
 
-def _refusals(source: Source, facts: TreeFacts) -> tuple[Finding, ...]:
+def _refusals(source: ModelSource, facts: TreeFacts) -> tuple[Finding, ...]:
     if facts.targets > 1:
         message = f"the forest predicts {facts.targets} targets; the backend serves one"
-        return (_finding(source, message, "Train one forest for each target."),)
+        return (source.finding("TG142", message, fix="Train one forest for each target."),)
     if not facts.trees:
-        message = "the file holds no trees"
-        return (_finding(source, message, "Save a trained model with trees (gbtree or dart)."),)
+        fix = "Save a trained model with trees (gbtree or dart)."
+        return (source.finding("TG142", "the file holds no trees", fix=fix),)
     if facts.objective.startswith("multiclassova"):
-        message = (
-            "the objective multiclassova has a sigmoid for each class; the backend's probabilities "
-            "are a softmax over the classes"
-        )
-        fix = "Serve classes (output__0 with dims [-1, 1]), or train with objective multiclass."
         return (
-            finding(
+            source.finding(
                 "TG143",
-                Severity.WARNING,
-                message,
-                fix=fix,
-                model=source.model,
-                path=source.path,
+                "the objective multiclassova has a sigmoid for each class; the backend's "
+                "probabilities are a softmax over the classes",
+                severity=Severity.WARNING,
+                fix="Serve classes (output__0 with dims [-1, 1]), or train with objective "
+                "multiclass.",
             ),
         )
     return ()
-
-
-def _finding(source: Source, message: str, fix: str) -> Finding:
-    return finding("TG142", Severity.ERROR, message, fix=fix, model=source.model, path=source.path)
 
 
 def classified(objective: str, classes: int) -> tuple[TreeTask, int]:

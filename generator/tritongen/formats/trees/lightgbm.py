@@ -3,9 +3,9 @@
 import os
 
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source
-from tritongen.formats.trees.forest import classified, forest_reading
-from tritongen.model.facts import TreeFacts
+from tritongen.formats.reading import ModelSource
+from tritongen.formats.trees.forest import classified, forest_facts
+from tritongen.model.facts import ModelFacts, TreeFacts
 from tritongen.system.paths import open_regular
 
 # Names and ranges of a million features fit.
@@ -13,7 +13,7 @@ _MAX_HEADER = 64 << 20
 _MAX_KEPT = 1 << 10
 
 
-def read_lightgbm(source: Source) -> Reading:
+def read_lightgbm(source: ModelSource) -> ModelFacts:
     """The facts of one model file.
 
     Raises:
@@ -36,10 +36,10 @@ def read_lightgbm(source: Source) -> Reading:
         trees=trees,
         objective=objective,
     )
-    return forest_reading(source, facts, size)
+    return forest_facts(source, facts, size)
 
 
-def _header(source: Source) -> tuple[dict[str, str], int, int]:
+def _header(source: ModelSource) -> tuple[dict[str, str], int, int]:
     """Keys with short values, the number of trees, and the file's size."""
     values: dict[str, str] = {}
     trees = read = 0

@@ -3,9 +3,9 @@
 import struct
 
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source
-from tritongen.formats.trees.forest import forest_reading
-from tritongen.model.facts import TreeFacts, TreeTask
+from tritongen.formats.reading import ModelSource
+from tritongen.formats.trees.forest import forest_facts
+from tritongen.model.facts import ModelFacts, TreeFacts, TreeTask
 from tritongen.system.paths import read_head
 
 _HEAD = 1 << 20
@@ -20,7 +20,7 @@ _MAX_TARGETS = 1 << 16
 _FIRST_MAJOR = 4
 
 
-def read_treelite(source: Source) -> Reading:
+def read_treelite(source: ModelSource) -> ModelFacts:
     """The facts of one checkpoint of Treelite 4 or later.
 
     Raises:
@@ -50,7 +50,7 @@ def read_treelite(source: Source) -> Reading:
         objective=f"task {kind.value}",
         targets=targets,
     )
-    return forest_reading(source, facts, source.file.stat().st_size)
+    return forest_facts(source, facts, source.file.stat().st_size)
 
 
 def _first(head: bytes, pos: int) -> int:

@@ -1,16 +1,16 @@
 """XGBoost's three serialisations: JSON, UBJSON, and the binary one of releases before 3.1."""
 
 import mmap
-import os
 import struct
 from collections.abc import Callable, Collection, Mapping
 
 from tritongen.formats.parsing import json_scan, ubjson
+from tritongen.formats.parsing.mapped_file import mapped
 from tritongen.formats.parsing.wire import DamagedError
-from tritongen.formats.reading import Reading, Source
-from tritongen.formats.trees.forest import classified, forest_reading
-from tritongen.model.facts import TreeFacts
-from tritongen.system.paths import open_regular, read_head
+from tritongen.formats.reading import ModelSource
+from tritongen.formats.trees.forest import classified, forest_facts
+from tritongen.model.facts import ModelFacts, TreeFacts
+from tritongen.system.paths import read_head
 
 _Path = tuple[str, ...]
 _Finder = Callable[[mmap.mmap, Collection[_Path], Collection[_Path]], Mapping[_Path, object]]
@@ -30,7 +30,7 @@ _BINARY_HEAD = 136
 _MAX_NAME = 256
 
 
-def read_xgboost_json(source: Source) -> Reading:
+def read_xgboost_json(source: ModelSource) -> ModelFacts:
     """The facts of a JSON file; its trees are counted, not read.
 
     Raises:
@@ -40,21 +40,17 @@ def read_xgboost_json(source: Source) -> Reading:
     return _read(source, json_scan.find_values)
 
 
-def read_xgboost_ubj(source: Source) -> Reading:
+def read_xgboost_ubj(source: ModelSource) -> ModelFacts:
     """As `read_xgboost_json`, for UBJSON."""
     return _read(source, ubjson.find_values)
 
 
-def _read(source: Source, find: _Finder) -> Reading:
+def _read(source: ModelSource, find: _Finder) -> ModelFacts:
     wanted: list[_Path] = [(*_MODEL, key) for key in _PARAMETERS]
     wanted += [_OBJECTIVE, _VERSION]
-    descriptor = open_regular(source.file)
-    try:
-        size = os.fstat(descriptor).st_size
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-            found = find(data, wanted, _TREES)
-    finally:
-        os.close(descriptor)
+    with mapped(source.file) as data:
+        size = len(data)
+        found = find(data, wanted, _TREES)
     objective = found.get(_OBJECTIVE)
     if (*_MODEL, "num_feature") not in found or not isinstance(objective, str):
         raise DamagedError("the document does not describe an XGBoost model")
@@ -68,7 +64,7 @@ def _read(source: Source, find: _Finder) -> Reading:
         objective=objective,
         targets=max(1, _number(found.get((*_MODEL, "num_target")))),
     )
-    return forest_reading(source, facts, size)
+    return forest_facts(source, facts, size)
 
 
 def _library(version: object) -> str:
@@ -88,7 +84,7 @@ def _number(value: object) -> int:
         raise DamagedError(f"a number of the model is {text!r}") from error
 
 
-def read_xgboost_binary(source: Source) -> Reading:
+def read_xgboost_binary(source: ModelSource) -> ModelFacts:
     """The facts of a file in the old binary format, from its header.
 
     Raises:
@@ -112,7 +108,7 @@ def read_xgboost_binary(source: Source) -> Reading:
         objective=objective,
         targets=max(1, targets) if major else 1,
     )
-    return forest_reading(source, facts, source.file.stat().st_size)
+    return forest_facts(source, facts, source.file.stat().st_size)
 
 
 def _name(head: bytes, pos: int) -> tuple[str, int]:
