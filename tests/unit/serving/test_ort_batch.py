@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from tritongen.serving.backends.onnxruntime.ort_backend.batch import Batcher, describe, rows
+from tritongen.serving.backends.onnxruntime.ort_backend.batch import RequestBatcher, describe, rows
 from tritongen.serving.backends.onnxruntime.ort_backend.config import (
     BatchInput,
+    ConfigInterface,
     ConfigTensor,
-    Interface,
     RefusedError,
 )
-from tritongen.serving.backends.onnxruntime.ort_backend.signature import ModelTensor, Signature
+from tritongen.serving.backends.onnxruntime.ort_backend.signature import ModelSignature, ModelTensor
 
 
 def batcher(*, batch=8, dims=(2,), shape=(-1, 2), ragged=False, **interface):
     tensor = ModelTensor("x", "TYPE_FP32", "TYPE_FP32", "FLOAT", shape)
-    declared = Interface(
+    declared = ConfigInterface(
         "m",
         batch,
         (ConfigTensor("x", "TYPE_FP32", dims, ragged=ragged),),
         (ConfigTensor("y", "TYPE_FP32", dims),),
         **interface,
     )
-    return Batcher(declared, Signature({"x": tensor}, {}, {}))
+    return RequestBatcher(declared, ModelSignature({"x": tensor}, {}, {}))
 
 
 def requests(*sizes):

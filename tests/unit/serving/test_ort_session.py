@@ -10,7 +10,7 @@ from tritongen.serving.backends.onnxruntime.ort_backend.config import (
     SessionSettings,
 )
 from tritongen.serving.backends.onnxruntime.ort_backend.session import (
-    Session,
+    OrtSession,
     from_bfloat16,
     model_file,
     to_bfloat16,
@@ -32,7 +32,7 @@ def model(tmp_path):
 
 
 def options(path, **settings):
-    return Session(path, SessionSettings(**settings)).declaration.get_session_options()
+    return OrtSession(path, SessionSettings(**settings)).declaration.get_session_options()
 
 
 def test_settings_reach_the_session(model):
@@ -67,9 +67,9 @@ def test_what_is_not_set_keeps_the_runtime_s_default(model):
 def test_run_entries_reach_the_run(model):
     entry = "memory.enable_memory_arena_shrinkage"
     feeds = {"x": np.ones((1, 2), np.float32)}
-    good = Session(model(), SessionSettings(run_entries=((entry, "cpu:0"),)))
+    good = OrtSession(model(), SessionSettings(run_entries=((entry, "cpu:0"),)))
     assert good.run(["y"], feeds)[0].tolist() == [[1.0, 1.0]]
-    bad = Session(model(), SessionSettings(run_entries=((entry, "nonsense"),)))
+    bad = OrtSession(model(), SessionSettings(run_entries=((entry, "nonsense"),)))
     with pytest.raises(RefusedError, match="onnx runtime error"):
         bad.run(["y"], feeds)
 
@@ -77,10 +77,10 @@ def test_run_entries_reach_the_run(model):
 def test_errors_are_in_the_backend_s_words(model, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(RefusedError, match=r"^onnx runtime error 7: Load model from .* failed"):
-        Session(tmp_path / "broken.onnx", SessionSettings())
+        OrtSession(tmp_path / "broken.onnx", SessionSettings())
     with pytest.raises(RefusedError, match=r"^onnx runtime error 1: Failed to load library no.so"):
-        Session(model(), SessionSettings(op_libraries=("no.so",)))
-    session = Session(model(), SessionSettings())
+        OrtSession(model(), SessionSettings(op_libraries=("no.so",)))
+    session = OrtSession(model(), SessionSettings())
     with pytest.raises(RefusedError, match=r"^onnx runtime error 2: "):
         session.run(["y"], {"x": np.ones((1, 3), np.float32)})
 
@@ -88,11 +88,11 @@ def test_errors_are_in_the_backend_s_words(model, tmp_path):
 def test_openvino_without_its_package_is_named(model):
     assert "OpenVINOExecutionProvider" not in ort.get_available_providers()
     with pytest.raises(RefusedError, match="execution provider is not in this onnxruntime"):
-        Session(model(), SessionSettings(openvino=True))
+        OrtSession(model(), SessionSettings(openvino=True))
 
 
 def test_bfloat16_travels_as_bits(model):
-    session = Session(model(TensorProto.BFLOAT16), SessionSettings())
+    session = OrtSession(model(TensorProto.BFLOAT16), SessionSettings())
     bits = np.array([[0x3FC0, 0x4000], [0x7FC0, 0x0001]], np.uint16)
     (output,) = session.run(["y"], {"x": bits})
     np.testing.assert_array_equal(output, bits)

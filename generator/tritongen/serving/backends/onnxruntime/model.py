@@ -9,8 +9,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
-from ort_backend.model import (  # type: ignore[import-not-found]  # on the stub's path only
-    TritonPythonModel,
-)
+from ort_backend.model import OnnxModel as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

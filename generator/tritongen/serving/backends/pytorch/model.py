@@ -9,8 +9,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
-from torch_backend.model import (  # type: ignore[import-not-found]  # on the stub's path only
-    TritonPythonModel,
-)
+from torch_backend.model import TorchModel as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

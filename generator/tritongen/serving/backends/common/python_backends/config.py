@@ -1,7 +1,7 @@
 """The parts of a ModelConfig that every backend reads, from the JSON that Triton hands over."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,29 +54,59 @@ def parameters(config: Json) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ConfigTensor:
-    """One input or output of a configuration; `dims` are what the model sees, without batch."""
+    """An input or output as the configuration declares it.
+
+    Attributes:
+        name: of the tensor.
+        dtype: ``TYPE_…``.
+        dims: what the model sees: the reshape when there is one; without the batch axis.
+        optional: the request may leave it out.
+        ragged: requests of different shapes are joined to one flat tensor.
+    """
 
     name: str
     dtype: str
     dims: tuple[int, ...]
+    optional: bool = False
+    ragged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of the sequence batcher; `dims` are without the batch axis."""
+
+    input: str
+    output: str
+    dtype: str
+    dims: tuple[int, ...]
+
+    @property
+    def taken(self) -> ConfigTensor:
+        """The input that takes the state."""
+        return ConfigTensor(self.input, self.dtype, self.dims)
+
+    @property
+    def given(self) -> ConfigTensor:
+        """The output that gives the next one."""
+        return ConfigTensor(self.output, self.dtype, self.dims)
 
 
 def tensors(config: Json, key: str) -> tuple[ConfigTensor, ...]:
-    """Inputs or outputs; the shape of a reshape stands for the dims where there is one."""
+    """The tensors under ``input`` or ``output``."""
     return tuple(_tensor(item) for item in config.get(key, ()))
 
 
-def states(config: Json) -> tuple[tuple[ConfigTensor, ConfigTensor], ...]:
-    """(What is taken, what is given) of every state of the sequence batcher."""
-    found = []
-    for item in config.get("sequence_batching", {}).get("state", ()):
-        dims = tuple(int(dim) for dim in item.get("dims", ()))
-        pair = (
-            ConfigTensor(item[key], item["data_type"], dims)
-            for key in ("input_name", "output_name")
+def states(config: Json) -> tuple[State, ...]:
+    """Every state of the sequence batcher."""
+    return tuple(
+        State(
+            item.get("input_name", ""),
+            item.get("output_name", ""),
+            item.get("data_type", "TYPE_INVALID"),
+            tuple(int(dim) for dim in item.get("dims", ())),
         )
-        found.append(tuple(pair))
-    return tuple((taken, given) for taken, given in found)
+        for item in config.get("sequence_batching", {}).get("state", ())
+    )
 
 
 def controls(config: Json) -> tuple[str, ...]:
@@ -88,7 +118,30 @@ def controls(config: Json) -> tuple[str, ...]:
 
 def _tensor(item: Json) -> ConfigTensor:
     shape = item["reshape"].get("shape", ()) if "reshape" in item else item["dims"]
-    return ConfigTensor(item["name"], item["data_type"], tuple(int(dim) for dim in shape))
+    return ConfigTensor(
+        name=item["name"],
+        dtype=item["data_type"],
+        dims=tuple(int(dim) for dim in shape),
+        optional=bool(item.get("optional", False)),
+        ragged=bool(item.get("allow_ragged_batch", False)),
+    )
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as Triton prints it: ``[-1,3]``."""
+    return "[" + ",".join(str(dim) for dim in shape) + "]"
+
+
+def unexpected(kind: str, name: str, names: Iterable[str]) -> RefusedError:
+    """What the C++ backends say of a tensor that the model does not have.
+
+    Args:
+        kind: ``input`` or ``output``.
+        name: of the tensor.
+        names: of those that it has.
+    """
+    known = ", ".join(sorted(names))
+    return RefusedError(f"unexpected inference {kind} '{name}', allowed {kind}s are: {known}")
 
 
 def instance_count(config: Json) -> int:

@@ -1,16 +1,21 @@
-"""One execution for all requests of a batch, and each request's part of the answer."""
+"""The class that Triton's stub drives, one object for each instance, and the way of a request.
 
+One execution serves all requests of a batch; each gets its part of the answer.
+"""
+
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .config import RefusedError
-from .states import StateKeeper
+from .config import Json, RefusedError, states
+from .states import StateKeeper, sequences_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
+Run = Callable[[Arrays], Arrays]
 
 
 def refusal(error: RefusedError) -> Exception:
@@ -26,27 +31,46 @@ def on_cpu(args: Mapping[str, str], backend: str) -> None:
         pb_utils.Logger.log_warn(f"{instance}: this {backend} backend runs on the CPU")
 
 
-class Executor:
-    """Answers requests with one function from arrays to arrays.
+def failure(error: RefusedError) -> Any:  # noqa: ANN401  (the stub's response)
+    """The response to a request that cannot be served."""
+    return pb_utils.InferenceResponse([], pb_utils.TritonError(str(error)))
 
-    Args:
-        model: its name, for messages.
-        max_batch_size: 0 when the model does not batch.
-        run: raises `RefusedError` for inputs that it does not take.
-        states: of sequences, None for a model that keeps none.
-    """
 
-    def __init__(
-        self,
-        model: str,
-        max_batch_size: int,
-        run: Callable[[Arrays], Arrays],
-        states: StateKeeper | None = None,
-    ) -> None:
-        self._model = model
-        self._max_batch_size = max_batch_size
+def state_keeper(config: Json) -> StateKeeper | None:
+    """Where the states of a configuration are kept, None for a model that keeps none."""
+    kept = {state.input: state.output for state in states(config)}
+    return StateKeeper(kept, sequences_of(config)) if kept else None
+
+
+class BackendModel:
+    """A model of a backend that answers a batch with one function from arrays to arrays."""
+
+    # Whether the backend hands states of sequences back.
+    keeps_states = False
+
+    def load(self, args: Mapping[str, str], config: Json) -> Run:
+        """Load the model's file and hold the configuration against it; a backend says how.
+
+        Args:
+            args: of `initialize`.
+            config: the ModelConfig among them.
+
+        Raises:
+            RefusedError: the model or its configuration cannot be served.
+        """
+        raise NotImplementedError
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Makes the model ready, or says why it cannot be served."""
+        config: Json = json.loads(args["model_config"])
+        try:
+            run = self.load(args, config)
+        except RefusedError as error:
+            raise refusal(error) from error
         self._run = run
-        self._states = states
+        self._name = str(config["name"])
+        self._max_batch_size = int(config.get("max_batch_size", 0))
+        self._states = state_keeper(config) if self.keeps_states else None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Responses in the order of the requests."""
@@ -61,7 +85,7 @@ class Executor:
             self._check(counts)
             outputs = self._run(_joined(inputs))
         except RefusedError as error:
-            return [_failure(error) for _ in requests]
+            return [failure(error) for _ in requests]
         if self._max_batch_size == 0:
             return [self._response(requests[0], outputs)]
         return [
@@ -79,7 +103,7 @@ class Executor:
         total = sum(counts)
         if total > self._max_batch_size > 0:
             raise RefusedError(
-                f"batch size {total} for '{self._model}', max allowed is {self._max_batch_size}"
+                f"batch size {total} for '{self._name}', max allowed is {self._max_batch_size}"
             )
 
     def _part(self, request: Any, outputs: Arrays, start: int, rows: int) -> Any:  # noqa: ANN401  (the stub's)
@@ -88,7 +112,7 @@ class Executor:
         for name, array in outputs.items():
             if array.ndim == 0 or len(array) < start + rows:
                 found = 0 if array.ndim == 0 else len(array)
-                return _failure(
+                return failure(
                     RefusedError(
                         f"failed to split the output tensor '{name}' in responses: expected batch "
                         f"size of at least {start + rows} in model output, got {found}"
@@ -116,7 +140,3 @@ def _joined(inputs: Sequence[Arrays]) -> Arrays:
         return {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
     except ValueError as error:
         raise RefusedError(f"requests cannot be batched: {error}") from error
-
-
-def _failure(error: RefusedError) -> Any:  # noqa: ANN401  (the stub's response)
-    return pb_utils.InferenceResponse([], pb_utils.TritonError(str(error)))

@@ -17,10 +17,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 START = 1
 END = 2
 
-# Sequences that fell idle or were cancelled are never told of; of those that the core can hold at
-# a time, so many times as many are kept, the latest used ones.
+# Sequences that fell idle or were cancelled are never told of. Chosen: the latest used ones stay,
+# so many times as many as the core can hold at a time, and no fewer than the minimum.
 _SPARE = 2
-_LEAST = 16
+_MIN_SEQUENCES = 16
 
 
 def sequences_of(config: Mapping[str, Any]) -> int:
@@ -44,7 +44,7 @@ class StateKeeper:
 
     def __init__(self, outputs: Mapping[str, str], sequences: int) -> None:
         self._outputs = dict(outputs)
-        self._limit = max(_LEAST, _SPARE * sequences)
+        self._limit = max(_MIN_SEQUENCES, _SPARE * sequences)
         self._kept: OrderedDict[int | str, Mapping[str, Array]] = OrderedDict()
 
     def __len__(self) -> int:

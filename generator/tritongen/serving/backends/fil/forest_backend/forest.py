@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 import treelite
 import treelite.gtil
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    RefusedError,
-    tensors,
-)
+from python_backends.config import Json, RefusedError, tensors
 
-from .settings import Settings
+from .settings import ForestSettings
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,7 +25,7 @@ class Forest:
         RefusedError: the file cannot be read, or the configuration does not suit it.
     """
 
-    def __init__(self, path: Path, config: Json, settings: Settings) -> None:
+    def __init__(self, path: Path, config: Json, settings: ForestSettings) -> None:
         self._settings = settings
         try:
             self._model = _read(path, settings)
@@ -86,7 +82,7 @@ class Forest:
         return above
 
 
-def _read(path: Path, settings: Settings) -> Any:  # noqa: ANN401  (a treelite.Model)
+def _read(path: Path, settings: ForestSettings) -> Any:  # noqa: ANN401  (a treelite.Model)
     load = treelite.frontend
     if settings.kind == "lightgbm":
         return load.load_lightgbm_model(str(path))

@@ -1,41 +1,20 @@
 """The class that Triton's stub drives: one object and one forest for each instance."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    RefusedError,
-    model_path,
-)
-from python_backends.serving import (  # type: ignore[import-not-found]  # on the stub's path only
-    Executor,
-    on_cpu,
-    refusal,
-)
+from python_backends.config import Json, model_path
+from python_backends.serving import BackendModel, Run, on_cpu
 
 from .forest import Forest
 from .settings import FILES, settings_of
 
 
-class TritonPythonModel:
+class ForestModel(BackendModel):
     """A forest."""
 
-    def initialize(self, args: dict[str, str]) -> None:
+    def load(self, args: Mapping[str, str], config: Json) -> Run:
         """Reads the forest and holds the configuration against it."""
-        config: Json = json.loads(args["model_config"])
         on_cpu(args, "fil")
-        try:
-            settings = settings_of(config)
-            named = config.get("default_model_filename") or FILES[settings.kind]
-            forest = Forest(model_path(args, named), config, settings)
-        except RefusedError as error:
-            raise refusal(error) from error
-        batch = int(config.get("max_batch_size", 0))
-        self._executor = Executor(config["name"], batch, forest.run)
-
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answers a batch of requests, in their order."""
-        responses: list[Any] = self._executor.execute(requests)
-        return responses
+        settings = settings_of(config)
+        named = config.get("default_model_filename") or FILES[settings.kind]
+        return Forest(model_path(args, named), config, settings).run

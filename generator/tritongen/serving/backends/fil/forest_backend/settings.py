@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    RefusedError,
-    parameters,
-)
+from python_backends.config import Json, RefusedError, parameters
 
 FILES = {
     "xgboost": "xgboost.model",
@@ -19,7 +15,7 @@ FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ForestSettings:
     """What a configuration asks of the forest.
 
     Attributes:
@@ -39,7 +35,7 @@ class Settings:
     threads: int
 
 
-def settings_of(config: Json) -> Settings:
+def settings_of(config: Json) -> ForestSettings:
     """Reads and checks the parameters.
 
     Raises:
@@ -52,7 +48,7 @@ def settings_of(config: Json) -> Settings:
     older = given.get("output_class", "")
     stated = older in {"true", "false"}
     classifies = older == "true" if stated else _flag(given, "is_classifier")
-    return Settings(
+    return ForestSettings(
         kind=kind,
         classifies=classifies,
         threshold=_real(given, "threshold") if classifies else 0.5,

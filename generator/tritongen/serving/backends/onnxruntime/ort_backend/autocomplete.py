@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .config import Json, RefusedError
-from .signature import ModelTensor, Signature
+from python_backends.config import Json, RefusedError
+
+from .signature import ModelSignature, ModelTensor
 
 _DEFAULT_MAX_BATCH_SIZE = 4
 _KEY = "default-max-batch-size="
@@ -49,7 +50,7 @@ def _batches(tensors: Iterable[ModelTensor]) -> bool:
     return all(tensor.shape and tensor.shape[0] == -1 for tensor in tensors)
 
 
-def complete(config: dict[str, Any], model: Signature, default_batch: int) -> None:
+def complete(config: dict[str, Any], model: ModelSignature, default_batch: int) -> None:
     """Fills max_batch_size, dynamic_batching, inputs and outputs in place.
 
     Raises:

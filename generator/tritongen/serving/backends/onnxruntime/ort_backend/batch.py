@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from python_backends.config import RefusedError
 
-from .config import BatchInput, Interface, RefusedError
-from .signature import Signature
+from .config import BatchInput, ConfigInterface
+from .signature import ModelSignature
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Request = Mapping[str, Array]
@@ -23,7 +24,7 @@ _ITEM_SHAPE = "BATCH_ITEM_SHAPE"
 _ITEM_SHAPE_FLAT = "BATCH_ITEM_SHAPE_FLATTEN"
 
 
-class Batcher:
+class RequestBatcher:
     """Joins and splits for one model.
 
     Args:
@@ -31,7 +32,7 @@ class Batcher:
         model: the model's tensors.
     """
 
-    def __init__(self, declared: Interface, model: Signature) -> None:
+    def __init__(self, declared: ConfigInterface, model: ModelSignature) -> None:
         self._batching = declared.max_batch_size > 0
         self._scalars = {name for name, tensor in model.fed.items() if not tensor.shape}
         self._ragged = {item.name for item in declared.inputs if item.ragged}

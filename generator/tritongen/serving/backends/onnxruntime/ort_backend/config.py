@@ -1,57 +1,22 @@
-"""The parts of a ModelConfig that the backend reads, from the JSON that Triton hands over."""
+"""The parts of a ModelConfig that this backend alone reads; see `python_backends.config`."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = Mapping[str, Any]
-
-_INTEGER = re.compile(r"\s*([+-]?\d+)")
-_INT32 = range(-(2**31), 2**31)
-_TRUE = ("true", "on", "1")
-_FALSE = ("false", "off", "0")
+from python_backends.config import (
+    ConfigTensor,
+    Json,
+    RefusedError,
+    State,
+    parameters,
+    parse_bool,
+    parse_int,
+    states,
+    tensors,
+)
 
 _DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 _ARENA_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
-
-
-class RefusedError(Exception):
-    """The model or its configuration cannot be served; the message says why."""
-
-
-def parse_bool(text: str) -> bool:
-    """Triton's spelling of booleans, in any case: true, on, 1, false, off, 0.
-
-    Raises:
-        RefusedError: any other text, "yes" and "no" too.
-    """
-    lowered = text.lower()
-    if lowered in _TRUE:
-        return True
-    if lowered in _FALSE:
-        return False
-    raise RefusedError(f"failed to convert '{text}' to boolean")
-
-
-def parse_int(text: str) -> int:
-    """The leading integer, as C++'s stoi reads it: ``4abc`` is 4.
-
-    Raises:
-        RefusedError: no leading integer, or one beyond 32 bits.
-    """
-    match = _INTEGER.match(text)
-    if match is None or int(match[1]) not in _INT32:
-        raise RefusedError(f"failed to convert '{text}' to integral number")
-    return int(match[1])
-
-
-def parameters(config: Json) -> dict[str, str]:
-    """The top-level parameters as key → text."""
-    return {
-        key: str(value.get("string_value", ""))
-        for key, value in config.get("parameters", {}).items()
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +101,6 @@ def _openvino(config: Json) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigTensor:
-    """An input or output as the configuration declares it.
-
-    Attributes:
-        name: of the tensor.
-        dtype: ``TYPE_…``.
-        dims: what the model sees: the reshape when there is one; without the batch axis.
-        optional: the request may leave it out.
-        ragged: requests of different shapes are joined to one flat tensor.
-    """
-
-    name: str
-    dtype: str
-    dims: tuple[int, ...]
-    optional: bool = False
-    ragged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class BatchInput:
     """A tensor that describes the batch, made by the backend itself."""
 
@@ -165,17 +111,7 @@ class BatchInput:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A state of the sequence batcher; `dims` are without the batch axis."""
-
-    input: str
-    output: str
-    dtype: str
-    dims: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
+class ConfigInterface:
     """The configuration's tensors.
 
     Attributes:
@@ -199,14 +135,14 @@ class Interface:
     states: tuple[State, ...] = ()
 
 
-def interface(config: Json) -> Interface:
+def interface(config: Json) -> ConfigInterface:
     """Reads the tensors of a configuration that Triton's core has accepted."""
     sequence = config.get("sequence_batching", {})
-    return Interface(
+    return ConfigInterface(
         model=config["name"],
         max_batch_size=int(config.get("max_batch_size", 0)),
-        inputs=tuple(_tensor(item) for item in config.get("input", ())),
-        outputs=tuple(_tensor(item) for item in config.get("output", ())),
+        inputs=tensors(config, "input"),
+        outputs=tensors(config, "output"),
         batch_inputs=tuple(
             BatchInput(
                 item["kind"],
@@ -226,26 +162,7 @@ def interface(config: Json) -> Interface:
             for item in sequence.get("control_input", ())
             for control in item.get("control", ())
         ),
-        states=tuple(
-            State(
-                item.get("input_name", ""),
-                item.get("output_name", ""),
-                item.get("data_type", "TYPE_INVALID"),
-                tuple(int(dim) for dim in item.get("dims", ())),
-            )
-            for item in sequence.get("state", ())
-        ),
-    )
-
-
-def _tensor(item: Json) -> ConfigTensor:
-    shape = item["reshape"].get("shape", ()) if "reshape" in item else item["dims"]
-    return ConfigTensor(
-        name=item["name"],
-        dtype=item["data_type"],
-        dims=tuple(int(dim) for dim in shape),
-        optional=bool(item.get("optional", False)),
-        ragged=bool(item.get("allow_ragged_batch", False)),
+        states=states(config),
     )
 
 

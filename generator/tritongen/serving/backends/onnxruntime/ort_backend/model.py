@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from python_backends.states import (  # type: ignore[import-not-found]  # on the stub's path only
-    StateKeeper,
-    sequences_of,
-)
+from python_backends.config import Json, RefusedError
+from python_backends.serving import failure, on_cpu, refusal, state_keeper
 
 from .autocomplete import complete, default_max_batch_size, is_complete
-from .batch import Array, Batcher, Request, rows
-from .config import Json, RefusedError, interface, session_settings
-from .session import Session, from_bfloat16, model_file, to_bfloat16
+from .batch import Array, Request, RequestBatcher, rows
+from .config import interface, session_settings
+from .session import OrtSession, from_bfloat16, model_file, to_bfloat16
 from .signature import signature
 from .validate import validate
 
@@ -24,13 +22,7 @@ _BF16 = "TYPE_BF16"
 _STRING = "TYPE_STRING"
 
 
-def _refuse(error: RefusedError) -> Exception:
-    """The stub's own exception type: its text reaches the server without a class name of ours."""
-    exception: Exception = pb_utils.TritonModelException(str(error))
-    return exception
-
-
-class TritonPythonModel:
+class OnnxModel:
     """An ONNX model."""
 
     @staticmethod
@@ -41,35 +33,32 @@ class TritonPythonModel:
             return config
         try:
             path = model_file(Path(pb_utils.get_model_dir()), values)
-            session = Session(path, session_settings(values))
+            session = OrtSession(path, session_settings(values))
             default = default_max_batch_size(os.getppid())
             complete(values, signature(session.declaration), default)
         except RefusedError as error:
-            raise _refuse(error) from error
+            raise refusal(error) from error
         return config
 
     def initialize(self, args: dict[str, str]) -> None:
         """Makes the session and holds the configuration against it."""
         config: Json = json.loads(args["model_config"])
-        if args["model_instance_kind"] == "GPU":
-            instance = args["model_instance_name"]
-            pb_utils.Logger.log_warn(f"{instance}: this onnxruntime backend runs on the CPU")
+        on_cpu(args, "onnxruntime")
         try:
             folder = Path(args["model_repository"], args["model_version"])
-            self._session = Session(model_file(folder, config), session_settings(config))
+            self._session = OrtSession(model_file(folder, config), session_settings(config))
             model = signature(self._session.declaration)
             declared = interface(config)
             validate(declared, model)
         except RefusedError as error:
-            raise _refuse(error) from error
-        self._batcher = Batcher(declared, model)
+            raise refusal(error) from error
+        self._batcher = RequestBatcher(declared, model)
         self._declared = declared
         self._batching = declared.max_batch_size > 0
         fed = model.fed
         self._input_types = {name: tensor.dtype for name, tensor in fed.items()}
         self._output_types = {item.name: item.dtype for item in declared.outputs}
-        states = {state.input: state.output for state in declared.states}
-        self._states = StateKeeper(states, sequences_of(config)) if states else None
+        self._states = state_keeper(config)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers a batch of requests, in their order."""
@@ -87,7 +76,7 @@ class TritonPythonModel:
                 inputs.append(self._read(request))
                 places.append(place)
             except RefusedError as error:
-                responses[place] = _failure(error)
+                responses[place] = failure(error)
         if not inputs:
             return responses
         carried = self._states.outputs if self._states is not None else ()
@@ -99,7 +88,7 @@ class TritonPythonModel:
             outputs = self._session.run(names, self._batcher.join(inputs)) if names else []
         except RefusedError as error:
             for place in places:
-                responses[place] = _failure(error)
+                responses[place] = failure(error)
             return responses
         parts = {
             name: self._batcher.split(name, output, inputs)
@@ -150,17 +139,13 @@ class TritonPythonModel:
         tensors = []
         for name, array in outputs.items():
             if isinstance(array, RefusedError):
-                return _failure(array)
+                return failure(array)
             if self._output_types[name] == _BF16:
                 capsule = to_bfloat16(array)._get_c_value().to_dlpack()  # noqa: SLF001  (no public way)
                 tensors.append(pb_utils.Tensor.from_dlpack(name, capsule))
             else:
                 tensors.append(pb_utils.Tensor(name, array))
         return pb_utils.InferenceResponse(tensors)
-
-
-def _failure(error: RefusedError) -> Any:  # noqa: ANN401  (the stub's response)
-    return pb_utils.InferenceResponse([], pb_utils.TritonError(str(error)))
 
 
 def _value_of(tensor: Any) -> Any:  # noqa: ANN401  (the stub's tensor, ONNX Runtime's value)

@@ -15,9 +15,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is 
 
 import numpy as np
 import onnxruntime as ort
+from python_backends.config import RefusedError
 
 from .batch import Array
-from .config import RefusedError, SessionSettings
+from .config import SessionSettings
 
 _OPENVINO = "OpenVINOExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -79,7 +80,7 @@ def _providers(settings: SessionSettings) -> list[Any]:
     return [(_OPENVINO, {"device_type": "CPU"}), _CPU]
 
 
-class Session:
+class OrtSession:
     """One ONNX Runtime session with the settings of a configuration.
 
     Args:

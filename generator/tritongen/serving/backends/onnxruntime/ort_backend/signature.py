@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .config import RefusedError
+from python_backends.config import RefusedError
 
 # ONNX Runtime's element type → (Triton's name without prefix, ONNX's name in C++ messages)
 _ELEMENTS: dict[str, tuple[str, str]] = {
@@ -75,7 +75,7 @@ class ModelTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class ModelSignature:
     """Everything a model declares, by name and in the model's order."""
 
     inputs: dict[str, ModelTensor]
@@ -108,13 +108,13 @@ def _tensors(nodes: Iterable[DeclaredNode]) -> dict[str, ModelTensor]:
     return {node.name: _tensor(node) for node in nodes}
 
 
-def signature(session: DeclaringSession) -> Signature:
+def signature(session: DeclaringSession) -> ModelSignature:
     """What the session's model declares.
 
     Raises:
         RefusedError: an input or output is not a tensor.
     """
-    return Signature(
+    return ModelSignature(
         inputs=_tensors(session.get_inputs()),
         outputs=_tensors(session.get_outputs()),
         initializers=_tensors(session.get_overridable_initializers()),

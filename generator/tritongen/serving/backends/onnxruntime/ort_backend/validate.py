@@ -1,17 +1,18 @@
 """The checks of configuration against model at load time, in the C++ backend's order and words."""
 
-from collections.abc import Iterable, Sequence
+from python_backends.config import (
+    ConfigTensor,
+    RefusedError,
+    State,
+    shape_text,
+    unexpected,
+)
 
-from .config import ConfigTensor, Interface, RefusedError, State
-from .signature import ModelTensor, Signature
+from .config import ConfigInterface
+from .signature import ModelSignature, ModelTensor
 
 
-def shape_text(shape: Sequence[int]) -> str:
-    """A shape as Triton prints it: ``[-1,3]``."""
-    return "[" + ",".join(str(dim) for dim in shape) + "]"
-
-
-def validate(declared: Interface, model: Signature) -> None:
+def validate(declared: ConfigInterface, model: ModelSignature) -> None:
     """Makes sure that the configuration's tensors are the model's.
 
     Raises:
@@ -28,7 +29,7 @@ def validate(declared: Interface, model: Signature) -> None:
         _check_state(declared, model, state)
 
 
-def _check_control(declared: Interface, model: Signature, name: str, dtype: str) -> None:
+def _check_control(declared: ConfigInterface, model: ModelSignature, name: str, dtype: str) -> None:
     tensor = model.inputs.get(name)
     if tensor is None:
         raise RefusedError(
@@ -48,7 +49,7 @@ def _check_control(declared: Interface, model: Signature, name: str, dtype: str)
         )
 
 
-def _check_count(declared: Interface, model: Signature) -> None:
+def _check_count(declared: ConfigInterface, model: ModelSignature) -> None:
     required = sum(not item.optional for item in declared.inputs)
     expected = required + len(declared.batch_inputs) + len(declared.controls)
     expected += len(declared.states)
@@ -59,13 +60,9 @@ def _check_count(declared: Interface, model: Signature) -> None:
         )
 
 
-def _allowed(kind: str, name: str, names: Iterable[str]) -> RefusedError:
-    return RefusedError(
-        f"unexpected inference {kind} '{name}', allowed {kind}s are: {', '.join(sorted(names))}"
-    )
-
-
-def _check_dtype(declared: Interface, kind: str, item: ConfigTensor, tensor: ModelTensor) -> None:
+def _check_dtype(
+    declared: ConfigInterface, kind: str, item: ConfigTensor, tensor: ModelTensor
+) -> None:
     if item.dtype != tensor.dtype:
         raise RefusedError(
             f"unable to load model '{declared.model}', configuration expects datatype "
@@ -73,7 +70,7 @@ def _check_dtype(declared: Interface, kind: str, item: ConfigTensor, tensor: Mod
         )
 
 
-def _check_input(declared: Interface, model: Signature, item: ConfigTensor) -> None:
+def _check_input(declared: ConfigInterface, model: ModelSignature, item: ConfigTensor) -> None:
     prefix = f"unable to load model '{declared.model}'"
     if item.optional and declared.max_batch_size != 0:
         raise RefusedError(
@@ -82,7 +79,7 @@ def _check_input(declared: Interface, model: Signature, item: ConfigTensor) -> N
         )
     tensor = model.fed.get(item.name)
     if tensor is None:
-        raise _allowed("input", item.name, model.fed)
+        raise unexpected("input", item.name, model.fed)
     _check_dtype(declared, "input", item, tensor)
     if item.optional and item.ragged:
         raise RefusedError(
@@ -101,10 +98,10 @@ def _check_input(declared: Interface, model: Signature, item: ConfigTensor) -> N
         _check_scalar(declared, item)
 
 
-def _check_output(declared: Interface, model: Signature, item: ConfigTensor) -> None:
+def _check_output(declared: ConfigInterface, model: ModelSignature, item: ConfigTensor) -> None:
     tensor = model.outputs.get(item.name)
     if tensor is None:
-        raise _allowed("output", item.name, model.outputs)
+        raise unexpected("output", item.name, model.outputs)
     _check_dtype(declared, "output", item, tensor)
     if item.name in declared.scattered:
         return
@@ -114,14 +111,14 @@ def _check_output(declared: Interface, model: Signature, item: ConfigTensor) -> 
         _check_scalar(declared, item)
 
 
-def _check_state(declared: Interface, model: Signature, state: State) -> None:
+def _check_state(declared: ConfigInterface, model: ModelSignature, state: State) -> None:
     """Names and types of a state. The C++ backend means to check them, and fails at the run."""
     given = model.inputs.get(state.input)
     if given is None:
-        raise _allowed("input", state.input, model.inputs)
+        raise unexpected("input", state.input, model.inputs)
     made = model.outputs.get(state.output)
     if made is None:
-        raise _allowed("output", state.output, model.outputs)
+        raise unexpected("output", state.output, model.outputs)
     for kind, name, tensor in (("input", state.input, given), ("output", state.output, made)):
         if state.dtype != tensor.dtype:
             raise RefusedError(
@@ -130,7 +127,7 @@ def _check_state(declared: Interface, model: Signature, state: State) -> None:
             )
 
 
-def _check_scalar(declared: Interface, item: ConfigTensor) -> None:
+def _check_scalar(declared: ConfigInterface, item: ConfigTensor) -> None:
     if any(dim != 1 for dim in item.dims):
         raise RefusedError(
             f"unable to load model '{declared.model}', scalar tensor '{item.name}', should only "
@@ -140,7 +137,7 @@ def _check_scalar(declared: Interface, item: ConfigTensor) -> None:
 
 
 def _check_dims(
-    declared: Interface, item: ConfigTensor, tensor: ModelTensor, *, exact: bool
+    declared: ConfigInterface, item: ConfigTensor, tensor: ModelTensor, *, exact: bool
 ) -> None:
     """Compares full shapes; unless `exact`, whatever stands for a dynamic size is accepted."""
     batching = declared.max_batch_size > 0

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
+from python_backends.config import (
     ConfigTensor,
     Json,
     RefusedError,
+    shape_text,
     tensors,
+    unexpected,
 )
 
-from .settings import Settings
+from .settings import OpenVinoSettings
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,7 +42,7 @@ class Network:
         RefusedError: the model does not suit the configuration, or cannot be compiled.
     """
 
-    def __init__(self, path: Path, config: Json, settings: Settings) -> None:
+    def __init__(self, path: Path, config: Json, settings: OpenVinoSettings) -> None:
         self._name = str(config["name"])
         self._batch = int(config.get("max_batch_size", 0))
         self._padding = settings.padding
@@ -93,7 +95,7 @@ class Network:
         self,
         model: Any,  # noqa: ANN401  (an openvino.Model)
         items: Sequence[ConfigTensor],
-        settings: Settings,
+        settings: OpenVinoSettings,
     ) -> Any:  # noqa: ANN401  (an openvino.Model)
         ports = {port.get_any_name(): port for port in model.inputs}
         if len(ports) != len(items):
@@ -103,7 +105,8 @@ class Network:
             )
         steps = PrePostProcessor(model)
         for item in items:
-            self._known("input", item, ports)
+            if item.name not in ports:
+                raise unexpected("input", item.name, ports)
             tensor = steps.input(item.name).tensor()
             tensor.set_element_type(self._element("input", item))
             shape = ports[item.name].get_partial_shape()
@@ -122,17 +125,11 @@ class Network:
         ports = {port.get_any_name(): port for port in model.outputs}
         steps = PrePostProcessor(model)
         for item in items:
-            self._known("output", item, ports)
+            if item.name not in ports:
+                raise unexpected("output", item.name, ports)
             steps.output(item.name).tensor().set_element_type(self._element("output", item))
             self._compare(item, ports[item.name].get_partial_shape(), exact=True)
         return steps.build()
-
-    def _known(self, kind: str, item: ConfigTensor, ports: Mapping[str, object]) -> None:
-        if item.name not in ports:
-            names = ", ".join(sorted(ports))
-            raise RefusedError(
-                f"unexpected inference {kind} '{item.name}', allowed {kind}s are: {names}"
-            )
 
     def _element(self, kind: str, item: ConfigTensor) -> Any:  # noqa: ANN401  (an openvino.Type)
         name = _TYPES.get(item.dtype)
@@ -166,8 +163,8 @@ class Network:
         )
         raise RefusedError(
             f"model '{self._name}', tensor '{item.name}': the model expects {len(shown)} "
-            f"dimensions (shape {_text(shown)}) but the model configuration specifies {len(full)} "
-            f"dimensions ({initial}{_text(full)})"
+            f"dimensions (shape {shape_text(shown)}) but the model configuration specifies "
+            f"{len(full)} dimensions ({initial}{shape_text(full)})"
         )
 
 
@@ -177,7 +174,3 @@ def _fits(dim: Any, size: int) -> bool:  # noqa: ANN401  (an openvino.Dimension)
     greatest = int(dim.get_max_length())
     # Bounds are taken as exclusive, and -1 is no exception.
     return greatest < 0 or dim.get_min_length() < size < greatest
-
-
-def _text(shape: Sequence[int]) -> str:
-    return "[" + ",".join(str(size) for size in shape) + "]"

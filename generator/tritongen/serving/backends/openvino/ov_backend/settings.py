@@ -4,18 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    RefusedError,
-    instance_count,
-    parameters,
-)
+from python_backends.config import Json, RefusedError, instance_count, parameters
 
 _HINTS = {"latency", "throughput", "cumulative_throughput"}
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OpenVinoSettings:
     """What a configuration asks of OpenVINO.
 
     Attributes:
@@ -33,7 +28,7 @@ class Settings:
     automatic: bool = True
 
 
-def settings_of(config: Json) -> Settings:
+def settings_of(config: Json) -> OpenVinoSettings:
     """Reads and checks the parameters.
 
     Raises:
@@ -62,7 +57,7 @@ def settings_of(config: Json) -> Settings:
         if given["PERFORMANCE_HINT"].lower() not in _HINTS:
             raise _wrong("PERFORMANCE_HINT", "LATENCY/THROUGHPUT/CUMULATIVE_THROUGHPUT", given)
         properties["PERFORMANCE_HINT"] = given["PERFORMANCE_HINT"].upper()
-    return Settings(
+    return OpenVinoSettings(
         properties=properties,
         extension=given.get("CPU_EXTENSION_PATH", ""),
         padding=_yes(given, "ENABLE_BATCH_PADDING"),

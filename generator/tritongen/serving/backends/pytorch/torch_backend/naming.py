@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    ConfigTensor,
-    RefusedError,
-)
+from python_backends.config import ConfigTensor, RefusedError
 
 _TYPES = frozenset(
     f"TYPE_{name}"

@@ -6,16 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    RefusedError,
-    controls,
-    states,
-    tensors,
-)
+from python_backends.config import Json, RefusedError, controls, states, tensors
 
 from .naming import check, positions
-from .settings import Settings
+from .settings import TorchSettings
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAMES = {
@@ -43,7 +37,7 @@ class ScriptModel:
         RefusedError: the module cannot be loaded, or does not suit the configuration.
     """
 
-    def __init__(self, path: Path, config: Json, settings: Settings) -> None:
+    def __init__(self, path: Path, config: Json, settings: TorchSettings) -> None:
         self._name = str(config["name"])
         self._settings = settings
         self._apply(settings)
@@ -54,7 +48,7 @@ class ScriptModel:
             raise RefusedError(f"failed to load model '{self._name}': {error}") from error
         batching = int(config.get("max_batch_size", 0)) > 0
         self._inputs = self._bind(config, batching=batching)
-        outputs = (*tensors(config, "output"), *(given for _, given in states(config)))
+        outputs = (*tensors(config, "output"), *(state.given for state in states(config)))
         check("output", self._name, outputs, batching=batching)
         self._outputs = positions([item.name for item in outputs], ())
         self._types = {item.name: item.dtype for item in outputs}
@@ -74,7 +68,7 @@ class ScriptModel:
         parts = list(result) if isinstance(result, tuple) else [result]
         return {name: self._output(name, parts, at) for name, at in self._outputs.items()}
 
-    def _apply(self, settings: Settings) -> None:
+    def _apply(self, settings: TorchSettings) -> None:
         """Settings of the process; it serves this instance alone."""
         if settings.intra_threads:
             torch.set_num_threads(settings.intra_threads)
@@ -93,7 +87,7 @@ class ScriptModel:
         arguments = self._module.forward.schema.arguments[1:]
         kinds = [argument.type.kind() for argument in arguments]
         self._dictionary = kinds == ["DictType"]
-        items = (*tensors(config, "input"), *(taken for taken, _ in states(config)))
+        items = (*tensors(config, "input"), *(state.taken for state in states(config)))
         fed = [*(item.name for item in items), *controls(config)]
         if not self._dictionary:
             further = len(config.get("batch_input", ()))

@@ -2,16 +2,11 @@
 
 from dataclasses import dataclass
 
-from python_backends.config import (  # type: ignore[import-not-found]  # on the stub's path only
-    Json,
-    parameters,
-    parse_bool,
-    parse_int,
-)
+from python_backends.config import Json, parameters, parse_bool, parse_int
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TorchSettings:
     """What a configuration asks of TorchScript.
 
     Attributes:
@@ -33,7 +28,7 @@ class Settings:
     executor: bool | None = None
 
 
-def settings_of(config: Json) -> Settings:
+def settings_of(config: Json) -> TorchSettings:
     """Reads and checks the parameters, in the C++ backend's order.
 
     Raises:
@@ -50,7 +45,7 @@ def settings_of(config: Json) -> Settings:
     flag("DISABLE_CUDNN")
     fuser = flag("ENABLE_TENSOR_FUSER")
     flag("ENABLE_WEIGHT_SHARING")
-    return Settings(
+    return TorchSettings(
         optimized=not disabled,
         inference_mode=inference is not False,
         fuser=fuser,
