@@ -31,7 +31,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TextNode:
     """One field in text format.
 
     Attributes:
@@ -45,7 +45,7 @@ class Node:
     name: str
     comment: str
     value: str
-    children: tuple["Node", ...] | None
+    children: tuple["TextNode", ...] | None
     top: bool = False
 
 
@@ -53,92 +53,93 @@ def nodes_of(
     message: Any,  # noqa: ANN401  (a message of any type)
     reasons: Mapping[str, Reason],
     always: frozenset[str] = frozenset(),
-) -> tuple[Node, ...]:
+) -> tuple[TextNode, ...]:
     """The fields that are set, plus scalars whose path has a reason or is in `always`.
 
     proto3 leaves a scalar with its default value out of the text; one that was decided on
     (`max_batch_size: 0`, a delay of 0) is printed all the same, and parses to the same message.
     """
-    paths = always | set(reasons)
+    builder = _NodeBuilder(reasons, always | set(reasons))
     names = {described.name: described for described in message.DESCRIPTOR.fields}
     order = [*(name for name in _ORDER if name in names), *(n for n in names if n not in _ORDER)]
     return tuple(
-        node for name in order for node in _field(message, names[name], name, reasons, paths, True)
+        node for name in order for node in builder.field(message, names[name], name, top=True)
     )
 
 
-def _inner(
-    message: Any,  # noqa: ANN401  (a message of any type)
-    path: str,
-    reasons: Mapping[str, Reason],
-    paths: frozenset[str] | set[str],
-) -> tuple[Node, ...]:
-    return tuple(
-        node
-        for described in message.DESCRIPTOR.fields
-        for node in _field(
-            message, described, f"{path}.{described.name}", reasons, paths, top=False
+@dataclass(frozen=True, slots=True)
+class _NodeBuilder:
+    """Makes the nodes of a message.
+
+    Attributes:
+        reasons: to print, by path.
+        paths: of scalars that are printed even at their default.
+    """
+
+    reasons: Mapping[str, Reason]
+    paths: frozenset[str]
+
+    def field(
+        self,
+        message: Any,  # noqa: ANN401  (a message of any type)
+        described: FieldDescriptor,
+        path: str,
+        *,
+        top: bool = False,
+    ) -> Iterator[TextNode]:
+        """The nodes of one field, none where it is not printed."""
+        value, name = getattr(message, described.name), described.name
+        kind = described.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            yield from self._map(described, value, path, top=top)
+        elif described.is_repeated and kind is not None:
+            for index, item in enumerate(value):
+                place = f"{path}[{index}]"
+                yield TextNode(name, self._comment(place), "", self._inner(item, place), top)
+        elif described.is_repeated:
+            if value:
+                listed = ", ".join(_scalar(described, item) for item in value)
+                yield TextNode(name, self._comment(path), f"[ {listed} ]", None, top)
+        elif kind is not None:
+            if message.HasField(name):
+                yield TextNode(name, self._comment(path), "", self._inner(value, path), top)
+        elif value != described.default_value or path in self.paths or _present(message, described):
+            yield TextNode(name, self._comment(path), _scalar(described, value), None, top)
+
+    def _inner(self, message: Any, path: str) -> tuple[TextNode, ...]:  # noqa: ANN401  (any message)
+        return tuple(
+            node
+            for described in message.DESCRIPTOR.fields
+            for node in self.field(message, described, f"{path}.{described.name}")
         )
-    )
 
+    def _comment(self, path: str) -> str:
+        return self.reasons[path].sentence if path in self.reasons else ""
 
-def _comment(reasons: Mapping[str, Reason], path: str) -> str:
-    return reasons[path].sentence if path in reasons else ""
-
-
-def _field(
-    message: Any,  # noqa: ANN401  (a message of any type)
-    described: FieldDescriptor,
-    path: str,
-    reasons: Mapping[str, Reason],
-    paths: frozenset[str] | set[str],
-    top: bool,
-) -> Iterator[Node]:
-    value, name = getattr(message, described.name), described.name
-    kind = described.message_type
-    if kind is not None and kind.GetOptions().map_entry:
-        yield from _map(described, value, path, reasons, paths, top)
-    elif described.is_repeated and kind is not None:
-        for index, item in enumerate(value):
-            place = f"{path}[{index}]"
-            children = _inner(item, place, reasons, paths)
-            yield Node(name, _comment(reasons, place), "", children, top)
-    elif described.is_repeated:
-        if value:
-            listed = ", ".join(_scalar(described, item) for item in value)
-            yield Node(name, _comment(reasons, path), f"[ {listed} ]", None, top)
-    elif kind is not None:
-        if message.HasField(name):
-            children = _inner(value, path, reasons, paths)
-            yield Node(name, _comment(reasons, path), "", children, top)
-    elif value != described.default_value or path in paths or _present(message, described):
-        yield Node(name, _comment(reasons, path), _scalar(described, value), None, top)
+    def _map(
+        self,
+        described: FieldDescriptor,
+        value: Any,  # noqa: ANN401  (a map container)
+        path: str,
+        *,
+        top: bool,
+    ) -> Iterator[TextNode]:
+        kind = described.message_type
+        entry = kind.fields_by_name if kind is not None else {}
+        for key in sorted(value):
+            place = f'{path}["{key}"]'
+            key_node = TextNode("key", "", _scalar(entry["key"], key), None)
+            if entry["value"].message_type is not None:
+                value_node = TextNode("value", "", "", self._inner(value[key], place))
+            else:
+                value_node = TextNode("value", "", _scalar(entry["value"], value[key]), None)
+            children = (key_node, value_node)
+            yield TextNode(described.name, self._comment(place), "", children, top)
 
 
 def _present(message: Any, described: FieldDescriptor) -> bool:  # noqa: ANN401  (any message)
     """Whether a scalar with its default value is set all the same: a member of a oneof."""
     return described.has_presence and bool(message.HasField(described.name))
-
-
-def _map(
-    described: FieldDescriptor,
-    value: Any,  # noqa: ANN401  (a map container)
-    path: str,
-    reasons: Mapping[str, Reason],
-    paths: frozenset[str] | set[str],
-    top: bool,
-) -> Iterator[Node]:
-    kind = described.message_type
-    entry = kind.fields_by_name if kind is not None else {}
-    for key in sorted(value):
-        place = f'{path}["{key}"]'
-        key_node = Node("key", "", _scalar(entry["key"], key), None)
-        if entry["value"].message_type is not None:
-            inner = _inner(value[key], place, reasons, paths)
-            value_node = Node("value", "", "", inner)
-        else:
-            value_node = Node("value", "", _scalar(entry["value"], value[key]), None)
-        yield Node(described.name, _comment(reasons, place), "", (key_node, value_node), top)
 
 
 def _octal(text: str) -> str:

@@ -10,7 +10,6 @@ from tritongen.config.pbtxt import ConfigMessage, map_path
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least
 
-_BACKEND = "onnxruntime"
 _CUDA_SINCE = "24.07"
 _TRT_OPTIONS_SINCE = "24.04"
 _TRT_BF16_SINCE = "26.02"
@@ -69,8 +68,6 @@ _LEVELS = MappingProxyType(
 
 def graph_level(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """ONNX Runtime's levels are not what the schema's comment says."""
-    if model.config.backend != _BACKEND or not model.config.optimization.HasField("graph"):
-        return
     level = model.config.optimization.graph.level
     if level == 0:
         return
@@ -83,20 +80,15 @@ def graph_level(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
 
 def accelerators(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Names and options of execution accelerators."""
-    if model.config.backend != _BACKEND:
-        return
     on_gpu = any(group.kind in {KIND_GPU, KIND_AUTO} for group in resolved_groups(model, context))
-    both = model.config.optimization.execution_accelerators
-    base = "optimization.execution_accelerators"
-    for index, accelerator in enumerate(both.gpu_execution_accelerator):
-        field = f"{base}.gpu_execution_accelerator[{index}]"
+    both = "optimization.execution_accelerators"
+    for field, accelerator in model.each(f"{both}.gpu_execution_accelerator"):
         if not on_gpu:
             yield model.warning(
                 "TG623", field, f'"{accelerator.name}" is looked at for KIND_GPU instances only'
             )
         yield from _gpu(model, field, accelerator, context)
-    for index, accelerator in enumerate(both.cpu_execution_accelerator):
-        field = f"{base}.cpu_execution_accelerator[{index}]"
+    for field, accelerator in model.each(f"{both}.cpu_execution_accelerator"):
         if accelerator.name != "openvino":
             yield _unknown(model, field, accelerator.name, "openvino")
         for key in sorted(accelerator.parameters):

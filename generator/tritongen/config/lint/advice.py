@@ -101,8 +101,7 @@ def python_runtime_filename(model: LintedModel, context: LintContext) -> Iterato
     """PyTorch's Python flavour was given the wrong file name by older servers."""
     config = model.config
     if (
-        config.backend == "pytorch"
-        and config.runtime == "model.py"
+        config.runtime == "model.py"
         and not model.parsed.message.default_model_filename
         and not at_least(context.release.tag, _FILENAME_FIXED_SINCE)
     ):

@@ -14,7 +14,6 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape, wire_dims
 
-_BACKEND = "onnxruntime"
 # What inspection finds in a file that its backend then refuses.
 _FILE_CODES = frozenset(
     {"TG102", "TG103", "TG108", "TG110", "TG111", "TG112", "TG113", "TG117", "TG118"}
@@ -25,9 +24,7 @@ _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
 
 def _inspected(model: LintedModel) -> ModelFacts | None:
     facts = model.view.facts
-    if model.config.backend != _BACKEND or facts is None or facts.format is not ModelFormat.ONNX:
-        return None
-    return facts
+    return facts if facts is not None and facts.format is ModelFormat.ONNX else None
 
 
 def _facts(model: LintedModel) -> ModelFacts | None:
@@ -121,8 +118,7 @@ def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Find
         return
     for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         known = {spec.name: spec for spec in specs}
-        for index, tensor in enumerate(getattr(model.config, direction)):
-            field = f"{direction}[{index}]"
+        for field, tensor in model.each(direction):
             spec = known.get(tensor.name)
             if spec is None:
                 # An optional input may be an initialiser, which facts leave out.
@@ -228,9 +224,7 @@ def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Findi
         return
     known = {spec.name: spec for spec in facts.inputs}
     results = {spec.name for spec in facts.outputs}
-    batcher = model.config.sequence_batching
-    for index, control in enumerate(batcher.control_input):
-        field = f"sequence_batching.control_input[{index}]"
+    for field, control in model.each("sequence_batching.control_input"):
         spec = known.get(control.name)
         if spec is None:
             yield model.error(
@@ -245,8 +239,7 @@ def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Findi
                 f"control tensor '{control.name}' has shape {show_shape(spec.shape)}; it must be "
                 "[1] after the batch axis",
             )
-    for index, state in enumerate(batcher.state):
-        field = f"sequence_batching.state[{index}]"
+    for field, state in model.each("sequence_batching.state"):
         if state.input_name not in known:
             yield model.error(
                 "TG514", f"{field}.input_name", f"the model has no input '{state.input_name}'"
@@ -259,6 +252,5 @@ def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Findi
 
 def without_completion(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """With auto-completion off, nobody lists the inputs for you."""
-    missing = not model.config.input
-    if model.config.backend == _BACKEND and missing and not context.autocomplete and model.written:
+    if not model.config.input and not context.autocomplete and model.written:
         yield model.error("TG506", "input", "no inputs are listed, and auto-completion is off")

@@ -13,7 +13,7 @@ _MODEL_FOLDER = "$$TRITON_MODEL_DIRECTORY"
 def execution_environment(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """The environment's archive or folder must exist when the model loads."""
     path = model.parameters.get("EXECUTION_ENV_PATH")
-    if model.config.backend != "python" or path is None:
+    if path is None:
         return
     field = 'parameters["EXECUTION_ENV_PATH"]'
     if path.startswith(_MODEL_FOLDER):
@@ -31,8 +31,6 @@ def execution_environment(model: LintedModel, _context: LintContext) -> Iterator
 
 def element_types(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Types without a plain numpy array."""
-    if model.config.backend != "python":
-        return
     for direction, field, tensor in tensors(model):
         name = dtype_name(tensor.data_type)
         if name == "TYPE_BF16":
@@ -53,7 +51,7 @@ def element_types(model: LintedModel, _context: LintContext) -> Iterator[Finding
 
 def ignored_operations(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Operator libraries are loaded by some backends only."""
-    if model.config.backend == "python" and model.config.model_operations.op_library_filename:
+    if model.config.model_operations.op_library_filename:
         yield model.warning(
             "TG614",
             "model_operations.op_library_filename",
@@ -69,7 +67,7 @@ def decoupled_policy(model: LintedModel, context: LintContext) -> Iterator[Findi
     facts, trial = model.view.facts, model.view.trial
     python = facts.python if facts is not None else None
     policy, field = model.config.model_transaction_policy, "model_transaction_policy.decoupled"
-    if model.config.backend != "python" or policy.decoupled or python is None:
+    if policy.decoupled or python is None:
         return
     refused = model.config.HasField("model_transaction_policy")
     if python.decoupled and (refused or not context.autocomplete):

@@ -74,7 +74,7 @@ def tensor_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]
 
 def classifier_threshold(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """FIL's documentation gives the threshold a default; its code requires it."""
-    if model.config.backend != "fil" or "threshold" in model.parameters:
+    if "threshold" in model.parameters:
         return
     if any(model.parameters.get(key) == "true" for key in _CLASSIFIER_KEYS):
         yield model.error(

@@ -17,7 +17,7 @@ PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 # Backends of some image that the registry has no entry for.
-_OTHERS = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
+UNREGISTERED = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
 _AOTI_SINCE = "26.03"
 
 
@@ -51,7 +51,7 @@ def image_backends(release: str) -> frozenset[str]:
         for name, rules in BACKENDS.items()
         if not rules.until or at_least(rules.until, release)
     }
-    return _OTHERS | known
+    return UNREGISTERED | known
 
 
 def autofill(config: ConfigMessage, view: ModelView, release: str) -> None:

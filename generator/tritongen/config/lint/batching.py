@@ -24,8 +24,7 @@ def preferred_sizes(model: LintedModel, _context: LintContext) -> Iterator[Findi
     """Preferred sizes lie from 1 to the batch size."""
     most = model.config.max_batch_size
     sizes = model.config.dynamic_batching.preferred_batch_size
-    for index, size in enumerate(sizes):
-        field = f"dynamic_batching.preferred_batch_size[{index}]"
+    for field, size in model.each("dynamic_batching.preferred_batch_size"):
         if size <= 0:
             yield model.error(
                 "TG407", field, f"preferred batch size must be positive; it is {size}"

@@ -38,10 +38,10 @@ def refused_types(model: LintedModel, context: LintContext) -> Iterator[Finding]
 def optional_inputs(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Most backends refuse optional inputs."""
     backend, rules = model.config.backend, model.rules
-    for index, tensor in enumerate(model.config.input):
+    for path, tensor in model.each("input"):
         if not tensor.optional:
             continue
-        field = f"input[{index}].optional"
+        field = f"{path}.optional"
         if rules is not None and not rules.optional_inputs:
             yield model.error(
                 "TG436",

@@ -11,7 +11,7 @@ from tritongen.model.findings import Finding
 
 
 @dataclass(slots=True)
-class _Node:
+class _EnsembleTensor:
     """An ensemble tensor: who writes it and what is written from it."""
 
     sources: list[str] = field(default_factory=list)
@@ -54,11 +54,9 @@ def steps(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """At least one step, each with a model, inputs and outputs."""
     if not model.config.HasField("ensemble_scheduling"):
         return
-    given = model.config.ensemble_scheduling.step
-    if not given:
+    if not model.config.ensemble_scheduling.step:
         yield model.error("TG443", "ensemble_scheduling", "an ensemble must specify steps")
-    for index, step in enumerate(given):
-        path = f"ensemble_scheduling.step[{index}]"
+    for index, (path, step) in enumerate(model.each("ensemble_scheduling.step")):
         for name in ("model_name", "input_map", "output_map"):
             if not getattr(step, name):
                 yield model.error("TG443", path, f"step {index} must specify '{name}'")
@@ -68,18 +66,17 @@ def data_flow(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Every tensor is written once, and leads from an input to an output."""
     if not model.config.ensemble_scheduling.step:
         return
-    nodes: dict[str, _Node] = {}
+    nodes: dict[str, _EnsembleTensor] = {}
     yield from _link(model, nodes)
     inputs = [tensor.name for tensor in model.config.input]
     outputs = {tensor.name for tensor in model.config.output}
-    for index, name in enumerate(inputs):
-        if name not in nodes:
-            yield model.error(
-                "TG445", f"input[{index}].name", f"ensemble input '{name}' is not used by any step"
-            )
+    for path, tensor in model.each("input"):
+        if tensor.name not in nodes:
+            message = f"ensemble input '{tensor.name}' is not used by any step"
+            yield model.error("TG445", f"{path}.name", message)
     _propagate(nodes, inputs)
-    for index, tensor in enumerate(model.config.output):
-        path, node = f"output[{index}].name", nodes.get(tensor.name)
+    for place, tensor in model.each("output"):
+        path, node = f"{place}.name", nodes.get(tensor.name)
         if node is None:
             yield model.error(
                 "TG445", path, f"ensemble output '{tensor.name}' is not written by any step"
@@ -96,12 +93,11 @@ def data_flow(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
             yield model.error("TG445", node.field, f"ensemble tensor '{name}' is {lack}")
 
 
-def _link(model: LintedModel, nodes: dict[str, _Node]) -> Iterator[Finding]:
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        path = f"ensemble_scheduling.step[{index}]"
+def _link(model: LintedModel, nodes: dict[str, _EnsembleTensor]) -> Iterator[Finding]:
+    for path, step in model.each("ensemble_scheduling.step"):
         for key, name in sorted(step.output_map.items()):
             where = map_path(f"{path}.output_map", key)
-            node = nodes.setdefault(name, _Node(field=where))
+            node = nodes.setdefault(name, _EnsembleTensor(field=where))
             if node.written:
                 yield model.error(
                     "TG444", where, f"ensemble tensor '{name}' appears in an output_map twice"
@@ -109,13 +105,13 @@ def _link(model: LintedModel, nodes: dict[str, _Node]) -> Iterator[Finding]:
             node.written = True
         written = set(step.output_map.values())
         for key, name in sorted(step.input_map.items()):
-            node = nodes.setdefault(name, _Node(field=map_path(f"{path}.input_map", key)))
+            node = nodes.setdefault(name, _EnsembleTensor(field=map_path(f"{path}.input_map", key)))
             for target in written:
                 nodes[target].sources.append(name)
                 node.targets.append(target)
 
 
-def _propagate(nodes: dict[str, _Node], inputs: list[str]) -> None:
+def _propagate(nodes: dict[str, _EnsembleTensor], inputs: list[str]) -> None:
     queue = [name for name in inputs if name in nodes]
     for name in queue:
         nodes[name].ready = True
@@ -127,7 +123,7 @@ def _propagate(nodes: dict[str, _Node], inputs: list[str]) -> None:
                 queue.append(target)
 
 
-def _first_cause(nodes: dict[str, _Node], name: str) -> str:
+def _first_cause(nodes: dict[str, _EnsembleTensor], name: str) -> str:
     """The first tensor on the way back that nothing provides."""
     seen = {name}
     while True:

@@ -10,6 +10,8 @@ from tritongen.model.findings import Finding
 
 Models = Mapping[str, LintedModel]
 
+_STEPS = "ensemble_scheduling.step"
+
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
@@ -38,13 +40,8 @@ def ensembles(models: Models, _context: LintContext) -> Iterator[Finding]:
     yield from _cycles(models)
 
 
-def _steps(model: LintedModel) -> Iterator[tuple[str, ConfigMessage]]:
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        yield f"ensemble_scheduling.step[{index}]", step
-
-
 def _availability(model: LintedModel, models: Models) -> Iterator[Finding]:
-    for path, step in _steps(model):
+    for path, step in model.each(_STEPS):
         name, version = step.model_name, step.model_version
         if not name:
             continue
@@ -78,7 +75,7 @@ def _availability(model: LintedModel, models: Models) -> Iterator[Finding]:
 def _batch_sizes(model: LintedModel, models: Models) -> Iterator[Finding]:
     most = model.config.max_batch_size
     limits: list[int] = []
-    for path, step in _steps(model):
+    for path, step in model.each(_STEPS):
         other = models.get(step.model_name)
         if other is None or not other.parsed.ok or not _sized(other):
             continue
@@ -121,7 +118,7 @@ class _Mapping:
 
     def check(self) -> Iterator[Finding]:
         """Findings of every step, in order."""
-        for path, step in _steps(self._model):
+        for path, step in self._model.each(_STEPS):
             other = self._models.get(step.model_name)
             if other is None or not other.parsed.ok or other.name == self._model.name:
                 continue
@@ -184,7 +181,7 @@ def _fits(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
 def _decoupled(model: LintedModel, models: Models) -> Iterator[Finding]:
     """All inputs of a step come from one stream of responses."""
     origin: dict[str, int] = {tensor.name: -1 for tensor in model.config.input}
-    pending = list(_steps(model))
+    pending = list(model.each(_STEPS))
     while pending:
         ready = [
             (path, step)
@@ -213,7 +210,7 @@ def _decoupled(model: LintedModel, models: Models) -> Iterator[Finding]:
 def _cycles(models: Models) -> Iterator[Finding]:
     """Ensembles that need one another, directly or through others."""
     edges = {
-        name: sorted({step.model_name for _, step in _steps(model)} & set(models))
+        name: sorted({step.model_name for _, step in model.each(_STEPS)} & set(models))
         for name, model in models.items()
         if model.parsed.ok
     }

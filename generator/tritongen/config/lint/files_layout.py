@@ -1,8 +1,8 @@
 """Folders and files: versions, model files, data files."""
 
 from collections.abc import Iterator
-from types import MappingProxyType
 
+from tritongen.config.lint.backends import UNREGISTERED
 from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     RESERVED_FOLDERS,
@@ -12,22 +12,11 @@ from tritongen.config.lint.linted_model import (
 )
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import map_path
+from tritongen.model.backends.fil import FIL_FILES
 from tritongen.model.findings import Finding
 
 _STRAY_ENDINGS = ("~", ".swp", ".swo", ".bak", ".orig", ".rej", ".tmp")
 _STRAY_NAMES = frozenset({".DS_Store", "Thumbs.db"})
-# Without default_model_filename these backends name the file by themselves or need none.
-_OWN_NAMING = frozenset({"dali", "vllm", "tensorrtllm", "identity", "repeat", "square"})
-# The file that FIL opens, by its parameter model_type.
-_FIL_FILES = MappingProxyType(
-    {
-        "xgboost": "xgboost.model",
-        "xgboost_json": "xgboost.json",
-        "xgboost_ubj": "xgboost.ubj",
-        "lightgbm": "model.txt",
-        "treelite_checkpoint": "checkpoint.tl",
-    }
-)
 
 
 def version_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -100,12 +89,10 @@ def _at_policy(model: LintedModel, message: str) -> Finding:
 def listed_versions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """A listed version that does not exist is only logged."""
     existing = {version.number for version in model.versions}
-    for index, number in enumerate(model.config.version_policy.specific.versions):
+    for field, number in model.each("version_policy.specific.versions"):
         if number not in existing and model.served:
             yield model.warning(
-                "TG620",
-                f"version_policy.specific.versions[{index}]",
-                f"version {number} is listed, and there is no folder for it",
+                "TG620", field, f"version {number} is listed, and there is no folder for it"
             )
 
 
@@ -116,7 +103,7 @@ def model_file(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     if model.is_ensemble or not config.backend:
         return
     if config.backend == "fil" and not filename:
-        filename = _FIL_FILES.get(model.parameters.get("model_type", "xgboost"), "")
+        filename = FIL_FILES.get(model.parameters.get("model_type", "xgboost"), "")
     written = "default_model_filename" in model.parsed.lines
     if not filename:
         return
@@ -125,7 +112,8 @@ def model_file(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
             "TG459", "default_model_filename", f'"{filename}" leaves the version folder'
         )
         return
-    if config.backend in _OWN_NAMING and not written:
+    # Without default_model_filename these name the file by themselves or need none.
+    if config.backend in UNREGISTERED and not written:
         return
     by_gpu = sorted(config.cc_model_filenames.items())
     for version in model.served:
@@ -170,12 +158,12 @@ def _missing(model: LintedModel, path: str, filename: str, folder: str, written:
 
 def data_paths(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Initial-state files stay inside the model's folder."""
-    for index, state in enumerate(model.config.sequence_batching.state):
+    for field, state in model.each("sequence_batching.state"):
         for initial in state.initial_state:
             if escapes(initial.data_file):
                 yield model.warning(
                     "TG651",
-                    f"sequence_batching.state[{index}].initial_state[0].data_file",
+                    f"{field}.initial_state[0].data_file",
                     f'"{initial.data_file}" leaves initial_state/',
                     "Keep the file inside the model's folder.",
                 )

@@ -18,8 +18,8 @@ _LABELS_INSIDE_SINCE = "26.02"
 def tensors(model: LintedModel) -> Iterator[tuple[str, str, ConfigMessage]]:
     """(direction, field path, message) of every input, then of every output."""
     for direction in ("input", "output"):
-        for index, tensor in enumerate(getattr(model.config, direction)):
-            yield direction, f"{direction}[{index}]", tensor
+        for field, tensor in model.each(direction):
+            yield direction, field, tensor
 
 
 def _called(direction: str, tensor: ConfigMessage) -> str:
@@ -108,11 +108,11 @@ def _chunks(dims: tuple[int, ...]) -> list[int | None]:
 
 def formats(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Image formats need three dims."""
-    for index, tensor in enumerate(model.config.input):
+    for field, tensor in model.each("input"):
         if tensor.format != 0 and len(tensor.dims) != 3:
             yield model.error(
                 "TG430",
-                f"input[{index}].format",
+                f"{field}.format",
                 f"model input '{tensor.name}': NHWC and NCHW require 3 dims, batch axis excluded; "
                 f"it has {len(tensor.dims)}",
             )
@@ -150,34 +150,27 @@ def names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
         counts = Counter(tensor.name for tensor in getattr(model.config, direction))
         for name, count in counts.items():
             if name and count > 1:
-                index = _last(model, direction, name)
-                yield model.warning(
-                    "TG604",
-                    f"{direction}[{index}].name",
-                    f"{count} {direction}s are called '{name}'",
-                )
+                field = _last(model, direction, name)
+                yield model.warning("TG604", field, f"{count} {direction}s are called '{name}'")
     shared = {tensor.name for tensor in model.config.input} & {
         tensor.name for tensor in model.config.output
     }
     for name in sorted(shared - {""}):
-        index = _last(model, "output", name)
-        yield model.warning(
-            "TG605", f"output[{index}].name", f"an input and an output are both called '{name}'"
-        )
+        field = _last(model, "output", name)
+        yield model.warning("TG605", field, f"an input and an output are both called '{name}'")
 
 
-def _last(model: LintedModel, direction: str, name: str) -> int:
-    tensors_ = getattr(model.config, direction)
-    return max(index for index, tensor in enumerate(tensors_) if tensor.name == name)
+def _last(model: LintedModel, direction: str, name: str) -> str:
+    return [f"{field}.name" for field, tensor in model.each(direction) if tensor.name == name][-1]
 
 
 def labels(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Label files lie in the model's folder."""
-    for index, tensor in enumerate(model.config.output):
+    for path, tensor in model.each("output"):
         filename = tensor.label_filename
         if not filename:
             continue
-        field = f"output[{index}].label_filename"
+        field = f"{path}.label_filename"
         if escapes(filename):
             strict = at_least(context.release.tag, _LABELS_INSIDE_SINCE)
             message = f'label file "{filename}" is outside the model\'s folder'
@@ -215,8 +208,7 @@ def batch_io(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Helper inputs and outputs of ragged batching."""
     inputs = {tensor.name for tensor in model.config.input}
     outputs = {tensor.name for tensor in model.config.output}
-    for index, item in enumerate(model.config.batch_input):
-        field = f"batch_input[{index}]"
+    for field, item in model.each("batch_input"):
         yield from _sources(model, field, "batch input", item, inputs)
         if item.data_type not in {8, 11}:
             yield model.error(
@@ -225,8 +217,7 @@ def batch_io(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
                 "batch input data type must be TYPE_INT32 or TYPE_FP32",
                 "Use TYPE_INT32 or TYPE_FP32.",
             )
-    for index, item in enumerate(model.config.batch_output):
-        field = f"batch_output[{index}]"
+    for field, item in model.each("batch_output"):
         yield from _sources(model, field, "batch output", item, inputs)
         for name, count in Counter(item.target_name).items():
             if name not in outputs:

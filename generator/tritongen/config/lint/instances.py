@@ -1,6 +1,5 @@
 """Instance groups: kind, GPUs, count, names, rate limiter."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,10 +40,7 @@ def resolved_groups(model: LintedModel, context: LintContext) -> tuple[Instances
     """Every group with kind and count as Triton fills them in."""
     if model.is_ensemble:
         return ()
-    groups = [
-        (f"instance_group[{index}]", group)
-        for index, group in enumerate(model.config.instance_group)
-    ]
+    groups = list(model.each("instance_group"))
     if not groups:
         kind = _resolve(_preferred_kind(model.config.backend, context), (), context)
         return (Instances("instance_group", kind, _default_count(model, kind), False, None),)
@@ -127,8 +123,8 @@ def profiles(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Optimisation profiles belong to TensorRT plans and are numbers from 0."""
     if model.is_ensemble:
         return
-    for index, group in enumerate(model.config.instance_group):
-        field = f"instance_group[{index}].profile"
+    for path, group in model.each("instance_group"):
+        field = f"{path}.profile"
         if group.profile and model.config.platform != "tensorrt_plan":
             yield model.error("TG435", field, "profile is only supported for TensorRT models")
             continue
@@ -169,26 +165,25 @@ def counts(model: LintedModel, context: LintContext) -> Iterator[Finding]:
 
 def kinds_written(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """KIND_AUTO serves on another device when the machine changes."""
-    for index, group in enumerate(model.config.instance_group):
+    for field, group in model.each("instance_group"):
         if group.kind == KIND_AUTO and not model.is_ensemble:
             report = model.warning if context.gpus else model.info
             yield report(
                 "TG643",
-                f"instance_group[{index}].kind",
+                f"{field}.kind",
                 "KIND_AUTO: on the GPU where there is one, else on the CPU",
             )
 
 
 def group_names(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Names that repeat, and host policies that nobody defines."""
-    groups = model.config.instance_group
-    repeated = Counter(group.name for group in groups if group.name)
-    for index, group in enumerate(groups):
-        field = f"instance_group[{index}]"
-        if repeated[group.name] > 1 and any(other.name == group.name for other in groups[:index]):
+    seen: set[str] = set()
+    for field, group in model.each("instance_group"):
+        if group.name in seen:
             yield model.warning(
                 "TG608", f"{field}.name", f'several groups are called "{group.name}"'
             )
+        seen |= {group.name} - {""}
         known = {"cpu", "model", *(f"gpu_{gpu}" for gpu in range(64)), *context.host_policies}
         if group.host_policy and group.host_policy not in known:
             yield model.warning(
@@ -212,10 +207,10 @@ def passive_only(model: LintedModel, _context: LintContext) -> Iterator[Finding]
 def limiter_settings(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Resources count only while the server's rate limiter is on."""
     given = dict(context.resources)
-    for index, group in enumerate(model.config.instance_group):
+    for path, group in model.each("instance_group"):
         if not group.HasField("rate_limiter"):
             continue
-        field = f"instance_group[{index}].rate_limiter"
+        field = f"{path}.rate_limiter"
         if not context.rate_limiter:
             yield model.warning(
                 "TG627",

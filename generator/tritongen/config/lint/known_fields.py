@@ -1,7 +1,7 @@
 """Text, fields that the target knows, name, backend and platform."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -81,48 +81,37 @@ def no_configuration(model: LintedModel, context: LintContext) -> Iterator[Findi
         )
 
 
-def backend_and_platform(model: LintedModel, _context: LintContext) -> Iterable[Finding]:
+def backend_and_platform(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """The backend must be known, and the platform must be one of its own."""
-    config = model.config
-    if config.platform == ENSEMBLE:
-        if config.backend:
-            return (
-                model.error(
-                    "TG404", "backend", f'an ensemble takes no backend; "{config.backend}" is set'
-                ),
-            )
-        return ()
-    if not config.backend:
-        return (_no_backend(model),)
-    if config.backend == ENSEMBLE:
-        return (
-            model.error(
-                "TG455",
-                "backend",
-                '"ensemble" is no backend; Triton would look for a library of that name',
-                'Write platform: "ensemble" and no backend.',
-            ),
+    backend, platform = model.config.backend, model.config.platform
+    accepted = PLATFORMS.get(backend)
+    if platform == ENSEMBLE:
+        if backend:
+            message = f'an ensemble takes no backend; "{backend}" is set'
+            yield model.error("TG404", "backend", message)
+    elif not backend:
+        yield _no_backend(model)
+    elif backend == ENSEMBLE:
+        yield model.error(
+            "TG455",
+            "backend",
+            '"ensemble" is no backend; Triton would look for a library of that name',
+            'Write platform: "ensemble" and no backend.',
         )
-    accepted = PLATFORMS.get(config.backend)
-    if accepted is not None and config.platform not in accepted:
-        return (
-            model.error(
-                "TG405",
-                "platform",
-                f"unexpected 'platform' and 'backend' pair: \"{config.platform}\", "
-                f'"{config.backend}" (accepted: {", ".join(accepted)})',
-            ),
+    elif accepted is not None and platform not in accepted:
+        yield model.error(
+            "TG405",
+            "platform",
+            f"unexpected 'platform' and 'backend' pair: \"{platform}\", "
+            f'"{backend}" (accepted: {", ".join(accepted)})',
         )
-    if accepted is None and _contradicts(config.platform, config.backend):
-        return (
-            model.warning(
-                "TG615",
-                "platform",
-                f'platform "{config.platform}" belongs to another backend; Triton does not check '
-                f'it for "{config.backend}"',
-            ),
+    elif accepted is None and _contradicts(platform, backend):
+        yield model.warning(
+            "TG615",
+            "platform",
+            f'platform "{platform}" belongs to another backend; Triton does not check it for '
+            f'"{backend}"',
         )
-    return ()
 
 
 def _no_backend(model: LintedModel) -> Finding:
@@ -234,11 +223,11 @@ def repository_agents(model: LintedModel, context: LintContext) -> Iterator[Find
             "model_repository_agents without an agent ends the server",
             "Remove it.",
         )
-    for index, agent in enumerate(agents):
+    for field, agent in model.each("model_repository_agents.agents"):
         if agent.name not in context.agents:
             yield model.error(
                 "TG457",
-                f"model_repository_agents.agents[{index}].name",
+                f"{field}.name",
                 f'unable to find the library of repository agent "{agent.name}"',
             )
 
@@ -264,8 +253,7 @@ def batching_strategy(model: LintedModel, _context: LintContext) -> Iterator[Fin
 
 def model_metrics(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Every metric control names a family and its buckets."""
-    for index, control in enumerate(model.config.model_metrics.metric_control):
-        field = f"model_metrics.metric_control[{index}]"
+    for field, control in model.each("model_metrics.metric_control"):
         family = control.metric_identifier.family
         if not control.HasField("metric_identifier"):
             yield model.error("TG439", field, "a metric control must specify metric_identifier")

@@ -27,7 +27,7 @@ def summary(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def as_text(findings: Sequence[Finding], prefix: str = "") -> str:
-    """For people: grouped by model, each finding with its cure; ends with a line of totals.
+    """For people: grouped by model, each finding with its fix; ends with a line of totals.
 
     Args:
         findings: in the order to print.

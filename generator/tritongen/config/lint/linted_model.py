@@ -1,8 +1,10 @@
 """One model as the rules see it: its configuration completed as Triton completes it."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
 
 from tritongen.config.lint.backends import ENSEMBLE, autofill
 from tritongen.config.lint.repository_view import LintContext, ModelView
@@ -14,6 +16,8 @@ from tritongen.model.tensors import DType
 
 CONFIG_FILE = "config.pbtxt"
 RESERVED_FOLDERS = frozenset({"warmup", "initial_state", "configs"})
+# Fields that rules over several models point at.
+_POINTED_AT = ("ensemble_scheduling", "instance_group", "max_batch_size", "parameters")
 _LEADING_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 
@@ -52,6 +56,25 @@ class LintedModel:
     def name(self) -> str:
         """The folder's name."""
         return self.view.name
+
+    def each(self, path: str) -> Iterator[tuple[str, Any]]:
+        """(Path, value) of every item of a repeated field, such as ``batch_input[0]``."""
+        items = attrgetter(path)(self.config)
+        return ((f"{path}[{index}]", item) for index, item in enumerate(items))
+
+    def reduced(self) -> "LintedModel":
+        """The model as rules over a whole repository need it: without text, files and facts.
+
+        A repository may have thousands of models, whose facts and lines take most of the room.
+        """
+        lines = {
+            path: line for path, line in self.parsed.lines.items() if path.startswith(_POINTED_AT)
+        }
+        return replace(
+            self,
+            view=ModelView(self.name, None),
+            parsed=replace(self.parsed, message=self.config, lines=lines),
+        )
 
     @property
     def rules(self) -> BackendRules | None:
@@ -210,6 +233,12 @@ def element_count(dims: tuple[int, ...]) -> int | None:
             return None
         count *= dim
     return count
+
+
+def data_bytes(tensor: ConfigMessage) -> int:
+    """Bytes that a tensor's data take, 0 where types or sizes leave it open."""
+    dtype = dtype_of(tensor.data_type)
+    return (element_count(tuple(tensor.dims)) or 0) * (dtype.itemsize if dtype is not None else 0)
 
 
 def show_dims(dims: tuple[int, ...]) -> str:

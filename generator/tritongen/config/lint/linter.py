@@ -1,6 +1,7 @@
 """All rules, and the order in which their findings are told."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from tritongen.config.lint import (
     accelerators,
@@ -22,7 +23,6 @@ from tritongen.config.lint import (
     threads,
     warmup,
 )
-from tritongen.config.lint.compact_store import Shelf
 from tritongen.config.lint.linted_model import LintedModel, linted_model
 from tritongen.config.lint.repository_view import LintContext, ModelView, RepositoryView
 from tritongen.model.findings import Finding, Severity
@@ -88,29 +88,39 @@ RULES: tuple[Rule, ...] = (
     backend_registry.batch_support,
     backend_registry.kept_states,
     backend_registry.tensor_names,
-    backend_registry.classifier_threshold,
     dtypes.refused_types,
     dtypes.optional_inputs,
-    accelerators.graph_level,
-    accelerators.accelerators,
-    backend_onnxruntime.inspected_faults,
-    backend_onnxruntime.non_tensors,
-    backend_onnxruntime.completed_batching,
-    backend_onnxruntime.input_count,
-    backend_onnxruntime.compared_tensors,
-    backend_onnxruntime.control_tensors,
-    backend_onnxruntime.without_completion,
-    backend_python.execution_environment,
-    backend_python.element_types,
-    backend_python.ignored_operations,
-    backend_python.decoupled_policy,
     threads.limits,
     advice.left_to_completion,
     advice.no_tensors,
     advice.leading_dynamic,
     advice.unused_batching,
     advice.backend_written,
-    advice.python_runtime_filename,
+)
+
+# Rules of models that one backend serves.
+BACKEND_RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        "fil": (backend_registry.classifier_threshold,),
+        "onnxruntime": (
+            accelerators.graph_level,
+            accelerators.accelerators,
+            backend_onnxruntime.inspected_faults,
+            backend_onnxruntime.non_tensors,
+            backend_onnxruntime.completed_batching,
+            backend_onnxruntime.input_count,
+            backend_onnxruntime.compared_tensors,
+            backend_onnxruntime.control_tensors,
+            backend_onnxruntime.without_completion,
+        ),
+        "python": (
+            backend_python.execution_environment,
+            backend_python.element_types,
+            backend_python.ignored_operations,
+            backend_python.decoupled_policy,
+        ),
+        "pytorch": (advice.python_runtime_filename,),
+    }
 )
 
 REPOSITORY_RULES: tuple[RepositoryRule, ...] = (
@@ -140,7 +150,7 @@ class Linter:
 
     def __init__(self, context: LintContext) -> None:
         self._context = context
-        self._models = Shelf()
+        self._models: dict[str, LintedModel] = {}
         self._found: set[Finding] = set()
 
     def add(self, view: ModelView) -> None:
@@ -150,7 +160,7 @@ class Linter:
         for variant in view.variants:
             other = linted_model(view, self._context, variant=variant)
             self._found.update(_check(other, self._context))
-        self._models.put(model)
+        self._models[model.name] = model.reduced()
 
     def findings(self) -> tuple[Finding, ...]:
         """Every finding on the models so far, those on all of them together included, sorted."""
@@ -164,7 +174,7 @@ def _check(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     for rule in FOLDER_RULES:
         yield from rule(model, context)
     if model.parsed.ok:
-        for rule in RULES:
+        for rule in (*RULES, *BACKEND_RULES.get(model.config.backend, ())):
             yield from rule(model, context)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     LintedModel,
+    data_bytes,
     dtype_name,
-    dtype_of,
-    element_count,
     show_dims,
 )
 from tritongen.config.lint.repository_view import LintContext
@@ -29,8 +28,7 @@ def controls(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Control tensors have names of their own, and each control its form."""
     names: set[str] = set()
     kinds: dict[int, str] = {}
-    for index, tensor in enumerate(model.config.sequence_batching.control_input):
-        field = f"sequence_batching.control_input[{index}]"
+    for field, tensor in model.each("sequence_batching.control_input"):
         if not tensor.name:
             yield model.error("TG416", field, "a control tensor must have a name")
         elif tensor.name in names:
@@ -81,11 +79,11 @@ def strategies(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Bounds of the two strategies."""
     batcher = model.config.sequence_batching
     most = model.config.max_batch_size
-    for index, size in enumerate(batcher.oldest.preferred_batch_size):
+    for field, size in model.each("sequence_batching.oldest.preferred_batch_size"):
         if size <= 0 or size > most:
             yield model.error(
                 "TG420",
-                f"sequence_batching.oldest.preferred_batch_size[{index}]",
+                field,
                 f"preferred batch size {size} must be positive and <= max_batch_size {most}",
             )
     if batcher.HasField("oldest") and batcher.oldest.max_candidate_sequences < 1:
@@ -106,8 +104,7 @@ def strategies(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
 def initial_states(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """An initial state has its state's type and rank, fixed dims, a name and data."""
     seen: set[str] = set()
-    for index, state in enumerate(model.config.sequence_batching.state):
-        field = f"sequence_batching.state[{index}]"
+    for field, state in model.each("sequence_batching.state"):
         initial = state.initial_state
         if len(initial) > 1:
             yield model.error(
@@ -163,11 +160,6 @@ def _data_file(model: LintedModel, what: str, initial: ConfigMessage) -> Iterato
     if file is None:
         yield "data_file", f"{what}: {path} does not exist"
         return
-    dtype, count = dtype_of(initial.data_type), element_count(tuple(initial.dims))
-    if dtype is None or count is None or dtype.itemsize == 0:
-        return
-    if file.size < count * dtype.itemsize:
-        yield (
-            "data_file",
-            f"{what} expects {count * dtype.itemsize} bytes; {path} has {file.size}",
-        )
+    needed = data_bytes(initial)
+    if file.size < needed:
+        yield "data_file", f"{what} expects {needed} bytes; {path} has {file.size}"

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     LintedModel,
+    data_bytes,
     dtype_name,
-    dtype_of,
-    element_count,
     show_dims,
 )
 from tritongen.config.lint.repository_view import LintContext
@@ -19,8 +18,7 @@ def samples(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Every sample must be a request that the model accepts."""
     if model.is_ensemble:
         return
-    for index, sample in enumerate(model.config.model_warmup):
-        field = f"model_warmup[{index}]"
+    for field, sample in model.each("model_warmup"):
         if sample.batch_size == 0:
             yield model.warning(
                 "TG612", field, f"warm-up sample '{sample.name}' has batch_size 0 and is skipped"
@@ -116,15 +114,12 @@ def _file(model: LintedModel, path: str, name: str, given: ConfigMessage) -> Ite
             "TG440", field, f"{relative}, the data of '{name}', does not exist", "Add the file."
         )
         return
-    dtype, count = dtype_of(given.data_type), element_count(tuple(given.dims))
-    if dtype is None or dtype.itemsize == 0 or count is None:
-        return
-    if file.size < count * dtype.itemsize:
+    needed = data_bytes(given)
+    if file.size < needed:
         yield model.error(
             "TG440",
             field,
-            f"warm-up expects {count * dtype.itemsize} bytes for '{name}', but {relative} has "
-            f"{file.size}",
+            f"warm-up expects {needed} bytes for '{name}', but {relative} has {file.size}",
             "Write raw little-endian values without the batch axis.",
         )
 

@@ -1,8 +1,8 @@
 """`config.pbtxt`: from text to message, with every fault and every field's line."""
 
 from tritongen.config.pbtxt.parsed_config import ConfigMessage, ParsedConfig, map_path
-from tritongen.config.pbtxt.parser import Parser
-from tritongen.config.pbtxt.text_faults import Faults
+from tritongen.config.pbtxt.parser import ConfigParser
+from tritongen.config.pbtxt.text_faults import TextFaults
 from tritongen.config.pbtxt.tokens import tokenize
 from tritongen.config.protobuf import new_model_config
 from tritongen.model.findings import Finding, Location, Severity
@@ -24,8 +24,8 @@ def parse_config(text: str, path: str) -> ParsedConfig:
     message = new_model_config()
     if len(text) > MAX_CONFIG_BYTES:
         return ParsedConfig(path, message, {}, (_too_large(path),))
-    faults = Faults(path)
-    parser = Parser(tokenize(text), faults)
+    faults = TextFaults(path)
+    parser = ConfigParser(tokenize(text), faults)
     parser.parse(message)
     return ParsedConfig(path, message, parser.lines, tuple(faults.findings))
 

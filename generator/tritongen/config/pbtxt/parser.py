@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from tritongen.config.pbtxt import values
 from tritongen.config.pbtxt.parsed_config import ConfigMessage, map_path
-from tritongen.config.pbtxt.text_faults import Faults, StopParsing, did_you_mean
+from tritongen.config.pbtxt.text_faults import StopParsing, TextFaults, did_you_mean
 from tritongen.config.pbtxt.tokens import Token, TokenKind
 
 Scalar = str | int | float | bool
@@ -22,10 +22,10 @@ _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _EMPTY_KEYS: dict[int, object] = {FieldDescriptor.CPPTYPE_STRING: ""}
 
 
-class Parser:
+class ConfigParser:
     """Fills one message from the tokens of a text."""
 
-    def __init__(self, tokens: Iterator[Token], faults: Faults) -> None:
+    def __init__(self, tokens: Iterator[Token], faults: TextFaults) -> None:
         self._source = tokens
         self._tokens: list[Token] = []
         self._at = 0
@@ -128,8 +128,8 @@ class Parser:
     def _unknown(self, descriptor: Descriptor, name: Token, prefix: str) -> None:
         path = f"{prefix}.{name.text}" if prefix else name.text
         complaint = f'Message type "{descriptor.full_name}" has no field named "{name.text}".'
-        cure = did_you_mean(name.text, descriptor.fields_by_name)
-        self._faults.add("field", name, complaint, path, cure)
+        fix = did_you_mean(name.text, descriptor.fields_by_name)
+        self._faults.add("field", name, complaint, path, fix)
         self._try(":")
         self._skip_value()
         self._try(";", ",")
@@ -190,8 +190,8 @@ class Parser:
         opening = self._try("{", "<")
         if opening is None:
             found = self._peek()
-            cure = "Remove the comma before it." if found.text == "]" else ""
-            self._faults.add("type", found, f'Expected "{{", found "{found.text}".', path, cure)
+            fix = "Remove the comma before it." if found.text == "]" else ""
+            self._faults.add("type", found, f'Expected "{{", found "{found.text}".', path, fix)
             if found.text != "]":
                 self._skip_value()
             return
@@ -320,7 +320,7 @@ class Parser:
         try:
             value = _convert(token, minus, field)
         except values.ValueFault as fault:
-            self._faults.add(fault.kind, minus or token, fault.complaint, path, _cure(field, token))
+            self._faults.add(fault.kind, minus or token, fault.complaint, path, _fix(field, token))
             self._pass_over(token)
             return None
         self._next()
@@ -330,8 +330,8 @@ class Parser:
         try:
             _convert(token, None, field)
         except values.ValueFault as fault:
-            cure = "Write it without quotes."
-            self._faults.add(fault.kind, token, fault.complaint, path, cure)
+            fix = "Write it without quotes."
+            self._faults.add(fault.kind, token, fault.complaint, path, fix)
 
     def _pass_over(self, token: Token) -> None:
         """After a value of the wrong type: the value too, unless it is a closing bracket."""
@@ -370,7 +370,7 @@ def _convert(token: Token, minus: Token | None, field: FieldDescriptor) -> Scala
     return values.integer(token, minus, field)
 
 
-def _cure(field: FieldDescriptor, token: Token) -> str:
+def _fix(field: FieldDescriptor, token: Token) -> str:
     if field.enum_type is not None and token.kind is TokenKind.IDENTIFIER:
         return did_you_mean(token.text, field.enum_type.values_by_name)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:

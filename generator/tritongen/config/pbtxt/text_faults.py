@@ -27,7 +27,7 @@ class StopParsing(Exception):  # noqa: N818  (control flow of the parser, caught
     """The rest of the text cannot be read sensibly."""
 
 
-class Faults:
+class TextFaults:
     """Collects the faults of one text."""
 
     def __init__(self, path: str) -> None:
@@ -61,7 +61,7 @@ class Faults:
             StopParsing: always.
         """
         odd = complaint.startswith(_ODD_CHARACTER)
-        self.add("binary" if odd else "syntax", token, complaint, field, _cure(token, odd))
+        self.add("binary" if odd else "syntax", token, complaint, field, _fix(token, odd))
         raise StopParsing
 
     def remark(self, code: str, token: Token, message: str, field: str) -> None:
@@ -70,7 +70,7 @@ class Faults:
         self.findings.append(Finding(code, Severity.WARNING, message, location=location))
 
 
-def _cure(token: Token, odd: bool) -> str:
+def _fix(token: Token, odd: bool) -> str:
     if odd and token.text == "\ufeff":
         return "Save the file as UTF-8 without a byte order mark."
     if token.text == "/":
@@ -81,7 +81,7 @@ def _cure(token: Token, odd: bool) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A cure that names the closest known word, empty when none is close."""
+    """A fix that names the closest known word, empty when none is close."""
     names = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:

@@ -159,3 +159,6 @@ FIL = BackendRules(
     trial="treelite",
     embedded="treelite in Python",
 )
+
+# The file that the backend opens, by its parameter model_type.
+FIL_FILES = {_TYPES[item.format]: item.filename for item in FIL.artefacts}
