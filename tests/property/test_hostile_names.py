@@ -37,7 +37,7 @@ from tritongen.probe.report.json_document import Environment
 from tritongen.probe.report.text_table import details
 from tritongen.repository.build import BuildResult
 from tritongen.repository.compare import Difference, DifferenceKind
-from tritongen.repository.inspect import Cure, InspectedModel
+from tritongen.repository.inspect import ApplicableFix, InspectedModel
 from tritongen.repository.render_repository import render_models
 
 LOCK = Lock("tritongen 1", LockedTarget("25.05", 4))
@@ -124,7 +124,9 @@ def test_json_and_sarif_are_harmless_and_say_the_same(found, prefix):
 @settings(max_examples=40, deadline=None)
 @given(named(), several, names, st.booleans())
 def test_inspect_prints_models_harmlessly(model, found, text, terminal):
-    item = InspectedModel(replace(model, name=text), True, text, found, (Cure("TG1", text, text),))
+    item = InspectedModel(
+        replace(model, name=text), True, text, found, (ApplicableFix("TG1", text, text),)
+    )
     assert_harmless(printed(lambda: inspect._print(item), terminal=terminal))
 
 

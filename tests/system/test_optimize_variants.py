@@ -86,7 +86,7 @@ def test_a_model_that_cannot_be_fixed(project: Project) -> None:
     assert document["refused"] == [{"name": "fed", "codes": ["TG110"]}]
 
 
-def test_inspect_names_the_cures(project: Project) -> None:
+def test_inspect_names_the_fixes(project: Project) -> None:
     project.add("wine/model.onnx", faulty.zipmap())
     project.add("net/model.onnx", trained.cnn(batch=1))
     found = {
@@ -97,7 +97,7 @@ def test_inspect_names_the_cures(project: Project) -> None:
         ("TG110", "zipmap"), ("TG110", "sequence"),
     ]  # fmt: skip
     assert [cure["fix"] for cure in found["net"]] == ["free_batch"]
-    assert "cure TG122: free_batch" in project.run("inspect", "models", expect=1).out
+    assert "fix TG122: free_batch" in project.run("inspect", "models", expect=1).out
 
 
 def test_a_variant_takes_the_place_of_its_original(project: Project) -> None:

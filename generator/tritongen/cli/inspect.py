@@ -67,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
             _print(model)
         for item in result.findings:
             print_finding(item)
-        curable = [item.facts.name for item in result.models if item.cures]
-        for name in curable[:3]:
+        fixable = [item.facts.name for item in result.models if item.fixes]
+        for name in fixable[:3]:
             suggest(f"tritongen optimize {quote(str(options.models))} -m {quote(name)} --fix")
-        suggest(f"tritongen build {quote(str(options.models))}{' --fix' if curable else ''}")
+        suggest(f"tritongen build {quote(str(options.models))}{' --fix' if fixable else ''}")
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
 
@@ -94,9 +94,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "graph": None,
         "onnx": None,
         "findings": [finding_json(entry) for entry in item.findings],
-        "cures": [
-            {"code": cure.code, "fix": cure.fix, "summary": cure.summary} for cure in item.cures
-        ],
+        "cures": [{"code": fix.code, "fix": fix.fix, "summary": fix.summary} for fix in item.fixes],
     }
     if facts.graph is not None:
         document["graph"] = {
@@ -150,8 +148,8 @@ def _print(item: "InspectedModel") -> None:
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
     for entry in item.findings:
         print_finding(entry)
-    for cure in item.cures:
-        say(f"  {good('cure')} {cure.code}: {cure.fix}, {cure.summary}")
+    for fix in item.fixes:
+        say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")
     say()
 
 

@@ -1,5 +1,6 @@
 """Element types, dimensions and tensors, in Triton's terms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,6 +130,13 @@ class TensorSpec:
     def rank(self) -> int | None:
         """Number of axes, None when not declared."""
         return None if self.shape is None else len(self.shape)
+
+
+def fits(shape: Shape, sizes: Sequence[int]) -> bool:
+    """Whether concrete sizes are ones that a shape declares; a dynamic one is any size."""
+    return len(shape) == len(sizes) and all(
+        is_dynamic(dim) or dim == size for dim, size in zip(shape, sizes, strict=True)
+    )
 
 
 def is_dynamic(dim: Dim) -> bool:

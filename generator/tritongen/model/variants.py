@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tritongen.model.fixes import CURES
+from tritongen.model.fixes import FIX_PURPOSES
 
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
@@ -215,7 +215,7 @@ class Variant:
         return tuple(
             step.name
             for step in self.steps
-            if step.applied and step.name in CURES and CURES[step.name].moves_axes
+            if step.applied and step.name in FIX_PURPOSES and FIX_PURPOSES[step.name].moves_axes
         )
 
     @property

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.model.variants import VARIANTS_FOLDER, Variant, Verdict
 from tritongen.optimize.accelerators import Accelerated, accelerators
-from tritongen.optimize.optimization import Base, Bench
 from tritongen.optimize.onnx_files import link_or_copy
+from tritongen.optimize.optimization import Base, Optimization
 from tritongen.repository.stored_variants import drop_variant, keep_variant, source_hashes
 from tritongen.system.files import translated
 
@@ -15,36 +15,37 @@ _MAX_BATCH = 32
 INT8 = "int8-static"
 
 
-def offer_accelerators(bench: Bench, base: Base, *, keep: bool) -> None:
+def offer_accelerators(work: Optimization, base: Base) -> None:
     """What the target's devices could switch on: shown, or kept as variants.
 
     Raises:
         EnvironmentProblem: TG004 or TG005, the disk.
     """
-    quantised = next((item for item in bench.variants if item.name == INT8 and item.kept), None)
+    keep = work.options.accelerate
+    quantised = next((item for item in work.variants if item.name == INT8 and item.kept), None)
     found = accelerators(
         base.inputs,
-        gpus=bench.project.intent.target.gpus,
-        isa=bench.isa,
-        max_batch=bench.intent.max_batch_size or (_MAX_BATCH if base.batched else 1),
+        gpus=work.project.intent.target.gpus,
+        isa=work.job.isa,
+        max_batch=work.intent.max_batch_size or (_MAX_BATCH if base.batched else 1),
         quantised=quantised is not None,
     )
     for item in found:
-        bench.steps.append(replace(item.step, applied=keep))
+        work.steps.append(replace(item.step, applied=keep))
         if not keep:
             continue
         if item.quantised and quantised is not None:
             files = [(name, f"{quantised.folder}/{name}") for name, _ in quantised.files]
-            _keep(bench, item, files, quantised)
+            _keep(work, item, files, quantised)
         else:
-            _keep(bench, item, list(_files(base)), _record(bench, base))
+            _keep(work, item, list(_files(base)), _record(work, base))
 
 
-def _record(bench: Bench, base: Base) -> Variant:
+def _record(work: Optimization, base: Base) -> Variant:
     """The record of the model that is accelerated, as it is before."""
     return Variant(
         name="",
-        model=bench.facts.name,
+        model=work.name,
         path="",
         steps=base.steps,
         labels=base.labels,
@@ -61,21 +62,21 @@ def _files(base: Base) -> Iterator[tuple[str, str]]:
 
 
 def _keep(
-    bench: Bench, item: Accelerated, files: Sequence[tuple[str, str]], record: Variant
+    work: Optimization, item: Accelerated, files: Sequence[tuple[str, str]], record: Variant
 ) -> None:
     step = replace(item.step, applied=True)
-    drop_variant(bench.project.root, bench.facts.name, step.name)
-    work = bench.staging / f"{bench.facts.name}-{step.name}"
-    with translated(bench.project.root / VARIANTS_FOLDER):
-        work.mkdir()
+    drop_variant(work.root, work.name, step.name)
+    folder = work.staging / f"{work.name}-{step.name}"
+    with translated(work.root / VARIANTS_FOLDER):
+        folder.mkdir()
         for name, source in files:
-            target = work / name
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy((bench.project.root / Path(source)).resolve(), target)
+            link_or_copy((work.root / Path(source)).resolve(), target)
     variant = replace(
         record,
         name=step.name,
-        sources=source_hashes(bench.project.root, bench.facts),
+        sources=source_hashes(work.root, work.facts),
         steps=(*record.steps, step),
         recipe={**record.recipe, "accelerator": step.name},
         verdict=Verdict.NOT_MEASURED,
@@ -84,4 +85,4 @@ def _keep(
         speedups=(),
     )
     names = [name for name, _ in files]
-    bench.variants.append(keep_variant(bench.project.root, work, names, variant))
+    work.variants.append(keep_variant(work.root, folder, names, variant))

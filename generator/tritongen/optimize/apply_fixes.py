@@ -5,19 +5,19 @@ model must give what the original gave, in the fix's own terms. What is not prov
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.model.agreement import Tolerance
-from tritongen.model.tensors import is_dynamic, show_shape
+from tritongen.model.tensors import fits, is_dynamic, show_shape
 from tritongen.model.variants import Proof, Step, StepKind
 from tritongen.optimize.fixes import FIXES, CannotFix, Fix, FixContext, Rewrite
 from tritongen.optimize.libraries import onnx
 from tritongen.optimize.onnx_files import Model, load, save
 from tritongen.optimize.onnx_session import Arrays, OrtRunner, ReferenceRunner, RunRefusal
 from tritongen.optimize.rewrite_proof import (
-    Expected,
+    ExpectedRun,
     Unproven,
     compare,
     compare_rows,
@@ -45,25 +45,12 @@ class Fixed:
         rows_equal: whether rows are independent of their neighbours, None without a batch axis.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
     model: Path | None = None
     proof: Proof | None = None
     labels: tuple[str, ...] = ()
     labels_of: str = ""
     rows_equal: bool | None = None
-
-
-@dataclass(slots=True)
-class _State:
-    """The model as far as it is proven."""
-
-    model: Model
-    expected: list[Expected]
-    steps: list[Step] = field(default_factory=list)
-    path: Path | None = None
-    proof: Proof | None = None
-    labels: tuple[str, ...] = ()
-    labels_of: str = ""
 
 
 def apply_fixes(
@@ -91,23 +78,11 @@ def apply_fixes(
     model = load(source)
     if model.bytes_ >= _MAPPED_FROM and not model.data_files:
         model = _mapped(model, work / "original")
-    state = _State(model, [])
-    state.expected, refusal = _originals(model.source, samples)
+    expected, refusal = _originals(model.source, samples)
+    fixing = _Fixing(model, expected, refusal, work, context, tolerance)
     for name in names:
-        _try(
-            FIXES[name],
-            state,
-            work,
-            replace(context, observed=_observed(state)),
-            tolerance,
-            refusal,
-        )
-    rows_equal = None
-    if state.path is not None and _batched(Graph(state.model.proto)):
-        rows_equal = rows_agree(OrtRunner(state.path), state.expected, tolerance)
-    return Fixed(
-        tuple(state.steps), state.path, state.proof, state.labels, state.labels_of, rows_equal
-    )
+        fixing.apply(FIXES[name])
+    return fixing.finished()
 
 
 def _mapped(model: Model, folder: Path) -> Model:
@@ -120,7 +95,7 @@ def _mapped(model: Model, folder: Path) -> Model:
     return load(folder / MODEL_FILE)
 
 
-def _originals(source: Path, samples: Sequence[Arrays]) -> tuple[list[Expected], str]:
+def _originals(source: Path, samples: Sequence[Arrays]) -> tuple[list[ExpectedRun], str]:
     """The original's results; by onnx's reference where ONNX Runtime refuses every sample."""
     first = ""
     for runner in (OrtRunner, ReferenceRunner):
@@ -134,91 +109,98 @@ def _originals(source: Path, samples: Sequence[Arrays]) -> tuple[list[Expected],
     return [], first or "there are no inputs for it"
 
 
-def _observed(state: _State) -> Mapping[str, tuple[int, ...]]:
-    """Shapes of the outputs as they came back, in the terms of the current model."""
-    if not state.expected:
-        return {}
-    return {name: array.shape for name, array in state.expected[0].tensors.items()}
+@dataclass(slots=True)
+class _Fixing:
+    """The model as far as it is proven.
 
+    Attributes:
+        model: loaded.
+        expected: what it must give, in its own terms; empty where the original does not run.
+        refusal: why it does not.
+        work: folder for results.
+        context: what the fixes need to know.
+        tolerance: that counts as equal.
+        result: so far.
+    """
 
-def _try(
-    fix: Fix,
-    state: _State,
-    work: Path,
-    context: FixContext,
-    tolerance: Tolerance,
-    refusal: str,
-) -> None:
-    """Apply one fix in the first way that is proven; leave the state as it is otherwise."""
-    failures: list[str] = []
-    for attempt in range(fix.attempts):
-        graph = Graph(onnx().ModelProto())
-        graph.proto.CopyFrom(state.model.proto)
-        folder = work / f"{fix.name}-{attempt}"
-        try:
-            rewrite = fix.rewrite(graph, replace(context, attempt=attempt))
-            if rewrite is None:
+    model: Model
+    expected: list[ExpectedRun]
+    refusal: str
+    work: Path
+    context: FixContext
+    tolerance: Tolerance
+    result: Fixed = field(default_factory=Fixed)
+
+    def apply(self, fix: Fix) -> None:
+        """Apply one fix in the first way that is proven; leave everything as it is otherwise."""
+        failures: list[str] = []
+        for attempt in range(fix.attempts):
+            folder = self.work / f"{fix.name}-{attempt}"
+            try:
+                if self._attempt(fix, attempt, folder):
+                    return
                 break
-            if refusal:
-                raise Unproven(f"the original cannot be run: {refusal}")
-            expected = [item.through(rewrite.adapter) for item in state.expected]
-            model, path = _store(state.model, graph, folder)
-            proof = _prove(path, graph, expected, rewrite, tolerance)
-        except (CannotFix, Unproven) as problem:
-            failures.append(str(problem))
+            except (CannotFix, Unproven) as problem:
+                failures.append(str(problem))
+            except _ODD_GRAPH as problem:
+                kind = type(problem).__name__
+                failures.append(f"this graph is not understood: {kind}: {problem}")
             shutil.rmtree(folder, ignore_errors=True)
-            continue
-        except _ODD_GRAPH as problem:
-            failures.append(f"this graph is not understood: {type(problem).__name__}: {problem}")
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        _advance(state, fix, rewrite, model, path, expected, proof)
-        return
-    if failures:
-        reason = f"not proven: {failures[0]}"
-        state.steps.append(Step(fix.name, StepKind.FIX, False, reason, cures=fix.codes))
+        if failures:
+            self._add(Step(fix.name, StepKind.FIX, False, f"not proven: {failures[0]}"), fix)
 
+    def _attempt(self, fix: Fix, attempt: int, folder: Path) -> bool:
+        """Apply a fix in one way; whether there was anything to do.
 
-def _advance(
-    state: _State,
-    fix: Fix,
-    rewrite: Rewrite,
-    model: Model,
-    path: Path,
-    expected: list[Expected],
-    proof: Proof,
-) -> None:
-    before = state.path
-    state.model, state.path, state.expected, state.proof = model, path, expected, proof
-    if rewrite.labels:
-        state.labels, state.labels_of = rewrite.labels, rewrite.labels_of
-    state.steps.append(
-        Step(
-            fix.name,
-            StepKind.FIX,
-            True,
-            rewrite.reason,
-            proof,
-            cures=fix.codes,
-            renamed=dict(rewrite.renamed),
-        )
-    )
-    if before is not None:
-        shutil.rmtree(before.parent)
+        Raises:
+            CannotFix, Unproven: it cannot be done, or does not give what the original gave.
+        """
+        graph = Graph(onnx().ModelProto())
+        graph.proto.CopyFrom(self.model.proto)
+        observed = {
+            name: array.shape for one in self.expected[:1] for name, array in one.tensors.items()
+        }
+        rewrite = fix.rewrite(graph, replace(self.context, observed=observed, attempt=attempt))
+        if rewrite is None:
+            return False
+        if self.refusal:
+            raise Unproven(f"the original cannot be run: {self.refusal}")
+        expected = [item.through(rewrite.adapter) for item in self.expected]
+        graph.drop_unused()
+        folder.mkdir(parents=True)
+        path = folder / MODEL_FILE
+        save(replace(self.model, proto=graph.proto), path)
+        model = load(path)
+        proof = _prove(path, graph, expected, rewrite, self.tolerance)
+        before = self.result.model
+        self.model, self.expected = model, expected
+        self.result = replace(self.result, model=path, proof=proof)
+        if rewrite.labels:
+            labels, labels_of = rewrite.labels, rewrite.labels_of
+            self.result = replace(self.result, labels=labels, labels_of=labels_of)
+        renamed = dict(rewrite.renamed)
+        self._add(Step(fix.name, StepKind.FIX, True, rewrite.reason, proof, renamed=renamed), fix)
+        if before is not None:
+            shutil.rmtree(before.parent)
+        return True
 
+    def _add(self, step: Step, fix: Fix) -> None:
+        steps = (*self.result.steps, replace(step, cures=fix.codes))
+        self.result = replace(self.result, steps=steps)
 
-def _store(model: Model, graph: Graph, folder: Path) -> tuple[Model, Path]:
-    graph.drop_unused()
-    folder.mkdir(parents=True)
-    path = folder / MODEL_FILE
-    save(replace(model, proto=graph.proto), path)
-    return load(path), path
+    def finished(self) -> Fixed:
+        """The result, with what is known of its rows."""
+        path = self.result.model
+        if path is None or not _batched(Graph(self.model.proto)):
+            return self.result
+        equal = rows_agree(OrtRunner(path), self.expected, self.tolerance)
+        return replace(self.result, rows_equal=equal)
 
 
 def _prove(
     path: Path,
     graph: Graph,
-    expected: Sequence[Expected],
+    expected: Sequence[ExpectedRun],
     rewrite: Rewrite,
     tolerance: Tolerance,
 ) -> Proof:
@@ -240,17 +222,14 @@ def _prove(
     return comparison.proof(rows_equal)
 
 
-def _check_declared(graph: Graph, expected: Sequence[Expected]) -> None:
+def _check_declared(graph: Graph, expected: Sequence[ExpectedRun]) -> None:
     for info in graph.outputs:
         dims = dims_of(info)
         for item in expected:
             array = item.tensors.get(info.name)
             if array is None or dims is None:
                 continue
-            same = len(dims) == array.ndim and all(
-                is_dynamic(dim) or dim == size for dim, size in zip(dims, array.shape, strict=True)
-            )
-            if not same:
+            if not fits(dims, array.shape):
                 raise Unproven(
                     f"output {info.name!r} declares {show_shape(dims)} and is {list(array.shape)}"
                 )

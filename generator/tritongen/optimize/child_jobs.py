@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
 from tritongen.model.precision import Precision
-from tritongen.model.samples import InputRecipe
+from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Accuracy, Proof, Speedup, Step
 from tritongen.optimize.isa import Isa
@@ -98,8 +98,16 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
-    """What the target's runtime reads; see `Release`."""
+class TargetRuntime:
+    """The target's ONNX Runtime, and what it reads.
+
+    Attributes:
+        name: with its version and Triton's, for messages.
+        ir: greatest IR version.
+        opset: greatest opset of ai.onnx.
+        ml_opset: greatest opset of ai.onnx.ml.
+        older: whether it is older than the one here.
+    """
 
     name: str
     ir: int
@@ -109,56 +117,62 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ChildJob:
     """One piece of work on one model.
 
+    What holds for every piece on a model is filled in once; the rest of it says which model and
+    which piece.
+
     Attributes:
-        stage: what to do.
-        path: the model's main file, absolute; only read.
-        work: an existing empty folder on the same file system, absolute; takes the result.
-        inputs: of the model.
         runtime: of the target.
-        precision: of the model's arithmetic.
         isa: of the target's CPU.
         threads: greatest number to measure with.
-        batched: whether axis 0 is a proven batch axis.
-        parallelism: operators divided by the longest path.
         gpu: whether the target has a GPU.
         string_labels: serve text labels as texts.
         batch: the user's word on batching.
-        method: of quantising.
         gate: what may be lost.
         data: the user's samples, None when there are none.
-        renamed: new name by old name of inputs, where a fix changed them.
-        seed: of generated inputs.
         time_budget_s: seconds for speed measurements and searches.
-        parent: process that the child must not outlive.
+        seed: of generated inputs.
+        stage: what to do.
+        method: of quantising.
+        path: the model's main file, absolute; only read.
+        work: an existing empty folder on the same file system, absolute; takes the result.
+        inputs: of the model.
+        precision: of the model's arithmetic.
+        batched: whether axis 0 is a proven batch axis.
+        parallelism: operators divided by the longest path.
+        renamed: new name by old name of inputs, where a fix changed them.
     """
 
-    stage: Stage
-    path: str
-    work: str
-    inputs: tuple[JobInput, ...]
-    runtime: Runtime
-    precision: Precision = Precision.SINGLE
+    runtime: TargetRuntime
     isa: Isa = field(default_factory=Isa)
     threads: int = 1
-    batched: bool = False
-    parallelism: float = 1.0
     gpu: bool = False
     string_labels: bool = True
     batch: bool | None = None
-    method: Method = Method.DYNAMIC
     gate: Gate = field(default_factory=Gate)
     data: DataSource | None = None
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
     time_budget_s: float = 60.0
-    parent: int = 0
+    seed: int = 0
+    stage: Stage = Stage.FIX
+    method: Method = Method.DYNAMIC
+    path: str = ""
+    work: str = ""
+    inputs: tuple[JobInput, ...] = ()
+    precision: Precision = Precision.SINGLE
+    batched: bool = False
+    parallelism: float = 1.0
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def seeded(self, count: int) -> list[Mapping[str, Array]]:
+        """Generated inputs of so many runs, with sizes and values that the model accepts."""
+        recipes = [item.recipe for item in self.inputs]
+        return [make_inputs(recipes, self.seed + number) for number in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """What came of it.
 
     Attributes:

@@ -5,57 +5,51 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.model.findings import Severity
-from tritongen.model.variants import Speedup, Step, StepKind, Variant, Verdict
-from tritongen.optimize.optimization import Base, Bench, do, make_job
-from tritongen.optimize.child_jobs import Outcome, Stage
+from tritongen.model.variants import Speedup, StepKind, Verdict
+from tritongen.optimize.child_jobs import Stage
 from tritongen.optimize.openvino_stage import COMPUTES_IN
-from tritongen.repository.stored_variants import (
-    drop_variant,
-    keep_variant,
-    source_hashes,
-    variant_facts,
-)
+from tritongen.optimize.optimization import Base, Optimization, do, make_job, variant_of
+from tritongen.repository.stored_variants import drop_variant, keep_variant, variant_facts
 
 NAME = "openvino-ir"
 
 
-def convert_to_openvino(bench: Bench, base: Base) -> None:
+def convert_to_openvino(work: Optimization, base: Base) -> None:
     """Convert the model to OpenVINO IR, proven equal; proposed when it is faster.
 
     Raises:
         EnvironmentProblem: TG006 openvino is missing; TG004 or TG005, the disk.
     """
-    job = make_job(bench, base, Stage.OPENVINO, NAME)
-    outcome = do(bench, job, "converting to OpenVINO IR")
-    drop_variant(bench.project.root, bench.facts.name, NAME)
-    if outcome.code:
-        bench.steps.append(Step(NAME, StepKind.CONVERT, False, outcome.error))
-        bench.note(outcome.code, Severity.WARNING, f"{NAME}: {outcome.error}")
+    job = make_job(work, base, Stage.OPENVINO, NAME)
+    result = do(work, job, "converting to OpenVINO IR")
+    drop_variant(work.root, work.name, NAME)
+    if result.code:
+        work.failed(NAME, StepKind.CONVERT, result)
         return
-    step = replace(outcome.steps[0], name=NAME)
-    if not outcome.model:
-        bench.steps.append(step)
+    step = replace(result.steps[0], name=NAME)
+    if not result.model:
+        work.steps.append(step)
         return
-    work = Path(job.work)
-    refusal = _refusal(bench, work / outcome.model)
+    folder = Path(job.work)
+    refusal = _refusal(work, folder / result.model)
     if refusal:
-        bench.steps.append(replace(step, applied=False, reason=f"{step.reason}; {refusal}"))
+        work.steps.append(replace(step, applied=False, reason=f"{step.reason}; {refusal}"))
         return
     verdict, more = judge_backend(
-        outcome.speedups[0], base.batch_gain, coarser=COMPUTES_IN in outcome.recipe
+        result.speedups[0], base.batch_gain, coarser=COMPUTES_IN in result.recipe
     )
     step = replace(
-        step, applied=verdict is Verdict.ACCEPTED, reason=f"{step.reason}{more}; {bench.isa}"
+        step, applied=verdict is Verdict.ACCEPTED, reason=f"{step.reason}{more}; {work.job.isa}"
     )
-    bench.steps.append(step)
-    variant = _record(bench, base, outcome, step, verdict)
-    bench.variants.append(keep_variant(bench.project.root, work, outcome.files, variant))
+    work.steps.append(step)
+    variant = variant_of(work, base, result, step, verdict)
+    work.variants.append(keep_variant(work.root, folder, result.files, variant))
 
 
-def _refusal(bench: Bench, result: Path) -> str:
+def _refusal(work: Optimization, model: Path) -> str:
     """Why the backend could not serve the result, empty when it can."""
-    path = os.path.relpath(result, bench.project.root.resolve())
-    facts = variant_facts(bench.project, bench.facts, path)
+    path = os.path.relpath(model, work.root.resolve())
+    facts = variant_facts(work.project, work.facts, path)
     faults = [item.message for item in facts.findings if item.severity is Severity.ERROR]
     return f"its backend would refuse it: {faults[0]}" if faults else ""
 
@@ -86,21 +80,3 @@ def judge_backend(
             f"×{batch_gain:.2f}"
         )
     return Verdict.ACCEPTED, ""
-
-
-def _record(bench: Bench, base: Base, outcome: Outcome, step: Step, verdict: Verdict) -> Variant:
-    return Variant(
-        name=NAME,
-        model=bench.facts.name,
-        path="",
-        sources=source_hashes(bench.project.root, bench.facts),
-        steps=(*base.steps, step),
-        recipe=outcome.recipe,
-        verdict=verdict,
-        reason=step.reason,
-        speedup=outcome.speedups[0],
-        speedups=outcome.speedups,
-        rows_equal=outcome.rows_equal,
-        labels=base.labels,
-        labels_of=base.labels_of,
-    )

@@ -7,8 +7,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
+from tritongen.model.fixes import fixes_for
 from tritongen.model.variants import FIXED
-from tritongen.optimize.fixes import fixes_for
 from tritongen.optimize.optimize_models import OptimizeOptions, optimize
 from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project
@@ -31,7 +31,7 @@ class FixedModels:
 
 
 def fix_models(project: Project, options: OptimizeOptions, progress: Progress) -> FixedModels:
-    """Fix the ONNX models that have a finding with a cure; those fixed before are taken as is.
+    """Fix the ONNX models with findings that a fix may remove; those fixed before stay as they are.
 
     Args:
         project: with the originals.
@@ -69,7 +69,7 @@ def _is_fixed(project: Project, facts: ModelFacts) -> bool:
 
 
 def _needs_fixing(facts: ModelFacts, known: ModelEvidence | None) -> bool:
-    """Whether a finding on the file, or of its trial, has a cure; true as long as it is untried."""
+    """Whether a finding on the file, or of its trial, may be fixed; true while it is untried."""
     if known is None or known.trial is None:
         return True
     remarks = trial_findings(facts.name, known.trial) if known.variant is None else ()

@@ -8,7 +8,7 @@ from tritongen.model.agreement import TOLERANCES
 from tritongen.model.samples import Array, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.optimize.apply_fixes import MODEL_FILE, apply_fixes
-from tritongen.optimize.child_jobs import Job, JobInput, Outcome
+from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult
 from tritongen.optimize.fixes import FixContext
 from tritongen.optimize.libraries import onnx
 from tritongen.optimize.onnx_files import load, save
@@ -20,7 +20,7 @@ _ROWS = 3
 _USER_ROWS = 8
 
 
-def fix(job: Job) -> Outcome:
+def fix(job: ChildJob) -> JobResult:
     """Apply and prove every fix that has something to do.
 
     Raises:
@@ -29,19 +29,12 @@ def fix(job: Job) -> Outcome:
     """
     work = Path(job.work)
     samples, remark = _samples(job)
-    context = FixContext(
-        runtime=job.runtime.name,
-        ir=job.runtime.ir,
-        opset=job.runtime.opset,
-        ml_opset=job.runtime.ml_opset,
-        string_labels=job.string_labels,
-        batch=job.batch,
-    )
+    context = FixContext(job.runtime, string_labels=job.string_labels, batch=job.batch)
     fixed = apply_fixes(Path(job.path), work, context, samples, TOLERANCES[job.precision])
     renamed = {old: new for step in fixed.steps for old, new in step.renamed.items()}
     if fixed.model is not None:
         save(load(fixed.model), work / MODEL_FILE)
-    return Outcome(
+    return JobResult(
         steps=fixed.steps,
         details=(remark,) if remark else (),
         model=MODEL_FILE if fixed.model is not None else "",
@@ -70,7 +63,7 @@ def _optional_inputs(path: Path) -> Iterator[JobInput]:
             yield JobInput(info.name, dtype, dims, tuple(max(1, dim) for dim in dims))
 
 
-def _samples(job: Job) -> tuple[list[Mapping[str, Array]], str]:
+def _samples(job: ChildJob) -> tuple[list[Mapping[str, Array]], str]:
     """Seeded inputs, several rows of them where axis 0 is open, and some of the user's own.
 
     The user's samples may be made for the fixed model; the proof does without them then.

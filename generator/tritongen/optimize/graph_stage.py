@@ -4,12 +4,11 @@ import time
 from pathlib import Path
 
 from tritongen.model.agreement import TOLERANCES
-from tritongen.model.samples import make_inputs
 from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import Job, Outcome
+from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.offline_graph import level_for, optimise
-from tritongen.optimize.onnx_files import load, save
+from tritongen.optimize.onnx_files import load, save_within
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings
 from tritongen.optimize.paired_speed import paired_speedup, points, speedups
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect
@@ -18,7 +17,7 @@ _SEEDS = 4
 _LOADS = 7
 
 
-def optimise_graph(job: Job) -> Outcome:
+def optimise_graph(job: ChildJob) -> JobResult:
     """Save the graph at the level that suits the target, prove it equal and time it.
 
     Raises:
@@ -26,19 +25,16 @@ def optimise_graph(job: Job) -> Outcome:
     """
     work, source = Path(job.work), Path(job.path)
     level, why = level_for(gpu=job.gpu, older=job.runtime.older)
-    model = load(optimise(source, work / "optimised.onnx", level))
-    model.proto.ir_version = min(model.proto.ir_version, job.runtime.ir)
     result = work / MODEL_FILE
-    save(model, result)
-    recipes = [item.recipe for item in job.inputs]
-    rows = [make_inputs(recipes, job.seed + n) for n in range(_SEEDS)]
+    save_within(optimise(source, work / "optimised.onnx", level), result, job.runtime.ir)
+    rows = job.seeded(_SEEDS)
     expected, _ = expect(OrtRunner(source), rows)
     name = f"graph_{level.value}"
     try:
         proof = compare(OrtRunner(result), expected, TOLERANCES[job.precision]).proof(None)
     except Unproven as problem:
         reason = f"{why}; not proven: {problem}"
-        return Outcome(steps=(Step(name, StepKind.GRAPH, False, reason),))
+        return JobResult(steps=(Step(name, StepKind.GRAPH, False, reason),))
     where = points(job.threads, batched=False)
     measured = speedups(source, result, rows, where, min(6.0, job.time_budget_s))
     loading = _loading(source, result)
@@ -49,7 +45,7 @@ def optimise_graph(job: Job) -> Outcome:
     )
     step = Step(name, StepKind.GRAPH, True, reason, proof)
     recipe = {"method": "graph optimised offline", "level": level.value}
-    return Outcome(steps=(step,), model=MODEL_FILE, proof=proof, speedups=measured, recipe=recipe)
+    return JobResult(steps=(step,), model=MODEL_FILE, proof=proof, speedups=measured, recipe=recipe)
 
 
 def _loading(source: Path, result: Path) -> Speedup:

@@ -1,12 +1,15 @@
 """onnx, onnxruntime and openvino, imported when they are first needed."""
 
-import os
 from typing import Any
 
-from tritongen.errors import EnvironmentProblem
+from tritongen.trial.libraries import library
 
 FIX = "pip install 'tritongen[optimize]'"
 
+_REWRITING = "rewriting models needs"
+_SUBMODULES = (
+    "checker", "defs", "helper", "numpy_helper", "shape_inference", "version_converter",
+)  # fmt: skip
 # onnx and onnxruntime ship no types; messages and sessions are passed on as they are.
 Proto = Any
 Library = Any
@@ -18,48 +21,14 @@ def onnx() -> Library:
     Raises:
         EnvironmentProblem: TG006, it is not installed.
     """
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.defs
-        import onnx.helper
-        import onnx.numpy_helper
-        import onnx.shape_inference
-        import onnx.version_converter
-    except ImportError as error:
-        raise _missing("onnx", error) from None
-    return onnx
+    return library("onnx", _REWRITING, "optimize", _SUBMODULES)
 
 
 def onnxruntime() -> Library:
-    """The package onnxruntime, silent and without telemetry.
-
-    Raises:
-        EnvironmentProblem: TG006, it is not installed.
-    """
-    # Newest wheels report usage to their maker unless told otherwise before the import.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _missing("onnxruntime", error) from None
-    return onnxruntime
+    """The package onnxruntime, without telemetry; see `onnx`."""
+    return library("onnxruntime", _REWRITING, "optimize")
 
 
 def openvino() -> Library:
-    """The package openvino.
-
-    Raises:
-        EnvironmentProblem: TG006, it is not installed.
-    """
-    try:
-        import openvino
-    except ImportError as error:
-        what = f"converting models needs openvino, which cannot be imported: {error}"
-        raise EnvironmentProblem("TG006", what, fix="pip install 'tritongen[openvino]'") from None
-    return openvino
-
-
-def _missing(name: str, error: ImportError) -> EnvironmentProblem:
-    what = f"rewriting models needs {name}, which cannot be imported: {error}"
-    return EnvironmentProblem("TG006", what, fix=FIX)
+    """The package openvino; see `onnx`."""
+    return library("openvino", "converting models needs", "openvino")

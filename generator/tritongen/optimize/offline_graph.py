@@ -8,10 +8,9 @@ from types import MappingProxyType
 
 from tritongen.optimize.libraries import onnxruntime
 from tritongen.optimize.onnx_files import DATA_FILE
-from tritongen.optimize.onnx_session import RunRefusal, model_bytes, one_line
+from tritongen.optimize.onnx_session import RunRefusal, needs_data_file
+from tritongen.trial.onnx_runtime import described
 
-# Beyond this the weights go to a file of their own; protobuf reads less than 2 GiB.
-_OUTSIDE_FROM = 2**30
 _FATAL = 4
 
 
@@ -67,7 +66,7 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
     options.intra_op_num_threads = 1
     options.graph_optimization_level = getattr(library.GraphOptimizationLevel, _LEVELS[level])
     options.optimized_model_filepath = os.fspath(target)
-    if model_bytes(source) >= _OUTSIDE_FROM:
+    if needs_data_file(source):
         entry = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(entry, DATA_FILE)
     try:
@@ -78,5 +77,5 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
             disabled_optimizers=list(without),
         )
     except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-        raise RunRefusal(one_line(error, source.parent)) from None
+        raise RunRefusal(described(error, source.parent)) from None
     return target

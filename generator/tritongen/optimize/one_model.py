@@ -8,7 +8,6 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.variants import (
     FIXED,
-    Speedup,
     Step,
     StepKind,
     Variant,
@@ -18,9 +17,16 @@ from tritongen.model.variants import (
     judge,
 )
 from tritongen.optimize.accelerate import offer_accelerators
-from tritongen.optimize.optimization import Base, Bench, Work, do, make_job, try_base
-from tritongen.optimize.child_jobs import Job, Method, Outcome, Stage
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Method, Stage
 from tritongen.optimize.convert import convert_to_openvino
+from tritongen.optimize.optimization import (
+    Base,
+    Optimization,
+    do,
+    make_job,
+    try_base,
+    variant_of,
+)
 from tritongen.optimize.parallel_operators import futile_step
 from tritongen.repository.stored_variants import (
     drop_variant,
@@ -52,88 +58,87 @@ class OptimizedModel:
     gate_missed: bool = False
 
 
-def optimize_model(bench: Bench, work: Work) -> OptimizedModel:
+def optimize_model(work: Optimization) -> OptimizedModel:
     """Fix, quantise, optimise and measure one ONNX model, as far as asked for.
 
     Raises:
         InvalidInputError: the samples or the metric cannot be used.
         EnvironmentProblem: a package is missing, or the disk is full.
     """
-    if not bench.facts.versions:
-        bench.note("TG213", Severity.ERROR, "there is no version that can be read")
-        return OptimizedModel(bench.facts.name, findings=tuple(bench.findings))
-    base = try_base(bench, bench.facts)
-    further = work.quantize or work.graph or work.openvino or work.accelerate
-    base = _fixed(bench, base, keep=work.fix, further=further)
+    if not work.facts.versions:
+        work.note("TG213", Severity.ERROR, "there is no version that can be read")
+        return OptimizedModel(work.name, findings=tuple(work.findings))
+    asked = work.options
+    base = _fixed(work, try_base(work, work.facts))
     if base.trial.ok:
-        if work.quantize:
-            _quantise(bench, base)
-        if work.graph:
-            _optimise_graph(bench, base)
-        if work.openvino:
-            convert_to_openvino(bench, base)
-        _parallel(bench, base)
-    elif work.quantize or work.graph or work.openvino:
-        bench.note("TG212", Severity.WARNING, f"the model does not run: {base.trial.error}")
-    offer_accelerators(bench, base, keep=work.accelerate)
-    missed = gate_missed(bench.variants)
+        if asked.quantize:
+            _quantise(work, base)
+        if asked.graph:
+            _optimise_graph(work, base)
+        if asked.openvino:
+            convert_to_openvino(work, base)
+        _parallel(work, base)
+    elif asked.quantize or asked.graph or asked.openvino:
+        work.note("TG212", Severity.WARNING, f"the model does not run: {base.trial.error}")
+    offer_accelerators(work, base)
+    missed = gate_missed(work.variants)
     if missed:
-        bench.note("TG230", Severity.WARNING, bench.variants[-1].reason)
+        work.note("TG230", Severity.WARNING, work.variants[-1].reason)
     return OptimizedModel(
-        name=bench.facts.name,
-        steps=tuple(bench.steps),
-        variants=tuple(bench.variants),
-        chosen=choose(bench.variants),
-        findings=tuple(bench.findings),
+        name=work.name,
+        steps=tuple(work.steps),
+        variants=tuple(work.variants),
+        chosen=choose(work.variants),
+        findings=tuple(work.findings),
         gate_missed=missed,
     )
 
 
-def _fixed(bench: Bench, base: Base, *, keep: bool, further: bool) -> Base:
+def _fixed(work: Optimization, base: Base) -> Base:
     """The model with every proven fix; the model as it is when there is none or none is wanted.
 
-    With `further` work to be done on the result, it is tried.
+    Where further work is asked for, the result is tried.
     """
-    job = make_job(bench, base, Stage.FIX, FIXED)
-    outcome = do(bench, job, "trying fixes")
-    if outcome.code:
-        bench.note(outcome.code, Severity.WARNING, outcome.error)
+    asked = work.options
+    job = make_job(work, base, Stage.FIX, FIXED)
+    result = do(work, job, "trying fixes")
+    if result.code:
+        work.note(result.code, Severity.WARNING, result.error)
         return base
-    for remark in outcome.details:
-        bench.note("TG221", Severity.INFO, remark)
-    for step in outcome.steps:
+    for remark in result.details:
+        work.note("TG221", Severity.INFO, remark)
+    for step in result.steps:
         if not step.applied:
-            bench.note("TG210", Severity.WARNING, f"{step.name}: {step.reason}")
-    if not keep or not outcome.model:
-        bench.steps += [_offered(step) for step in outcome.steps]
+            work.note("TG210", Severity.WARNING, f"{step.name}: {step.reason}")
+    if not asked.fix or not result.model:
+        work.steps += [_offered(step) for step in result.steps]
         return base
-    bench.steps += outcome.steps
+    work.steps += result.steps
+    applied = ", ".join(step.name for step in result.steps if step.applied)
     variant = Variant(
         name=FIXED,
-        model=bench.facts.name,
+        model=work.name,
         path="",
-        sources=source_hashes(bench.project.root, bench.facts),
-        steps=outcome.steps,
-        recipe=outcome.recipe,
+        sources=source_hashes(work.root, work.facts),
+        steps=result.steps,
+        recipe=result.recipe,
         verdict=Verdict.ACCEPTED,
-        reason="proven equal to the original: "
-        + ", ".join(step.name for step in outcome.steps if step.applied),
-        rows_equal=outcome.rows_equal,
-        labels=outcome.labels,
-        labels_of=outcome.labels_of,
+        reason=f"proven equal to the original: {applied}",
+        rows_equal=result.rows_equal,
+        labels=result.labels,
+        labels_of=result.labels_of,
     )
-    kept = keep_variant(bench.project.root, Path(job.work), outcome.files, variant)
-    bench.variants.append(kept)
-    if not further:
+    kept = keep_variant(work.root, Path(job.work), result.files, variant)
+    work.variants.append(kept)
+    if not (asked.quantize or asked.graph or asked.openvino or asked.accelerate):
         return base
-    facts = variant_facts(bench.project, bench.facts, kept.path)
-    renamed = {old: new for step in outcome.steps for old, new in step.renamed.items()}
+    facts = variant_facts(work.project, work.facts, kept.path)
     return replace(
-        try_base(bench, facts),
-        steps=outcome.steps,
-        renamed=renamed,
-        labels=outcome.labels,
-        labels_of=outcome.labels_of,
+        try_base(work, facts),
+        steps=result.steps,
+        renamed={old: new for step in result.steps for old, new in step.renamed.items()},
+        labels=result.labels,
+        labels_of=result.labels_of,
     )
 
 
@@ -144,24 +149,24 @@ def _offered(step: Step) -> Step:
     return replace(step, applied=False, reason=f"{step.reason} (proven; kept with --fix)")
 
 
-def _quantise(bench: Bench, base: Base) -> None:
-    if bench.data is None:
-        message = "without samples only the likeness of outputs can be shown"
-        bench.note("TG222", Severity.WARNING, message)
+def _quantise(work: Optimization, base: Base) -> None:
+    if work.job.data is None:
+        message = "without samples only the similarity of outputs can be shown"
+        work.note("TG222", Severity.WARNING, message)
     methods = list(_methods(base.facts))
     if not methods:
         reason = "no operator of this model has an 8-bit form"
-        bench.steps.append(Step("int8", StepKind.QUANTIZE, False, reason))
-        bench.note("TG231", Severity.INFO, reason)
+        work.steps.append(Step("int8", StepKind.QUANTIZE, False, reason))
+        work.note("TG231", Severity.INFO, reason)
     for method in methods:
         name = f"int8-{method.value}"
-        job = replace(make_job(bench, base, Stage.QUANTIZE, name), method=method)
-        outcome = do(bench, job, f"quantising, {method.value}")
-        _add(bench, base, name, StepKind.QUANTIZE, job, outcome)
-    if bench.project.intent.target.gpus:
-        job = make_job(bench, base, Stage.HALF, "fp16")
-        outcome = do(bench, job, "converting to half precision")
-        _add(bench, base, "fp16", StepKind.HALF, job, outcome, device="a GPU")
+        job = replace(make_job(work, base, Stage.QUANTIZE, name), method=method)
+        result = do(work, job, f"quantising, {method.value}")
+        _add(work, base, name, StepKind.QUANTIZE, job, result)
+    if work.job.gpu:
+        job = make_job(work, base, Stage.HALF, "fp16")
+        result = do(work, job, "converting to half precision")
+        _add(work, base, "fp16", StepKind.HALF, job, result, device="a GPU")
 
 
 def _methods(facts: ModelFacts) -> Iterator[Method]:
@@ -182,106 +187,88 @@ def _methods(facts: ModelFacts) -> Iterator[Method]:
 
 
 def _add(
-    bench: Bench,
+    work: Optimization,
     base: Base,
     name: str,
     kind: StepKind,
-    job: Job,
-    outcome: Outcome,
+    job: ChildJob,
+    result: JobResult,
     device: str = "",
 ) -> None:
     """Judge a quantised variant, and keep it unless it failed."""
-    if outcome.code:
-        drop_variant(bench.project.root, bench.facts.name, name)
-        bench.steps.append(Step(name, kind, False, outcome.error))
-        bench.note(outcome.code, Severity.WARNING, f"{name}: {outcome.error}")
+    if result.code:
+        drop_variant(work.root, work.name, name)
+        work.failed(name, kind, result)
         return
-    speed = outcome.speedups[0] if outcome.speedups else None
-    coupled = outcome.rows_equal is False and base.batched
+    speed = result.speedups[0] if result.speedups else None
+    coupled = result.rows_equal is False and base.batched
     verdict, reason = judge(
-        outcome.accuracy,
+        result.accuracy,
         speed,
-        data=bench.data is not None,
+        data=work.job.data is not None,
         device=device,
         forfeit=base.batch_gain if coupled else 1.0,
     )
-    reason = f"{reason}; {bench.isa}"
-    if bench.elsewhere and speed is not None:
+    reason = f"{reason}; {work.job.isa}"
+    if work.options.elsewhere and speed is not None:
         reason += "; its speed was measured on this machine's CPU, which is another one"
     if coupled:
         reason += "; its rows change with their neighbours: serve it without dynamic batching"
-    step = Step(name, kind, verdict is Verdict.ACCEPTED, reason, outcome.proof)
-    _keep(bench, base, job, outcome, step, verdict, speed)
+    step = Step(name, kind, verdict is Verdict.ACCEPTED, reason, result.proof)
+    _keep(work, base, job, result, step, verdict)
     if verdict in {Verdict.SLOWER, Verdict.NO_GAIN}:
-        bench.note("TG232", Severity.INFO, f"{name}: {reason}")
+        work.note("TG232", Severity.INFO, f"{name}: {reason}")
 
 
 def _keep(
-    bench: Bench,
+    work: Optimization,
     base: Base,
-    job: Job,
-    outcome: Outcome,
+    job: ChildJob,
+    result: JobResult,
     step: Step,
     verdict: Verdict,
-    speed: Speedup | None,
 ) -> None:
-    bench.steps.append(step)
-    work = Path(job.work)
-    variant = Variant(
-        name=step.name,
-        model=bench.facts.name,
-        path="",
-        sources=source_hashes(bench.project.root, bench.facts),
-        size_bytes=sum((work / item).stat().st_size for item in outcome.files),
-        steps=(*base.steps, step),
-        recipe=outcome.recipe,
-        verdict=verdict,
-        reason=step.reason,
-        accuracy=outcome.accuracy,
-        speedup=speed,
-        speedups=outcome.speedups,
-        rows_equal=outcome.rows_equal,
-        labels=base.labels,
-        labels_of=base.labels_of,
-    )
+    work.steps.append(step)
+    folder = Path(job.work)
+    size = sum((folder / item).stat().st_size for item in result.files)
+    variant = replace(variant_of(work, base, result, step, verdict), size_bytes=size)
     if verdict in {Verdict.REFUSED, Verdict.SLOWER}:
-        drop_variant(bench.project.root, bench.facts.name, variant.name)
-        note_refused(bench.project.root, variant)
+        drop_variant(work.root, work.name, variant.name)
+        note_refused(work.root, variant)
     else:
-        variant = keep_variant(bench.project.root, work, outcome.files, variant)
-    bench.variants.append(variant)
+        variant = keep_variant(work.root, folder, result.files, variant)
+    work.variants.append(variant)
 
 
-def _optimise_graph(bench: Bench, base: Base) -> None:
-    job = make_job(bench, base, Stage.GRAPH, "graph")
-    outcome = do(bench, job, "optimising the graph")
-    if outcome.code:
-        bench.steps.append(Step("graph", StepKind.GRAPH, False, outcome.error))
-        bench.note(outcome.code, Severity.WARNING, f"graph: {outcome.error}")
+def _optimise_graph(work: Optimization, base: Base) -> None:
+    job = make_job(work, base, Stage.GRAPH, "graph")
+    result = do(work, job, "optimising the graph")
+    if result.code:
+        work.failed("graph", StepKind.GRAPH, result)
         return
-    (step,) = outcome.steps
-    if not outcome.model:
-        bench.steps.append(step)
+    (step,) = result.steps
+    if not result.model:
+        work.steps.append(step)
         return
-    speed = outcome.speedups[0]
+    speed = result.speedups[0]
     verdict = Verdict.NO_GAIN
     if speed.low > 1.0:
         verdict = Verdict.ACCEPTED
     elif speed.high < 1.0:
         verdict = Verdict.SLOWER
     step = replace(step, name="graph", applied=verdict is not Verdict.SLOWER)
-    _keep(bench, base, job, outcome, step, verdict, speed)
+    _keep(work, base, job, result, step, verdict)
 
 
-def _parallel(bench: Bench, base: Base) -> None:
+def _parallel(work: Optimization, base: Base) -> None:
     graph = base.facts.graph
-    futile = futile_step(graph.parallelism if graph is not None else 1.0, bench.threads)
+    futile = futile_step(graph.parallelism if graph is not None else 1.0, work.job.threads)
     if futile is not None:
-        bench.steps.append(futile)
+        work.steps.append(futile)
         return
-    job = make_job(bench, base, Stage.PARALLEL, "parallel")
-    outcome = do(bench, job, "trying operators side by side")
-    if outcome.code:
-        bench.steps.append(Step("inter_op", StepKind.PARALLEL, False, outcome.error))
+    job = make_job(work, base, Stage.PARALLEL, "parallel")
+    result = do(work, job, "trying operators side by side")
+    if result.code:
+        work.steps.append(Step("inter_op", StepKind.PARALLEL, False, result.error))
         return
-    bench.steps += outcome.steps
+    work.steps += result.steps

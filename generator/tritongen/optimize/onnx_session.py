@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from tritongen.errors import InvalidInputError, words_of
+from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
 from tritongen.optimize.onnx_files import load
+from tritongen.trial.onnx_runtime import as_bytes, as_texts, described
 
 # An array, a list for a sequence, a mapping for a map, None for an optional without a value.
 Value = object
@@ -19,6 +20,8 @@ Arrays = Mapping[str, Array]
 Values = Mapping[str, Value]
 
 _FATAL = 4
+# Chosen: half of what protobuf reads, since tools may write more than they were given.
+_OUTSIDE_FROM_BYTES = 2**30
 # Weights are prepared a second time in memory unless told otherwise.
 _LEAN_FROM = 256 * 2**20
 
@@ -69,7 +72,7 @@ class OrtRunner:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-            raise RunRefusal(one_line(error, path.parent)) from None
+            raise RunRefusal(described(error, path.parent)) from None
         self.output_names: list[str] = [item.name for item in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
@@ -78,7 +81,7 @@ class OrtRunner:
         try:
             results = self._session.run(self.output_names, fed)
         except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(one_line(error, self._folder)) from None
+            raise RunRefusal(described(error, self._folder)) from None
         return {
             name: as_bytes(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(self.output_names, results, strict=True)
@@ -110,6 +113,11 @@ def model_bytes(path: Path) -> int:
         return path.stat().st_size if path.is_file() else 0
 
 
+def needs_data_file(path: Path) -> bool:
+    """Whether the weights of a model go to a file of their own; protobuf reads less than 2 GiB."""
+    return model_bytes(path) >= _OUTSIDE_FROM_BYTES
+
+
 class ReferenceRunner:
     """onnx's reference implementation, which does not look at declared shapes.
 
@@ -123,7 +131,7 @@ class ReferenceRunner:
         try:
             self._evaluator = ReferenceEvaluator(os.fspath(path))
         except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
-            raise RunRefusal(one_line(error, path.parent)) from None
+            raise RunRefusal(described(error, path.parent)) from None
         self._folder = path.parent
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
@@ -133,40 +141,8 @@ class ReferenceRunner:
         try:
             results = self._evaluator.run(None, fed)
         except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(one_line(error, self._folder)) from None
+            raise RunRefusal(described(error, self._folder)) from None
         return {
             name: as_bytes(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(names, results, strict=True)
         }
-
-
-def as_texts(array: Array) -> Array:
-    """Texts as ONNX Runtime takes them, `str`; bytes would arrive as their Python spelling."""
-    if array.dtype != object:
-        return array
-    result = np.empty(array.shape, dtype=object)
-    result.ravel()[:] = [
-        item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-        for item in array.ravel()
-    ]
-    return result
-
-
-def as_bytes(array: Array) -> Array:
-    """Texts as they travel: object arrays of bytes."""
-    if array.dtype.kind not in "OSU":
-        return array
-    result = np.empty(array.shape, dtype=object)
-    result.ravel()[:] = [
-        item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()
-    ]
-    return result
-
-
-def one_line(error: Exception, folder: Path) -> str:
-    """A runtime's message without line breaks, status and this machine's folder."""
-    text = " ".join((words_of(error) or type(error).__name__).split()).replace(f"{folder}/", "")
-    head, found, rest = text.partition("[ONNXRuntimeError] : ")
-    if found and not head:
-        text = rest.split(" : ", 2)[-1]
-    return text if len(text) <= 300 else f"{text[:299]}…"

@@ -9,13 +9,13 @@ import numpy as np
 
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.precision import Precision
-from tritongen.model.samples import make_inputs
 from tritongen.model.variants import Speedup, Step, StepKind
-from tritongen.optimize.child_jobs import Job, Outcome
+from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.libraries import Library, openvino
-from tritongen.optimize.onnx_session import Arrays, OrtRunner, RunRefusal, Value, one_line
+from tritongen.optimize.onnx_session import Arrays, OrtRunner, RunRefusal, Value
 from tritongen.optimize.paired_speed import Runners, points, speedups_of
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect, rows_agree
+from tritongen.trial.onnx_runtime import described
 
 NAME = "openvino-ir"
 MODEL_FILE = "model.xml"
@@ -67,10 +67,10 @@ class OpenVinoRunner:
 
 def _words(error: Exception, folder: Path) -> str:
     """What went wrong, without the places in OpenVINO's sources where it was noticed."""
-    return one_line(RuntimeError(_PLACES.sub("", str(error))), folder)
+    return described(RuntimeError(_PLACES.sub("", str(error))), folder)
 
 
-def convert(job: Job) -> Outcome:
+def convert(job: ChildJob) -> JobResult:
     """Convert the model, prove it equal and time it.
 
     Raises:
@@ -80,8 +80,7 @@ def convert(job: Job) -> Outcome:
     source, result = Path(job.path), Path(job.work) / MODEL_FILE
     original = OrtRunner(source)
     _save(openvino(), source, result, original.output_names)
-    recipes = [item.recipe for item in job.inputs]
-    rows = [make_inputs(recipes, job.seed + number) for number in range(_SEEDS)]
+    rows = job.seeded(_SEEDS)
     expected, _ = expect(original, rows)
     try:
         rewritten = OpenVinoRunner(result)
@@ -97,9 +96,9 @@ def convert(job: Job) -> Outcome:
         )
     except (Unproven, RunRefusal) as problem:
         where = "converted, and not proven equal"
-        return Outcome(steps=(Step(NAME, StepKind.CONVERT, False, f"{where}: {problem}"),))
+        return JobResult(steps=(Step(NAME, StepKind.CONVERT, False, f"{where}: {problem}"),))
     measured = _measured(job, source, result, rows)
-    return Outcome(
+    return JobResult(
         steps=(Step(NAME, StepKind.CONVERT, True, f"{reason}, running {measured[0]}", proof),),
         model=MODEL_FILE,
         files=(MODEL_FILE, WEIGHTS_FILE),
@@ -118,7 +117,9 @@ def _recipe(*, in_bf16: bool) -> Mapping[str, object]:
     return {**found, COMPUTES_IN: "BF16"} if in_bf16 else found
 
 
-def _measured(job: Job, source: Path, result: Path, rows: Sequence[Arrays]) -> tuple[Speedup, ...]:
+def _measured(
+    job: ChildJob, source: Path, result: Path, rows: Sequence[Arrays]
+) -> tuple[Speedup, ...]:
     runners: Runners = (
         lambda settings: OrtRunner(source, settings),
         lambda settings: OpenVinoRunner(result, settings.threads),

@@ -1,4 +1,4 @@
-"""What the work on one model shares: the model, inputs that it accepts, and the way to a child."""
+"""The work on one model: what is asked for, inputs that it accepts, and the way to a child."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,11 +12,12 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
-from tritongen.model.variants import Step, Variant
-from tritongen.optimize.child_jobs import DataSource, Gate, Job, JobInput, Outcome, Runtime, Stage
-from tritongen.optimize.isa import Isa
-from tritongen.optimize.worker_process import ChildLimits, run_job
+from tritongen.model.variants import Step, StepKind, Variant, Verdict
+from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult, Stage
+from tritongen.optimize.optimize_options import OptimizeOptions
+from tritongen.optimize.worker_process import run_job
 from tritongen.repository.project import Project
+from tritongen.repository.stored_variants import source_hashes
 from tritongen.trial import TrialOptions, run_trial
 
 _TRIAL_S = 3.0
@@ -25,42 +26,52 @@ _INPUT_CODES = {"TG220", "TG221", "TG223", "TG224", "TG225"}
 _MACHINE_CODES = {"TG004", "TG005", "TG006"}
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is asked for; see `OptimizeOptions`."""
-
-    fix: bool = False
-    quantize: bool = False
-    graph: bool = False
-    openvino: bool = False
-    accelerate: bool = False
-
-
 @dataclass(slots=True)
-class Bench:
-    """What the work on one model needs; see `Job` for most of it."""
+class Optimization:
+    """The work on one model, and what came of it so far.
+
+    Attributes:
+        project: that the model belongs to.
+        facts: of the original.
+        intent: what the user wants of it.
+        options: what is asked for.
+        staging: folder for what is being made.
+        job: what holds for every piece of work on the model.
+        progress: told of each piece.
+        steps: what was done or looked at, in order.
+        variants: that were made, kept or not.
+        findings: what the user should know.
+    """
 
     project: Project
     facts: ModelFacts
     intent: ModelIntent
+    options: OptimizeOptions
     staging: Path
-    runtime: Runtime
-    isa: Isa
-    threads: int
-    limits: ChildLimits
-    budget_s: float
-    gate: Gate
-    data: DataSource | None
-    string_labels: bool
-    elsewhere: bool
+    job: ChildJob
     progress: Callable[[str], None]
     steps: list[Step] = field(default_factory=list)
     variants: list[Variant] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def root(self) -> Path:
+        """The models folder."""
+        return self.project.root
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.facts.name
+
     def note(self, code: str, severity: Severity, message: str) -> None:
         """Add a finding on this model."""
-        self.findings.append(finding(code, severity, message, model=self.facts.name))
+        self.findings.append(finding(code, severity, message, model=self.name))
+
+    def failed(self, name: str, kind: StepKind, result: JobResult) -> None:
+        """Say that a piece of work could not be done."""
+        self.steps.append(Step(name, kind, False, result.error))
+        self.note(result.code, Severity.WARNING, f"{name}: {result.error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +98,20 @@ class Base:
         return 8 * one / many if one and many and self.batched else 1.0
 
 
-def try_base(bench: Bench, facts: ModelFacts) -> Base:
+def try_base(work: Optimization, facts: ModelFacts) -> Base:
     """Inputs that the model accepts, from a trial of it."""
-    bench.progress(f"{bench.facts.name}: trying its inputs")
+    work.progress(f"{work.name}: trying its inputs")
     options = TrialOptions(
-        cores=1, timeout_s=min(60.0, bench.limits.timeout_s), time_budget_s=_TRIAL_S
+        cores=1, timeout_s=min(60.0, work.options.limits.timeout_s), time_budget_s=_TRIAL_S
     )
     try:
-        trial = run_trial(facts, bench.project.root, bench.intent, options)
+        trial = run_trial(facts, work.root, work.intent, options)
     except InvalidInputError:
-        if facts is bench.facts:
+        if facts is work.facts:
             raise
         # What the user declares is meant for the original; a fix may have renamed or moved it.
-        plain = replace(bench.intent, inputs={}, outputs={})
-        trial = run_trial(facts, bench.project.root, plain, options)
+        plain = replace(work.intent, inputs={}, outputs={})
+        trial = run_trial(facts, work.root, plain, options)
     return Base(facts, trial, tuple(_inputs(facts, trial)))
 
 
@@ -118,47 +129,56 @@ def _inputs(facts: ModelFacts, trial: Trial) -> Iterator[JobInput]:
             yield JobInput(spec.name, spec.dtype or DType.FP32, dims, shape)
 
 
-def make_job(bench: Bench, base: Base, stage: Stage, label: str) -> Job:
+def make_job(work: Optimization, base: Base, stage: Stage, label: str) -> ChildJob:
     """A job on a model, with a fresh folder of its own."""
-    work = bench.staging / f"{bench.facts.name}-{label}"
-    work.mkdir()
+    folder = work.staging / f"{work.name}-{label}"
+    folder.mkdir()
     source = base.facts.versions[-1].files[0].source
     graph = base.facts.graph
-    return Job(
+    return replace(
+        work.job,
         stage=stage,
-        path=os.fspath((bench.project.root / source).resolve()),
-        work=os.fspath(work.resolve()),
+        path=os.fspath((work.root / source).resolve()),
+        work=os.fspath(folder.resolve()),
         inputs=base.inputs,
-        runtime=bench.runtime,
         precision=precision_of(base.facts),
-        isa=bench.isa,
-        threads=bench.threads,
         batched=base.batched,
         parallelism=graph.parallelism if graph is not None else 1.0,
-        gpu=bench.project.intent.target.gpus > 0,
-        string_labels=bench.string_labels,
-        batch=bench.intent.batch,
-        gate=bench.gate,
-        data=bench.data,
         renamed=base.renamed,
-        time_budget_s=bench.budget_s,
     )
 
 
-def do(bench: Bench, job: Job, what: str) -> Outcome:
+def do(work: Optimization, job: ChildJob, what: str) -> JobResult:
     """Do a job; failures of the user's input and of the machine end the run.
 
     Raises:
         InvalidInputError, EnvironmentProblem: those failures, with their codes.
     """
-    bench.progress(f"{bench.facts.name}: {what}")
-    outcome = run_job(job, bench.limits)
-    if outcome.code in _INPUT_CODES:
-        raise InvalidInputError(
-            outcome.code, outcome.error, where=bench.facts.name, details=outcome.details
-        )
-    if outcome.code in _MACHINE_CODES:
-        raise EnvironmentProblem(
-            outcome.code, outcome.error, where=bench.facts.name, details=outcome.details
-        )
-    return outcome
+    work.progress(f"{work.name}: {what}")
+    result = run_job(job, work.options.limits)
+    if result.code in _INPUT_CODES | _MACHINE_CODES:
+        failure = InvalidInputError if result.code in _INPUT_CODES else EnvironmentProblem
+        raise failure(result.code, result.error, where=work.name, details=result.details)
+    return result
+
+
+def variant_of(
+    work: Optimization, base: Base, result: JobResult, step: Step, verdict: Verdict
+) -> Variant:
+    """The record of a variant that was made of `base`, without what only its files tell."""
+    return Variant(
+        name=step.name,
+        model=work.name,
+        path="",
+        sources=source_hashes(work.root, work.facts),
+        steps=(*base.steps, step),
+        recipe=result.recipe,
+        verdict=verdict,
+        reason=step.reason,
+        accuracy=result.accuracy,
+        speedup=result.speedups[0] if result.speedups else None,
+        speedups=result.speedups,
+        rows_equal=result.rows_equal,
+        labels=base.labels,
+        labels_of=base.labels_of,
+    )

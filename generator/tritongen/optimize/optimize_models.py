@@ -4,7 +4,6 @@ import importlib.metadata
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -13,12 +12,12 @@ from tritongen.model.cores import budget_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity, finding
 from tritongen.model.intent import AccuracyIntent, ModelIntent
-from tritongen.optimize.optimization import Bench, Work
-from tritongen.optimize.child_jobs import DataSource, Gate, Runtime
+from tritongen.optimize.child_jobs import ChildJob, DataSource, Gate, TargetRuntime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX
 from tritongen.optimize.one_model import OptimizedModel, optimize_model
-from tritongen.optimize.worker_process import ChildLimits
+from tritongen.optimize.optimization import Optimization
+from tritongen.optimize.optimize_options import OptimizeOptions
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import new_staging
 from tritongen.system.machine import read_cpus
@@ -28,39 +27,6 @@ __all__ = ["OptimizeOptions", "OptimizedModel", "optimize"]
 
 Progress = Callable[[str], None]
 _CPUINFO = Path("/proc/cpuinfo")
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizeOptions:
-    """What to do.
-
-    Attributes:
-        fix: keep the fixes; otherwise they are tried and shown.
-        quantize: make 8-bit variants, and half precision ones for a target with a GPU.
-        graph: save the graph optimised offline.
-        openvino: convert to OpenVINO IR, which Triton serves by another backend.
-        accelerate: keep variants with the accelerators of the target in their configuration.
-        data: samples, over `accuracy.data` of tritongen.yaml; relative to the current folder.
-        metric: over `accuracy.metric`.
-        max_drop: over `accuracy.max_drop`.
-        string_labels: serve text labels as texts; False makes them indices.
-        isa: instruction sets of the target's CPU; ``auto`` takes this machine's.
-        limits: of each piece of work.
-        budget_s: seconds for the searches and measurements of each piece.
-    """
-
-    fix: bool = False
-    quantize: bool = False
-    graph: bool = False
-    openvino: bool = False
-    accelerate: bool = False
-    data: str = ""
-    metric: str = ""
-    max_drop: float | None = None
-    string_labels: bool = True
-    isa: str = "auto"
-    limits: ChildLimits = field(default_factory=ChildLimits)
-    budget_s: float = 60.0
 
 
 def optimize(
@@ -80,23 +46,21 @@ def optimize(
             written; TG008 another run is at work.
     """
     _require_packages()
-    work = Work(
-        fix=options.fix,
-        quantize=options.quantize,
-        graph=options.graph,
-        openvino=options.openvino,
-        accelerate=options.accelerate,
-    )
     isa = named_isa(options.isa, parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8")))
     staging = new_staging(project.root, "run")
     try:
         with folder_lock(project.root, "optimising the models of this folder"):
             return tuple(
                 optimize_model(
-                    _bench(
-                        project, options, facts, intent, staging=staging, isa=isa, tell=progress
-                    ),
-                    work,
+                    Optimization(
+                        project,
+                        facts,
+                        intent,
+                        options,
+                        staging,
+                        _job(project, options, intent, isa),
+                        progress,
+                    )
                 )
                 if facts.format is ModelFormat.ONNX
                 else _foreign(facts)
@@ -106,31 +70,18 @@ def optimize(
         _remove(staging)
 
 
-def _bench(
-    project: Project,
-    options: OptimizeOptions,
-    facts: ModelFacts,
-    intent: ModelIntent,
-    *,
-    staging: Path,
-    isa: Isa,
-    tell: Progress,
-) -> Bench:
-    return Bench(
-        project=project,
-        facts=facts,
-        intent=intent,
-        staging=staging,
+def _job(project: Project, options: OptimizeOptions, intent: ModelIntent, isa: Isa) -> ChildJob:
+    """What holds for every piece of work on one model."""
+    return ChildJob(
         runtime=_runtime(project),
         isa=isa,
         threads=min(project.target().cores.value, budget_of(read_cpus()).value),
-        limits=options.limits,
-        budget_s=options.budget_s,
+        gpu=project.intent.target.gpus > 0,
+        string_labels=options.string_labels,
+        batch=intent.batch,
         gate=_gate(project, options, intent),
         data=_data(project, options, intent.accuracy),
-        string_labels=options.string_labels,
-        elsewhere=options.isa != "auto",
-        progress=tell,
+        time_budget_s=options.budget_s,
     )
 
 
@@ -153,10 +104,10 @@ def _foreign(facts: ModelFacts) -> OptimizedModel:
     return OptimizedModel(facts.name, findings=(item,))
 
 
-def _runtime(project: Project) -> Runtime:
+def _runtime(project: Project) -> TargetRuntime:
     release = project.release
     own = importlib.metadata.version("onnxruntime")
-    return Runtime(
+    return TargetRuntime(
         name=f"ONNX Runtime {release.onnxruntime} of Triton {release.tag}",
         ir=release.onnx_ir,
         opset=release.onnx_opset,

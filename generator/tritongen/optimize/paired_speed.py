@@ -9,20 +9,18 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tritongen.model.samples import Array, stack_rows
 from tritongen.model.variants import Speedup
 from tritongen.optimize.onnx_session import OrtRunner, Runner, RunRefusal, RunSettings
 from tritongen.probe.statistics.intervals import quantile_ranks
+from tritongen.trial.sampling import SETTLE_S, Sampler
 
-_LEAST_PAIRS = 9
-_MOST_PAIRS = 101
-# A sample repeats short executions until it is long against the clock and the scheduler.
-_SAMPLE_S = 0.002
-_MOST_REPEATS = 500
-# Idle threads of the other session go on spinning for a moment; they would take its core away.
-_SETTLE_S = 0.002
+# A distribution-free interval of a median at 95 % needs six pairs. Chosen: some more than that, and
+# an end for models that run in microseconds.
+_MIN_PAIRS, _MAX_PAIRS = 9, 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,36 +117,18 @@ def paired_times(
     Raises:
         RunRefusal: a model does not run on these inputs.
     """
-    repeats = [_warm(runner, inputs) for runner in runners]
-    times: tuple[list[float], list[float]] = ([], [])
+    samplers = [Sampler(partial(runner.run, inputs)) for runner in runners]
+    for sampler in samplers:
+        sampler.warm()
     end = time.monotonic() + seconds
-    for pair in range(_MOST_PAIRS):
-        if pair >= _LEAST_PAIRS and time.monotonic() > end:
+    for pair in range(_MAX_PAIRS):
+        if pair >= _MIN_PAIRS and time.monotonic() > end:
             break
         for side in (0, 1) if pair % 2 == 0 else (1, 0):
             if settle:
-                time.sleep(_SETTLE_S)
-            times[side].append(_sample(runners[side], inputs, repeats[side]))
-    return times
-
-
-def _warm(runner: Runner, inputs: Mapping[str, Array]) -> int:
-    """Run until warm; how often to repeat an execution in one sample."""
-    runner.run(inputs)
-    begun = time.perf_counter()
-    runner.run(inputs)
-    seconds = max(time.perf_counter() - begun, 1e-7)
-    return max(1, min(_MOST_REPEATS, round(_SAMPLE_S / seconds)))
-
-
-def _sample(runner: Runner, inputs: Mapping[str, Array], repeats: int) -> float:
-    if repeats > 1:
-        # An untimed execution fills the caches that the other model has emptied.
-        runner.run(inputs)
-    begun = time.perf_counter()
-    for _ in range(repeats):
-        runner.run(inputs)
-    return (time.perf_counter() - begun) / repeats
+                time.sleep(SETTLE_S)
+            samplers[side].sample()
+    return samplers[0].samples, samplers[1].samples
 
 
 def paired_speedup(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritongen.model.samples import Array, make_inputs
+from tritongen.model.samples import Array
 from tritongen.model.variants import Speedup, Step, StepKind
-from tritongen.optimize.child_jobs import Job, Outcome
+from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings
 from tritongen.optimize.paired_speed import paired_speedup, paired_times
 
@@ -32,7 +32,7 @@ def futile_step(parallelism: float, threads: int) -> Step | None:
     return None
 
 
-def try_parallel(job: Job) -> Outcome:
+def try_parallel(job: ChildJob) -> JobResult:
     """Measure operators in sequence against operators side by side, on as many threads.
 
     Raises:
@@ -40,10 +40,9 @@ def try_parallel(job: Job) -> Outcome:
     """
     futile = futile_step(job.parallelism, job.threads)
     if futile is not None:
-        return Outcome(steps=(futile,))
+        return JobResult(steps=(futile,))
     bound = _bound(job.parallelism)
-    inputs = make_inputs([item.recipe for item in job.inputs], job.seed)
-    speed = _measure(job, inputs)
+    speed = _measure(job, job.seeded(1)[0])
     verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"
     reason = (
         f"{bound}, so at most that is to be gained; two side by side with "
@@ -52,10 +51,10 @@ def try_parallel(job: Job) -> Outcome:
     )
     applied = speed.low > 1
     overlay = _overlay(2, max(1, job.threads // 2)) if applied else {}
-    return Outcome(steps=(_step(applied, reason, overlay),), speedups=(speed,))
+    return JobResult(steps=(_step(applied, reason, overlay),), speedups=(speed,))
 
 
-def _measure(job: Job, inputs: Mapping[str, Array]) -> Speedup:
+def _measure(job: ChildJob, inputs: Mapping[str, Array]) -> Speedup:
     path = Path(job.path)
     runners = (
         OrtRunner(path, RunSettings(threads=job.threads, lean=False)),

@@ -49,15 +49,15 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedRun:
     """One set of inputs and what must come out, in the rewritten model's terms."""
 
     inputs: Arrays
     outputs: Values
 
-    def through(self, adapter: Adapter) -> "Expected":
+    def through(self, adapter: Adapter) -> "ExpectedRun":
         """The same in the terms of a further rewrite."""
-        return Expected(adapter.inputs(self.inputs), adapter.outputs(self.outputs))
+        return ExpectedRun(adapter.inputs(self.inputs), adapter.outputs(self.outputs))
 
     @property
     def tensors(self) -> dict[str, Array]:
@@ -66,7 +66,7 @@ class Expected:
 
 
 @dataclass(slots=True)
-class Comparison:
+class OutputComparison:
     """Differences as they are found.
 
     Attributes:
@@ -124,13 +124,13 @@ def _describe(array: Array) -> str:
     return f"{kind} {list(array.shape)}"
 
 
-def expect(original: Runner, samples: Sequence[Arrays]) -> tuple[list[Expected], str]:
+def expect(original: Runner, samples: Sequence[Arrays]) -> tuple[list[ExpectedRun], str]:
     """What the original gives; samples that it refuses are left out.
 
     Returns:
         The expectations, and the original's first refusal, empty when there was none.
     """
-    found: list[Expected] = []
+    found: list[ExpectedRun] = []
     refusal = ""
     for sample in samples:
         try:
@@ -138,23 +138,27 @@ def expect(original: Runner, samples: Sequence[Arrays]) -> tuple[list[Expected],
         except RunRefusal as problem:
             refusal = refusal or str(problem)
             continue
-        found.append(Expected(sample, given))
+        found.append(ExpectedRun(sample, given))
     return found, refusal
 
 
-def compare(rewritten: Runner, expected: Sequence[Expected], tolerance: Tolerance) -> Comparison:
+def compare(
+    rewritten: Runner, expected: Sequence[ExpectedRun], tolerance: Tolerance
+) -> OutputComparison:
     """The rewritten model on every expectation.
 
     Raises:
         Unproven: it refuses one, or an output differs.
     """
-    comparison = Comparison(tolerance)
+    comparison = OutputComparison(tolerance)
     for item in expected:
         comparison.add(item.tensors, _run(rewritten, item.inputs, ""), "on the same inputs")
     return comparison
 
 
-def compare_rows(rewritten: Runner, expected: Sequence[Expected], comparison: Comparison) -> None:
+def compare_rows(
+    rewritten: Runner, expected: Sequence[ExpectedRun], comparison: OutputComparison
+) -> None:
     """Each row alone, then several different rows together.
 
     Args:
@@ -183,26 +187,26 @@ def compare_rows(rewritten: Runner, expected: Sequence[Expected], comparison: Co
         comparison.add(outputs, _run(rewritten, inputs, where), where)
 
 
-def single_rows(expected: Sequence[Expected]) -> list[Expected]:
+def single_rows(expected: Sequence[ExpectedRun]) -> list[ExpectedRun]:
     """Every expectation cut along axis 0; all must have the shape of the first.
 
     Raises:
         Unproven: an input or output has another number of rows than the others.
     """
-    rows: list[Expected] = []
+    rows: list[ExpectedRun] = []
     for item in expected:
         arrays = (*item.inputs.values(), *item.tensors.values())
         sizes = {array.shape[0] if array.ndim else -1 for array in arrays}
         if len(sizes) != 1 or -1 in sizes:
             raise Unproven("inputs and outputs do not have the same number of rows")
         for index in range(sizes.pop()):
-            one = Expected(row(item.inputs, index), dict(row(item.tensors, index)))
+            one = ExpectedRun(row(item.inputs, index), dict(row(item.tensors, index)))
             if not rows or _shapes(one) == _shapes(rows[0]):
                 rows.append(one)
     return rows
 
 
-def _shapes(item: Expected) -> list[tuple[int, ...]]:
+def _shapes(item: ExpectedRun) -> list[tuple[int, ...]]:
     return [array.shape for array in (*item.inputs.values(), *item.tensors.values())]
 
 
@@ -214,7 +218,7 @@ def _run(runner: Runner, inputs: Arrays, where: str) -> Values:
 
 
 def rows_agree(
-    rewritten: Runner, expected: Sequence[Expected], tolerance: Tolerance
+    rewritten: Runner, expected: Sequence[ExpectedRun], tolerance: Tolerance
 ) -> bool | None:
     """Whether rows come out the same alone and among others, by the model's own results.
 
@@ -225,7 +229,7 @@ def rows_agree(
             replace(item, outputs=dict(tensors_only(_run(rewritten, item.inputs, ""))))
             for item in single_rows(expected)[: ROWS[-1]]
         ]
-        compare_rows(rewritten, own, Comparison(tolerance))
+        compare_rows(rewritten, own, OutputComparison(tolerance))
     except Indistinct:
         return None
     except Unproven:

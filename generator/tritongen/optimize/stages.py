@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.errors import TritongenError
-from tritongen.optimize.child_jobs import Job, Outcome, Stage
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Stage
 from tritongen.optimize.evaluate import EvaluationFault
 from tritongen.optimize.fix_stage import fix
 from tritongen.optimize.fixes import CannotFix
@@ -21,7 +21,7 @@ from tritongen.optimize.quantize.builders import BuildFault
 from tritongen.optimize.quantize.prepare import CannotQuantise
 from tritongen.optimize.quantize.quantize_model import quantise
 
-STAGES: Mapping[Stage, Callable[[Job], Outcome]] = MappingProxyType(
+STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = MappingProxyType(
     {
         Stage.FIX: fix,
         Stage.QUANTIZE: quantise,
@@ -36,7 +36,7 @@ _REFUSALS = (BuildFault, CannotFix, CannotQuantise, EvaluationFault, RunRefusal)
 _NO_SPACE = "No space left on device"
 
 
-def run_stage(job: Job) -> Outcome:
+def run_stage(job: ChildJob) -> JobResult:
     """Do the work; what goes wrong on the way is part of the answer, never an exception."""
     try:
         outcome = STAGES[job.stage](job)
@@ -45,16 +45,16 @@ def run_stage(job: Job) -> Outcome:
         data = load(Path(job.work) / outcome.model).data_files
         return replace(outcome, files=(outcome.model, *data))
     except TritongenError as problem:
-        return Outcome(problem.code, str(problem), problem.details)
+        return JobResult(problem.code, str(problem), problem.details)
     except MemoryError:
-        return Outcome("TG010", "out of memory")
+        return JobResult("TG010", "out of memory")
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         words = (error.strerror or str(error)).lower()
-        return Outcome("TG005" if full else "TG004", words)
+        return JobResult("TG005" if full else "TG004", words)
     except _REFUSALS as problem:
         words = str(problem)
         if _NO_SPACE in words:
-            return Outcome("TG005", _NO_SPACE.lower())
+            return JobResult("TG005", _NO_SPACE.lower())
         quantising = job.stage in {Stage.QUANTIZE, Stage.HALF}
-        return Outcome("TG231" if quantising else "TG213", words)
+        return JobResult("TG231" if quantising else "TG213", words)

@@ -1,4 +1,4 @@
-"""The user's samples: from a .npz file, a folder of .npy files, or a callable of his.
+"""The user's samples: from a .npz file, a folder of .npy files, or a callable of their own.
 
 Nothing is unpickled. A callable runs only when its name is given; it is the user's own code.
 """
@@ -16,8 +16,8 @@ import numpy as np
 
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.samples import Array, make_inputs, numpy_dtype
-from tritongen.optimize.child_jobs import DataSource, JobInput
-from tritongen.optimize.onnx_session import as_bytes
+from tritongen.optimize.child_jobs import ChildJob, DataSource, JobInput
+from tritongen.trial.onnx_runtime import as_bytes
 
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 
@@ -62,6 +62,13 @@ def seeded_samples(inputs: Sequence[JobInput], seed: int, rows: int) -> Samples:
     runs = [make_inputs([item.recipe for item in inputs], seed + n) for n in range(rows)]
     arrays = {item.name: np.stack([run[item.name] for run in runs]) for item in inputs}
     return Samples(arrays, None, frozenset(), rows)
+
+
+def samples_of(job: ChildJob, rows: int) -> Samples:
+    """The user's samples for a job, or so many generated ones; see `load_samples`."""
+    if job.data is not None:
+        return load_samples(job.data, job.inputs, job.renamed)
+    return seeded_samples(job.inputs, job.seed, rows)
 
 
 def load_samples(

@@ -32,10 +32,10 @@ def main() -> None:
     confine(decode(Limits, request["limits"]))
     with own_stdout() as sink:
         # Not sooner: numpy starts threads, and a process with threads is not to be forked.
-        from tritongen.optimize.child_jobs import Job
+        from tritongen.optimize.child_jobs import ChildJob
         from tritongen.optimize.stages import run_stage
 
-        outcome = run_stage(decode(Job, request["job"]))
+        outcome = run_stage(decode(ChildJob, request["job"]))
         json.dump(encode(outcome), sink, allow_nan=False)
 
 

@@ -7,7 +7,7 @@ from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, Trial
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
-from tritongen.model.fixes import cures_for
+from tritongen.model.fixes import fixes_for
 from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
@@ -16,7 +16,7 @@ from tritongen.repository.project import load_project
 
 
 @dataclass(frozen=True, slots=True)
-class Cure:
+class ApplicableFix:
     """A fix that `tritongen optimize --fix` tries for a finding.
 
     Attributes:
@@ -39,14 +39,14 @@ class InspectedModel:
         batchable: whether axis 0 is taken for the batch axis.
         batch_reason: on what that rests.
         findings: on the file and from the trial.
-        cures: fixes of `tritongen optimize` for them, each once.
+        fixes: fixes of `tritongen optimize` for them, each once.
     """
 
     facts: ModelFacts
     batchable: bool
     batch_reason: str
     findings: tuple[Finding, ...]
-    cures: tuple[Cure, ...] = ()
+    fixes: tuple[ApplicableFix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,16 @@ def inspected(
     """
     refused = with_refusal(facts, trial, release, gpus)
     found = _verdict(refused, None if refused is not facts else trial)
-    return replace(found, cures=_cures(facts, found.findings))
+    return replace(found, fixes=_fixes(facts, found.findings))
 
 
-def _cures(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[Cure, ...]:
+def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:
     if facts.format is not ModelFormat.ONNX:
         return ()
     codes = dict.fromkeys(item.code for item in findings)
-    return tuple(Cure(code, item.fix, item.summary) for code in codes for item in cures_for(code))
+    return tuple(
+        ApplicableFix(code, item.fix, item.summary) for code in codes for item in fixes_for(code)
+    )
 
 
 def _verdict(facts: ModelFacts, trial: Trial | None) -> InspectedModel:

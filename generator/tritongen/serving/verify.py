@@ -22,7 +22,7 @@ from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
-from tritongen.trial.runtime import Interface, RuntimeRefusal, Session
+from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.triton.grpc_channel import MAX_MESSAGE_BYTES
 from tritongen.triton.grpc_client import GrpcClient
@@ -191,7 +191,7 @@ def _verify_pipeline(
     return _judge(name, loosest, pairs, _rows(sent, limit))
 
 
-def _session(client: Connection, model: StoredModel) -> Session:
+def _session(client: Connection, model: StoredModel) -> LoadedModel:
     """The newest version of a model, run on this machine.
 
     Raises:
@@ -234,7 +234,7 @@ def _pipeline_recipes(
 
 def run_steps(
     steps: Sequence[Mapping[str, Any]],
-    sessions: Mapping[str, Session],
+    sessions: Mapping[str, LoadedModel],
     inputs: Mapping[str, Array],
     outputs: Sequence[str],
 ) -> dict[str, Array]:
@@ -263,7 +263,7 @@ def run_steps(
     return {name: tensors[name] for name in outputs}
 
 
-def _interface(config: Mapping[str, Any]) -> Interface:
+def _interface(config: Mapping[str, Any]) -> DeclaredInterface:
     """What the server's configuration says of a model whose file does not say it."""
     batches = int(config.get("max_batch_size", 0)) > 0
 
@@ -281,7 +281,7 @@ def _interface(config: Mapping[str, Any]) -> Interface:
         )
 
     parameters = config.get("parameters", {})
-    return Interface(
+    return DeclaredInterface(
         inputs=specs("input"),
         outputs=specs("output"),
         parameters={key: entry.get("string_value", "") for key, entry in parameters.items()},

@@ -14,19 +14,11 @@ from tritongen.trial.child import run_worker
 from tritongen.trial.child_report import read_report
 from tritongen.trial.outcome import make_trial
 from tritongen.trial.preparation import make_request, unfed_input
-from tritongen.trial.runtime import Runtime, RuntimeRefusal, Session
-from tritongen.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.trial.runtime import RuntimeRefusal
+from tritongen.trial.runtimes import RUNTIMES
 from tritongen.trial.trial_options import TrialOptions
 
-__all__ = [
-    "RUNTIMES",
-    "Runtime",
-    "RuntimeRefusal",
-    "Session",
-    "TrialOptions",
-    "run_trial",
-    "runtime_for",
-]
+__all__ = ["RUNTIMES", "RuntimeRefusal", "TrialOptions", "run_trial"]
 
 
 def run_trial(facts: ModelFacts, root: Path, intent: ModelIntent, options: TrialOptions) -> Trial:

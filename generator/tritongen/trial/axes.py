@@ -6,16 +6,16 @@ from dataclasses import replace
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.trial.feeding import Fed
-from tritongen.trial.runtime import RuntimeRefusal, Session
+from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 
 # An execution beyond this is not repeated for each axis.
-_MOST_SECONDS = 2.0
+_MAX_EXECUTION_S = 2.0
 
 Dims = dict[str, list[int]]
 
 
 def find_axes(
-    session: Session, fed: Fed, seed: int
+    session: LoadedModel, fed: Fed, seed: int
 ) -> tuple[tuple[ReportedTensor, ...], tuple[ReportedTensor, ...]]:
     """Inputs and outputs with -1 for every axis that takes another size.
 
@@ -26,7 +26,7 @@ def find_axes(
     """
     inputs: Dims = {recipe.name: list(recipe.shape) for recipe in fed.recipes}
     outputs: Dims = {name: list(array.shape) for name, array in fed.outputs.items()}
-    if fed.seconds <= _MOST_SECONDS:
+    if fed.seconds <= _MAX_EXECUTION_S:
         for recipe in fed.recipes:
             for axis in range(len(recipe.shape)):
                 if inputs[recipe.name][axis] >= 0:
@@ -35,7 +35,7 @@ def find_axes(
 
 
 def _try(
-    session: Session, fed: Fed, name: str, axis: int, seed: int, found: tuple[Dims, Dims]
+    session: LoadedModel, fed: Fed, name: str, axis: int, seed: int, found: tuple[Dims, Dims]
 ) -> None:
     """One size more on one axis, alone first, then on the same axis of the other inputs too."""
     inputs, outputs = found

@@ -10,26 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from tritongen.model.tensors import DType
+
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2
 TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# BF16 has no numpy type of its own, and Triton's module names none.
 _TYPES = {
-    "TYPE_BOOL": np.bool_,
-    "TYPE_UINT8": np.uint8,
-    "TYPE_UINT16": np.uint16,
-    "TYPE_UINT32": np.uint32,
-    "TYPE_UINT64": np.uint64,
-    "TYPE_INT8": np.int8,
-    "TYPE_INT16": np.int16,
-    "TYPE_INT32": np.int32,
-    "TYPE_INT64": np.int64,
-    "TYPE_FP16": np.float16,
-    "TYPE_FP32": np.float32,
-    "TYPE_FP64": np.float64,
-    "TYPE_STRING": np.object_,
+    dtype.config_name: np.dtype(dtype.numpy_name).type for dtype in DType if dtype is not DType.BF16
 }
 
 

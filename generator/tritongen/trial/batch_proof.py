@@ -16,7 +16,7 @@ from tritongen.model.evidence import BatchProof, BatchVerdict
 from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs, row, stack_rows
 from tritongen.model.tensors import is_dynamic, show_shape
 from tritongen.trial.child_request import Feed, TrialRequest
-from tritongen.trial.runtime import RuntimeRefusal, Session
+from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 from tritongen.trial.sizes import shared_axis
 
 ROWS = (1, 2, 3)
@@ -88,7 +88,7 @@ class Prover:
         tested: batch sizes that were compared with single rows.
     """
 
-    session: Session
+    session: LoadedModel
     recipes: tuple[InputRecipe, ...]
     request: TrialRequest
     deadline: float

@@ -18,10 +18,12 @@ from tritongen.system.interpreter import module_command, module_environment
 _POLL_S = 0.01
 # For the child to end all that it has started; killing takes milliseconds.
 _GRACE_S = 5.0
-_MOST_OUTPUT = 16 * 2**20
-_LAST_OUTPUT = 64 * 2**10
+# Chosen: a report has kilobytes; of the errors the last lines are wanted.
+_MAX_OUTPUT_BYTES = 16 * 2**20
+_MAX_ERROR_BYTES = 64 * 2**10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _WORKER = "tritongen.trial.worker"
+_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 # Variables of the caller that a model may see: those of a server that serves it, and where programs
 # and libraries lie. Everything else, secrets above all, stays out.
 _INHERITED = (
@@ -30,7 +32,7 @@ _INHERITED = (
 )  # fmt: skip
 
 
-class End(Enum):
+class ChildEnd(Enum):
     """How the child ended."""
 
     EXITED = "exited"
@@ -45,15 +47,20 @@ class ChildResult:
 
     Attributes:
         end: how it ended.
-        status: exit status for `End.EXITED`, signal number otherwise.
+        status: exit status for `ChildEnd.EXITED`, signal number otherwise.
         output: its standard output.
         last_words: the last line of its standard error, empty when there was none.
     """
 
-    end: End
+    end: ChildEnd
     status: int
     output: str
     last_words: str
+
+    @property
+    def starved(self) -> bool:
+        """Whether its last words are that it got no more memory."""
+        return any(text in self.last_words for text in _OUT_OF_MEMORY)
 
 
 def run_worker(
@@ -68,8 +75,8 @@ def run_worker(
         module: the worker, a module that runs as a program; the trial's unless told otherwise.
     """
     with _started(module_command(module)) as process:
-        output = _Drain(process.stdout, _MOST_OUTPUT, keep_end=False)
-        errors = _Drain(process.stderr, _LAST_OUTPUT, keep_end=True)
+        output = _Drain(process.stdout, _MAX_OUTPUT_BYTES, keep_end=False)
+        errors = _Drain(process.stderr, _MAX_ERROR_BYTES, keep_end=True)
         sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
         sender.start()
         end = _watch(process.pid, time.monotonic() + timeout_s, memory_bytes)
@@ -77,8 +84,8 @@ def run_worker(
         status = process.wait()
         sender.join()
         text, last = output.text(), _last_line(errors.text())
-    if end is End.EXITED and status < 0:
-        end = End.SIGNALLED
+    if end is ChildEnd.EXITED and status < 0:
+        end = ChildEnd.SIGNALLED
     return ChildResult(end, abs(status), text, last)
 
 
@@ -160,18 +167,18 @@ class _Drain:
                     del self._kept[self._limit :]
 
 
-def _watch(pid: int, deadline: float, memory_bytes: int) -> End:
+def _watch(pid: int, deadline: float, memory_bytes: int) -> ChildEnd:
     """Wait for the child to end or to go beyond its limits; the child is not reaped here.
 
     Reaping only after the whole group was killed keeps the group's number from being used again.
     """
     while True:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-            return End.EXITED
+            return ChildEnd.EXITED
         if max(map(_resident_bytes, (pid, *_children(pid)))) > memory_bytes:
-            return End.TOO_LARGE
+            return ChildEnd.TOO_LARGE
         if time.monotonic() > deadline:
-            return End.TIMED_OUT
+            return ChildEnd.TIMED_OUT
         time.sleep(_POLL_S)
 
 

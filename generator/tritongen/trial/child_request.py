@@ -1,13 +1,15 @@
 """What the parent asks of the child, and its JSON form."""
 
 import json
-from collections.abc import Mapping
+import math
+import os
 from dataclasses import dataclass, field
 
 from tritongen.model.codec import decode, encode
 from tritongen.model.facts import ModelFormat
 from tritongen.model.precision import Precision
-from tritongen.model.tensors import DType, Shape, TensorSpec
+from tritongen.model.tensors import DType, Shape
+from tritongen.trial.runtime import DeclaredInterface
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,19 @@ class Limits:
     cpu_s: int
     parent: int
 
+    @classmethod
+    def of_child(
+        cls, *, timeout_s: float, time_budget_s: float, threads: int, address_space: int
+    ) -> "Limits":
+        """The limits of a child of this process that computes on a number of threads."""
+        return cls(
+            timeout_s=timeout_s,
+            time_budget_s=time_budget_s,
+            address_space=address_space,
+            cpu_s=math.ceil(timeout_s * (threads + 2)) + 10,
+            parent=os.getpid(),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
@@ -56,7 +71,6 @@ class TrialRequest:
         format: decides the runtime.
         path: main file or folder of the model, absolute.
         inputs: what to feed.
-        outputs: as declared.
         batch: the user's word on batching, None to find out.
         precision: of the model's arithmetic.
         dynamic_quantization: scales are computed from the data at run time.
@@ -67,15 +81,12 @@ class TrialRequest:
         guesses: inputs to feed instead when those do not run, for formats that do not describe
             them.
         open_shapes: whether axes are to be tried with other sizes, to find those that vary.
-        parameters: the backend's, by key, where they decide what the model answers.
-        max_batch_size: that a Python model sets; 0 for full shapes.
-        decoupled: whether a Python model is told that it may give any number of responses.
+        interface: what is known of the model beside its file.
     """
 
     format: ModelFormat
     path: str
     inputs: tuple[Feed, ...]
-    outputs: tuple[TensorSpec, ...]
     batch: bool | None
     precision: Precision
     dynamic_quantization: bool
@@ -85,9 +96,7 @@ class TrialRequest:
     limits: Limits
     guesses: tuple[tuple[Feed, ...], ...] = ()
     open_shapes: bool = False
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    max_batch_size: int = 0
-    decoupled: bool = False
+    interface: DeclaredInterface = field(default_factory=DeclaredInterface)
 
     def to_json(self) -> str:
         """One JSON object."""

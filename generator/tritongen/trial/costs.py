@@ -6,23 +6,20 @@ all of them; the median of the rounds is what counts.
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tritongen.model.evidence import Cost
-from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.trial.child_request import TrialRequest
-from tritongen.trial.runtime import Runtime, RuntimeRefusal, Session
+from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal
+from tritongen.trial.sampling import SETTLE_S, Sampler
 
 BATCHES = (1, 2, 4, 8, 16)
-_MOST_ROUNDS = 25
-_LEAST_ROUNDS = 3
-# A sample repeats short executions until it is long against the clock and the scheduler.
-_SAMPLE_S = 0.002
-_MOST_REPEATS = 200
-# Idle threads of the other session go on spinning for a moment; they would take its core away.
-_SETTLE_S = 0.002
+# Chosen: a median needs a few rounds, and more than many take time from the next points.
+_MIN_ROUNDS, _MAX_ROUNDS = 3, 25
 # The part of the budget for rows; threads get the rest.
 _ROWS_SHARE = 0.6
 # Loading another session is worth it up to this part of what is left.
@@ -33,42 +30,18 @@ _LOAD_SHARE = 0.4
 class _Point:
     """One combination that is measured."""
 
-    session: Session
-    inputs: Mapping[str, Array]
+    sampler: Sampler
     batch: int
     threads: int
     inter_op: int = 1
-    repeats: int = 1
-    samples: list[float] = field(default_factory=list)
-
-    def warm(self) -> float:
-        """Run until warm; seconds of one execution.
-
-        Raises:
-            RuntimeRefusal: the model does not run on these rows.
-        """
-        self.session.run(self.inputs)
-        begun = time.perf_counter()
-        self.session.run(self.inputs)
-        seconds = time.perf_counter() - begun
-        self.repeats = max(1, min(_MOST_REPEATS, round(_SAMPLE_S / max(seconds, 1e-7))))
-        return seconds
-
-    def sample(self) -> None:
-        """Take one sample; short executions follow an untimed one that fills the caches."""
-        if self.repeats > 1:
-            self.session.run(self.inputs)
-        begun = time.perf_counter()
-        for _ in range(self.repeats):
-            self.session.run(self.inputs)
-        self.samples.append((time.perf_counter() - begun) / self.repeats)
 
     def cost(self) -> Cost:
         """The median of the samples, in milliseconds."""
-        median = statistics.median(self.samples)
+        samples = self.sampler.samples
+        median = statistics.median(samples)
         spread = 0.0
-        if len(self.samples) > 2 and median > 0:
-            low, _, high = statistics.quantiles(self.samples, n=4)
+        if len(samples) > 2 and median > 0:
+            low, _, high = statistics.quantiles(samples, n=4)
             spread = (high - low) / median
         milliseconds = float(f"{median * 1e3:.4g}")
         return Cost(self.batch, self.threads, milliseconds, round(spread, 3), self.inter_op)
@@ -87,8 +60,8 @@ class Stopwatch:
         load_s: seconds that loading took.
     """
 
-    runtime: Runtime
-    session: Session
+    runtime: ModelRuntime
+    session: LoadedModel
     recipes: tuple[InputRecipe, ...]
     request: TrialRequest
     batched: bool
@@ -105,12 +78,12 @@ class Stopwatch:
         for batch in BATCHES if self.batched else BATCHES[:1]:
             point = self._point(self.session, batch, threads=1)
             try:
-                expected += point.warm() * point.repeats
+                expected += point.sampler.warm() * point.sampler.repeats
             except RuntimeRefusal:
                 break
             points.append(point)
             # The next one takes about as long as all so far together; leave room for the rounds.
-            if time.monotonic() + _LEAST_ROUNDS * 2 * expected > end:
+            if time.monotonic() + _MIN_ROUNDS * 2 * expected > end:
                 break
         _rounds(points, end)
         return [point.cost() for point in points]
@@ -129,8 +102,8 @@ class Stopwatch:
                 )
                 base = self._point(self.session, 1, threads=1)
                 point = self._point(session, 1, threads, inter_op)
-                base.warm()
-                point.warm()
+                base.sampler.warm()
+                point.sampler.warm()
             except RuntimeRefusal:
                 return
             share = (end - time.monotonic()) / (len(alternatives) - index)
@@ -146,18 +119,18 @@ class Stopwatch:
         side_by_side = [(1, 2)] if self.request.parallel and most > 1 else []
         return [*side_by_side, *((count, 1) for count in counts)]
 
-    def _point(self, session: Session, batch: int, threads: int, inter_op: int = 1) -> _Point:
+    def _point(self, session: LoadedModel, batch: int, threads: int, inter_op: int = 1) -> _Point:
         recipes = [r.with_rows(batch) for r in self.recipes] if self.batched else self.recipes
         inputs = make_inputs(recipes, self.request.seed)
-        return _Point(session, inputs, batch, threads, inter_op)
+        return _Point(Sampler(partial(session.run, inputs)), batch, threads, inter_op)
 
 
 def _rounds(points: Sequence[_Point], end: float, *, settle: bool = False) -> None:
     """Sample every point in turn: at least once, at most so often, until the time is over."""
-    for count in range(_MOST_ROUNDS):
+    for count in range(_MAX_ROUNDS):
         for point in points:
             if count and time.monotonic() > end:
                 return
             if settle:
-                time.sleep(_SETTLE_S)
-            point.sample()
+                time.sleep(SETTLE_S)
+            point.sampler.sample()

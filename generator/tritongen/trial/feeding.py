@@ -10,10 +10,11 @@ from types import MappingProxyType
 from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.trial.child_request import Feed
-from tritongen.trial.runtime import RuntimeRefusal, Session
+from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 from tritongen.trial.sizes import Sizes, propose_sizes
 
-_MOST_SIZES = 120
+# Chosen: what a trial has the time to try.
+_MAX_PROPOSALS = 120
 # The first proposals are tried with every kind of values, the others only when values are at fault.
 _SIZES_WITH_ALL_VALUES = 2
 
@@ -61,7 +62,7 @@ class Fed:
     seconds: float
 
 
-def find_inputs(session: Session, feeds: Sequence[Feed], seed: int, deadline: float) -> Fed:
+def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline: float) -> Fed:
     """Search sizes and values that the model accepts.
 
     Args:
@@ -75,7 +76,7 @@ def find_inputs(session: Session, feeds: Sequence[Feed], seed: int, deadline: fl
     """
     first: RuntimeRefusal | None = None
     for one_row in (True, False):
-        count = _MOST_SIZES if one_row else _MOST_SIZES // 4
+        count = _MAX_PROPOSALS if one_row else _MAX_PROPOSALS // 4
         for index, sizes in enumerate(islice(propose_sizes(feeds, one_row=one_row), count)):
             for level, recipes in enumerate(_ladder(feeds, sizes)):
                 if first is not None and time.monotonic() > deadline:

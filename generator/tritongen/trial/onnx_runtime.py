@@ -10,11 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from tritongen.errors import EnvironmentProblem, words_of
+from tritongen.errors import words_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.trial.runtime import RuntimeRefusal
+from tritongen.trial.libraries import library
+from tritongen.trial.runtime import MAX_MESSAGE, RuntimeRefusal
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
 _BFLOAT16 = 16
@@ -53,7 +54,7 @@ class _Argument(Protocol):
     shape: Sequence[int | str | None]
 
 
-class _Value(Protocol):
+class _OrtValue(Protocol):
     """An `OrtValue`."""
 
     def data_type(self) -> str: ...
@@ -69,15 +70,15 @@ class _InferenceSession(Protocol):
     def get_outputs(self) -> Sequence[_Argument]: ...
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
     def run_with_ort_values(
-        self, outputs: Sequence[str], inputs: Mapping[str, _Value]
-    ) -> Sequence[_Value]: ...
+        self, outputs: Sequence[str], inputs: Mapping[str, _OrtValue]
+    ) -> Sequence[_OrtValue]: ...
 
 
 class OnnxRuntime:
     """The installed onnxruntime."""
 
     def __init__(self) -> None:
-        self._library = _import()
+        self._library = library("onnxruntime", "the trial run needs", "onnx")
 
     @property
     def name(self) -> str:
@@ -85,7 +86,7 @@ class OnnxRuntime:
         return f"onnxruntime {self._library.__version__}"
 
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "OnnxSession":
-        """Load a model; see `Runtime.load`."""
+        """Load a model; see `ModelRuntime.load`."""
         library = self._library
         options = library.SessionOptions()
         options.log_severity_level = _FATAL
@@ -100,21 +101,6 @@ class OnnxRuntime:
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, path.parent, loading=True) from None
         return OnnxSession(session, library, path.parent)
-
-
-def _import() -> ModuleType:
-    # Newest wheels report usage to their maker unless told otherwise before the import.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "TG006",
-            f"the trial run needs onnxruntime, which cannot be imported: {error}",
-            fix="pip install 'tritongen[onnx]'",
-        ) from None
-    module: ModuleType = onnxruntime
-    return module
 
 
 class OnnxSession:
@@ -145,13 +131,13 @@ class OnnxSession:
         ]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; see `Session.run`."""
-        texts = {name: _as_text(array) for name, array in inputs.items()}
+        """Outputs by name; see `LoadedModel.run`."""
+        texts = {name: as_texts(array) for name, array in inputs.items()}
         try:
             results = self._run_plain(texts) if self._plain else self._run_values(texts)
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, self._folder) from None
-        return dict(zip(self._output_names, map(_as_bytes, results), strict=True))
+        return dict(zip(self._output_names, map(as_bytes, results), strict=True))
 
     def _run_plain(self, inputs: Mapping[str, Array]) -> list[Array]:
         return self._session.run(self._output_names, dict(inputs))
@@ -164,11 +150,11 @@ class OnnxSession:
             for value in self._session.run_with_ort_values(self._output_names, values)
         ]
 
-    def _value(self, array: Array) -> _Value:
+    def _value(self, array: Array) -> _OrtValue:
         make = self._library.OrtValue
         if array.dtype.name == "bfloat16":
             raw = np.ascontiguousarray(array).view(np.uint16)
-            value: _Value = make.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
+            value: _OrtValue = make.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
         else:
             value = make.ortvalue_from_numpy(array)
         return value
@@ -179,24 +165,30 @@ def _reported(item: _Argument) -> ReportedTensor:
     return ReportedTensor(item.name, dims)
 
 
-def _as_text(array: Array) -> Array:
-    """Strings as onnxruntime takes them, `str`; bytes would arrive as their Python spelling."""
+def as_texts(array: Array) -> Array:
+    """Texts as ONNX Runtime takes them, `str`; bytes would arrive as their Python spelling."""
     if array.dtype != object:
         return array
     result = np.empty(array.shape, dtype=object)
-    result.ravel()[:] = [item.decode("utf-8", "replace") for item in array.ravel()]
+    result.ravel()[:] = [
+        item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+        for item in array.ravel()
+    ]
     return result
 
 
-def _as_bytes(array: Array) -> Array:
-    if array.dtype != object:
+def as_bytes(array: Array) -> Array:
+    """Texts as they travel: object arrays of bytes."""
+    if array.dtype.kind not in "OSU":
         return array
     result = np.empty(array.shape, dtype=object)
-    result.ravel()[:] = [str(item).encode() for item in array.ravel()]
+    result.ravel()[:] = [
+        item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()
+    ]
     return result
 
 
-def _bfloat16(value: _Value) -> Array:
+def _bfloat16(value: _OrtValue) -> Array:
     """A copy of a BF16 result; numpy has no such type, so the bytes are read in place."""
     shape = tuple(value.shape())
     size = int(np.prod(shape, dtype=np.int64)) * DType.BF16.itemsize
@@ -206,7 +198,7 @@ def _bfloat16(value: _Value) -> Array:
 
 def _refusal(error: Exception, folder: Path, *, loading: bool = False) -> RuntimeRefusal:
     words = words_of(error)
-    message = one_line(words or type(error).__name__, folder)
+    message = described(error, folder)
     short = isinstance(error, MemoryError) or bool(_MEMORY.search(words))
     return RuntimeRefusal(
         message,
@@ -219,13 +211,13 @@ def _refusal(error: Exception, folder: Path, *, loading: bool = False) -> Runtim
     )
 
 
-def one_line(message: str, folder: Path) -> str:
-    """The message without line breaks, source positions and this machine's folders."""
-    text = " ".join(message.split())
+def described(error: Exception, folder: Path) -> str:
+    """A runtime's message without line breaks, source positions and this machine's folders."""
+    text = " ".join((words_of(error) or type(error).__name__).split())
     text = text.replace(f"{folder}/", "")
     # Number and name of the status first, then C++ source positions with the function's signature.
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
     text = re.sub(
         r"/\S*onnxruntime\S*\.(cc|h|cpp|hpp):\d+ (?:[^()]*\([^()]*\)(?: const)? ?)?", "", text
     )
-    return text if len(text) <= 300 else text[:299] + "…"
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"

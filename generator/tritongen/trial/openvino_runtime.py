@@ -4,26 +4,24 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tritongen.errors import EnvironmentProblem
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
-from tritongen.trial.runtime import RuntimeRefusal
+from tritongen.trial.libraries import library
+from tritongen.trial.runtime import RuntimeRefusal, lines_of, refusal
 
 _MEMORY = re.compile(r"bad alloc|out of memory|failed to allocate", re.IGNORECASE)
 _VALUES = re.compile(r"out of (bounds|range)|indices", re.IGNORECASE)
-_MOST = 300
 
 
 class OpenVino:
     """The installed openvino."""
 
     def __init__(self) -> None:
-        self._library = import_openvino()
+        self._library = library("openvino", "models of OpenVINO need", "openvino")
 
     @property
     def name(self) -> str:
@@ -32,7 +30,7 @@ class OpenVino:
         return f"openvino {version}"
 
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "OpenVinoSession":
-        """Load a model; see `Runtime.load`."""
+        """Load a model; see `ModelRuntime.load`."""
         del inter_op
         options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         try:
@@ -41,24 +39,6 @@ class OpenVino:
         except Exception as error:  # noqa: BLE001  (openvino raises what its C++ code throws)
             raise _refusal(error) from None
         return OpenVinoSession(compiled)
-
-
-def import_openvino() -> ModuleType:
-    """The library.
-
-    Raises:
-        EnvironmentProblem: TG006, it is not installed.
-    """
-    try:
-        import openvino
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "TG006",
-            f"models of OpenVINO need openvino, which cannot be imported: {error}",
-            fix="pip install 'tritongen[openvino]'",
-        ) from None
-    module: ModuleType = openvino
-    return module
 
 
 class OpenVinoSession:
@@ -80,7 +60,7 @@ class OpenVinoSession:
         return [_reported(port) for port in self._outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; see `Session.run`."""
+        """Outputs by name; see `LoadedModel.run`."""
         try:
             result = self._request.infer(dict(inputs))
         except Exception as error:  # noqa: BLE001  (openvino raises what its C++ code throws)
@@ -102,12 +82,7 @@ def _reported(port: Any) -> ReportedTensor:  # noqa: ANN401  (a ConstOutput)
 
 
 def _refusal(error: Exception) -> RuntimeRefusal:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines_of(error)
     # Source positions come first, what happened last.
-    told = [line for line in lines if not re.match(r"(Exception from|Check )", line)]
-    message = (told or lines or [type(error).__name__])[-1][:_MOST]
-    return RuntimeRefusal(
-        message,
-        out_of_memory=isinstance(error, MemoryError) or bool(_MEMORY.search(message)),
-        about_values=bool(_VALUES.search(message)),
-    )
+    rest = [line for line in lines if not re.match(r"(Exception from|Check )", line)]
+    return refusal(error, (rest or lines)[-1], _MEMORY, _VALUES)

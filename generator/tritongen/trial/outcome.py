@@ -4,11 +4,9 @@ import signal
 
 from tritongen.model.codec import decode
 from tritongen.model.evidence import BatchVerdict, Trial
-from tritongen.trial.child import ChildResult, End
+from tritongen.trial.child import ChildEnd, ChildResult
 from tritongen.trial.child_report import Report
 from tritongen.trial.trial_options import TrialOptions
-
-_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 
 
 def make_trial(
@@ -42,14 +40,14 @@ def _failure(
 ) -> tuple[str, str]:
     """Finding code and one line on how the child ended."""
     doing = report.stage
-    if result.end is End.TIMED_OUT:
+    if result.end is ChildEnd.TIMED_OUT:
         return "TG202", f"still {doing} after {options.timeout_s:g} s"
-    if result.end is End.TOO_LARGE:
+    if result.end is ChildEnd.TOO_LARGE:
         return "TG203", f"more than {_size(memory_bytes)} of memory in use while {doing}"
     words = f": {result.last_words}" if result.last_words else ""
-    if any(text in result.last_words for text in _OUT_OF_MEMORY):
+    if result.starved:
         return "TG203", f"out of memory while {doing}{words}"
-    if result.end is End.SIGNALLED:
+    if result.end is ChildEnd.SIGNALLED:
         return _signalled(result.status, doing, words)
     return "TG204", f"the child ended with status {result.status} while {doing}{words}"
 

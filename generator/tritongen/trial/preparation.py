@@ -1,6 +1,5 @@
 """From a model's facts and the user's wishes to the child's request."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
 from tritongen.trial.child_request import Feed, Limits, TrialRequest
+from tritongen.trial.runtime import DeclaredInterface
 from tritongen.trial.trial_options import TrialOptions
 from tritongen.trial.undescribed_inputs import guess_inputs
 
@@ -56,25 +56,27 @@ def make_request(
         format=facts.format,
         path=os.fspath(_model_path(facts, root)),
         inputs=feeds,
-        outputs=facts.outputs,
         batch=intent.batch,
         precision=precision_of(facts),
         dynamic_quantization=facts.onnx is not None and facts.onnx.dynamic_quantization,
         parallel=facts.graph is not None and facts.graph.parallelism >= _PARALLEL,
         threads=threads,
         seed=options.seed,
-        limits=Limits(
+        limits=Limits.of_child(
             timeout_s=options.timeout_s,
             time_budget_s=options.time_budget_s,
+            threads=threads,
             address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD,
-            cpu_s=math.ceil(options.timeout_s * (threads + 2)) + 10,
-            parent=os.getpid(),
         ),
         guesses=guesses,
         open_shapes=facts.format in _GUESSED,
-        parameters=_parameters(facts, intent),
-        max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
-        decoupled=_decoupled(facts, intent),
+        interface=DeclaredInterface(
+            inputs=tuple(TensorSpec(feed.name, feed.dtype, feed.shape) for feed in feeds),
+            outputs=facts.outputs,
+            parameters=_parameters(facts, intent),
+            max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
+            decoupled=_decoupled(facts, intent),
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from tritongen.model.agreement import TOLERANCES, gap
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.refusals import NOT_LOADED
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
-from tritongen.model.tensors import DType, TensorKind, TensorSpec, is_dynamic, show_shape
+from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
 from tritongen.system import memory
 from tritongen.trial.axes import find_axes
 from tritongen.trial.batch_proof import ROWS, Prover, obstacle
@@ -18,7 +18,7 @@ from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
 from tritongen.trial.feeding import Fed, find_inputs
 from tritongen.trial.python_runtime import PythonSession
-from tritongen.trial.runtime import Interface, Runtime, RuntimeRefusal, Session, first_response
+from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4
@@ -28,7 +28,7 @@ _PROOF_ROWS = 9
 _REPEATS = 2
 
 
-def perform(request: TrialRequest, runtime: Runtime, report: Reporter) -> None:
+def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> None:
     """Run the trial and report every result as soon as it is known."""
     begun = time.monotonic()
     limits = request.limits
@@ -71,18 +71,7 @@ def _code(refusal: RuntimeRefusal) -> str:
     return "TG203" if refusal.out_of_memory else "TG201"
 
 
-def interface_of(request: TrialRequest) -> Interface:
-    """What the request says of the model beside its file."""
-    return Interface(
-        inputs=tuple(TensorSpec(feed.name, feed.dtype, feed.shape) for feed in request.inputs),
-        outputs=request.outputs,
-        parameters=request.parameters,
-        max_batch_size=request.max_batch_size,
-        decoupled=request.decoupled,
-    )
-
-
-def _find(request: TrialRequest, session: Session, deadline: float) -> tuple[TrialRequest, Fed]:
+def _find(request: TrialRequest, session: LoadedModel, deadline: float) -> tuple[TrialRequest, Fed]:
     """Inputs that run, and the request with the guess that they rest on.
 
     Raises:
@@ -102,7 +91,7 @@ def _find(request: TrialRequest, session: Session, deadline: float) -> tuple[Tri
 
 
 def _prove(
-    request: TrialRequest, session: Session, fed: Fed, report: Reporter, begun: float
+    request: TrialRequest, session: LoadedModel, fed: Fed, report: Reporter, begun: float
 ) -> tuple[BatchProof, Fed]:
     """Observed tensors, determinism and the verdict; inputs of the user's full sizes follow it."""
     _observe(request, fed, report)
@@ -124,7 +113,7 @@ def _prove(
 
 def _verdict(
     request: TrialRequest,
-    session: Session,
+    session: LoadedModel,
     fed: Fed,
     changing: str | None,
     report: Reporter,
@@ -166,7 +155,7 @@ def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | No
     return full if full != fed.recipes else None
 
 
-def _changing_output(session: Session, fed: Fed, request: TrialRequest) -> str | None:
+def _changing_output(session: LoadedModel, fed: Fed, request: TrialRequest) -> str | None:
     """The first output that differs between runs on the same input, None when none does."""
     inputs = make_inputs(fed.recipes, request.seed)
     tolerance = TOLERANCES[request.precision]
@@ -187,7 +176,7 @@ def _changing_output(session: Session, fed: Fed, request: TrialRequest) -> str |
     return None
 
 
-def _zeros_run(session: Session, recipes: Sequence[InputRecipe], *, batched: bool) -> bool:
+def _zeros_run(session: LoadedModel, recipes: Sequence[InputRecipe], *, batched: bool) -> bool:
     """Whether all-zero inputs run, with one row and with the most rows that were compared."""
     for rows in (1, ROWS[-1]) if batched else (1,):
         sized = [recipe.with_rows(rows) for recipe in recipes] if batched else recipes
@@ -219,7 +208,7 @@ def _observe(request: TrialRequest, fed: Fed, report: Reporter) -> None:
         ok=True,
         inputs=inputs,
         outputs=outputs,
-        mismatches=tuple(_mismatches(request.outputs, outputs)),
+        mismatches=tuple(_mismatches(request.interface.outputs, outputs)),
     )
 
 
@@ -244,13 +233,7 @@ def _mismatches(declared: Sequence[TensorSpec], observed: Sequence[ObservedTenso
             found.append(
                 f"output {spec.name!r} is declared as {spec.dtype} and came back as {item.dtype}"
             )
-        if spec.shape is None:
-            continue
-        same_rank = len(spec.shape) == len(item.shape)
-        if not same_rank or any(
-            not is_dynamic(dim) and dim != size
-            for dim, size in zip(spec.shape, item.shape, strict=True)
-        ):
+        if spec.shape is not None and not fits(spec.shape, item.shape):
             found.append(
                 f"output {spec.name!r} is declared as {show_shape(spec.shape)} and came back as "
                 f"{list(item.shape)}"

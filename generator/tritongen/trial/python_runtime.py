@@ -16,10 +16,15 @@ from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
 from tritongen.model.tensors import TensorSpec, is_dynamic
 from tritongen.trial import backend_utils
-from tritongen.trial.runtime import Interface, RuntimeRefusal, numbered
+from tritongen.trial.runtime import (
+    MAX_MESSAGE,
+    DeclaredInterface,
+    RuntimeRefusal,
+    numbered,
+    refusal,
+)
 
 _MODULE = "triton_python_backend_utils"
-_MOST = 300
 # How long a model may send after `execute` has returned; chosen: as long as a whole trial.
 _PATIENCE_S = 60.0
 
@@ -31,7 +36,7 @@ class PythonModels:
         interface: inputs, outputs and parameters of the configuration that the model reads.
     """
 
-    def __init__(self, interface: Interface) -> None:
+    def __init__(self, interface: DeclaredInterface) -> None:
         self._interface = interface
 
     @property
@@ -96,7 +101,7 @@ def _arguments(path: Path, config: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _config(name: str, interface: Interface) -> dict[str, Any]:
+def _config(name: str, interface: DeclaredInterface) -> dict[str, Any]:
     batched = interface.max_batch_size > 0
     return {
         "name": name,
@@ -124,26 +129,20 @@ class PythonSession:
         policy: that `auto_complete_config` sets, None where it sets none.
     """
 
+    # Nothing is known beyond the configuration.
+    inputs: Sequence[ReportedTensor] = ()
+    outputs: Sequence[ReportedTensor] = ()
+
     def __init__(
         self,
         model: Any,  # noqa: ANN401  (the user's class)
-        interface: Interface,
+        interface: DeclaredInterface,
         policy: bool | None = None,
     ) -> None:
         self._model = model
         self._interface = interface
         self._policy = policy
         self._shown: bool | None = None
-
-    @property
-    def inputs(self) -> Sequence[ReportedTensor]:
-        """Nothing beyond the configuration."""
-        return ()
-
-    @property
-    def outputs(self) -> Sequence[ReportedTensor]:
-        """Nothing beyond the configuration."""
-        return ()
 
     @property
     def decoupled(self) -> bool | None:
@@ -154,7 +153,7 @@ class PythonSession:
         return self._shown if self._policy is None else self._policy
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; see `Session.run`."""
+        """Outputs by name; see `LoadedModel.run`."""
         tensors = [backend_utils.Tensor(name, array) for name, array in inputs.items()]
         wanted = [spec.name for spec in self._interface.outputs]
         request = backend_utils.InferenceRequest("trial", wanted, tensors)
@@ -167,7 +166,7 @@ class PythonSession:
         responses = self._responses(request, given)
         for response in responses:
             if response.has_error():
-                raise RuntimeRefusal(response.error().message()[:_MOST])
+                raise RuntimeRefusal(response.error().message()[:MAX_MESSAGE])
         return numbered(
             [
                 {
@@ -204,5 +203,4 @@ def _plain(array: Array) -> Array:
 
 
 def _refusal(error: Exception) -> RuntimeRefusal:
-    message = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST]
-    return RuntimeRefusal(message, out_of_memory=isinstance(error, MemoryError))
+    return refusal(error, " ".join(f"{type(error).__name__}: {error}".split()))

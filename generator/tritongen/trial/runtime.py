@@ -1,5 +1,6 @@
 """How a model is loaded and run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
+class DeclaredInterface:
     """What is known of a model beside its file, for formats whose files do not say it.
 
     Attributes:
@@ -58,7 +59,7 @@ class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing i
         self.for_good = for_good
 
 
-class Session(Protocol):
+class LoadedModel(Protocol):
     """A loaded model."""
 
     @property
@@ -79,14 +80,14 @@ class Session(Protocol):
         """
 
 
-class Runtime(Protocol):
+class ModelRuntime(Protocol):
     """A library that runs one format."""
 
     @property
     def name(self) -> str:
         """Library and version, such as ``onnxruntime 1.32.0``."""
 
-    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> Session:
+    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> LoadedModel:
         """Load a model as Triton does: on the CPU, with explicit thread counts.
 
         Args:
@@ -97,6 +98,39 @@ class Runtime(Protocol):
         Raises:
             RuntimeRefusal: the runtime does not load the model.
         """
+
+
+# Chosen: what a library has to say fits, a trace of its calls does not.
+MAX_MESSAGE = 300
+
+
+def lines_of(error: Exception) -> list[str]:
+    """What an exception says, line by line without blank ones; its class where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines or [type(error).__name__]
+
+
+def refusal(
+    error: Exception,
+    message: str,
+    memory: re.Pattern[str] | None = None,
+    values: re.Pattern[str] | None = None,
+) -> RuntimeRefusal:
+    """The refusal that a library's exception stands for.
+
+    Args:
+        error: as it was raised.
+        message: of it, one line.
+        memory: what such messages say when memory is short.
+        values: what they say when values are at fault.
+    """
+    text = message[:MAX_MESSAGE]
+    short = memory is not None and memory.search(text) is not None
+    return RuntimeRefusal(
+        text,
+        out_of_memory=short or isinstance(error, MemoryError),
+        about_values=values is not None and values.search(text) is not None,
+    )
 
 
 _NUMBER = " (response "

@@ -4,37 +4,37 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from tritongen.model.facts import ModelFormat
-from tritongen.trial.runtime import Interface, Runtime
+from tritongen.trial.runtime import DeclaredInterface, ModelRuntime
 
-_Maker = Callable[[Interface], Runtime]
+_Maker = Callable[[DeclaredInterface], ModelRuntime]
 
 
-def _onnx(_interface: Interface) -> Runtime:
+def _onnx(_interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime()
 
 
-def _torchscript(interface: Interface) -> Runtime:
+def _torchscript(interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.torch_runtime import TorchScript
 
     return TorchScript(interface)
 
 
-def _aoti(interface: Interface) -> Runtime:
+def _aoti(interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.torch_runtime import AotInductor
 
     return AotInductor(interface)
 
 
-def _openvino(_interface: Interface) -> Runtime:
+def _openvino(_interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.openvino_runtime import OpenVino
 
     return OpenVino()
 
 
 def _forest(format_: ModelFormat) -> _Maker:
-    def make(interface: Interface) -> Runtime:
+    def make(interface: DeclaredInterface) -> ModelRuntime:
         from tritongen.trial.tree_runtime import Treelite
 
         return Treelite(format_, interface)
@@ -42,7 +42,7 @@ def _forest(format_: ModelFormat) -> _Maker:
     return make
 
 
-def _python(interface: Interface) -> Runtime:
+def _python(interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.python_runtime import PythonModels
 
     return PythonModels(interface)
@@ -64,7 +64,7 @@ RUNTIMES: Mapping[ModelFormat, _Maker] = MappingProxyType(
 )
 
 
-def runtime_for(format_: ModelFormat, interface: Interface | None = None) -> Runtime:
+def runtime_for(format_: ModelFormat, interface: DeclaredInterface | None = None) -> ModelRuntime:
     """The library that runs a format.
 
     Args:
@@ -75,4 +75,4 @@ def runtime_for(format_: ModelFormat, interface: Interface | None = None) -> Run
         KeyError: no entry runs it; ask `RUNTIMES` first.
         EnvironmentProblem: TG006, the library is not installed.
     """
-    return RUNTIMES[format_](interface or Interface())
+    return RUNTIMES[format_](interface or DeclaredInterface())

@@ -33,7 +33,7 @@ _AUDIO_WORDS = {"audio", "waveform", "wave", "wav", "speech", "samples", "pcm"}
 _IMAGE_CHANNELS = {1, 3, 4}
 _UNKNOWN_RANK: tuple[Dim, ...] = (None,)
 # With more open axes than this, mixtures are too many to hope for.
-_MOST_MIXED = 24
+_MAX_MIXED_AXES = 24
 _SYMBOL = re.compile(r"[A-Za-z_][\w.:/-]*")
 
 
@@ -144,7 +144,7 @@ def _choices(roles: list[_Role]) -> Iterator[tuple[int, ...]]:
     longest = max((len(role.value) for role in roles), default=1)
     for step in range(longest):
         yield tuple(role.value[min(step, len(role.value) - 1)] for role in roles)
-    if len(roles) > _MOST_MIXED:
+    if len(roles) > _MAX_MIXED_AXES:
         return
     for distance in range(1, sum(len(role.value) - 1 for role in roles) + 1):
         for steps in _compositions(distance, [len(role.value) - 1 for role in roles]):

@@ -9,27 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.errors import EnvironmentProblem
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
-from tritongen.trial.runtime import Interface, RuntimeRefusal
+from tritongen.trial.libraries import library
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
 
 _MEMORY = re.compile(r"can't allocate memory|out of memory|bad alloc", re.IGNORECASE)
 _VALUES = re.compile(r"index out of range|out of bounds|indices should be|token", re.IGNORECASE)
 _LEAF = re.compile(r"\[([^\]]*)\]")
-_MOST = 300
 
 
-class TorchScript:
-    """The installed torch, for TorchScript files.
+class _Torch:
+    """The installed torch.
 
     Args:
         interface: names of inputs and outputs in the configuration.
     """
 
-    def __init__(self, interface: Interface) -> None:
-        self._torch = import_torch()
+    def __init__(self, interface: DeclaredInterface) -> None:
+        self._torch = library("torch", "models of PyTorch need", "torch")
         self._interface = interface
 
     @property
@@ -37,8 +36,12 @@ class TorchScript:
         """``torch`` and its version."""
         return f"torch {self._torch.__version__}"
 
+
+class TorchScript(_Torch):
+    """For TorchScript files."""
+
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "TorchSession":
-        """Load a model; see `Runtime.load`. Forked parts run on the calling thread."""
+        """Load a model; see `ModelRuntime.load`. Forked parts run on the calling thread."""
         del inter_op
         self._torch.set_num_threads(threads)
         try:
@@ -49,20 +52,11 @@ class TorchScript:
         return ScriptSession(self._torch, module, threads, self._interface, arguments)
 
 
-class AotInductor:
-    """The installed torch, for compiled packages."""
-
-    def __init__(self, interface: Interface) -> None:
-        self._torch = import_torch()
-        self._interface = interface
-
-    @property
-    def name(self) -> str:
-        """``torch`` and its version."""
-        return f"torch {self._torch.__version__}"
+class AotInductor(_Torch):
+    """For compiled packages."""
 
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "TorchSession":
-        """Load a package; see `Runtime.load`."""
+        """Load a package; see `ModelRuntime.load`."""
         del inter_op
         self._torch.set_num_threads(threads)
         try:
@@ -74,51 +68,27 @@ class AotInductor:
         return PackageSession(self._torch, package, threads, self._interface)
 
 
-def import_torch() -> ModuleType:
-    """The library.
-
-    Raises:
-        EnvironmentProblem: TG006, it is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "TG006",
-            f"models of PyTorch need torch, which cannot be imported: {error}",
-            fix="pip install 'tritongen[torch]'",
-        ) from None
-    module: ModuleType = torch
-    return module
-
-
 class TorchSession:
     """A loaded module. The number of threads belongs to the process, so each run sets its own."""
+
+    # The file knows no sizes.
+    inputs: Sequence[ReportedTensor] = ()
+    outputs: Sequence[ReportedTensor] = ()
 
     def __init__(
         self,
         library: ModuleType,
         module: Any,  # noqa: ANN401  (a ScriptModule or a loaded package)
         threads: int,
-        interface: Interface,
+        interface: DeclaredInterface,
     ) -> None:
         self._torch = library
         self._module = module
         self._threads = threads
         self._interface = interface
 
-    @property
-    def inputs(self) -> Sequence[ReportedTensor]:
-        """Nothing: the file knows no sizes."""
-        return ()
-
-    @property
-    def outputs(self) -> Sequence[ReportedTensor]:
-        """Nothing: the file knows no sizes."""
-        return ()
-
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; see `Session.run`."""
+        """Outputs by name; see `LoadedModel.run`."""
         if self._torch.get_num_threads() != self._threads:
             self._torch.set_num_threads(self._threads)
         try:
@@ -168,7 +138,7 @@ class ScriptSession(TorchSession):
         library: ModuleType,
         module: Any,  # noqa: ANN401  (a ScriptModule)
         threads: int,
-        interface: Interface,
+        interface: DeclaredInterface,
         arguments: Sequence[str],
     ) -> None:
         super().__init__(library, module, threads, interface)
@@ -249,11 +219,6 @@ def _refusal(error: Exception) -> RuntimeRefusal:
     """The last line that names an error; the interpreter's trace stands above it."""
     if isinstance(error, RuntimeRefusal):
         return error
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines_of(error)
     named = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception)\b", line)]
-    message = (named or lines or [type(error).__name__])[-1][:_MOST]
-    return RuntimeRefusal(
-        message,
-        out_of_memory=isinstance(error, MemoryError) or bool(_MEMORY.search(message)),
-        about_values=bool(_VALUES.search(message)),
-    )
+    return refusal(error, (named or lines)[-1], _MEMORY, _VALUES)

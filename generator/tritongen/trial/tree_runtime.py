@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.errors import EnvironmentProblem
 from tritongen.model.backends.fil import INPUT, OUTPUT
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.facts import ModelFormat
 from tritongen.model.samples import Array
-from tritongen.trial.runtime import Interface, RuntimeRefusal
+from tritongen.trial.libraries import library
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
 
-_MOST = 300
 _MULTICLASS = 2
 
 
@@ -27,8 +26,8 @@ class Treelite:
         interface: its output's width and the backend's parameters decide what is answered.
     """
 
-    def __init__(self, format_: ModelFormat, interface: Interface) -> None:
-        self._library = import_treelite()
+    def __init__(self, format_: ModelFormat, interface: DeclaredInterface) -> None:
+        self._library = library("treelite", "forests need", "trees", ["gtil"])
         self._format = format_
         self._interface = interface
 
@@ -38,7 +37,7 @@ class Treelite:
         return f"treelite {self._library.__version__}"
 
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "ForestSession":
-        """Load a forest; see `Runtime.load`."""
+        """Load a forest; see `ModelRuntime.load`."""
         del inter_op
         try:
             model = self._read(os.fspath(path))
@@ -47,7 +46,7 @@ class Treelite:
         except RuntimeRefusal:
             raise
         except Exception as error:  # noqa: BLE001  (treelite raises what its C++ code throws)
-            raise _refusal(error) from None
+            raise refusal(error, lines_of(error)[0]) from None
         return ForestSession(self._library, model, threads, self._interface)
 
     def _read(self, path: str) -> Any:  # noqa: ANN401  (a treelite.Model)
@@ -62,25 +61,6 @@ class Treelite:
         return load.load_xgboost_model(path, format_choice=kind)
 
 
-def import_treelite() -> ModuleType:
-    """The library with its engine.
-
-    Raises:
-        EnvironmentProblem: TG006, it is not installed.
-    """
-    try:
-        import treelite
-        import treelite.gtil
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "TG006",
-            f"forests need treelite, which cannot be imported: {error}",
-            fix="pip install 'tritongen[trees]'",
-        ) from None
-    module: ModuleType = treelite
-    return module
-
-
 class ForestSession:
     """One loaded forest."""
 
@@ -89,7 +69,7 @@ class ForestSession:
         library: ModuleType,
         model: Any,  # noqa: ANN401  (a treelite.Model)
         threads: int,
-        interface: Interface,
+        interface: DeclaredInterface,
     ) -> None:
         self._engine = library.gtil
         self._model = model
@@ -119,12 +99,12 @@ class ForestSession:
         return (ReportedTensor(OUTPUT, (-1, self._width)),)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; see `Session.run`."""
+        """Outputs by name; see `LoadedModel.run`."""
         table = np.ascontiguousarray(inputs[INPUT], dtype=np.float32)
         try:
             result = self._engine.predict(self._model, table, nthread=self._threads)
         except Exception as error:  # noqa: BLE001  (treelite raises what its C++ code throws)
-            raise _refusal(error) from None
+            raise refusal(error, lines_of(error)[0]) from None
         scores = np.asarray(result, dtype=np.float32).reshape(len(table), -1)
         return {OUTPUT: np.ascontiguousarray(self._answer(scores), dtype=np.float32)}
 
@@ -141,9 +121,3 @@ class ForestSession:
             return best
         above: Array = (scores > self._threshold).reshape(-1, 1)
         return above
-
-
-def _refusal(error: Exception) -> RuntimeRefusal:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    message = (lines or [type(error).__name__])[0][:_MOST]
-    return RuntimeRefusal(message, out_of_memory=isinstance(error, MemoryError))

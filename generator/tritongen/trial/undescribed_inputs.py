@@ -9,8 +9,9 @@ from tritongen.model.tensors import DType, Shape, TensorSpec
 
 Guess = tuple[DType, Shape]
 
-_MOST = 48
-_EACH = 9
+# Chosen: mixtures of several inputs, and ideas for one, that a trial has the time to try.
+_MAX_MIXTURES = 48
+_MAX_IDEAS = 9
 _COUNTS = {"ids", "id", "token", "tokens", "mask", "index", "indices", "length", "lengths"}
 _COUNTS |= {"position", "positions", "type", "types", "labels", "idx"}
 _TABLES = {"emb", "embed", "embedding", "embeddings", "token", "tokens", "vocab", "wte", "word"}
@@ -23,12 +24,12 @@ def guess_inputs(facts: ModelFacts, specs: Sequence[TensorSpec]) -> Iterator[tup
         facts: whose first weights tell what the first layer takes.
         specs: the inputs; what they state is kept.
     """
-    choices = [list(islice(_choices(facts, spec), _EACH)) for spec in specs]
+    choices = [list(islice(_choices(facts, spec), _MAX_IDEAS)) for spec in specs]
     # All inputs alike first, then every mixture.
     alike = [tuple(row) for row in zip(*choices, strict=False)]
     mixed = (tuple(row) for row in product(*choices))
     seen: set[tuple[Guess, ...]] = set()
-    for guess in (*alike, *islice(mixed, _MOST)):
+    for guess in (*alike, *islice(mixed, _MAX_MIXTURES)):
         if guess not in seen:
             seen.add(guess)
             yield guess

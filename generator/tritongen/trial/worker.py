@@ -15,11 +15,11 @@ def main() -> None:
     confine(request.limits)
     with own_stdout() as sink:
         report = Reporter(sink)
-        from tritongen.trial.procedure import interface_of, perform
+        from tritongen.trial.procedure import perform
         from tritongen.trial.runtimes import runtime_for
 
         try:
-            perform(request, runtime_for(request.format, interface_of(request)), report)
+            perform(request, runtime_for(request.format, request.interface), report)
         except EnvironmentProblem as problem:
             report.missing(problem.what, problem.fix)
         except MemoryError as error:

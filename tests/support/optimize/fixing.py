@@ -10,6 +10,7 @@ from onnx import ModelProto, helper
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.precision import Precision
 from tritongen.optimize.apply_fixes import Fixed, apply_fixes
+from tritongen.optimize.child_jobs import TargetRuntime
 from tritongen.optimize.fixes import FIXES, FixContext, Rewrite
 from tritongen.optimize.onnx_session import OrtRunner
 from tritongen.optimize.rewritten_graph import Graph, dims_of
@@ -19,8 +20,9 @@ Arrays = Mapping[str, np.ndarray]
 
 def fix_context(**settings: object) -> FixContext:
     """A target that reads what the local onnx writes, unless told otherwise."""
-    known = {"runtime": "the target's runtime", "ir": 13, "opset": 26, "ml_opset": 5}
-    return FixContext(**(known | settings))  # type: ignore[arg-type]  # settings pass through
+    runtime = {"name": "the target's runtime", "ir": 13, "opset": 26, "ml_opset": 5}
+    runtime |= {key: settings.pop(key) for key in runtime if key in settings}
+    return FixContext(TargetRuntime(**runtime), **settings)  # type: ignore[arg-type]  # settings pass through
 
 
 def samples_for(

@@ -1,11 +1,11 @@
-"""One model as OpenVINO IR: converted, held against ONNX Runtime, and judged."""
+"""One model as OpenVINO IR: converted, held against ONNX TargetRuntime, and judged."""
 
 import pytest
 
 from support.serving_models import graph_model, identity, two_by_two, value
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind, Verdict
-from tritongen.optimize.child_jobs import Job, JobInput, Runtime, Stage
+from tritongen.optimize.child_jobs import ChildJob, JobInput, Stage, TargetRuntime
 from tritongen.optimize.convert import judge_backend
 from tritongen.optimize.onnx_session import OrtRunner
 from tritongen.optimize.openvino_stage import OpenVinoRunner
@@ -15,12 +15,12 @@ from tritongen.optimize.stages import run_stage
 def job(tmp_path, model, inputs, batched=True):
     (tmp_path / "model.onnx").write_bytes(model)
     (tmp_path / "work").mkdir()
-    return Job(
+    return ChildJob(
         stage=Stage.OPENVINO,
         path=str(tmp_path / "model.onnx"),
         work=str(tmp_path / "work"),
         inputs=tuple(JobInput(name, DType.FP32, (-1, size), (1, size)) for name, size in inputs),
-        runtime=Runtime("ONNX Runtime", 11, 23, 5),
+        runtime=TargetRuntime("ONNX Runtime", 11, 23, 5),
         batched=batched,
         time_budget_s=0.1,
     )

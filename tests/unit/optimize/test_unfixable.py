@@ -12,9 +12,10 @@ from support.optimize.faulty import constant, model, node, tensor, weights
 from support.optimize.fixing import shapes
 from tritongen.formats.servability import validate
 from tritongen.model.facts import ModelFacts, ModelFormat, OnnxFacts
+from tritongen.model.fixes import fixes_for
 from tritongen.model.releases import find
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.optimize.fixes import FIXES, fixes_for
+from tritongen.optimize.fixes import FIXES
 from tritongen.optimize.fixes.declarations import usable_name
 
 
@@ -219,8 +220,8 @@ def test_fixes_work_together(tmp_path: Path) -> None:
 
 
 def test_a_finding_knows_its_fixes() -> None:
-    assert [item.name for item in fixes_for("TG110")] == ["zipmap", "sequence"]
-    assert [item.name for item in fixes_for("TG122")] == ["free_batch"]
+    assert [item.fix for item in fixes_for("TG110")] == ["zipmap", "sequence"]
+    assert [item.fix for item in fixes_for("TG122")] == ["free_batch"]
     assert fixes_for("TG999") == ()
 
 
@@ -251,6 +252,6 @@ def test_the_users_samples_join_the_proof(tmp_path: Path) -> None:
 
 
 def test_the_context_names_the_runtime(tmp_path: Path) -> None:
-    result = fix(faulty.new_versions(), tmp_path, ir=9, runtime="ONNX Runtime 1.16.3")
+    result = fix(faulty.new_versions(), tmp_path, ir=9, name="ONNX Runtime 1.16.3")
     assert result.steps[0].reason.endswith("the newest that ONNX Runtime 1.16.3 reads")
     assert fix_context().attempt == 0

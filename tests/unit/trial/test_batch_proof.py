@@ -35,7 +35,6 @@ def request(precision=Precision.SINGLE, *, dynamic=False):
         format=ModelFormat.ONNX,
         path="",
         inputs=(Feed("x", F, (None, 6)),),
-        outputs=(),
         batch=None,
         precision=precision,
         dynamic_quantization=dynamic,

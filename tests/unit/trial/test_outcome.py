@@ -6,7 +6,7 @@ import pytest
 
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.tensors import DType
-from tritongen.trial.child import ChildResult, End
+from tritongen.trial.child import ChildEnd, ChildResult
 from tritongen.trial.child_report import Reporter, read_report
 from tritongen.trial.outcome import make_trial
 from tritongen.trial.trial_options import TrialOptions
@@ -39,16 +39,34 @@ def trial(end, status, *steps, words=""):
 @pytest.mark.parametrize(
     ("end", "status", "words", "code", "message"),
     [
-        (End.TIMED_OUT, 9, "", "TG202", "still running 1 row after 5 s"),
-        (End.TOO_LARGE, 9, "", "TG203", "more than 3.0 GiB of memory in use while running 1 row"),
-        (End.SIGNALLED, signal.SIGSEGV, "", "TG204", "SIGSEGV while running 1 row"),
-        (End.SIGNALLED, signal.SIGABRT, "double free", "TG204", "SIGABRT while running 1 row: dou"),
-        (End.SIGNALLED, signal.SIGABRT, "std::bad_alloc", "TG203", "out of memory"),
-        (End.SIGNALLED, signal.SIGKILL, "", "TG203", "killed by the system"),
-        (End.SIGNALLED, signal.SIGXCPU, "", "TG202", "used up its CPU time"),
-        (End.SIGNALLED, 200, "", "TG204", "signal 200"),
-        (End.EXITED, 3, "ValueError: no", "TG204", "status 3 while running 1 row: ValueError: no"),
-        (End.EXITED, 1, "MemoryError", "TG203", "out of memory"),
+        (ChildEnd.TIMED_OUT, 9, "", "TG202", "still running 1 row after 5 s"),
+        (
+            ChildEnd.TOO_LARGE,
+            9,
+            "",
+            "TG203",
+            "more than 3.0 GiB of memory in use while running 1 row",
+        ),
+        (ChildEnd.SIGNALLED, signal.SIGSEGV, "", "TG204", "SIGSEGV while running 1 row"),
+        (
+            ChildEnd.SIGNALLED,
+            signal.SIGABRT,
+            "double free",
+            "TG204",
+            "SIGABRT while running 1 row: dou",
+        ),
+        (ChildEnd.SIGNALLED, signal.SIGABRT, "std::bad_alloc", "TG203", "out of memory"),
+        (ChildEnd.SIGNALLED, signal.SIGKILL, "", "TG203", "killed by the system"),
+        (ChildEnd.SIGNALLED, signal.SIGXCPU, "", "TG202", "used up its CPU time"),
+        (ChildEnd.SIGNALLED, 200, "", "TG204", "signal 200"),
+        (
+            ChildEnd.EXITED,
+            3,
+            "ValueError: no",
+            "TG204",
+            "status 3 while running 1 row: ValueError: no",
+        ),
+        (ChildEnd.EXITED, 1, "MemoryError", "TG203", "out of memory"),
     ],
 )
 def test_how_the_child_ended_becomes_code_and_message(end, status, words, code, message):
@@ -62,9 +80,9 @@ def test_how_the_child_ended_becomes_code_and_message(end, status, words, code, 
 @pytest.mark.parametrize(
     ("end", "status", "verdict"),
     [
-        (End.SIGNALLED, signal.SIGSEGV, BatchVerdict.DISPROVEN),
-        (End.TIMED_OUT, 9, BatchVerdict.UNTESTED),
-        (End.TOO_LARGE, 9, BatchVerdict.UNTESTED),
+        (ChildEnd.SIGNALLED, signal.SIGSEGV, BatchVerdict.DISPROVEN),
+        (ChildEnd.TIMED_OUT, 9, BatchVerdict.UNTESTED),
+        (ChildEnd.TOO_LARGE, 9, BatchVerdict.UNTESTED),
     ],
 )
 def test_a_failure_on_more_rows_keeps_what_one_row_showed(end, status, verdict):
@@ -79,7 +97,7 @@ def test_a_failure_on_more_rows_keeps_what_one_row_showed(end, status, verdict):
 def test_a_failure_while_measuring_keeps_proof_and_costs():
     proof = BatchProof(BatchVerdict.PROVEN, "rows agree", (1, 2, 3), 0.5, 1.0)
     result = trial(
-        End.TIMED_OUT,
+        ChildEnd.TIMED_OUT,
         9,
         ran,
         lambda r: r.known(proof=proof, zeros_ok=True),
@@ -93,7 +111,7 @@ def test_a_failure_while_measuring_keeps_proof_and_costs():
 
 
 def test_a_child_that_has_told_everything_may_end_as_it_likes():
-    result = trial(End.SIGNALLED, signal.SIGSEGV, ran, lambda r: r.done())
+    result = trial(ChildEnd.SIGNALLED, signal.SIGSEGV, ran, lambda r: r.done())
     assert result.ok
     assert result.code == ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tritongen.model.fixes import CURES
+from tritongen.model.fixes import FIX_PURPOSES
 from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.optimize.fixes.containers import label_indices, optional, sequence, zipmap
 from tritongen.optimize.fixes.declarations import names, ranks, scalars, sizes
@@ -11,10 +11,10 @@ from tritongen.optimize.fixes.fix import CannotFix, Fix, FixContext, Rewrite
 from tritongen.optimize.fixes.versions import ir_version, opset
 from tritongen.optimize.rewritten_graph import Graph
 
-__all__ = ["FIXES", "CannotFix", "Fix", "FixContext", "Rewrite", "fixes_for"]
+__all__ = ["FIXES", "CannotFix", "Fix", "FixContext", "Rewrite"]
 
 _Rewriting = Callable[[Graph, FixContext], Rewrite | None]
-# What each cures, and in which order they are tried: `CURES`.
+# What each is for, and in which order they are tried: `FIX_PURPOSES`.
 _REWRITES: Mapping[str, tuple[_Rewriting, int]] = {
     "label_indices": (label_indices, 1),
     "zipmap": (zipmap, 1),
@@ -31,12 +31,7 @@ _REWRITES: Mapping[str, tuple[_Rewriting, int]] = {
 }
 FIXES: Mapping[str, Fix] = MappingProxyType(
     {
-        cure.fix: Fix(cure.fix, cure.codes, cure.summary, *_REWRITES[cure.fix])
-        for cure in CURES.values()
+        name: Fix(name, purpose.codes, purpose.summary, *_REWRITES[name])
+        for name, purpose in FIX_PURPOSES.items()
     }
 )
-
-
-def fixes_for(code: str) -> tuple[Fix, ...]:
-    """The fixes that may cure a finding, in the order in which they are tried."""
-    return tuple(fix for fix in FIXES.values() if code in fix.codes)

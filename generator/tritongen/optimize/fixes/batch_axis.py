@@ -9,7 +9,7 @@ import numpy as np
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim, is_dynamic
 from tritongen.optimize.fixes.batch_nodes import RULES
-from tritongen.optimize.fixes.batch_trace import Carrier, Plan, Trace
+from tritongen.optimize.fixes.batch_trace import AxisPlan, BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
 from tritongen.optimize.folding import fold_constants
 from tritongen.optimize.libraries import Proto
@@ -20,7 +20,8 @@ from tritongen.optimize.shape_inference import public
 
 BATCH = "batch"
 ATTEMPTS = 8
-_MOST_MIXTURES = 64
+# Chosen: mixtures of first and second axes of up to six inputs.
+_MAX_MIXTURES = 64
 _BATCH_WORDS = {"b", "batch", "batch_size", "batchsize", "bs", "n", "nb"}
 
 
@@ -32,7 +33,7 @@ class _Moves:
     """
 
     inputs: Mapping[str, int]
-    outputs: Mapping[str, Carrier]
+    outputs: Mapping[str, BatchCarrier]
     lost: frozenset[str]
 
     def feed(self, values: Arrays) -> dict[str, Array]:
@@ -78,13 +79,13 @@ def _fixed(graph: Graph) -> bool:
     return any(not is_dynamic(dims[0]) for dims in shapes)
 
 
-def _plans(graph: Graph) -> list[Plan]:
+def _plans(graph: Graph) -> list[AxisPlan]:
     """Which axes may carry the batch: every input's first, then mixtures with the second."""
     shapes = {info.name: dims_of(info) for info in graph.inputs}
     known = {name: dims for name, dims in shapes.items() if dims}
     if not known or len(known) != len(shapes):
         return []
-    plans: list[Plan] = []
+    plans: list[AxisPlan] = []
     for axis in (0, 1):
         sizes = [dims[axis] for dims in known.values() if len(dims) > axis]
         size = next((dim for dim in sizes if isinstance(dim, int) and dim > 0), 1)
@@ -92,8 +93,8 @@ def _plans(graph: Graph) -> list[Plan]:
             # A second axis of several is much rather a feature's than the batch's.
             continue
         choices = [_axes_of(dims, size) for dims in known.values()]
-        mixtures = sorted(itertools.islice(itertools.product(*choices), _MOST_MIXTURES), key=sum)
-        plans += [Plan(dict(zip(known, axes, strict=True)), size) for axes in mixtures]
+        mixtures = sorted(itertools.islice(itertools.product(*choices), _MAX_MIXTURES), key=sum)
+        plans += [AxisPlan(dict(zip(known, axes, strict=True)), size) for axes in mixtures]
     return [plan for index, plan in enumerate(plans) if plan not in plans[:index]]
 
 
@@ -102,10 +103,10 @@ def _axes_of(dims: tuple[Dim, ...], size: int) -> list[int]:
     return [axis for axis, dim in enumerate(dims[:2]) if dim == size or is_dynamic(dim)]
 
 
-def _spread(graph: Graph, plan: Plan, observed: Mapping[str, tuple[int, ...]]) -> _Moves:
+def _spread(graph: Graph, plan: AxisPlan, observed: Mapping[str, tuple[int, ...]]) -> _Moves:
     """Make every operator follow the batch, and declare it first in every input and output."""
     fold_constants(graph)
-    trace = Trace(graph, plan)
+    trace = BatchTrace(graph, plan)
     for node in graph.topological():
         rule = RULES.get(node.op_type)
         if rule is not None and rule(graph, node, trace):
@@ -125,7 +126,7 @@ def _spread(graph: Graph, plan: Plan, observed: Mapping[str, tuple[int, ...]]) -
     return _Moves(dict(plan.axes), outputs, lost)
 
 
-def _output_shape(info: Proto, trace: Trace) -> tuple[Dim, ...] | None:
+def _output_shape(info: Proto, trace: BatchTrace) -> tuple[Dim, ...] | None:
     declared = dims_of(info)
     inferred = trace.one.get(info.name)
     if inferred is None or (declared and any(not isinstance(dim, int) for dim in inferred)):
@@ -133,7 +134,7 @@ def _output_shape(info: Proto, trace: Trace) -> tuple[Dim, ...] | None:
     return inferred
 
 
-def _output_carrier(info: Proto, trace: Trace) -> Carrier:
+def _output_carrier(info: Proto, trace: BatchTrace) -> BatchCarrier:
     if not is_tensor(info):
         raise CannotFix(f"output {info.name!r} is no tensor")
     found = trace.carrier(info.name)
@@ -144,7 +145,7 @@ def _output_carrier(info: Proto, trace: Trace) -> Carrier:
     # Inference could not follow; the declaration is believed, and the proof will tell.
     declared = dims_of(info) or ()
     symbol = trace.plan.symbol
-    return Carrier(declared.index(symbol) if symbol and symbol in declared else 0)
+    return BatchCarrier(declared.index(symbol) if symbol and symbol in declared else 0)
 
 
 def _front_input(graph: Graph, info: Proto, axis: int) -> None:
@@ -159,7 +160,7 @@ def _front_input(graph: Graph, info: Proto, axis: int) -> None:
 
 
 def _front_output(
-    graph: Graph, info: Proto, carrier: Carrier, dims: tuple[Dim, ...] | None
+    graph: Graph, info: Proto, carrier: BatchCarrier, dims: tuple[Dim, ...] | None
 ) -> None:
     name = info.name
     if dims is None or not (carrier.axis or carrier.inner != 1):
@@ -193,7 +194,7 @@ def batch_first(graph: Graph, context: FixContext) -> Rewrite | None:
     if symbol is None:
         return None
     axes = {name: dims.index(symbol) for name, dims in shapes.items()}
-    moves = _spread(graph, Plan(axes, 1, symbol), context.observed)
+    moves = _spread(graph, AxisPlan(axes, 1, symbol), context.observed)
     names = [repr(name) for name, axis in axes.items() if axis]
     return Rewrite(
         f"the batch axis {symbol!r} of {', '.join(names)} is now the first one",

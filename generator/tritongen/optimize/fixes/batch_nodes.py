@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.optimize.fixes.batch_trace import Carrier, Trace
+from tritongen.optimize.fixes.batch_trace import BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.rewritten_graph import Graph, attribute, set_attribute
 
-Rule = Callable[[Graph, Proto, Trace], bool]
+Rule = Callable[[Graph, Proto, BatchTrace], bool]
 
 _TO_THE_END = 2**63 - 1
 _BATCH_ROWS = "tritongen_batch_rows"
@@ -24,7 +24,7 @@ _PLAIN = frozenset(
 )
 
 
-def batch_rows(graph: Graph, trace: Trace) -> str:
+def batch_rows(graph: Graph, trace: BatchTrace) -> str:
     """A value of shape [1] that holds the number of rows of the request."""
     if graph.producer(_BATCH_ROWS) is None:
         name, axis = next(iter(trace.plan.axes.items()))
@@ -39,7 +39,7 @@ def batch_rows(graph: Graph, trace: Trace) -> str:
     return _BATCH_ROWS
 
 
-def widened(graph: Graph, trace: Trace, name: str, axis: int, node: Proto) -> str:
+def widened(graph: Graph, trace: BatchTrace, name: str, axis: int, node: Proto) -> str:
     """The value repeated along `axis` for every row; its own rows there must all be equal."""
     dims = trace.one[name]
     first = _first_row(graph, trace, name, axis, node) if dims[axis] != 1 else name
@@ -64,7 +64,7 @@ def widened(graph: Graph, trace: Trace, name: str, axis: int, node: Proto) -> st
     return result
 
 
-def _first_row(graph: Graph, trace: Trace, name: str, axis: int, node: Proto) -> str:
+def _first_row(graph: Graph, trace: BatchTrace, name: str, axis: int, node: Proto) -> str:
     """The first of several equal rows of a value that does not depend on the request."""
     values = graph.constant(name)
     if values is not None and not np.all(values == np.take(values, [0], axis=axis)):
@@ -75,7 +75,7 @@ def _first_row(graph: Graph, trace: Trace, name: str, axis: int, node: Proto) ->
     return result
 
 
-def reshape(graph: Graph, node: Proto, trace: Trace) -> bool:
+def reshape(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """A target shape that states the number of rows."""
     data, output = node.input[0], node.output[0]
     wanted, found = trace.one.get(output), trace.carrier(data)
@@ -86,7 +86,7 @@ def reshape(graph: Graph, node: Proto, trace: Trace) -> bool:
         raise CannotFix(
             f"operator {node.name or output!r} merges the batch axis into the axis before it"
         )
-    if trace.carrier(output) == Carrier(place, _inner(trace, output, place)):
+    if trace.carrier(output) == BatchCarrier(place, _inner(trace, output, place)):
         return False
     copies = place == found.axis and trace.one[data][place] == wanted[place]
     keep = copies and not attribute(node, "allowzero", 0)
@@ -95,7 +95,7 @@ def reshape(graph: Graph, node: Proto, trace: Trace) -> bool:
     return True
 
 
-def _inner(trace: Trace, name: str, axis: int) -> int:
+def _inner(trace: BatchTrace, name: str, axis: int) -> int:
     size = trace.one[name][axis]
     return size // trace.plan.size if isinstance(size, int) else 1
 
@@ -148,7 +148,7 @@ def _retarget_pieces(graph: Graph, node: Proto, place: int, *, keep: bool) -> st
     raise CannotFix(f"the target shape of {node.name or node.output[0]!r} is computed")
 
 
-def expand(graph: Graph, node: Proto, trace: Trace) -> bool:
+def expand(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """A target shape that states the number of rows of data that have them already."""
     found = trace.carrier(node.input[0])
     target = graph.constant(node.input[1])
@@ -164,7 +164,7 @@ def expand(graph: Graph, node: Proto, trace: Trace) -> bool:
     return True
 
 
-def resize(graph: Graph, node: Proto, trace: Trace) -> bool:
+def resize(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Sizes that state the number of rows."""
     found = trace.carrier(node.input[0])
     sizes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else None
@@ -183,7 +183,7 @@ def resize(graph: Graph, node: Proto, trace: Trace) -> bool:
     return True
 
 
-def slice_(graph: Graph, node: Proto, trace: Trace) -> bool:
+def slice_(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Bounds that state the number of rows."""
     found = trace.carrier(node.input[0])
     if found is None or len(node.input) < 3:
@@ -207,7 +207,7 @@ def slice_(graph: Graph, node: Proto, trace: Trace) -> bool:
     return True
 
 
-def concat(graph: Graph, node: Proto, trace: Trace) -> bool:
+def concat(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Constants joined to data that have rows."""
     carriers = [trace.carrier(name) for name in node.input]
     found = next((item for item in carriers if item is not None), None)
@@ -219,7 +219,7 @@ def concat(graph: Graph, node: Proto, trace: Trace) -> bool:
     return _widen_others(graph, node, trace, range(len(node.input)), found.axis)
 
 
-def recurrent(graph: Graph, node: Proto, trace: Trace) -> bool:
+def recurrent(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Constant initial states of a recurrent operator."""
     found = trace.carrier(node.input[0])
     if found is None:
@@ -231,7 +231,7 @@ def recurrent(graph: Graph, node: Proto, trace: Trace) -> bool:
     return _widen_others(graph, node, trace, (4,), 0) or changed
 
 
-def elementwise(graph: Graph, node: Proto, trace: Trace) -> bool:
+def elementwise(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Constants that are stored once a row."""
     carriers = [trace.carrier(name) for name in node.input]
     found = next((index for index, item in enumerate(carriers) if item is not None), None)
@@ -252,7 +252,7 @@ def elementwise(graph: Graph, node: Proto, trace: Trace) -> bool:
 
 
 def _widen_others(
-    graph: Graph, node: Proto, trace: Trace, places: Sequence[int], axis: int
+    graph: Graph, node: Proto, trace: BatchTrace, places: Sequence[int], axis: int
 ) -> bool:
     """Inputs without rows get them, where they have the original's number of rows."""
     changed = False
@@ -269,7 +269,7 @@ def _widen_others(
     return changed
 
 
-def squeeze(graph: Graph, node: Proto, trace: Trace) -> bool:
+def squeeze(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """Axes of size 1 that are taken away at the end, the batch among them."""
     found = trace.carrier(node.input[0])
     dims = trace.one.get(node.input[0])
@@ -295,7 +295,7 @@ def squeeze(graph: Graph, node: Proto, trace: Trace) -> bool:
     return True
 
 
-def gather(graph: Graph, node: Proto, trace: Trace) -> bool:
+def gather(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     """The first row taken out at the end."""
     found = trace.carrier(node.input[0])
     index = graph.constant(node.input[1])

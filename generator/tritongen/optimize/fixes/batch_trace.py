@@ -16,7 +16,7 @@ PROBE = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AxisPlan:
     """Which axis of each input is to carry the batch.
 
     Attributes:
@@ -31,7 +31,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class BatchCarrier:
     """The axis of a value that carries the batch.
 
     Attributes:
@@ -44,7 +44,7 @@ class Carrier:
 
 
 @dataclass(slots=True)
-class Trace:
+class BatchTrace:
     """Shapes at both batch sizes, kept up to date with the graph.
 
     Attributes:
@@ -55,7 +55,7 @@ class Trace:
     """
 
     graph: Graph
-    plan: Plan
+    plan: AxisPlan
     one: dict[str, tuple[Dim, ...]] = field(default_factory=dict)
     many: dict[str, tuple[Dim, ...]] = field(default_factory=dict)
 
@@ -83,7 +83,7 @@ class Trace:
         """Whether the value's rank is known."""
         return name in self.one and name in self.many
 
-    def carrier(self, name: str) -> Carrier | None:
+    def carrier(self, name: str) -> BatchCarrier | None:
         """The axis that carries the batch; None where none does or it cannot be told."""
         one, many = self.one.get(name), self.many.get(name)
         if one is None or many is None or len(one) != len(many):
@@ -95,7 +95,7 @@ class Trace:
         ]
         if len(grown) != 1 or self._size(one, grown[0]) % self.plan.size:
             return None
-        return Carrier(grown[0], self._size(one, grown[0]) // self.plan.size)
+        return BatchCarrier(grown[0], self._size(one, grown[0]) // self.plan.size)
 
     @staticmethod
     def _size(dims: tuple[Dim, ...], axis: int) -> int:

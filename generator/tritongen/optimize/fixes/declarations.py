@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tritongen.model.samples import Array
-from tritongen.model.tensors import Dim, is_dynamic, show_shape
+from tritongen.model.tensors import Dim, fits, show_shape
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.onnx_session import Arrays, Value, Values
@@ -164,11 +164,11 @@ def _true_dims(
     symbols: Collection[Dim],
 ) -> tuple[Dim, ...] | None:
     """The shape to declare, None when the declaration may stay."""
-    if inferred is not None and seen is not None and not _fits(inferred, seen):
+    if inferred is not None and seen is not None and not fits(inferred, seen):
         # Inference trusted something that is not so; the run counts.
         inferred = None
     if inferred is None:
-        if seen is None or (declared is not None and _fits(declared, seen)):
+        if seen is None or (declared is not None and fits(declared, seen)):
             return None
         return (None,) * len(seen)
     if declared is None:
@@ -186,9 +186,3 @@ def _true_dim(declared: Dim, inferred: Dim, symbols: Collection[Dim]) -> Dim:
         return inferred if isinstance(declared, int) else declared
     open_input = inferred in symbols or is_unnamed(inferred)
     return inferred if isinstance(declared, int) and open_input else declared
-
-
-def _fits(dims: tuple[Dim, ...], seen: tuple[int, ...]) -> bool:
-    return len(dims) == len(seen) and all(
-        is_dynamic(dim) or dim == size for dim, size in zip(dims, seen, strict=True)
-    )

@@ -1,8 +1,9 @@
-"""What a fix is: a small named rewrite that cures a finding."""
+"""What a fix is: a small named rewrite that removes a finding."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tritongen.optimize.child_jobs import TargetRuntime
 from tritongen.optimize.rewrite_proof import Adapter
 from tritongen.optimize.rewritten_graph import Graph
 
@@ -16,20 +17,14 @@ class FixContext:
     """What a fix needs to know beside the graph.
 
     Attributes:
-        runtime: the target's ONNX Runtime, for messages.
-        ir: greatest IR version that it reads.
-        opset: greatest opset of ai.onnx that it knows.
-        ml_opset: greatest opset of ai.onnx.ml.
+        runtime: the target's ONNX Runtime.
         string_labels: whether texts of class labels stay texts; False makes them indices.
         batch: the user's word on batching; False keeps the batch axis as it is.
         observed: shape of each output as the model's own run gave it.
         attempt: 0 for the first way to do it, and so on up to `Fix.attempts` - 1.
     """
 
-    runtime: str
-    ir: int
-    opset: int
-    ml_opset: int
+    runtime: TargetRuntime
     string_labels: bool = True
     batch: bool | None = None
     observed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -63,7 +58,7 @@ class Fix:
 
     Attributes:
         name: as it is printed and recorded.
-        codes: findings that it cures.
+        codes: findings that it removes.
         summary: what it does, one short phrase.
         rewrite: changes the graph in place and tells what it did; None when there is nothing to
             do. Raises `CannotFix` when there is, and it cannot be done.

@@ -33,15 +33,17 @@ _TYPES: Mapping[str, int] = MappingProxyType(
 def ir_version(graph: Graph, context: FixContext) -> Rewrite | None:
     """A newer IR version is lowered where the model uses nothing that came with it."""
     own = graph.proto.ir_version
-    if own <= context.ir:
+    if own <= context.runtime.ir:
         return None
     library = onnx()
     for tensor in graph.proto.graph.initializer:
         name = library.TensorProto.DataType.Name(tensor.data_type)
-        if _TYPES.get(name, 0) > context.ir:
+        if _TYPES.get(name, 0) > context.runtime.ir:
             raise CannotFix(f"{tensor.name!r} is {name}, which came with IR {_TYPES[name]}")
-    graph.proto.ir_version = context.ir
-    return Rewrite(f"IR version {own} → {context.ir}, the newest that {context.runtime} reads")
+    graph.proto.ir_version = context.runtime.ir
+    return Rewrite(
+        f"IR version {own} → {context.runtime.ir}, the newest that {context.runtime.name} reads"
+    )
 
 
 def opset(graph: Graph, context: FixContext) -> Rewrite | None:
@@ -49,12 +51,12 @@ def opset(graph: Graph, context: FixContext) -> Rewrite | None:
     _merge_imports(graph)
     wanted: dict[str, tuple[int, int]] = {}
     main, ml = graph.opset(), graph.opset(_ML)
-    if main > context.opset:
-        wanted[""] = (main, context.opset)
+    if main > context.runtime.opset:
+        wanted[""] = (main, context.runtime.opset)
     elif 0 < main < FIRST_OPSET:
-        wanted[""] = (main, min(RAISED_OPSET, context.opset))
-    if ml > context.ml_opset:
-        wanted[_ML] = (ml, context.ml_opset)
+        wanted[""] = (main, min(RAISED_OPSET, context.runtime.opset))
+    if ml > context.runtime.ml_opset:
+        wanted[_ML] = (ml, context.runtime.ml_opset)
     if not wanted:
         return None
     for domain, (_, low) in wanted.items():
@@ -64,7 +66,7 @@ def opset(graph: Graph, context: FixContext) -> Rewrite | None:
         else:
             set_opset(graph, low, domain)
     text = ", ".join(f"{d or 'ai.onnx'} {old} → {new}" for d, (old, new) in wanted.items())
-    return Rewrite(f"opset {text}, for {context.runtime}")
+    return Rewrite(f"opset {text}, for {context.runtime.name}")
 
 
 def _merge_imports(graph: Graph) -> None:

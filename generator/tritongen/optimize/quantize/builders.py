@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
-from tritongen.optimize.onnx_session import model_bytes
-from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, OUTSIDE_FROM, Prepared
+from tritongen.optimize.onnx_session import needs_data_file
+from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, Prepared
 from tritongen.optimize.quantize.tensor_ranges import Ranges
 
 
@@ -35,7 +35,10 @@ class Builder(Protocol):
 
 
 class BuildFault(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
-    """onnxruntime's tools do not quantise this model; the message is theirs, one line."""
+    """onnxruntime's tools do not rewrite this model; the message is theirs, one line."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class DynamicBuilder:
                 nodes_to_exclude=list(exclude),
                 # Inference does not follow operators of other domains; their results are floats.
                 extra_options={"DefaultTensorType": onnx().TensorProto.FLOAT},
-                use_external_data_format=_outside(self.prepared.path),
+                use_external_data_format=needs_data_file(self.prepared.path),
             )
         return target
 
@@ -147,11 +150,9 @@ class StaticBuilder:
                 },
             )
             quantizer.quantize_model()
-            quantizer.model.save_model_to_file(os.fspath(target), _outside(self.prepared.path))
-
-
-def _outside(path: Path) -> bool:
-    return model_bytes(path) >= OUTSIDE_FROM
+            quantizer.model.save_model_to_file(
+                os.fspath(target), needs_data_file(self.prepared.path)
+            )
 
 
 @contextmanager
@@ -166,12 +167,9 @@ def _quiet() -> Iterator[Library]:
     try:
         with redirect_stdout(StringIO()):
             yield quantization
-    except MemoryError:
-        raise
-    except OSError:
+    except (MemoryError, OSError):
         raise
     except Exception as error:  # noqa: BLE001  (the tools raise whatever they meet)
-        words = " ".join(str(error).split())[:200]
-        raise BuildFault(f"{type(error).__name__}: {words}") from None
+        raise BuildFault(error) from None
     finally:
         logging.disable(before)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tritongen.model.variants import Accuracy
 
 # With more than this share of the operators left out there is nothing to gain.
-MOST_EXCLUDED = 0.5
+MAX_EXCLUDED_SHARE = 0.5
 
 Evaluate = Callable[[tuple[str, ...]], Accuracy]
 
@@ -38,7 +38,7 @@ def exclude_until_accepted(
     Returns:
         The fewest that were found to do; nothing left out and `first` when none did.
     """
-    most = int(len(ranked) * MOST_EXCLUDED)
+    most = int(len(ranked) * MAX_EXCLUDED_SHARE)
     if first.accepted or not first.rows:
         return Found((), first)
     failed, count = 0, 1

@@ -10,7 +10,7 @@ from tritongen.optimize.fixes.versions import RAISED_OPSET, operator_types, set_
 from tritongen.optimize.libraries import onnx, onnxruntime
 from tritongen.optimize.offline_graph import Level, optimise
 from tritongen.optimize.onnx_files import load, save
-from tritongen.optimize.onnx_session import model_bytes
+from tritongen.optimize.onnx_session import needs_data_file
 from tritongen.optimize.rewritten_graph import Graph
 
 DYNAMIC_TYPES = ("MatMul", "LSTM", "Attention", "EmbedLayerNormalization")
@@ -19,8 +19,6 @@ _DYNAMIC_SCALES = "DynamicQuantizeLinear"
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger")
 # What the tools make of operators, in any domain.
 _INTEGER = ("DequantizeLinear", "DynamicQuantize", "Integer", "QAttention", "QEmbed", "QLinear")
-# Beyond this the weights go to a file of their own; protobuf reads less than 2 GiB.
-OUTSIDE_FROM = 2**30
 
 
 class CannotQuantise(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
@@ -92,8 +90,7 @@ def _without_gemm(source: Path, target: Path) -> Path:
 
     model = ONNXModel(library.load(os.fspath(source)))
     model.replace_gemm_with_matmul()
-    outside = model_bytes(source) >= OUTSIDE_FROM
-    model.save_model_to_file(os.fspath(target), outside)
+    model.save_model_to_file(os.fspath(target), needs_data_file(source))
     return target
 
 

@@ -14,9 +14,9 @@ from tritongen.model.precision import Precision
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import Job, Method, Outcome
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Method
 from tritongen.optimize.evaluate import Evaluator, Scale
-from tritongen.optimize.onnx_files import load, save
+from tritongen.optimize.onnx_files import save_within
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings
 from tritongen.optimize.paired_speed import points, speedups
 from tritongen.optimize.quantize.builders import Builder, DynamicBuilder
@@ -25,8 +25,8 @@ from tritongen.optimize.quantize.fixed_scales import fix_scales
 from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared, is_quantised, prepare
 from tritongen.optimize.quantize.static_form import choose_static
 from tritongen.optimize.quantize.tensor_ranges import calibrate
-from tritongen.optimize.rewrite_proof import Expected, rows_agree
-from tritongen.optimize.user_samples import Samples, load_samples, seeded_samples
+from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
+from tritongen.optimize.user_samples import Samples, samples_of
 
 CALIBRATION_ROWS = 200
 # Without data of the user's, so many generated samples say how similar the outputs are.
@@ -34,12 +34,12 @@ SEEDED_ROWS = 32
 # Of the samples, one in so many is for calibration and not for evaluation.
 _CALIBRATE_EVERY = 3
 _FEW_ROWS = 6
-_LEAST_ROWS = 2
+_MIN_ROWS = 2
 _RANKING_ROWS = 8
 
 
 @dataclass(slots=True)
-class Bench:
+class Quantization:
     """What the steps of one quantisation share.
 
     Attributes:
@@ -52,7 +52,7 @@ class Bench:
         tries: models built so far.
     """
 
-    job: Job
+    job: ChildJob
     evaluator: Evaluator
     scale: Scale
     original: Mapping[str, Array]
@@ -96,43 +96,40 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
     return samples.take(chosen), samples.take([i for i in everything if i not in held])
 
 
-def quantise(job: Job) -> Outcome:
+def quantise(job: ChildJob) -> JobResult:
     """Quantise by the job's method.
 
     Raises:
         InvalidInputError: the samples or the metric do not fit.
         CannotQuantise, BuildFault, CannotFix, RunRefusal, EvaluationFault: it cannot be done.
     """
-    bench = _bench(job)
+    run = _begun(job)
     if job.method is Method.FIXED_SCALES:
-        path = bench.work / "fixed" / MODEL_FILE
+        path = run.work / "fixed" / MODEL_FILE
         path.parent.mkdir()
-        fix_scales(Path(job.path), path, bench.calibration, bench.work)
-        found = Found((), bench.evaluate(path))
+        fix_scales(Path(job.path), path, run.calibration, run.work)
+        found = Found((), run.evaluate(path))
         recipe: Mapping[str, object] = {
             "method": "scales of a dynamically quantised model fixed by calibration"
         }
-        return _finish(bench, path, found, recipe, 0)
-    prepared = prepare(Path(job.path), bench.work, dynamic=job.method is Method.DYNAMIC)
-    builder = _builder(bench, prepared)
+        return _finish(run, path, found, recipe, 0)
+    prepared = prepare(Path(job.path), run.work, dynamic=job.method is Method.DYNAMIC)
+    builder = _builder(run, prepared)
     if not builder.candidates:
         raise CannotQuantise("there is no operator that onnxruntime quantises in this way")
-    path = bench.built(builder, ())
+    path = run.built(builder, ())
     if not is_quantised(path):
         raise CannotQuantise("onnxruntime found no operator with constant weights to quantise")
-    found = _search(bench, builder, bench.evaluate(path))
+    found = _search(run, builder, run.evaluate(path))
     if found.excluded:
-        path = bench.built(builder, found.excluded)
-    return _finish(bench, path, found, builder.recipe, len(builder.candidates))
+        path = run.built(builder, found.excluded)
+    return _finish(run, path, found, builder.recipe, len(builder.candidates))
 
 
-def _bench(job: Job) -> Bench:
+def _begun(job: ChildJob) -> Quantization:
     data = job.data is not None
-    if job.data is not None:
-        samples = load_samples(job.data, job.inputs, job.renamed)
-    else:
-        samples = seeded_samples(job.inputs, job.seed, SEEDED_ROWS)
-    if data and samples.rows < _LEAST_ROWS:
+    samples = samples_of(job, SEEDED_ROWS)
+    if data and samples.rows < _MIN_ROWS:
         raise InvalidInputError("TG225", "one sample is too few to calibrate and evaluate on")
     calibration, evaluation = split(samples)
     if job.method is Method.DYNAMIC:
@@ -142,46 +139,46 @@ def _bench(job: Job) -> Bench:
     original = evaluator.outputs(runner)
     scale = evaluator.scale(original)
     end = time.monotonic() + job.time_budget_s
-    return Bench(job, evaluator, scale, original, calibration, end)
+    return Quantization(job, evaluator, scale, original, calibration, end)
 
 
-def _builder(bench: Bench, prepared: Prepared) -> Builder:
-    isa = bench.job.isa
+def _builder(run: Quantization, prepared: Prepared) -> Builder:
+    isa = run.job.isa
     reduce_range = not isa.vnni
-    if bench.job.method is Method.DYNAMIC:
+    if run.job.method is Method.DYNAMIC:
         return DynamicBuilder(prepared, reduce_range)
-    ranges = calibrate(prepared, bench.calibration, bench.job.threads)
-    return choose_static(bench.job, prepared, ranges, bench.evaluator.samples.run(0))
+    ranges = calibrate(prepared, run.calibration, run.job.threads)
+    return choose_static(run.job, prepared, ranges, run.evaluator.samples.run(0))
 
 
-def _search(bench: Bench, builder: Builder, first: Accuracy) -> Found:
+def _search(run: Quantization, builder: Builder, first: Accuracy) -> Found:
     """Leave out the lossiest operators, where there are data to hold a gate against."""
-    if first.accepted or not bench.evaluator.data:
+    if first.accepted or not run.evaluator.data:
         return Found((), first)
-    ranked = _ranked(bench, builder)
+    ranked = _ranked(run, builder)
 
     def evaluate(exclude: tuple[str, ...]) -> Accuracy:
-        path = bench.built(builder, exclude)
-        accuracy = bench.evaluate(path)
+        path = run.built(builder, exclude)
+        accuracy = run.evaluate(path)
         shutil.rmtree(path.parent)
         return accuracy
 
-    return exclude_until_accepted(evaluate, first, ranked, bench.expired)
+    return exclude_until_accepted(evaluate, first, ranked, run.expired)
 
 
-def _ranked(bench: Bench, builder: Builder) -> list[str]:
+def _ranked(run: Quantization, builder: Builder) -> list[str]:
     """Operators by the error of the outputs when each alone is quantised, the greatest first."""
-    samples = bench.evaluator.samples
+    samples = run.evaluator.samples
     few = samples.take(list(range(0, samples.rows, max(1, samples.rows // _RANKING_ROWS))))
-    evaluator = replace(bench.evaluator, samples=few)
-    wanted = evaluator.outputs(OrtRunner(Path(bench.job.path)))
-    half = time.monotonic() + (bench.end - time.monotonic()) / 2
+    evaluator = replace(run.evaluator, samples=few)
+    wanted = evaluator.outputs(OrtRunner(Path(run.job.path)))
+    half = time.monotonic() + (run.end - time.monotonic()) / 2
     losses: dict[str, float] = {}
     for name in builder.candidates:
         if time.monotonic() > half:
             break
         others = [other for other in builder.candidates if other != name]
-        path = bench.built(builder, others)
+        path = run.built(builder, others)
         losses[name] = error(wanted, evaluator.outputs(OrtRunner(path)))
         shutil.rmtree(path.parent)
     measured = sorted(losses, key=lambda name: -losses[name])
@@ -201,13 +198,13 @@ def error(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> float:
 
 
 def _finish(
-    bench: Bench, path: Path, found: Found, recipe: Mapping[str, object], candidates: int
-) -> Outcome:
+    run: Quantization, path: Path, found: Found, recipe: Mapping[str, object], candidates: int
+) -> JobResult:
     """The result in its place, with its speed and the independence of its rows."""
-    job = bench.job
-    result = bench.work / MODEL_FILE
-    _store(path, result, job.runtime.ir)
-    samples = bench.evaluator.samples
+    job = run.job
+    result = run.work / MODEL_FILE
+    save_within(path, result, job.runtime.ir)
+    samples = run.evaluator.samples
     rows = [samples.run(index) for index in range(min(8, samples.rows))]
     measured = speedups(
         Path(job.path),
@@ -216,19 +213,19 @@ def _finish(
         points(job.threads, batched=job.batched),
         min(20.0, job.time_budget_s / 2),
     )
-    outputs = bench.evaluator.outputs(OrtRunner(result))
+    outputs = run.evaluator.outputs(OrtRunner(result))
     rows_equal = _rows_equal(job, result, rows) if job.batched else None
-    proof = Proof(samples.rows, _greatest(bench.original, outputs), 0.0, rows_equal)
+    proof = Proof(samples.rows, _greatest(run.original, outputs), 0.0, rows_equal)
     settings = dict(recipe) | {"cpu": str(job.isa), "evaluated": samples.rows}
     if job.method is not Method.DYNAMIC:
-        settings["calibrated"] = bench.calibration.rows
-    if not bench.evaluator.data:
+        settings["calibrated"] = run.calibration.rows
+    if not run.evaluator.data:
         settings["data"] = "generated: calibrate again on real samples before it is served"
     if candidates:
         settings["quantised"] = f"{candidates - len(found.excluded)} of {candidates} operators"
     if found.excluded:
         settings["left in float"] = list(found.excluded)
-    return Outcome(
+    return JobResult(
         model=MODEL_FILE,
         proof=proof,
         accuracy=found.accuracy,
@@ -238,19 +235,12 @@ def _finish(
     )
 
 
-def _store(source: Path, target: Path, ir: int) -> None:
-    """The variant under its final name, within the IR version that the target reads."""
-    model = load(source)
-    model.proto.ir_version = min(model.proto.ir_version, ir)
-    save(model, target)
-
-
-def _rows_equal(job: Job, path: Path, rows: Sequence[Mapping[str, Array]]) -> bool | None:
+def _rows_equal(job: ChildJob, path: Path, rows: Sequence[Mapping[str, Array]]) -> bool | None:
     if job.method is Method.DYNAMIC:
         # The scale is taken over the whole batch; that some rows agree by chance proves nothing.
         return False
     tolerance = TOLERANCES[Precision.QUANTIZED]
-    return rows_agree(OrtRunner(path), [Expected(item, {}) for item in rows], tolerance)
+    return rows_agree(OrtRunner(path), [ExpectedRun(item, {}) for item in rows], tolerance)
 
 
 def _greatest(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tritongen.model.samples import Array
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import Job
+from tritongen.optimize.child_jobs import ChildJob
 from tritongen.optimize.onnx_session import RunRefusal
 from tritongen.optimize.paired_speed import Point, speedups
 from tritongen.optimize.quantize.builders import BuildFault, StaticBuilder
@@ -16,7 +16,7 @@ _TRIAL_S = 1.0
 
 
 def choose_static(
-    job: Job,
+    job: ChildJob,
     prepared: Prepared,
     ranges: Ranges,
     sample: Mapping[str, Array],
