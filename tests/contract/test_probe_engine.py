@@ -19,7 +19,7 @@ from tritongen.probe.level import Conditions, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, Plan, clock_ns
 from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.prober import check_targets, make_engine
-from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.address import Endpoint, Protocol, Tls, parse_endpoint
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.statistics import ServedConfig
 
@@ -68,10 +68,7 @@ class Served:
 
     def engine(self, job: Job | None = None, **options: object) -> Engine:
         plans: list[Plan] = [make_plan(job or self.job(), self.endpoint)]
-        made = replace(
-            EngineOptions(tls=self.endpoint.tls, ca_file=self.endpoint.ca_file), **options
-        )
-        return make_engine(self.endpoint, plans, made)
+        return make_engine(self.endpoint, plans, EngineOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -291,8 +288,7 @@ def test_tls_is_spoken_and_checked(kind, certificate, tmp_path):
             "localhost",
             server.port,
             protocol,
-            tls=True,
-            ca_file=str(certificate),
+            Tls(certificate),
             streaming=kind == "stream",
         )
         engine = Served(endpoint).engine(Served(endpoint).job(columns=50_000))
@@ -300,7 +296,7 @@ def test_tls_is_spoken_and_checked(kind, certificate, tmp_path):
         assert engine.targets[0].log.codes == {}
         assert engine.targets[0].log.done
         engine.close()
-        stranger = Served(replace(endpoint, ca_file="")).engine(connect_timeout_s=2.0)
+        stranger = Served(replace(endpoint, tls=Tls())).engine(connect_timeout_s=2.0)
         with pytest.raises(EnvironmentProblem):
             stranger.open(1, closed=True)
         stranger.close()

@@ -13,11 +13,12 @@ from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import CODES, EnvironmentProblem
 from tritongen.model.findings import Severity
-from tritongen.serving.attached import Address, AttachedRuntime
+from tritongen.serving.attached import AttachedRuntime
 from tritongen.serving.docker.container_settings import DockerOptions
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
+from tritongen.triton.address import Endpoint
 from tritongen.triton.server import ModelStatus
 from tritongen.triton.server_state import StateStore
 
@@ -59,8 +60,8 @@ def _attached(spec: ServerSpec, scheme: str) -> Iterator[Harness]:
         server.wait_ready(READY_SECONDS)
         host = server.endpoints.http if scheme == "http" else server.endpoints.grpc
         headers = server.state.headers(grpc=scheme == "grpc")
-        address = Address.parse(f"{scheme}://{host}", headers=headers)
-        yield Harness(AttachedRuntime(address), owns=False, logs=False)
+        endpoint = Endpoint.parse(f"{scheme}://{host}", headers=headers)
+        yield Harness(AttachedRuntime(endpoint), owns=False, logs=False)
         assert server.alive(), "an attached server must outlive its visitors"
     finally:
         server.stop()

@@ -171,7 +171,7 @@ def test_served_versions(built: Project, embedded_runtime: EmbeddedRuntime) -> N
         built.run("up", *FREE_PORTS)
         assert all(item["ok"] for item in built.json("verify")["models"])
         with HttpClient(built.json("status")["endpoints"]["http"]) as client:
-            assert client.model_metadata("twice")["versions"] == ("1", "2")
+            assert client.model_metadata("twice").versions == ("1", "2")
     finally:
         built.run("down")
 

@@ -7,10 +7,10 @@ from support import format_models
 from support.cli import FREE_PORTS, dense
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.samples import numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.tensor_bytes import numpy_dtype
 
 MODEL = """
 import numpy as np

@@ -7,8 +7,9 @@ from support.certificates import certificate
 from support.serving_models import config_text, identity
 from support.triton import client_of, start_server, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.attached import Address, AttachedRuntime
-from tritongen.triton.http_client import Tls
+from tritongen.serving.attached import AttachedRuntime
+from tritongen.triton.address import Endpoint, Tls
+from tritongen.triton.connect import client_for
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_grpc_over_tls(secured):
     server, folder = secured
     tls = Tls(authority=folder / "server.pem")
     port = server.server.endpoints.grpc.rpartition(":")[2]
-    attached = AttachedRuntime(Address.parse(f"grpcs://localhost:{port}", tls)).connect()
+    attached = AttachedRuntime(Endpoint.parse(f"grpcs://localhost:{port}", tls)).connect()
     assert [status.ready for status in attached.wait_ready(30)] == [True]
     assert attached.version() == "2.51.0"
     x = np.array([[1, 2]], np.float32)
@@ -48,14 +49,14 @@ def test_a_stranger_s_certificate_is_not_trusted(secured):
     tls = Tls(authority=folder / "stranger.pem")
     port = server.server.endpoints.grpc.rpartition(":")[2]
     with pytest.raises(EnvironmentProblem) as caught:
-        AttachedRuntime(Address.parse(f"grpcs://localhost:{port}", tls)).connect()
+        AttachedRuntime(Endpoint.parse(f"grpcs://localhost:{port}", tls)).connect()
     assert caught.value.code in {"TG814", "TG834"}
 
 
 def test_verification_can_be_skipped_over_grpc(secured):
     server, _ = secured
-    address = Address.parse(f"grpcs://{server.server.endpoints.grpc}", Tls(verify=False))
-    attached = AttachedRuntime(address).connect()
+    endpoint = Endpoint.parse(f"grpcs://{server.server.endpoints.grpc}", Tls(verify=False))
+    attached = AttachedRuntime(endpoint).connect()
     assert [status.ready for status in attached.wait_ready(30)] == [True]
     attached.stop()
 
@@ -67,12 +68,12 @@ def test_restricted_apis_open_with_their_header(secured, scheme):
     host = endpoints.http if scheme == "http" else endpoints.grpc
     tls = Tls(authority=folder / "server.pem") if scheme == "grpcs" else None
     header = "admin" if scheme == "http" else "triton-grpc-protocol-admin"
-    closed = Address.parse(f"{scheme}://{host}", tls).client()
+    closed = client_for(Endpoint.parse(f"{scheme}://{host}", tls))
     with pytest.raises(EnvironmentProblem) as caught:
         closed.statistics("m")
     assert caught.value.code == "TG815"
     assert "restricted" in caught.value.what
-    opened = Address.parse(f"{scheme}://{host}", tls, {header: "letmein"}).client()
+    opened = client_for(Endpoint.parse(f"{scheme}://{host}", tls, {header: "letmein"}))
     (stats,) = opened.statistics("m")
     assert stats["name"] == "m"
     assert isinstance(stats["inference_count"], int)
@@ -85,11 +86,11 @@ def test_both_protocols_tell_the_same(secured):
     tls = Tls(authority=folder / "server.pem")
     with (
         client_of(server.server) as by_http,
-        Address.parse(f"grpcs://{server.server.endpoints.grpc}", tls).client() as by_grpc,
+        client_for(Endpoint.parse(f"grpcs://{server.server.endpoints.grpc}", tls)) as by_grpc,
     ):
         assert by_grpc.model_config("m") == by_http.model_config("m")
         assert by_grpc.index() == by_http.index()
-        assert by_grpc.metadata()["version"] == by_http.metadata()["version"]
+        assert by_grpc.metadata().version == by_http.metadata().version
         assert by_grpc.model_ready("m")
         assert not by_grpc.model_ready("absent")
         for client in (by_http, by_grpc):

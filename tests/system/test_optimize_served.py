@@ -88,7 +88,7 @@ def ask(client: HttpClient, model: str, rows: np.ndarray) -> dict[str, np.ndarra
     A model that is not batched by Triton takes any number of rows as its full shape.
     """
     limit = client.model_config(model)["max_batch_size"] or len(rows)
-    (given,) = client.model_metadata(model)["inputs"]
+    (given,) = client.model_metadata(model).inputs
     parts = [
         client.infer(model, {given["name"]: rows[begin : begin + limit]})
         for begin in range(0, len(rows), limit)

@@ -20,9 +20,9 @@ from support.serving_models import (
     value,
 )
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.samples import numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.tensor_bytes import numpy_dtype
 
 MODEL = "1/model.onnx"
 HEAD = 'backend: "onnxruntime"\n' + ONE_INSTANCE

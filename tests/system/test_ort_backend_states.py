@@ -8,8 +8,9 @@ import pytest
 from support.recurrent import HIDDEN, by_hand, cell, silero_vad
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.errors import EnvironmentProblem
+from tritongen.triton.client import SequenceStep
 from tritongen.triton.grpc_client import GrpcClient
-from tritongen.triton.http_client import HttpClient, SequenceStep
+from tritongen.triton.http_client import HttpClient
 
 HEAD = 'backend: "onnxruntime"\n'
 STATE = (

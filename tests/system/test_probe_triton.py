@@ -19,8 +19,7 @@ from tritongen.probe.prober import Prober
 from tritongen.probe.request_inputs import InputOptions
 from tritongen.serving.protocol import ModelControl
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
-from tritongen.triton.grpc_control import GrpcControl
-from tritongen.triton.http_control import HttpControl
+from tritongen.triton.control import ServerControl
 from tritongen.triton.server import Endpoints
 from tritongen.triton.server_state import StateStore, project_label
 
@@ -236,9 +235,7 @@ def test_the_library_measures_level_after_level_over_the_same_connections(live, 
     ends: Endpoints = live.server.server.endpoints
     url = ends.http if kind is Protocol.HTTP else ends.grpc
     endpoint = Endpoint(*parse_endpoint(url, kind), kind)
-    control = HttpControl(endpoint.host, endpoint.port)
-    if kind is Protocol.GRPC:
-        control = GrpcControl(endpoint)
+    control = ServerControl(endpoint)
     job = prepare_job(control, "echo", InputOptions(seed=3))
     short = Conditions(budget_s=0.3, fixed=True, warmup_s=0.1)
     with Prober(endpoint, control, [job]) as prober:

@@ -253,16 +253,15 @@ def _live(bar: ProgressBar) -> "Tell":
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.level import Conditions
-    from tritongen.probe.load_engine import EngineOptions
     from tritongen.probe.probe_models import ProbeRequest
     from tritongen.probe.request_inputs import InputOptions
     from tritongen.probe.statistics.verdicts import Precision
-    from tritongen.triton.address import Protocol
+    from tritongen.triton.address import Protocol, Tls
 
     _check_numbers(args)
     loads = _loads(args)
     budget = args.duration or args.time_budget or max(_BUDGET_S, *map(_least_length, loads))
-    options = EngineOptions(tls=args.tls, ca_file=args.ca, verify=not args.insecure)
+    authority = Path(args.ca) if args.ca else None
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
         url=args.url,
@@ -285,7 +284,8 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
         sequence_length=args.sequence,
         streaming=args.streaming,
         shared_memory=args.shm,
-        options=options,
+        secure=args.tls,
+        tls=Tls(authority, verify=not args.insecure),
         command=shlex.join(["tritongen", *sys.argv[1:]]),
     )
 

@@ -12,17 +12,12 @@ from typing import Any
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.probe.dialer import tls_context
-from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.report.json_document import Environment
 from tritongen.system.machine import read_cpus
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
-from tritongen.triton.control import Control
-from tritongen.triton.grpc_control import GrpcControl
-from tritongen.triton.http_control import HttpControl
+from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
-from tritongen.triton.replicas import ReplicaControl
 from tritongen.triton.server_state import StateStore, own_headers
 
 
@@ -39,7 +34,7 @@ class Connection:
     """
 
     endpoint: Endpoint
-    control: Control
+    control: ServerControl
     server: str
     metrics: Metrics | None
     replicas: tuple[Endpoint, ...] = ()
@@ -53,9 +48,7 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
         EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
     """
     (endpoint, *replicas), metrics = _locate(project, request)
-    control: Control = _control(endpoint)
-    if replicas:
-        control = ReplicaControl([control, *(_control(one) for one in replicas)])
+    control = ServerControl(endpoint, *replicas)
     try:
         info = control.server()
         if "binary_tensor_data" not in info.extensions:
@@ -85,31 +78,12 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metri
 
 
 def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
-    options = request.options
     host, port = parse_endpoint(url, request.protocol)
-    secure = options.tls or url.startswith(("https://", "grpcs://"))
-    found = Endpoint(
-        host,
-        port,
-        request.protocol,
-        secure,
-        options.ca_file,
-        options.verify,
-        request.streaming,
-    )
+    secure = request.secure or url.startswith(("https://", "grpcs://"))
+    tls = request.tls if secure else None
+    found = Endpoint(host, port, request.protocol, tls, request.streaming)
     own = own_headers(project, found.address, grpc=request.protocol is Protocol.GRPC)
     return replace(found, headers=own)
-
-
-def _control(endpoint: Endpoint) -> Control:
-    if endpoint.protocol is Protocol.GRPC:
-        return GrpcControl(endpoint)
-    context = None
-    if endpoint.tls:
-        context = tls_context(
-            EngineOptions(tls=True, ca_file=endpoint.ca_file, verify=endpoint.verify)
-        )
-    return HttpControl(endpoint.host, endpoint.port, context=context, headers=endpoint.headers)
 
 
 def environment(connection: Connection, request: ProbeRequest) -> Environment:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from tritongen.errors import InvalidInputError, told
+from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.triton.array_bytes import Array, cast, encode
 from tritongen.triton.messages import ModelMeta, TensorMeta
+from tritongen.triton.tensor_bytes import cast, encode
 
 _MOST_BYTES = 4 * 1024**3
 _FIX = (
@@ -244,10 +245,7 @@ def _from_base64(path: Path, place: str, text: object, dtype: DType) -> Array:
         return np.array([raw], dtype=object)
     if len(raw) % dtype.itemsize:
         raise _fault(path, f"{place} has {len(raw)} bytes, not a multiple of {dtype.itemsize}")
-    if dtype is DType.BF16:
-        high = np.frombuffer(raw, dtype="<u2").astype(np.uint32) << np.uint32(16)
-        return high.view(np.float32)
-    return np.frombuffer(raw, dtype=np.dtype(dtype.numpy_name).newbyteorder("<"))
+    return np.frombuffer(raw, dtype=numpy_dtype(dtype))
 
 
 def _from_list(path: Path, place: str, value: object, dtype: DType) -> Array:

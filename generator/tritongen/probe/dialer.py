@@ -4,7 +4,8 @@ import errno
 import socket
 import ssl
 
-from tritongen.probe.load_engine import EngineOptions
+from tritongen.errors import EnvironmentProblem
+from tritongen.triton.address import Endpoint
 
 # What a non-blocking socket says when it has nothing to do now.
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -16,18 +17,28 @@ class Dialer:
     Plain sockets are opened without waiting; TLS sockets with their handshake, which waits.
     """
 
-    def __init__(self, host: str, port: int, options: EngineOptions, alpn: str = "") -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, alpn: str = "") -> None:
         """Look the host up once.
 
+        Args:
+            endpoint: of the server.
+            timeout_s: for each connection.
+            alpn: the protocol that TLS agrees on, empty for none.
+
         Raises:
-            OSError: the host has no address.
+            EnvironmentProblem: TG901, the host has no address; TG834, a certificate cannot be used.
         """
-        self.host = host
-        self.port = port
-        self.options = options
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self.where = endpoint.address
+        self._host = endpoint.host
+        self._timeout_s = timeout_s
+        try:
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        except OSError as fault:
+            raise EnvironmentProblem("TG901", str(fault), where=self.where) from None
         self._family, self._address = found[0][0], found[0][4]
-        self._context = tls_context(options, alpn) if options.tls else None
+        self._context = endpoint.tls.context() if endpoint.tls is not None else None
+        if self._context is not None and alpn:
+            self._context.set_alpn_protocols([alpn])
 
     @property
     def tls(self) -> bool:
@@ -38,16 +49,23 @@ class Dialer:
         """A non-blocking socket, and whether it is still connecting.
 
         Raises:
-            OSError: the connection was refused or timed out.
+            EnvironmentProblem: TG901, the connection was refused or timed out.
         """
+        try:
+            return self._open(wait=wait)
+        except OSError as fault:
+            what = f"no connection: {fault.strerror or fault}"
+            raise EnvironmentProblem("TG901", what, where=self.where) from None
+
+    def _open(self, *, wait: bool) -> tuple[socket.socket, bool]:
         opened = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if wait or self._context is not None:
-                opened.settimeout(self.options.connect_timeout_s)
+                opened.settimeout(self._timeout_s)
                 opened.connect(self._address)
                 if self._context is not None:
-                    opened = self._context.wrap_socket(opened, server_hostname=self.host)
+                    opened = self._context.wrap_socket(opened, server_hostname=self._host)
                 opened.setblocking(False)
                 return opened, False
             opened.setblocking(False)
@@ -58,14 +76,3 @@ class Dialer:
             opened.close()
             raise
         return opened, error == errno.EINPROGRESS
-
-
-def tls_context(options: EngineOptions, alpn: str = "") -> ssl.SSLContext:
-    """The client's side of TLS as the options want it."""
-    context = ssl.create_default_context(cafile=options.ca_file or None)
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context

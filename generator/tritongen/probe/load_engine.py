@@ -140,9 +140,6 @@ class EngineOptions:
         connect_timeout_s: for opening a connection.
         max_outstanding: requests of an open loop beyond this wait in the client.
         connections: of gRPC, None for one for each outstanding request up to eight.
-        tls: speak TLS.
-        ca_file: certificates to trust, empty for the system's.
-        verify: check the server's certificate.
         renew_streams_at: a gRPC connection is replaced before its stream ids reach this.
     """
 
@@ -150,9 +147,6 @@ class EngineOptions:
     connect_timeout_s: float = 5.0
     max_outstanding: int = 512
     connections: int | None = None
-    tls: bool = False
-    ca_file: str = ""
-    verify: bool = True
     renew_streams_at: int = (1 << 31) - 1_000_000
 
 

@@ -10,9 +10,9 @@ from tritongen.probe.http.http_request import request_bytes, request_template
 from tritongen.probe.load_engine import Plan
 from tritongen.probe.request_inputs import InputOptions, make_messages
 from tritongen.triton.address import Endpoint, Protocol
-from tritongen.triton.control import Control, served_config
+from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Expectation, Message, ModelMeta, Template
-from tritongen.triton.statistics import ServedConfig
+from tritongen.triton.statistics import ServedConfig, served_config
 
 # Fills in the regions for one slot of concurrency; see `tritongen.triton.shared_memory`.
 Placement = Callable[[Message, int, int], Message]
@@ -49,7 +49,7 @@ class Job:
 
 
 def prepare_job(
-    control: Control,
+    control: ServerControl,
     model: str,
     options: InputOptions,
     *,

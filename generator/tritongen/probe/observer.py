@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from tritongen.errors import TritongenError
 from tritongen.probe.level import Reading
 from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
-from tritongen.triton.control import Control, served_config
+from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
-from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
+from tritongen.triton.statistics import (
+    ModelStatistics,
+    ServedConfig,
+    ServerUse,
+    served_config,
+)
 
 
 class Observer:
@@ -15,7 +20,7 @@ class Observer:
 
     def __init__(
         self,
-        control: Control,
+        control: ServerControl,
         configs: Mapping[str, ServedConfig],
         *,
         pid: int | None = None,

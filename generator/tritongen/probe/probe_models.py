@@ -1,7 +1,6 @@
 """`probe`: makes requests for the server's models and measures every level asked for."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -212,7 +211,7 @@ def open_prober(request: ProbeRequest, connection: Connection, jobs: Sequence[Jo
         connection.endpoint,
         connection.control,
         jobs,
-        options=replace(request.options, tls=connection.endpoint.tls),
+        options=request.options,
         processes=request.processes,
         metrics=connection.metrics,
         shared_slots=_shared_slots(request),

@@ -11,7 +11,7 @@ from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.report.json_document import Environment
 from tritongen.probe.request_inputs import InputOptions
 from tritongen.probe.statistics.measurement import LevelResult
-from tritongen.triton.address import Protocol
+from tritongen.triton.address import Protocol, Tls
 
 Tell = Callable[[str, Load, Update], None]
 
@@ -47,6 +47,8 @@ class ProbeRequest:
         streaming: use bidirectional streams for models that are not decoupled, too.
         shared_memory: put inputs and outputs into system shared memory.
         options: of the engine.
+        secure: speak TLS whatever the URL says.
+        tls: whom to trust where TLS is spoken.
         intent: `tritongen.yaml` with declared inputs; None looks for one.
         command: as typed, for the report.
     """
@@ -62,6 +64,8 @@ class ProbeRequest:
     streaming: bool = False
     shared_memory: bool = False
     options: EngineOptions = field(default_factory=EngineOptions)
+    secure: bool = False
+    tls: Tls = field(default_factory=Tls)
     intent: Path | None = None
     command: str = ""
 

@@ -29,7 +29,7 @@ from tritongen.probe.results import Subject, level_results
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint, Protocol
-from tritongen.triton.control import Control
+from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.shared_memory import Placement
 
@@ -46,7 +46,7 @@ class Prober:
     def __init__(
         self,
         endpoint: Endpoint,
-        control: Control,
+        control: ServerControl,
         jobs: Sequence[Job],
         *,
         options: EngineOptions | None = None,
@@ -83,9 +83,7 @@ class Prober:
         self._control = control
         self._shared_slots = shared_slots
         self._placements: list[Placement] = []
-        self._options = options or EngineOptions(
-            tls=endpoint.tls, ca_file=endpoint.ca_file, verify=endpoint.verify
-        )
+        self._options = options or EngineOptions()
         self._observer = self._make_observer(metrics)
         self._plans = [make_plan(job, endpoint) for job in jobs]
         self._engine = self._make_engine()
@@ -236,10 +234,10 @@ def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[Job]) -> Endpoint
 def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> Engine:
     """The engine for an endpoint."""
     if endpoint.protocol is Protocol.HTTP:
-        return HttpEngine(endpoint.host, endpoint.port, plans, options)
+        return HttpEngine(endpoint, plans, options)
     if endpoint.streaming:
-        return StreamEngine(endpoint.host, endpoint.port, plans, options)
-    return GrpcEngine(endpoint.host, endpoint.port, plans, options)
+        return StreamEngine(endpoint, plans, options)
+    return GrpcEngine(endpoint, plans, options)
 
 
 def check_targets(engine: Engine, timeout_s: float) -> None:

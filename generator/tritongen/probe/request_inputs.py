@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.intent import DeclaredTensor
-from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.probe.data_files import DataSet, read_data
-from tritongen.triton.array_bytes import Array, encode
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.triton.tensor_bytes import encode
 
 _MOST_REQUESTS = 64
 _POOL_BYTES = 64 * 1024 * 1024

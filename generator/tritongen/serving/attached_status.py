@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError, told
 from tritongen.model.findings import Finding
-from tritongen.serving.attached import Address, AttachedRuntime
+from tritongen.serving.attached import AttachedRuntime
 from tritongen.serving.drift import repository_drift
-from tritongen.triton.http_client import HttpClient, Tls
+from tritongen.triton.address import Endpoint, Protocol, Tls
+from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import Endpoints, ModelStatus
 from tritongen.triton.server_state import own_headers
 
@@ -39,7 +40,7 @@ class Connection:
     header_file: Path | None = None
     project: Path = Path()
 
-    def address(self) -> Address:
+    def endpoint(self) -> Endpoint:
         """The address with TLS and headers.
 
         Raises:
@@ -48,8 +49,9 @@ class Connection:
         given = (self.authority, self.certificate, self.key)
         secured = self.insecure or any(item is not None for item in given)
         tls = Tls(*given, verify=not self.insecure) if secured else None
-        found = Address.parse(self.url, tls, self._headers())
-        known = own_headers(self.project, found.host, grpc=found.grpc)
+        found = Endpoint.parse(self.url, tls, self._headers())
+        grpc = found.protocol is Protocol.GRPC
+        known = own_headers(self.project, found.address, grpc=grpc)
         return replace(found, headers={**known, **found.headers})
 
     def _headers(self) -> Mapping[str, str]:
@@ -104,7 +106,7 @@ def attached_status(connection: Connection, repository: Path | None) -> Attached
         InvalidInputError: TG304, the address or a header is none.
         EnvironmentProblem: TG814 it does not answer, TG815 it refuses, TG834 TLS fails.
     """
-    server = AttachedRuntime(connection.address()).connect()
+    server = AttachedRuntime(connection.endpoint()).connect()
     try:
         drift = repository_drift(server.client, repository) if repository is not None else ()
         return AttachedStatus(server.endpoints, server.version(), server.statuses(), drift)

@@ -27,6 +27,7 @@ from tritongen.trial.runtimes import RUNTIMES, runtime_for
 from tritongen.triton.grpc_channel import MAX_MESSAGE_BYTES
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
+from tritongen.triton.messages import TensorMeta
 
 # Beside a single row, so many rows in one request show that the batch axis is served right.
 ROWS = 3
@@ -112,14 +113,14 @@ def _verify(
         config = config_document(client.http, facts.name)
         limit = config.get("max_batch_size", 0)
         metadata = client.http.model_metadata(facts.name)
-        ranks = {item["name"]: len(item["shape"]) for item in metadata["inputs"]}
+        ranks = {item.name: len(item.shape) for item in metadata.inputs}
         served = client.model(facts.name, config, ranks)
-        sent = [_recipes(facts, metadata["inputs"], trial)]
+        sent = [_recipes(facts, metadata.inputs, trial)]
         if limit > 0:
             sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = []
-        for number, main in _served_versions(metadata["versions"], model).items():
+        for number, main in _served_versions(metadata.versions, model).items():
             session = runtime_for(facts.format, _interface(config)).load(main, threads=1)
             if config.get("sequence_batching"):
                 pairs += sequence_pairs(
@@ -305,7 +306,7 @@ def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int
 
 
 def _recipes(
-    facts: ModelFacts, inputs: Sequence[Mapping[str, Any]], trial: Trial | None
+    facts: ModelFacts, inputs: Sequence[TensorMeta], trial: Trial | None
 ) -> list[InputRecipe]:
     """What the trial fed; without one, the declared sizes with 1 for every dynamic one.
 
@@ -321,9 +322,9 @@ def _recipes(
     declared = {spec.name: spec.shape for spec in facts.inputs if spec.shape is not None}
     recipes = []
     for item in inputs:
-        shape = declared.get(item["name"], item["shape"])
+        shape = declared.get(item.name, item.shape)
         sizes = tuple(size if isinstance(size, int) and size > 0 else 1 for size in shape)
-        recipes.append(InputRecipe(item["name"], DType(item["datatype"]), sizes))
+        recipes.append(InputRecipe(item.name, DType(item.datatype), sizes))
     return recipes
 
 

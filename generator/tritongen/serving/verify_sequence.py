@@ -10,7 +10,7 @@ from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.sequence_states import INITIAL_FOLDER
 from tritongen.model.tensors import DType
 from tritongen.system.paths import read_head
-from tritongen.triton.http_client import SequenceStep
+from tritongen.triton.client import SequenceStep
 
 # Two sequences at once show that states are not mixed up; the third step rests on two others.
 SEQUENCES = 2

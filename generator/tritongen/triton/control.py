@@ -1,178 +1,186 @@
-"""What the probe asks a server besides inference: metadata, readiness, statistics, loading."""
+"""What the probe asks the servers that it measures besides load: one server, or several replicas.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+Every replica has a say: what is ready is ready everywhere, what differs is a fault, and counters
+are added up.
+"""
 
-from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.statistics import ModelStatistics, ServedConfig
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from tritongen.errors import EnvironmentProblem
+from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.client import IndexEntry, ServerClient, ServerInfo
+from tritongen.triton.connect import client_for
+from tritongen.triton.messages import ModelMeta
+from tritongen.triton.statistics import ModelStatistics, model_statistics
+
+__all__ = ["ServerControl"]
 
 # What helps where the list of models is restricted.
-NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
+_NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
+_MAX_SHOWN_CHARACTERS = 500
+# Chosen: a large model takes minutes to load, and Triton answers when it has.
+_LOAD_S = 300.0
+
+Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server says of itself."""
+class ServerControl:
+    """One server, or several of the same models, seen as one.
 
-    name: str
-    version: str
-    extensions: tuple[str, ...]
+    Every method may raise EnvironmentProblem: TG901 when nobody answers, TG902 when what answers is
+    no Triton or refuses.
+    """
 
+    def __init__(self, *endpoints: Endpoint, timeout_s: float = 10.0) -> None:
+        """Remember the servers; nothing is sent yet, but for a certificate to trust unverified.
 
-class Control(Protocol):
-    """A server's side channel. Every method may raise `EnvironmentProblem` TG901 or TG902."""
+        Raises:
+            EnvironmentProblem: TG006, TG834, TG814, see `ServerClient.connect`.
+        """
+        self._servers = [(endpoint, client_for(endpoint, timeout_s)) for endpoint in endpoints]
+        for _, client in self._servers:
+            client.connect()
 
     def server(self) -> ServerInfo:
-        """Name, version and extensions."""
+        """Name, version and the extensions that all have.
+
+        Raises:
+            EnvironmentProblem: TG902, they are of different versions.
+        """
+        infos = self._ask(lambda client: client.metadata())
+        versions = {f"{info.name} {info.version}" for info in infos}
+        if len(versions) > 1:
+            raise EnvironmentProblem("TG902", f"different servers: {', '.join(sorted(versions))}")
+        common = set.intersection(*(set(info.extensions) for info in infos))
+        return ServerInfo(infos[0].name, infos[0].version, tuple(sorted(common)))
 
     def ready_models(self) -> list[str]:
-        """Names of the models that are ready, sorted."""
+        """Names of the models that are ready everywhere, sorted."""
+        ready = (
+            {entry.name for entry in index if entry.state == "READY"} for index in self._indices()
+        )
+        return sorted(set.intersection(*ready))
 
     def reason(self, model: str) -> str:
-        """What the repository index says of a model that is not ready; empty when nothing."""
+        """What the first server's repository index says of a model that is not ready."""
+        found = [entry for entry in self._indices()[0] if entry.name == model]
+        if not found:
+            return "the server's repository has no model of that name"
+        return "; ".join(f"{one.state or 'not loaded'} {one.reason}".strip() for one in found)
+
+    def _indices(self) -> list[tuple[IndexEntry, ...]]:
+        try:
+            return self._ask(lambda client: client.index())
+        except EnvironmentProblem as problem:
+            if problem.code != "TG902":
+                raise
+            what = f"the server does not list its models: {problem.what}"
+            raise EnvironmentProblem("TG902", what, where=problem.where, fix=_NAME_MODELS) from None
 
     def is_ready(self, model: str, version: str = "") -> bool:
-        """Whether the model can be asked."""
+        """Whether the model can be asked everywhere."""
+        return all(self._ask(lambda client: client.model_ready(model, version)))
 
     def metadata(self, model: str, version: str = "") -> ModelMeta:
         """Inputs and outputs.
 
         Raises:
-            EnvironmentProblem: TG903, there is no such model.
+            EnvironmentProblem: TG903, one has no such model; TG902, they differ.
         """
+        found = self._ask(lambda client: client.model_metadata(model, version), "TG903", model)
+        if any(meta != found[0] for meta in found[1:]):
+            raise EnvironmentProblem("TG902", f"the servers' models {model!r} differ")
+        return found[0]
 
     def config(self, model: str, version: str = "") -> Mapping[str, Any]:
-        """The configuration in force, as JSON."""
+        """The configuration in force, as JSON, with the instance groups of all.
+
+        Raises:
+            EnvironmentProblem: TG903, one has no such model.
+        """
+        found = self._ask(lambda client: client.model_config(model, version), "TG903", model)
+        if len(found) == 1:
+            return found[0]
+        groups = [group for config in found for group in config.get("instance_group") or ()]
+        return {**found[0], "instance_group": groups}
 
     def statistics(self, model: str, version: str = "") -> ModelStatistics:
         """Sums since the model was loaded, over the versions asked for."""
+        total = ModelStatistics()
+        for one in self._ask(
+            lambda client: model_statistics(client.statistics(model, version)), where=model
+        ):
+            total = total.plus(one)
+        return total
 
     def load(self, model: str, config: Mapping[str, Any] | None = None) -> None:
-        """Load or reload a model, with another configuration where one is given.
+        """Load or reload a model everywhere, with another configuration where one is given.
 
         Raises:
-            EnvironmentProblem: TG913, the server allows no loading, or refuses this.
+            EnvironmentProblem: TG913, a server allows no loading, or refuses this.
         """
+        self._ask(lambda client: client.load(model, config, _LOAD_S), "TG913", model)
 
     def register_shared_memory(self, name: str, key: str, size: int) -> None:
-        """Let the server use a system shared memory region.
+        """Let every server use a system shared memory region, which must be on this machine.
 
         Raises:
-            EnvironmentProblem: TG909, it does not.
+            EnvironmentProblem: TG909, one does not.
         """
+        self._ask(lambda client: client.register_shared_memory(name, key, size), "TG909")
 
     def unregister_shared_memory(self, name: str) -> None:
-        """Let the server forget a region; unknown regions are nothing."""
+        """Let every server forget a region."""
+        self._ask(lambda client: client.unregister_shared_memory(name), "TG909")
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close every connection."""
+        for _, client in self._servers:
+            client.close()
+
+    def _ask(
+        self, ask: Callable[[ServerClient], Found], refusal: str = "TG902", where: str = ""
+    ) -> list[Found]:
+        """What each server answers.
+
+        Args:
+            ask: one of them.
+            refusal: code where a server refuses.
+            where: of a refusal; the server's address when empty.
+        """
+        found = []
+        for endpoint, client in self._servers:
+            try:
+                found.append(ask(client))
+            except EnvironmentProblem as problem:
+                raise _in_the_probe(problem, endpoint, refusal, where) from None
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                what = "its answer has an unknown form"
+                raise EnvironmentProblem("TG902", what, where=endpoint.address) from None
+        return found
 
 
-def served_config(model: str, config: Mapping[str, Any]) -> ServedConfig:
-    """What matters of a configuration in JSON; numbers may come as text."""
-    groups = config.get("instance_group") or []
-    counts = [int(group.get("count", 1) or 1) * _places(group) for group in groups]
-    steps = (config.get("ensemble_scheduling") or {}).get("step") or []
-    policy = config.get("model_transaction_policy") or {}
-    return ServedConfig(
-        model=model,
-        max_batch_size=int(config.get("max_batch_size", 0) or 0),
-        dynamic_batching="dynamic_batching" in config,
-        instances=sum(counts) if counts and not steps else None,
-        decoupled=bool(policy.get("decoupled", False)),
-        sequence="sequence_batching" in config,
-        steps=tuple(dict.fromkeys(str(step.get("model_name", "")) for step in steps)),
-    )
+def _in_the_probe(
+    problem: EnvironmentProblem, endpoint: Endpoint, refusal: str, where: str
+) -> EnvironmentProblem:
+    """A client's error as one of the probe's."""
+    what = " ".join(problem.what.split())[:_MAX_SHOWN_CHARACTERS]
+    if problem.code == "TG815":
+        return EnvironmentProblem(refusal, what, where=where or endpoint.address)
+    if problem.code == "TG839":
+        return EnvironmentProblem("TG902", what, where=endpoint.address)
+    if endpoint.protocol is Protocol.GRPC and _listens(endpoint):
+        what = f"something listens there and does not speak gRPC: {what}"
+        return EnvironmentProblem("TG902", what, where=endpoint.address)
+    return EnvironmentProblem("TG901", what, where=endpoint.address)
 
 
-def _places(group: Mapping[str, Any]) -> int:
-    """An instance group on several GPUs has its count on each of them."""
-    return max(len(group.get("gpus") or []), 1)
-
-
-def model_meta(data: Mapping[str, Any]) -> ModelMeta:
-    """Metadata from its JSON form; shapes may come as text.
-
-    Raises:
-        KeyError, TypeError, ValueError: it has another form.
-    """
-    return ModelMeta(
-        str(data["name"]),
-        tuple(str(version) for version in data.get("versions") or ()),
-        str(data.get("platform", "")),
-        tuple(_tensor(item) for item in data.get("inputs") or ()),
-        tuple(_tensor(item) for item in data.get("outputs") or ()),
-    )
-
-
-def _tensor(item: Mapping[str, Any]) -> TensorMeta:
-    return TensorMeta(
-        str(item["name"]), str(item["datatype"]), tuple(int(d) for d in item.get("shape") or ())
-    )
-
-
-def model_statistics(data: Mapping[str, Any]) -> ModelStatistics:
-    """Statistics from their JSON form, summed over versions; numbers may come as text.
-
-    Raises:
-        KeyError, TypeError, ValueError: they have another form.
-    """
-    total = ModelStatistics()
-    for item in data.get("model_stats") or ():
-        total = sum_statistics(total, _one_version(item))
-    return total
-
-
-def _one_version(item: Mapping[str, Any]) -> ModelStatistics:
-    stats = item.get("inference_stats") or {}
-
-    def part(name: str, field: str) -> int:
-        return int((stats.get(name) or {}).get(field, 0) or 0)
-
-    batches = item.get("batch_stats") or ()
-    executed = sum(
-        int((batch.get(name) or {}).get("ns", 0) or 0)
-        for batch in batches
-        for name in ("compute_input", "compute_infer", "compute_output")
-    )
-    return ModelStatistics(
-        requests=part("success", "count"),
-        failures=part("fail", "count"),
-        inferences=int(item.get("inference_count", 0) or 0),
-        executions=int(item.get("execution_count", 0) or 0),
-        request_ns=part("success", "ns"),
-        queue_ns=part("queue", "ns"),
-        compute_input_ns=part("compute_input", "ns"),
-        compute_infer_ns=part("compute_infer", "ns"),
-        compute_output_ns=part("compute_output", "ns"),
-        cache_hits=part("cache_hit", "count"),
-        cache_misses=part("cache_miss", "count"),
-        executed_ns=executed,
-        batches=tuple(
-            (int(b.get("batch_size", 0) or 0), int((b.get("compute_infer") or {}).get("count", 0)))
-            for b in batches
-        ),
-    )
-
-
-def sum_statistics(left: ModelStatistics, right: ModelStatistics) -> ModelStatistics:
-    """What two versions or two servers have done together."""
-    batches = dict(left.batches)
-    for size, count in right.batches:
-        batches[size] = batches.get(size, 0) + count
-    return ModelStatistics(
-        left.requests + right.requests,
-        left.failures + right.failures,
-        left.inferences + right.inferences,
-        left.executions + right.executions,
-        left.request_ns + right.request_ns,
-        left.queue_ns + right.queue_ns,
-        left.compute_input_ns + right.compute_input_ns,
-        left.compute_infer_ns + right.compute_infer_ns,
-        left.compute_output_ns + right.compute_output_ns,
-        left.cache_hits + right.cache_hits,
-        left.cache_misses + right.cache_misses,
-        left.executed_ns + right.executed_ns,
-        tuple(sorted(batches.items())),
-    )
+def _listens(endpoint: Endpoint) -> bool:
+    """Whether the port takes connections at all."""
+    try:
+        socket.create_connection((endpoint.host, endpoint.port), 10.0).close()
+    except OSError:
+        return False
+    return True

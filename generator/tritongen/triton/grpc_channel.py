@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.triton.address import Tls
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
-from tritongen.triton.http_client import Tls
 
 __all__ = ["MAX_MESSAGE_BYTES", "call_metadata", "channel_credentials", "channel_options"]
 

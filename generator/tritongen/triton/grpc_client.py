@@ -1,5 +1,6 @@
-"""A client over gRPC, for servers whose HTTP port is closed. Imports tritonclient when used."""
+"""The client over gRPC, which is tritonclient's. It takes half a second to import: when used."""
 
+import json
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,11 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.triton.address import Tls
+from tritongen.triton.client import IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_channel import call_metadata, channel_credentials, channel_options
-from tritongen.triton.http_client import IndexEntry, SequenceStep, Tls
+from tritongen.triton.messages import ModelMeta, model_meta
 
 __all__ = ["GrpcClient"]
+
+# Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
+_UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
 
 
 @dataclass(slots=True)
@@ -45,6 +51,27 @@ class GrpcClient:
             self._client.close()
             self._client = None
 
+    def connect(self) -> None:
+        """Opens the channel; without verification it first asks for the server's certificate.
+
+        Raises:
+            EnvironmentProblem: TG006, tritonclient lacks its gRPC part; TG834, TG814, see
+                `channel_credentials`.
+        """
+        if self._client is not None:
+            return
+        try:
+            from tritonclient.grpc import InferenceServerClient
+        except (ImportError, RuntimeError):  # tritonclient turns the one into the other
+            raise EnvironmentProblem(
+                "TG006", "tritonclient has no gRPC part", fix="pip install 'tritonclient[grpc]'"
+            ) from None
+        credentials, options = None, channel_options(self.most_bytes)
+        if self.tls is not None:
+            credentials, more = channel_credentials(self.address, self.tls, self.timeout)
+            options += more
+        self._client = InferenceServerClient(self.address, creds=credentials, channel_args=options)
+
     def live(self) -> bool:
         """Whether the server answers; a server that cannot be reached is not live."""
         try:
@@ -54,17 +81,23 @@ class GrpcClient:
                 return False
             raise
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""
-        return _as_dict(self._call("get_server_metadata"))
+        found = self._call("get_server_metadata")
+        return ServerInfo(found.name, found.version, tuple(found.extensions))
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether this model answers requests."""
         return bool(self._call("is_model_ready", name, version))
 
-    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
+    def model_metadata(self, name: str, version: str = "") -> ModelMeta:
         """Versions, inputs and outputs, the batch axis included in shapes."""
-        return _as_dict(self._call("get_model_metadata", name, version))
+        found = self._call("get_model_metadata", name, version)
+        try:
+            return model_meta(_as_dict(found))
+        except ValueError as problem:
+            what = "its metadata of the model have an unknown form"
+            raise EnvironmentProblem("TG839", what, where=self.address) from problem
 
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
         """The completed ModelConfig as the server holds it, in the terms of the HTTP API."""
@@ -82,16 +115,24 @@ class GrpcClient:
             IndexEntry(item.name, item.version, item.state, item.reason) for item in models
         )
 
-    def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        """Loads or reloads a model, with another configuration when one is given."""
-        import json
-
+    def load(
+        self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
+    ) -> None:
+        """Loads or reloads a model; see `ServerClient.load`."""
         text = None if config is None else json.dumps(config)
-        self._call("load_model", name, config=text)
+        self._call("load_model", name, seconds=seconds, config=text)
 
     def unload(self, name: str) -> None:
         """Starts to unload a model; `index` says when it is gone."""
         self._call("unload_model", name)
+
+    def register_shared_memory(self, name: str, key: str, size: int) -> None:
+        """Lets the server use a system shared memory region of that many bytes."""
+        self._call("register_system_shared_memory", name, key, size)
+
+    def unregister_shared_memory(self, name: str) -> None:
+        """Lets the server forget a region."""
+        self._call("unregister_system_shared_memory", name)
 
     def infer(
         self,
@@ -107,13 +148,9 @@ class GrpcClient:
 
         tensors = _tensors(inputs)
         wanted = [InferRequestedOutput(output) for output in outputs] or None
-        options: dict[str, object] = {"model_version": version, "outputs": wanted}
+        options: dict[str, Any] = {"model_version": version, "outputs": wanted}
         if sequence is not None:
-            options |= {
-                "sequence_id": sequence.identity,
-                "sequence_start": sequence.start,
-                "sequence_end": sequence.end,
-            }
+            options |= sequence.parameters
         return _arrays(self._call("infer", name, tensors, **options))
 
     def stream(
@@ -164,26 +201,19 @@ class GrpcClient:
             message = f"no further response within {self.timeout:g} s"
             raise EnvironmentProblem("TG814", message, where=self.address) from None
 
-    def _call(self, method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401  (a message or bool)
+    def _call(
+        self, method: str, *arguments: object, seconds: float | None = None, **options: object
+    ) -> Any:  # noqa: ANN401  (a message or bool)
         with self._translated():
             return getattr(self._connected(), method)(
                 *arguments,
                 headers=call_metadata(self.headers),
-                client_timeout=self.timeout,
+                client_timeout=self.timeout if seconds is None else seconds,
                 **options,
             )
 
     def _connected(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
-        if self._client is None:
-            from tritonclient.grpc import InferenceServerClient
-
-            credentials, options = None, channel_options(self.most_bytes)
-            if self.tls is not None:
-                credentials, more = channel_credentials(self.address, self.tls, self.timeout)
-                options += more
-            self._client = InferenceServerClient(
-                self.address, creds=credentials, channel_args=options
-            )
+        self.connect()
         return self._client
 
     @contextmanager
@@ -195,10 +225,7 @@ class GrpcClient:
         except InferenceServerException as error:
             text = str(error.message())
             status = str(error.status() or "")
-            # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
-            unreachable = "UNAVAILABLE" in status and (
-                "failed to connect" in text or "Connection" in text or "Socket closed" in text
-            )
+            unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
             if unreachable or "DEADLINE_EXCEEDED" in status:
                 tls = self.tls is not None and "handshake" in text.lower()
                 raise EnvironmentProblem(
@@ -215,15 +242,11 @@ class GrpcClient:
 def _tensors(inputs: Mapping[str, Any]) -> list[Any]:
     from tritonclient.grpc import InferInput
 
-    from tritongen.triton.tensor_bytes import dtype_of
+    from tritongen.triton.tensor_bytes import sent_type
 
     tensors = []
     for key, array in inputs.items():
-        dtype = dtype_of(array)
-        if dtype is None:
-            raise EnvironmentProblem(
-                "TG815", f"no type of the protocol for {array.dtype}", where=key
-            )
+        dtype = sent_type(key, array)
         tensor = InferInput(key, list(array.shape), dtype.value)
         tensor.set_data_from_numpy(array)
         tensors.append(tensor)

@@ -17,7 +17,7 @@ from tritongen.triton.foreign_answer import MAX_BODY_BYTES, AnswerBounds, Foreig
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
-__all__ = ["Answer", "HttpChannel"]
+__all__ = ["HttpAnswer", "HttpChannel"]
 
 _PIECE = 1 << 16
 # What a kept connection says that the server has closed meanwhile.
@@ -25,7 +25,7 @@ _CLOSED = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A whole answer.
 
     Attributes:
@@ -67,7 +67,7 @@ class HttpChannel:
         *,
         seconds: float,
         most_bytes: int = MAX_BODY_BYTES,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The answer to one question.
 
         Args:
@@ -113,7 +113,7 @@ class HttpChannel:
         body: bytes | None,
         headers: Mapping[str, str],
         bounds: AnswerBounds,
-    ) -> Answer:
+    ) -> HttpAnswer:
         if self._connection is None:
             self._connection = self._opened(bounds.seconds_left())
         connection = self._connection
@@ -130,7 +130,7 @@ class HttpChannel:
             raise http.client.IncompleteRead(b"", response.length)
         if response.will_close:
             self.close()
-        return Answer(response.status, content, fields)
+        return HttpAnswer(response.status, content, fields)
 
     def _opened(self, seconds: float) -> http.client.HTTPConnection:
         connection = (

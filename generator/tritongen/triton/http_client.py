@@ -1,150 +1,29 @@
-"""Clients of a Triton server: what `serving`, `verify` and the tuner ask it.
+"""The client over HTTP: the standard library's, and tensors by the protocol's binary extension.
 
-`HttpClient` needs the standard library only and moves tensors by the protocol's binary extension.
+tritonclient's own reads whatever comes, for as long as it comes, and unpacks it; here every answer
+is within a time and a size, see `tritongen.triton.foreign_answer`.
 """
 
 import json
 import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, Self
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.triton.control import model_meta
+from tritongen.triton.address import Tls
+from tritongen.triton.client import IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES, ForeignAnswerError, read_json
-from tritongen.triton.http_channel import Answer, HttpChannel
-from tritongen.triton.readiness_client import IndexEntry, index_entries
+from tritongen.triton.http_channel import HttpAnswer, HttpChannel
+from tritongen.triton.messages import ModelMeta, model_meta
 
-__all__ = ["HttpClient", "IndexEntry", "SequenceStep", "ServerClient", "Tls"]
+__all__ = ["HttpClient"]
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _SHOWN_BYTES = 2_000
-_OTHER_FORM = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How to trust a server and be trusted.
-
-    Attributes:
-        authority: PEM file of the authorities to trust; the system's when None.
-        certificate: PEM file of the client's own certificate, None for none.
-        key: PEM file of its private key.
-        verify: False accepts any certificate; for tests on a trusted network only.
-    """
-
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    verify: bool = True
-
-    def context(self) -> ssl.SSLContext:
-        """For the standard library's sockets.
-
-        Raises:
-            EnvironmentProblem: TG834 when a file cannot be used.
-        """
-        try:
-            context = ssl.create_default_context(cafile=self.authority)
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.key)
-        except OSError as error:  # ssl.SSLError is one
-            raise EnvironmentProblem("TG834", f"certificates cannot be used: {error}") from error
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceStep:
-    """Where a request stands in a sequence of requests.
-
-    Attributes:
-        identity: the sequence's, a number above 0 or a text.
-        start: whether it is the first one.
-        end: whether it is the last one.
-    """
-
-    identity: int | str
-    start: bool = False
-    end: bool = False
-
-
-class ServerClient(Protocol):
-    """What can be asked of a server. Arrays are numpy's; BYTES are object arrays of bytes.
-
-    Every method raises EnvironmentProblem: TG814 when the server cannot be reached, TG834 when
-    TLS fails, TG815 with the server's reason when it refuses, TG839 when its answer is none of
-    Triton's or too large.
-    """
-
-    def live(self) -> bool:
-        """Whether the server answers."""
-        ...
-
-    def metadata(self) -> dict[str, Any]:
-        """Name, version and extensions of the server."""
-        ...
-
-    def model_ready(self, name: str, version: str = "") -> bool:
-        """Whether this model answers requests."""
-        ...
-
-    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
-        """Versions, inputs and outputs, the batch axis included in shapes."""
-        ...
-
-    def model_config(self, name: str, version: str = "") -> dict[str, Any]:
-        """The completed ModelConfig as the server holds it, in JSON's terms."""
-        ...
-
-    def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
-        """Counters and times of one model's versions, or of every model's."""
-        ...
-
-    def index(self) -> tuple[IndexEntry, ...]:
-        """Every model of the repository with its state."""
-        ...
-
-    def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        """Loads or reloads a model, with another configuration when one is given."""
-        ...
-
-    def unload(self, name: str) -> None:
-        """Starts to unload a model; `index` says when it is gone."""
-        ...
-
-    def infer(
-        self,
-        name: str,
-        inputs: Mapping[str, Any],
-        outputs: Sequence[str] = (),
-        version: str = "",
-        sequence: SequenceStep | None = None,
-        most_bytes: int = MAX_BODY_BYTES,
-    ) -> dict[str, Any]:
-        """Runs a model once.
-
-        Args:
-            name: the model.
-            inputs: name → array, the batch axis included when the model batches.
-            outputs: names to return; all when empty.
-            version: of the model; the server's choice when empty.
-            sequence: for a model that keeps state; None for any other.
-            most_bytes: of the answer over HTTP.
-
-        Returns:
-            name → array.
-        """
-        ...
-
-    def close(self) -> None:
-        """Closes the connection."""
-        ...
 
 
 @dataclass(slots=True)
@@ -175,65 +54,76 @@ class HttpClient:
         if self._channel is not None:
             self._channel.close()
 
+    def connect(self) -> None:
+        """Reads the certificates; see `ServerClient.connect`."""
+        self._opened()
+
     def live(self) -> bool:
         """Whether the server answers; a server that cannot be reached is not live."""
         try:
-            return self._request("GET", "/v2/health/live").status == 200
+            return self._ask("GET", "/v2/health/live").status == 200
         except EnvironmentProblem as error:
             if error.code == "TG814":
                 return False
             raise
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""
-        found = self._object("GET", "/v2")
-        if not isinstance(found.get("version"), str):
+        found = self._object("/v2")
+        extensions = found.get("extensions", [])
+        if not isinstance(found.get("version"), str) or not isinstance(extensions, list):
             raise self._unusable("it does not tell its version as an inference server does")
-        return found
+        return ServerInfo(
+            str(found.get("name", "")), found["version"], tuple(str(item) for item in extensions)
+        )
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether this model answers requests."""
-        return self._request("GET", f"{_model(name, version)}/ready").status == 200
+        return self._ask("GET", f"{_model(name, version)}/ready").status == 200
 
-    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
+    def model_metadata(self, name: str, version: str = "") -> ModelMeta:
         """Versions, inputs and outputs, the batch axis included in shapes."""
-        try:
-            found = asdict(model_meta(self._object("GET", _model(name, version))))
-        except _OTHER_FORM as problem:
-            raise self._unusable("its metadata of the model have an unknown form") from problem
-        if not all(item.isascii() and item.isdigit() for item in found["versions"]):
-            raise self._unusable("the model's versions are no numbers")
-        return found
+        found = self._object(_model(name, version))
+        with self._reading("its metadata of the model have an unknown form"):
+            return model_meta(found)
 
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
         """The completed ModelConfig as the server holds it, in JSON's terms."""
-        return self._object("GET", f"{_model(name, version)}/config")
+        return self._object(f"{_model(name, version)}/config")
 
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
         """Counters and times of one model's versions, or of every model's."""
         path = f"{_model(name, version)}/stats" if name else "/v2/models/stats"
-        found = self._object("GET", path).get("model_stats")
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise self._unusable("its statistics have an unknown form")
-        return found
+        return self._objects(self._object(path).get("model_stats"), "its statistics")
 
     def index(self) -> tuple[IndexEntry, ...]:
         """Every model of the repository with its state."""
-        content = self._checked("POST", "/v2/repository/index", b"{}")
-        try:
-            return index_entries(content)
-        except ForeignAnswerError as problem:
-            raise self._unusable(str(problem)) from problem
+        found = self._value("POST", "/v2/repository/index", {})
+        return tuple(
+            IndexEntry(*(str(entry.get(key, "")) for key in ("name", "version", "state", "reason")))
+            for entry in self._objects(found, "its list of models")
+        )
 
-    def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        """Loads or reloads a model, with another configuration when one is given."""
+    def load(
+        self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
+    ) -> None:
+        """Loads or reloads a model; see `ServerClient.load`."""
         body = {"parameters": {"config": json.dumps(config)}} if config is not None else {}
         path = f"/v2/repository/models/{quote(name, safe='')}/load"
-        self._checked("POST", path, json.dumps(body).encode())
+        self._checked("POST", path, body, seconds)
 
     def unload(self, name: str) -> None:
         """Starts to unload a model; `index` says when it is gone."""
-        self._checked("POST", f"/v2/repository/models/{quote(name, safe='')}/unload", b"{}")
+        self._checked("POST", f"/v2/repository/models/{quote(name, safe='')}/unload", {})
+
+    def register_shared_memory(self, name: str, key: str, size: int) -> None:
+        """Lets the server use a system shared memory region of that many bytes."""
+        body = {"key": key, "offset": 0, "byte_size": size}
+        self._checked("POST", f"/v2/systemsharedmemory/region/{name}/register", body)
+
+    def unregister_shared_memory(self, name: str) -> None:
+        """Lets the server forget a region."""
+        self._checked("POST", f"/v2/systemsharedmemory/region/{name}/unregister", {})
 
     def infer(
         self,
@@ -246,51 +136,59 @@ class HttpClient:
     ) -> dict[str, Any]:
         """Runs a model once; see `ServerClient.infer`."""
         header, tensors = _infer_request(inputs, outputs, sequence)
-        answer = self._request(
+        answer = self._ask(
             "POST",
             f"{_model(name, version)}/infer",
             header + b"".join(tensors),
             {_HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"},
-            most_bytes,
+            most_bytes=most_bytes,
         )
         if answer.status != 200:
-            raise _refusal(self.address, answer.content)
+            raise self._refusal(answer)
         length = answer.headers.get(_HEADER_LENGTH.lower()) or len(answer.content)
-        try:
+        with self._reading("its outputs have an unknown form"):
             return _infer_response(memoryview(answer.content), int(length))
-        except ForeignAnswerError as problem:
-            raise self._unusable(str(problem)) from problem
-        except _OTHER_FORM as problem:
-            raise self._unusable("its outputs have an unknown form") from problem
 
-    def _object(self, method: str, path: str) -> dict[str, Any]:
-        content = self._checked(method, path)
-        try:
-            found = read_json(content)
-        except ForeignAnswerError as problem:
-            raise self._unusable(str(problem)) from problem
+    def _object(self, path: str) -> dict[str, Any]:
+        found = self._value("GET", path)
         if not isinstance(found, dict):
             raise self._unusable("its answer is no JSON object")
         return found
 
-    def _checked(self, method: str, path: str, body: bytes | None = None) -> bytearray:
-        answer = self._request(method, path, body)
+    def _objects(self, found: object, what: str) -> list[dict[str, Any]]:
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise self._unusable(f"{what} have an unknown form")
+        return found
+
+    def _value(self, method: str, path: str, body: object = None) -> object:
+        content = self._checked(method, path, body)
+        with self._reading("its answer is no JSON"):
+            return read_json(content)
+
+    def _checked(
+        self, method: str, path: str, body: object = None, seconds: float | None = None
+    ) -> bytearray:
+        raw = None if body is None else json.dumps(body).encode()
+        answer = self._ask(method, path, raw, seconds=seconds)
         if answer.status != 200:
-            raise _refusal(self.address, answer.content)
+            raise self._refusal(answer)
         return answer.content
 
-    def _request(
+    def _ask(
         self,
         method: str,
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
-    ) -> Answer:
+    ) -> HttpAnswer:
         sent = {**self.headers, **(headers or {})}
+        limit = self.timeout if seconds is None else seconds
         try:
             return self._opened().ask(
-                method, path, body, sent, seconds=self.timeout, most_bytes=most_bytes
+                method, path, body, sent, seconds=limit, most_bytes=most_bytes
             )
         except ForeignAnswerError as error:
             raise self._unusable(str(error)) from error
@@ -311,8 +209,30 @@ class HttpClient:
             self._channel = HttpChannel(parts.hostname or "", parts.port or 80, context)
         return self._channel
 
+    @contextmanager
+    def _reading(self, fault: str) -> Iterator[None]:
+        """What goes wrong with an answer's content is the server's fault."""
+        try:
+            yield
+        except ForeignAnswerError as problem:
+            raise self._unusable(str(problem)) from problem
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
+            raise self._unusable(fault) from problem
+
     def _unusable(self, what: str) -> EnvironmentProblem:
         return EnvironmentProblem("TG839", what, where=self.address)
+
+    def _refusal(self, answer: HttpAnswer) -> EnvironmentProblem:
+        try:
+            found = read_json(answer.content)
+        except ForeignAnswerError:
+            found = None
+        text = answer.content[:_SHOWN_BYTES].decode("utf-8", "replace").strip()
+        if isinstance(found, dict) and "error" in found:
+            text = str(found["error"])
+        return EnvironmentProblem(
+            "TG815", text or f"status {answer.status} and no reason", where=self.address
+        )
 
 
 def _model(name: str, version: str) -> str:
@@ -320,28 +240,14 @@ def _model(name: str, version: str) -> str:
     return f"{path}/versions/{quote(version, safe='')}" if version else path
 
 
-def _refusal(address: str, data: bytearray) -> EnvironmentProblem:
-    try:
-        found = read_json(data)
-    except ForeignAnswerError:
-        found = None
-    text = data[:_SHOWN_BYTES].decode("utf-8", "replace").strip() or "no reason given"
-    reason = str(found["error"]) if isinstance(found, dict) and "error" in found else text
-    return EnvironmentProblem("TG815", reason, where=address)
-
-
 def _infer_request(
     inputs: Mapping[str, Any], outputs: Sequence[str], sequence: SequenceStep | None
 ) -> tuple[bytes, list[bytes]]:
-    from tritongen.triton.tensor_bytes import dtype_of, encode
+    from tritongen.triton.tensor_bytes import encode, sent_type
 
     described, tensors = [], []
     for name, array in inputs.items():
-        dtype = dtype_of(array)
-        if dtype is None:
-            raise EnvironmentProblem(
-                "TG815", f"no type of the protocol for {array.dtype}", where=name
-            )
+        dtype = sent_type(name, array)
         tensors.append(encode(array, dtype))
         described.append(
             {
@@ -353,11 +259,7 @@ def _infer_request(
         )
     parameters: dict[str, object] = {"binary_data_output": True}
     if sequence is not None:
-        parameters |= {
-            "sequence_id": sequence.identity,
-            "sequence_start": sequence.start,
-            "sequence_end": sequence.end,
-        }
+        parameters |= sequence.parameters
     request: dict[str, Any] = {"inputs": described, "parameters": parameters}
     if outputs:
         request["outputs"] = [
@@ -369,7 +271,8 @@ def _infer_request(
 def _infer_response(data: memoryview, header_length: int) -> dict[str, Any]:
     import numpy as np
 
-    from tritongen.triton.tensor_bytes import decode, numpy_dtype
+    from tritongen.model.samples import numpy_dtype
+    from tritongen.triton.tensor_bytes import decode
 
     result: dict[str, Any] = {}
     offset = header_length

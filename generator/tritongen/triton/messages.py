@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,30 @@ class ModelMeta:
     platform: str
     inputs: tuple[TensorMeta, ...]
     outputs: tuple[TensorMeta, ...]
+
+
+def model_meta(data: Mapping[str, Any]) -> ModelMeta:
+    """Metadata from its JSON form.
+
+    Raises:
+        KeyError, TypeError, ValueError: it has another form.
+    """
+    versions = tuple(str(version) for version in data.get("versions") or ())
+    if not all(item.isascii() and item.isdigit() for item in versions):
+        raise ValueError(versions)
+    return ModelMeta(
+        str(data["name"]),
+        versions,
+        str(data.get("platform", "")),
+        tuple(_tensor_meta(item) for item in data.get("inputs") or ()),
+        tuple(_tensor_meta(item) for item in data.get("outputs") or ()),
+    )
+
+
+def _tensor_meta(item: Mapping[str, Any]) -> TensorMeta:
+    return TensorMeta(
+        str(item["name"]), str(item["datatype"]), tuple(int(d) for d in item.get("shape") or ())
+    )
 
 
 @dataclass(frozen=True, slots=True)

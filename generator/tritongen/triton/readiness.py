@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
+from tritongen.triton.client import IndexEntry, ServerClient
 from tritongen.triton.load_reasons import clean, code_for, poll_failures, telling_lines
-from tritongen.triton.readiness_client import IndexEntry, ReadinessClient
 from tritongen.triton.server import ModelStatus
 
 __all__ = ["model_statuses", "wait_for_models"]
@@ -20,10 +20,12 @@ _LATE_SHARE = 0.005
 _FIRST_POLL = 0.002
 _LAST_POLL = 0.5
 _PENDING_STATES = {"LOADING", "UNLOADING"}
+# It went away between two questions, or another program has its port: `check_alive` knows.
+_NO_SERVER = {"TG814", "TG839"}
 
 
 def model_statuses(
-    client: ReadinessClient, models: Sequence[str], log: str
+    client: ServerClient, models: Sequence[str], log: str
 ) -> tuple[tuple[ModelStatus, ...], bool]:
     """The state of each expected model, and whether all of them are decided for good.
 
@@ -80,7 +82,7 @@ def _unread_code(reason: str) -> str:
 
 
 def wait_for_models(
-    client: ReadinessClient,
+    client: ServerClient,
     models: Sequence[str],
     *,
     timeout: float,
@@ -106,17 +108,18 @@ def wait_for_models(
     statuses: tuple[ModelStatus, ...] = ()
     while True:
         check_alive()
-        if client.live():
-            try:
-                statuses, decided = model_statuses(client, models, "")
-                if decided and not all(status.ready for status in statuses):
-                    statuses, decided = model_statuses(client, models, read_log())
-            except EnvironmentProblem as error:
-                if error.code != "TG814":
-                    raise
-                decided = False  # it went away between two questions: `check_alive` knows why
+        try:
+            decided = client.live()
             if decided:
-                return statuses
+                statuses, decided = model_statuses(client, models, "")
+            if decided and not all(status.ready for status in statuses):
+                statuses, decided = model_statuses(client, models, read_log())
+        except EnvironmentProblem as error:
+            if error.code not in _NO_SERVER:
+                raise
+            decided = False
+        if decided:
+            return statuses
         if progress:
             progress("loading models", sum(status.ready for status in statuses), len(models))
         if time.monotonic() >= deadline:

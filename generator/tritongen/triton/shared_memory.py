@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.triton.control import Control
+from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message, SharedRegion
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  (POSIX shared memory objects live here; names are ours)
@@ -21,7 +21,7 @@ _NUMBERS = itertools.count()
 class Region:
     """A shared memory object that the server knows; gone when closed."""
 
-    def __init__(self, control: Control, size: int) -> None:
+    def __init__(self, control: ServerControl, size: int) -> None:
         """Make it and register it.
 
         Raises:
@@ -77,7 +77,7 @@ class Placement:
 
     def __init__(
         self,
-        control: Control,
+        control: ServerControl,
         messages: Sequence[Message],
         output_sizes: Mapping[str, int],
         slots: int,

@@ -1,6 +1,8 @@
 """What a server says of a model and of itself: its configuration, its counters, its use."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +66,23 @@ class ModelStatistics:
         """What happened between two readings; this reading itself if the server was restarted."""
         if self.requests < earlier.requests or self.executions < earlier.executions:
             return self
-        before = dict(earlier.batches)
-        batches = ((size, count - before.get(size, 0)) for size, count in self.batches)
-        return ModelStatistics(
-            self.requests - earlier.requests,
-            self.failures - earlier.failures,
-            self.inferences - earlier.inferences,
-            self.executions - earlier.executions,
-            self.request_ns - earlier.request_ns,
-            self.queue_ns - earlier.queue_ns,
-            self.compute_input_ns - earlier.compute_input_ns,
-            self.compute_infer_ns - earlier.compute_infer_ns,
-            self.compute_output_ns - earlier.compute_output_ns,
-            self.cache_hits - earlier.cache_hits,
-            self.cache_misses - earlier.cache_misses,
-            self.executed_ns - earlier.executed_ns,
-            tuple((size, count) for size, count in batches if count > 0),
-        )
+        return self._joined(earlier, -1)
+
+    def plus(self, other: "ModelStatistics") -> "ModelStatistics":
+        """What two versions or two servers have done together."""
+        return self._joined(other, 1)
+
+    def _joined(self, other: "ModelStatistics", sign: int) -> "ModelStatistics":
+        sums = {
+            name: getattr(self, name) + sign * getattr(other, name)
+            for name in (field.name for field in fields(self))
+            if name != "batches"
+        }
+        counts = dict(self.batches)
+        for size, count in other.batches:
+            counts[size] = counts.get(size, 0) + sign * count
+        batches = tuple(sorted((size, count) for size, count in counts.items() if count > 0))
+        return ModelStatistics(**sums, batches=batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,67 @@ class ServerUse:
     cpu_cores: float | None = None
     memory_bytes: int | None = None
     source: str = ""
+
+
+def served_config(model: str, config: Mapping[str, Any]) -> ServedConfig:
+    """What matters of a configuration in JSON; numbers may come as text."""
+    groups = config.get("instance_group") or []
+    # An instance group on several GPUs has its count on each of them.
+    counts = [
+        int(group.get("count", 1) or 1) * max(len(group.get("gpus") or []), 1) for group in groups
+    ]
+    steps = (config.get("ensemble_scheduling") or {}).get("step") or []
+    policy = config.get("model_transaction_policy") or {}
+    return ServedConfig(
+        model=model,
+        max_batch_size=int(config.get("max_batch_size", 0) or 0),
+        dynamic_batching="dynamic_batching" in config,
+        instances=sum(counts) if counts and not steps else None,
+        decoupled=bool(policy.get("decoupled", False)),
+        sequence="sequence_batching" in config,
+        steps=tuple(dict.fromkeys(str(step.get("model_name", "")) for step in steps)),
+    )
+
+
+def model_statistics(versions: Iterable[Mapping[str, Any]]) -> ModelStatistics:
+    """Statistics from the JSON form of one model's versions, summed; numbers may come as text.
+
+    Raises:
+        AttributeError, TypeError, ValueError: they have another form.
+    """
+    total = ModelStatistics()
+    for version in versions:
+        total = total.plus(_one_version(version))
+    return total
+
+
+def _one_version(item: Mapping[str, Any]) -> ModelStatistics:
+    stats = item.get("inference_stats") or {}
+
+    def part(name: str, field: str) -> int:
+        return int((stats.get(name) or {}).get(field, 0) or 0)
+
+    batches = item.get("batch_stats") or ()
+    executed = sum(
+        int((batch.get(name) or {}).get("ns", 0) or 0)
+        for batch in batches
+        for name in ("compute_input", "compute_infer", "compute_output")
+    )
+    return ModelStatistics(
+        requests=part("success", "count"),
+        failures=part("fail", "count"),
+        inferences=int(item.get("inference_count", 0) or 0),
+        executions=int(item.get("execution_count", 0) or 0),
+        request_ns=part("success", "ns"),
+        queue_ns=part("queue", "ns"),
+        compute_input_ns=part("compute_input", "ns"),
+        compute_infer_ns=part("compute_infer", "ns"),
+        compute_output_ns=part("compute_output", "ns"),
+        cache_hits=part("cache_hit", "count"),
+        cache_misses=part("cache_miss", "count"),
+        executed_ns=executed,
+        batches=tuple(
+            (int(b.get("batch_size", 0) or 0), int((b.get("compute_infer") or {}).get("count", 0)))
+            for b in batches
+        ),
+    )

@@ -2,26 +2,14 @@
 
 import struct
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
 
-__all__ = ["Array", "decode", "dtype_of", "encode", "numpy_dtype"]
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def numpy_dtype(dtype: DType) -> np.dtype[Any]:
-    """The numpy type of an element type: object (of bytes) for BYTES, ml_dtypes' for BF16."""
-    if dtype is DType.BF16:
-        import ml_dtypes
-
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
-    return np.dtype(dtype.numpy_name)
+__all__ = ["cast", "decode", "dtype_of", "encode", "sent_type"]
 
 
 def dtype_of(array: Array) -> DType | None:
@@ -35,22 +23,31 @@ def dtype_of(array: Array) -> DType | None:
     return next((dtype for dtype in DType if dtype.numpy_name == name), None)
 
 
-def _as_bytes(element: object) -> bytes:
-    return element if isinstance(element, bytes) else str(element).encode()
+def sent_type(name: str, array: Array) -> DType:
+    """The element type that an input is sent with.
+
+    Raises:
+        EnvironmentProblem: TG815, the protocol has no name for it.
+    """
+    dtype = dtype_of(array)
+    if dtype is None:
+        raise EnvironmentProblem("TG815", f"no type of the protocol for {array.dtype}", where=name)
+    return dtype
 
 
 def encode(array: Array, dtype: DType) -> bytes:
     """The tensor's bytes: little-endian, row-major; BYTES elements carry a 4-byte length.
 
-    A string element is encoded as UTF-8; a bytes element is sent as it is.
+    A string element is encoded as UTF-8, a bytes element is sent as it is, and a float of another
+    type is rounded to the nearest BF16.
     """
-    if dtype is DType.BYTES:
-        parts: list[bytes] = []
-        for element in array.ravel(order="C").tolist():
-            data = _as_bytes(element)
-            parts += (struct.pack("<I", len(data)), data)
-        return b"".join(parts)
-    return np.ascontiguousarray(array).tobytes()
+    if dtype is not DType.BYTES:
+        return np.ascontiguousarray(array, numpy_dtype(dtype)).tobytes()
+    parts: list[bytes] = []
+    for element in array.ravel(order="C").tolist():
+        data = element if isinstance(element, bytes) else str(element).encode()
+        parts += (struct.pack("<I", len(data)), data)
+    return b"".join(parts)
 
 
 def decode(data: memoryview, dtype: DType, shape: Sequence[int]) -> Array:
@@ -85,3 +82,25 @@ def _split(data: memoryview) -> list[bytes]:
         elements.append(bytes(data[offset + 4 : offset + 4 + size]))
         offset += 4 + size
     return elements
+
+
+def cast(array: Array, dtype: DType) -> Array | None:
+    """The array in that element type, None when values would be lost.
+
+    Numbers in JSON and in files often have a wider type than the model; that is allowed as long
+    as every value survives. Floats may be rounded to a shorter float.
+    """
+    if dtype is DType.BYTES:
+        if array.dtype.kind not in "SUO":
+            return None
+        items = [i if isinstance(i, bytes) else str(i).encode() for i in array.reshape(-1)]
+        result = np.empty(len(items), dtype=object)
+        result[:] = items
+        return result.reshape(array.shape)
+    if array.dtype.kind not in "biuf":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(numpy_dtype(dtype))
+    if dtype.is_float or np.array_equal(result.astype(array.dtype), array):
+        return result
+    return None

@@ -19,9 +19,10 @@ from tritongen.queueing import ClosedLoop
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
 from tritongen.system.process_usage import busy_seconds, local_server, own_seconds, process_tree
-from tritongen.triton.control import Control, served_config
+from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName
+from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task
 from tritongen.tune.search.search_settings import THROUGHPUT_SAMPLES
 from tritongen.tune.tune_server import Cores, PrivateServer
@@ -220,7 +221,7 @@ class Bench:
         self._probers[slot, rows] = prober
         return prober
 
-    def _job(self, subject: Subject, rows: int, slot: str, control: Control) -> Job:
+    def _job(self, subject: Subject, rows: int, slot: str, control: ServerControl) -> Job:
         meta = control.metadata(slot)
         config = served_config(slot, control.config(slot))
         batches = config.max_batch_size > 0

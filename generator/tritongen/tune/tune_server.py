@@ -24,8 +24,8 @@ from tritongen.serving.runtimes import choose_runtime, make_runtime
 from tritongen.serving.server_spec import UpOptions
 from tritongen.system.own_files import check_folder
 from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.http_control import HttpControl
 from tritongen.triton.load_reasons import clean
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import project_label
@@ -102,7 +102,7 @@ class PrivateServer:
     version: str = ""
     warnings: tuple[Finding, ...] = ()
     starts: int = 0
-    control: HttpControl | None = None
+    control: ServerControl | None = None
     _client: HttpClient | None = None
     _server: RunningServer | None = None
     _environment: tuple[tuple[str, str], ...] = ()
@@ -296,7 +296,7 @@ class PrivateServer:
         self.starts += 1
         self.version = server.state.version
         address, headers = server.endpoints.http, server.state.headers()
-        self.control = HttpControl(*parse_endpoint(address, Protocol.HTTP), headers=headers)
+        self.control = ServerControl(Endpoint.parse(address, headers=headers))
         self._client = HttpClient(address, _LOAD_S, headers=headers)
 
     def _spec(self) -> ServerSpec:

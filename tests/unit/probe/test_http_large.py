@@ -12,6 +12,7 @@ import pytest
 from support.probe import SECOND
 from tritongen.probe.http.http_engine import HttpEngine
 from tritongen.probe.load_engine import EngineOptions, Plan, clock_ns
+from tritongen.triton.address import Endpoint
 from tritongen.triton.messages import Expectation, TensorMeta
 
 FLOATS = 150_000
@@ -83,7 +84,7 @@ def run_until(port: int, finished: int) -> HttpEngine:
     """One request at a time until so many are done."""
     output = TensorMeta("OUT", "FP32", (-1, FLOATS))
     plan = Plan("m", 1.0, [[REQUEST]], Expectation("m", {"OUT": output}, 1))
-    engine = HttpEngine("127.0.0.1", port, [plan], EngineOptions(timeout_s=20.0))
+    engine = HttpEngine(Endpoint("127.0.0.1", port), [plan], EngineOptions(timeout_s=20.0))
     engine.open(1, closed=True)
     engine.start()
     log, limit = engine.targets[0].log, clock_ns() + 30 * SECOND

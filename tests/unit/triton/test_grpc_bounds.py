@@ -11,11 +11,10 @@ import pytest
 
 from support.certificates import certificate
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.address import Endpoint, Protocol, Tls
+from tritongen.triton.control import ServerControl
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_client import GrpcClient
-from tritongen.triton.grpc_control import GrpcControl
-from tritongen.triton.http_client import Tls
 
 
 class Huge(grpc.GenericRpcHandler):
@@ -41,7 +40,7 @@ def test_a_message_beyond_the_limit_is_refused(port: int) -> None:
     with GrpcClient(f"127.0.0.1:{port}") as client, pytest.raises(EnvironmentProblem) as caught:
         client.metadata()
     assert caught.value.code == "TG839"
-    control = GrpcControl(Endpoint("127.0.0.1", port, Protocol.GRPC))
+    control = ServerControl(Endpoint("127.0.0.1", port, Protocol.GRPC))
     with pytest.raises(EnvironmentProblem) as caught:
         control.server()
     control.close()
@@ -83,7 +82,7 @@ def test_headers_may_have_capitals() -> None:
     assert handler.seen["authorization"] == "Bearer x"
     handler.seen.clear()
     with served(handler) as port:
-        control = GrpcControl(Endpoint("127.0.0.1", port, Protocol.GRPC, headers=headers))
+        control = ServerControl(Endpoint("127.0.0.1", port, Protocol.GRPC, headers=headers))
         control.server()
         control.close()
     assert (handler.seen["authorization"], handler.seen["x-tenant"]) == ("Bearer x", "a")
@@ -98,9 +97,9 @@ def test_any_certificate_is_accepted_where_none_is_verified(tmp_path: Path, name
     with served(Metadata(), pair) as port:
         address = f"127.0.0.1:{port}"
         with GrpcClient(address, 5.0, Tls(verify=False)) as client:
-            assert client.metadata()["version"] == ""
-        endpoint = Endpoint("127.0.0.1", port, Protocol.GRPC, tls=True, verify=False)
-        control = GrpcControl(endpoint)
+            assert client.metadata().version == ""
+        endpoint = Endpoint("127.0.0.1", port, Protocol.GRPC, Tls(verify=False))
+        control = ServerControl(endpoint)
         assert control.server().version == ""
         control.close()
         for tls in (Tls(), Tls(authority=pair[0])):  # nobody vouches for it; not for that name

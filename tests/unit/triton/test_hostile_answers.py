@@ -8,22 +8,21 @@ import pytest
 from support.hostile_http import CONTENT, TIME, hostile
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.fleet.observe.scrape import prometheus_history
+from tritongen.triton.address import Endpoint
+from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.http_control import HttpControl
 from tritongen.triton.metrics import metrics_page
-from tritongen.triton.readiness_client import PlainClient
 
 SECONDS = 0.5
 MAX_BYTES = 200 * 2**20
 
 
-def control(address: str) -> HttpControl:
-    host, _, port = address.rpartition(":")
-    return HttpControl(host, int(port), timeout_s=SECONDS)
+def control(address: str) -> ServerControl:
+    return ServerControl(Endpoint.parse(address), timeout_s=SECONDS)
 
 
 CLIENTS: dict[str, Callable[[str], object]] = {
-    "readiness": lambda address: PlainClient(address, SECONDS).index(),
+    "metadata": lambda address: HttpClient(address, SECONDS).model_metadata("m"),
     "statistics": lambda address: HttpClient(address, SECONDS).statistics(),
     "index": lambda address: HttpClient(address, SECONDS).index(),
     "inference": lambda address: HttpClient(address, SECONDS).infer("m", {}),

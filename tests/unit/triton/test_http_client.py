@@ -1,6 +1,5 @@
 """The HTTP client against a server in this process."""
 
-import json
 import socket
 import threading
 
@@ -9,13 +8,13 @@ import pytest
 
 from support.fake_runtime import FakeTriton
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.samples import numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.serving.attached import Address
-from tritongen.triton.address import Protocol, parse_endpoint
-from tritongen.triton.http_client import HttpClient, IndexEntry, Tls
-from tritongen.triton.readiness import model_statuses
-from tritongen.triton.readiness_client import PlainClient
-from tritongen.triton.tensor_bytes import decode, dtype_of, encode, numpy_dtype
+from tritongen.triton.address import Endpoint, Protocol, Tls, parse_endpoint
+from tritongen.triton.client import IndexEntry
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.tensor_bytes import decode, dtype_of, encode
 
 READY = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
@@ -40,42 +39,18 @@ def client(triton):
 
 def test_health_and_index(client):
     assert client.live()
-    assert client.metadata()["version"] == "0.0.0"
+    assert client.metadata().version == "0.0.0"
     assert client.model_ready("good")
     assert not client.model_ready("bad")
     assert IndexEntry("bad", "1", "UNAVAILABLE", "Internal: because") in client.index()
     assert IndexEntry("unread") in client.index()
 
 
-def test_both_clients_tell_of_readiness_alike(triton, client):
-    plain = PlainClient(f"127.0.0.1:{triton.server_address[1]}", timeout=5)
-    assert plain.live()
-    names = ("good", "bad", "unread", "a/../b", "a b")
-    assert [plain.model_ready(name) for name in names] == [
-        client.model_ready(name) for name in names
-    ]
-    assert plain.model_ready("good")
-    assert plain.index() == client.index()
-    assert model_statuses(plain, names, "") == model_statuses(client, names, "")
-    assert model_statuses(plain, ("good",), "")[0][0].ready
-
-
-def test_a_plain_client_where_nobody_listens():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    plain = PlainClient(address, timeout=5)
-    assert not plain.live()
-    for ask in (plain.index, lambda: plain.model_ready("good")):
-        with pytest.raises(EnvironmentProblem) as caught:
-            ask()
-        assert (caught.value.code, caught.value.where) == ("TG814", address)
-
-
-def test_a_plain_client_on_ipv6():
+def test_a_client_on_ipv6():
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        plain = PlainClient(f"[::1]:{server.getsockname()[1]}", timeout=5)
+        client = HttpClient(f"[::1]:{server.getsockname()[1]}", timeout=5)
         threading.Thread(target=answered, args=(server, READY), daemon=True).start()
-        assert plain.live()
+        assert client.live()
 
 
 def test_refusals_carry_the_server_s_words(client):
@@ -96,10 +71,10 @@ def test_nobody_listens():
         port = server.getsockname()[1]
     client = HttpClient(f"127.0.0.1:{port}")
     assert not client.live()
-    with pytest.raises(EnvironmentProblem) as caught:
-        client.metadata()
-    assert caught.value.code == "TG814"
-    assert caught.value.where == f"127.0.0.1:{port}"
+    for ask in (client.metadata, client.index, lambda: client.model_ready("good")):
+        with pytest.raises(EnvironmentProblem) as caught:
+            ask()
+        assert (caught.value.code, caught.value.where) == ("TG814", f"127.0.0.1:{port}")
 
 
 def answer_once(text: bytes) -> str:
@@ -129,22 +104,26 @@ def test_an_answer_that_is_not_triton_s(text, code):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("text", [*NOT_TRITON, READY + b'[{"name": "a", "ver'])
-def test_half_an_answer_is_none_for_a_plain_client(text):
+def test_half_an_index_is_none():
     with pytest.raises(EnvironmentProblem) as caught:
-        PlainClient(answer_once(text), timeout=5).index()
-    assert caught.value.code == "TG814"
+        HttpClient(answer_once(READY + b'[{"name": "a", "ver'), timeout=5).index()
+    assert caught.value.code == "TG839"
 
 
-@pytest.mark.parametrize("text", NOT_TRITON)
-def test_what_is_not_triton_is_not_live(text):
-    assert not PlainClient(answer_once(text), timeout=5).live()
+@pytest.mark.parametrize("text", [*NOT_TRITON, READY])
+def test_whoever_waits_for_a_server_lets_another_program_on_its_port_be(text):
+    client = HttpClient(answer_once(text), timeout=5)
+    with client, pytest.raises(EnvironmentProblem) as caught:
+        wait_for_models(
+            client, ("good",), timeout=0.05, check_alive=lambda: None, read_log=lambda: ""
+        )
+    assert caught.value.code == "TG811"
 
 
-def test_a_plain_client_hands_a_refusal_on():
+def test_a_client_hands_a_refusal_on():
     refusal = b'HTTP/1.1 403 Forbidden\r\n\r\n{"error": "restricted"}'
     with pytest.raises(EnvironmentProblem) as caught:
-        PlainClient(answer_once(refusal), timeout=5).index()
+        HttpClient(answer_once(refusal), timeout=5).index()
     assert caught.value.code == "TG815"
     assert "restricted" in caught.value.what
 
@@ -216,8 +195,9 @@ def test_bytes_that_do_not_fill_the_shape(dtype):
     ],
 )
 def test_addresses(text, host, grpc, secured):
-    address = Address.parse(text)
-    assert (address.host, address.grpc, address.tls is not None) == (host, grpc, secured)
+    endpoint = Endpoint.parse(text)
+    found = endpoint.address, endpoint.protocol is Protocol.GRPC, endpoint.tls is not None
+    assert found == (host, grpc, secured)
 
 
 @pytest.mark.parametrize(
@@ -225,20 +205,20 @@ def test_addresses(text, host, grpc, secured):
 )
 def test_other_addresses_are_refused(text):
     with pytest.raises(InvalidInputError) as caught:
-        Address.parse(text)
+        Endpoint.parse(text)
     assert caught.value.code == "TG304"
 
 
 def test_tls_files_need_a_secured_scheme():
-    assert Address.parse("host:1", Tls()).tls is not None
+    assert Endpoint.parse("host:1", Tls()).tls is not None
     with pytest.raises(InvalidInputError):
-        Address.parse("http://host:1", Tls())
+        Endpoint.parse("http://host:1", Tls())
 
 
 def test_headers_are_not_shown():
-    address = Address.parse("host:1", headers={"key": "secret"})
-    assert "secret" not in repr(address)
-    assert "secret" not in json.dumps(str(address))
+    endpoint = Endpoint.parse("host:1", headers={"key": "secret"})
+    assert "secret" not in repr(endpoint)
+    assert "secret" not in str(endpoint)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +227,7 @@ def test_headers_are_not_shown():
 )
 def test_a_refused_address_is_shown_without_its_password(text):
     with pytest.raises(InvalidInputError) as caught:
-        Address.parse(text)
+        Endpoint.parse(text)
     assert "***@h" in caught.value.what
     assert "s3" not in str(caught.value)
     with pytest.raises(InvalidInputError) as caught:

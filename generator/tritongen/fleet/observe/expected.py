@@ -14,7 +14,7 @@ from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
 from tritongen.repository.project import read_lock
-from tritongen.triton.control import served_config
+from tritongen.triton.statistics import served_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
 from tritongen.model.findings import Finding
 from tritongen.model.printable import spreadsheet_cell
-from tritongen.serving.attached import Address
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
-from tritongen.triton.address import Protocol, parse_endpoint
-from tritongen.triton.http_client import ServerClient
+from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.client import ServerClient
+from tritongen.triton.connect import client_for
 from tritongen.triton.metrics import metrics_page
 
 # A reading is taken so many times in the whole, within these bounds.
@@ -246,21 +246,21 @@ def _live(
 
 def _server(address: str) -> _Server:
     """A server by whichever of its ports was named."""
-    client = Address.parse(address).client(timeout=10.0)
+    endpoint = Endpoint.parse(address)
+    client = client_for(endpoint, timeout=10.0)
     try:
         client.statistics()
     except (EnvironmentProblem, KeyError, TypeError, ValueError):
-        host = Address.parse(address).host
-        page = metrics_page(*parse_endpoint(host, Protocol.HTTP), _PAGE_S)
+        page = metrics_page(endpoint.host, endpoint.port, _PAGE_S)
         if page is None or not tallies_of_metrics(page):
             raise EnvironmentProblem(
                 "TG980",
                 "neither Triton's statistics nor its metrics are there"
                 if page is None
                 else "its metrics hold no counter of an inference server",
-                where=host,
+                where=endpoint.address,
             ) from None
-        return _Server(host, None)
+        return _Server(endpoint.address, None)
     return _Server(address, client)
 
 

@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
 from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
 from tritongen.triton.address import shown_address
-from tritongen.triton.control import model_statistics
 from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpChannel
+from tritongen.triton.statistics import model_statistics
 
 # Metric of Triton → field of a tally; several add up in one field.
 METRICS: Mapping[str, str] = {
@@ -60,7 +60,7 @@ def tallies_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, Tally
         versions.setdefault(str(item.get("name", "")), []).append(item)
     result = {}
     for model, stats in versions.items():
-        one = model_statistics({"model_stats": stats})
+        one = model_statistics(stats)
         compute = one.compute_input_ns + one.compute_infer_ns + one.compute_output_ns
         result[model] = Tally(
             requests=one.requests,

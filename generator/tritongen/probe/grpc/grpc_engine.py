@@ -23,6 +23,7 @@ from tritongen.probe.load_engine import (
     divide_slots,
     note_success,
 )
+from tritongen.triton.address import Endpoint
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -37,24 +38,21 @@ class GrpcEngine:
 
     name = "fast gRPC"
 
-    def __init__(self, host: str, port: int, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
         """Look up the host; connections are opened by `open`.
 
         Raises:
-            EnvironmentProblem: TG901, the host has no address.
+            EnvironmentProblem: TG901, the host has no address; TG834, a certificate cannot be used.
         """
-        try:
-            self._dialer = Dialer(host, port, options, alpn="h2")
-        except OSError as fault:
-            raise EnvironmentProblem("TG901", str(fault), where=f"{host}:{port}") from None
+        self._dialer = Dialer(endpoint, options.connect_timeout_s, alpn="h2")
         self.targets: Sequence[Target] = [Target(plan) for plan in plans]
         self.closed = True
         self.outstanding = 0
         self.last_success_ns = clock_ns()
         self.lost = 0
         self._options = options
-        self._where = f"{host}:{port}"
-        self._block = request_block(self._where, secure=options.tls)
+        self._where = endpoint.address
+        self._block = request_block(self._where, secure=endpoint.tls is not None)
         self._knowledge = [Knowledge() for _ in plans]
         self._epoll = select.epoll()
         self._by_fd: dict[int, Connection] = {}
@@ -103,11 +101,7 @@ class GrpcEngine:
         self._idle[owner].append(slot)
 
     def _dial(self, *, wait: bool) -> Connection:
-        try:
-            opened, _ = self._dialer.dial(wait=wait)
-        except OSError as fault:
-            what = f"no connection: {fault.strerror or fault}"
-            raise EnvironmentProblem("TG901", what, where=self._where) from None
+        opened, _ = self._dialer.dial(wait=wait)
         connection = Connection(opened, self._block, self, self._options.renew_streams_at)
         self._by_fd[connection.fd] = connection
         self._epoll.register(connection.fd, _EVENTS)

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
@@ -28,8 +27,8 @@ from tritongen.probe.load_engine import (
     clock_ns,
     divide_slots,
 )
+from tritongen.triton.address import Endpoint
 from tritongen.triton.grpc_channel import channel_credentials
-from tritongen.triton.http_client import Tls
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _STREAMS = 8
@@ -91,7 +90,7 @@ class StreamEngine:
 
     name = "grpcio streams"
 
-    def __init__(self, host: str, port: int, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
         """Make a channel; it connects with the first request.
 
         Raises:
@@ -102,7 +101,7 @@ class StreamEngine:
             self._grpc: Any = importlib.import_module("grpc")
         except ImportError:
             raise EnvironmentProblem("TG006", "streaming needs the package grpcio") from None
-        self._where, self._place = f"{host}:{port}", (host, port)
+        self._endpoint = endpoint
         self._channel = self._make_channel(options)
         self._method = self._channel.stream_stream(_METHOD)
         self.targets: Sequence[Target] = [Target(plan) for plan in plans]
@@ -128,11 +127,11 @@ class StreamEngine:
         self._sending = False
 
     def _make_channel(self, options: EngineOptions) -> Any:  # noqa: ANN401  (grpcio has no types)
-        if not options.tls:
-            return self._grpc.insecure_channel(self._where, options=_CHANNEL)
-        tls = Tls(Path(options.ca_file) if options.ca_file else None, verify=options.verify)
-        credentials, more = channel_credentials(self._where, tls, options.connect_timeout_s)
-        return self._grpc.secure_channel(self._where, credentials, options=[*_CHANNEL, *more])
+        address, tls = self._endpoint.address, self._endpoint.tls
+        if tls is None:
+            return self._grpc.insecure_channel(address, options=_CHANNEL)
+        credentials, more = channel_credentials(address, tls, options.connect_timeout_s)
+        return self._grpc.secure_channel(address, credentials, options=[*_CHANNEL, *more])
 
     @property
     def waiting(self) -> int:
@@ -159,11 +158,8 @@ class StreamEngine:
 
     def _see_that_it_listens(self) -> None:
         """One connection of our own, so that a wrong address or certificate is told at once."""
-        try:
-            Dialer(*self._place, self._options, alpn="h2").dial(wait=True)[0].close()
-        except OSError as fault:
-            what = f"no connection: {fault.strerror or fault}"
-            raise EnvironmentProblem("TG901", what, where=self._where) from None
+        dialer = Dialer(self._endpoint, self._options.connect_timeout_s, alpn="h2")
+        dialer.dial(wait=True)[0].close()
 
     def _add_slot(self, owner: int) -> None:
         target = self.targets[owner]

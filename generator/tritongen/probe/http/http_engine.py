@@ -22,6 +22,7 @@ from tritongen.probe.load_engine import (
     divide_slots,
     note_success,
 )
+from tritongen.triton.address import Endpoint
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _QUIET = select.EPOLLIN | select.EPOLLOUT
@@ -36,16 +37,13 @@ class HttpEngine:
 
     name = "fast HTTP/1.1"
 
-    def __init__(self, host: str, port: int, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
         """Look up the host; connections are opened by `open`.
 
         Raises:
-            EnvironmentProblem: TG901, the host has no address.
+            EnvironmentProblem: TG901, the host has no address; TG834, a certificate cannot be used.
         """
-        try:
-            self._dialer = Dialer(host, port, options)
-        except OSError as fault:
-            raise EnvironmentProblem("TG901", str(fault), where=f"{host}:{port}") from None
+        self._dialer = Dialer(endpoint, options.connect_timeout_s)
         self.targets: Sequence[Target] = [Target(plan) for plan in plans]
         self.closed = True
         self.outstanding = 0
@@ -209,14 +207,7 @@ class HttpEngine:
         self._epoll.close()
 
     def _dial(self, connection: Connection, *, wait: bool) -> None:
-        try:
-            opened, connecting = self._dialer.dial(wait=wait)
-        except OSError as fault:
-            raise EnvironmentProblem(
-                "TG901",
-                f"no connection: {fault.strerror or fault}",
-                where=f"{self._dialer.host}:{self._dialer.port}",
-            ) from None
+        opened, connecting = self._dialer.dial(wait=wait)
         connection.attach(opened, connecting=connecting)
         self._by_fd[connection.fd] = connection
         self._epoll.register(connection.fd, _EVENTS)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
+from tritongen.serving.docker.plain_http import answer, question
 from tritongen.triton.foreign_answer import AnswerBounds, read_json
-from tritongen.triton.plain_http import answer, question
 
 __all__ = ["EngineSocket", "usual_socket"]
 

@@ -22,7 +22,6 @@ from tritongen.triton.load_reasons import (
     telling_lines,
 )
 from tritongen.triton.readiness import model_statuses, wait_for_models
-from tritongen.triton.readiness_client import PlainClient
 from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 
 if TYPE_CHECKING:
@@ -76,25 +75,30 @@ class EmbeddedServer:
         self, timeout: float, progress: Progress | None = None
     ) -> tuple[ModelStatus, ...]:
         """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
-        found = wait_for_models(
-            PlainClient(self.endpoints.http, _ANSWER, self._state.headers()),
-            self._state.models,
-            timeout=timeout,
-            check_alive=self._check_started,
-            read_log=self._log_text,
-            progress=progress,
-        )
+        with self._client() as client:
+            found = wait_for_models(
+                client,
+                self._state.models,
+                timeout=timeout,
+                check_alive=self._check_started,
+                read_log=self._log_text,
+                progress=progress,
+            )
         return self._explained(found)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """The expected models as they are now; see `RunningServer.statuses`."""
         if not self.alive():
             raise self._ended("TG812", "the server ended")
-        from tritongen.triton.http_client import HttpClient
-
-        with HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers()) as client:
+        with self._client() as client:
             found, _ = model_statuses(client, self._state.models, self._log_text())
             return self._explained(tuple(self._with_dead_stubs(client, item) for item in found))
+
+    def _client(self) -> "HttpClient":
+        # Its import is not for those who only look at the process.
+        from tritongen.triton.http_client import HttpClient
+
+        return HttpClient(self.endpoints.http, _ANSWER, headers=self._state.headers())
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""

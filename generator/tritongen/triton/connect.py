@@ -1,0 +1,19 @@
+"""The client for an endpoint."""
+
+from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.client import ServerClient
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_client import HttpClient
+
+__all__ = ["client_for"]
+
+
+def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
+    """A client for an endpoint; nothing is sent yet.
+
+    Args:
+        endpoint: of the server.
+        timeout: seconds for each answer.
+    """
+    kind = GrpcClient if endpoint.protocol is Protocol.GRPC else HttpClient
+    return kind(endpoint.address, timeout, endpoint.tls, endpoint.headers)
