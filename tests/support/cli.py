@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -126,16 +125,15 @@ class Project:
 
     def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
         """Start a command; the caller waits for it or ends it."""
+        # As from a terminal, also where these tests run under `nohup`.
         return subprocess.Popen(
-            [TRITONGEN, *arguments],
+            ["env", "--default-signal=HUP", TRITONGEN, *arguments],
             cwd=self.folder,
             env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # As from a terminal, also where these tests run under `nohup`.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
     def write(self, path: str, text: str | bytes) -> Path:
