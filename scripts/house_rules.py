@@ -1,7 +1,7 @@
 """Rules of the house that no off-the-shelf linter knows; run by `make check`.
 
-Sizes of files and functions, and what a test may not do: be skipped, mock what can run, or hold a
-measured time against a number.
+Sizes of files and functions, who reads what the kernel tells, and what a test may not do: be
+skipped, mock what can run, or hold a measured time against a number.
 """
 
 import ast
@@ -32,6 +32,16 @@ EMPTY = {
 }  # fmt: skip
 # Longer than the rule, each with its reason.
 EXCEPTIONS: dict[str, str] = {}
+# Only `system` reads these.
+KERNEL_FILES = ("/proc", "/sys/fs/cgroup")
+SYSTEM = "generator/tritongen/system/"
+# Files that name them all the same, each with its reason.
+KERNEL_FILE_EXCEPTIONS = {
+    "generator/tritongen/serving/docker/container_binds.py": "folders of a container",
+    "generator/tritongen/serving/embedded/hidden_arguments.py": "writes to its own child's memory",
+    "generator/tritongen/serving/embedded/launcher.py": "runs by itself, without the package",
+    "generator/tritongen/serving/backends/onnxruntime/ort_backend/autocomplete.py": "in Triton",
+}
 
 
 def sources(*folders: str) -> Iterator[Path]:
@@ -51,6 +61,17 @@ def size_faults(path: Path, tree: ast.Module, text: str) -> Iterator[str]:
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES and f"{name}:{node.name}" not in EXCEPTIONS:
                 yield f"{name}:{node.lineno}: {node.name} has {length} lines, not {FUNCTION_LINES}"
+
+
+def kernel_file_faults(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Code of the package that reads for itself what `system` reads for all."""
+    name = path.relative_to(ROOT).as_posix()
+    if name.startswith(SYSTEM) or name in KERNEL_FILE_EXCEPTIONS:
+        return
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, str) and value.startswith(KERNEL_FILES):
+            yield f"{name}:{node.lineno}: only {SYSTEM} reads {value}"
 
 
 def test_faults(path: Path, tree: ast.Module) -> Iterator[str]:
@@ -106,10 +127,12 @@ def main() -> int:
     for path in sources("generator", "tests", "benchmarks", "scripts", "demo"):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
-        if "tests" not in path.relative_to(ROOT).parts[:1]:
-            faults += size_faults(path, tree, text)
-        else:
-            faults += [*size_faults(path, tree, text), *test_faults(path, tree)]
+        faults += size_faults(path, tree, text)
+        top = path.relative_to(ROOT).parts[0]
+        if top == "tests":
+            faults += test_faults(path, tree)
+        elif top == "generator":
+            faults += kernel_file_faults(path, tree)
     print("\n".join(faults) if faults else f"house rules: fine ({size_of_the_package()})")
     return 1 if faults else 0
 

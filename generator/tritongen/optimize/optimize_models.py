@@ -20,13 +20,12 @@ from tritongen.optimize.optimization import Optimization
 from tritongen.optimize.optimize_options import OptimizeOptions
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import new_staging
-from tritongen.system.machine import read_cpus
+from tritongen.system.machine import cpu_info, read_cpus
 from tritongen.system.user_cache import folder_lock
 
 __all__ = ["OptimizeOptions", "OptimizedModel", "optimize"]
 
 Progress = Callable[[str], None]
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def optimize(
@@ -46,7 +45,7 @@ def optimize(
             written; TG008 another run is at work.
     """
     _require_packages()
-    isa = named_isa(options.isa, parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8")))
+    isa = named_isa(options.isa, parse_cpuinfo(cpu_info()))
     staging = new_staging(project.root, "run")
     try:
         with folder_lock(project.root, "optimising the models of this folder"):

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from tritongen.errors import TritongenError
 from tritongen.probe.level import Reading
-from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
+from tritongen.system.memory import resident_bytes
+from tritongen.system.process_usage import cpu_seconds, process_tree
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.statistics import (
@@ -66,10 +67,9 @@ class Observer:
     def _resources(self) -> tuple[float | None, ServerUse]:
         if self._pid is not None:
             pids = process_tree(self._pid)
-            cpu_s = sum(filter(None, (cpu_seconds(pid) for pid in pids)))
-            memory = sum(filter(None, (resident_bytes(pid) for pid in pids)))
+            memory = sum(map(resident_bytes, pids))
             if pids:
-                return cpu_s, ServerUse(None, memory, "process")
+                return cpu_seconds(*pids), ServerUse(None, memory, "process")
         if self._metrics is not None:
             return None, self._metrics.use()
         return None, ServerUse()

@@ -30,6 +30,7 @@ from tritongen.model.variants import (
 )
 from tritongen.repository.project import Project
 from tritongen.system.files import translated, write_atomic
+from tritongen.system.process_files import exists
 
 # That a fix is served which nobody asked for.
 FIX_TAKEN = "TG243"
@@ -48,7 +49,7 @@ def new_staging(root: Path, label: str) -> Path:
         base.mkdir(exist_ok=True)
         for entry in sorted(base.glob(".staging-*")):
             match = _STAGING.fullmatch(entry.name)
-            if match and not Path("/proc", match[1]).exists():
+            if match and not exists(int(match[1])):
                 shutil.rmtree(entry, ignore_errors=True)
         folder = base / f".staging-{os.getpid()}-{label}"
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
+from tritongen.serving.guard import guarded
+from tritongen.system.process_files import running_pids
 from tritongen.system.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 from tritongen.triton.server_state import StateStore
 
@@ -32,17 +34,17 @@ class FoundServer:
 
 def find_servers() -> tuple[FoundServer, ...]:
     """Every embedded server of this user, by the variables in its processes' environment."""
-    guards = reaper.guarded(SERVER)
+    watched = set(guarded(reaper.__name__))
     found: dict[str, FoundServer] = {}
-    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        variables = environment_of(int(folder.name))
+    for pid in running_pids():
+        variables = environment_of(pid)
         server = variables.get(SERVER, "")
         if not server or LABEL not in variables:
             continue
         known = found.get(server)
-        pids = (*(known.pids if known else ()), int(folder.name))
+        pids = (*(known.pids if known else ()), pid)
         project = Path(variables.get(PROJECT, "/"))
-        owned = server in guards
+        owned = f"{SERVER}={server}" in watched
         found[server] = FoundServer(server, variables[LABEL], project, pids, owned)
     return tuple(found.values())
 

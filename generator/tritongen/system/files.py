@@ -18,6 +18,7 @@ from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.system.own_files import open_own
+from tritongen.system.process_files import exists
 
 __all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
 
@@ -108,7 +109,7 @@ def remove_leftovers(folder: Path) -> tuple[Path, ...]:
     with translated(folder):
         for entry in sorted(folder.glob(".tritongen-*.tmp")):
             match = _LEFTOVER.fullmatch(entry.name)
-            if match and not Path("/proc", match[1]).exists():
+            if match and not exists(int(match[1])):
                 entry.unlink(missing_ok=True)
                 removed.append(entry)
     return tuple(removed)

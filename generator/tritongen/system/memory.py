@@ -1,32 +1,36 @@
-"""Memory as the kernel counts it: of this process, and what the machine has left."""
+"""Memory as the kernel counts it: of this process and of others, and what the machine has left."""
 
+import os
 import resource
 from pathlib import Path
 
+from tritongen.system.process_files import resident_pages
+
+__all__ = ["available_bytes", "peak_bytes", "reset_peak", "resident_bytes"]
+
 _SELF = Path("/proc/self")
-
-
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Chosen: any machine that runs a server has as much.
 _UNKNOWN_BYTES = 2 << 30
 
 
-def available_bytes() -> int:
-    """Memory that can be taken without swapping; some GiB where the machine does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return _UNKNOWN_BYTES
-    found = dict(line.split(":", 1) for line in lines)
-    stated = found.get("MemAvailable", "").split()
-    return int(stated[0]) * 1024 if stated else _UNKNOWN_BYTES
+def available_bytes(unknown: int = _UNKNOWN_BYTES) -> int:
+    """Memory that can be taken without swapping.
+
+    Args:
+        unknown: where the machine does not say.
+    """
+    stated = _kib("/proc/meminfo", "MemAvailable")
+    return unknown if stated is None else stated * 1024
 
 
-def resident_bytes() -> int:
-    """Resident memory now; 0 where the kernel does not say."""
-    return _status("VmRSS")
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process now; 0 when it is gone."""
+    return resident_pages(pid) * _PAGE_BYTES
 
 
 def reset_peak() -> None:
-    """Begin a new high-water mark, where the kernel allows it."""
+    """Begin a new high-water mark of this process, where the kernel allows it."""
     try:
         (_SELF / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -35,16 +39,16 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Greatest resident memory since `reset_peak`, or since the start."""
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Greatest resident memory of this process since `reset_peak`, or since the start."""
+    stated = _kib("/proc/self/status", "VmHWM")
+    return (stated or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
-def _status(key: str) -> int:
+def _kib(path: str, key: str) -> int | None:
+    """The number of a line ``KEY: NUMBER kB``; None where there is no such line."""
     try:
-        text = (_SELF / "status").read_text(encoding="ascii", errors="replace")
+        lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return 0
-    for line in text.splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+        return None
+    found = (line.split()[1:] for line in lines if line.startswith(f"{key}:"))
+    return next((int(words[0]) for words in found if words), None)

@@ -14,6 +14,8 @@ from typing import IO
 
 import tritongen
 from tritongen.system.interpreter import module_command, module_environment
+from tritongen.system.memory import resident_bytes
+from tritongen.system.process_files import main_thread_children
 
 _POLL_S = 0.01
 # For the child to end all that it has started; killing takes milliseconds.
@@ -21,7 +23,6 @@ _GRACE_S = 5.0
 # Chosen: a report has kilobytes; of the errors the last lines are wanted.
 _MAX_OUTPUT_BYTES = 16 * 2**20
 _MAX_ERROR_BYTES = 64 * 2**10
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _WORKER = "tritongen.trial.worker"
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 # Variables of the caller that a model may see: those of a server that serves it, and where programs
@@ -175,29 +176,11 @@ def _watch(pid: int, deadline: float, memory_bytes: int) -> ChildEnd:
     while True:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return ChildEnd.EXITED
-        if max(map(_resident_bytes, (pid, *_children(pid)))) > memory_bytes:
+        if max(map(resident_bytes, (pid, *main_thread_children(pid)))) > memory_bytes:
             return ChildEnd.TOO_LARGE
         if time.monotonic() > deadline:
             return ChildEnd.TIMED_OUT
         time.sleep(_POLL_S)
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    """What a process has started and what was left to it; none where the kernel does not say."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return ()
-    return tuple(map(int, text.split()))
-
-
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 where the kernel does not say."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(pages[1]) * _PAGE if len(pages) > 1 else 0
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

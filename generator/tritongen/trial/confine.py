@@ -11,10 +11,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from tritongen.system.process_files import children
+from tritongen.system.processes import prefer_for_oom_kill
 from tritongen.trial.child_request import Limits
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -77,20 +78,10 @@ def _end_descendants() -> None:
     """Kill every child until there is none: those of a dead one become this process's own."""
     with suppress(ChildProcessError):
         while True:
-            for pid in _children():
+            for pid in children(os.getpid()):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             os.waitpid(-1, 0)
-
-
-def _children() -> Iterator[int]:
-    own = str(os.getpid())
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-            # The name stands in parentheses and may hold any of them itself.
-            if text.rpartition(")")[2].split()[1] == own:
-                yield int(folder.name)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -104,11 +95,7 @@ def _limit(limits: Limits) -> None:
     _lower(resource.RLIMIT_CPU, limits.cpu_s)
     if limits.address_space:
         _lower(resource.RLIMIT_AS, limits.address_space)
-    try:
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    except OSError:
-        # A kernel without it picks its victim by size, which is most likely this process too.
-        return
+    prefer_for_oom_kill()
 
 
 def _lower(kind: int, value: int) -> None:

@@ -1,5 +1,6 @@
 """The trial itself, as the child runs it, from loading to the last measurement."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> N
     begun = time.monotonic()
     limits = request.limits
     report.known(runtime=runtime.name, seed=request.seed)
-    idle = memory.resident_bytes()
+    idle = memory.resident_bytes(os.getpid())
     memory.reset_peak()
     try:
         report.stage("loading the model")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.system.process_files import exists
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message, SharedRegion
 
@@ -162,7 +163,7 @@ def remove_leftovers() -> None:
     """Remove regions of probes that were killed."""
     for path in _FOLDER.glob(f"{_PREFIX}*"):
         owner = path.name.removeprefix(_PREFIX).partition("_")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+        if owner.isdigit() and not exists(int(owner)):
             with contextlib.suppress(OSError):
                 # Another user's, or another probe was quicker.
                 path.unlink(missing_ok=True)

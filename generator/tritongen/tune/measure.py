@@ -18,7 +18,7 @@ from tritongen.probe.statistics.verdicts import Precision
 from tritongen.queueing import ClosedLoop
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
-from tritongen.system.process_usage import busy_seconds, local_server, own_seconds, process_tree
+from tritongen.system.process_usage import busy_seconds, cpu_seconds, local_server, process_tree
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName
@@ -327,10 +327,11 @@ def _pinned(cores: Cores) -> Iterator[None]:
 @contextlib.contextmanager
 def _watched(seen: Interference, pids: tuple[int, ...]) -> Iterator[None]:
     """Adds up what others took of the CPUs meanwhile; nothing where that cannot be read."""
-    begun, before, ours = time.monotonic(), busy_seconds(), own_seconds(pids)
+    counted = (os.getpid(), *pids)
+    begun, before, ours = time.monotonic(), busy_seconds(), cpu_seconds(*counted)
     yield
     after = busy_seconds()
     if before is None or after is None or not pids:
         return
-    seen.others_s += max(0.0, after - before - (own_seconds(pids) - ours))
+    seen.others_s += max(0.0, after - before - (cpu_seconds(*counted) - ours))
     seen.whole_s += (time.monotonic() - begun) * (os.cpu_count() or 1)

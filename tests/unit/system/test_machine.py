@@ -1,4 +1,4 @@
-"""The CPU budget from cgroup v1 and v2, cpuset, affinity and physical cores."""
+"""Limits from cgroup v1 and v2, affinity and physical cores."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
-from tritongen.system.machine import count_cpus, read_cpus
+from tritongen.system.cgroups import count_cpus, memory_left, oom_kills
+from tritongen.system.machine import read_cpus
 
 
 def put(root: Path, path: str, text: str) -> None:
@@ -51,6 +52,35 @@ def test_v1_without_limit(tmp_path: Path) -> None:
     put(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n")
     put(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
     assert read_cpus(tmp_path).quota is None
+
+
+def test_v2_memory_of_the_group_and_its_ancestors(tmp_path: Path) -> None:
+    put(tmp_path, "proc/self/cgroup", "0::/a/b\n")
+    put(tmp_path, "sys/fs/cgroup/a/memory.max", "1000\n")
+    put(tmp_path, "sys/fs/cgroup/a/memory.current", "700\n")
+    put(tmp_path, "sys/fs/cgroup/a/b/memory.max", "max\n")
+    put(tmp_path, "sys/fs/cgroup/a/b/memory.current", "600\n")
+    put(tmp_path, "sys/fs/cgroup/a/b/memory.events", "low 0\noom 3\noom_kill 2\n")
+    assert memory_left(tmp_path) == 300
+    assert oom_kills(tmp_path) == 2
+
+
+def test_v1_memory(tmp_path: Path) -> None:
+    put(tmp_path, "proc/self/cgroup", "4:memory:/docker/x\n0::/\n")
+    put(tmp_path, "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "1000\n")
+    put(tmp_path, "sys/fs/cgroup/memory/docker/x/memory.usage_in_bytes", "400\n")
+    put(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", f"{2**63 - 4096}\n")
+    put(tmp_path, "sys/fs/cgroup/memory/memory.usage_in_bytes", "500\n")
+    put(tmp_path, "sys/fs/cgroup/memory/docker/x/memory.oom_control", "under_oom 0\noom_kill 1\n")
+    assert memory_left(tmp_path) == 600
+    assert oom_kills(tmp_path) == 1
+
+
+def test_memory_without_a_limit(tmp_path: Path) -> None:
+    put(tmp_path, "proc/self/cgroup", "0::/\n")
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    assert memory_left(tmp_path) is None
+    assert oom_kills(tmp_path) == 0
 
 
 def test_hyper_threads_share_a_core(tmp_path: Path) -> None:

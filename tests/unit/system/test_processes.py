@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-from tritongen.system.processes import ProcessRef, boot_id, environment_of, oom_kills
+from tritongen.system.memory import resident_bytes
+from tritongen.system.process_files import (
+    children,
+    command_line,
+    exists,
+    main_thread_children,
+    parent,
+    running_pids,
+    stat_fields,
+)
+from tritongen.system.process_usage import cpu_seconds, process_tree
+from tritongen.system.processes import ProcessRef, boot_id, environment_of
 
 
 @pytest.fixture
@@ -55,6 +66,35 @@ def test_environment(sleeper):
     assert environment_of(2**22 + 1) == {}
 
 
-def test_facts_of_this_machine():
+def test_what_a_process_is_and_whose(sleeper):
+    own, pid = os.getpid(), sleeper.pid
+    assert pid in running_pids()
+    assert exists(pid)
+    assert parent(pid) == own
+    assert pid in children(own)
+    assert pid in main_thread_children(own)
+    assert pid in process_tree(own)
+    assert command_line(pid)[:2] == [os.fsencode(sys.executable), b"-c"]
+    assert resident_bytes(pid) > 0
+    assert cpu_seconds(own, pid) >= cpu_seconds(own) > 0
+
+
+def test_a_process_that_is_gone(sleeper):
+    sleeper.kill()
+    sleeper.wait()
+    pid = sleeper.pid
+    assert not exists(pid)
+    assert (parent(pid), resident_bytes(pid), cpu_seconds(pid)) == (0, 0, 0.0)
+    assert (list(stat_fields(pid)), command_line(pid), process_tree(pid)) == ([], [], [])
+
+
+def test_a_name_with_parentheses_is_no_field(tmp_path):
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to(sys.executable)
+    with subprocess.Popen([program, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert parent(child.pid) == os.getpid()
+        child.stdin.close()
+
+
+def test_this_boot_has_a_name():
     assert len(boot_id()) == 36
-    assert oom_kills() >= 0

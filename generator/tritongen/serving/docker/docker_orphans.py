@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.serving.docker.container_reaper import container_guard, guarded_servers
 from tritongen.serving.docker.container_settings import LABEL, PROJECT, SERVER
 from tritongen.serving.docker.docker_engine import connect, context_host, speaking
-from tritongen.serving.docker.guard import Guard, guarded
 from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def find_containers(client: "DockerClient | None" = None) -> tuple[FoundContaine
         EnvironmentProblem: TG840, TG841.
     """
     engine = client or connect()
-    watched = guarded()
+    watched = guarded_servers()
     with speaking():
         found = engine.containers.list(all=True, filters={"label": SERVER}, ignore_removed=True)
     return tuple(
@@ -88,7 +88,7 @@ def end_container(found: FoundContainer, grace: float = 10.0) -> None:
     import docker.errors
 
     seconds = max(1, round(grace))
-    guard = Guard(found.server, context_host(), seconds)
+    guard = container_guard(found.server, context_host(), seconds)
     client = connect()
     with speaking(found.container[:12]):
         try:

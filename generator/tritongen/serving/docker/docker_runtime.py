@@ -13,6 +13,7 @@ from tritongen.model.progress import Progress
 from tritongen.serving.docker import docker_preflight
 from tritongen.serving.docker.access import EngineAccess
 from tritongen.serving.docker.container_binds import repository_mounts
+from tritongen.serving.docker.container_reaper import container_guard
 from tritongen.serving.docker.container_settings import (
     LABEL,
     MODELS,
@@ -22,7 +23,6 @@ from tritongen.serving.docker.container_settings import (
     container_settings,
 )
 from tritongen.serving.docker.docker_engine import EngineFacts, context_host, speaking
-from tritongen.serving.docker.guard import Guard
 from tritongen.serving.docker.images import (
     PYTHON_LABEL,
     ImageChoice,
@@ -227,7 +227,7 @@ class DockerRuntime:
         settings = self._settings(spec, server, facts, keys)
         host = self.engine.host()
         # The guard stands before the container does, so that no moment is without one.
-        guard = Guard(server, host)
+        guard = container_guard(server, host)
         try:
             made = self.engine.create(settings)
             self.engine.start(made, settings.image)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
+from tritongen.serving.docker.container_reaper import container_guard
 from tritongen.serving.docker.docker_engine import speaking
-from tritongen.serving.docker.guard import Guard
 from tritongen.serving.growing_log import last_text, lines_of, new_log
+from tritongen.serving.guard import Guard
 from tritongen.system.files import write_atomic
 from tritongen.triton.load_reasons import (
     load_failures,
@@ -195,7 +196,7 @@ class DockerServer:
 
         seconds = max(1, round(grace))
         if self._guard is None:
-            self._guard = Guard(self._state.server, self._host, seconds)
+            self._guard = container_guard(self._state.server, self._host, seconds)
         with speaking(self._state.container):
             try:
                 self._save_log()

@@ -14,7 +14,9 @@ from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.system.processes import memory_left
+from tritongen.system.cgroups import memory_left
+from tritongen.system.machine import ptrace_scope
+from tritongen.system.memory import available_bytes
 
 __all__ = [
     "PACKAGES",
@@ -36,7 +38,6 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
     }
 )
 _LEAST_SHARED_MEMORY = 64 << 20
-_TRACING = Path("/proc/sys/kernel/yama/ptrace_scope")
 _TRACING_BY_ROOT = 2  # 3 is for nobody
 
 
@@ -62,10 +63,7 @@ def machine_findings() -> tuple[Finding, ...]:
 
 def _hides_arguments() -> bool:
     """Whether the kernel lets `hidden` do its work, as far as it tells beforehand."""
-    try:
-        scope = int(_TRACING.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return True  # a kernel without the restriction
+    scope = ptrace_scope()
     return scope < _TRACING_BY_ROOT or (scope == _TRACING_BY_ROOT and os.geteuid() == 0)
 
 
@@ -127,11 +125,5 @@ def resource_findings(spec: ServerSpec) -> Iterator[Finding]:
 
 def available_memory() -> int:
     """Bytes that can be used without swapping, within the cgroup's limit; 0 when unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    values = dict(line.split(":", 1) for line in lines)
-    machine = int(values.get("MemAvailable", "0 kB").split()[0]) * 1024
-    left = memory_left()
+    machine, left = available_bytes(unknown=0), memory_left()
     return machine if left is None else min(machine, left)

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
+from tritongen.serving import reaper
 from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
-from tritongen.serving.embedded.launch import Guard, command, cpus_for, environment, spawn
+from tritongen.serving.embedded.launch import command, cpus_for, environment, spawn
 from tritongen.serving.embedded.layout import build_layout
+from tritongen.serving.guard import Guard
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import ServerSpec
-from tritongen.system.processes import LABEL, SERVER, ProcessRef, boot_id, environment_of
+from tritongen.system.processes import (
+    LABEL,
+    SERVER,
+    ProcessRef,
+    boot_id,
+    environment_of,
+    region_prefix,
+)
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName, ServerState
 
@@ -63,7 +72,7 @@ class EmbeddedRuntime:
         server, keys = os.urandom(8).hex(), ApiKeys.new()
         state = _new_state(spec, server, keys)
         # The guard stands before the server does, so that no moment is without one.
-        guard = Guard(server)
+        guard = Guard(reaper.__name__, f"{SERVER}={server}", region_prefix(server), packages=False)
         try:
             process = spawn(
                 command(spec, home, layout, server, keys),

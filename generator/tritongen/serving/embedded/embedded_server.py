@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
 from tritongen.serving import reaper
-from tritongen.serving.embedded.launch import Guard
 from tritongen.serving.growing_log import follow_file, last_text
-from tritongen.system.processes import SERVER, ProcessRef, oom_kills, region_prefix
+from tritongen.serving.guard import Guard
+from tritongen.system.cgroups import oom_kills
+from tritongen.system.process_files import command_line
+from tritongen.system.processes import SERVER, ProcessRef, region_prefix
 from tritongen.triton.load_reasons import (
     load_failures,
     short_of_memory,
@@ -182,12 +184,9 @@ class EmbeddedServer:
         folder = Path(self._state.repository, model).resolve()
         count = 0
         for pid in reaper.marked(f"{SERVER}={self._state.server}"):
-            try:
-                arguments = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if _STUB in arguments[0]:
+            program, *arguments = command_line(pid) or [b""]
+            if _STUB in program:
                 # The repository may have been given by a link; see `plain_path`.
-                above = Path(os.fsdecode(arguments[1])).parents
+                above = Path(os.fsdecode(arguments[0])).parents
                 count += any(part.name == model and part.resolve() == folder for part in above)
         return count

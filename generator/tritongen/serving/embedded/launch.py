@@ -2,12 +2,10 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tritongen.serving import reaper
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden_arguments import Program, start
@@ -20,7 +18,6 @@ from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
 from tritongen.triton.api_keys import ApiKeys
 
 __all__ = [
-    "Guard",
     "command",
     "cpus_for",
     "environment",
@@ -138,38 +135,3 @@ def spawn(
         output = new_log(log)
     with output, _pinned(cpus):
         return start(Program(arguments, variables, (keys.tool, keys.nobody), folder, output))
-
-
-class Guard:
-    """Ends a server whose starter died, however it died, until it is told to let go."""
-
-    def __init__(self, server: str) -> None:
-        # Without site packages it starts in milliseconds, before the server does.
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-I", "-S", str(Path(reaper.__file__)),
-                f"{SERVER}={server}", region_prefix(server),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def dismiss(self) -> None:
-        """Lets the server outlive this process. Idempotent."""
-        pipe = self._process.stdin
-        if pipe is None or pipe.closed:
-            return
-        try:
-            pipe.write(b"ok")
-            pipe.close()
-        except BrokenPipeError:
-            pass  # the guard itself was killed; there is nothing left to dismiss
-        self._process.wait()
-
-    def finish(self) -> None:
-        """Has the guard end the server now, and waits for it. Idempotent."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
