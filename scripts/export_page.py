@@ -3,6 +3,7 @@
 Digests are left out of the page, so that a new model file alone does not change it.
 """
 
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
 from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
 from tritongen.fleet.export.targets import TARGETS
+from tritongen.fleet.export.targets.export_target import ExportTarget
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "export.md"
@@ -47,15 +49,16 @@ least where that is not stated), and the wait is a tenth of the tightest latency
 | `--check`, `--diff` | write nothing; say or show what would change |
 | `--force` | overwrite hand edits, which are kept as `*.orig` |
 
-Nothing is written that breaks a rule of its target: every file is read back and held against rules
-that the targets' own validators miss, such as selectors that match no pod, a scaling target that
-the threads can never reach, a container that is killed before Triton has answered, or Azure's
+Nothing is written that the target would refuse or that could not work, such as a scaling target
+that the threads can never reach, a wait that is longer than the latency goal, or more than Azure's
 limits of an endpoint. `tritongen-export.json` lists what was written; other files in the folder are
 never touched.
 
 ## What is checked, and what is not
 
-The tests hold the files against `docker compose config`, `docker stack config`, `promtool`,
+The tests read every file back and hold it against rules that the targets' own validators miss,
+such as selectors that match no pod or a container that is killed before Triton has answered. They
+hold the files against `docker compose config`, `docker stack config`, `promtool`,
 HAProxy's own check, kubernetes-validate in its strict mode, the schemas of KServe's and KEDA's
 resources and azure-ai-ml's loader. Compose is started with the slim image, served from, and scraped
 by a real Prometheus that every rule and panel is asked of. The Swarm stack is deployed on a node,
@@ -64,57 +67,6 @@ cluster of Kubernetes, no KServe, no Azure subscription was at hand: those files
 deployed.
 """
 
-NOTES = {
-    "compose": """\
-Everything listens on the loopback only. `docker compose up --detach --wait` returns when every
-model is ready; Grafana is at http://127.0.0.1:3000, Prometheus at http://127.0.0.1:9090. After
-another `tritongen build`, export again: the label with the repository's digest makes Compose start
-a new container. Variables replace image, CPUs, ports and the repository's place; on a machine with
-fewer CPUs than planned, set `TRITON_CPUS`. This export lies in [`compose/`](../compose).
-""",
-    "swarm": """\
-A client that keeps its connection open would stay with a replica that is about to stop, so the
-stack has a gateway (HAProxy) that balances requests. It knows the replicas by Swarm's own names,
-which hold a replica once it is healthy and forget it two seconds before it is stopped, sends a
-request that was not answered to another replica, and lets nobody load or unload models. Requests
-above 128 KiB are not sent again.
-
-Configurations are Swarm configs with their digest in the name: `docker stack deploy` with a changed
-one starts new replicas first, waits for their health and stops the old ones; a failed update is
-rolled back. A test sends 15 HTTP and 15 gRPC requests a second through an update and loses none;
-when a replica is killed, it admits three failures. Weights are read from `MODEL_REPOSITORY`, under
-the same path on every node.
-
-Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
-Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
-`docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus and Grafana.
-""",
-    "kubernetes": """\
-The HPA follows the mean wait of a request for a free instance, of the model that waits longest; the
-rule for prometheus-adapter that makes the metric lies beside it. Requests equal limits in whole
-cores, so that a node with the static CPU manager gives the threads cores of their own. A new
-configuration is a new digest in the pod's annotations, and so a rolling update without a gap:
-preStop gives the Service five seconds to forget the pod, Triton finishes its requests, and the
-grace period covers both.
-""",
-    "kserve": """\
-On the cluster's `kserve-tritonserver` runtime, as a raw Deployment: `tritonserver` keeps its own
-ports 8080 and 9000 there, and resources are always set, because the runtime's default is one CPU.
-""",
-    "keda": """\
-The workload of `kubernetes`, scaled by KEDA's Prometheus trigger on the same wait, and by cron
-triggers where the plan has more replicas at some hours of the week than at others. Set
-`serverAddress` to your Prometheus if it is not the chart's.
-""",
-    "azureml": """\
-`deployment.yml` is the one without code: Azure's own Triton serves the repository, and clients send
-tensors only. `deployment-container.yml` runs the plan's image with the plan's flags. The number of
-requests at a time comes from the plan, since Azure's default of 1 starves Triton. `autoscale.json`
-has a profile for weekdays and one for the weekend; its CPU thresholds are shares of what the
-service's threads can reach on the machine's virtual CPUs. A planned machine type that managed
-endpoints do not offer is replaced by the cheapest that fits, and told.
-""",
-}
 _DIGEST = re.compile(
     r"\b[0-9a-f]{64}\b|(?<=tritongen-closed=)[0-9a-f]{32}|(?<=-)[0-9a-f]{12}(?=\")"
 )
@@ -139,9 +91,15 @@ def sections() -> Iterator[str]:
         commands = "\n".join(f"$ {command}" for command in target.deploy)
         yield f"```console\n$ tritongen export {name} -o deploy/{name}\n$ cd deploy/{name}"
         yield f"{commands}\n```\n"
-        yield NOTES[name]
+        yield notes(target)
         for file in result.files:
             yield from shown(file.path, file.text)
+
+
+def notes(target: ExportTarget) -> str:
+    """What the docstring of the target's module says after its first line."""
+    text = inspect.getdoc(inspect.getmodule(target.files)) or ""
+    return text.partition("\n\n")[2] + "\n"
 
 
 def shown(path: str, text: str) -> Iterator[str]:

@@ -1,10 +1,13 @@
-"""Whatever is deployed: every file can be read back, and no rule is broken."""
+"""Whatever is deployed: files can be read back, and break no rule that was not told before."""
+
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.export_rules.documents import check_documents
 from support.exports import container, deployment, faults, rendered, service
-from tritongen.fleet.export.deployment import Replicas, ServedModel
+from tritongen.fleet.export.deployment import DeployedModel, Replicas
 from tritongen.fleet.export.targets import TARGETS
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True).filter(lambda n: n.strip("."))
@@ -20,7 +23,7 @@ def models(draw):
     """Models within 16 threads; latencies beyond the wait at which replicas are added."""
     names = draw(st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower))
     return tuple(
-        ServedModel(
+        DeployedModel(
             name,
             draw(st.sampled_from(["onnxruntime", "python", "ensemble"])),
             draw(st.integers(1, 2)),
@@ -58,6 +61,48 @@ def deployments(draw):
         machine_vcpus=2 * cores,
         time_zone=draw(st.sampled_from(["UTC", "Europe/Berlin", "Asia/Tokyo", "Pacific/Apia"])),
     )
+
+
+@st.composite
+def stretched(draw):
+    """Deployments of which targets refuse something."""
+    what = draw(deployments())
+    (one,) = what.services
+    replicas = replace(
+        one.replicas,
+        most=draw(st.integers(one.replicas.most, 80)),
+        start_up_s=draw(st.floats(0.0, 900.0)),
+    )
+    models = tuple(
+        replace(
+            model,
+            latency_ms=draw(st.none() | st.floats(0.05, 4e5)),
+            peak_rate=draw(st.none() | st.floats(0.0, 900.0)),
+        )
+        for model in one.models
+    )
+    changed = replace(
+        one,
+        models=models,
+        replicas=replicas,
+        queue_target_us=draw(st.integers(100, 10**6)),
+        rate_per_s=draw(st.none() | st.floats(0.1, 900.0)),
+        container=replace(one.container, cpus=draw(st.integers(one.total_threads, 64))),
+    )
+    return replace(
+        what,
+        services=(changed,),
+        storage=draw(st.sampled_from(["pvc://models", "s3://models", "gs://models"])),
+        machine_vcpus=draw(st.none() | st.integers(1, 128)),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(stretched())
+def test_targets_refuse_what_their_files_would_do_wrong(what):
+    for target, one in TARGETS.items():
+        found = list(one.findings(what))
+        assert found == list(check_documents(rendered(target, what), what))
 
 
 @settings(max_examples=25, deadline=None)

@@ -18,17 +18,17 @@ import jsonschema
 import pytest
 import yaml
 
+from support.export_rules.documents import check_documents
 from tritongen.fleet.export.deployment import (
     Container,
+    DeployedModel,
     Deployment,
     Health,
     Replicas,
-    ServedModel,
     Service,
 )
-from tritongen.fleet.export.semantics import check_documents
+from tritongen.fleet.export.render_texts import ExportFile
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.fleet.export.validate_files import documents
 from tritongen.model.findings import Finding, Severity
 from tritongen.serving.docker.container_settings import HEALTH
 from tritongen.system.files import FileLock
@@ -70,8 +70,8 @@ def service(name: str = "vision", **changes: Any) -> Service:
     weekday = tuple(4 if 8 <= hour < 18 else 2 for hour in range(24))
     values: dict[str, Any] = {
         "models": (
-            ServedModel("detect", "onnxruntime", 1, 2, 50.0, 99.0, 40.0, "ab" * 32),
-            ServedModel("embed", "python", 1, 2, None, 99.0, None, "cd" * 32),
+            DeployedModel("detect", "onnxruntime", 1, 2, 50.0, 99.0, 40.0, "ab" * 32),
+            DeployedModel("embed", "python", 1, 2, None, 99.0, None, "cd" * 32),
         ),
         "container": container(),
         "replicas": Replicas(2, 6, weekday * 5 + (2,) * 48, planned=True),
@@ -86,7 +86,6 @@ def deployment(*services: Service, **changes: Any) -> Deployment:
     """One service, or these."""
     values: dict[str, Any] = {
         "name": "shop",
-        "release": "26.07",
         "services": services or (service(),),
         "digest": "ef" * 32,
         "repository": "../model_repository",
@@ -98,6 +97,14 @@ def deployment(*services: Service, **changes: Any) -> Deployment:
     return Deployment(**{**values, **changes})
 
 
+def documents(file: ExportFile) -> Iterator[Any]:
+    """The documents of a YAML or JSON file; none of a file of another kind."""
+    if file.path.endswith(".json"):
+        yield json.loads(file.text)
+    elif file.path.endswith((".yaml", ".yml")):
+        yield from (item for item in yaml.safe_load_all(file.text) if item is not None)
+
+
 def rendered(target: str, what: Deployment | None = None) -> dict[str, list[Any]]:
     """Documents of an export by the path of their file."""
     files = TARGETS[target].files(what or deployment())
@@ -105,9 +112,14 @@ def rendered(target: str, what: Deployment | None = None) -> dict[str, list[Any]
 
 
 def faults(files: Mapping[str, Sequence[Any]], what: Deployment | None = None) -> list[Finding]:
-    """Findings of the semantic rules that forbid writing."""
+    """What the files do wrong."""
     found = check_documents(files, what or deployment())
     return [item for item in found if item.severity is Severity.ERROR]
+
+
+def refused(target: str, what: Deployment) -> list[Finding]:
+    """What the target refuses of a deployment, before any file is written."""
+    return [one for one in TARGETS[target].findings(what) if one.severity is Severity.ERROR]
 
 
 def planted(files: Mapping[str, Sequence[Any]], path: str, value: Any) -> dict[str, Any]:

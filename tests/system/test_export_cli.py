@@ -182,7 +182,7 @@ def test_a_plan_for_fewer_cores_than_were_built_for_is_refused(project):
 @pytest.mark.parametrize(
     ("words", "code", "exit_code"),
     [
-        (("export", "nomad"), "TG751", 2),
+        (("export", "elsewhere"), "TG751", 2),
         (("export", "compose", "nowhere"), "TG708", 2),
         (("export", "compose", "models"), "TG750", 2),
         (("export", "compose", "--models", "nowhere"), "TG002", 2),

@@ -22,8 +22,6 @@ from tritongen.errors import ExitCode, InvalidInputError
 if TYPE_CHECKING:
     from tritongen.fleet.export.export_files import ExportRequest, ExportResult
 
-# Named here, too, so that `--help` loads no templates.
-TARGET_NAMES = ("compose", "swarm", "kubernetes", "kserve", "keda", "azureml")
 _EXAMPLES = """\
   tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
   tritongen export kubernetes --plan plan.json --storage pvc://models -o deploy
@@ -33,8 +31,10 @@ _EXAMPLES = """\
 
 def register(commands: Subparsers) -> None:
     """Add the command."""
+    from tritongen.fleet.export.targets import TARGETS
+
     parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
-    parser.add_argument("target", metavar="TARGET", help=", ".join(TARGET_NAMES))
+    parser.add_argument("target", metavar="TARGET", help=", ".join(TARGETS))
     add_repository(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="folder to write (default: TARGET)"

@@ -132,18 +132,21 @@ def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
 
 def stale_plan(file: PlanFile, lock: Lock | None) -> tuple[Finding, ...]:
     """A warning where models have changed since the plan was made."""
-    known = lock.models if lock is not None else {}
-    changed = [
-        name
-        for name, digest in sorted(file.models.items())
-        if name in known
-        and known[name].evidence.files[:1]
-        and known[name].evidence.files[0][1] != digest
-    ]
+    changed = changed_models(file, lock) if lock is not None else []
     if not changed:
         return ()
     what = f"{', '.join(changed)} changed since the plan was made"
     return (finding("TG355", Severity.WARNING, what),)
+
+
+def changed_models(file: PlanFile, lock: Lock) -> list[str]:
+    """Models whose main file is another one than the plan was made for."""
+    served = {name: one.evidence.files[:1] for name, one in lock.models.items()}
+    return [
+        name
+        for name, digest in sorted(file.models.items())
+        if served.get(name) and served[name][0][1] != digest
+    ]
 
 
 def _hashes(evidence: Evidence, names: tuple[str, ...]) -> dict[str, str]:

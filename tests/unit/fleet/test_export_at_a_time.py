@@ -1,11 +1,11 @@
 """Requests at a time: one for every instance at least, whatever a plan's queue needs."""
 
-from tritongen.fleet.export.deployment import ServedModel
+from tritongen.fleet.export.deployment import DeployedModel
 from tritongen.fleet.export.deployment_from_repository import requests_at_a_time
 
 
-def served(name: str, instances: int) -> ServedModel:
-    return ServedModel(
+def served(name: str, instances: int) -> DeployedModel:
+    return DeployedModel(
         name=name,
         backend="onnxruntime",
         instances=instances,

@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from support.export_rules.quantities import cpus_of, default_of, quantity, seconds_of
 from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.export.deployment import Replicas, ServedModel
-from tritongen.fleet.export.kubernetes import windows
-from tritongen.fleet.export.quantities import cpus_of, default_of, quantity, seconds_of
+from tritongen.fleet.export.deployment import DeployedModel, Replicas
 from tritongen.fleet.export.render_texts import quote, quote_compose
-from tritongen.fleet.export.semantics import check_documents
 from tritongen.fleet.export.targets import TARGETS
+from tritongen.fleet.export.targets.keda import windows
 from tritongen.model.findings import Severity
 
 WEEKDAY = tuple(4 if 8 <= hour < 18 else 2 for hour in range(24))
@@ -68,7 +67,7 @@ def test_a_week_in_a_time_zone_that_azure_cannot_name_is_told():
     busy = service(replicas=replace(service().replicas, hourly=(4,) * 120 + (2,) * 48))
     for zone, told in (("Pacific/Apia", ["TG762"]), ("Europe/Berlin", [])):
         what = deployment(busy, time_zone=zone)
-        found = check_documents(rendered("azureml", what), what)
+        found = TARGETS["azureml"].findings(what)
         assert [item.code for item in found if item.severity is Severity.WARNING] == told
 
 
@@ -110,14 +109,14 @@ def test_swarm_names_each_content_of_a_configuration():
     assert {key: one["name"] for key, one in stack["configs"].items() if key != "gateway"} == {
         "detect": "shop-detect-abababababab", "embed": "shop-embed-cdcdcdcdcdcd",
     }  # fmt: skip
-    changed = ServedModel("detect", "onnxruntime", 1, 2, 50.0, 99.0, 40.0, "ee" * 32)
+    changed = DeployedModel("detect", "onnxruntime", 1, 2, 50.0, 99.0, 40.0, "ee" * 32)
     (other,) = rendered("swarm", deployment(service(models=(changed,))))["stack.yaml"]
     assert other["configs"]["detect"]["name"] == "shop-detect-eeeeeeeeeeee"
 
 
 def test_swarm_names_survive_odd_and_equal_model_names():
     models = tuple(
-        ServedModel(name, "onnxruntime", 1, 1, config_digest="ab" * 32)
+        DeployedModel(name, "onnxruntime", 1, 1, config_digest="ab" * 32)
         for name in ("A.b", "a_b", "a-b", "...", "gateway")
     )
     (stack,) = rendered("swarm", deployment(service(models=models)))["stack.yaml"]
@@ -199,9 +198,3 @@ def test_quantities():
     ]  # fmt: skip
     assert default_of("${TRITON_CPUS:-4}") == "4"
     assert [cpus_of(text) for text in ("${X:-0.5}", 2, "many")] == [0.5, 2.0, None]
-
-
-def test_the_commands_help_names_every_target():
-    from tritongen.cli.export import TARGET_NAMES
-
-    assert set(TARGET_NAMES) == set(TARGETS)

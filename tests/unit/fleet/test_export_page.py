@@ -1,10 +1,18 @@
-"""The page of exports shows what `tritongen export` writes for the demo."""
+"""What `tritongen export` makes of the demo: the page shows it, and it breaks no rule."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "export_page.py"
+import pytest
+
+from support.exports import documents, faults
+from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
+from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
+from tritongen.fleet.export.targets import TARGETS
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = ROOT / "scripts" / "export_page.py"
 
 
 def test_the_page_is_up_to_date():
@@ -12,3 +20,12 @@ def test_the_page_is_up_to_date():
         [sys.executable, str(SCRIPT), "--check"], check=False, capture_output=True, text=True
     )
     assert found.returncode == 0, f"run scripts/export_page.py\n{found.stderr}"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_demos_files_break_no_rule(target, tmp_path):
+    options = DeploymentOptions(ROOT / "model_repository", tmp_path / target)
+    models = ROOT / "demo" / "models"
+    result = export(ExportRequest(target, options, models=models, mode=ExportMode.SHOW))
+    read = {file.path: list(documents(file)) for file in result.files}
+    assert faults(read, result.deployment) == []

@@ -4,26 +4,16 @@ import re
 from dataclasses import dataclass
 
 from tritongen.errors import InvalidInputError
-
-__all__ = [
-    "Container",
-    "Deployment",
-    "Health",
-    "PlannedService",
-    "Replicas",
-    "ServedModel",
-    "Service",
-]
+from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 
 # A DNS label with room for what Kubernetes adds to the names of pods.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 # Quotes, `$`, braces and line ends mean something in one format or another.
 _PATH = re.compile(r"[\w ./:+@=,~-]+")
-HOURS_A_WEEK = 168
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class DeployedModel:
     """One model of a service, as its configuration has it.
 
     Attributes:
@@ -192,7 +182,7 @@ class Service:
     """
 
     name: str
-    models: tuple[ServedModel, ...]
+    models: tuple[DeployedModel, ...]
     container: Container
     replicas: Replicas
     queue_target_us: int
@@ -235,7 +225,6 @@ class Deployment:
 
     Attributes:
         name: of the whole.
-        release: Triton release, ``YY.MM``; empty when not known.
         services: one or more.
         digest: of configurations and weights: changes when what is served changes.
         repository: path of the model repository, relative to the folder that is written.
@@ -249,7 +238,6 @@ class Deployment:
     """
 
     name: str
-    release: str
     services: tuple[Service, ...]
     digest: str
     repository: str

@@ -11,13 +11,14 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import (
     Container,
+    DeployedModel,
     Deployment,
     Health,
     PlannedService,
     Replicas,
-    ServedModel,
     Service,
 )
+from tritongen.fleet.export.planned_deployment import PlannedDeployment
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
@@ -37,8 +38,6 @@ from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 
-__all__ = ["DeploymentOptions", "make_deployment", "repository_lock"]
-
 _NANO = 10**9
 _MIB = 1 << 20
 # Of Triton itself, and of a model about which nothing is known.
@@ -48,9 +47,9 @@ _MEMORY_STEP = 256 * _MIB
 # Without a plan: a wait of this share of the tightest goal tells the autoscaler to add a replica.
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
-_LEAST_QUEUE_US = 100
+_MIN_QUEUE_US = 100
 # Without a plan, and without a limit of the user's.
-_MOST_FACTOR = 4
+_MAX_REPLICAS_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,6 @@ class DeploymentOptions:
         name: of the deployment.
         image: of every container; the official one that fits the release when empty.
         storage: where a cluster finds the repository.
-        services: of a plan of machines; empty for one service with every model.
-        machine: machine type, empty where it does not matter.
-        machine_vcpus: its virtual CPUs, None when not known.
-        time_zone: IANA name of the clock of every schedule.
     """
 
     repository: Path
@@ -74,16 +69,18 @@ class DeploymentOptions:
     name: str = "triton"
     image: str = ""
     storage: str = ""
-    services: tuple[PlannedService, ...] = ()
-    machine: str = ""
-    machine_vcpus: int | None = None
-    time_zone: str = "UTC"
 
 
 def make_deployment(
-    intent: Intent, options: DeploymentOptions, lock: Lock
+    intent: Intent, options: DeploymentOptions, plan: PlannedDeployment, lock: Lock
 ) -> tuple[Deployment, tuple[Finding, ...]]:
     """What is deployed, and what there is to say of it.
+
+    Args:
+        intent: goals, rates and what availability asks for.
+        options: the user's further choices.
+        plan: of machines; without services there is one service with every model.
+        lock: of the repository.
 
     Raises:
         InvalidInputError: TG708 no models, TG750 not the plan's models or threads beyond the plan's
@@ -95,25 +92,24 @@ def make_deployment(
     spec = server_spec(store, options.repository, lock, UpOptions(RuntimeName.DOCKER))
     digest = _digest(lock)
     image = checked(options.image or official_image(spec.release, spec.backends))
-    planned = options.services or (_unplanned(intent, options.name, lock, spec.models),)
+    planned = plan.services or (_unplanned(intent, options.name, lock, spec.models),)
     findings = [
         *_unknown_findings(lock, spec.models),
         *_plan_findings(lock, planned, spec.models),
         *_memory_findings(planned, lock),
     ]
-    if not options.services:
+    if not plan.services:
         findings.append(_unplanned_finding(planned[0].replicas))
     services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
     deployment = Deployment(
         name=options.name,
-        release=spec.release,
         services=services,
         digest=digest,
         repository=Path(os.path.relpath(options.repository, options.output)).as_posix(),
         storage=options.storage or f"pvc://{options.name}-models",
-        machine=options.machine,
-        machine_vcpus=options.machine_vcpus,
-        time_zone=options.time_zone,
+        machine=plan.machine,
+        machine_vcpus=plan.vcpus,
+        time_zone=plan.time_zone,
     )
     return deployment, tuple(findings)
 
@@ -153,7 +149,7 @@ def _unplanned(intent: Intent, name: str, lock: Lock, models: tuple[str, ...]) -
     """One service with every model, its replicas from what the user says of availability."""
     business = intent.business
     least = business.min_replicas
-    most = business.scaling.max_replicas or least * _MOST_FACTOR
+    most = business.scaling.max_replicas or least * _MAX_REPLICAS_FACTOR
     scaling = business.scaling
     return PlannedService(
         name=name,
@@ -271,18 +267,18 @@ def _service(
         models=models,
         container=_container(settings, _needed(planned, lock, names, settings), key),
         replicas=planned.replicas,
-        queue_target_us=max(_LEAST_QUEUE_US, wait),
+        queue_target_us=max(_MIN_QUEUE_US, wait),
         concurrency=requests_at_a_time(planned.concurrency, models),
         rate_per_s=planned.rate_per_s,
     )
 
 
-def _model(name: str, lock: Lock, intent: Intent) -> ServedModel:
+def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
     instances, threads = _shares(lock, name)
     locked = lock.models.get(name)
     pipeline = intent.pipelines.get(name)
     wish = pipeline or intent.of(name)
-    return ServedModel(
+    return DeployedModel(
         name=name,
         backend=locked.backend if locked is not None else "ensemble",
         instances=instances,
@@ -294,7 +290,7 @@ def _model(name: str, lock: Lock, intent: Intent) -> ServedModel:
     )
 
 
-def requests_at_a_time(planned: int | None, models: tuple[ServedModel, ...]) -> int:
+def requests_at_a_time(planned: int | None, models: tuple[DeployedModel, ...]) -> int:
     """Requests that a replica is sent at a time: by the plan, and one for every instance at least.
 
     Without a plan (None) two an instance, which keep it busy while answers travel.

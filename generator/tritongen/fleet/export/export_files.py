@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -15,10 +15,9 @@ from tritongen.fleet.export.deployment_from_repository import (
     make_deployment,
     repository_lock,
 )
-from tritongen.fleet.export.planned_deployment import azure_machine, from_plan
+from tritongen.fleet.export.planned_deployment import on_azure_machine, planned_deployment
 from tritongen.fleet.export.render_texts import ExportFile
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.fleet.export.validate_files import validate
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
@@ -33,8 +32,6 @@ from tritongen.repository.write_repository import (
     refuse_file_in_the_way,
 )
 from tritongen.system.paths import open_regular
-
-__all__ = ["MANIFEST", "ExportMode", "ExportRequest", "ExportResult", "export"]
 
 MANIFEST = "tritongen-export.json"
 _SCHEMA = 1
@@ -89,11 +86,11 @@ class ExportResult:
 
 
 def export(request: ExportRequest) -> ExportResult:
-    """Render, validate, compare, and write where the mode asks for it.
+    """Render, check, compare, and write where the mode asks for it.
 
     Raises:
-        InvalidInputError: TG751 unknown target, what `make_deployment` refuses, a file that the
-            target would refuse, TG702 or TG703 files that are not the tool's; nothing was written.
+        InvalidInputError: TG751 unknown target, what `make_deployment` or the target refuses,
+            TG702 or TG703 files that are not the tool's; nothing was written.
         EnvironmentProblem: TG004, TG005 the folder cannot be written, TG008 one writes it now.
     """
     if request.target not in TARGETS:
@@ -103,8 +100,9 @@ def export(request: ExportRequest) -> ExportResult:
     output = request.deployment.output
     refuse_file_in_the_way(output)
     deployment, findings = _deployment(request)
-    files = TARGETS[request.target].files(deployment)
-    findings = (*findings, *validate(files, deployment))
+    target = TARGETS[request.target]
+    files = target.files(deployment)
+    findings = (*findings, *target.findings(deployment))
     _refuse_broken(findings)
     with build_lock(output):
         recover(output)
@@ -122,22 +120,11 @@ def export(request: ExportRequest) -> ExportResult:
 def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]]:
     options = request.deployment
     lock = repository_lock(options.repository)
-    planned = from_plan(options.repository, request.plan, options.name, lock)
-    told: tuple[Finding, ...] = ()
-    machine, vcpus = planned.machine, planned.vcpus
+    plan = planned_deployment(options.repository, request.plan, options.name, lock)
     if request.target == "azureml":
-        cores = max((one.cores for one in planned.services), default=lock.target.cores)
-        chosen, told = azure_machine(planned, cores, lock.target.gpus)
-        machine, vcpus = chosen.name, chosen.vcpus
-    options = replace(
-        options,
-        services=planned.services,
-        machine=machine,
-        machine_vcpus=vcpus,
-        time_zone=planned.time_zone,
-    )
-    deployment, findings = make_deployment(_intent(request.models), options, lock)
-    return deployment, (*planned.findings, *told, *findings)
+        plan = on_azure_machine(plan, lock)
+    deployment, findings = make_deployment(_intent(request.models), options, plan, lock)
+    return deployment, (*plan.findings, *findings)
 
 
 def _intent(models: Path | None) -> Intent:

@@ -1,37 +1,23 @@
 """Prometheus's and Grafana's files, which several targets share."""
 
-from collections.abc import Mapping
-
 from tritongen.fleet.export import prometheus_queries
 from tritongen.fleet.export.deployment import Deployment, Service
 from tritongen.fleet.export.render_texts import ExportFile, render
 
-__all__ = ["GRAFANA_IMAGE", "PROMETHEUS_IMAGE", "dashboard", "monitoring_files", "rules"]
-
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
-
-_QUERIES: Mapping[str, object] = {
-    "request_rate": prometheus_queries.request_rate,
-    "failure_share": prometheus_queries.failure_share,
-    "latency_mean": prometheus_queries.latency_mean,
-    "queue_mean": prometheus_queries.queue_mean,
-    "batch": prometheus_queries.batch,
-    "instance_use": prometheus_queries.instance_use,
-    "quantile": prometheus_queries.quantile,
-}
 
 
 def rules(deployment: Deployment) -> str:
     """Recording rules and alerts."""
-    values = {**_QUERIES, "services": deployment.services}
+    values = {"query": prometheus_queries, "services": deployment.services}
     return render("monitoring/rules.yml.j2", values)
 
 
 def dashboard(deployment: Deployment) -> str:
     """The Grafana dashboard."""
     values = {
-        **_QUERIES,
+        "query": prometheus_queries,
         "name": deployment.name,
         "jobs": "|".join(service.name for service in deployment.services),
         "goals": _told("; goals: ", [_goals(service) for service in deployment.services]),

@@ -2,26 +2,24 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity import PlanFile, ServicePlan
-from tritongen.fleet.catalogue import Machine, parse_catalogue
+from tritongen.fleet.capacity.capacity_plan import ServicePlan
+from tritongen.fleet.capacity.plan_file import PlanFile
 from tritongen.fleet.catalogue.azureml_limits import managed
+from tritongen.fleet.catalogue.price_list import parse_catalogue
 from tritongen.fleet.export.deployment import PlannedService, Replicas
-from tritongen.fleet.plan_fleet import read_plan
+from tritongen.fleet.plan_fleet import changed_models, read_plan
+from tritongen.fleet.plan_inputs import SHIPPED
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
 from tritongen.resources import template_text
 
-__all__ = ["FromPlan", "azure_machine", "from_plan"]
-
-_CATALOGUE = "data/instance_types.csv"
-
 
 @dataclass(frozen=True, slots=True)
-class FromPlan:
+class PlannedDeployment:
     """What a plan decided.
 
     Attributes:
@@ -41,7 +39,9 @@ class FromPlan:
     findings: tuple[Finding, ...] = ()
 
 
-def from_plan(repository: Path, path: Path | None, name: str, lock: Lock) -> FromPlan:
+def planned_deployment(
+    repository: Path, path: Path | None, name: str, lock: Lock
+) -> PlannedDeployment:
     """The stored plan of a repository; nothing where there is none.
 
     Args:
@@ -51,16 +51,17 @@ def from_plan(repository: Path, path: Path | None, name: str, lock: Lock) -> Fro
         lock: of the repository.
 
     Raises:
-        InvalidInputError: TG354 the plan cannot be read, TG750 it holds no services.
+        InvalidInputError: TG354 the plan cannot be read, TG750 it holds no services, TG761 its
+            numbers of replicas contradict each other.
     """
     file = read_plan(repository, path)
     if file is None:
-        return FromPlan()
+        return PlannedDeployment()
     option = file.option
     if not option.services:
         raise InvalidInputError("TG750", "the plan's choice holds no services", where=str(path))
     single = len(option.services) == 1
-    return FromPlan(
+    return PlannedDeployment(
         services=tuple(
             _planned(one, name if single else _label(one.name), file) for one in option.services
         ),
@@ -80,6 +81,12 @@ def _label(name: str) -> str:
 
 def _planned(service: ServicePlan, name: str, file: PlanFile) -> PlannedService:
     scaling = file.business.scaling
+    if not 1 <= service.least <= service.most or max(service.hourly, default=0) > service.most:
+        raise InvalidInputError(
+            "TG761",
+            f"the plan has {service.least} to {service.most} replicas of {service.name}",
+            fix="Plan again: `tritongen plan`.",
+        )
     return PlannedService(
         name=name,
         models=tuple((one.name, one.instances, one.threads) for one in service.placement.models),
@@ -102,25 +109,27 @@ def _planned(service: ServicePlan, name: str, file: PlanFile) -> PlannedService:
 
 
 def _stale(file: PlanFile, lock: Lock) -> Iterator[Finding]:
-    for name, sha in sorted(file.models.items()):
-        model = lock.models.get(name)
-        if model is not None and model.evidence.files and model.evidence.files[0][1] != sha:
-            yield finding(
-                "TG750", Severity.WARNING, "the plan was made for another file of the model",
-                fix="Plan again: `tritongen plan`.", model=name,
-            )  # fmt: skip
+    for name in changed_models(file, lock):
+        yield finding(
+            "TG750", Severity.WARNING, "the plan was made for another file of the model",
+            fix="Plan again: `tritongen plan`.", model=name,
+        )  # fmt: skip
 
 
-def azure_machine(planned: FromPlan, cores: int, gpus: int) -> tuple[Machine, tuple[Finding, ...]]:
-    """A machine type of Azure ML's managed endpoints: the plan's, else the cheapest that fits.
+def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
+    """The same on a machine type of Azure ML's managed endpoints: the plan's, else the cheapest.
 
     Raises:
         InvalidInputError: TG760, none of the list holds so many cores and GPUs.
     """
-    machines = [one for one in _machines() if managed(one)]
-    chosen = [one for one in machines if one.name == planned.machine]
-    if planned.provider == "azure" and chosen:
-        return chosen[0], ()
+    machines = [
+        one for one in parse_catalogue(template_text(SHIPPED), SHIPPED).machines if managed(one)
+    ]
+    same = [one for one in machines if one.name == plan.machine]
+    if plan.provider == "azure" and same:
+        return replace(plan, vcpus=same[0].vcpus)
+    cores = max((one.cores for one in plan.services), default=lock.target.cores)
+    gpus = lock.target.gpus
     fitting = [one for one in machines if one.cores >= cores and one.gpus >= gpus]
     if not fitting:
         raise InvalidInputError(
@@ -130,12 +139,9 @@ def azure_machine(planned: FromPlan, cores: int, gpus: int) -> tuple[Machine, tu
         )
     best = min(fitting, key=lambda one: (one.usd_per_hour, one.name))
     what = f"{best.name} is the cheapest of Azure ML's machine types with {cores} cores"
-    if planned.machine:
-        what += f"; it does not offer the plan's {planned.machine}"
-    severity = Severity.WARNING if planned.machine else Severity.INFO
-    fix = "Plan with `platform: azureml`." if planned.machine else ""
-    return best, (finding("TG760", severity, what, fix=fix),)
-
-
-def _machines() -> tuple[Machine, ...]:
-    return parse_catalogue(template_text(_CATALOGUE), _CATALOGUE).machines
+    if plan.machine:
+        what += f"; it does not offer the plan's {plan.machine}"
+    severity = Severity.WARNING if plan.machine else Severity.INFO
+    fix = "Plan with `platform: azureml`." if plan.machine else ""
+    told = finding("TG760", severity, what, fix=fix)
+    return replace(plan, machine=best.name, vcpus=best.vcpus, findings=(*plan.findings, told))

@@ -1,17 +1,6 @@
 """What is asked of Prometheus: one place for the rules, the dashboard and the autoscalers."""
 
-from tritongen.fleet.export.deployment import ServedModel
-
-__all__ = [
-    "WINDOW",
-    "batch",
-    "failure_share",
-    "instance_use",
-    "latency_mean",
-    "quantile",
-    "queue_mean",
-    "request_rate",
-]
+from tritongen.fleet.export.deployment import DeployedModel
 
 WINDOW = "1m"
 # Triton's summaries hold these quantiles unless told otherwise.
@@ -52,7 +41,7 @@ def batch(labels: str = "", by: str = "model", window: str = WINDOW) -> str:
     return f"{rows} / clamp_min({_rate('nv_inference_exec_count', labels, by, window)}, 1e-9)"
 
 
-def instance_use(service: str, model: ServedModel, window: str = WINDOW) -> str:
+def instance_use(service: str, model: DeployedModel, window: str = WINDOW) -> str:
     """Share of the time that the instances of a model are busy, by server of a service.
 
     Triton counts an execution once for each request in it, so that the time of an execution is the
@@ -69,7 +58,7 @@ def instance_use(service: str, model: ServedModel, window: str = WINDOW) -> str:
     )
 
 
-def quantile(model: ServedModel) -> str:
+def quantile(model: DeployedModel) -> str:
     """The quantile of Triton's summaries that a model's goal is held against."""
     over = next((item for item in _QUANTILES if item >= model.percentile), _QUANTILES[-1])
     return f"{over / 100:g}"

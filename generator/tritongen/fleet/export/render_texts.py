@@ -11,8 +11,6 @@ from tritongen.resources import template_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["ExportFile", "quote", "render"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:

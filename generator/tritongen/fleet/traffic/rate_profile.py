@@ -9,6 +9,7 @@ from tritongen.errors import InvalidInputError
 HOUR_S = 3600.0
 DAY_S = 24.0 * HOUR_S
 WEEK_S = 7.0 * DAY_S
+HOURS_A_WEEK = 168
 MOST_STEPS = 200_000
 # The power that bends a shape to a stated peak stays below this; beyond, the top step is set.
 _MOST_BEND = 40.0

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.export.azureml import WINDOWS_ZONES
 from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.targets.azureml_settings import WINDOWS_ZONES
 from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["check_autoscale", "check_azureml"]

@@ -1,63 +1,65 @@
-"""Kubernetes: Deployments with Services and disruption budgets, scaled by HPA or by KEDA."""
+"""Kubernetes: Deployments with Services and disruption budgets, scaled by an HPA.
+
+The HPA follows the mean wait of a request for a free instance, of the model that waits longest; the
+rule for prometheus-adapter that makes the metric lies beside it. Requests equal limits in whole
+cores, so that a node with the static CPU manager gives the threads cores of their own. A new
+configuration is a new digest in the pod's annotations, and so a rolling update without a gap:
+preStop gives the Service five seconds to forget the pod, Triton finishes its requests, and the
+grace period covers both.
+"""
 
 import math
 from collections.abc import Iterator
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.export.deployment import Deployment, Replicas, Service
-from tritongen.fleet.export.prometheus_queries import WINDOW
+from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.prometheus_queries import queue_mean
 from tritongen.fleet.export.render_texts import ExportFile, render
+from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.model.findings import Finding, Severity, finding
 
-__all__ = [
-    "arguments",
-    "keda_files",
-    "kubernetes_files",
-    "limits",
-    "mebibytes",
-    "requests",
-    "windows",
-]
-
-# Where the chart prometheus-community/prometheus answers.
-PROMETHEUS = "http://prometheus-server.monitoring.svc"
 _CLAIM = "pvc://"
 # What Triton reads by itself.
 _REMOTE = ("s3://", "gs://", "as://")
-_DAYS = 7
+# The longest mean wait over models, as prometheus-adapter writes its placeholders.
+_ADAPTER_QUERY = (
+    f"max by (<<.GroupBy>>) ({queue_mean('<<.LabelMatchers>>', '<<.GroupBy>>, model')})"
+)
 
 
 def kubernetes_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """Deployments, an HPA on the time in the queue, and the metric that it needs."""
-    values = {"services": deployment.services, "period": _period}
+    values = {"services": deployment.services, "period": period}
     return (
-        _workload(deployment),
+        workload(deployment),
         ExportFile("hpa.yaml", render("kubernetes/hpa.yaml.j2", values)),
         ExportFile(
             "prometheus-adapter.yaml",
             render("kubernetes/prometheus-adapter.yaml.j2", {"query": _ADAPTER_QUERY}),
         ),
-        _kustomization("deployment.yaml", "hpa.yaml"),
+        kustomization("deployment.yaml", "hpa.yaml"),
     )
 
 
-def keda_files(deployment: Deployment) -> tuple[ExportFile, ...]:
-    """The same workload with a KEDA ScaledObject instead of the HPA."""
-    values = {
-        "services": deployment.services,
-        "period": _period,
-        "prometheus": PROMETHEUS,
-        "time_zone": deployment.time_zone,
-        "queries": {one.name: _queue_query(one) for one in deployment.services},
-        "windows": {one.name: list(windows(one.replicas)) for one in deployment.services},
-    }
-    return (
-        _workload(deployment),
-        ExportFile("scaledobject.yaml", render("keda/scaledobject.yaml.j2", values)),
-        _kustomization("deployment.yaml", "scaledobject.yaml"),
-    )
+def kubernetes_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Errors are waits at which the HPA would add replicas too late for the goal."""
+    return late_waits(deployment, "hpa.yaml", "HorizontalPodAutoscaler")
 
 
-def _workload(deployment: Deployment) -> ExportFile:
+def late_waits(deployment: Deployment, path: str, kind: str) -> Iterator[Finding]:
+    """Services whose autoscaler would add replicas when the goal is missed already."""
+    for service in deployment.services:
+        goal, wait = service.latency_ms, service.queue_target_us
+        if goal is not None and wait >= goal * 1000:
+            where = f"{kind}/{service.name}"
+            message = (
+                f"{where} adds replicas when requests wait {wait:g} µs; the goal is {goal:g} ms"
+            )
+            yield finding("TG759", Severity.ERROR, message, path=path, field=where)
+
+
+def workload(deployment: Deployment) -> ExportFile:
+    """Deployments, Services and disruption budgets."""
     claim, _, path = deployment.storage.removeprefix(_CLAIM).partition("/")
     values = {
         "name": deployment.name,
@@ -66,15 +68,16 @@ def _workload(deployment: Deployment) -> ExportFile:
         "claim": claim if deployment.storage.startswith(_CLAIM) else "",
         "claim_path": path,
         "arguments": {one.name: _arguments(one, deployment) for one in deployment.services},
-        "requests": {one.name: requests(one) for one in deployment.services},
-        "limits": {one.name: limits(one) for one in deployment.services},
+        "requests": requests,
+        "limits": limits,
         "mebibytes": mebibytes,
         "scaled": True,
     }
     return ExportFile("deployment.yaml", render("kubernetes/deployment.yaml.j2", values))
 
 
-def _kustomization(*resources: str) -> ExportFile:
+def kustomization(*resources: str) -> ExportFile:
+    """What `kubectl apply -k` reads."""
     text = render("kubernetes/kustomization.yaml.j2", {"resources": list(resources)})
     return ExportFile("kustomization.yaml", text)
 
@@ -130,49 +133,14 @@ def mebibytes(size: int) -> str:
     return f"{math.ceil(size / 2**20)}Mi"
 
 
-def _period(seconds: float) -> int:
+def period(seconds: float) -> int:
     """An autoscaler's interval; Kubernetes admits 1 to 1800 s."""
     return max(1, min(1800, int(seconds)))
 
 
-def _mean_wait(by: str, labels: str) -> str:
-    total = f"sum by ({by}, model) (rate(nv_inference_queue_duration_us{{{labels}}}[{WINDOW}]))"
-    count = f"sum by ({by}, model) (rate(nv_inference_request_success{{{labels}}}[{WINDOW}]))"
-    return f"{total} / clamp_min({count}, 1e-9)"
-
-
-_ADAPTER_QUERY = f"max by (<<.GroupBy>>) ({_mean_wait('<<.GroupBy>>', '<<.LabelMatchers>>')})"
-
-
-def _queue_query(service: Service) -> str:
-    pods = f'pod=~"{service.name}-[a-z0-9]+-[a-z0-9]+"'
-    return f"max({_mean_wait('pod', pods)})"
-
-
-def windows(replicas: Replicas) -> Iterator[tuple[str, str, int]]:
-    """Cron start, cron end and replicas wherever more than the least are planned."""
-    if not replicas.hourly:
-        return
-    days = [tuple(replicas.hourly[24 * day : 24 * day + 24]) for day in range(_DAYS)]
-    groups: list[tuple[str, tuple[int, ...]]] = []
-    if len(set(days[:5])) == 1:
-        groups.append(("1-5", days[0]))
-        rest = range(5, _DAYS)
-    else:
-        rest = range(_DAYS)
-    # Cron counts from Sunday, the plan from Monday.
-    groups += [(str((day + 1) % _DAYS), days[day]) for day in rest]
-    for name, hours in groups:
-        for first, last, count in _runs(hours, replicas.least):
-            end = f"0 {last} * * {name}" if last < 24 else f"59 23 * * {name}"
-            yield f"0 {first} * * {name}", end, count
-
-
-def _runs(hours: tuple[int, ...], least: int) -> Iterator[tuple[int, int, int]]:
-    """(first hour, hour after the last, replicas) of each stretch above the least."""
-    first = 0
-    for hour in range(1, len(hours) + 1):
-        if hour == len(hours) or hours[hour] != hours[first]:
-            if hours[first] > least:
-                yield first, hour, hours[first]
-            first = hour
+TARGET = ExportTarget(
+    summary="Kubernetes: Deployment, Service, PodDisruptionBudget, HPA on the time in the queue",
+    files=kubernetes_files,
+    deploy=("kubectl apply -k .",),
+    findings=kubernetes_findings,
+)

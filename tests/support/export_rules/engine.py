@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from support.export_rules.quantities import cpus_of, default_of, quantity, seconds_of
+from support.export_rules.server import check_server
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.quantities import cpus_of, default_of, quantity, seconds_of
-from tritongen.fleet.export.semantics_server import check_server
 from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["check_engine"]

@@ -1,10 +1,16 @@
-"""Docker Compose: Triton with Prometheus and Grafana on one machine."""
+"""Docker Compose: Triton with Prometheus and Grafana on one machine.
+
+Everything listens on the loopback only. `docker compose up --detach --wait` returns when every
+model is ready; Grafana is at http://127.0.0.1:3000, Prometheus at http://127.0.0.1:9090. After
+another `tritongen build`, export again: the label with the repository's digest makes Compose start
+a new container. Variables replace image, CPUs, ports and the repository's place; on a machine with
+fewer CPUs than planned, set `TRITON_CPUS`. This export lies in [`compose/`](../compose).
+"""
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
 from tritongen.fleet.export.render_texts import ExportFile, render
-
-__all__ = ["compose_files", "variables"]
+from tritongen.fleet.export.targets.export_target import ExportTarget
 
 
 def variables(deployment: Deployment) -> dict[str, str]:
@@ -36,3 +42,10 @@ def compose_files(deployment: Deployment) -> tuple[ExportFile, ...]:
 def path_text(path: str) -> str:
     """A relative path that Compose does not take for a volume's name."""
     return path if path.startswith(("/", "./", "../")) else f"./{path}"
+
+
+TARGET = ExportTarget(
+    summary="Docker Compose: Triton with Prometheus and Grafana on one machine",
+    files=compose_files,
+    deploy=("docker compose up --detach --wait",),
+)

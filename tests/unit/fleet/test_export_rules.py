@@ -1,11 +1,16 @@
-"""Semantic rules: clean exports pass, every planted error is found under its code."""
+"""Rules for exported files: clean exports pass, every planted error is found under its code.
 
+What of them depends on what is deployed, not on the templates, the targets tell by themselves.
+"""
+
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from support.exports import DROP, deployment, faults, planted, rendered, service
+from support.exports import DROP, deployment, faults, planted, refused, rendered, service
 from tritongen.fleet.export.targets import TARGETS
+from tritongen.model.findings import Finding
 
 BOX = "deployment.yaml#0.spec.template.spec.containers.0"
 POD = "deployment.yaml#0.spec.template.spec"
@@ -173,19 +178,54 @@ def test_two_autoscalers_of_one_deployment_fight():
 
 
 def test_rates_beyond_azures_limits():
-    busy = service(models=(rate(600.0),))
-    assert "TG761" in {item.code for item in faults(rendered("azureml"), deployment(busy))}
+    busy = deployment(service(models=(rate(600.0),)))
+    assert {item.code for item in refused("azureml", busy)} == {"TG761"}
 
 
 @pytest.mark.parametrize("measured", [70.0, None])
 def test_rates_beyond_the_most_instances(measured):
-    slow = service(models=(rate(450.0, latency_ms=400.0),), rate_per_s=measured)
-    assert "TG761" in {item.code for item in faults(rendered("azureml"), deployment(slow))}
-    enough = service(models=(rate(350.0, latency_ms=80.0),), rate_per_s=measured)
-    assert faults(rendered("azureml", deployment(enough)), deployment(enough)) == []
+    slow = deployment(service(models=(rate(450.0, latency_ms=400.0),), rate_per_s=measured))
+    assert {item.code for item in refused("azureml", slow)} == {"TG761"}
+    enough = deployment(service(models=(rate(350.0, latency_ms=80.0),), rate_per_s=measured))
+    assert refused("azureml", enough) == []
+
+
+ONE = service().models[0]
+LEAST = service().replicas
+IDLE = service(models=(replace(ONE, instances=1, threads=1),))
+REFUSED = {
+    "a name that is too short": ("azureml", deployment(service("ab")), "TG752"),
+    "a name that is too long": ("azureml", deployment(service("a" * 33)), "TG752"),
+    "too many instances": (
+        "azureml", deployment(service(replicas=replace(LEAST, least=51, most=60))), "TG761"),
+    "too many instances at the peak": (
+        "azureml", deployment(service(replicas=replace(LEAST, most=51))), "TG761"),
+    "a goal beyond Azure's longest request": (
+        "azureml", deployment(service(models=(replace(ONE, latency_ms=200e3),))), "TG761"),
+    "a start that outlasts the probes": (
+        "azureml", deployment(service(replicas=replace(LEAST, start_up_s=311.0))), "TG758"),
+    "threads that no threshold can tell from idle": (
+        "azureml", deployment(IDLE, machine_vcpus=96), "TG759"),
+    "threads that never reach KServe's target": ("kserve", deployment(IDLE), "TG759"),
+    "a storage that KServe does not read": ("kserve", deployment(storage="models"), "TG762"),
+    "a wait beyond the goal": ("kubernetes", deployment(service(queue_target_us=50_000)), "TG759"),
+    "a wait beyond the goal under KEDA": (
+        "keda", deployment(service(queue_target_us=50_000)), "TG759"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "what", "code"), REFUSED.values(), ids=REFUSED)
+def test_what_a_target_refuses_is_told_before_anything_is_written(target, what, code):
+    found = refused(target, what)
+    assert {item.code for item in found} == {code}
+    assert all(item.fix and item.location.path for item in found)
+    # The files would be wrong in the same ways.
+    assert {told(item) for item in found} == {told(i) for i in faults(rendered(target, what), what)}
+
+
+def told(item: Finding) -> tuple[str, ...]:
+    return item.code, item.message, item.fix, item.location.path, item.location.field
 
 
 def rate(peak: float, latency_ms: float = 50.0):
-    from dataclasses import replace
-
     return replace(service().models[0], peak_rate=peak, latency_ms=latency_ms)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from support.export_rules.quantities import quantity
+from support.export_rules.server import check_server
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.quantities import quantity
-from tritongen.fleet.export.semantics_server import check_server
 from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["Documents", "check_cluster"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from support.export_rules.kubernetes import Documents
+from support.export_rules.quantities import quantity
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.quantities import quantity
-from tritongen.fleet.export.semantics_kubernetes import Documents
 from tritongen.model.findings import Finding, Severity, finding
 
 __all__ = ["check_scaling"]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from support.export_rules.azureml import check_autoscale, check_azureml
+from support.export_rules.engine import check_engine
+from support.export_rules.kubernetes import check_cluster
+from support.export_rules.scaling import check_scaling
 from tritongen.fleet.export.deployment import Deployment
-from tritongen.fleet.export.semantics_azureml import check_autoscale, check_azureml
-from tritongen.fleet.export.semantics_engine import check_engine
-from tritongen.fleet.export.semantics_kubernetes import check_cluster
-from tritongen.fleet.export.semantics_scaling import check_scaling
 from tritongen.model.findings import Finding
 
 __all__ = ["check_documents"]

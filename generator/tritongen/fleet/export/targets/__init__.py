@@ -1,0 +1,18 @@
+"""Every target of `tritongen export`; `export_target.py` says what one consists of."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tritongen.fleet.export.targets import azureml, compose, keda, kserve, kubernetes, swarm
+from tritongen.fleet.export.targets.export_target import ExportTarget
+
+TARGETS: Mapping[str, ExportTarget] = MappingProxyType(
+    {
+        "compose": compose.TARGET,
+        "swarm": swarm.TARGET,
+        "kubernetes": kubernetes.TARGET,
+        "kserve": kserve.TARGET,
+        "keda": keda.TARGET,
+        "azureml": azureml.TARGET,
+    }
+)

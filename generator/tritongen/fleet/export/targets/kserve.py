@@ -1,0 +1,75 @@
+"""KServe: an InferenceService on its Triton runtime.
+
+On the cluster's `kserve-tritonserver` runtime, as a raw Deployment: `tritonserver` keeps its own
+ports 8080 and 9000 there, and resources are always set, because the runtime's default is one CPU.
+"""
+
+from collections.abc import Iterator
+
+from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.render_texts import ExportFile, render
+from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.targets.kubernetes import arguments, limits, mebibytes, requests
+from tritongen.model.findings import Finding, Severity, finding
+
+# Percent of the requested cores; chosen: the queue of an open system grows steeply beyond.
+_CPU_PERCENT = 60
+# What KServe's storage initializer reads.
+_STORAGE = ("pvc://", "s3://", "gs://", "as://", "https://", "http://", "hf://")
+_FILE = "inferenceservice.yaml"
+_OFFICIAL = "nvcr.io/nvidia/tritonserver:"
+# The runtime sets these by itself.
+_OWN = ("--model-repository=", "--http-port=", "--grpc-port=")
+
+
+def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
+    """One InferenceService for each service."""
+    values = {
+        "services": deployment.services,
+        "digest": deployment.digest,
+        "storage": deployment.storage,
+        "arguments": _arguments,
+        "requests": requests,
+        "limits": limits,
+        "version": _version,
+        "mebibytes": mebibytes,
+        "cpu_target": _CPU_PERCENT,
+    }
+    return (ExportFile(_FILE, render("kserve/inferenceservice.yaml.j2", values)),)
+
+
+def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Errors are a storage that KServe does not read, and a CPU target that is never reached."""
+    for service in deployment.services:
+        where = f"InferenceService/{service.name}"
+        if not deployment.storage.startswith(_STORAGE):
+            message = f"{where} reads its models from {deployment.storage!r}"
+            field = f"{where}.storageUri"
+            yield finding("TG762", Severity.ERROR, message, path=_FILE, field=field)
+    for service in deployment.services:
+        where, cpus = f"InferenceService/{service.name}", service.container.cpus
+        reachable = min(100.0, 100.0 * service.total_threads / cpus) if cpus else 100.0
+        if reachable <= _CPU_PERCENT:
+            message = (
+                f"{where} aims at {_CPU_PERCENT} % of the CPUs, {reachable:.0f} % can be reached"
+            )
+            yield finding("TG759", Severity.ERROR, message, path=_FILE, field=where)
+
+
+def _arguments(service: Service) -> list[str]:
+    flags = [one for one in arguments(service) if one.startswith("--")]
+    return [one for one in flags if not one.startswith(_OWN)]
+
+
+def _version(service: Service) -> str:
+    """Tag of the official image, empty for another image."""
+    image = service.container.image
+    return image.removeprefix(_OFFICIAL) if image.startswith(_OFFICIAL) else ""
+
+
+TARGET = ExportTarget(
+    summary="KServe: an InferenceService on its Triton runtime",
+    files=kserve_files,
+    deploy=("kubectl apply -f inferenceservice.yaml",),
+    findings=kserve_findings,
+)
