@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serving_bench import MODELS, build, machine, print_table, slim_image
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Conditions
 from tritongen.probe.probe_models import probe
 from tritongen.probe.probe_request import ModelChoice, ProbeRequest
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.queueing import ClosedLoop
 from tritongen.serving.docker.container_settings import DockerOptions
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.docker.docker_server import DockerServer
@@ -106,7 +106,7 @@ class Side:
         request = ProbeRequest(
             models=(ModelChoice(model),),
             url=self.server.endpoints.http,
-            loads=(Closed(CONCURRENCY),),
+            loads=(ClosedLoop(CONCURRENCY),),
             conditions=Conditions(budget_s=seconds, fixed=True, warmup_s=0.5),
             intent=self.models / "tritongen.yaml",
         )

@@ -19,10 +19,13 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from support import queueing_theory as theory
+from support.queueing import Trace, operating_curve
 from tritongen.queueing import (
-    Batcher,
     ClosedLoop,
-    Load,
+    Loop,
     OpenLoop,
     RateStep,
     ServedModel,
@@ -32,11 +35,8 @@ from tritongen.queueing import (
     SimulatedModel,
     Spread,
     Stream,
-    Trace,
-    operating_curve,
     simulate,
     simulate_rates,
-    theory,
 )
 
 REQUESTS = 10_000
@@ -65,22 +65,11 @@ input [{ name: "X" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "Y" data_type: TYPE_FP32 dims: [4] }]
 instance_group [{ count: 2 kind: KIND_CPU }]
 """
-BATCHERS: dict[str, tuple[str, Batcher | None]] = {
+# What the batcher is told, and the delay that is simulated; None for no batcher.
+BATCHERS: dict[str, tuple[str, float | None]] = {
     "none": ("", None),
-    "greedy": ("dynamic_batching { }", Batcher()),
-    "delay_30ms": (
-        "dynamic_batching { max_queue_delay_microseconds: 30000 }",
-        Batcher(delay_s=0.03),
-    ),
-    "prefer_4": ("dynamic_batching { preferred_batch_size: [4] }", Batcher(preferred=(4,))),
-    "prefer_2_4": (
-        "dynamic_batching { preferred_batch_size: [2, 4] }",
-        Batcher(preferred=(2, 4)),
-    ),
-    "prefer_4_30ms": (
-        "dynamic_batching { preferred_batch_size: [4] max_queue_delay_microseconds: 30000 }",
-        Batcher(preferred=(4,), delay_s=0.03),
-    ),
+    "greedy": ("dynamic_batching { }", 0.0),
+    "delay_30ms": ("dynamic_batching { max_queue_delay_microseconds: 30000 }", 0.03),
 }
 LOADS: tuple[OpenLoop | ClosedLoop, ...] = (OpenLoop(60.0), OpenLoop(90.0), ClosedLoop(12))
 
@@ -98,18 +87,18 @@ def best_of(action: Callable[[], object]) -> float:
 def speed() -> None:
     service = ServiceTimes((ServicePoint(1, 1, 0.005, cv=0.1), ServicePoint(8, 1, 0.020)), 2.0)
     print(f"{'simulated':<44}{'seconds':>10}{'µs a request':>14}")
-    for name, load, batcher in (
+    for name, load, delay_s in (
         ("open loop, no batching", OpenLoop(300.0), None),
-        ("open loop, batches up to 8", OpenLoop(300.0), Batcher()),
-        ("open loop, preferred sizes and delay", OpenLoop(300.0), Batcher((4,), 0.002)),
-        ("closed loop, batches up to 8", ClosedLoop(16), Batcher()),
+        ("open loop, batches up to 8", OpenLoop(300.0), 0.0),
+        ("open loop, batches up to 8 with a delay", OpenLoop(300.0), 0.002),
+        ("closed loop, batches up to 8", ClosedLoop(16), 0.0),
     ):
-        model = ServedModel("m", service, load, 2, 1, 8, batcher)
+        model = ServedModel("m", service, load, 2, 1, 8, delay_s)
         server = Server((model,), 2.0)
         seconds = best_of(partial(simulate, server, seed=1, requests=REQUESTS))
         each = seconds / REQUESTS * 1e6
         print(f"{f'{REQUESTS:,}: {name}':<44}{seconds:>10.3f}{each:>14.1f}")
-    model = ServedModel("m", service, OpenLoop(100.0), 2, 1, 8, Batcher())
+    model = ServedModel("m", service, OpenLoop(100.0), 2, 1, 8, 0.0)
     week = [
         RateStep(60.0, 100.0 * (1.0 + 0.9 * math.sin(minute / 1440 * 2 * math.pi)))
         for minute in range(7 * 1440)
@@ -170,7 +159,7 @@ class Clients:
         self._input = InferInput("X", [1, 4], "FP32")
         self._input.set_data_from_numpy(np.zeros((1, 4), np.float32))
 
-    async def measure(self, model: str, load: Load, seconds: float) -> Measured:
+    async def measure(self, model: str, load: Loop, seconds: float) -> Measured:
         before = await self._counts(model)
         begun = perf_counter()
         if isinstance(load, ClosedLoop):
@@ -224,7 +213,7 @@ def arrivals(load: OpenLoop | Trace, seconds: float) -> tuple[float, ...]:
 
 
 def predicted(
-    load: OpenLoop | ClosedLoop, batcher: Batcher | None, extra_s: float, transport_s: float
+    load: OpenLoop | ClosedLoop, delay_s: float | None, extra_s: float, transport_s: float
 ) -> SimulatedModel:
     """The same load on the same settings; an open loop by the same arrival times."""
     points = (
@@ -232,8 +221,10 @@ def predicted(
         ServicePoint(8, 1, FIRST_S + 7 * FURTHER_S + extra_s),
     )
     service = ServiceTimes(points, 1000.0, contention=0.0)
-    feed = Trace(arrivals(load, SECONDS)) if isinstance(load, OpenLoop) else load
-    model = ServedModel("m", service, feed, 2, 1, 8, batcher, transport_s=transport_s)
+    feed: Loop | Trace = load
+    if isinstance(load, OpenLoop):
+        feed = Trace(arrivals(load, SECONDS))
+    model = ServedModel("m", service, feed, 2, 1, 8, delay_s, transport_s=transport_s)
     warmup = 0.0 if isinstance(feed, Trace) else 0.1
     return simulate(Server((model,), 1000.0), seed=1, requests=5_000, warmup=warmup).of("m")
 
@@ -252,10 +243,10 @@ async def compare(address: str) -> None:
     transport_s = sum(alone.latencies_s) / len(alone.latencies_s) - execution_s
     print(f"\n{'real / simulated':<34}{'batch':>14}{'p50, ms':>16}{'p99, ms':>16}{'error':>8}")
     errors: list[list[float]] = []
-    for name, (_, batcher) in BATCHERS.items():
+    for name, (_, delay_s) in BATCHERS.items():
         for load in LOADS:
             real = await clients.measure(name, load, SECONDS)
-            found = predicted(load, batcher, execution_s - FIRST_S, transport_s)
+            found = predicted(load, delay_s, execution_s - FIRST_S, transport_s)
             pairs = [
                 (real.mean_batch, found.mean_batch),
                 (real.latency_s(50) * 1e3, found.latency_s(50) * 1e3),

@@ -92,9 +92,9 @@ def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
     return {
         "model_repository": str(folder / "model_repository"),
         "triton_launch_mode": "remote",
-        "triton_http_endpoint": server.http,
-        "triton_grpc_endpoint": server.grpc,
-        "triton_metrics_url": f"http://{server.metrics}/metrics",
+        "triton_http_endpoint": server.endpoints.http,
+        "triton_grpc_endpoint": server.endpoints.grpc,
+        "triton_metrics_url": f"http://{server.endpoints.metrics}/metrics",
         "perf_analyzer_path": str(perf_analyzer()),
         "output_model_repository_path": str(folder / "analyzer_repository"),
         "override_output_model_repository": True,

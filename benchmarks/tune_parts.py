@@ -21,12 +21,11 @@ from typing import Any
 
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, fetch_models
+from tritongen.model.business import ClientProtocol
 from tritongen.queueing import ClosedLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
 from tritongen.serving.protocol import ServerSpec
-from tritongen.serving.server_spec import UpOptions
-from tritongen.triton.address import Protocol
 from tritongen.triton.server import RuntimeName
 from tritongen.tune.measure import Bench
 from tritongen.tune.search.calibrate import calibration_tasks, rate_task
@@ -42,7 +41,7 @@ from tritongen.tune.tuned_model import Subject
 GRID_S = 1.0
 # Triton's two front ends differ so much in what a request costs that they have different optima:
 # grid, tuner and perf_analyzer all speak the same.
-PROTOCOL = Protocol.GRPC
+PROTOCOL = ClientProtocol.GRPC
 # Threads of perf_analyzer, which take their time from a server on the same CPUs: with its usual
 # number it takes a third more.
 PEER_THREADS = 2
@@ -108,7 +107,7 @@ def bench(folder: Path, subject: Subject) -> Iterator[Bench]:
         (folder / "models").resolve(),
         (subject.space.backend.name,),
         subject.intent.target.triton,
-        UpOptions(runtime=RuntimeName.EMBEDDED),
+        TuneOptions(runtime=RuntimeName.EMBEDDED),
         PROTOCOL,
     )
     mine = sorted(os.sched_getaffinity(0))

@@ -13,13 +13,14 @@ from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from support.synthetic_server import Behaviour, synthetic_server
 from support.triton import start_server, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.arrivals.workload import Closed, Open
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, Plan, clock_ns
 from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.prober import check_targets, make_engine
-from tritongen.triton.address import Endpoint, Protocol, Tls, parse_endpoint
+from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.triton.address import Endpoint, Tls, parse_endpoint
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.statistics import ServedConfig
 
@@ -93,11 +94,11 @@ def served(request, tmp_path) -> Iterator[Served]:
     elif kind.startswith("synthetic"):
         with synthetic_grpc(GrpcBehaviour(latency_s=0.001)) as server:
             yield Served(
-                Endpoint("127.0.0.1", server.port, Protocol.GRPC, streaming="stream" in kind)
+                Endpoint("127.0.0.1", server.port, ClientProtocol.GRPC, streaming="stream" in kind)
             )
     else:
         ends = request.getfixturevalue("triton")
-        protocol = Protocol.HTTP if kind == "http" else Protocol.GRPC
+        protocol = ClientProtocol.HTTP if kind == "http" else ClientProtocol.GRPC
         url = ends.http if kind == "http" else ends.grpc
         yield Served(Endpoint(*parse_endpoint(url, protocol), protocol, streaming=kind == "stream"))
 
@@ -197,7 +198,7 @@ def test_what_is_given_up_is_counted(served):
 
 def test_a_whole_level_has_no_failures(served):
     engine = served.engine()
-    for load in (Closed(4), Open(200.0)):
+    for load in (ClosedLoop(4), OpenLoop(200.0)):
         generator = Generator(engine, load, 1)
         run = run_load(generator, load, Conditions(budget_s=0.5, fixed=True), lambda: None)
         assert run.records.main[0].codes == {}
@@ -235,7 +236,7 @@ def test_values_are_compared_with_a_reference(served):
 
 @pytest.mark.parametrize(
     ("protocol", "streaming"),
-    [(Protocol.HTTP, False), (Protocol.GRPC, False), (Protocol.GRPC, True)],
+    [(ClientProtocol.HTTP, False), (ClientProtocol.GRPC, False), (ClientProtocol.GRPC, True)],
 )
 def test_no_server_is_told(protocol, streaming, unused_port):
     served = Served(Endpoint("127.0.0.1", unused_port, protocol, streaming=streaming))
@@ -282,7 +283,7 @@ def test_tls_is_spoken_and_checked(kind, certificate, tmp_path):
         context = synthetic_server(Behaviour(certificate=str(certificate)), tmp_path)
     else:
         context = synthetic_grpc(GrpcBehaviour(certificate=str(certificate)))
-    protocol = Protocol.HTTP if kind == "http" else Protocol.GRPC
+    protocol = ClientProtocol.HTTP if kind == "http" else ClientProtocol.GRPC
     with context as server:
         endpoint = Endpoint(
             "localhost",

@@ -1,6 +1,7 @@
 """What holds for every server, load and seed."""
 
 import math
+from statistics import fmean
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,39 +9,19 @@ from hypothesis import strategies as st
 from support import queueing_theory as theory
 from support.queueing import deterministic
 from tritongen.queueing import (
-    Batcher,
     ClosedLoop,
     FrontEnd,
     OpenLoop,
-    QueueLimit,
     ServedModel,
     Server,
     ServicePoint,
     ServiceTimes,
-    TimeoutAction,
     simulate,
 )
-from tritongen.queueing.queues import GreedyQueue, PrefetchQueue, RequestTable
 
-batchers = st.one_of(
-    st.none(),
-    st.builds(
-        Batcher,
-        preferred=st.lists(st.integers(1, 8), max_size=2).map(tuple),
-        delay_s=st.sampled_from([0.0, 0.001, 0.02]),
-        priority_levels=st.sampled_from([0, 0, 2]),
-        default_priority=st.just(1),
-        limit=st.builds(
-            QueueLimit,
-            timeout_s=st.sampled_from([0.0, 0.0, 0.01]),
-            action=st.sampled_from(TimeoutAction),
-            max_size=st.sampled_from([0, 0, 3]),
-        ),
-    ),
-)
 loads = st.one_of(
     st.builds(OpenLoop, st.floats(5.0, 2000.0), st.sampled_from([0.0, 1.0, 3.0])),
-    st.builds(ClosedLoop, st.integers(1, 12), st.sampled_from([0.0, 0.002])),
+    st.builds(ClosedLoop, st.integers(1, 12)),
 )
 
 
@@ -58,9 +39,8 @@ def servers(draw):
             instances=draw(st.integers(1, 4)),
             threads=draw(st.integers(1, 2)),
             max_batch_size=8,
-            batcher=draw(batchers),
+            queue_delay_s=draw(st.sampled_from([None, 0.0, 0.001, 0.02])),
             rows=draw(st.sampled_from([(1,), (1, 2, 5), (8,)])),
-            priorities=draw(st.sampled_from([(0,), (1, 2)])),
             slots=draw(st.integers(0, 2)),
         )
         for name in ("a", "b")[: draw(st.integers(1, 2))]
@@ -74,12 +54,10 @@ def servers(draw):
 def test_every_simulation_ends_and_its_figures_are_possible(server, seed):
     result = simulate(server, seed=seed, requests=300)
     answered = sum(m.requests for m in result.models)
-    # The last event may answer a whole batch, and refuse all that waited too long behind it.
-    assert answered < 300 + 8
-    assert answered + sum(m.rejected + m.expired for m in result.models) > 0
+    # The last event may answer a whole batch.
+    assert 0 < answered < 300 + 8
     for model, figures in zip(server.models, result.models, strict=True):
         assert 0.0 <= figures.utilisation <= 1.0 + 1e-9
-        assert figures.mean_queue >= 0.0
         assert figures.unfinished >= 0
         assert list(figures.latencies_s) == sorted(figures.latencies_s)
         if not math.isnan(figures.mean_batch):
@@ -88,43 +66,15 @@ def test_every_simulation_ends_and_its_figures_are_possible(server, seed):
             assert figures.mean_in_system <= model.load.concurrency + 1e-9
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0.0, 0.01), st.booleans(), st.integers(1, 8)), max_size=60),
-    st.sampled_from([1, 3, 8]),
-    st.sampled_from([0.0, 0.005, 0.05]),
-    st.booleans(),
-)
-def test_batches_formed_ahead_are_those_formed_when_an_instance_is_free(moves, cap, delay, unit):
-    table = RequestTable([], [], [], [])
-    batcher = Batcher(delay_s=delay)
-    queues = (GreedyQueue(table, batcher, cap), PrefetchQueue(table, batcher, cap, 2))
-    now = 0.0
-    for gap, arrives, rows in moves:
-        now += gap
-        for queue in queues:
-            if queue.wake <= now:
-                queue.poll(now)
-        if arrives:
-            table.arrived.append(now)
-            table.queued.append(now)
-            table.rows.append(1 if unit or delay > 0.0 else min(rows, cap))
-            table.priority.append(0)
-            assert all(queue.offer(now, len(table.rows) - 1) for queue in queues)
-        else:
-            assert queues[0].take(now) == queues[1].take(now)
-        assert queues[0].waiting == queues[1].waiting
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1e-4, 0.01), st.floats(1e-4, 0.02), st.floats(0.02, 0.7), st.integers(0, 1000))
 def test_the_mean_latency_with_batches_holds_inoues_bounds(slope, fixed, used, seed):
     service = deterministic((1, slope + fixed), (100, 100 * slope + fixed))
     rate = used / slope
-    model = ServedModel("m", service, OpenLoop(rate), max_batch_size=100_000, batcher=Batcher())
+    model = ServedModel("m", service, OpenLoop(rate), max_batch_size=100_000, queue_delay_s=0.0)
     found = simulate(Server((model,), 1000.0), seed=seed, requests=8_000).of("m")
     # The bound is of the mean, which a simulation of this length misses by some per cent.
-    assert found.mean_latency_s <= theory.batching_latency_bound(rate, slope, fixed) * 1.15
+    assert fmean(found.latencies_s) <= theory.batching_latency_bound(rate, slope, fixed) * 1.15
 
 
 @given(st.integers(1, 300), st.floats(0.01, 400.0))

@@ -36,14 +36,15 @@ def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
     settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=45.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
     tuner, triton = Tuner(settings, space), SyntheticTriton(profile, 2, seed)
-    history = run_tuning(tuner, triton)
-    while (step := tuner.sweep(history)) is not None:
-        history = (*history, *map(triton.measure, step.tasks))
-    choice = tuner.best(history)
+    run_tuning(tuner, triton)
+    while (step := tuner.sweep()) is not None:
+        for task in step.tasks:
+            tuner.take(triton.measure(task))
+    choice = tuner.best()
     candidate = choice.candidate
     result = TunedModel(
         "m", settings.objective, 2, choice, None, None, candidate, candidate, (), (), "", "",
-        calibration=tuner.calibration(history), sweep=swept(history, candidate),
+        calibration=tuner.calibration(), sweep=swept(tuner.history, candidate),
     )  # fmt: skip
     intent = ModelIntent(rate=10.0, latency_ms=1e4)
     evidence = replace(trial_evidence(8.0), tuned=result.tuned, served=result.served(CPU))

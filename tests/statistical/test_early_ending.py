@@ -12,8 +12,8 @@ from support.probe import (
     autocorrelated,
     virtual_run,
 )
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Conditions, run_load
+from tritongen.queueing import ClosedLoop
 
 
 @pytest.mark.parametrize(("phi", "runs"), [(0.5, 50), (0.9, 20)])
@@ -26,7 +26,7 @@ def test_ending_early_leaves_the_intervals_right(phi, runs):
     held = dict.fromkeys(truth, 0)
     for seed in range(runs):
         service = autocorrelated(0.010, phi, seed)
-        run, (level,) = virtual_run(service, Closed(4), Conditions(budget_s=60.0))
+        run, (level,) = virtual_run(service, ClosedLoop(4), Conditions(budget_s=60.0))
         assert run.window_s < 60.0
         for percentile, value in truth.items():
             held[percentile] += level.percentile(percentile).contains(value)
@@ -44,7 +44,7 @@ def test_levels_that_end_early_hold_the_truth_as_often_as_they_say(phi):
         noise = draw.standard_normal(size + 200) * math.sqrt(1.0 - phi * phi)
         series = lfilter([1.0], [1.0, -phi], noise)[200:]
         source = ReplayedLoad(np.round(2.4e6 * np.exp(0.3 * series)).astype(np.int64))
-        run = run_load(source, Closed(1), conditions, lambda: None)
+        run = run_load(source, ClosedLoop(1), conditions, lambda: None)
         found = run.records.main[0].percentile(99.0, 0, run.end_ns)
         held += found.contains(truth)
         early += run.window_s < 29.0

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
+from tritongen.probe.recorder import BUCKETS, Stretch, buckets_of
 from tritongen.probe.statistics.intervals import Interval
 
 RUNS = 2_000
@@ -40,7 +40,7 @@ def test_ninety_five_percent_intervals_cover_ninety_five_percent(kind):
         sums = values.reshape(SLOTS, -1).sum(axis=1)
         ends = (int(values.min()), int(values.max()))
         counts = rows.reshape(SLOTS, BUCKETS).astype(np.int32)
-        found = summarise(counts, int(values.sum()), ends, sums.tolist())
+        found = Stretch(counts, sums.tolist(), ends).summary()
         for key, value in truth.items():
             interval = found.mean if key == "mean" else found.percentiles[key]
             assert interval is not None
@@ -56,7 +56,7 @@ def from_slots(values: np.ndarray, slots: int = SLOTS) -> Interval | None:
     sums = np.bincount(slot, weights=values).astype(np.int64).tolist()
     counts = rows.reshape(slots, BUCKETS).astype(np.int32)
     ends = (int(values.min()), int(values.max()))
-    return summarise(counts, int(values.sum()), ends, sums).percentiles["p99"]
+    return Stretch(counts, sums, ends).summary().percentiles["p99"]
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.9, 0.99])

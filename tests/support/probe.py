@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.probe.arrivals.workload import Closed, Load
+from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Reading, Run, run_load
 from tritongen.probe.load_engine import Engine, Log, Plan, Target
@@ -32,6 +32,7 @@ from tritongen.probe.statistics.measurement import (
     RequestCounts,
     Verdict,
 )
+from tritongen.queueing import ClosedLoop
 from tritongen.triton.messages import Expectation, TensorMeta
 
 SECOND = 1_000_000_000
@@ -170,7 +171,7 @@ class VirtualPacer:
 class ReplayedLoad:
     """A closed loop of one client whose latencies are given: thousands of levels in seconds.
 
-    See `tritongen.probe.level.LoadSource`.
+    See `tritongen.probe.generator.Generator` for the calls.
     """
 
     def __init__(self, latencies_ns: NDArray[np.int64]) -> None:
@@ -309,7 +310,7 @@ def a_level(
     failures = {"HTTP 503": failed} if failed else {}
     return LevelResult(
         model=model,
-        load=load or Closed(8),
+        load=load or ClosedLoop(8),
         verdict=verdict,
         reason="for a test",
         duration_s=10.0,

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.load_engine import Engine, EngineOptions
 from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.prober import make_engine
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.statistics import ServedConfig
 
@@ -15,7 +16,7 @@ SECOND = 1_000_000_000
 
 
 def grpc_engine(port: int, *, columns: int = 4, streaming: bool = False, **options) -> Engine:
-    endpoint = Endpoint("127.0.0.1", port, Protocol.GRPC, streaming=streaming)
+    endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, streaming=streaming)
     meta = ModelMeta(
         "echo",
         ("1",),

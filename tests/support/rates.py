@@ -1,7 +1,6 @@
 """What a simulated server does at rates, and the calibration that follows from measuring it."""
 
 from tritongen.queueing import (
-    Batcher,
     FrontEnd,
     OpenLoop,
     ServedModel,
@@ -38,7 +37,7 @@ def hidden(rate, wake_s=0.0, stalls=None, slower=1.0, seed=9, requests=40_000):
         SERVICE.scaled(slower),
         OpenLoop(rate),
         max_batch_size=16,
-        batcher=Batcher(),
+        queue_delay_s=0.0,
         transport_s=CALIBRATION.transport_s,
     )
     front = FrontEnd(CALIBRATION.front_end_s * slower, wake_s=wake_s)

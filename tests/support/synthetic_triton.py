@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tritongen.queueing import (
-    Batcher,
     ClosedLoop,
     FrontEnd,
     OpenLoop,
@@ -25,6 +24,7 @@ from tritongen.queueing import (
 from tritongen.tune.search.measurement_records import History, Reading, Record, Task
 from tritongen.tune.search.objective import Objective, Outcome
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.tuner import Tuner
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -98,9 +98,6 @@ def truth(
     """What a configuration really does, free of noise."""
     key = (profile, cores, candidate, load, rows)
     if key not in _TRUTHS:
-        batcher = None
-        if candidate.batches and candidate.queue_delay_us is not None:
-            batcher = Batcher(delay_s=candidate.queue_delay_us * 1e-6)
         model = ServedModel(
             "m",
             _service(profile, cores, candidate),
@@ -108,7 +105,7 @@ def truth(
             candidate.instances,
             candidate.threads_per_instance,
             candidate.max_batch_size,
-            batcher,
+            candidate.queue_delay_s,
             rows=(rows,),
             transport_s=profile.transport_s,
         )
@@ -221,9 +218,9 @@ class SyntheticTriton:
         )
 
 
-def run_tuning(tuner: object, triton: SyntheticTriton, history: History = ()) -> History:
+def run_tuning(tuner: Tuner, triton: SyntheticTriton) -> History:
     """Measures what the tuner asks for until it is done."""
-    while (step := tuner.next(history)) is not None:  # type: ignore[attr-defined]  # a Tuner
+    while (step := tuner.next()) is not None:
         for task in step.tasks:
-            history = (*history, triton.measure(task))
-    return history
+            tuner.take(triton.measure(task))
+    return tuner.history

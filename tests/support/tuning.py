@@ -40,7 +40,7 @@ def tune(goal, profile, cores=2, seed=0, triton=None, **options):
     triton = triton or SyntheticTriton(profile, cores, seed)
     tuner = tuner_for(goal, cores, seed, **options)
     history = run_tuning(tuner, triton)
-    return tuner, history, tuner.best(history)
+    return tuner, history, tuner.best()
 
 
 @functools.cache

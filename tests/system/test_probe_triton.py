@@ -12,13 +12,14 @@ from support.docker import start_container
 from support.probe_models import fill, python_config
 from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
-from tritongen.probe.arrivals.workload import Closed, Open
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import prepare_job
 from tritongen.probe.prober import Prober
 from tritongen.probe.request_inputs import InputOptions
+from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.serving.protocol import ModelControl
-from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.server import Endpoints
 from tritongen.triton.server_state import StateStore, project_label
@@ -231,16 +232,16 @@ def test_two_configurations_are_compared_in_pairs(live):
 
 @protocols
 def test_the_library_measures_level_after_level_over_the_same_connections(live, protocol):
-    kind = Protocol(protocol)
+    kind = ClientProtocol(protocol)
     ends: Endpoints = live.server.server.endpoints
-    url = ends.http if kind is Protocol.HTTP else ends.grpc
+    url = ends.http if kind is ClientProtocol.HTTP else ends.grpc
     endpoint = Endpoint(*parse_endpoint(url, kind), kind)
     control = ServerControl(endpoint)
     job = prepare_job(control, "echo", InputOptions(seed=3))
     short = Conditions(budget_s=0.3, fixed=True, warmup_s=0.1)
     with Prober(endpoint, control, [job]) as prober:
         prober.check()
-        for load in (Closed(1), Closed(4), Open(100.0), Closed(2)):
+        for load in (ClosedLoop(1), ClosedLoop(4), OpenLoop(100.0), ClosedLoop(2)):
             result = prober.run(load, short).results[0]
             assert result.requests.failed == 0
             assert result.requests.ok > 5

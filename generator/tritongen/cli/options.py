@@ -3,8 +3,10 @@
 import argparse
 import os
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]  # noqa: SLF001  (argparse gives it no public name)
 else:
     Subparsers = Any
+
+T = TypeVar("T")
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -37,6 +41,42 @@ def add_format(parser: argparse.ArgumentParser, *choices: str) -> None:
         default="text",
         help="output for people or for programs (default: %(default)s)",
     )
+
+
+def add_flags(
+    parser: argparse.ArgumentParser, options: type, types: Mapping[str, Callable[[str], object]]
+) -> None:
+    """A flag for each field of an options dataclass that declares one.
+
+    Args:
+        parser: of the command.
+        options: its dataclass; a field's metadata hold flags, argparse's settings and `made`.
+        types: what reads the flag's text, by field; others are taken as they are.
+    """
+    for item in fields(options):
+        settings: dict[str, Any] = dict(item.metadata.get("settings", {}))
+        if item.name in types:
+            settings["type"] = types[item.name]
+        if item.metadata:
+            default = [] if settings.get("action") == "append" else item.default
+            parser.add_argument(
+                *item.metadata["flags"], dest=_dest(options, item.name), default=default, **settings
+            )
+
+
+def from_flags(options: type[T], arguments: argparse.Namespace) -> T:
+    """The options that a command line holds; fields without a flag keep their defaults."""
+    found = {}
+    for item in fields(options):  # type: ignore[arg-type]  # a dataclass
+        if item.metadata:
+            value, made = getattr(arguments, _dest(options, item.name)), item.metadata["made"]
+            found[item.name] = value if made is None or value is None else made(value)
+    return options(**found)
+
+
+def _dest(options: type, name: str) -> str:
+    """Where argparse keeps a field, apart from the command's own arguments."""
+    return f"{options.__name__}.{name}"
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tritongen.probe.arrivals.workload import Load
-    from tritongen.probe.probe_models import ModelChoice, ProbeReport, ProbeRequest, Tell
+    from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
     from tritongen.probe.questions.comparison import Comparison
     from tritongen.probe.questions.goal_and_knee import Answer, Search
 
@@ -252,11 +252,12 @@ def _live(bar: ProgressBar) -> "Tell":
 
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":
+    from tritongen.model.business import ClientProtocol
     from tritongen.probe.level import Conditions
-    from tritongen.probe.probe_models import ProbeRequest
+    from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.request_inputs import InputOptions
     from tritongen.probe.statistics.verdicts import Precision
-    from tritongen.triton.address import Protocol, Tls
+    from tritongen.triton.address import Tls
 
     _check_numbers(args)
     loads = _loads(args)
@@ -265,7 +266,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
         url=args.url,
-        protocol=Protocol(args.protocol),
+        protocol=ClientProtocol(args.protocol),
         loads=loads,
         inputs=InputOptions(
             batch=args.batch,
@@ -304,13 +305,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
-    from tritongen.probe.arrivals.workload import (
-        Closed,
-        Open,
-        Pacing,
-        parse_concurrency,
-        parse_rates,
-    )
+    from tritongen.probe.arrivals.workload import parse_concurrency, parse_rates
+    from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 
     pacing, cap = Pacing(args.arrivals), args.max_outstanding
     if args.concurrency and args.rate:
@@ -322,8 +318,8 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
     if args.schedule:
         return (_replay(args),)
     if args.rate:
-        return tuple(Open(rate, pacing, cap) for rate in parse_rates(args.rate))
-    return tuple(Closed(level) for level in parse_concurrency(args.concurrency or "8"))
+        return tuple(OpenLoop.paced(rate, pacing, cap) for rate in parse_rates(args.rate))
+    return tuple(ClosedLoop(level) for level in parse_concurrency(args.concurrency or "8"))
 
 
 def _least_length(load: "Load") -> float:
@@ -334,8 +330,9 @@ def _least_length(load: "Load") -> float:
 
 
 def _replay(args: argparse.Namespace) -> "Load":
-    from tritongen.probe.arrivals.workload import Pacing, Replay, parse_rates
+    from tritongen.probe.arrivals.workload import Replay, parse_rates
     from tritongen.probe.probe_models import read_schedule
+    from tritongen.queueing import Pacing
 
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
     length = args.duration or args.time_budget or _BUDGET_S
@@ -344,7 +341,7 @@ def _replay(args: argparse.Namespace) -> "Load":
 
 
 def _model(text: str) -> "ModelChoice":
-    from tritongen.probe.probe_models import ModelChoice
+    from tritongen.probe.probe_request import ModelChoice
 
     match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
     share = float(match[3]) if match and match[3] else None

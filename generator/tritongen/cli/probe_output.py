@@ -19,7 +19,7 @@ from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, Trito
 from tritongen.model.codec import finite
 from tritongen.model.printable import json_text, printable
 from tritongen.planner.context import show_rate
-from tritongen.probe.probe_models import ProbeReport
+from tritongen.probe.probe_request import ProbeReport
 from tritongen.probe.questions.comparison import Change, Comparison
 from tritongen.probe.questions.goal_and_knee import Answer
 from tritongen.probe.report.csv_table import csv_text
@@ -161,9 +161,9 @@ def _text(args: argparse.Namespace, text: str) -> None:
 
 
 def _write(args: argparse.Namespace, text: str) -> None:
-    from tritongen.probe.probe_models import write_result
+    from tritongen.system.files import write_atomic
 
-    write_result(args.output, text)
+    write_atomic(args.output, text.encode())
     say_error(f"wrote {args.output}")
 
 

@@ -5,24 +5,28 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.options import (
     Subparsers,
     add_command,
+    add_flags,
     add_format,
     add_models,
     existing_folder,
+    from_flags,
     positive_float,
     whole,
     writable_file,
 )
 from tritongen.cli.output import ProgressBar, emit_json, say_error
 from tritongen.errors import ExitCode
+from tritongen.tune.tune_options import TuneOptions
 
 if TYPE_CHECKING:
-    from tritongen.tune.tune_options import Listener, TuneOptions, TuneProgress
+    from tritongen.tune.tune_progress import TuneProgress
 
 _EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
@@ -47,36 +51,7 @@ def register(commands: Subparsers) -> None:
     summary = "find the best configuration by measuring it, and keep the evidence"
     parser = add_command(commands, "tune", summary, _EXAMPLES)
     add_models(parser)
-    parser.add_argument(
-        "-m", "--model", action="append", default=[], metavar="MODEL",
-        help="only this model; may be repeated (default: every model)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--goal", default="", metavar="GOAL",
-        help="see below (default: rate and latency of tritongen.yaml, else throughput)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--budget", type=_seconds, default=120.0, metavar="TIME",
-        help="for each model, such as 90s or 2m (default: 120s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--cpus", type=positive_float, metavar="N",
-        help="cores for the named models (default: the target's, each model its share)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--protocol", choices=("http", "grpc"),
-        help="what requests travel by (default: that of the clients in tritongen.yaml, else http)",
-    )  # fmt: skip
-    _add_server(parser)
-    parser.add_argument(
-        "--seed", type=whole, default=0, metavar="N", help="of the search (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="measure, and leave the repository as it is"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where an earlier run was killed"
-    )
+    add_flags(parser, TuneOptions, _TYPES)
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
         help="repository whose lock takes the evidence (default: %(default)s)",
@@ -89,26 +64,21 @@ def register(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--runtime", choices=("embedded", "docker"),
-        help="where candidates are served (default: embedded, where it serves the models)",
-    )  # fmt: skip
-    parser.add_argument("--image", default="", metavar="IMAGE", help="of the container")
-    parser.add_argument(
-        "--triton-wheel",
-        type=Path,
-        metavar="PATH",
-        help="the embedded Triton's wheel, offline",
-    )
-
-
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
     value = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 0.0 < value <= 86_400.0:
         raise argparse.ArgumentTypeError(f"must be a time such as 90s or 2m, got {text!r}")
     return value
+
+
+# What reads a flag's text, by field of the options.
+_TYPES: dict[str, Callable[[str], object]] = {
+    "budget_s": _seconds,
+    "cpus": positive_float,
+    "wheel": Path,
+    "seed": whole,
+}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -118,12 +88,14 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.repository.stored_variants import with_selection
     from tritongen.tune.tune_models import tune
     from tritongen.tune.tune_page import write_page
+    from tritongen.tune.tune_progress import Listener
 
     if options.html is not None:
         writable_file(options.html)
     project = with_selection(load_project(existing_folder(options.models), options.output))
     with Live() as live:
-        report = tune(Path.cwd(), project, _options(options), _listener(live))
+        listener = Listener(live.step, live.note, live.bar)
+        report = tune(Path.cwd(), project, from_flags(TuneOptions, options), listener)
     if options.format == "json":
         emit_json(document(report))
     else:
@@ -133,32 +105,6 @@ def run(options: argparse.Namespace) -> int:
     if report.interrupted:
         return 128 + report.interrupted
     return int(ExitCode.OK if report.met else ExitCode.GOAL_NOT_MET)
-
-
-def _options(options: argparse.Namespace) -> "TuneOptions":
-    from tritongen.model.business import ClientProtocol
-    from tritongen.serving.server_spec import UpOptions
-    from tritongen.triton.server import RuntimeName
-    from tritongen.tune.tune_options import TuneOptions
-
-    runtime = RuntimeName(options.runtime) if options.runtime else None
-    return TuneOptions(
-        models=tuple(dict.fromkeys(options.model)),
-        goal=options.goal,
-        budget_s=options.budget,
-        cpus=options.cpus,
-        protocol=ClientProtocol(options.protocol) if options.protocol else None,
-        server=UpOptions(runtime=runtime, image=options.image, wheel=options.triton_wheel),
-        seed=options.seed,
-        dry_run=options.dry_run,
-        resume=options.resume,
-    )
-
-
-def _listener(live: "Live") -> "Listener":
-    from tritongen.tune.tune_options import Listener
-
-    return Listener(live.step, live.note, live.bar)
 
 
 class Live:

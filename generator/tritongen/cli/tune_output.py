@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli.output import bold, dim, good, print_table, say, suggest
 from tritongen.planner.context import show_figure
-from tritongen.tune.tune_page import load_text, span, throughput_text
+from tritongen.tune.tune_page import cells, load_text
 
 if TYPE_CHECKING:
     from tritongen.model.evidence import ServedRate
-    from tritongen.probe.statistics.intervals import Interval as Ratio
+    from tritongen.probe.statistics.intervals import Interval
     from tritongen.tune.search.candidate_report import Evaluated
-    from tritongen.tune.search.co_location import Together
+    from tritongen.tune.search.co_location import CoLocationForecast
     from tritongen.tune.search.search_space import Candidate
-    from tritongen.tune.search.standings import Interval
-    from tritongen.tune.tune_options import TuneProgress
-    from tritongen.tune.tune_result import Figures, TunedModel, TuneReport
-    from tritongen.tune.variant_comparison import Offer
+    from tritongen.tune.search.standings import Measurement
+    from tritongen.tune.tune_progress import TuneProgress
+    from tritongen.tune.tune_result import TunedModel, TuneReport
+    from tritongen.tune.variant_comparison import VariantComparison
 
 
 def progress_line(progress: "TuneProgress") -> str:
@@ -30,9 +30,10 @@ def progress_line(progress: "TuneProgress") -> str:
     best = progress.best
     if best is None:
         return line
-    known = best.throughput
-    figure = f" {show_figure(known.value)}/s" if known is not None else ""
-    tail = f", {show_figure(best.latency.value * 1e3)} ms" if best.latency is not None else ""
+    known, figure, tail = best.measured, "", ""
+    if known is not None:
+        figure = f" {show_figure(known.throughput.value)}/s"
+        tail = f", {show_figure(known.latency_s.value * 1e3)} ms"
     return f"{line} · best so far {best.candidate.key}{figure}{tail}"
 
 
@@ -53,7 +54,7 @@ def document(report: "TuneReport") -> dict[str, object]:
     }
 
 
-def _together_json(together: "Together | None") -> dict[str, object] | None:
+def _together_json(together: "CoLocationForecast | None") -> dict[str, object] | None:
     if together is None:
         return None
     return {
@@ -75,8 +76,8 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
         "protocol": model.protocol.value,
         "met": model.met,
         "cores": model.cores,
-        "default": {**_candidate_json(model.default_candidate), **_figures_json(model.default)},
-        "best": {**_candidate_json(model.choice.candidate), **_figures_json(model.best)},
+        "default": {**_candidate_json(model.default_candidate), **_measurement_json(model.default)},
+        "best": {**_candidate_json(model.choice.candidate), **_measurement_json(model.best)},
         "before": _candidate_json(model.incumbent),
         "evaluated": [_row_json(row) for row in model.rows],
         "rates": [_rate_json(rate) for rate in model.sweep],
@@ -92,7 +93,7 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
     }
 
 
-def _offer_json(offer: "Offer") -> dict[str, object]:
+def _offer_json(offer: "VariantComparison") -> dict[str, object]:
     return {
         "name": offer.name,
         "change": offer.change.value,
@@ -114,14 +115,14 @@ def _candidate_json(candidate: "Candidate") -> dict[str, object]:
     }
 
 
-def _figures_json(figures: "Figures | None") -> dict[str, object]:
-    if figures is None:
+def _measurement_json(found: "Measurement | None") -> dict[str, object]:
+    if found is None:
         return {"throughput_per_s": None, "p99_us": None, "load": None, "rounds": 0}
     return {
-        "throughput_per_s": _interval_json(figures.throughput, 1.0),
-        "p99_us": _interval_json(figures.p99_s, 1e6),
-        "load": load_text(figures.load),
-        "rounds": figures.rounds,
+        "throughput_per_s": _interval_json(found.throughput, 1.0),
+        "p99_us": _interval_json(found.latency_s, 1e6),
+        "load": load_text(found.load),
+        "rounds": found.rounds,
     }
 
 
@@ -157,7 +158,7 @@ def _percentile(at: float) -> str:
     return f"p{at:g}".replace(".", "")
 
 
-def _interval_json(interval: "Interval | Ratio | None", scale: float) -> dict[str, object] | None:
+def _interval_json(interval: "Interval | None", scale: float) -> dict[str, object] | None:
     if interval is None:
         return None
     return {
@@ -186,6 +187,7 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
 
 
 def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
+    from tritongen.probe.questions.comparison import Change
     from tritongen.tune.tune_result import gain_sentence, rates_sentence
 
     unit = "core" if model.cores == 1 else "cores"
@@ -215,13 +217,12 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
         say(f"nearest goal that can be met: {goal.text}")
     for offer in model.offers:
         say(offer.sentence)
-        if offer.change.value == "better":
+        if offer.change is Change.BETTER:
             variant = quote(f"{model.name}={offer.name}")
             suggest(f"tritongen build {quote(str(models))} --variant {variant}")
     for note in model.notes:
         say(dim(f"note: {note}"))
-    # A file that is not there yet is news as a whole.
-    if not any(line.startswith("@@ -0,0") for line in model.diff):
+    if not model.new:
         for line in model.diff:
             say(line)
     say()
@@ -230,15 +231,5 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
 def row_cells(row: "Evaluated", *, on_front: bool) -> tuple[str, ...]:
     """One candidate as cells of a table."""
     mark = {"best": "→", "baseline": "T"}.get(row.fate, "*" if on_front else "")
-    name = f"{row.candidate.key} (Triton's own)" if row.fate == "baseline" else row.candidate.key
-    predicted = show_figure(row.predicted.throughput_per_s) if row.predicted is not None else ""
-    return (
-        mark,
-        name,
-        load_text(row.load),
-        predicted,
-        throughput_text(row),
-        span(row.latency, 1e3),
-        str(row.rounds or ""),
-        row.why,
-    )
+    *found, _, why = cells(row)
+    return (mark, *found, why)

@@ -17,7 +17,7 @@ class Place(StrEnum):
 
 
 class ClientProtocol(StrEnum):
-    """What clients speak."""
+    """How requests travel."""
 
     HTTP = "http"
     GRPC = "grpc"

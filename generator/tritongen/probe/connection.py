@@ -12,17 +12,18 @@ from typing import Any
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.report.json_document import Environment
 from tritongen.system.machine import read_cpus
-from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.server_state import StateStore, own_headers
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ProbedServer:
     """A server that answers.
 
     Attributes:
@@ -41,7 +42,7 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
+def connect(project: Path, request: ProbeRequest) -> Iterator[ProbedServer]:
     """Find the server and see that it is a Triton.
 
     Raises:
@@ -58,7 +59,7 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[Connection]:
                 where=endpoint.address,
             )
         server = f"{info.name} {info.version}".strip()
-        yield Connection(endpoint, control, server, metrics, tuple(replicas))
+        yield ProbedServer(endpoint, control, server, metrics, tuple(replicas))
     finally:
         control.close()
 
@@ -71,9 +72,9 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metri
         if state is None:
             raise EnvironmentProblem("TG901", "no server runs for this project", where=str(project))
         ends = state.endpoints
-        url = ends.http if request.protocol is Protocol.HTTP else ends.grpc
+        url = ends.http if request.protocol is ClientProtocol.HTTP else ends.grpc
         if ends.metrics:
-            metrics = Metrics(*parse_endpoint(ends.metrics, Protocol.HTTP))
+            metrics = Metrics(*parse_endpoint(ends.metrics, ClientProtocol.HTTP))
     return [_endpoint(project, text.strip(), request) for text in url.split(",")], metrics
 
 
@@ -82,11 +83,11 @@ def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
     secure = request.secure or url.startswith(("https://", "grpcs://"))
     tls = request.tls if secure else None
     found = Endpoint(host, port, request.protocol, tls, request.streaming)
-    own = own_headers(project, found.address, grpc=request.protocol is Protocol.GRPC)
+    own = own_headers(project, found.address, grpc=request.protocol is ClientProtocol.GRPC)
     return replace(found, headers=own)
 
 
-def environment(connection: Connection, request: ProbeRequest) -> Environment:
+def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:
     """Where and how this runs."""
     reading = read_cpus()
     endpoint = connection.endpoint
@@ -108,7 +109,7 @@ def environment(connection: Connection, request: ProbeRequest) -> Environment:
     )
 
 
-def _hashes(connection: Connection, request: ProbeRequest) -> dict[str, str]:
+def _hashes(connection: ProbedServer, request: ProbeRequest) -> dict[str, str]:
     """SHA-256 of each model's configuration in force; models that have none are left out."""
     found = {}
     names = [choice.name for choice in request.models]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tritongen.probe.arrivals.due_times import arrivals
-from tritongen.probe.arrivals.workload import Closed, Load
+from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.load_engine import Engine, clock_ns
 from tritongen.probe.pacing import Pacer, Waiter
 from tritongen.probe.recorder import Recorder
+from tritongen.queueing import ClosedLoop
 
 _TICK_NS = 250_000_000
 _DRAIN_TICK_NS = 10_000_000
@@ -116,7 +117,7 @@ class Generator:
     @property
     def closed(self) -> bool:
         """Whether the loop is closed."""
-        return isinstance(self._load, Closed)
+        return isinstance(self._load, ClosedLoop)
 
     def start(self, begin_ns: int | None = None) -> None:
         """Open connections and begin, at that moment or at once.
@@ -131,7 +132,7 @@ class Generator:
         self._begin = max(self._clock() + lead, begin_ns or 0)
         self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
         self._cpu_begin = time.process_time_ns()
-        if isinstance(self._load, Closed):
+        if isinstance(self._load, ClosedLoop):
             self._engine.start()
         else:
             self._pacer = self._make_pacer(self._engine)
@@ -140,7 +141,7 @@ class Generator:
 
     def _slots(self) -> int:
         """Requests that this part has outstanding in a closed loop; connections to begin with."""
-        if not isinstance(self._load, Closed):
+        if not isinstance(self._load, ClosedLoop):
             return len(self._engine.targets) * _FIRST_CONNECTIONS
         base, more = divmod(self._load.concurrency, self._parts)
         return base + (self._part < more)

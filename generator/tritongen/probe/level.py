@@ -7,13 +7,14 @@ are precise enough or its time is up. Both use the same uninterrupted load.
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from tritongen.probe.arrivals.workload import Load, Open, Replay
-from tritongen.probe.generator import Progress, Records
+from tritongen.probe.arrivals.workload import Load, Replay
+from tritongen.probe.generator import Generator, Progress, Records
+from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.statistics.intervals import Interval, mean_interval
 from tritongen.probe.statistics.verdicts import Precision
+from tritongen.queueing import OpenLoop
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
 _NS = 1_000_000_000
@@ -58,29 +59,8 @@ class Conditions:
     seed: int = 0
 
 
-class LoadSource(Protocol):
-    """A generator, or several of them in processes of their own."""
-
-    def start(self) -> None:
-        """Open connections and begin."""
-
-    def run(self, until_ns: int) -> None:
-        """Make the load until that moment."""
-
-    def mark(self, *, from_begin: bool = False) -> int:
-        """The measured window begins now, or has begun with the load."""
-
-    def finish(self, drain_s: float) -> int:
-        """The window ends now."""
-
-    def stop(self) -> None:
-        """Put back what `start` changed."""
-
-    def progress(self) -> Progress:
-        """Where the load stands."""
-
-    def records(self) -> Records:
-        """What was recorded so far."""
+# What makes a load: one generator, or several of them in processes of their own.
+LoadSource = Generator | LoadProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +335,11 @@ class _LevelRun:
     def _patience_s(self) -> float:
         """Longer than the gaps of a slow open loop."""
         patience = self._conditions.patience_s
-        return max(patience, 10.0 / self._load.rate) if isinstance(self._load, Open) else patience
+        return (
+            max(patience, 10.0 / self._load.rate_per_s)
+            if isinstance(self._load, OpenLoop)
+            else patience
+        )
 
 
 def signal_of(interrupt: KeyboardInterrupt) -> int:

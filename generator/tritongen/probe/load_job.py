@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.grpc.grpc_request import request_bytes as grpc_bytes
 from tritongen.probe.grpc.grpc_request import request_template as grpc_template
 from tritongen.probe.http.http_request import request_bytes, request_template
 from tritongen.probe.load_engine import Plan
 from tritongen.probe.request_inputs import InputOptions, make_messages
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Expectation, Message, ModelMeta, Template
 from tritongen.triton.statistics import ServedConfig, served_config
@@ -117,7 +118,7 @@ def make_plan(
 def _encoders(
     endpoint: Endpoint,
 ) -> tuple[Callable[[Message], bytes], Callable[[Message], Template]]:
-    if endpoint.protocol is Protocol.HTTP:
+    if endpoint.protocol is ClientProtocol.HTTP:
         host = endpoint.address
         return (lambda m: request_bytes(m, host)), (lambda m: request_template(m, host))
     streamed = endpoint.streaming

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.probe.arrivals.workload import Load
@@ -30,7 +30,7 @@ _LEAD_NS = 20_000_000
 
 
 class LoadProcesses:
-    """See `tritongen.probe.level.LoadSource`."""
+    """Several generators that make one load together; see `Generator` for the calls."""
 
     def __init__(
         self, make_engine: Callable[[int], Engine], load: Load, seed: int, processes: int
@@ -58,7 +58,7 @@ class LoadProcesses:
         self._begin = begin = clock_ns() + _LEAD_NS * self._count
         for part in range(self._count):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
-        self._ask({"do": "start", "begin": begin})
+        self._ask("start", begin_ns=begin)
         self._refresh()
 
     def _serve(self, part: int, link: socket.socket) -> None:
@@ -66,27 +66,28 @@ class LoadProcesses:
         engine = self._make_engine(part)
         generator = Generator(engine, self._load, self._seed, part, self._count)
         try:
-            while (order := _receive_order(link)) is not None:
-                _obey(order, generator, link)
+            while (message := _receive(link)) is not None:
+                order, arguments = json.loads(message[1])
+                _obey(order, arguments, generator, link)
         finally:
             engine.close()
 
     def run(self, until_ns: int) -> None:
         """Make the load until that moment."""
-        self._ask({"do": "run", "until": until_ns})
+        self._ask("run", until_ns=until_ns)
         self._refresh()
 
     def mark(self, *, from_begin: bool = False) -> int:
         """The measured window begins now, or has begun with the load."""
         now = self._begin if from_begin else clock_ns()
-        self._ask({"do": "mark", "at": now, "from_begin": from_begin})
+        self._ask("mark", from_begin=from_begin, at_ns=now)
         self._refresh()
         return now
 
     def finish(self, drain_s: float) -> int:
         """The window ends now."""
         now = clock_ns()
-        self._ask({"do": "finish", "drain": drain_s, "at": now})
+        self._ask("finish", drain_s=drain_s, at_ns=now)
         return now
 
     def stop(self) -> None:
@@ -102,10 +103,10 @@ class LoadProcesses:
 
     def records(self) -> Records:
         """What was recorded so far, of all processes together."""
-        return merge_records([unpack_records(part) for part in self._ask({"do": "records"})])
+        return merge_records([unpack_records(part) for part in self._ask("records")])
 
     def _refresh(self) -> None:
-        parts = [unpack_progress(part) for part in self._ask({"do": "progress"})]
+        parts = [unpack_progress(part) for part in self._ask("progress")]
         self._progress = Progress(
             now_ns=clock_ns(),
             outstanding=sum(part.outstanding for part in parts),
@@ -118,10 +119,10 @@ class LoadProcesses:
             finished=sum(part.finished for part in parts),
         )
 
-    def _ask(self, order: dict[str, object]) -> list[bytes]:
-        """Give every process an order, and wait for all of them."""
+    def _ask(self, order: str, **arguments: float) -> list[bytes]:
+        """Call the same method of every process's generator, and wait for all of them."""
         for worker in self._workers:
-            worker.send(order)
+            worker.send(order, arguments)
         return [worker.receive() for worker in self._workers]
 
 
@@ -154,11 +155,11 @@ class _Worker:
                 os._exit(code)
         theirs.close()
 
-    def send(self, order: dict[str, object]) -> None:
+    def send(self, order: str, arguments: Mapping[str, float]) -> None:
         """Give an order."""
         with contextlib.suppress(BrokenPipeError):
             # Its last words are read by `receive`.
-            _send(self.link, _FINE, json.dumps(order).encode())
+            _send(self.link, _FINE, json.dumps([order, arguments]).encode())
 
     def receive(self) -> bytes:
         """The answer to the last order."""
@@ -182,31 +183,24 @@ def _fault_json(fault: TritongenError) -> bytes:
     return json.dumps({"code": fault.code, "what": fault.what, "where": fault.where}).encode()
 
 
-def _obey(order: dict[str, object], generator: Generator, link: socket.socket) -> None:
+def _obey(
+    order: str, arguments: Mapping[str, float], generator: Generator, link: socket.socket
+) -> None:
     """Carry out one order and answer."""
-    answer = b""
-    what = order["do"]
+    orders: dict[str, Callable[..., object]] = {
+        "start": generator.start,
+        "run": generator.run,
+        "mark": generator.mark,
+        "finish": generator.finish,
+        "progress": lambda: pack_progress(generator.progress()),
+        "records": lambda: pack_records(generator.records()),
+    }
     try:
-        if what == "start":
-            generator.start(_number(order, "begin"))
-        elif what == "run":
-            generator.run(_number(order, "until"))
-        elif what == "mark":
-            generator.mark(at_ns=_number(order, "at"), from_begin=bool(order["from_begin"]))
-        elif what == "finish":
-            generator.finish(float(str(order["drain"])), _number(order, "at"))
-        elif what == "progress":
-            answer = pack_progress(generator.progress())
-        elif what == "records":
-            answer = pack_records(generator.records())
+        answer = orders[order](**arguments)
     except TritongenError as fault:
         _send(link, _FAULT, _fault_json(fault))
         return
-    _send(link, _FINE, answer)
-
-
-def _number(order: dict[str, object], key: str) -> int:
-    return int(str(order[key]))
+    _send(link, _FINE, answer if isinstance(answer, bytes) else b"")
 
 
 def _send(link: socket.socket, kind: bytes, data: bytes) -> None:
@@ -220,14 +214,6 @@ def _receive(link: socket.socket) -> tuple[bytes, bytes] | None:
     kind, size = _HEAD.unpack(head)
     data = _exactly(link, size)
     return None if data is None else (kind, data)
-
-
-def _receive_order(link: socket.socket) -> dict[str, object] | None:
-    message = _receive(link)
-    if message is None:
-        return None
-    order: dict[str, object] = json.loads(message[1])
-    return order
 
 
 def _exactly(link: socket.socket, size: int) -> bytes | None:

@@ -1,6 +1,9 @@
 """`probe`: makes requests for the server's models and measures every level asked for."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,33 +11,13 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenErr
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_schedule
-from tritongen.probe.arrivals.workload import Closed, Load
-from tritongen.probe.connection import Connection, connect, environment
-from tritongen.probe.level import Update, signal_of
+from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.connection import ProbedServer, connect, environment
+from tritongen.probe.level import Conditions, signal_of
 from tritongen.probe.load_job import Job, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
-from tritongen.probe.prober import Outcome, Prober
-from tritongen.probe.request_inputs import InputOptions
-from tritongen.system.files import write_atomic
-
-__all__ = [
-    "Connection",
-    "ModelChoice",
-    "ProbeReport",
-    "ProbeRequest",
-    "Tell",
-    "connect",
-    "each_in_turn",
-    "environment",
-    "model_choices",
-    "note_end",
-    "open_prober",
-    "prepare_jobs",
-    "probe",
-    "read_schedule",
-    "teller",
-    "write_result",
-]
+from tritongen.probe.prober import LevelOutcome, Prober
+from tritongen.queueing import ClosedLoop
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64
@@ -56,49 +39,170 @@ def probe(project: Path, request: ProbeRequest, tell: Tell | None = None) -> Pro
     Raises:
         TritongenError: nothing could be measured at all.
     """
-    with connect(project, request) as connection:
-        report = ProbeReport(environment(connection, request))
-        each_in_turn(
-            report,
-            _groups(model_choices(connection, request)),
-            lambda group: _measure_group(project, request, connection, group, report, tell),
-        )
-    return report
+    with ProbeRun.on_server(project, request, tell) as run:
+        run.each_in_turn(_groups(run.choices()), run.measure_loads)
+        return run.report
 
 
-def each_in_turn(
-    report: ProbeReport, items: Iterable[Item], measure: Callable[[Item], None]
-) -> None:
-    """Measure one after the other; what ails one model does not keep the others from it.
+class ProbeRun:
+    """One run against one server: its models, what is measured of them, and how that ended.
 
-    Args:
-        report: filled by `measure`; the problems met end up in it.
-        items: what to measure.
-        measure: measures one of them.
-
-    Raises:
-        TritongenError: nothing could be measured at all.
-        KeyboardInterrupt: likewise.
+    Attributes:
+        request: what to measure.
+        server: that is measured.
+        report: what was measured so far.
     """
-    problems: list[TritongenError] = []
-    for item in items:
-        try:
-            measure(item)
-        except TritongenError as problem:
-            problems.append(problem)
-        except KeyboardInterrupt as interrupt:
+
+    def __init__(
+        self, project: Path, request: ProbeRequest, server: ProbedServer, tell: Tell | None
+    ) -> None:
+        self.request, self.server = request, server
+        self.report = ProbeReport(environment(server, request))
+        self._project, self._tell = project, tell
+
+    @classmethod
+    @contextlib.contextmanager
+    def on_server(
+        cls, project: Path, request: ProbeRequest, tell: Tell | None
+    ) -> "Iterator[ProbeRun]":
+        """A run against the server that the request names, or the project's own.
+
+        Raises:
+            EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
+        """
+        with connect(project, request) as server:
+            yield cls(project, request, server, tell)
+
+    def choices(self) -> tuple[ModelChoice, ...]:
+        """The models asked for, or every ready one.
+
+        Raises:
+            EnvironmentProblem: TG916, none is ready.
+        """
+        if self.request.models:
+            return self.request.models
+        names = self.server.control.ready_models()
+        if not names:
+            where = self.server.endpoint.address
+            raise EnvironmentProblem("TG916", "the server has no model that is ready", where=where)
+        return tuple(map(ModelChoice, names))
+
+    def each_in_turn(self, items: Iterable[Item], measure: Callable[[Item], object]) -> None:
+        """Measure one after the other; what ails one model does not keep the others from it.
+
+        Args:
+            items: what to measure.
+            measure: measures one of them; the problems met end up in the report.
+
+        Raises:
+            TritongenError: nothing could be measured at all.
+            KeyboardInterrupt: likewise.
+        """
+        report = self.report
+        problems: list[TritongenError] = []
+        for item in items:
+            try:
+                measure(item)
+            except TritongenError as problem:
+                problems.append(problem)
+            except KeyboardInterrupt as interrupt:
+                if not report.levels:
+                    raise
+                report.interrupted = signal_of(interrupt)
+            if report.problem is not None:
+                problems.append(report.problem)
+                report.problem = None
+            if report.interrupted or (problems and problems[-1].code in _SERVER_GONE):
+                break
+        if problems:
+            report.problem = _joined(problems)
             if not report.levels:
-                raise
-            report.interrupted = signal_of(interrupt)
-        if report.problem is not None:
-            problems.append(report.problem)
-            report.problem = None
-        if report.interrupted or (problems and problems[-1].code in _SERVER_GONE):
-            break
-    if problems:
-        report.problem = _joined(problems)
-        if not report.levels:
-            raise report.problem
+                raise report.problem
+
+    def measure_loads(self, choices: Sequence[ModelChoice]) -> None:
+        """Measure every load for models that are probed at once."""
+        with self.prober(choices) as prober:
+            prober.check()
+            for load in self.request.loads:
+                self.measure(prober, load, self.request.conditions)
+                if self.over:
+                    return
+
+    def prober(self, choices: Sequence[ModelChoice]) -> Prober:
+        """A prober for models that are probed at once, each with its inputs; close it."""
+        request, server = self.request, self.server
+        return Prober(
+            server.endpoint,
+            server.control,
+            [self._job(choice) for choice in choices],
+            options=request.options,
+            processes=request.processes,
+            metrics=server.metrics,
+            shared_slots=_shared_slots(request),
+            replicas=server.replicas,
+        )
+
+    def measure(self, prober: Prober, load: Load, conditions: Conditions) -> LevelOutcome:
+        """Measure one level, and take what it gave and how it ended into the report."""
+        name = " + ".join(job.model for job in prober.jobs)
+        tell = self._tell
+        outcome = prober.run(
+            load, conditions, None if tell is None else lambda update: tell(name, load, update)
+        )
+        self.report.levels += outcome.results
+        self.report.interrupted = self.report.interrupted or outcome.interrupted
+        self.report.problem = self._problem(outcome) or self.report.problem
+        return outcome
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no point in going on with this model."""
+        return bool(self.report.interrupted) or self.report.problem is not None
+
+    def _problem(self, outcome: LevelOutcome) -> EnvironmentProblem | None:
+        where = self.server.endpoint.address
+        if outcome.gone:
+            return EnvironmentProblem("TG908", outcome.ended, where=where)
+        found = None
+        for result in outcome.results:
+            if result.requests.ok or self.report.interrupted:
+                continue
+            if result.requests.failed:
+                found = EnvironmentProblem("TG919", result.reason, where=result.model)
+            elif outcome.unanswered:
+                found = EnvironmentProblem("TG918", result.reason, where=where)
+        return found
+
+    def _job(self, choice: ModelChoice) -> Job:
+        """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
+        declared = self._intent.of(choice.name).inputs
+        return prepare_job(
+            self.server.control,
+            choice.name,
+            replace(self.request.inputs, declared=declared),
+            version=choice.version,
+            share=choice.share or 1.0,
+            sequence_length=self.request.sequence_length,
+        )
+
+    @cached_property
+    def _intent(self) -> Intent:
+        """The given `tritongen.yaml`, or the one in the project or its models folder."""
+        given, project = self.request.intent, self._project
+        for place in [given] if given else [project, project / "models"]:
+            path = place if place.suffix in {".yaml", ".yml"} else place / INTENT_FILE
+            if path.is_file():
+                document = read_intent(path)
+                raise_faults(document.faults, str(path))
+                return document.intent
+        return Intent()
+
+
+def _groups(choices: Sequence[ModelChoice]) -> list[tuple[ModelChoice, ...]]:
+    """Models with shares are probed at once, the others in turn."""
+    together = tuple(choice for choice in choices if choice.share is not None)
+    alone = [(choice,) for choice in choices if choice.share is None]
+    return [together, *alone] if together else list(alone)
 
 
 def _joined(problems: Sequence[TritongenError]) -> TritongenError:
@@ -110,133 +214,12 @@ def _joined(problems: Sequence[TritongenError]) -> TritongenError:
     return type(first)(first.code, first.what, where=first.where, fix=first.fix, details=details)
 
 
-def model_choices(connection: Connection, request: ProbeRequest) -> tuple[ModelChoice, ...]:
-    """The models asked for, or every ready one.
-
-    Raises:
-        EnvironmentProblem: TG916, none is ready.
-    """
-    if request.models:
-        return request.models
-    names = connection.control.ready_models()
-    if not names:
-        raise EnvironmentProblem(
-            "TG916", "the server has no model that is ready", where=connection.endpoint.address
-        )
-    return tuple(map(ModelChoice, names))
-
-
-def _groups(choices: Sequence[ModelChoice]) -> list[tuple[ModelChoice, ...]]:
-    """Models with shares are probed at once, the others in turn."""
-    together = tuple(choice for choice in choices if choice.share is not None)
-    alone = [(choice,) for choice in choices if choice.share is None]
-    return [together, *alone] if together else list(alone)
-
-
-def _measure_group(
-    project: Path,
-    request: ProbeRequest,
-    connection: Connection,
-    group: Sequence[ModelChoice],
-    report: ProbeReport,
-    tell: Tell | None,
-) -> None:
-    jobs = prepare_jobs(project, request, connection, group)
-    name = " + ".join(job.model for job in jobs)
-    with open_prober(request, connection, jobs) as prober:
-        prober.check()
-        for load in request.loads:
-            outcome = prober.run(load, request.conditions, teller(tell, name, load))
-            report.levels += outcome.results
-            note_end(report, outcome, connection)
-            if report.interrupted or report.problem is not None:
-                return
-
-
-def teller(tell: Tell | None, name: str, load: Load) -> Callable[[Update], None] | None:
-    """`tell` for one level."""
-    if tell is None:
-        return None
-    return lambda update: tell(name, load, update)
-
-
-def note_end(report: ProbeReport, outcome: Outcome, connection: Connection) -> None:
-    """Take over how a level ended."""
-    report.interrupted = report.interrupted or outcome.interrupted
-    where = connection.endpoint.address
-    if outcome.gone:
-        report.problem = EnvironmentProblem("TG908", outcome.ended, where=where)
-        return
-    for result in outcome.results:
-        if result.requests.ok or report.interrupted:
-            continue
-        if result.requests.failed:
-            report.problem = EnvironmentProblem("TG919", result.reason, where=result.model)
-        elif outcome.unanswered:
-            report.problem = EnvironmentProblem("TG918", result.reason, where=where)
-
-
-def prepare_jobs(
-    project: Path, request: ProbeRequest, connection: Connection, group: Sequence[ModelChoice]
-) -> list[Job]:
-    """Jobs for models that are probed at once, with the inputs that `tritongen.yaml` declares."""
-    intent = _intent(project, request)
-    jobs = []
-    for choice in group:
-        declared = intent.of(choice.name).inputs
-        inputs = InputOptions(
-            batch=request.inputs.batch,
-            shapes=request.inputs.shapes,
-            values=request.inputs.values,
-            declared=declared,
-            data=request.inputs.data,
-            seed=request.inputs.seed,
-        )
-        jobs.append(
-            prepare_job(
-                connection.control,
-                choice.name,
-                inputs,
-                version=choice.version,
-                share=choice.share or 1.0,
-                sequence_length=request.sequence_length,
-            )
-        )
-    return jobs
-
-
-def open_prober(request: ProbeRequest, connection: Connection, jobs: Sequence[Job]) -> Prober:
-    """A prober for jobs; close it."""
-    return Prober(
-        connection.endpoint,
-        connection.control,
-        jobs,
-        options=request.options,
-        processes=request.processes,
-        metrics=connection.metrics,
-        shared_slots=_shared_slots(request),
-        replicas=connection.replicas,
-    )
-
-
 def _shared_slots(request: ProbeRequest) -> int:
     """Requests at a time that need a place in shared memory, 0 without it."""
     if not request.shared_memory:
         return 0
-    closed = [load.concurrency for load in request.loads if isinstance(load, Closed)]
+    closed = [load.concurrency for load in request.loads if isinstance(load, ClosedLoop)]
     return max([*closed, _OPEN_SHARED_SLOTS] if len(closed) < len(request.loads) else closed)
-
-
-def _intent(project: Path, request: ProbeRequest) -> Intent:
-    """The given `tritongen.yaml`, or the one in the project or its models folder."""
-    places = [request.intent] if request.intent else [project, project / "models"]
-    for place in places:
-        path = place if place.suffix in {".yaml", ".yml"} else place / INTENT_FILE
-        if path.is_file():
-            document = read_intent(path)
-            raise_faults(document.faults, str(path))
-            return document.intent
-    return Intent()
 
 
 def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
@@ -254,12 +237,3 @@ def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
         return parse_schedule(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as fault:
         raise InvalidInputError("TG003", f"cannot be read: {told(fault)}", where=text) from None
-
-
-def write_result(path: Path, text: str) -> None:
-    """Write a result in one step.
-
-    Raises:
-        EnvironmentProblem: TG004 or TG005, it cannot be written.
-    """
-    write_atomic(path, text.encode())

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritongen.errors import TritongenError
-from tritongen.probe.arrivals.workload import Closed, Load
+from tritongen.model.business import ClientProtocol
+from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.report.json_document import Environment
 from tritongen.probe.request_inputs import InputOptions
 from tritongen.probe.statistics.measurement import LevelResult
-from tritongen.triton.address import Protocol, Tls
+from tritongen.queueing import ClosedLoop
+from tritongen.triton.address import Tls
 
 Tell = Callable[[str, Load, Update], None]
 
@@ -55,8 +57,8 @@ class ProbeRequest:
 
     models: tuple[ModelChoice, ...] = ()
     url: str = ""
-    protocol: Protocol = Protocol.HTTP
-    loads: tuple[Load, ...] = (Closed(8),)
+    protocol: ClientProtocol = ClientProtocol.HTTP
+    loads: tuple[Load, ...] = (ClosedLoop(8),)
     inputs: InputOptions = field(default_factory=InputOptions)
     conditions: Conditions = field(default_factory=Conditions)
     processes: int = 1

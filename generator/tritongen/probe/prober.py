@@ -4,23 +4,24 @@ This is the probe as a library::
 
     with Prober(endpoint, control, [job]) as prober:
         prober.check()
-        first = prober.run(Closed(8), Conditions(budget_s=2.0))
-        second = prober.run(Closed(8), Conditions(budget_s=2.0))
+        first = prober.run(ClosedLoop(8), Conditions(budget_s=2.0))
+        second = prober.run(ClosedLoop(8), Conditions(budget_s=2.0))
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.business import ClientProtocol
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator
 from tritongen.probe.grpc.grpc_engine import GrpcEngine
 from tritongen.probe.grpc.streaming import StreamEngine
 from tritongen.probe.http.http_engine import HttpEngine
-from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
+from tritongen.probe.level import Conditions, LoadSource, Update, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
 from tritongen.probe.load_job import Job, make_plan
 from tritongen.probe.load_processes import LoadProcesses
@@ -28,7 +29,7 @@ from tritongen.probe.observer import Observer
 from tritongen.probe.results import Subject, level_results
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.system.process_usage import local_server
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.shared_memory import Placement
@@ -158,7 +159,7 @@ class Prober:
         load: Load,
         conditions: Conditions | None = None,
         tell: Callable[[Update], None] | None = None,
-    ) -> "Outcome":
+    ) -> "LevelOutcome":
         """Measure one level.
 
         Args:
@@ -174,7 +175,13 @@ class Prober:
         if self.processes > 1:
             source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes)
         run = run_load(source, load, wanted, self._observer.read, tell)
-        return Outcome(level_results(run, self._subjects()), run)
+        return LevelOutcome(
+            level_results(run, self._subjects()),
+            run.ended,
+            run.gone,
+            run.interrupted,
+            run.records.unfinished,
+        )
 
     def _subjects(self) -> list[Subject]:
         return [
@@ -192,7 +199,8 @@ class Prober:
         ]
 
 
-class Outcome:
+@dataclass(frozen=True, slots=True)
+class LevelOutcome:
     """What a level gave.
 
     Attributes:
@@ -203,12 +211,11 @@ class Outcome:
         unanswered: requests that were given up at the end.
     """
 
-    def __init__(self, results: list[LevelResult], run: Run) -> None:
-        self.results = results
-        self.ended = run.ended
-        self.gone = run.gone
-        self.interrupted = run.interrupted
-        self.unanswered = run.records.unfinished
+    results: list[LevelResult]
+    ended: str
+    gone: bool
+    interrupted: int
+    unanswered: int
 
 
 def _room(size: int, job: Job, name: str) -> int:
@@ -221,7 +228,7 @@ def _room(size: int, job: Job, name: str) -> int:
 
 def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[Job]) -> Endpoint:
     decoupled = [job.model for job in jobs if job.config.decoupled]
-    if decoupled and endpoint.protocol is Protocol.HTTP:
+    if decoupled and endpoint.protocol is ClientProtocol.HTTP:
         raise InvalidInputError(
             "TG914",
             "the model is decoupled: it may answer a request any number of times",
@@ -233,7 +240,7 @@ def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[Job]) -> Endpoint
 
 def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> Engine:
     """The engine for an endpoint."""
-    if endpoint.protocol is Protocol.HTTP:
+    if endpoint.protocol is ClientProtocol.HTTP:
         return HttpEngine(endpoint, plans, options)
     if endpoint.streaming:
         return StreamEngine(endpoint, plans, options)

@@ -239,40 +239,22 @@ class Recorder:
         self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
     ) -> Interval | None:
         """One percentile of successful requests from a slot on, microseconds."""
-        slots, sums = self._stretch(first, end_ns)
-        whole = slots.sum(axis=0, dtype=np.int64)
-        histogram = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most)))
-        return _quantile(histogram, slots, sums, percentile / 100.0, confidence)
+        return self._stretch(first, end_ns).quantile(percentile / 100.0, confidence)
 
     def tells_enough(
         self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
     ) -> bool:
-        """Whether enough of it is independent for the width of an interval to be believed.
+        """Whether enough of it is independent for the width of an interval to be believed."""
+        return self._stretch(first, end_ns).tells_enough(percentile / 100.0, confidence)
 
-        With fewer requests than twice the fewest independent ones an interval may look narrow only
-        because its upper end is beyond the data; with few independent batches because their
-        spread was small by chance. A wave that hardly moves the mean does not count.
-        """
-        slots, sums = self._stretch(first, end_ns)
-        batches = _batch_quantiles(slots, sums, percentile / 100.0)
-        if batches is not None:
-            return independent_batches(*batches) >= _ENOUGH_BATCHES
-        counts = slots.sum(axis=1, dtype=np.int64).tolist()
-        whole, fraction = slots.sum(axis=0, dtype=np.int64), percentile / 100.0
-        value = _histogram(whole, 0, *_clip_ends(whole, (self.least, self.most))).quantile(fraction)
-        if not sum(counts):
-            return False
-        below = below_in_slots(slots, value)
-        size = effective_size(fraction, counts, below, confidence, sums)
-        needed = _ENOUGH * sample_floor(fraction, confidence)
-        if size < needed <= sum(counts):
-            mean = wave_interval(counts, sums, confidence)
-            return mean is not None and mean.relative_width <= _CALM
-        return size >= needed
+    def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
+        """Distribution of successful requests from a slot on, microseconds."""
+        return self._stretch(first, end_ns).summary(confidence)
 
-    def _stretch(self, first: int, end_ns: int) -> tuple[NDArray[np.int32], list[int]]:
+    def _stretch(self, first: int, end_ns: int) -> "Stretch":
         used = self.used_slots(end_ns)
-        return self.latencies[first:used], self.sums[first:used].tolist()
+        sums = self.sums[first:used].tolist()
+        return Stretch(self.latencies[first:used], sums, (self.least, self.most))
 
     def slot_histogram(self, slot: int) -> Histogram:
         """Latencies of the successful requests that were due in one slot."""
@@ -280,44 +262,95 @@ class Recorder:
         ends = _clip_ends(counts, (self.least, self.most))
         return _histogram(counts, int(self.sums[slot]), *ends)
 
-    def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
-        """Distribution of successful requests from a slot on, microseconds."""
-        return summarise(
-            self.latencies[first : self.used_slots(end_ns)],
-            int(self.sums[first:].sum()),
-            (self.least, self.most),
-            self.sums[first : self.used_slots(end_ns)].tolist(),
-            confidence,
-        )
 
-
-def summarise(
-    slots: NDArray[np.int32],
-    sum_ns: int,
-    ends: tuple[int, int],
-    sums: Sequence[int],
-    confidence: float = CONFIDENCE,
-) -> LatencySummary:
-    """Percentiles and mean with intervals from histograms of consecutive slots.
+class Stretch:
+    """Histograms of consecutive slots: percentiles and mean with their intervals.
 
     Args:
         slots: counts, shape (slots, BUCKETS).
-        sum_ns: exact sum of the durations.
+        sums: of the durations in each slot, nanoseconds.
         ends: least and greatest duration, nanoseconds.
-        sums: of the durations in each slot.
-        confidence: of the intervals.
     """
-    whole = slots.sum(axis=0, dtype=np.int64)
-    histogram = _histogram(whole, sum_ns, *_clip_ends(whole, ends))
-    counts = slots.sum(axis=1, dtype=np.int64).tolist()
-    percentiles = {
-        percentile_key(p): _quantile(histogram, slots, sums, p / 100.0, confidence)
-        for p in PERCENTILES
-    }
-    mean = mean_interval(counts, sums, confidence) if histogram.total else None
-    return LatencySummary(
-        percentiles, mean.scaled(1e-3) if mean else None, histogram.max_ns / 1e3, histogram
-    )
+
+    def __init__(
+        self, slots: NDArray[np.int32], sums: Sequence[int], ends: tuple[int, int]
+    ) -> None:
+        self._slots, self._sums = slots, sums
+        whole = slots.sum(axis=0, dtype=np.int64)
+        self._histogram = _histogram(whole, int(sum(sums)), *_clip_ends(whole, ends))
+        self._counts = slots.sum(axis=1, dtype=np.int64).tolist()
+
+    def summary(self, confidence: float = CONFIDENCE) -> LatencySummary:
+        """The distribution, microseconds."""
+        histogram = self._histogram
+        percentiles = {percentile_key(p): self.quantile(p / 100.0, confidence) for p in PERCENTILES}
+        mean = mean_interval(self._counts, self._sums, confidence) if histogram.total else None
+        return LatencySummary(
+            percentiles, mean.scaled(1e-3) if mean else None, histogram.max_ns / 1e3, histogram
+        )
+
+    def quantile(self, fraction: float, confidence: float = CONFIDENCE) -> Interval | None:
+        """One quantile, microseconds; None below its sample floor."""
+        total = self._histogram.total
+        if total < sample_floor(fraction, confidence):
+            return None
+        value = self._histogram.quantile(fraction)
+        batches = self._batch_quantiles(fraction)
+        if batches is not None:
+            return batch_quantile_interval(value, *batches, confidence).scaled(1e-3)
+        size = self._effective_size(fraction, value, confidence)
+        low, high = quantile_ranks(fraction, size, confidence)
+        scale = total / size
+        return Interval(
+            value,
+            self._histogram.value_at_rank((low - 0.5) * scale + 0.5),
+            self._histogram.value_at_rank((high - 0.5) * scale + 0.5),
+        ).scaled(1e-3)
+
+    def tells_enough(self, fraction: float, confidence: float = CONFIDENCE) -> bool:
+        """Whether enough of it is independent for the width of an interval to be believed.
+
+        With fewer requests than twice the fewest independent ones an interval may look narrow only
+        because its upper end is beyond the data; with few independent batches because their
+        spread was small by chance. Autocorrelation that hardly moves the mean does not count.
+        """
+        batches = self._batch_quantiles(fraction)
+        if batches is not None:
+            return independent_batches(*batches) >= _ENOUGH_BATCHES
+        total = self._histogram.total
+        if not total:
+            return False
+        size = self._effective_size(fraction, self._histogram.quantile(fraction), confidence)
+        needed = _ENOUGH * sample_floor(fraction, confidence)
+        if size < needed <= total:
+            mean = wave_interval(self._counts, self._sums, confidence)
+            return mean is not None and mean.relative_width <= _CALM
+        return size >= needed
+
+    def _effective_size(self, fraction: float, value: float, confidence: float) -> float:
+        below = below_in_slots(self._slots, value)
+        return effective_size(fraction, self._counts, below, confidence, self._sums)
+
+    def _batch_quantiles(self, fraction: float) -> tuple[list[float], list[float]] | None:
+        """Quantile and mean of each batch of slots, nanoseconds; None where they tell little."""
+        slots = self._slots
+        if len(slots) < BATCHES or not tells_batch_quantiles(fraction, self._histogram.total):
+            return None
+        edges = np.round(np.linspace(0, len(slots), BATCHES + 1)).astype(int)[:-1]
+        running = np.cumsum(np.add.reduceat(slots, edges, axis=0, dtype=np.int64), axis=1)
+        totals = running[:, -1]
+        # A batch without requests says nothing: a server that fell silent, or an open loop's pause.
+        if not totals.all():
+            return None
+        quantiles = []
+        for row, rank in zip(running, fraction * totals, strict=True):
+            bucket = int(np.searchsorted(row, rank))
+            before = int(row[bucket - 1]) if bucket else 0
+            low, high = bucket_bounds(bucket)
+            part = (rank - before) / max(int(row[bucket]) - before, 1)
+            quantiles.append(low + (high - low) * float(part))
+        means = np.add.reduceat(np.asarray(self._sums, dtype=np.float64), edges) / totals
+        return quantiles, [float(mean) for mean in means]
 
 
 def _clip_ends(whole: Integers, ends: tuple[int, int]) -> tuple[int, int]:
@@ -327,61 +360,6 @@ def _clip_ends(whole: Integers, ends: tuple[int, int]) -> tuple[int, int]:
         return 0, 0
     low, high = bucket_bounds(int(used[0])), bucket_bounds(int(used[-1]))
     return max(ends[0], low[0]), min(ends[1], high[1])
-
-
-def _quantile(
-    histogram: Histogram,
-    slots: NDArray[np.int32],
-    sums: Sequence[int],
-    fraction: float,
-    confidence: float,
-) -> Interval | None:
-    total = histogram.total
-    if total < sample_floor(fraction, confidence):
-        return None
-    value = histogram.quantile(fraction)
-    batches = _batch_quantiles(slots, sums, fraction)
-    if batches is not None:
-        return batch_quantile_interval(value, *batches, confidence).scaled(1e-3)
-    counts = slots.sum(axis=1, dtype=np.int64).tolist()
-    below = below_in_slots(slots, value)
-    size = effective_size(fraction, counts, below, confidence, sums)
-    low, high = quantile_ranks(fraction, size, confidence)
-    scale = total / size
-    return Interval(
-        value,
-        histogram.value_at_rank((low - 0.5) * scale + 0.5),
-        histogram.value_at_rank((high - 0.5) * scale + 0.5),
-    ).scaled(1e-3)
-
-
-def _batch_quantiles(
-    slots: NDArray[np.int32], sums: Sequence[int], fraction: float
-) -> tuple[list[float], list[float]] | None:
-    """The quantile and the mean of each batch of slots, nanoseconds; None where they tell little.
-
-    Args:
-        slots: counts, shape (slots, BUCKETS).
-        sums: of the durations in each slot.
-        fraction: of the quantile.
-    """
-    if len(slots) < BATCHES or not tells_batch_quantiles(fraction, float(slots.sum())):
-        return None
-    edges = np.round(np.linspace(0, len(slots), BATCHES + 1)).astype(int)[:-1]
-    running = np.cumsum(np.add.reduceat(slots, edges, axis=0, dtype=np.int64), axis=1)
-    totals = running[:, -1]
-    # A batch without requests says nothing: a server that fell silent, or an open loop's pause.
-    if not totals.all():
-        return None
-    quantiles = []
-    for row, rank in zip(running, fraction * totals, strict=True):
-        bucket = int(np.searchsorted(row, rank))
-        before = int(row[bucket - 1]) if bucket else 0
-        low, high = bucket_bounds(bucket)
-        part = (rank - before) / max(int(row[bucket]) - before, 1)
-        quantiles.append(low + (high - low) * float(part))
-    means = np.add.reduceat(np.asarray(sums, dtype=np.float64), edges) / totals
-    return quantiles, [float(mean) for mean in means]
 
 
 def below_in_slots(slots: NDArray[np.int32], value_ns: float) -> list[float]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.level import Run, throughput
+from tritongen.probe.load_engine import FailureCode
 from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.statistics.attribution import (
     Advice,
@@ -26,6 +26,7 @@ from tritongen.probe.statistics.measurement import (
     percentile_key,
 )
 from tritongen.probe.statistics.verdicts import Evidence, judge
+from tritongen.queueing import ClosedLoop
 from tritongen.triton.statistics import ServedConfig, ServerUse
 
 _NS = 1_000_000_000
@@ -88,7 +89,7 @@ def _result(run: Run, index: int, subject: Subject) -> LevelResult:
         throughput=rate,
         latency=latency,
         latency_all=summary(recorder.everything),
-        service=latency if isinstance(run.load, Closed) else summary(recorder.service),
+        service=latency if isinstance(run.load, ClosedLoop) else summary(recorder.service),
         requests=requests,
         client=client,
         attribution=attribution,
@@ -169,7 +170,9 @@ def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
     return ClientCost(
         cpu_us_per_request=cpu_ns / 1e3 / finished if finished else 0.0,
         busy_share=cpu_ns / (run.window_s * _NS) / processes,
-        lateness=LatencySummary() if isinstance(run.load, Closed) else summary(recorder.lateness),
+        lateness=LatencySummary()
+        if isinstance(run.load, ClosedLoop)
+        else summary(recorder.lateness),
         processes=processes,
     )
 
@@ -183,7 +186,7 @@ def _counts(recorder: Recorder, run: Run) -> RequestCounts:
         failed=failed,
         failures_by_code=dict(sorted(recorder.codes.items(), key=lambda item: -item[1])),
         examples=dict(recorder.examples),
-        unfinished=recorder.codes.get("UNFINISHED", 0),
+        unfinished=recorder.codes.get(FailureCode.UNFINISHED, 0),
         unsent=run.records.unsent,
     )
 
@@ -216,7 +219,7 @@ def _evidence(
         outstanding=seen[seen >= 0].tolist(),
         unanswered=run.records.unfinished,
         ended=run.ended,
-        closed=isinstance(run.load, Closed),
+        closed=isinstance(run.load, ClosedLoop),
     )
 
 
@@ -236,7 +239,7 @@ def _attribution(run: Run, recorder: Recorder, subject: Subject) -> Attribution 
     }
     config = after.configs.get(subject.model, ServedConfig(subject.model))
     lateness = 0.0
-    if not isinstance(run.load, Closed):
+    if not isinstance(run.load, ClosedLoop):
         late = recorder.lateness.histogram()
         lateness = late.mean_ns / 1e3 if late.total else 0.0
     return attribute(
@@ -293,7 +296,7 @@ def _advice(
                 attribution,
                 config,
                 client_busy=client.busy_share,
-                closed=isinstance(run.load, Closed),
+                closed=isinstance(run.load, ClosedLoop),
                 payload_bytes=subject.payload_bytes,
             )
         )

@@ -3,15 +3,12 @@
 Everything is in seconds, requests and rows; chance comes from a seed, and there is no clock.
 """
 
-from tritongen.queueing.batcher import Batcher, QueueLimit, TimeoutAction
-from tritongen.queueing.load import ClosedLoop, Load, OpenLoop, Trace
+from tritongen.queueing.load import ClosedLoop, LoadKind, Loop, OpenLoop, Pacing
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.rate_profiles import (
     OperatingCurve,
     ProfileFigures,
     RateStep,
-    StepFigures,
-    operating_curve,
     simulate_rates,
 )
 from tritongen.queueing.service_times import ServicePoint, ServiceTimes, Spread
@@ -20,14 +17,14 @@ from tritongen.queueing.simulated_server import FrontEnd, ServedModel, Server, S
 from tritongen.queueing.simulation_result import SimulatedModel, Simulation
 
 __all__ = [
-    "Batcher",
     "ClosedLoop",
     "FrontEnd",
-    "Load",
+    "LoadKind",
+    "Loop",
     "OpenLoop",
     "OperatingCurve",
+    "Pacing",
     "ProfileFigures",
-    "QueueLimit",
     "RateStep",
     "ServedModel",
     "Server",
@@ -37,11 +34,7 @@ __all__ = [
     "Simulation",
     "Spread",
     "Stalls",
-    "StepFigures",
     "Stream",
-    "TimeoutAction",
-    "Trace",
-    "operating_curve",
     "simulate",
     "simulate_rates",
 ]

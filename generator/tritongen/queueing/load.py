@@ -1,10 +1,32 @@
-"""How requests arrive: open loops do not wait for the server, closed loops do."""
+"""How requests come: closed loops wait for the answers, open loops do not.
+
+In a closed loop a fixed number of requests is outstanding: it finds capacity. In an open loop
+requests are sent when they are due, whatever the server does: it finds latency. The two differ by
+orders of magnitude near saturation, so every load names its loop.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
 
 from tritongen.errors import InvalidInputError
 from tritongen.queueing.random_stream import Stream
+
+
+class LoadKind(StrEnum):
+    """How requests come about."""
+
+    CONCURRENCY = "concurrency"
+    RATE = "rate"
+    SCHEDULE = "schedule"
+
+
+class Pacing(StrEnum):
+    """How a load generator draws the gaps of an open loop."""
+
+    POISSON = "poisson"
+    CONSTANT = "constant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +36,36 @@ class OpenLoop:
     Attributes:
         rate_per_s: mean requests per second.
         cv: coefficient of variation of the gaps: 0 paces evenly, 1 is Poisson, more is bursty.
+        max_outstanding: beyond it requests wait in the load generator, None for its own limit.
+            What limits it there is its engine's option; here it tells which load was made.
     """
+
+    kind: ClassVar[LoadKind] = LoadKind.RATE
 
     rate_per_s: float
     cv: float = 1.0
+    max_outstanding: int | None = None
 
     def __post_init__(self) -> None:
         if not self.rate_per_s > 0.0 or self.cv < 0.0:
             raise InvalidInputError(
                 "TG304", f"an open loop needs a positive rate and cv ≥ 0, not {self}"
             )
+
+    @classmethod
+    def paced(cls, rate_per_s: float, pacing: Pacing, max_outstanding: int | None) -> "OpenLoop":
+        """The loop that a load generator makes."""
+        return cls(rate_per_s, float(pacing is Pacing.POISSON), max_outstanding)
+
+    @property
+    def pacing(self) -> Pacing:
+        """How a load generator draws the gaps: evenly, or for every other variation as Poisson."""
+        return Pacing.POISSON if self.cv > 0.0 else Pacing.CONSTANT
+
+    @property
+    def value(self) -> float:
+        """Requests per second."""
+        return self.rate_per_s
 
     def times(self, stream: Stream) -> Iterator[float]:
         """Arrival times in seconds from 0, without end."""
@@ -35,46 +77,30 @@ class OpenLoop:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """Arrivals at given times.
-
-    Attributes:
-        times_s: ascending seconds.
-    """
-
-    times_s: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if any(
-            later < earlier for earlier, later in zip(self.times_s, self.times_s[1:], strict=False)
-        ):
-            raise InvalidInputError("TG304", "the times of a trace must ascend")
-
-    def times(self, stream: Stream) -> Iterator[float]:  # noqa: ARG002  (one signature for all loads)
-        """The trace's own times."""
-        return iter(self.times_s)
-
-
-@dataclass(frozen=True, slots=True)
 class ClosedLoop:
     """Clients that send the next request when the answer to the last one is there.
 
     Attributes:
-        concurrency: requests in flight at most.
-        think_s: seconds that a client spends between an answer and its next request.
+        concurrency: requests outstanding at any time.
     """
 
+    kind: ClassVar[LoadKind] = LoadKind.CONCURRENCY
+
     concurrency: int
-    think_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.think_s < 0.0:
+        if self.concurrency < 1:
             raise InvalidInputError(
                 "TG304", f"a closed loop needs a concurrency of at least 1, not {self}"
             )
 
+    @property
+    def value(self) -> float:
+        """Requests outstanding."""
+        return self.concurrency
 
-Load = OpenLoop | Trace | ClosedLoop
+
+Loop = OpenLoop | ClosedLoop
 
 
 def _gaps(mean: float, cv: float, stream: Stream) -> Iterator[float]:

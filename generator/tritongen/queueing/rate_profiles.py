@@ -7,17 +7,11 @@ A step should be long against the latencies (seconds and more): within it the st
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tritongen.errors import InvalidInputError
-from tritongen.queueing.load import OpenLoop
-from tritongen.queueing.simulate import simulate
-from tritongen.queueing.simulated_server import Server
-from tritongen.queueing.simulation_result import nearest_rank
 
-# Loads that are simulated, as shares of the capacity.
-LOADS: tuple[float, ...] = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.86, 0.91, 0.95, 0.98)
 # Cells of a latency distribution: (mid percentile, share of the requests), fine in the tail.
 CELLS: tuple[tuple[float, float], ...] = (
     *((cell + 0.5, 0.01) for cell in range(99)),
@@ -71,11 +65,6 @@ class OperatingCurve:
         low, high, share = self._between(rate_per_s)
         first, second = _cell_at(low.cells_s, percentile), _cell_at(high.cells_s, percentile)
         return first + (second - first) * share
-
-    def utilisation(self, rate_per_s: float) -> float:
-        """Share of the instances' time spent in executions at a rate."""
-        low, high, share = self._between(rate_per_s)
-        return low.utilisation + (high.utilisation - low.utilisation) * share
 
     def greatest_rate(self, percentile: float, limit_s: float) -> float:
         """The greatest rate whose latency percentile holds the limit; 0 when none does.
@@ -132,33 +121,16 @@ class RateStep:
 
 
 @dataclass(frozen=True, slots=True)
-class StepFigures:
-    """One step of a profile.
-
-    Attributes:
-        latency_s: at the percentile that was asked for, in its worst piece.
-        utilisation: share of the instances' time spent in executions, at most 1.
-        backlog: requests that wait beyond the steady state at its end, over all replicas.
-    """
-
-    latency_s: float
-    utilisation: float
-    backlog: float
-
-
-@dataclass(frozen=True, slots=True)
 class ProfileFigures:
     """Latency over a whole profile, every request weighted alike.
 
     Attributes:
         requests: number of requests, a mean.
         spread: (latency in seconds, requests) by ascending latency.
-        steps: the figures of each step.
     """
 
     requests: float
     spread: tuple[tuple[float, float], ...]
-    steps: tuple[StepFigures, ...]
 
     def latency_s(self, percentile: float) -> float:
         """Latency that `percentile` per cent of all requests do not exceed; NaN without any."""
@@ -177,57 +149,16 @@ class ProfileFigures:
         return sum(weight for latency, weight in self.spread if latency <= limit_s) / self.requests
 
 
-def operating_curve(
-    server: Server, model: str, *, seed: int, requests: int = 4_000
-) -> OperatingCurve:
-    """Simulates a server at several loads.
-
-    Args:
-        server: its loads must be open; their rates give the mix, which is scaled as a whole.
-        model: whose curve is wanted.
-        seed: of the simulations.
-        requests: simulated at each load.
-
-    Raises:
-        InvalidInputError: a load that is not open.
-    """
-    mix = {}
-    for served in server.models:
-        if not isinstance(served.load, OpenLoop):
-            raise InvalidInputError("TG304", f"{served.name}: a curve over rates needs open loads")
-        mix[served.name] = served.load.rate_per_s
-
-    def at(factor: float) -> Server:
-        return replace(
-            server,
-            models=tuple(
-                replace(
-                    served,
-                    load=OpenLoop(mix[served.name] * factor, served.load.cv)
-                    if isinstance(served.load, OpenLoop)
-                    else served.load,
-                )
-                for served in server.models
-            ),
-        )
-
-    capacity = _capacity(at, mix, seed, requests)
-    points = tuple(
-        _point(at(load * capacity), model, mix[model] * load * capacity, seed, requests)
-        for load in LOADS
-    )
-    return OperatingCurve(mix[model] * capacity, points)
-
-
 def simulate_rates(
     curve: OperatingCurve, profile: Iterable[RateStep], *, percentile: float = 99.0
 ) -> ProfileFigures:
-    """Latency and backlog over a profile of rates.
+    """Latency over a profile of rates.
 
     Args:
         curve: of one replica.
         profile: stretches of constant rate, in order.
-        percentile: for the figures of each step.
+        percentile: that is of interest: the longer it takes, the coarser are the pieces in which a
+            backlog grows and drains.
 
     A week at 100 requests per second, in minutes, takes a fraction of a second.
     """
@@ -239,31 +170,28 @@ class _Profile:
 
     def __init__(self, curve: OperatingCurve, percentile: float) -> None:
         self._curve = curve
-        self._percentile = percentile
+        # Latency where the instances are never idle.
+        self._full_s = _cell_at(curve.cells_s(curve.capacity_per_s), percentile)
         self._levels: dict[int, float] = {}
         self._late: dict[int, tuple[float, float]] = {}
-        self._known: dict[int, tuple[float, float]] = {}
         self._backlog = 0.0
 
     def run(self, profile: Iterable[RateStep]) -> ProfileFigures:
-        steps = []
         requests = 0.0
         for step in profile:
             if step.seconds < 0.0 or step.rate_per_s < 0.0 or step.replicas < 1:
                 raise InvalidInputError("TG304", f"not a step of a profile: {step}")
             requests += step.seconds * step.rate_per_s
             share = step.rate_per_s / step.replicas
-            calm = self._backlog <= 0.0 and share < self._curve.capacity_per_s
-            steps.append(self._steady(step, share) if calm else self._flooded(step, share))
-        return ProfileFigures(requests, tuple(sorted(self._spread())), tuple(steps))
+            if self._backlog <= 0.0 and share < self._curve.capacity_per_s:
+                level = min(_LEVELS, math.ceil(share / self._curve.capacity_per_s * _LEVELS))
+                before = self._levels.get(level, 0.0)
+                self._levels[level] = before + step.seconds * step.rate_per_s
+            else:
+                self._flooded(step)
+        return ProfileFigures(requests, tuple(sorted(self._spread())))
 
-    def _steady(self, step: RateStep, rate: float) -> StepFigures:
-        level = self._level(rate)
-        self._levels[level] = self._levels.get(level, 0.0) + step.seconds * step.rate_per_s
-        latency, utilisation = self._known[level]
-        return StepFigures(latency, utilisation, 0.0)
-
-    def _flooded(self, step: RateStep, rate: float) -> StepFigures:
+    def _flooded(self, step: RateStep) -> None:
         """A step with a backlog: in pieces, each with the delay of its middle.
 
         While it lasts the instances are never idle, whatever the rate: the state is that of the
@@ -271,36 +199,19 @@ class _Profile:
         """
         capacity = self._curve.capacity_per_s * step.replicas
         change = (step.rate_per_s - capacity) * step.seconds
-        self._level(self._curve.capacity_per_s)
-        base, utilisation = self._known[_LEVELS]
-        coarse = abs(change) / capacity / (0.1 * (base + self._backlog / capacity))
+        coarse = abs(change) / capacity / (0.1 * (self._full_s + self._backlog / capacity))
         pieces = min(_PIECES, 1 + int(coarse))
-        worst = base
         for _ in range(pieces):
             after = max(0.0, self._backlog + change / pieces)
             delay = 0.5 * (self._backlog + after) / capacity
-            worst = max(worst, base + delay)
             self._delay(delay, step.rate_per_s * step.seconds / pieces)
             self._backlog = after
-        calm = self._known[self._level(rate)][1]
-        return StepFigures(worst, utilisation if self._backlog > 0.0 else calm, self._backlog)
 
     def _delay(self, delay_s: float, requests: float) -> None:
         """Counts requests that met a delay, by delays that differ by at most 2 %."""
         bucket = math.ceil(50.0 * math.log(delay_s)) if delay_s > 0.0 else -(10**9)
         weight, moment = self._late.get(bucket, (0.0, 0.0))
         self._late[bucket] = (weight + requests, moment + requests * delay_s)
-
-    def _level(self, rate: float) -> int:
-        """The step of the load that stands for a rate, its figures being looked up once."""
-        level = min(_LEVELS, math.ceil(rate / self._curve.capacity_per_s * _LEVELS))
-        if level not in self._known:
-            standing = self._rate(level)
-            self._known[level] = (
-                _cell_at(self._curve.cells_s(standing), self._percentile),
-                self._curve.utilisation(standing),
-            )
-        return level
 
     def _rate(self, level: int) -> float:
         return self._curve.capacity_per_s * level / _LEVELS
@@ -317,35 +228,6 @@ class _Profile:
             for rate, delay, weight in parts
             for cell, (_, mass) in zip(self._curve.cells_s(rate), CELLS, strict=True)
         ]
-
-
-def _capacity(
-    at: Callable[[float], Server], mix: dict[str, float], seed: int, requests: int
-) -> float:
-    """The greatest factor of the mix that every model sustains, from a heavy overload.
-
-    With several models it errs on the safe side: in the overload every instance of every model
-    is busy, and the cores are shared more than they would be at the limit.
-    """
-    # The share of the instances that the mix would use at best, in full batches without others.
-    least_used = min(
-        served.service.alone(max(1, served.max_batch_size), served.threads)
-        * mix[served.name]
-        / (served.instances * max(1, served.max_batch_size))
-        for served in at(1.0).models
-    )
-    result = simulate(at(4.0 / least_used), seed=seed, requests=requests, warmup=0.2)
-    return min(model.throughput_per_s / mix[model.name] for model in result.models)
-
-
-def _point(server: Server, model: str, rate: float, seed: int, requests: int) -> OperatingPoint:
-    figures = simulate(server, seed=seed, requests=requests, warmup=0.2).of(model)
-    return OperatingPoint(
-        rate,
-        tuple(nearest_rank(figures.latencies_s, percentile) for percentile, _ in CELLS),
-        figures.utilisation,
-        figures.mean_batch,
-    )
 
 
 def _cell_at(cells: tuple[float, ...], percentile: float) -> float:

@@ -148,15 +148,6 @@ class ServiceTimes:
         """How much longer an execution takes after the instances stood idle for that long."""
         return 1.0 + self.cold * (1.0 - exp(-((rest_s / REST_S) ** 2)))
 
-    def line(self, threads: int, max_batch: int) -> tuple[float, float]:
-        """(α, τ₀) of τ(b) = αb + τ₀ through batches 1 and `max_batch`, in seconds, each ≥ 0."""
-        one = self.alone(1, threads)
-        if max_batch <= 1:
-            return one, 0.0
-        slope = (self.alone(max_batch, threads) - one) / (max_batch - 1)
-        slope = min(max(slope, 0.0), one)
-        return slope, one - slope
-
     def scaled(self, factor: float) -> "ServiceTimes":
         """The same model on cores that take `factor` times as long."""
         points = tuple(replace(point, seconds=point.seconds * factor) for point in self.points)

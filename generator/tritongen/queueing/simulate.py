@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from tritongen.queueing.load import ClosedLoop
-from tritongen.queueing.queues import DirectQueue, RequestTable, queue_for
+from tritongen.queueing.queues import BatchQueue, DirectQueue, RequestTable
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.service_times import ServiceTimes, Spread
 from tritongen.queueing.simulated_server import PAUSED, FrontEnd, ServedModel, Server, Stalls
@@ -25,12 +25,12 @@ WARMUP_SHARE = 0.1
 def simulate(
     server: Server, *, seed: int, requests: int = 10_000, warmup: float = WARMUP_SHARE
 ) -> Simulation:
-    """Simulates a server until so many requests have been answered or refused.
+    """Simulates a server until so many requests have been answered.
 
     Args:
         server: models, settings and loads.
         seed: of arrivals, batch sizes and execution times; the same seed gives the same result.
-        requests: over all models together; fewer when every arrival is from a trace that ends.
+        requests: over all models together; fewer when all arrivals come to an end.
         warmup: share of them that is left out of the figures.
 
     Returns:
@@ -47,14 +47,10 @@ class _Source:
     station: Station
     stream: Stream
     times: Iterator[float]
-    think_s: float | None
+    closed: bool
 
     def rows(self) -> int:
         choices = self.model.rows
-        return choices[0] if len(choices) == 1 else self.stream.choice(choices)
-
-    def priority(self) -> int:
-        choices = self.model.priorities
         return choices[0] if len(choices) == 1 else self.stream.choice(choices)
 
 
@@ -72,7 +68,7 @@ class _Run:
     def __init__(self, server: Server, seed: int) -> None:
         self._server = server
         self._seed = seed
-        self._table = RequestTable([], [], [], [])
+        self._table = RequestTable([], [], [])
         self._owner: list[int] = []
         stream = Stream(seed)
         self._stations = [self._model_station(model, stream) for model in server.models]
@@ -92,15 +88,17 @@ class _Run:
 
     def _model_station(self, model: ServedModel, stream: Stream) -> Station:
         service, threads = model.service, model.threads
+        queue = DirectQueue()
+        if model.queue_delay_s is not None:
+            queue = BatchQueue(self._table, model.queue_delay_s, model.max_batch_size)
         return Station(
-            queue_for(self._table, model.batcher, model.max_batch_size, model.instances),
+            queue,
             model.instances,
             threads,
             lambda rows: service.alone(rows, threads),
             _scatter(service, stream.child(f"service {model.name}")),
             lambda busy, foreign: service.slowdown(threads, busy, foreign),
             model.slots,
-            model.rate_priority,
         )
 
     def _front_station(self, front: FrontEnd | None, cores: float) -> Station | None:
@@ -123,11 +121,11 @@ class _Run:
         self._begin()
         warm = warmup <= 0
         while self._finished < requests and self._step():
-            # One event may refuse more than all that is asked for: then everything counts.
+            # One event may answer more than all that is asked for: then everything counts.
             if not warm and warmup <= self._finished < requests:
                 warm = True
                 for station in self._all:
-                    station.tally.reset(self._now)
+                    station.counters.reset(self._now)
         return Simulation(
             tuple(
                 _figures(
@@ -167,7 +165,7 @@ class _Run:
             self._arrive(arrival)
         elif sleeper is not None:
             self._advance(wake)
-            sleeper.queue.poll(wake)
+            sleeper.queue.wake = math.inf
             self._dispatch(sleeper, wake)
         return True
 
@@ -195,39 +193,33 @@ class _Run:
         table.arrived.append(now)
         table.queued.append(now)
         table.rows.append(source.rows())
-        table.priority.append(source.priority())
         self._owner.append(index)
-        tally = source.station.tally
-        tally.pass_time(now, source.station.queue.waiting)
-        tally.in_system += 1
-        if source.think_s is None:
+        counters = source.station.counters
+        counters.pass_time(now)
+        counters.in_system += 1
+        if not source.closed:
             following = next(source.times, math.inf)
             if following < math.inf:
                 heappush(self._arrivals, (following, index))
         if self._door is None:
             self._enqueue(source.station, request, now)
         else:
-            self._door.queue.offer(now, request)
+            self._door.queue.waiting.append(request)
             self._dispatch(self._door, now)
 
     def _enqueue(self, station: Station, request: int, now: float) -> None:
         self._table.queued[request] = now
-        station.tally.pass_time(now, station.queue.waiting)
-        if station.queue.offer(now, request):
-            self._dispatch(station, now)
-        else:
-            station.tally.rejected += 1
-            self._leave(station, request, now)
+        station.queue.waiting.append(request)
+        self._dispatch(station, now)
 
     def _leave(self, station: Station, request: int, now: float) -> None:
-        """A request is answered or refused; its client may send the next one."""
-        station.tally.in_system -= 1
+        """A request is answered; its client may send the next one."""
+        station.counters.in_system -= 1
         self._finished += 1
         index = self._owner[request]
         source = self._sources[index]
-        if source.think_s is not None:
-            pause = source.think_s + source.model.transport_s
-            heappush(self._arrivals, (now + pause, index))
+        if source.closed:
+            heappush(self._arrivals, (now + source.model.transport_s, index))
 
     def _dispatch(self, station: Station, now: float, most: float = math.inf) -> None:
         """Lets idle instances take what is ready, up to `most` batches."""
@@ -236,36 +228,27 @@ class _Run:
         while station.busy < station.instances and queue.waiting and changed < most:
             if self._limiter is not None and not self._admitted(station):
                 break
-            waiting = queue.waiting
             batch = queue.take(now)
-            self._refuse_expired(station, now)
             if not batch:
                 break
-            self._start(station, batch, waiting, now)
+            self._start(station, batch, now)
             changed += 1
         if changed:
             self._respeed(now)
 
-    def _start(self, station: Station, batch: list[int], waiting: int, now: float) -> None:
-        tally = station.tally
-        tally.pass_time(now, waiting)
+    def _start(self, station: Station, batch: list[int], now: float) -> None:
+        counters = station.counters
         queued = self._table.queued
         for request in batch:
-            tally.wait_s += now - queued[request]
+            counters.wait_s += now - queued[request]
         rows = rows_of(self._table, batch)
-        tally.waits += len(batch)
-        tally.rows += rows
-        tally.started += 1
+        counters.waits += len(batch)
+        counters.rows += rows
+        counters.started += 1
         station.start(now, batch, rows)
         self._busy_threads += station.threads
         if self._limiter is not None:
             self._limiter.free -= station.slots
-
-    def _refuse_expired(self, station: Station, now: float) -> None:
-        for request in station.queue.expired():
-            station.tally.pass_time(now, station.queue.waiting + 1)
-            station.tally.expired += 1
-            self._leave(station, request, now)
 
     def _admitted(self, station: Station) -> bool:
         """Whether the rate limiter lets a batch of this model start; else it is staged."""
@@ -283,10 +266,7 @@ class _Run:
         """After a release the least used instance goes first; it holds back the others."""
         limiter = self._limiter
         while limiter is not None and limiter.staged:
-            index = min(
-                limiter.staged,
-                key=lambda i: self._all[i].scaled_use,
-            )
+            index = min(limiter.staged, key=lambda i: self._all[i].use)
             station = self._all[index]
             if station.slots > limiter.free:
                 return
@@ -302,8 +282,8 @@ class _Run:
         self._advance(now)
         _, _, batch, _, begun = station.finish(now)
         self._busy_threads -= station.threads
-        station.tally.busy_s += now - max(begun, station.tally.begun)
-        station.tally.executions += 1
+        station.counters.busy_s += now - max(begun, station.counters.begun)
+        station.counters.executions += 1
         if station is self._door:
             owner = self._stations[self._owner[batch[0]]]
             self._respeed(now)
@@ -317,9 +297,9 @@ class _Run:
         self._dispatch(station, now)
 
     def _answer(self, station: Station, batch: list[int], now: float) -> None:
-        station.tally.pass_time(now, station.queue.waiting)
+        station.counters.pass_time(now)
         arrived = self._table.arrived
-        latencies = station.tally.latencies
+        latencies = station.counters.latencies
         for request in batch:
             latencies.append(now - arrived[request])
             self._leave(station, request, now)
@@ -356,9 +336,9 @@ def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:
         # Clients start within one execution of each other, as real ones do.
         stagger = model.service.alone(model.rows[0], model.threads)
         starts = (own.uniform() * stagger for _ in range(load.concurrency))
-        return _Source(model, station, own, starts, load.think_s)
+        return _Source(model, station, own, starts, closed=True)
     times = load.times(stream.child(f"arrivals {model.name}"))
-    return _Source(model, station, own, times, None)
+    return _Source(model, station, own, times, closed=False)
 
 
 def _way(model: ServedModel, seed: int) -> Callable[[], float]:
@@ -371,22 +351,19 @@ def _way(model: ServedModel, seed: int) -> Callable[[], float]:
 
 
 def _figures(name: str, station: Station, now: float, way_s: Callable[[], float]) -> SimulatedModel:
-    tally = station.tally
-    tally.pass_time(now, station.queue.waiting)
-    span = now - tally.begun
-    latencies = tuple(sorted(latency + way_s() for latency in tally.latencies))
+    seen = station.counters
+    seen.pass_time(now)
+    span = now - seen.begun
+    latencies = tuple(sorted(latency + way_s() for latency in seen.latencies))
     return SimulatedModel(
         name=name,
         seconds=span,
         requests=len(latencies),
         latencies_s=latencies,
-        mean_wait_s=tally.wait_s / tally.waits if tally.waits else 0.0,
-        mean_execution_s=tally.busy_s / tally.executions if tally.executions else math.nan,
-        mean_batch=tally.rows / tally.started if tally.started else math.nan,
-        mean_queue=tally.queue_s / span if span > 0.0 else 0.0,
-        mean_in_system=tally.in_system_s / span if span > 0.0 else 0.0,
-        rejected=tally.rejected,
-        expired=tally.expired,
-        utilisation=tally.busy_s / (span * station.instances) if span > 0.0 else 0.0,
-        unfinished=tally.in_system,
+        mean_wait_s=seen.wait_s / seen.waits if seen.waits else 0.0,
+        mean_execution_s=seen.busy_s / seen.executions if seen.executions else math.nan,
+        mean_batch=seen.rows / seen.started if seen.started else math.nan,
+        mean_in_system=seen.in_system_s / span if span > 0.0 else 0.0,
+        utilisation=seen.busy_s / (span * station.instances) if span > 0.0 else 0.0,
+        unfinished=seen.in_system,
     )

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from tritongen.errors import InvalidInputError
-from tritongen.queueing.batcher import Batcher
-from tritongen.queueing.load import Load
+from tritongen.queueing.load import Loop
 from tritongen.queueing.service_times import ServiceTimes
 
 # Share of the requests that meet a pause of the machine: a timer, a core that wakes, a neighbour.
@@ -65,32 +64,31 @@ class ServedModel:
         instances: instance count.
         threads: threads of each instance.
         max_batch_size: greatest batch, 0 for no batching.
-        batcher: the dynamic batcher, None for one execution a request.
+        queue_delay_s: how long the dynamic batcher lets the oldest request wait for others; None
+            without a batcher: every request is an execution of its own.
         rows: batch sizes of requests, drawn with equal chance.
-        priorities: levels of requests, drawn with equal chance; 0 is the default level.
         transport_s: time on the network and in the client, added to every latency.
         slots: units of the rate limiter's resource that one execution holds.
-        rate_priority: of its instances under the rate limiter; 1 comes before 2.
         pause_s: mean of the pauses that one in twenty requests meets on its way, exponential.
     """
 
     name: str
     service: ServiceTimes
-    load: Load
+    load: Loop
     instances: int = 1
     threads: int = 1
     max_batch_size: int = 0
-    batcher: Batcher | None = None
+    queue_delay_s: float | None = None
     rows: tuple[int, ...] = (1,)
-    priorities: tuple[int, ...] = (0,)
     transport_s: float = 0.0
     slots: int = 0
-    rate_priority: int = 1
     pause_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.instances < 1 or self.threads < 1 or not self.rows or min(self.rows) < 1:
             raise InvalidInputError("TG304", f"{self.name}: not a served model")
+        if self.queue_delay_s is not None and self.queue_delay_s < 0.0:
+            raise InvalidInputError("TG304", f"{self.name}: a queue delay is not negative")
         if self.max_batch_size > 0 and max(self.rows) > self.max_batch_size:
             raise InvalidInputError(
                 "TG304",

@@ -1,11 +1,8 @@
 """What a simulation, or a stretch of one, says of each model."""
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-PERCENTILES: tuple[float, ...] = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 
 def nearest_rank(ascending: Sequence[float], percentile: float) -> float:
@@ -28,10 +25,7 @@ class SimulatedModel:
         mean_wait_s: time in the model's queue.
         mean_execution_s: time of one execution.
         mean_batch: rows in one execution.
-        mean_queue: requests in the queue, averaged over time.
         mean_in_system: requests between arrival and answer, averaged over time.
-        rejected: requests refused because the queue was full.
-        expired: requests refused because they waited too long.
         utilisation: share of the instances' time spent in executions.
         unfinished: requests still in the system at the end.
     """
@@ -43,10 +37,7 @@ class SimulatedModel:
     mean_wait_s: float
     mean_execution_s: float
     mean_batch: float
-    mean_queue: float
     mean_in_system: float
-    rejected: int
-    expired: int
     utilisation: float
     unfinished: int
 
@@ -55,19 +46,9 @@ class SimulatedModel:
         """Requests finished per second."""
         return self.requests / self.seconds if self.seconds > 0.0 else 0.0
 
-    @property
-    def mean_latency_s(self) -> float:
-        """Mean time from arrival to answer."""
-        return sum(self.latencies_s) / len(self.latencies_s) if self.latencies_s else math.nan
-
     def latency_s(self, percentile: float) -> float:
         """Latency that `percentile` per cent of the requests do not exceed, by nearest rank."""
         return nearest_rank(self.latencies_s, percentile)
-
-    def share_within(self, limit_s: float) -> float:
-        """Share of the requests answered within that time; refused ones count as missed."""
-        asked = self.requests + self.rejected + self.expired
-        return bisect_right(self.latencies_s, limit_s) / asked if asked else 1.0
 
 
 @dataclass(frozen=True, slots=True)

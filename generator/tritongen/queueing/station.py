@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from tritongen.queueing.queues import RequestQueue, RequestTable
+from tritongen.queueing.queues import DirectQueue, RequestTable
 
 # (virtual finish, order of start, requests, rows, real start)
 Job = tuple[float, int, list[int], int, float]
@@ -27,10 +27,9 @@ class Station:
         due: when the next execution ends in real time, infinite for none.
         queue: requests that wait.
         slots: units of the rate limiter's resource that an execution holds.
-        rate_priority: of its instances under the rate limiter.
         ended: when the last execution ended.
         executions: executions started.
-        tally: counters of the measured window.
+        counters: of the measured window.
     """
 
     __slots__ = (
@@ -42,41 +41,38 @@ class Station:
         "_work_of",
         "busy",
         "clock",
+        "counters",
         "due",
         "ended",
         "executions",
         "instances",
         "queue",
-        "rate_priority",
         "slots",
         "speed",
-        "tally",
         "threads",
     )
 
     def __init__(
         self,
-        queue: RequestQueue,
+        queue: DirectQueue,
         instances: int,
         threads: int,
         work: Callable[[int], float],
         draw: Callable[[float], float] | None,
         slowdown: Callable[[int, int], float],
         slots: int = 0,
-        rate_priority: int = 1,
     ) -> None:
         self.queue = queue
         self.instances = instances
         self.threads = threads
         self.slots = slots
-        self.rate_priority = max(1, rate_priority)
         self.busy = 0
         self.clock = 0.0
         self.speed = 1.0
         self.due = math.inf
         self.ended = 0.0
         self.executions = 0
-        self.tally = Tally()
+        self.counters = Counters()
         self._jobs: list[Job] = []
         self._work_of = work
         self._work: dict[int, float] = {}
@@ -85,9 +81,9 @@ class Station:
         self._slowdowns: dict[tuple[int, int], float] = {}
 
     @property
-    def scaled_use(self) -> float:
-        """Executions of an instance times its priority: the rate limiter serves the least first."""
-        return self.executions / self.instances * self.rate_priority
+    def use(self) -> float:
+        """Executions of an instance so far: the rate limiter serves the least used one first."""
+        return self.executions / self.instances
 
     def start(self, now: float, requests: list[int], rows: int) -> None:
         """An idle instance begins a batch; call `respeed` on every station afterwards."""
@@ -120,20 +116,30 @@ class Station:
         self.due = now + max(0.0, self._jobs[0][0] - self.clock) * slow
 
 
-class Tally:
-    """Counters of one station over the measured window; `reset` begins the window."""
+class Counters:
+    """What one station did in the measured window; `reset` begins the window.
+
+    Attributes:
+        begun: when the window began.
+        in_system: requests between arrival and answer.
+        latencies: of the requests that were answered, from arrival to answer, seconds.
+        wait_s: summed time in the queue of the requests that were begun.
+        waits: requests that were begun.
+        rows: of all executions begun.
+        started: executions begun.
+        busy_s: summed time of the executions that ended.
+        executions: that ended.
+        in_system_s: area under the number of requests in the system.
+    """
 
     __slots__ = (
         "_at",
         "begun",
         "busy_s",
         "executions",
-        "expired",
         "in_system",
         "in_system_s",
         "latencies",
-        "queue_s",
-        "rejected",
         "rows",
         "started",
         "wait_s",
@@ -150,16 +156,13 @@ class Tally:
         self.begun = now
         self._at = now
         self.latencies: list[float] = []
-        self.wait_s = self.busy_s = self.queue_s = self.in_system_s = 0.0
+        self.wait_s = self.busy_s = self.in_system_s = 0.0
         self.waits = self.started = self.rows = self.executions = 0
-        self.rejected = self.expired = 0
 
-    def pass_time(self, now: float, waiting: int) -> None:
-        """Adds the areas under the queue and the system since the last change."""
-        span = now - self._at
+    def pass_time(self, now: float) -> None:
+        """Adds the area under the requests in the system since the last change."""
+        self.in_system_s += (now - self._at) * self.in_system
         self._at = now
-        self.queue_s += span * waiting
-        self.in_system_s += span * self.in_system
 
 
 def rows_of(table: RequestTable, requests: list[int]) -> int:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.progress import Progress
 from tritongen.serving.protocol import ServerSpec
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.client import ServerClient
 from tritongen.triton.connect import client_for
 from tritongen.triton.readiness import model_statuses, wait_for_models
@@ -59,7 +60,7 @@ class AttachedServer:
     def endpoints(self) -> Endpoints:
         """The one address that is known."""
         address = self._endpoint.address
-        grpc = self._endpoint.protocol is Protocol.GRPC
+        grpc = self._endpoint.protocol is ClientProtocol.GRPC
         return Endpoints(grpc=address) if grpc else Endpoints(http=address)
 
     def alive(self) -> bool:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError, told
+from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
 from tritongen.serving.attached import AttachedRuntime
 from tritongen.serving.drift import repository_drift
-from tritongen.triton.address import Endpoint, Protocol, Tls
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import Endpoints, ModelStatus
 from tritongen.triton.server_state import own_headers
@@ -50,7 +51,7 @@ class Connection:
         secured = self.insecure or any(item is not None for item in given)
         tls = Tls(*given, verify=not self.insecure) if secured else None
         found = Endpoint.parse(self.url, tls, self._headers())
-        grpc = found.protocol is Protocol.GRPC
+        grpc = found.protocol is ClientProtocol.GRPC
         known = own_headers(self.project, found.address, grpc=grpc)
         return replace(found, headers={**known, **found.headers})
 

@@ -3,32 +3,25 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.business import ClientProtocol
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Endpoint", "Protocol", "Tls", "parse_endpoint", "shown_address"]
+__all__ = ["Endpoint", "Tls", "parse_endpoint", "shown_address"]
 
 
-class Protocol(StrEnum):
-    """How requests travel."""
-
-    HTTP = "http"
-    GRPC = "grpc"
-
-
-_DEFAULT_PORTS = {Protocol.HTTP: 8000, Protocol.GRPC: 8001}
+_DEFAULT_PORTS = {ClientProtocol.HTTP: 8000, ClientProtocol.GRPC: 8001}
 # Whether a scheme means TLS.
 _SCHEMES = {
-    "http": (Protocol.HTTP, False),
-    "https": (Protocol.HTTP, True),
-    "grpc": (Protocol.GRPC, False),
-    "grpcs": (Protocol.GRPC, True),
+    "http": (ClientProtocol.HTTP, False),
+    "https": (ClientProtocol.HTTP, True),
+    "grpc": (ClientProtocol.GRPC, False),
+    "grpcs": (ClientProtocol.GRPC, True),
 }
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::([0-9]{1,5}))?/?")
 
@@ -85,7 +78,7 @@ class Endpoint:
 
     host: str
     port: int
-    protocol: Protocol = Protocol.HTTP
+    protocol: ClientProtocol = ClientProtocol.HTTP
     tls: Tls | None = None
     streaming: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -135,7 +128,7 @@ def shown_address(text: str) -> str:
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
 
 
-def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
+def parse_endpoint(text: str, protocol: ClientProtocol) -> tuple[str, int]:
     """Host and port from ``host``, ``host:port``, ``[v6]:port`` or an URL without a path.
 
     Raises:
@@ -151,7 +144,7 @@ def parse_endpoint(text: str, protocol: Protocol) -> tuple[str, int]:
     return place
 
 
-def _host_and_port(text: str, protocol: Protocol) -> tuple[str, int] | None:
+def _host_and_port(text: str, protocol: ClientProtocol) -> tuple[str, int] | None:
     match = _HOST_AND_PORT.fullmatch(text)
     if match is None:
         return None

@@ -1,6 +1,7 @@
 """The client for an endpoint."""
 
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.model.business import ClientProtocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.client import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
@@ -15,5 +16,5 @@ def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
         endpoint: of the server.
         timeout: seconds for each answer.
     """
-    kind = GrpcClient if endpoint.protocol is Protocol.GRPC else HttpClient
+    kind = GrpcClient if endpoint.protocol is ClientProtocol.GRPC else HttpClient
     return kind(endpoint.address, timeout, endpoint.tls, endpoint.headers)

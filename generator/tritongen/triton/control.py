@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.address import Endpoint, Protocol
+from tritongen.model.business import ClientProtocol
+from tritongen.triton.address import Endpoint
 from tritongen.triton.client import IndexEntry, ServerClient, ServerInfo
 from tritongen.triton.connect import client_for
 from tritongen.triton.messages import ModelMeta
@@ -171,7 +172,7 @@ def _in_the_probe(
         return EnvironmentProblem(refusal, what, where=where or endpoint.address)
     if problem.code == "TG839":
         return EnvironmentProblem("TG902", what, where=endpoint.address)
-    if endpoint.protocol is Protocol.GRPC and _listens(endpoint):
+    if endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
         what = f"something listens there and does not speak gRPC: {what}"
         return EnvironmentProblem("TG902", what, where=endpoint.address)
     return EnvironmentProblem("TG901", what, where=endpoint.address)

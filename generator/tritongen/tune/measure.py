@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor
-from tritongen.probe.arrivals.workload import Closed, Load, Open
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import Job
-from tritongen.probe.prober import Outcome, Prober
+from tritongen.probe.prober import LevelOutcome, Prober
 from tritongen.probe.request_inputs import InputOptions, make_messages
 from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, Verdict
 from tritongen.probe.statistics.verdicts import Precision
-from tritongen.queueing import ClosedLoop
+from tritongen.queueing import OpenLoop
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
 from tritongen.system.process_usage import busy_seconds, cpu_seconds, local_server, process_tree
@@ -157,14 +156,9 @@ class Bench:
 
     def _probe(self, subject: Subject, task: Task, slot: str) -> tuple[Reading | None, str]:
         prober = self._prober(subject, task, slot)
-        load: Load
-        if isinstance(task.load, ClosedLoop):
-            load = Closed(task.load.concurrency)
-        else:
-            load = Open(task.load.rate_per_s)
         pids = self._server_pids()
         with _pinned(self.server.cores), _watched(self.interference, pids):
-            outcome = prober.run(load, self._conditions(subject, task, load))
+            outcome = prober.run(task.load, self._conditions(subject, task))
         self.interrupted = outcome.interrupted
         return self._read(outcome, subject.objective.percentile)
 
@@ -173,13 +167,13 @@ class Bench:
         pid = local_server(endpoint.host, endpoint.port)
         return tuple(process_tree(pid)) if pid is not None else ()
 
-    def _conditions(self, subject: Subject, task: Task, load: Load) -> Conditions:
+    def _conditions(self, subject: Subject, task: Task) -> Conditions:
         longest = task.max_seconds if task.min_requests else task.seconds
         tail = subject.objective.limit_s is not None or subject.objective.open_loop
         percentile = subject.objective.percentile if tail else 50.0
         if task.purpose in {Purpose.CALIBRATE, Purpose.SWEEP}:
             # At a rate it is looked for what one request in a hundred meets.
-            percentile = 99.0 if isinstance(load, Open) else 50.0
+            percentile = 99.0 if isinstance(task.load, OpenLoop) else 50.0
         return Conditions(
             budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
             least_s=task.seconds,
@@ -190,7 +184,7 @@ class Bench:
             seed=self.seed + task.round,
         )
 
-    def _read(self, outcome: Outcome, percentile: float) -> tuple[Reading | None, str]:
+    def _read(self, outcome: LevelOutcome, percentile: float) -> tuple[Reading | None, str]:
         result = outcome.results[0]
         if outcome.interrupted:
             return None, "interrupted"
@@ -253,8 +247,7 @@ def _warmup_s(task: Task) -> float:
     The search asks for as many seconds as bring it some 200 answers, so that their rate is known
     roughly.
     """
-    clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1
-    latency = clients * task.seconds / THROUGHPUT_SAMPLES
+    latency = max(1, task.clients) * task.seconds / THROUGHPUT_SAMPLES
     return min(max(_WARMUP_S, _SETTLED * latency), _LONGEST_WARMUP_S)
 
 
@@ -288,7 +281,6 @@ def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading
     wanted = sorted({*PERCENTILES, percentile})
     attribution = result.attribution
     own = attribution.own if attribution is not None else None
-    unknown = float("nan")
     return Reading(
         throughput_per_s=result.throughput.value if result.throughput is not None else 0.0,
         latencies_s=tuple((p, histogram.quantile(p / 100.0) / 1e9) for p in wanted)
@@ -296,8 +288,8 @@ def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading
         else (),
         requests=result.requests.ok,
         failures=result.requests.failed,
-        mean_batch=(own.average_batch or unknown) if own is not None else unknown,
-        execution_s=own.execution_us / 1e6 if own is not None and own.execution_us else unknown,
+        mean_batch=own.average_batch or 0.0 if own is not None else 0.0,
+        execution_s=(own.execution_us or 0.0) / 1e6 if own is not None else 0.0,
         saturated=result.verdict is Verdict.SATURATED,
         generator_cpu_s=result.client.cpu_us_per_request / 1e6 if shared else 0.0,
     )

@@ -118,26 +118,26 @@ def record(
 def _with_diffs(
     project: Project, results: Sequence[TunedModel], changed: Sequence[str], *, recorded: bool
 ) -> tuple[TunedModel, ...]:
-    diffs = _diffs(project)
-    return tuple(
-        replace(
-            result,
-            diff=diffs.get(f"{result.name}/{CONFIG_FILE}", ()),
-            recorded=recorded and result.name in changed,
-        )
-        for result in results
-    )
-
-
-def _diffs(project: Project) -> dict[str, tuple[str, ...]]:
-    """Lines of what `build` would write otherwise; nothing where it would refuse to."""
+    """Results with what `build` would write otherwise; nothing where it would refuse to."""
     options = BuildOptions(BuildMode.DRY_RUN, trial_policy(run=False))
     try:
-        built = build(project, options, lambda _: None)
+        differences = build(project, options, lambda _: None).differences
     except InvalidInputError:
-        return {}
-    return {
-        item.path: tuple(item.diff())
-        for item in built.differences
+        differences = ()
+    found = {
+        item.path: item
+        for item in differences
         if item.kind is not DifferenceKind.FOREIGN and not item.removes
     }
+    told = []
+    for result in results:
+        item = found.get(f"{result.name}/{CONFIG_FILE}")
+        told.append(
+            replace(
+                result,
+                diff=tuple(item.diff()) if item is not None else (),
+                new=item is not None and item.kind is DifferenceKind.NEW,
+                recorded=recorded and result.name in changed,
+            )
+        )
+    return tuple(told)

@@ -14,11 +14,12 @@ from tritongen.repository.project import Project
 from tritongen.system.machine import read_cpus
 from tritongen.tune.co_location_forecast import side_by_side
 from tritongen.tune.record import record
-from tritongen.tune.search.objective import goal_of_intent, parse_goal
-from tritongen.tune.session import LEAST_BUDGET_S, Session
-from tritongen.tune.tune_options import Listener, TuneOptions
+from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tune_progress import Listener
 from tritongen.tune.tune_result import TunedModel, TuneReport
 from tritongen.tune.tuned_model import Subject, make_subject
+from tritongen.tune.tuning_run import MIN_BUDGET_S, TuningRun
 
 # Fields of ModelConfig that candidates differ in.
 _SEARCHED = frozenset({"instance_group", "max_batch_size", "dynamic_batching", "parameters"})
@@ -39,30 +40,32 @@ def tune(
         InvalidInputError: TG304, TG306, TG305, TG951: goal, model, cores or budget cannot be.
         EnvironmentProblem: the server cannot be started, or another run tunes here (TG008).
     """
-    told = listener or Listener()
-    begun = time.monotonic()
+    told, begun = listener or Listener(), time.monotonic()
     _check(project, options)
+    # What each model may be given: its space, today's configuration, and Triton's own.
     gathered = _evidence(project, options, told)
     subjects, notes = make_subjects(project, gathered, options)
-    session = Session(folder, project, options, told, subjects)
-    with session.lock():
-        results = session.run()
+    # Calibration, prediction, race, and the choice at rates; one model after the other.
+    run = TuningRun(folder, project, options, told, subjects)
+    with run.lock():
+        results = run.run()
+    # What was measured goes into the lock, which `build` reads.
     if any(result.best is not None for result in results):
         results = record(project, gathered.evidence, results, dry_run=options.dry_run)
-    elif not session.interrupted:
+    elif not run.interrupted:
         raise _nothing(results)
     cores = _cores(project, options)
-    together, remarks = side_by_side(subjects, session.histories, options, cores)
+    together, remarks = side_by_side(subjects, run.tuners, cores, options.seed)
     return TuneReport(
         models=results,
         wall_s=time.monotonic() - begun,
-        runtime=session.runtime,
-        server=session.version,
+        runtime=run.runtime,
+        server=run.version,
         machine=_machine(),
         cores=cores,
-        notes=(*notes, *session.notes(), *remarks),
+        notes=(*notes, *run.notes(), *remarks),
         together=together,
-        interrupted=session.interrupted,
+        interrupted=run.interrupted,
         seed=options.seed,
     )
 
@@ -70,7 +73,7 @@ def tune(
 def _check(project: Project, options: TuneOptions) -> None:
     if options.goal:
         parse_goal(options.goal)
-    if options.budget_s < LEAST_BUDGET_S:
+    if options.budget_s < MIN_BUDGET_S:
         raise InvalidInputError(
             "TG951",
             f"{options.budget_s:g} s are not enough to start a server and measure anything on it",
@@ -133,9 +136,8 @@ def make_subjects(
             notes.append(
                 f"{name} has {share} cores on the target and was tuned on the {here} that are here"
             )
-        goal = parse_goal(options.goal) if options.goal else goal_of_intent(model.intent)
         evidence = gathered.evidence.models[name]
-        found.append(make_subject(model, project.intent, evidence, min(share, here), goal))
+        found.append(make_subject(model, project.intent, evidence, min(share, here), options))
     missing = [name for name in options.models if name not in {item.name for item in found}]
     if missing or not found:
         raise InvalidInputError(

@@ -1,12 +1,27 @@
-"""How to tune, and who is told of it."""
+"""How to tune: each option once, with the flag that the command line has for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tritongen.model.business import ClientProtocol
-from tritongen.model.progress import Progress
-from tritongen.serving.server_spec import UpOptions
-from tritongen.tune.search.tuner import Choice
+from tritongen.triton.server import RuntimeName
+
+
+def _flag(
+    *names: str,
+    made: Callable[[Any], object] | None = None,
+    **settings: object,
+) -> dict[str, object]:
+    """A field's metadata: its flag on the command line.
+
+    Args:
+        names: of the flag.
+        made: from what the command line holds to the field's value.
+        settings: further ones of `argparse`.
+    """
+    return {"flags": names, "made": made, "settings": settings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,64 +34,96 @@ class TuneOptions:
         budget_s: tuning time of each model.
         cpus: cores for the named models; None takes the target's and each model's share of them.
         protocol: what requests travel by; None takes that of the intent's clients.
-        server: runtime, image and wheel of the private server.
+        runtime: where candidates are served; None takes the embedded one where it serves them.
+        image: of the container; the official one that fits when empty.
+        wheel: local copy of the embedded Triton's wheel.
         seed: of the search.
         dry_run: change no file of the repository.
         resume: go on where an earlier run was killed.
         trial_timeout_s: for models that were never run.
     """
 
-    models: tuple[str, ...] = ()
-    goal: str = ""
-    budget_s: float = 120.0
-    cpus: float | None = None
-    protocol: ClientProtocol | None = None
-    server: UpOptions = field(default_factory=lambda: UpOptions(runtime=None))
-    seed: int = 0
-    dry_run: bool = False
-    resume: bool = False
+    models: tuple[str, ...] = field(
+        default=(),
+        metadata=_flag(
+            "-m",
+            "--model",
+            made=lambda names: tuple(dict.fromkeys(names)),
+            action="append",
+            metavar="MODEL",
+            help="only this model; may be repeated (default: every model)",
+        ),
+    )
+    goal: str = field(
+        default="",
+        metadata=_flag(
+            "--goal",
+            metavar="GOAL",
+            help="see below (default: rate and latency of tritongen.yaml, else throughput)",
+        ),
+    )
+    budget_s: float = field(
+        default=120.0,
+        metadata=_flag(
+            "--budget",
+            metavar="TIME",
+            help="for each model, such as 90s or 2m (default: 120s)",
+        ),
+    )
+    cpus: float | None = field(
+        default=None,
+        metadata=_flag(
+            "--cpus",
+            metavar="N",
+            help="cores for the named models (default: the target's, each model its share)",
+        ),
+    )
+    protocol: ClientProtocol | None = field(
+        default=None,
+        metadata=_flag(
+            "--protocol",
+            made=ClientProtocol,
+            choices=("http", "grpc"),
+            help="what requests travel by (default: that of the clients in tritongen.yaml, else "
+            "http)",
+        ),
+    )
+    runtime: RuntimeName | None = field(
+        default=None,
+        metadata=_flag(
+            "--runtime",
+            made=RuntimeName,
+            choices=("embedded", "docker"),
+            help="where candidates are served (default: embedded, where it serves the models)",
+        ),
+    )
+    image: str = field(
+        default="", metadata=_flag("--image", metavar="IMAGE", help="of the container")
+    )
+    wheel: Path | None = field(
+        default=None,
+        metadata=_flag(
+            "--triton-wheel", metavar="PATH", help="the embedded Triton's wheel, offline"
+        ),
+    )
+    seed: int = field(
+        default=0,
+        metadata=_flag("--seed", metavar="N", help="of the search (default: %(default)s)"),
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata=_flag(
+            "--dry-run",
+            action="store_true",
+            help="measure, and leave the repository as it is",
+        ),
+    )
+    resume: bool = field(
+        default=False,
+        metadata=_flag(
+            "--resume",
+            action="store_true",
+            help="go on where an earlier run was killed",
+        ),
+    )
     trial_timeout_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TuneProgress:
-    """Where a tuning run stands.
-
-    Attributes:
-        model: that is tuned now.
-        index: of it, from 0.
-        models: in all.
-        doing: what comes next, for people.
-        elapsed_s: tuning time of the model.
-        budget_s: of the model.
-        best: so far, None before anything was predicted.
-    """
-
-    model: str
-    index: int
-    models: int
-    doing: str
-    elapsed_s: float
-    budget_s: float
-    best: Choice | None = None
-
-    @property
-    def left_s(self) -> float:
-        """Tuning time that is left at most, of this model and those after it."""
-        others = (self.models - self.index - 1) * self.budget_s
-        return max(0.0, self.budget_s - self.elapsed_s) + others
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who is told what happens.
-
-    Attributes:
-        step: of the search.
-        note: of what is done before it, such as trials.
-        download: of the runtime.
-    """
-
-    step: Callable[[TuneProgress], None] = lambda _: None
-    note: Callable[[str], None] = lambda _: None
-    download: Progress | None = None

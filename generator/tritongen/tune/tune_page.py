@@ -9,11 +9,11 @@ from pathlib import Path
 from tritongen.model.printable import printable_page
 from tritongen.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, linear_axis
 from tritongen.planner.context import show_figure
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import ClosedLoop, Loop, OpenLoop
 from tritongen.resources import template_text
 from tritongen.system.files import write_atomic
 from tritongen.tune.search.candidate_report import Evaluated
-from tritongen.tune.search.standings import Interval
 from tritongen.tune.tune_result import TunedModel, TuneReport, gain_sentence, rates_sentence
 
 _TEMPLATE = "tune.html.j2"
@@ -69,11 +69,12 @@ def _section(model: TunedModel) -> Section:
         rates_sentence(model),
         _scatter(model, measured) if measured else "",
         _bars(measured) if measured else "",
-        tuple((row.fate, _cells(row)) for row in model.rows),
+        tuple((row.fate, cells(row)) for row in model.rows),
     )
 
 
-def _cells(row: Evaluated) -> tuple[str, ...]:
+def cells(row: Evaluated) -> tuple[str, ...]:
+    """One candidate in a table: name, load, predicted, measured, ms, times, fate, why not."""
     predicted = row.predicted
     name = f"{row.candidate.key} (Triton's own)" if row.fate == "baseline" else row.candidate.key
     return (
@@ -88,7 +89,7 @@ def _cells(row: Evaluated) -> tuple[str, ...]:
     )
 
 
-def load_text(load: ClosedLoop | OpenLoop) -> str:
+def load_text(load: Loop) -> str:
     """The load for people."""
     if isinstance(load, ClosedLoop):
         return f"{load.concurrency} client{'s' if load.concurrency > 1 else ''}"

@@ -11,16 +11,15 @@ from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.arms import Verdict
 from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
-from tritongen.tune.search.co_location import Together
+from tritongen.tune.search.co_location import CoLocationForecast
 from tritongen.tune.search.measurement_records import History, Purpose, elapsed_s
 from tritongen.tune.search.objective import Objective
 from tritongen.tune.search.rate_sweep import swept
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate
-from tritongen.tune.search.standings import Interval, Standings, collect
+from tritongen.tune.search.standings import Measurement
 from tritongen.tune.search.tuner import Choice, Tuner
 from tritongen.tune.tuned_model import Subject
-from tritongen.tune.variant_comparison import Offer
+from tritongen.tune.variant_comparison import VariantComparison
 
 # The percentile of the figures that every result states, whatever its goal's.
 _P99 = 99.0
@@ -28,23 +27,6 @@ _P99 = 99.0
 _SAME = 0.02
 # Digits of figures in the lock: more would be noise.
 _DIGITS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """A configuration as measured.
-
-    Attributes:
-        load: under which.
-        throughput: requests per second.
-        p99_s: seconds.
-        rounds: measurements behind the numbers.
-    """
-
-    load: ClosedLoop | OpenLoop
-    throughput: Interval
-    p99_s: Interval
-    rounds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +38,10 @@ class TunedModel:
         objective: its goal.
         cores: that it was tuned on.
         choice: the best, with the search's own view of it.
-        best: as measured, None when it was not.
-        default: Triton's own completion as measured, None when it was not.
+        best: as measured, with its 99th percentile; None when it was not.
+        default: Triton's own completion likewise.
         default_candidate: what that is.
-        incumbent: the configuration of before.
+        incumbent: today's configuration.
         rows: every candidate.
         front: the Pareto front of what was measured.
         verdict: how it ended: a value of `search.arms.Verdict`, ``interrupted`` or ``stopped``.
@@ -69,6 +51,7 @@ class TunedModel:
         calibration: of the server, None when nothing could be measured.
         sweep: the choice at rates, ascending; empty where there was no time.
         diff: of the configuration in the repository.
+        new: whether the repository has no configuration of it yet: all of it would be news.
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
         protocol: what requests travelled by.
@@ -78,8 +61,8 @@ class TunedModel:
     objective: Objective
     cores: int
     choice: Choice
-    best: Figures | None
-    default: Figures | None
+    best: Measurement | None
+    default: Measurement | None
     default_candidate: Candidate
     incumbent: Candidate
     rows: tuple[Evaluated, ...]
@@ -91,8 +74,9 @@ class TunedModel:
     calibration: Calibration | None = None
     sweep: tuple[ServedRate, ...] = ()
     diff: tuple[str, ...] = ()
+    new: bool = False
     recorded: bool = False
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[VariantComparison, ...] = ()
     protocol: ClientProtocol = ClientProtocol.HTTP
 
     @property
@@ -122,7 +106,7 @@ class TunedModel:
             numbers |= {
                 "rounds": float(self.best.rounds),
                 "throughput_per_s": self.best.throughput.value,
-                "p99_us": self.best.p99_s.value * 1e6,
+                "p99_us": self.best.latency_s.value * 1e6,
             }
             # Where a rate is sent it comes back: an interval would say nothing of the server.
             if isinstance(self.best.load, ClosedLoop):
@@ -131,7 +115,7 @@ class TunedModel:
         if self.default is not None:
             numbers |= {
                 "default_throughput_per_s": self.default.throughput.value,
-                "default_p99_us": self.default.p99_s.value * 1e6,
+                "default_p99_us": self.default.latency_s.value * 1e6,
             }
         return {name: _short(value) for name, value in numbers.items() if math.isfinite(value)}
 
@@ -205,7 +189,7 @@ class TuneReport:
     notes: tuple[str, ...] = ()
     interrupted: int = 0
     seed: int = 0
-    together: Together | None = None
+    together: CoLocationForecast | None = None
 
     @property
     def met(self) -> bool:
@@ -214,66 +198,37 @@ class TuneReport:
 
 
 def result_of(
-    subject: Subject,
-    tuner: Tuner,
-    settings: TuneSettings,
-    history: History,
-    ended: str = "",
-    notes: tuple[str, ...] = (),
+    subject: Subject, tuner: Tuner, ended: str = "", notes: tuple[str, ...] = ()
 ) -> TunedModel:
-    """The result that a history stands for.
+    """What a search has found.
 
     Args:
         subject: the model.
         tuner: that searched.
-        settings: of the search.
-        history: what was measured.
         ended: ``interrupted`` or ``stopped``; empty when the search ended by itself.
         notes: what limits the result.
     """
-    choice = tuner.best(history)
-    rows = evaluated(tuner, history, ended)
-    found = tuner.race(history)
-    default = tuner.baseline(history)
-    verdict = ended or (choice.verdict or Verdict.BUDGET).value
+    choice, rows = tuner.best(), evaluated(tuner, ended)
+    p99 = replace(subject.objective, percentile=_P99)
     result = TunedModel(
         name=subject.name,
         objective=subject.objective,
         cores=subject.cores,
         choice=choice,
-        best=_figures(subject, settings, history, choice.candidate, choice.load, Purpose.RACE),
-        default=_figures(subject, settings, history, default[0], default[1], Purpose.BASELINE)
-        if default is not None
-        else None,
+        best=tuner.measurement(choice, p99),
+        default=tuner.baseline(p99),
         default_candidate=subject.baseline,
         incumbent=subject.incumbent,
         rows=rows,
         front=pareto(rows),
-        verdict=verdict,
+        verdict=ended or (choice.verdict or Verdict.BUDGET).value,
         sentence="",
-        notes=(*notes, *_failures(history), *_hasty(choice)),
-        wall_s=elapsed_s(history),
-        calibration=tuner.calibration(history) if found is not None else None,
-        sweep=swept(history, choice.candidate),
+        notes=(*notes, *_failures(tuner.history), *_hasty(choice)),
+        wall_s=elapsed_s(tuner.history),
+        calibration=tuner.calibration() if tuner.race is not None else None,
+        sweep=swept(tuner.history, choice.candidate),
     )
     return replace(result, sentence=_sentence(result))
-
-
-def _figures(
-    subject: Subject,
-    settings: TuneSettings,
-    history: History,
-    candidate: Candidate,
-    load: ClosedLoop | OpenLoop,
-    purpose: Purpose,
-) -> Figures | None:
-    objective = replace(subject.objective, percentile=_P99)
-    samples = collect(history, objective, purpose)
-    standings = Standings(samples, {candidate: load}, settings.noise, settings.confidence)
-    rounds = standings.rounds(candidate)
-    if not rounds:
-        return None
-    return Figures(load, standings.throughput(candidate), standings.latency(candidate), rounds)
 
 
 def _failures(history: History) -> tuple[str, ...]:
@@ -292,16 +247,17 @@ def _failures(history: History) -> tuple[str, ...]:
 
 def _hasty(choice: Choice) -> tuple[str, ...]:
     """What a choice is worth that was measured once."""
-    if choice.rounds != 1:
+    if choice.measured is None or choice.measured.rounds != 1:
         return ()
-    return ("measured once, which a hiccup of the machine can decide: give it more --budget",)
+    why = "measured only once, which a brief disturbance of the machine can decide"
+    return (f"{why}: give it more --budget",)
 
 
 def _sentence(result: TunedModel) -> str:
     best, choice = result.choice.candidate.key, result.choice
     if result.best is None:
         if result.verdict == Verdict.FAILED:
-            return "nothing could be measured; the configuration of before stays"
+            return "nothing could be measured; today's configuration stays"
         end = {"interrupted": "interrupted", "stopped": "stopped early"}.get(result.verdict)
         end = end or "the time was up"
         return f"{end} before anything raced; {best} is only predicted to be best"
@@ -337,7 +293,7 @@ def gain_sentence(result: TunedModel) -> str:
     if result.best is None or result.default is None:
         return ""
     ratio = result.best.throughput.value / result.default.throughput.value
-    tail = show_figure(result.best.p99_s.value / result.default.p99_s.value)
+    tail = show_figure(result.best.latency_s.value / result.default.latency_s.value)
     sent = isinstance(result.best.load, OpenLoop)
     if sent and abs(ratio - 1.0) < _SAME:
         return f"{tail} × the p99 of Triton's own completion at the same rate"

@@ -14,8 +14,9 @@ from threading import Thread
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.model.business import ClientProtocol
 from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Finding, Severity
+from tritongen.model.findings import Severity
 from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress
 from tritongen.repository.write_repository import RepositoryChange, WeightFile, apply_change
@@ -23,12 +24,13 @@ from tritongen.serving.protocol import ModelControl, Ports, RunningServer, Serve
 from tritongen.serving.runtimes import choose_runtime, make_runtime
 from tritongen.serving.server_spec import UpOptions
 from tritongen.system.own_files import check_folder
-from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean
-from tritongen.triton.server import RuntimeName
+from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import project_label
+from tritongen.tune.tune_options import TuneOptions
 
 _GRACE_S = 1.0
 _START_S = 120.0
@@ -78,7 +80,7 @@ class ServerWish:
         root: the models folder.
         backends: that the models need.
         release: Triton release that is planned for.
-        options: runtime, image and wheel.
+        options: with runtime, image and wheel.
         protocol: of the requests that are measured.
     """
 
@@ -87,8 +89,8 @@ class ServerWish:
     root: Path
     backends: tuple[str, ...]
     release: str
-    options: UpOptions
-    protocol: Protocol = Protocol.HTTP
+    options: TuneOptions
+    protocol: ClientProtocol = ClientProtocol.HTTP
 
 
 @dataclass(slots=True)
@@ -100,7 +102,6 @@ class PrivateServer:
     cores: Cores = field(default_factory=lambda: Cores((0,), (0,)))
     runtime: RuntimeName = RuntimeName.EMBEDDED
     version: str = ""
-    warnings: tuple[Finding, ...] = ()
     starts: int = 0
     control: ServerControl | None = None
     _client: HttpClient | None = None
@@ -119,28 +120,19 @@ class PrivateServer:
     def endpoint(self) -> Endpoint:
         """Where requests go; a server must run."""
         protocol = self.wish.protocol
-        host, port = parse_endpoint(self._address(protocol), protocol)
-        return Endpoint(host, port, protocol)
+        address = self.endpoints.http if protocol is ClientProtocol.HTTP else self.endpoints.grpc
+        return Endpoint(*parse_endpoint(address, protocol), protocol)
 
     @property
-    def http(self) -> str:
-        """``host:port`` of its HTTP endpoint; empty without a server."""
-        return self._server.endpoints.http if self._server is not None else ""
+    def endpoints(self) -> Endpoints:
+        """Where it listens.
 
-    @property
-    def grpc(self) -> str:
-        """``host:port`` of its gRPC endpoint; empty without a server."""
-        return self._server.endpoints.grpc if self._server is not None else ""
-
-    @property
-    def metrics(self) -> str:
-        """``host:port`` of its metrics; empty without a server."""
-        return self._server.endpoints.metrics if self._server is not None else ""
-
-    def _address(self, protocol: Protocol) -> str:
+        Raises:
+            EnvironmentProblem: TG812, it does not run.
+        """
         if self._server is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")
-        return self.http if protocol is Protocol.HTTP else self.grpc
+        return self._server.endpoints
 
     def ensure(self, cores: Cores, environment: tuple[tuple[str, str], ...]) -> bool:
         """Have a server with these cores and variables; True when it was started now.
@@ -276,8 +268,10 @@ class PrivateServer:
         self.repository.mkdir(exist_ok=True)
         check_folder(self.repository)
         spec = self._spec()
-        name = choose_runtime(spec, self.wish.options)
-        runtime = make_runtime(name, self.wish.options, self.progress)
+        wanted = self.wish.options
+        options = UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
+        name = choose_runtime(spec, options)
+        runtime = make_runtime(name, options, self.progress)
         findings = runtime.preflight(spec)
         errors = [item for item in findings if item.severity is Severity.ERROR]
         if errors:
@@ -285,7 +279,7 @@ class PrivateServer:
             raise EnvironmentProblem(
                 errors[0].code, errors[0].message, fix=errors[0].fix, details=details
             )
-        self.runtime, self.warnings = name, findings
+        self.runtime = name
         server = runtime.start(spec)
         self._server = server
         try:
@@ -319,6 +313,6 @@ class PrivateServer:
         )
 
 
-def _same_numbers(options: UpOptions) -> bool:
+def _same_numbers(options: TuneOptions) -> bool:
     """Whether the server's machine numbers its CPUs as this process does."""
     return options.runtime is not RuntimeName.DOCKER or not os.environ.get("DOCKER_HOST")

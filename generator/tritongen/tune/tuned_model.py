@@ -15,8 +15,9 @@ from tritongen.planner.context import ModelInput
 from tritongen.planner.model_settings import reads_arena
 from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.repository.render_repository import render_models
-from tritongen.tune.search.objective import Objective
+from tritongen.tune.search.objective import Objective, goal_of_intent, parse_goal
 from tritongen.tune.search.search_space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
+from tritongen.tune.tune_options import TuneOptions
 
 # What Triton takes for a batch where nothing is said, for backends that complete it.
 _DEFAULT_BATCH = 4
@@ -66,7 +67,7 @@ class Subject:
 
 
 def make_subject(
-    model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int, objective: Objective
+    model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int, options: TuneOptions
 ) -> Subject:
     """A model with everything that its tuning needs.
 
@@ -75,10 +76,11 @@ def make_subject(
         intent: the whole intent.
         evidence: of the model.
         cores: that it may use.
-        objective: its goal.
+        options: of the run.
 
     Raises:
-        InvalidInputError: TG305, the user's own instances and threads do not fit the cores.
+        InvalidInputError: TG304, the goal is none; TG305, the user's own instances and threads do
+            not fit the cores.
     """
     space = _space(model, intent, evidence, cores)
     plan = _plan(model.facts, intent, evidence, cores).models[0]
@@ -90,7 +92,7 @@ def make_subject(
         intent,
         untuned,
         cores,
-        objective,
+        parse_goal(options.goal) if options.goal else goal_of_intent(model.intent),
         space,
         today if legal else space.one_thread_each,
         _baseline(model, intent, untuned, cores),

@@ -9,13 +9,14 @@ from tritongen.planner import model_inputs
 from tritongen.planner.context import show_figure
 from tritongen.probe.questions.comparison import Change, judge_ratio, paired_ratio
 from tritongen.probe.statistics.intervals import Interval
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import Loop, OpenLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import read_variants, with_variants
 from tritongen.tune.measure import Bench
 from tritongen.tune.search.measurement_records import Purpose, Reading, Task
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tuned_model import Subject, make_subject
 
 # Pairs of measurements, and the change that matters.
@@ -24,7 +25,7 @@ _TOLERANCE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class VariantComparison:
     """A variant beside what is served, each under the configuration that is best for it.
 
     Attributes:
@@ -61,30 +62,46 @@ def _ratio(interval: Interval) -> str:
     )
 
 
-def variant_subjects(
-    project: Project, subject: Subject, note: Callable[[str], None]
-) -> tuple[tuple[str, str, Subject | None], ...]:
-    """Accepted variants that are not served: (name, its record's reason, subject).
+@dataclass(frozen=True, slots=True)
+class AcceptedVariant:
+    """A variant that was accepted and is not served.
 
-    The subject is None where the variant is not that of today's original any more.
+    Attributes:
+        name: of the variant.
+        reason: what its own record says, or why it cannot be tried.
+        subject: to tune; None where the variant is not that of today's original any more.
     """
+
+    name: str
+    reason: str
+    subject: Subject | None
+
+
+def accepted_variants(
+    project: Project, subject: Subject, options: TuneOptions, note: Callable[[str], None]
+) -> tuple[AcceptedVariant, ...]:
+    """The accepted variants of a model that are not served."""
     served = project.variants.get(subject.name)
-    found: list[tuple[str, str, Subject | None]] = []
+    found = []
     for variant in read_variants(project.root, subject.name):
         accepted = variant.verdict is Verdict.ACCEPTED and variant.kept
         if not accepted or (served is not None and served.name == variant.name):
             continue
         try:
-            made = _subject_of(project, subject, variant.name, note)
+            made = _subject_of(project, subject, variant.name, options, note)
         except InvalidInputError as problem:
-            found.append((variant.name, problem.what, None))
+            found.append(AcceptedVariant(variant.name, problem.what, None))
         else:
-            found.append((variant.name, variant.reason, made))
+            found.append(AcceptedVariant(variant.name, variant.reason, made))
     return tuple(found)
 
 
 def _subject_of(
-    project: Project, subject: Subject, name: str, note: Callable[[str], None]
+    project: Project,
+    subject: Subject,
+    name: str,
+    options: TuneOptions,
+    note: Callable[[str], None],
 ) -> Subject:
     whole = with_variants(project, {subject.name: name})
     alone = replace(
@@ -96,22 +113,26 @@ def _subject_of(
     gathered = gather_evidence(alone, trial_policy(run=True), lambda _: None)
     evidence = gathered.evidence
     ((model, _),) = model_inputs(alone.models, alone.intent, evidence, subject.cores)
-    made = make_subject(
-        model, alone.intent, evidence.models[subject.name], subject.cores, subject.objective
-    )
+    made = make_subject(model, alone.intent, evidence.models[subject.name], subject.cores, options)
     return replace(made, variant=name)
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedArm:
     """One of two to compare: a subject under a configuration and its load."""
 
     subject: Subject
     candidate: Candidate
-    load: ClosedLoop | OpenLoop
+    load: Loop
+
+    def task(self, number: int, seconds: float) -> Task:
+        """Its measurement in one pair."""
+        return Task(self.candidate, self.load, Purpose.RACE, number, seconds)
 
 
-def duel(bench: Bench, ours: Side, theirs: Side, reason: str, seconds: float) -> Offer:
+def paired_comparison(
+    bench: Bench, ours: ComparedArm, theirs: ComparedArm, reason: str, seconds: float
+) -> VariantComparison:
     """A variant against what is served, in interleaved pairs.
 
     Args:
@@ -124,9 +145,9 @@ def duel(bench: Bench, ours: Side, theirs: Side, reason: str, seconds: float) ->
     name = theirs.subject.variant
     pairs: list[tuple[Reading, Reading]] = []
     for number in range(1, _PAIRS + 1):
-        # The side that comes second has the other's caches to itself: they take turns.
+        # The arm that comes second has the other's caches to itself: they take turns.
         order = (ours, theirs) if number % 2 else (theirs, ours)
-        found = [bench.measure(side.subject, _task(side, number, seconds)).sound for side in order]
+        found = [bench.measure(arm.subject, arm.task(number, seconds)).sound for arm in order]
         if bench.interrupted or bench.hopeless:
             break
         first, second = found if number % 2 else reversed(found)
@@ -139,8 +160,4 @@ def duel(bench: Bench, ours: Side, theirs: Side, reason: str, seconds: float) ->
         change = judge_ratio(tail, _TOLERANCE, larger_is_better=False)
     else:
         change = judge_ratio(rate, _TOLERANCE, larger_is_better=True)
-    return Offer(name, change, rate, tail, reason, theirs.candidate)
-
-
-def _task(side: Side, number: int, seconds: float) -> Task:
-    return Task(side.candidate, side.load, Purpose.RACE, number, seconds)
+    return VariantComparison(name, change, rate, tail, reason, theirs.candidate)

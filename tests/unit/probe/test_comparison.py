@@ -5,7 +5,6 @@ import pytest
 
 from support.probe import a_level
 from tritongen.errors import InvalidInputError
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.questions.comparison import (
     Change,
     compare_levels,
@@ -15,6 +14,7 @@ from tritongen.probe.questions.comparison import (
 )
 from tritongen.probe.report.json_document import Environment, document, read_saved
 from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import ClosedLoop
 
 ENVIRONMENT = Environment("2026-01-01T00:00:00Z", "tritongen", "triton 2", "http host:8000")
 
@@ -90,7 +90,7 @@ def test_more_failures_are_worse_however_quick_the_rest_is(tmp_path):
 
 def test_levels_are_matched_by_model_and_load(tmp_path):
     before = read_saved(saved(tmp_path, "a.json"))
-    other = read_saved(saved(tmp_path, "b.json", load=Closed(4)))
+    other = read_saved(saved(tmp_path, "b.json", load=ClosedLoop(4)))
     assert compare_levels(before, other) == ()
 
 

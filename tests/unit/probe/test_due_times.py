@@ -5,7 +5,8 @@ import pytest
 
 from tritongen.probe.arrivals.due_times import arrivals
 from tritongen.probe.arrivals.schedule import named_schedule, parse_schedule
-from tritongen.probe.arrivals.workload import Open, Pacing, Replay
+from tritongen.probe.arrivals.workload import Replay
+from tritongen.queueing import OpenLoop, Pacing
 
 
 def first(load, count, seed=0, **options):
@@ -18,13 +19,13 @@ def first(load, count, seed=0, **options):
 
 
 def test_constant_gaps_are_all_the_same():
-    assert first(Open(100.0, Pacing.CONSTANT), 5) == [0, 10**7, 2 * 10**7, 3 * 10**7, 4 * 10**7]
-    late = first(Open(1_000.0, Pacing.CONSTANT), 10_000)
+    assert first(OpenLoop(100.0, cv=0.0), 5) == [0, 10**7, 2 * 10**7, 3 * 10**7, 4 * 10**7]
+    late = first(OpenLoop(1_000.0, cv=0.0), 10_000)
     assert late[-1] == 9_999 * 10**6
 
 
 def test_poisson_gaps_are_exponential():
-    times = np.array(first(Open(1_000.0), 50_000, seed=3))
+    times = np.array(first(OpenLoop(1_000.0), 50_000, seed=3))
     gaps = np.diff(times) / 1e6
     assert gaps.min() >= 0
     assert gaps.mean() == pytest.approx(1.0, rel=0.02)
@@ -33,13 +34,13 @@ def test_poisson_gaps_are_exponential():
 
 
 def test_the_seed_decides():
-    assert first(Open(10.0), 100, seed=5) == first(Open(10.0), 100, seed=5)
-    assert first(Open(10.0), 100, seed=5) != first(Open(10.0), 100, seed=6)
+    assert first(OpenLoop(10.0), 100, seed=5) == first(OpenLoop(10.0), 100, seed=5)
+    assert first(OpenLoop(10.0), 100, seed=5) != first(OpenLoop(10.0), 100, seed=6)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_shares_together_are_the_whole_stream(parts):
-    load = Open(200.0)
+    load = OpenLoop(200.0)
     shares = [first(load, 6_000 // parts, seed=9, part=i, parts=parts) for i in range(parts)]
     assert sorted(time for share in shares for time in share) == first(load, 6_000, seed=9)
 

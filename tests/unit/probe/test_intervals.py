@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tritongen.probe.recorder import BUCKETS, buckets_of, summarise
+from tritongen.probe.recorder import BUCKETS, Stretch, buckets_of
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import (
     Interval,
@@ -158,7 +158,7 @@ def test_a_mean_that_moves_in_waves_is_known_less_well():
 def test_percentiles_are_refused_below_their_floor():
     values = np.arange(1_000_000, 1_000_000 + 367, dtype=np.int64)
     rows = np.bincount(buckets_of(values), minlength=BUCKETS).reshape(1, -1).astype(np.int32)
-    found = summarise(rows, int(values.sum()), (int(values[0]), int(values[-1])), [0])
+    found = Stretch(rows, [int(values.sum())], (int(values[0]), int(values[-1]))).summary()
     assert found.percentiles["p99"] is None
     assert found.percentiles["p95"] is not None
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from support.probe import a_level
-from tritongen.probe.arrivals.workload import Closed, Open, parse_goals
+from tritongen.probe.arrivals.workload import parse_goals
 from tritongen.probe.questions.ladder import (
     Held,
     Step,
@@ -17,6 +17,7 @@ from tritongen.probe.questions.ladder import (
     step_of,
 )
 from tritongen.probe.statistics.measurement import Verdict
+from tritongen.queueing import ClosedLoop, OpenLoop
 
 
 def climb_rate(truth: float, first: float = 10.0, most: float = 1e6) -> tuple[float, int]:
@@ -95,10 +96,10 @@ def test_estimates_decide_in_the_end():
 
 
 def test_power_is_throughput_divided_by_latency():
-    step = step_of(a_level(load=Closed(4), rate=300.0))
+    step = step_of(a_level(load=ClosedLoop(4), rate=300.0))
     assert step.value == 4
     assert step.power == pytest.approx(300.0 / 1_499.5, rel=0.01)
-    assert step_of(a_level(load=Open(5.0), latencies_us=())).power == 0.0
+    assert step_of(a_level(load=OpenLoop(5.0), latencies_us=())).power == 0.0
 
 
 def few(*latencies_us: float):

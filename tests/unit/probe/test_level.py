@@ -19,11 +19,12 @@ from support.probe import (
     virtual_run,
 )
 from tritongen.probe.arrivals.schedule import parse_schedule
-from tritongen.probe.arrivals.workload import Closed, Open, Pacing, Replay
+from tritongen.probe.arrivals.workload import Replay
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, Reading, Update, run_load
 from tritongen.probe.statistics.measurement import Verdict
 from tritongen.probe.statistics.verdicts import Precision
+from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
 FIXED = Conditions(budget_s=60.0, fixed=True)
@@ -37,14 +38,14 @@ def p(level, percentile):
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 def test_a_closed_loop_follows_littles_law(concurrency):
-    level = virtual_level(constant(0.020), Closed(concurrency), FIXED)
+    level = virtual_level(constant(0.020), ClosedLoop(concurrency), FIXED)
     assert level.throughput.value == pytest.approx(concurrency / 0.020, rel=0.005)
     assert p(level, 50.0) == pytest.approx(20.0, rel=0.005)
     assert p(level, 99.0) == pytest.approx(20.0, rel=0.005)
     assert level.verdict is Verdict.VALID
 
 
-@pytest.mark.parametrize("load", [Closed(16), Open(200.0), Open(200.0, Pacing.CONSTANT)])
+@pytest.mark.parametrize("load", [ClosedLoop(16), OpenLoop(200.0), OpenLoop(200.0, cv=0.0)])
 def test_percentiles_of_uniform_latencies(load):
     level = virtual_level(uniform(0.010, 0.050), load, FIXED)
     for percentile in (50.0, 90.0, 95.0, 99.0):
@@ -54,7 +55,9 @@ def test_percentiles_of_uniform_latencies(load):
 
 def test_one_server_with_poisson_arrivals_has_the_latency_of_theory():
     """M/M/1: the time in the system is exponential with rate μ − λ."""
-    level = virtual_level(one_server(0.010), Open(50.0), Conditions(budget_s=2_000.0, fixed=True))
+    level = virtual_level(
+        one_server(0.010), OpenLoop(50.0), Conditions(budget_s=2_000.0, fixed=True)
+    )
     for percentile in (50.0, 90.0, 95.0):
         truth = -math.log(1.0 - percentile / 100.0) / (100.0 - 50.0) * 1e3
         assert p(level, percentile) == pytest.approx(truth, rel=0.05)
@@ -63,7 +66,7 @@ def test_one_server_with_poisson_arrivals_has_the_latency_of_theory():
 
 def test_a_stalled_server_is_seen_from_the_schedule():
     """500 ms in every 5 s: one request in ten waits, evenly between 0 and 500 ms."""
-    level = virtual_level(stalling(5.0, 0.5, 0.001), Open(100.0, Pacing.CONSTANT), FIXED)
+    level = virtual_level(stalling(5.0, 0.5, 0.001), OpenLoop(100.0, cv=0.0), FIXED)
     assert p(level, 50.0) == pytest.approx(1.0, rel=0.01)
     assert p(level, 95.0) == pytest.approx(250.0, rel=0.05)
     assert p(level, 99.0) == pytest.approx(450.0, rel=0.05)
@@ -75,7 +78,7 @@ def test_the_schedule_does_not_wait_for_the_server():
     Who is due t ms after the begin of the stall waits for its end and for t/10 others: 500 - 0.9 t.
     """
     level = virtual_level(
-        stalling(5.0, 0.5, 0.001), Open(100.0, Pacing.CONSTANT), FIXED, max_outstanding=1
+        stalling(5.0, 0.5, 0.001), OpenLoop(100.0, cv=0.0), FIXED, max_outstanding=1
     )
     assert p(level, 95.0) == pytest.approx(275.0, rel=0.05)
     service = level.service.percentiles["p95"].value / 1e3
@@ -84,32 +87,34 @@ def test_the_schedule_does_not_wait_for_the_server():
 
 
 def test_a_closed_loop_hides_the_stall():
-    level = virtual_level(stalling(5.0, 0.5, 0.010), Closed(1), FIXED)
+    level = virtual_level(stalling(5.0, 0.5, 0.010), ClosedLoop(1), FIXED)
     assert p(level, 95.0) < 15.0
 
 
 def test_a_level_ends_when_it_is_precise():
-    run, (level,) = virtual_run(uniform(0.010, 0.011), Closed(8), Conditions(budget_s=600.0))
+    run, (level,) = virtual_run(uniform(0.010, 0.011), ClosedLoop(8), Conditions(budget_s=600.0))
     assert level.verdict is Verdict.VALID
     assert run.window_s < 5.0
 
 
 def test_correlated_latencies_take_longer_to_be_known():
     conditions = Conditions(budget_s=600.0, precision=Precision(width=0.03))
-    independent, _ = virtual_run(autocorrelated(0.010, 0.0), Closed(1), conditions)
-    correlated, _ = virtual_run(autocorrelated(0.010, 0.95), Closed(1), conditions)
+    independent, _ = virtual_run(autocorrelated(0.010, 0.0), ClosedLoop(1), conditions)
+    correlated, _ = virtual_run(autocorrelated(0.010, 0.95), ClosedLoop(1), conditions)
     assert correlated.window_s > 2 * independent.window_s
 
 
 def test_a_level_that_cannot_become_precise_ends_with_its_budget():
-    run, (level,) = virtual_run(autocorrelated(0.5, 0.99), Closed(1), Conditions(budget_s=300.0))
+    run, (level,) = virtual_run(
+        autocorrelated(0.5, 0.99), ClosedLoop(1), Conditions(budget_s=300.0)
+    )
     assert run.window_s == pytest.approx(300.0, rel=0.01)
     assert level.verdict is Verdict.UNSTABLE
     assert "±10% was wanted" in level.reason
 
 
 def test_too_few_requests_are_no_percentile():
-    level = virtual_level(constant(0.5), Closed(1), Conditions(budget_s=30.0, fixed=True))
+    level = virtual_level(constant(0.5), ClosedLoop(1), Conditions(budget_s=30.0, fixed=True))
     assert level.verdict is Verdict.TOO_FEW
     assert "at least 368" in level.reason
     assert level.percentile(99.0) is None
@@ -120,7 +125,7 @@ def test_the_warm_up_is_left_out():
     def slow_begin(number: int, sent: int) -> int:
         return sent + (200_000_000 if number < 100 else 10_000_000)
 
-    run, (level,) = virtual_run(slow_begin, Closed(8), Conditions(budget_s=20.0, fixed=True))
+    run, (level,) = virtual_run(slow_begin, ClosedLoop(8), Conditions(budget_s=20.0, fixed=True))
     assert level.latency.max_us == pytest.approx(10_000.0, rel=0.01)
     assert level.warmup_s > 2.0
     assert any(moment.warmup for moment in level.timeline)
@@ -136,18 +141,18 @@ def test_a_stall_within_the_window_is_no_warm_up():
         return sent + 10_000_000 + (round((7.0 - phase) * SECOND) if 6.0 < phase < 7.0 else 0)
 
     conditions = Conditions(budget_s=20.0, fixed=True)
-    level = virtual_level(serve, Open(100.0, Pacing.CONSTANT), conditions)
+    level = virtual_level(serve, OpenLoop(100.0, cv=0.0), conditions)
     assert level.latency.max_us > 950_000
     assert level.warmup_s < 5.1
 
 
 def test_no_warm_up_when_none_is_wanted():
-    run, _ = virtual_run(constant(0.01), Closed(1), Conditions(budget_s=5.0, warmup_s=0.0))
+    run, _ = virtual_run(constant(0.01), ClosedLoop(1), Conditions(budget_s=5.0, warmup_s=0.0))
     assert run.mark_ns - run.begin_ns < 0.1 * SECOND
 
 
 def test_a_rate_beyond_the_capacity_is_saturation():
-    level = virtual_level(one_server(0.010), Open(150.0), Conditions(budget_s=30.0, fixed=True))
+    level = virtual_level(one_server(0.010), OpenLoop(150.0), Conditions(budget_s=30.0, fixed=True))
     assert level.verdict is Verdict.SATURATED
     assert "does not keep up" in level.reason
     assert level.requests.unfinished > 0
@@ -155,14 +160,14 @@ def test_a_rate_beyond_the_capacity_is_saturation():
 
 def test_a_hopeless_backlog_ends_the_level():
     run, (level,) = virtual_run(
-        one_server(1.0), Open(5_000.0), Conditions(budget_s=300.0, fixed=True)
+        one_server(1.0), OpenLoop(5_000.0), Conditions(budget_s=300.0, fixed=True)
     )
     assert run.window_s < 30.0
     assert level.verdict is Verdict.SATURATED
 
 
 def test_a_late_generator_says_so():
-    level = virtual_level(constant(0.002), Open(100.0), FIXED, late_ns=3_000_000)
+    level = virtual_level(constant(0.002), OpenLoop(100.0), FIXED, late_ns=3_000_000)
     assert level.verdict is Verdict.GENERATOR_LATE
     assert level.client.lateness.percentiles["p50"].value == pytest.approx(3_000.0, rel=0.02)
     assert p(level, 50.0) == pytest.approx(5.0, rel=0.02)
@@ -170,7 +175,7 @@ def test_a_late_generator_says_so():
 
 def test_failures_are_data():
     level = virtual_level(
-        constant(0.01), Closed(4), FIXED, fails=lambda n: "HTTP 503" if n % 100 == 0 else ""
+        constant(0.01), ClosedLoop(4), FIXED, fails=lambda n: "HTTP 503" if n % 100 == 0 else ""
     )
     assert level.verdict is Verdict.VALID
     assert level.requests.failure_share == pytest.approx(0.01, abs=0.001)
@@ -182,7 +187,7 @@ def test_failures_are_data():
 
 def test_nothing_but_failures_still_gives_a_result():
     run, (level,) = virtual_run(
-        constant(0.01), Closed(4), Conditions(budget_s=60.0), fails=lambda _: "HTTP 500"
+        constant(0.01), ClosedLoop(4), Conditions(budget_s=60.0), fails=lambda _: "HTTP 500"
     )
     assert level.verdict is Verdict.TOO_FEW
     assert "requests failed: HTTP 500" in level.reason
@@ -194,7 +199,7 @@ def test_nothing_but_failures_still_gives_a_result():
 def test_a_server_that_falls_silent_ends_the_level():
     run, (level,) = virtual_run(
         lambda n, sent: sent + (10_000_000 if n < 2_000 else 10**15),
-        Closed(4),
+        ClosedLoop(4),
         Conditions(budget_s=120.0, fixed=True),
     )
     assert run.gone
@@ -206,7 +211,7 @@ def test_a_server_that_falls_silent_ends_the_level():
 def test_a_server_that_dies_in_the_warm_up_still_gives_numbers():
     run, (level,) = virtual_run(
         lambda n, sent: sent + (10_000_000 if n < 100 else 10**15),
-        Closed(4),
+        ClosedLoop(4),
         Conditions(budget_s=60.0, fixed=True),
     )
     assert run.gone
@@ -228,7 +233,7 @@ def test_a_schedule_is_replayed_to_its_end():
 
 def test_models_at_once_share_the_load():
     plans = [a_plan("a", 3.0), a_plan("b", 1.0)]
-    _, (first, second) = virtual_run(constant(0.002), Open(1_000.0), FIXED, plans=plans)
+    _, (first, second) = virtual_run(constant(0.002), OpenLoop(1_000.0), FIXED, plans=plans)
     assert first.throughput.value == pytest.approx(750.0, rel=0.03)
     assert second.throughput.value == pytest.approx(250.0, rel=0.05)
 
@@ -238,8 +243,8 @@ def test_shares_of_one_load_are_made_by_several_generators():
     for part in range(2):
         clock = VirtualClock()
         engine = VirtualEngine(clock, constant(0.01))
-        generator = Generator(engine, Open(100.0), 0, part, 2, clock=clock, pacer=VirtualPacer)
-        run = run_load(generator, Open(100.0), FIXED, lambda: None)
+        generator = Generator(engine, OpenLoop(100.0), 0, part, 2, clock=clock, pacer=VirtualPacer)
+        run = run_load(generator, OpenLoop(100.0), FIXED, lambda: None)
         counts.append(run.records.main[0].successes)
     assert sum(counts) == pytest.approx(6_000, rel=0.05)
     assert counts[0] == pytest.approx(counts[1], rel=0.05)
@@ -255,8 +260,10 @@ def test_ctrl_c_keeps_the_numbers():
 
     clock = VirtualClock()
     engine = VirtualEngine(clock, constant(0.01))
-    generator = Generator(engine, Closed(2), 0, clock=clock, pacer=VirtualPacer)
-    run = run_load(generator, Closed(2), Conditions(budget_s=60.0, fixed=True), lambda: None, tell)
+    generator = Generator(engine, ClosedLoop(2), 0, clock=clock, pacer=VirtualPacer)
+    run = run_load(
+        generator, ClosedLoop(2), Conditions(budget_s=60.0, fixed=True), lambda: None, tell
+    )
     assert run.interrupted
     assert run.records.main[0].successes == pytest.approx(1_200, rel=0.2)
     assert seen[0].phase == "warm-up"
@@ -280,7 +287,7 @@ def test_the_servers_statistics_become_an_attribution():
         )
         return Reading({"m": statistics}, {"m": ServedConfig("m", 8, instances=1)})
 
-    level = virtual_level(constant(0.010), Closed(1), FIXED, read=read)
+    level = virtual_level(constant(0.010), ClosedLoop(1), FIXED, read=read)
     assert level.attribution is not None
     parts = dict(level.attribution.parts)
     assert parts["queue"] == pytest.approx(6_000.0)

@@ -10,7 +10,6 @@ import pytest
 
 from support.probe import a_level, constant, one_server, virtual_level
 from tritongen.pages.svg import linear_axis, log_axis
-from tritongen.probe.arrivals.workload import Closed, Open
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.report.csv_table import csv_text
 from tritongen.probe.report.html_page import html_page
@@ -28,6 +27,7 @@ from tritongen.probe.report.text_table import (
 )
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import Verdict
+from tritongen.queueing import ClosedLoop, OpenLoop
 
 ENVIRONMENT = Environment(
     "2026-01-01T00:00:00Z",
@@ -94,7 +94,7 @@ SCHEMA = {
     },
 }
 
-OPEN = a_level(load=Open(50.0))
+OPEN = a_level(load=OpenLoop(50.0))
 
 
 def test_the_json_has_the_form_that_programs_rely_on():
@@ -189,7 +189,7 @@ def test_details_tell_reason_parts_and_client():
 
 def test_the_live_line():
     update = Update("measuring", 3.0, 10.0, 1_234, 8, 411.0, 99.0, 2_500.0)
-    assert live_line("ocr", Closed(8), update) == (
+    assert live_line("ocr", ClosedLoop(8), update) == (
         "ocr, concurrency 8: measuring 3 of at most 10 s, 1,234 requests, 411/s, p99 2.50 ms"
     )
 
@@ -208,9 +208,9 @@ def test_axes_begin_and_end_at_round_numbers():
 def levels():
     fixed = Conditions(budget_s=20.0, fixed=True)
     return [
-        virtual_level(constant(0.01), Closed(1), fixed),
-        virtual_level(constant(0.02), Closed(8), fixed),
-        virtual_level(one_server(0.005), Open(100.0), fixed),
+        virtual_level(constant(0.01), ClosedLoop(1), fixed),
+        virtual_level(constant(0.02), ClosedLoop(8), fixed),
+        virtual_level(one_server(0.005), OpenLoop(100.0), fixed),
         a_level(),
         a_level(latencies_us=(), failed=3),
     ]

@@ -3,16 +3,14 @@ import pytest
 from tritongen.errors import InvalidInputError
 from tritongen.probe.arrivals.schedule import Period, Schedule
 from tritongen.probe.arrivals.workload import (
-    Closed,
     Metric,
-    Open,
-    Pacing,
     Replay,
     describe,
     parse_concurrency,
     parse_goals,
     parse_rates,
 )
+from tritongen.queueing import ClosedLoop, OpenLoop
 
 
 @pytest.mark.parametrize(
@@ -71,10 +69,10 @@ def test_what_is_no_goal_is_refused(text):
 
 
 def test_loads_name_their_loop():
-    assert describe(Closed(8)) == "concurrency 8"
-    assert describe(Open(100, Pacing.CONSTANT)) == "100/s constant"
-    assert describe(Open(100, max_outstanding=4)) == "100/s poisson, at most 4 outstanding"
+    assert describe(ClosedLoop(8)) == "concurrency 8"
+    assert describe(OpenLoop(100, cv=0.0)) == "100/s constant"
+    assert describe(OpenLoop(100, max_outstanding=4)) == "100/s poisson, at most 4 outstanding"
     replay = Replay(Schedule("day", periods=(Period(60.0, 10.0, 10.0),)))
     assert describe(replay) == "schedule day, 60 s"
-    assert (Closed(8).kind, Closed(8).value) == ("concurrency", 8)
-    assert (Open(5).kind, replay.kind, replay.value) == ("rate", "schedule", 10.0)
+    assert (ClosedLoop(8).kind, ClosedLoop(8).value) == ("concurrency", 8)
+    assert (OpenLoop(5).kind, replay.kind, replay.value) == ("rate", "schedule", 10.0)

@@ -82,12 +82,6 @@ def test_contention_measured_only_under_load_still_gives_a_curve():
     assert times((1, 1, 0.02, 2.0), cores=2.0).alone(1, 1) == pytest.approx(0.02)
 
 
-def test_line_through_the_batches():
-    slope, fixed = times((1, 1, 0.010), (8, 1, 0.024)).line(1, 8)
-    assert slope == pytest.approx(0.002)
-    assert fixed == pytest.approx(0.008)
-
-
 def test_scaled_and_moved_to_other_cores():
     model = times((1, 1, 0.010), (1, 1, 0.012, 4.0), cores=4.0)
     assert model.scaled(2.0).alone(1, 1) == pytest.approx(0.02)

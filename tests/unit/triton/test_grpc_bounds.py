@@ -11,7 +11,8 @@ import pytest
 
 from support.certificates import certificate
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.address import Endpoint, Protocol, Tls
+from tritongen.model.business import ClientProtocol
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.control import ServerControl
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_client import GrpcClient
@@ -40,7 +41,7 @@ def test_a_message_beyond_the_limit_is_refused(port: int) -> None:
     with GrpcClient(f"127.0.0.1:{port}") as client, pytest.raises(EnvironmentProblem) as caught:
         client.metadata()
     assert caught.value.code == "TG839"
-    control = ServerControl(Endpoint("127.0.0.1", port, Protocol.GRPC))
+    control = ServerControl(Endpoint("127.0.0.1", port, ClientProtocol.GRPC))
     with pytest.raises(EnvironmentProblem) as caught:
         control.server()
     control.close()
@@ -82,7 +83,7 @@ def test_headers_may_have_capitals() -> None:
     assert handler.seen["authorization"] == "Bearer x"
     handler.seen.clear()
     with served(handler) as port:
-        control = ServerControl(Endpoint("127.0.0.1", port, Protocol.GRPC, headers=headers))
+        control = ServerControl(Endpoint("127.0.0.1", port, ClientProtocol.GRPC, headers=headers))
         control.server()
         control.close()
     assert (handler.seen["authorization"], handler.seen["x-tenant"]) == ("Bearer x", "a")
@@ -98,7 +99,7 @@ def test_any_certificate_is_accepted_where_none_is_verified(tmp_path: Path, name
         address = f"127.0.0.1:{port}"
         with GrpcClient(address, 5.0, Tls(verify=False)) as client:
             assert client.metadata().version == ""
-        endpoint = Endpoint("127.0.0.1", port, Protocol.GRPC, Tls(verify=False))
+        endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, Tls(verify=False))
         control = ServerControl(endpoint)
         assert control.server().version == ""
         control.close()

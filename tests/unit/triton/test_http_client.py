@@ -8,9 +8,10 @@ import pytest
 
 from support.fake_runtime import FakeTriton
 from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model.business import ClientProtocol
 from tritongen.model.samples import numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.triton.address import Endpoint, Protocol, Tls, parse_endpoint
+from tritongen.triton.address import Endpoint, Tls, parse_endpoint
 from tritongen.triton.client import IndexEntry
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.readiness import model_statuses, wait_for_models
@@ -196,7 +197,7 @@ def test_bytes_that_do_not_fill_the_shape(dtype):
 )
 def test_addresses(text, host, grpc, secured):
     endpoint = Endpoint.parse(text)
-    found = endpoint.address, endpoint.protocol is Protocol.GRPC, endpoint.tls is not None
+    found = endpoint.address, endpoint.protocol is ClientProtocol.GRPC, endpoint.tls is not None
     assert found == (host, grpc, secured)
 
 
@@ -231,6 +232,6 @@ def test_a_refused_address_is_shown_without_its_password(text):
     assert "***@h" in caught.value.what
     assert "s3" not in str(caught.value)
     with pytest.raises(InvalidInputError) as caught:
-        parse_endpoint(text, Protocol.HTTP)
+        parse_endpoint(text, ClientProtocol.HTTP)
     assert "***@h" in caught.value.what
     assert "s3" not in str(caught.value)

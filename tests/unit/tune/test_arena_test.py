@@ -2,9 +2,9 @@
 
 from support.arena import FASTER, SLOWER, tuned, tuner_of, without_arena
 from support.synthetic_triton import TEXT, TINY, SyntheticTriton, run_tuning
+from tritongen.tune.journal import JournalHeader, decode, encode
 from tritongen.tune.search.arms import Verdict
 from tritongen.tune.search.candidate_report import evaluated
-from tritongen.tune.search.journal_lines import JournalHeader, decode, encode
 from tritongen.tune.search.measurement_records import Purpose, Record
 
 
@@ -39,11 +39,10 @@ def test_a_killed_run_asks_the_same():
     header = JournalHeader("text", "throughput", 2, 2, "x")
     for cut in (len(whole) - 1, len(whole) - 4):
         kept = decode(encode(header, whole[:cut]), header)
-        tuner = tuner_of(2)
+        tuner = tuner_of(2, history=kept)
         triton = SyntheticTriton(FASTER, 2, 2, noise=0.04, now_s=kept[-1].ended_s)
-        history = run_tuning(tuner, triton, kept)
-        assert history == whole
-        assert tuner.best(history) == choice
+        assert run_tuning(tuner, triton) == whole
+        assert tuner.best() == choice
 
 
 def test_a_server_that_refuses_it_keeps_the_default():
@@ -57,6 +56,6 @@ def test_a_server_that_refuses_it_keeps_the_default():
     tuner, history, choice = tuned(TEXT, triton=Old(TEXT, 2, 0, noise=0.04))
     assert choice.candidate.arena
     assert len(without_arena(history)) == 2
-    (row,) = [row for row in evaluated(tuner, history) if not row.candidate.arena]
+    (row,) = [row for row in evaluated(tuner) if not row.candidate.arena]
     assert row.fate == "failed"
     assert "load failed" in row.why

@@ -4,46 +4,47 @@ import pytest
 
 from support.synthetic_triton import CONVNET, SyntheticTriton, run_tuning
 from tritongen.model.backends import BACKENDS
+from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop
 from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
-from tritongen.tune.search.standings import Interval
 from tritongen.tune.search.tuner import Tuner
 
 BASELINE = Candidate(2, 2, 4, 0)
 
 
-@pytest.fixture(scope="module")
-def run():
+def new_tuner():
     settings = TuneSettings(parse_goal("throughput"), 2, budget_s=60.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
-    tuner = Tuner(settings, space, incumbent=Candidate(1, 1), baseline=BASELINE)
-    history = run_tuning(tuner, SyntheticTriton(CONVNET, 2, 1))
-    return tuner, history
+    return Tuner(settings, space, incumbent=Candidate(1, 1), baseline=BASELINE)
 
 
-def test_every_candidate_has_a_row(run):
-    tuner, history = run
-    rows = evaluated(tuner, history)
-    race, _ = tuner.race(history)
+@pytest.fixture(scope="module")
+def tuner():
+    tuner = new_tuner()
+    run_tuning(tuner, SyntheticTriton(CONVNET, 2, 1))
+    return tuner
+
+
+def test_every_candidate_has_a_row(tuner):
+    rows = evaluated(tuner)
+    race = tuner.race
     assert {row.candidate for row in rows} == {*race.space.candidates(), BASELINE}
 
 
-def test_the_best_comes_first_and_the_losers_say_why(run):
-    tuner, history = run
-    rows = evaluated(tuner, history)
+def test_the_best_comes_first_and_the_losers_say_why(tuner):
+    rows = evaluated(tuner)
     assert rows[0].fate == "best"
-    assert rows[0].candidate == tuner.best(history).candidate
+    assert rows[0].candidate == tuner.best().candidate
     assert rows[0].why == ""
     assert all(row.why for row in rows[1:] if row.fate != "baseline")
     assert all(row.throughput is not None for row in rows if row.rounds)
 
 
-def test_a_slow_incumbent_is_behind_with_numbers(run):
-    tuner, history = run
-    rows = evaluated(tuner, history)
+def test_a_slow_incumbent_is_behind_with_numbers(tuner):
+    rows = evaluated(tuner)
     (row,) = [row for row in rows if row.candidate == Candidate(1, 1)]
     assert row.fate == "behind"
     share, _, rest = row.why.partition("% behind ")
@@ -54,17 +55,15 @@ def test_a_slow_incumbent_is_behind_with_numbers(run):
     assert leader.throughput.low > row.throughput.high
 
 
-def test_the_baseline_is_measured_but_not_predicted(run):
-    tuner, history = run
-    (row,) = [row for row in evaluated(tuner, history) if row.fate == "baseline"]
+def test_the_baseline_is_measured_but_not_predicted(tuner):
+    (row,) = [row for row in evaluated(tuner) if row.fate == "baseline"]
     assert row.candidate == BASELINE
     assert row.predicted is None
     assert row.rounds == 3
 
 
-def test_nothing_to_report_before_calibration(run):
-    tuner, _ = run
-    assert evaluated(tuner, ()) == ()
+def test_nothing_to_report_before_calibration():
+    assert evaluated(new_tuner()) == ()
 
 
 def test_the_front_holds_what_nothing_beats():

@@ -88,19 +88,21 @@ def test_a_tuner_measures_its_choice_at_rates_and_keeps_it(profile, goal):
     settings = TuneSettings(parse_goal(goal), 2, sweep_s=45.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
     tuner, triton = Tuner(settings, space), SyntheticTriton(profile, 2, seed=3)
-    assert tuner.sweep(()) is None
+    assert tuner.sweep() is None
     history = run_tuning(tuner, triton)
-    choice = tuner.best(history)
+    choice = tuner.best()
     assert max(one.ended_s for one in history) <= settings.race_s
-    while (step := tuner.sweep(history)) is not None:
+    while (step := tuner.sweep()) is not None:
         assert step.phase is Phase.SWEEP
-        history = (*history, *(triton.measure(task) for task in step.tasks))
-    assert tuner.next(history) is None
-    assert tuner.best(history) == choice
+        for task in step.tasks:
+            tuner.take(triton.measure(task))
+    assert tuner.next() is None
+    assert tuner.best() == choice
+    history = tuner.history
     found = swept(history, choice.candidate)
     assert len(found) >= 3
     if isinstance(choice.load, ClosedLoop) and goal == "throughput":
-        assert found[-1].per_s <= 0.7 * choice.throughput.value
+        assert found[-1].per_s <= 0.7 * choice.measured.throughput.value
     assert all(isinstance(one.task.load, OpenLoop) for one in history[-4:])
 
 

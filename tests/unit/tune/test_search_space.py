@@ -121,13 +121,6 @@ def test_merging_can_be_switched_off_from_the_smallest_batch():
     assert Candidate(1, 1) in space.neighbours(Candidate(1, 1, 2, 0))
 
 
-def test_what_needs_another_process():
-    one, other = Candidate(1, 1), Candidate(1, 2)
-    assert not SearchSpace(ORT, 2, batchable=False).restarts(one, other)
-    assert SearchSpace(BACKENDS["pytorch"], 2, batchable=False).restarts(one, other)
-    assert not SearchSpace(BACKENDS["pytorch"], 2, batchable=False).restarts(one, Candidate(2, 1))
-
-
 def test_the_choice_as_the_lock_records_it():
     tuned = Candidate(2, 1, 8, 500).tuned("p99<20ms", {"throughput_per_s": 300.0})
     assert (tuned.instances, tuned.threads, tuned.max_batch_size) == (2, 1, 8)

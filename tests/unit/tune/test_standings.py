@@ -73,7 +73,7 @@ def test_measurements_under_another_load_do_not_count():
     samples = {A: {1: sample(100.0, load=ClosedLoop(8)), 2: sample(50.0)}}
     standings = Standings(samples, LOADS, 0.05, 2.0)
     assert standings.rounds(A) == 1
-    assert standings.throughput(A).value == pytest.approx(50.0)
+    assert standings.measurement(A).throughput.value == pytest.approx(50.0)
 
 
 def test_failed_measurements_do_not_count():
@@ -83,9 +83,9 @@ def test_failed_measurements_do_not_count():
 
 def test_levels_come_with_an_interval():
     standings = Standings(drifting({A: 100.0}, 8, noise=0.05), {A: LOAD}, 0.05, 2.0)
-    level = standings.throughput(A)
+    level = standings.measurement(A).throughput
     assert level.low < level.value < level.high
-    assert math.isnan(standings.throughput(B).value)
+    assert standings.measurement(B) is None
 
 
 def test_predictions_count_while_measurements_are_few():

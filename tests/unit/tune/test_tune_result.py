@@ -16,15 +16,14 @@ from tritongen.model.evidence import ModelEvidence, Served, ServedRate
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
-from tritongen.tune.journal_files import JournalFile
+from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.record import tuned_evidence
-from tritongen.tune.search.journal_lines import JournalHeader
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
-from tritongen.tune.tune_options import TuneProgress
 from tritongen.tune.tune_page import html_page
+from tritongen.tune.tune_progress import TuneProgress
 from tritongen.tune.tune_result import TuneReport, gain_sentence, rates_sentence, result_of
 from tritongen.tune.tuned_model import Subject
 
@@ -36,9 +35,9 @@ def run_of(goal, history=None, ended=""):
     objective = parse_goal(goal)
     settings = TuneSettings(objective, 2, budget_s=60.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
-    tuner = Tuner(settings, space, Candidate(1, 1), BASELINE)
+    tuner = Tuner(settings, space, Candidate(1, 1), BASELINE, history=history or ())
     if history is None:
-        history = run_tuning(tuner, SyntheticTriton(TEXT, 2, 1))
+        run_tuning(tuner, SyntheticTriton(TEXT, 2, 1))
     subject = Subject(
         ModelFacts("m", "m/model.onnx", ModelFormat.ONNX),
         Intent(),
@@ -50,7 +49,7 @@ def run_of(goal, history=None, ended=""):
         BASELINE,
         None,
     )
-    return result_of(subject, tuner, settings, history, ended), history
+    return result_of(subject, tuner, ended), tuner.history
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,7 @@ def test_json_has_the_fields_that_were_promised(run):
 def test_another_percentile_keeps_its_p99():
     result, _ = run_of("p50<40ms")
     (best,) = [row for row in result.rows if row.fate == "best"]
-    assert result.best.p99_s.value > best.latency.value
+    assert result.best.latency_s.value > best.latency.value
 
 
 def test_where_a_rate_is_sent_the_rate_is_no_achievement():
@@ -190,31 +189,31 @@ class TestJournal:
     def test_what_was_appended_is_there_after_a_kill(self, run, tmp_path):
         _, history = run
         (tmp_path / "tune").mkdir()
-        journal = JournalFile(tmp_path / "tune", HEADER)
+        journal = Journal(tmp_path / "tune", HEADER)
         assert journal.begin(resume=True) == ()
         for record in history[:3]:
             journal.append(record)
         with journal.path.open("a") as file:
             file.write('{"half')
-        again = JournalFile(tmp_path / "tune", HEADER)
+        again = Journal(tmp_path / "tune", HEADER)
         assert again.begin(resume=True) == history[:3]
         again.append(history[3])
-        assert JournalFile(tmp_path / "tune", HEADER).begin(resume=True) == history[:4]
+        assert Journal(tmp_path / "tune", HEADER).begin(resume=True) == history[:4]
 
     def test_a_new_run_begins_afresh(self, run, tmp_path):
-        journal = JournalFile(tmp_path, HEADER)
+        journal = Journal(tmp_path, HEADER)
         journal.begin(resume=False)
         journal.append(run[1][0])
         assert journal.begin(resume=False) == ()
 
     def test_names_of_models_do_not_leave_the_folder(self, tmp_path):
-        journal = JournalFile(tmp_path, replace(HEADER, model="../x"))
+        journal = Journal(tmp_path, replace(HEADER, model="../x"))
         assert journal.path.parent == tmp_path
 
     def test_another_runs_journal_is_refused(self, tmp_path):
-        JournalFile(tmp_path, HEADER).begin(resume=False)
+        Journal(tmp_path, HEADER).begin(resume=False)
         with pytest.raises(InvalidInputError) as caught:
-            JournalFile(tmp_path, replace(HEADER, cores=4)).begin(resume=True)
+            Journal(tmp_path, replace(HEADER, cores=4)).begin(resume=True)
         assert caught.value.code == "TG950"
 
 

@@ -19,8 +19,8 @@ from tritongen.model.intent import Intent, ModelIntent, Target
 from tritongen.model.serving_plan import Planned, Reason, Source
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import model_inputs, plan_serving
-from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tune_server import divide_cores
 from tritongen.tune.tuned_model import candidate_of, loadable, make_subject
 
@@ -59,7 +59,9 @@ def subject(cores=2, own=None, model=None, seen=None, memory=None, here=64):
     )
     evidence = ModelEvidence((("1/model.onnx", "0" * 64),), trial=seen or trial())
     ((gathered, share),) = model_inputs((model,), intent, Evidence({"m": evidence}), cores)
-    return make_subject(gathered, intent, evidence, min(share, here), parse_goal("throughput"))
+    return make_subject(
+        gathered, intent, evidence, min(share, here), TuneOptions(goal="throughput")
+    )
 
 
 class TestSpace:

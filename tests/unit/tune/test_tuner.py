@@ -14,12 +14,17 @@ from support.synthetic_triton import (
 )
 from support.tuning import SATURATING, best_of, loss, tune, tuner_for
 from tritongen.queueing import OpenLoop, ServicePoint, ServiceTimes
+from tritongen.tune.journal import JournalHeader, decode, encode
 from tritongen.tune.search.arms import Verdict
-from tritongen.tune.search.journal_lines import JournalHeader, decode, encode
 from tritongen.tune.search.measurement_records import Purpose, Reading, Record, elapsed_s
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Phase
+
+
+def take(tuner, triton, tasks):
+    for task in tasks:
+        tuner.take(triton.measure(task))
 
 
 class TestDeterminism:
@@ -37,20 +42,18 @@ class TestDeterminism:
             kept = decode(text, header)
             assert kept == whole[1][:cut]
             triton = SyntheticTriton(TREES, 2, 5, now_s=kept[-1].ended_s)
-            tuner = tuner_for("throughput", seed=5)
-            history = run_tuning(tuner, triton, kept)
-            assert history == whole[1]
-            assert tuner.best(history) == whole[2]
+            tuner = tuner_for("throughput", seed=5, history=kept)
+            assert run_tuning(tuner, triton) == whole[1]
+            assert tuner.best() == whole[2]
 
     def test_tasks_of_a_round_may_come_back_in_any_order(self):
         tuner = tuner_for("throughput")
         triton = SyntheticTriton(TEXT, 2, 1)
-        history = ()
-        while (step := tuner.next(history)).phase is Phase.CALIBRATE:
-            history = (*history, *(triton.measure(task) for task in step.tasks))
+        while (step := tuner.next()).phase is Phase.CALIBRATE:
+            take(tuner, triton, step.tasks)
         first, *others = step.tasks
-        record = triton.measure(others[0])
-        rest = tuner.next((*history, record))
+        take(tuner, triton, others[:1])
+        rest = tuner.next()
         assert set(rest.tasks) == {first, *others[1:]}
         assert rest.round == 1
 
@@ -60,39 +63,35 @@ class TestLittleTime:
         today, tritons = Candidate(1, 1), Candidate(2, 2, 4, 0)
         tuner = tuner_for("throughput", budget_s=2.0, incumbent=today, baseline=tritons)
         triton = SyntheticTriton(TEXT, 2, 1, switch_s=10.0)
-        history = ()
-        while (step := tuner.next(history)).phase is Phase.CALIBRATE:
-            history = (*history, triton.measure(step.tasks[0]))
+        while (step := tuner.next()).phase is Phase.CALIBRATE:
+            take(tuner, triton, step.tasks[:1])
         asked = {(task.purpose, task.candidate) for task in step.tasks}
         assert len(asked) == 3
         assert {(Purpose.RACE, today), (Purpose.BASELINE, tritons)} < asked
-        history = (*history, *(triton.measure(task) for task in step.tasks))
-        assert tuner.next(history) is None
-        assert tuner.best(history).throughput is not None
+        take(tuner, triton, step.tasks)
+        assert tuner.next() is None
+        assert tuner.best().measured is not None
 
     def test_under_a_limit_the_clients_that_were_measured_count(self):
         # The machine was busy while it was calibrated: more clients than predicted hold the limit.
         busy, quiet = SyntheticTriton(TEXT, 2, 1), SyntheticTriton(TREES, 2, 1)
         tuner = tuner_for("p99<60ms", incumbent=Candidate(2, 1))
-        history = ()
-        while (step := tuner.next(history)).round < 2:
-            triton = busy if step.phase is Phase.CALIBRATE else quiet
-            history = (*history, *(triton.measure(task) for task in step.tasks))
-        measured = {(r.task.candidate, r.task.load) for r in history}
+        while (step := tuner.next()).round < 2:
+            take(tuner, busy if step.phase is Phase.CALIBRATE else quiet, step.tasks)
+        measured = {(r.task.candidate, r.task.load) for r in tuner.history}
         assert any((task.candidate, task.load) not in measured for task in step.tasks)
         # The time is up before anybody was measured with more clients.
-        choice = tuner.best(history)
-        assert choice.throughput is not None
+        choice = tuner.best()
+        assert choice.measured is not None
         assert choice.feasible
         assert (choice.candidate, choice.load) in measured
 
     def test_one_round_alone_takes_out_only_who_is_far_behind(self):
         triton = SyntheticTriton(CONVNET, 2, 1, noise=0.2)
         tuner = tuner_for("throughput")
-        history = ()
-        while (step := tuner.next(history)).round < 2:
-            history = (*history, *(triton.measure(task) for task in step.tasks))
-        _, state = tuner.race(history)
+        while (step := tuner.next()).round < 2:
+            take(tuner, triton, step.tasks)
+        state = tuner.race.settled()
         out = [arm for arm in state.arms.values() if arm.why]
         lead = [state.standings.lead(arm.candidate, state.leader).value for arm in out]
         assert all(value < -1.0 for value in lead)
@@ -121,7 +120,7 @@ class TestInfeasible:
         assert choice.verdict is Verdict.INFEASIBLE
         assert not choice.feasible
         assert elapsed_s(history) <= 60.0
-        assert tuner.next(history) is None
+        assert tuner.next() is None
         (limit, *_) = choice.nearest
         objective = parse_goal("p99<2ms@50/s")
         real = true_outcome(CONVNET, 2, objective, choice.candidate, choice.load)
@@ -147,10 +146,10 @@ class TestFaults:
                 return record
 
         triton = Small(CONVNET, 2, 1)
-        tuner, history, choice = tune("throughput", CONVNET, triton=triton, budget_s=budget)
+        tuner, _, choice = tune("throughput", CONVNET, triton=triton, budget_s=budget)
         assert choice.candidate.instances == 1
-        assert choice.rounds >= (1 if budget > 10.0 else 0)
-        failed = [arm for arm in tuner.race(history)[1].arms.values() if arm.failures]
+        assert choice.measured is not None or budget <= 10.0
+        failed = [arm for arm in tuner.race.state.arms.values() if arm.failures]
         assert failed
         assert all("out of memory" in arm.why for arm in failed if arm.failures > 1)
 
@@ -164,7 +163,7 @@ class TestFaults:
 
         _, _, choice = tune("throughput", TEXT, triton=Hiccup(TEXT, 2, 2))
         assert choice.candidate.threads == 1
-        assert choice.rounds >= 3
+        assert choice.measured.rounds >= 3
 
     def test_failed_requests_count_as_a_failure(self):
         class Flaky(SyntheticTriton):
@@ -186,12 +185,10 @@ class TestFaults:
                 return Record(task, None, begun, self.now_s, "connection refused")
 
         incumbent = Candidate(1, 2)
-        tuner, history, choice = tune(
-            "throughput", TEXT, triton=Dead(TEXT, 2, 1), incumbent=incumbent
-        )
+        tuner, _, choice = tune("throughput", TEXT, triton=Dead(TEXT, 2, 1), incumbent=incumbent)
         assert choice.candidate == incumbent
         assert choice.verdict is Verdict.FAILED
-        assert tuner.next(history) is None
+        assert tuner.next() is None
 
     def test_a_server_that_dies_in_the_race_keeps_the_best_so_far(self):
         class Dying(SyntheticTriton):
@@ -202,7 +199,7 @@ class TestFaults:
                 return record
 
         _, history, choice = tune("throughput", CONVNET, triton=Dying(CONVNET, 2, 1))
-        assert choice.throughput is not None
+        assert choice.measured is not None
         assert max(record.task.round for record in history) <= 8
 
 
@@ -216,19 +213,18 @@ class TestBudget:
 
     def test_there_is_a_valid_best_at_every_moment(self):
         whole = tune("p99<60ms", CONVNET, max_batch=4)[1]
-        tuner = tuner_for("p99<60ms", max_batch=4)
         for cut in range(0, len(whole), 7):
-            choice = tuner.best(whole[:cut])
+            choice = tuner_for("p99<60ms", max_batch=4, history=whole[:cut]).best()
             assert choice.candidate.total_threads <= 2
 
     def test_the_best_so_far_gets_its_interval(self):
         _, _, choice = tune("throughput", TEXT)
-        assert choice.throughput.low < choice.throughput.value < choice.throughput.high
-        assert choice.latency.low < choice.latency.value < choice.latency.high
+        for found in (choice.measured.throughput, choice.measured.latency_s):
+            assert found.low < found.value < found.high
 
     def test_the_intervals_are_narrower_than_the_noise(self):
         _, _, choice = tune("throughput", TEXT)
-        assert choice.throughput.high / choice.throughput.low < 1.2
+        assert choice.measured.throughput.high / choice.measured.throughput.low < 1.2
 
 
 class TestRounds:
@@ -247,9 +243,8 @@ class TestRounds:
         measured = [r for r in history if r.task.purpose is Purpose.BASELINE]
         assert len(measured) == 3
         assert choice.candidate != baseline
-        found, _, standings = tuner.baseline(history)
-        assert found == baseline
-        assert standings.throughput(baseline).value < choice.throughput.value
+        found = tuner.baseline()
+        assert found.throughput.value < choice.measured.throughput.value
 
     def test_the_incumbent_always_races(self):
         incumbent = Candidate(1, 1)
@@ -269,8 +264,8 @@ class TestRounds:
 
     def test_a_prior_shortens_the_calibration(self):
         prior = ServiceTimes((ServicePoint(1, 1, 0.006), ServicePoint(32, 1, 0.11)), 2.0)
-        with_prior = tuner_for("throughput", prior=prior).next(())
-        assert len(with_prior.tasks) < len(tuner_for("throughput").next(()).tasks)
+        with_prior = tuner_for("throughput", prior=prior).next()
+        assert len(with_prior.tasks) < len(tuner_for("throughput").next().tasks)
         _, _, choice = tune("throughput", TEXT, prior=prior)
         best = best_of("throughput", TEXT, 2, SATURATING)
         assert loss("throughput", TEXT, 2, choice, best) <= 0.05

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
 from tritongen.queueing import (
-    Batcher,
     FrontEnd,
     OpenLoop,
     ServedModel,
@@ -121,7 +120,6 @@ def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
 
 def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> ServedModel:
     work, placed = model.work, model.placed
-    batcher = Batcher(delay_s=placed.delay_s) if placed.delay_s is not None else None
     factor = fit.speeds[work.name].factor
     return ServedModel(
         name=work.name,
@@ -130,7 +128,7 @@ def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> Served
         instances=placed.instances,
         threads=placed.threads,
         max_batch_size=placed.max_batch if placed.max_batch >= work.rows else 0,
-        batcher=batcher if placed.max_batch >= work.rows else None,
+        queue_delay_s=placed.delay_s if placed.max_batch >= work.rows else None,
         rows=(work.rows,),
         transport_s=work.transport_s,
         pause_s=work.pause_s,

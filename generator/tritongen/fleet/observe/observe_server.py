@@ -20,11 +20,12 @@ from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
+from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
-from tritongen.triton.address import Endpoint, Protocol, parse_endpoint
+from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.client import ServerClient
 from tritongen.triton.connect import client_for
 from tritongen.triton.metrics import metrics_page
@@ -201,7 +202,7 @@ class _Server:
     def tallies(self) -> Mapping[str, Tally] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
-            page = metrics_page(*parse_endpoint(self.address, Protocol.HTTP), _PAGE_S)
+            page = metrics_page(*parse_endpoint(self.address, ClientProtocol.HTTP), _PAGE_S)
             return tallies_of_metrics(page) if page is not None else None
         try:
             return tallies_of_statistics(self.client.statistics())

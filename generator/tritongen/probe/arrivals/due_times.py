@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritongen.probe.arrivals.schedule import Period
-from tritongen.probe.arrivals.workload import Open, Pacing, Replay
+from tritongen.probe.arrivals.workload import Replay
+from tritongen.queueing import OpenLoop, Pacing
 
 _BLOCK = 4096
 
 Floats = NDArray[np.float64]
 
 
-def arrivals(load: Open | Replay, seed: int, part: int = 0, parts: int = 1) -> Iterator[list[int]]:
+def arrivals(
+    load: OpenLoop | Replay, seed: int, part: int = 0, parts: int = 1
+) -> Iterator[list[int]]:
     """Blocks of due times in nanoseconds from the begin, ascending; without end for a rate.
 
     Args:
@@ -28,7 +31,11 @@ def arrivals(load: Open | Replay, seed: int, part: int = 0, parts: int = 1) -> I
         part: which share of the stream, from 0.
         parts: number of shares.
     """
-    stream = _rate(load.rate, load.pacing, seed) if isinstance(load, Open) else _replay(load, seed)
+    stream = (
+        _rate(load.rate_per_s, load.pacing, seed)
+        if isinstance(load, OpenLoop)
+        else _replay(load, seed)
+    )
     index = 0
     for block in stream:
         first = (part - index) % parts

@@ -1,82 +1,18 @@
-"""What load to put on a server: closed loops, open loops, replayed schedules, and goals for them.
-
-In a closed loop a fixed number of requests is outstanding: it finds capacity. In an open loop
-requests are sent when they are due, whatever the server does: it finds latency. The two differ by
-orders of magnitude near saturation, so every load names its loop.
-"""
+"""What load to put on a server, a schedule included, and the goals that it is to hold."""
 
 import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from tritongen.errors import InvalidInputError
 from tritongen.probe.arrivals.schedule import Schedule
+from tritongen.queueing import ClosedLoop, LoadKind, OpenLoop, Pacing
 
 _MOST_LEVELS = 64
 _MOST_CONCURRENCY = 16_384
 _MOST_RATE = 1_000_000.0
-
-
-class LoadKind(StrEnum):
-    """How requests come about."""
-
-    CONCURRENCY = "concurrency"
-    RATE = "rate"
-    SCHEDULE = "schedule"
-
-
-class Pacing(StrEnum):
-    """How the gaps of an open loop are drawn."""
-
-    POISSON = "poisson"
-    CONSTANT = "constant"
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A closed loop.
-
-    Attributes:
-        concurrency: requests outstanding at any time.
-    """
-
-    concurrency: int
-
-    @property
-    def kind(self) -> LoadKind:
-        """Concurrency."""
-        return LoadKind.CONCURRENCY
-
-    @property
-    def value(self) -> float:
-        """Requests outstanding."""
-        return self.concurrency
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """An open loop at a mean rate.
-
-    Attributes:
-        rate: requests per second.
-        pacing: how the gaps are drawn.
-        max_outstanding: requests beyond this wait in the client, None for the engine's limit.
-    """
-
-    rate: float
-    pacing: Pacing = Pacing.POISSON
-    max_outstanding: int | None = None
-
-    @property
-    def kind(self) -> LoadKind:
-        """Rate."""
-        return LoadKind.RATE
-
-    @property
-    def value(self) -> float:
-        """Requests per second."""
-        return self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +25,11 @@ class Replay:
         max_outstanding: requests beyond this wait in the client, None for the engine's limit.
     """
 
+    kind: ClassVar[LoadKind] = LoadKind.SCHEDULE
+
     schedule: Schedule
     pacing: Pacing = Pacing.POISSON
     max_outstanding: int | None = None
-
-    @property
-    def kind(self) -> LoadKind:
-        """Schedule."""
-        return LoadKind.SCHEDULE
 
     @property
     def value(self) -> float:
@@ -104,16 +37,16 @@ class Replay:
         return self.schedule.mean_rate
 
 
-Load = Closed | Open | Replay
+Load = ClosedLoop | OpenLoop | Replay
 
 
 def describe(load: Load) -> str:
     """The load for people: ``concurrency 8``, ``100/s poisson``."""
-    if isinstance(load, Closed):
+    if isinstance(load, ClosedLoop):
         return f"concurrency {load.concurrency}"
     cap = f", at most {load.max_outstanding} outstanding" if load.max_outstanding else ""
-    if isinstance(load, Open):
-        return f"{load.rate:g}/s {load.pacing}{cap}"
+    if isinstance(load, OpenLoop):
+        return f"{load.rate_per_s:g}/s {load.pacing}{cap}"
     return f"schedule {load.schedule.name}, {load.schedule.duration_s:g} s{cap}"
 
 

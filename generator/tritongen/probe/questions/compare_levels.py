@@ -10,34 +10,23 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Severity
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.level import Conditions
-from tritongen.probe.probe_models import (
-    Connection,
-    ModelChoice,
-    ProbeReport,
-    ProbeRequest,
-    Tell,
-    connect,
-    environment,
-    model_choices,
-    note_end,
-    open_prober,
-    prepare_jobs,
-    teller,
-)
+from tritongen.probe.probe_models import ProbeRun
+from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.prober import Prober
 from tritongen.probe.questions.comparison import (
     Change,
     Comparison,
     compare_levels,
-    judge_ratio,
+    compared,
     paired_ratio,
 )
 from tritongen.probe.report.json_document import read_saved
 from tritongen.probe.statistics.measurement import LevelResult
 
-_LEAST_PAIRS = 3
-_MOST_BLOCK_S = 2.0
-_METRICS = ("throughput", "p50", "p99")
+_MIN_PAIRS = 3
+_MAX_BLOCK_S = 2.0
+# Figures that are compared, latencies with their quantile.
+_METRICS = {"throughput": None, "p50": 0.5, "p99": 0.99}
 
 
 def compare_files(before: Path, after: Path, tolerance: float) -> tuple[Comparison, ...]:
@@ -58,7 +47,7 @@ def compare_files(before: Path, after: Path, tolerance: float) -> tuple[Comparis
 
 
 @dataclass(slots=True)
-class _Side:
+class _ComparedArm:
     """One of the two configurations, and its prober once it was loaded."""
 
     config: Mapping[str, Any]
@@ -82,17 +71,14 @@ def compare_against(
         EnvironmentProblem: TG913, the server does not load models or refuses the configuration.
         InvalidInputError: the configuration cannot be read, or not exactly one model is meant.
     """
-    with connect(project, request) as connection:
-        choices = model_choices(connection, request)
+    with ProbeRun.on_server(project, request, tell) as run:
+        choices = run.choices()
         if len(choices) != 1:
             raise InvalidInputError(
                 "TG905", "--against compares one model", fix="Name it with -m NAME."
             )
         other = read_config(config_file)
-        report = ProbeReport(environment(connection, request))
-        return report, _Duel(project, request, connection, choices[0], report, tell).fight(
-            other, tolerance
-        )
+        return run.report, _PairedComparison(run, choices[0]).run(other, tolerance)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -123,106 +109,81 @@ def read_config(path: Path) -> dict[str, Any]:
     return found
 
 
-class _Duel:
+class _PairedComparison:
     """Two configurations of one model, measured in turn: A B B A, again and again."""
 
-    def __init__(
-        self,
-        project: Path,
-        request: ProbeRequest,
-        connection: Connection,
-        choice: ModelChoice,
-        report: ProbeReport,
-        tell: Tell | None,
-    ) -> None:
-        self._project, self._request, self._connection = project, request, connection
-        self._choice, self._report, self._tell = choice, report, tell
+    def __init__(self, run: ProbeRun, choice: ModelChoice) -> None:
+        self._run, self._choice, self._conditions = run, choice, run.request.conditions
 
-    def fight(self, other: Mapping[str, Any], tolerance: float) -> tuple[Comparison, ...]:
+    def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[Comparison, ...]:
         """Measure pairs until the difference is known or the time is up."""
-        control = self._connection.control
+        control = self._run.server.control
         served = dict(control.config(self._choice.name))
-        sides = (_Side(served), _Side({**other, "name": self._choice.name}))
-        load = self._request.loads[0]
+        arms = (_ComparedArm(served), _ComparedArm({**other, "name": self._choice.name}))
+        load = self._run.request.loads[0]
         found: tuple[Comparison, ...] = ()
         try:
             for index in range(self._pairs()):
-                order = sides if index % 2 == 0 else (sides[1], sides[0])
-                for position, side in enumerate(order):
-                    # The second block of a pair and the first of the next one share a side.
-                    if not self._block(side, load, reload=position == 1 or not side.levels):
+                order = arms if index % 2 == 0 else (arms[1], arms[0])
+                for position, arm in enumerate(order):
+                    # The second block of a pair and the first of the next one share one arm.
+                    if not self._block(arm, load, reload=position == 1 or not arm.levels):
                         return found
-                found = self._verdicts(sides, load, tolerance)
-                if index + 1 >= _LEAST_PAIRS and _is_decided(found, tolerance):
+                found = tuple(self._verdict(arms, load, one, tolerance) for one in _METRICS)
+                if index + 1 >= _MIN_PAIRS and _is_decided(found, tolerance):
                     break
         finally:
-            for side in sides:
-                if side.prober is not None:
-                    side.prober.close()
+            for arm in arms:
+                if arm.prober is not None:
+                    arm.prober.close()
             control.load(self._choice.name, served)
         return found
 
     def _pairs(self) -> int:
-        budget = self._request.conditions.budget_s
-        return max(_LEAST_PAIRS, round(4.0 * budget / (2.0 * self._block_s())))
+        return max(_MIN_PAIRS, round(2.0 * self._conditions.budget_s / self._block_s()))
 
     def _block_s(self) -> float:
-        return min(_MOST_BLOCK_S, self._request.conditions.budget_s)
+        return min(_MAX_BLOCK_S, self._conditions.budget_s)
 
-    def _block(self, side: _Side, load: Load, *, reload: bool) -> bool:
-        """Measure one side for a block; False once there is no point in going on."""
+    def _block(self, arm: _ComparedArm, load: Load, *, reload: bool) -> bool:
+        """Measure one arm for a block; False once there is no point in going on."""
         if reload:
-            self._connection.control.load(self._choice.name, side.config)
-        if side.prober is None:
-            jobs = prepare_jobs(self._project, self._request, self._connection, (self._choice,))
-            side.prober = open_prober(self._request, self._connection, jobs)
-            side.prober.check()
+            self._run.server.control.load(self._choice.name, arm.config)
+        if arm.prober is None:
+            arm.prober = self._run.prober((self._choice,))
+            arm.prober.check()
         block = Conditions(
             budget_s=self._block_s(),
             fixed=True,
-            precision=self._request.conditions.precision,
+            precision=self._conditions.precision,
             warmup_s=min(1.0, self._block_s() / 2.0),
-            seed=self._request.conditions.seed + len(side.levels),
+            seed=self._conditions.seed + len(arm.levels),
         )
-        outcome = side.prober.run(load, block, teller(self._tell, self._choice.name, load))
-        note_end(self._report, outcome, self._connection)
-        self._report.levels += outcome.results
+        outcome = self._run.measure(arm.prober, load, block)
         if outcome.interrupted or outcome.gone:
             return False
-        side.levels += outcome.results
+        arm.levels += outcome.results
         return True
 
-    def _verdicts(
-        self, sides: Sequence[_Side], load: Load, tolerance: float
-    ) -> tuple[Comparison, ...]:
-        return tuple(self._verdict(sides, load, metric, tolerance) for metric in _METRICS)
-
     def _verdict(
-        self, sides: Sequence[_Side], load: Load, metric: str, tolerance: float
+        self, arms: Sequence[_ComparedArm], load: Load, metric: str, tolerance: float
     ) -> Comparison:
-        before, after = ([_figure(level, metric) for level in side.levels] for side in sides)
+        before, after = ([_figure(level, metric) for level in arm.levels] for arm in arms)
         pairs = [(a, b) for a, b in zip(before, after, strict=False) if a > 0 and b > 0]
-        ratio = paired_ratio(
-            [b / a for a, b in pairs], self._request.conditions.precision.confidence
-        )
-        return Comparison(
-            self._choice.name,
-            f"{load.kind} {load.value:g}",
-            metric,
-            _geometric_mean([a for a, _ in pairs]),
-            _geometric_mean([b for _, b in pairs]),
-            ratio,
-            judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput"),
-        )
+        ratio = paired_ratio([b / a for a, b in pairs], self._conditions.precision.confidence)
+        values = (_geometric_mean([a for a, _ in pairs]), _geometric_mean([b for _, b in pairs]))
+        shown = f"{load.kind} {load.value:g}"
+        return compared(self._choice.name, shown, metric, values, ratio, tolerance)
 
 
 def _figure(level: LevelResult, metric: str) -> float:
     """A figure of one block, 0 where there is none; below its floor a percentile is a guess."""
-    if metric == "throughput":
+    fraction = _METRICS[metric]
+    if fraction is None:
         return level.throughput.value if level.throughput else 0.0
     if not level.latency.histogram.total:
         return 0.0
-    return level.latency.histogram.quantile(float(metric[1:]) / 100.0) / 1e3
+    return level.latency.histogram.quantile(fraction) / 1e3
 
 
 def _geometric_mean(values: Sequence[float]) -> float | None:

@@ -79,9 +79,9 @@ def compare_levels(
             for key in ("p50", "p95", "p99")
         ]
         for metric, first, second in pairs:
-            found.append(
-                _compare(level, metric, first, second, tolerance, confidence)  # one line a figure
-            )
+            values = (first.value if first else None, second.value if second else None)
+            ratio = ratio_of(first, second, confidence) if first and second else None
+            found.append(compared(level.model, level.load, metric, values, ratio, tolerance))
         if level.failure_share or other.failure_share:
             found.append(_compare_failures(level, other))
     return tuple(found)
@@ -109,24 +109,17 @@ def _compare_failures(before: SavedLevel, after: SavedLevel) -> Comparison:
     )
 
 
-def _compare(
-    level: SavedLevel,
+def compared(
+    model: str,
+    load: str,
     metric: str,
-    before: Interval | None,
-    after: Interval | None,
+    values: tuple[float | None, float | None],
+    ratio: Interval | None,
     tolerance: float,
-    confidence: float,
 ) -> Comparison:
-    ratio = ratio_of(before, after, confidence) if before and after else None
-    return Comparison(
-        level.model,
-        level.load,
-        metric,
-        before.value if before else None,
-        after.value if after else None,
-        ratio,
-        judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput"),
-    )
+    """A figure before and after, with the verdict on its ratio."""
+    change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
+    return Comparison(model, load, metric, *values, ratio, change)
 
 
 def ratio_of(before: Interval, after: Interval, confidence: float) -> Interval | None:

@@ -5,23 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.probe.arrivals.workload import Closed, Goal, Load, Open, describe
+from tritongen.probe.arrivals.workload import Goal, Load, describe
 from tritongen.probe.level import Conditions
-from tritongen.probe.probe_models import (
-    Connection,
-    ModelChoice,
-    ProbeReport,
-    ProbeRequest,
-    Tell,
-    connect,
-    each_in_turn,
-    environment,
-    model_choices,
-    note_end,
-    open_prober,
-    prepare_jobs,
-    teller,
-)
+from tritongen.probe.probe_models import ProbeRun
+from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.prober import Prober
 from tritongen.probe.questions.ladder import (
     Held,
@@ -36,6 +23,7 @@ from tritongen.probe.questions.ladder import (
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.queueing import ClosedLoop, OpenLoop
 
 _MOST_STEPS = 24
 _RESOLUTION = 0.05
@@ -101,34 +89,18 @@ def search(
         TritongenError: nothing could be measured at all.
     """
     answers: list[Answer] = []
-    with connect(project, request) as connection:
-        report = ProbeReport(environment(connection, request))
-        each_in_turn(
-            report,
-            model_choices(connection, request),
-            lambda choice: answers.append(
-                _search_model(project, request, connection, choice, wanted, report, tell)
-            ),
+    with ProbeRun.on_server(project, request, tell) as run:
+        run.each_in_turn(
+            run.choices(), lambda choice: answers.append(_search_model(run, choice, wanted))
         )
-    return report, answers
+        return run.report, answers
 
 
-def _search_model(
-    project: Path,
-    request: ProbeRequest,
-    connection: Connection,
-    choice: ModelChoice,
-    wanted: Search,
-    report: ProbeReport,
-    tell: Tell | None,
-) -> Answer:
-    jobs = prepare_jobs(project, request, connection, (choice,))
-    with open_prober(request, connection, jobs) as prober:
+def _search_model(run: ProbeRun, choice: ModelChoice, wanted: Search) -> Answer:
+    with run.prober((choice,)) as prober:
         prober.check()
-        climber = _Climber(prober, request.conditions, choice.name, report, connection, tell)
-        if wanted.goals:
-            return climber.find_goal(wanted)
-        return climber.find_knee(wanted)
+        climber = _Climber(run, prober, choice.name)
+        return climber.find_goal(wanted) if wanted.goals else climber.find_knee(wanted)
 
 
 def _round(rate: float) -> float:
@@ -150,28 +122,18 @@ def _too_slow(load: Load, needed: int, seconds: float) -> str:
 class _Climber:
     """Measures levels of one model as a stepper asks for them."""
 
-    def __init__(
-        self,
-        prober: Prober,
-        conditions: Conditions,
-        model: str,
-        report: ProbeReport,
-        connection: Connection,
-        tell: Tell | None,
-    ) -> None:
-        self._prober, self._conditions, self._model = prober, conditions, model
-        self._report, self._connection, self._tell = report, connection, tell
+    def __init__(self, run: ProbeRun, prober: Prober, model: str) -> None:
+        self._run, self._prober, self._model = run, prober, model
+        self._conditions = run.request.conditions
         self._levels: list[LevelResult] = []
         self._undecided = ""
 
     def _measure(self, load: Load, conditions: Conditions) -> LevelResult | None:
         """One level; None once there is no point in going on."""
-        if self._report.interrupted or self._report.problem is not None:
+        if self._run.over:
             return None
-        outcome = self._prober.run(load, conditions, teller(self._tell, self._model, load))
-        self._report.levels += outcome.results
+        outcome = self._run.measure(self._prober, load, conditions)
         self._levels += outcome.results
-        note_end(self._report, outcome, self._connection)
         return None if outcome.interrupted or outcome.gone else outcome.results[0]
 
     def find_goal(self, wanted: Search) -> Answer:
@@ -182,7 +144,9 @@ class _Climber:
             value = self._next_value(history, wanted, first)
             if value is None:
                 break
-            load: Load = Closed(round(value)) if wanted.by_concurrency else Open(_round(value))
+            load: Load = (
+                ClosedLoop(round(value)) if wanted.by_concurrency else OpenLoop(_round(value))
+            )
             held = self._decide(load, wanted.goals)
             if held is None or held is Held.UNDECIDED:
                 break
@@ -196,7 +160,7 @@ class _Climber:
 
     def _first_rate(self, goals: Sequence[Goal]) -> float:
         """Half of what one request after the other reaches; 0 when even that misses the goal."""
-        level = self._measure(Closed(1), self._shorter())
+        level = self._measure(ClosedLoop(1), self._shorter())
         if level is None or level.throughput is None:
             return 0.0
         if holds(level, goals) is Held.NO:
@@ -217,7 +181,7 @@ class _Climber:
         budget = self._conditions.budget_s
         needed = requests_needed(goals, self._conditions.precision.confidence)
         served = level.throughput.value if level.throughput else 0.0
-        rate = load.rate if isinstance(load, Open) else served
+        rate = load.rate_per_s if isinstance(load, OpenLoop) else served
         seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
         if seconds > _MOST_LONGER * budget:
             self._undecided = _too_slow(load, needed, seconds)
@@ -256,7 +220,7 @@ class _Climber:
             value = next_for_knee(history, most)
             if value is None:
                 break
-            level = self._measure(Closed(value), self._conditions)
+            level = self._measure(ClosedLoop(value), self._conditions)
             if level is None:
                 break
             history.append(step_of(level))

@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 
 from tritongen.model.printable import spreadsheet_cell
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.queueing import ClosedLoop
 
 _SHARED = (
     "Inferences/Second",
@@ -42,7 +42,7 @@ def csv_text(levels: Sequence[LevelResult]) -> str:
 
     The first column is `Concurrency` where every loop is closed, else `Request Rate`.
     """
-    closed = all(isinstance(level.load, Closed) for level in levels)
+    closed = all(isinstance(level.load, ClosedLoop) for level in levels)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("Concurrency" if closed else "Request Rate", *_SHARED, *_OURS))
@@ -56,19 +56,7 @@ def _shared(level: LevelResult) -> list[str]:
     found = level.attribution
     rate = level.throughput.value * level.batch if level.throughput else 0.0
     # The client's part is its CPU time as a whole; it is not divided into sending and receiving.
-    parts = (
-        [0.0] * 7
-        if found is None
-        else [
-            found.client_us,
-            found.network_us,
-            found.queue_us,
-            found.compute_input_us,
-            found.compute_infer_us,
-            found.compute_output_us,
-            0.0,
-        ]
-    )
+    parts = [0.0] * 7 if found is None else [*(us for _, us in found.parts[1:]), 0.0]
     keys = ("p50", "p90", "p95", "p99")
     return [
         f"{rate:.3f}",

@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError
-from tritongen.probe.arrivals.workload import Closed
-from tritongen.probe.statistics.attribution import Attribution, Execution
+from tritongen.probe.statistics.attribution import Attribution
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import (
     PERCENTILES,
     LatencySummary,
     LevelResult,
-    Moment,
-    RequestCounts,
     percentile_key,
 )
+from tritongen.queueing import ClosedLoop
 
 KIND = "tritongen.probe"
 _MAX_BYTES = 256 * 1024 * 1024
@@ -55,23 +53,13 @@ def document(
     """The whole result as plain data, without the schema version that the printer adds."""
     return {
         "kind": KIND,
-        "environment": {
-            "started": environment.started,
-            "tool": environment.tool,
-            "server": environment.server,
-            "endpoint": environment.endpoint,
-            "machine": dict(environment.machine),
-            "seed": environment.seed,
-            "configurations": dict(environment.configurations),
-            "command": environment.command,
-        },
+        "environment": asdict(environment),
         "levels": [level_json(level, histograms=histograms) for level in levels],
     }
 
 
 def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]:
     """One level as plain data."""
-    own = level.attribution.own if level.attribution else None
     found: dict[str, Any] = {
         "model": level.model,
         "version": level.version,
@@ -81,8 +69,7 @@ def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]
         "batch": level.batch,
         "verdict": str(level.verdict),
         "reason": level.reason,
-        "duration_s": round(level.duration_s, 6),
-        "warmup_s": round(level.warmup_s, 6),
+        **_rounded(level, duration_s=6, warmup_s=6),
         "throughput_per_s": interval_json(level.throughput, 3),
         "inferences_per_s": interval_json(
             level.throughput.scaled(level.batch) if level.throughput else None, 3
@@ -90,17 +77,15 @@ def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]
         "latency_us": latency_json(level.latency),
         "latency_all_us": latency_json(level.latency_all),
         "service_us": latency_json(level.service),
-        "requests": _requests_json(level.requests),
+        "requests": asdict(level.requests),
         "client": {
-            "cpu_us_per_request": round(level.client.cpu_us_per_request, 3),
-            "busy_share": round(level.client.busy_share, 4),
-            "processes": level.client.processes,
+            **_rounded(level.client, cpu_us_per_request=3, busy_share=4, processes=None),
             "lateness_us": _lateness_json(level),
         },
-        "server": _server_json(level.attribution, own),
+        "server": _server_json(level.attribution),
         "attribution": attribution_json(level.attribution),
-        "advice": [{"sentence": a.sentence, "command": a.command} for a in level.advice],
-        "timeline": [_moment_json(moment) for moment in level.timeline],
+        "advice": [asdict(advice) for advice in level.advice],
+        "timeline": [_rounded(moment, **_MOMENT) for moment in level.timeline],
     }
     if histograms:
         found["histograms"] = {
@@ -110,37 +95,48 @@ def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]
     return found
 
 
-def _requests_json(requests: RequestCounts) -> dict[str, Any]:
+# Digits behind the point; None leaves a value as it is.
+_PARTS: dict[str, int | None] = {
+    "queue_us": 1,
+    "compute_input_us": 1,
+    "compute_infer_us": 1,
+    "compute_output_us": 1,
+}
+_MOMENT: dict[str, int | None] = {
+    "at_s": 3,
+    "seconds": 3,
+    "completed": None,
+    "failed": None,
+    "mean_us": 1,
+    "p50_us": 1,
+    "p99_us": 1,
+    "outstanding": None,
+    "warmup": None,
+}
+
+
+def _rounded(item: object, **digits: int | None) -> dict[str, Any]:
+    """Attributes by name, each with so many digits behind the point; None stays."""
+    values = {name: getattr(item, name) for name in digits}
     return {
-        "sent": requests.sent,
-        "ok": requests.ok,
-        "failed": requests.failed,
-        "failures_by_code": dict(requests.failures_by_code),
-        "examples": dict(requests.examples),
-        "unfinished": requests.unfinished,
-        "unsent": requests.unsent,
+        name: value if value is None or digits[name] is None else round(value, digits[name])
+        for name, value in values.items()
     }
 
 
 def _load_json(level: LevelResult) -> dict[str, Any]:
     load: dict[str, Any] = {"kind": str(level.load.kind), "value": level.load.value}
-    if not isinstance(level.load, Closed):
+    if not isinstance(level.load, ClosedLoop):
         load["arrivals"] = str(level.load.pacing)
         load["max_outstanding"] = level.load.max_outstanding
-    load["loop"] = "closed" if isinstance(level.load, Closed) else "open"
+    load["loop"] = "closed" if isinstance(level.load, ClosedLoop) else "open"
     load["share"] = round(level.share, 6)
     return load
 
 
-def interval_json(interval: Interval | None, digits: int = 1) -> dict[str, float] | None:
+def interval_json(interval: Interval | None, digits: int = 1) -> dict[str, Any] | None:
     """``{value, low, high}``, None without an interval."""
-    if interval is None:
-        return None
-    return {
-        "value": round(interval.value, digits),
-        "low": round(interval.low, digits),
-        "high": round(interval.high, digits),
-    }
+    return None if interval is None else _rounded(interval, value=digits, low=digits, high=digits)
 
 
 def latency_json(summary: LatencySummary) -> dict[str, Any]:
@@ -154,7 +150,7 @@ def latency_json(summary: LatencySummary) -> dict[str, Any]:
 
 def _lateness_json(level: LevelResult) -> dict[str, float | None]:
     """A closed loop sends whenever an answer is there: it is never late."""
-    if isinstance(level.load, Closed):
+    if isinstance(level.load, ClosedLoop):
         return {"p50": 0.0, "p99": 0.0}
     found = level.client.lateness.percentiles
     return {
@@ -162,26 +158,18 @@ def _lateness_json(level: LevelResult) -> dict[str, float | None]:
     }
 
 
-def _server_json(attribution: Attribution | None, own: Execution | None) -> dict[str, Any] | None:
-    if attribution is None or own is None:
+def _server_json(attribution: Attribution | None) -> dict[str, Any] | None:
+    if attribution is None:
         return None
+    own, use = attribution.own, attribution.use
     return {
-        "queue_us": round(attribution.queue_us, 1),
-        "compute_input_us": round(attribution.compute_input_us, 1),
-        "compute_infer_us": round(attribution.compute_infer_us, 1),
-        "compute_output_us": round(attribution.compute_output_us, 1),
-        "average_batch": _rounded(own.average_batch, 3),
-        "executions": own.executions,
-        "instance_busy_share": _rounded(own.busy_share, 4),
-        "cache_hit_share": _rounded(own.cache_hit_share, 4),
-        "cpu_cores": _rounded(attribution.use.cpu_cores, 3),
-        "memory_bytes": attribution.use.memory_bytes,
-        "use_source": attribution.use.source,
+        **_rounded(attribution, **_PARTS),
+        **_rounded(own, average_batch=3, executions=None),
+        "instance_busy_share": _rounded(own, busy_share=4)["busy_share"],
+        **_rounded(own, cache_hit_share=4),
+        **_rounded(use, cpu_cores=3, memory_bytes=None),
+        "use_source": use.source,
     }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
 
 
 def attribution_json(attribution: Attribution | None) -> dict[str, Any] | None:
@@ -189,35 +177,15 @@ def attribution_json(attribution: Attribution | None) -> dict[str, Any] | None:
     if attribution is None:
         return None
     return {
-        "total_us": round(attribution.total_us, 3),
+        **_rounded(attribution, total_us=3),
         "parts_us": {name.replace(" ", "_"): round(value, 3) for name, value in attribution.parts},
         "composing": [
             {
-                "model": item.model,
-                "requests": item.requests,
-                "queue_us": round(item.queue_us, 1),
-                "compute_input_us": round(item.compute_input_us, 1),
-                "compute_infer_us": round(item.compute_infer_us, 1),
-                "compute_output_us": round(item.compute_output_us, 1),
-                "average_batch": _rounded(item.average_batch, 3),
-                "instance_busy_share": _rounded(item.busy_share, 4),
+                **_rounded(item, model=None, requests=None, **_PARTS, average_batch=3),
+                "instance_busy_share": _rounded(item, busy_share=4)["busy_share"],
             }
             for item in attribution.composing
         ],
-    }
-
-
-def _moment_json(moment: Moment) -> dict[str, Any]:
-    return {
-        "at_s": round(moment.at_s, 3),
-        "seconds": round(moment.seconds, 3),
-        "completed": moment.completed,
-        "failed": moment.failed,
-        "mean_us": _rounded(moment.mean_us, 1),
-        "p50_us": _rounded(moment.p50_us, 1),
-        "p99_us": _rounded(moment.p99_us, 1),
-        "outstanding": moment.outstanding,
-        "warmup": moment.warmup,
     }
 
 

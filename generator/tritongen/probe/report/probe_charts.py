@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
-from tritongen.probe.arrivals.workload import Closed
 from tritongen.probe.report.text_table import duration_text, load_text, rate_text, share_text
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.measurement import LevelResult, Moment
+from tritongen.queueing import ClosedLoop
 
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
 _MOST_CURVES = 8
@@ -25,7 +25,7 @@ def charts_of(levels: Sequence[LevelResult]) -> list[Chart]:
     if any(level.attribution for level in measured):
         found.append(attribution(measured))
     found += [timeline(level) for level in _chosen(measured)]
-    opened = [level for level in measured if not isinstance(level.load, Closed)]
+    opened = [level for level in measured if not isinstance(level.load, ClosedLoop)]
     if opened:
         found.append(lateness(opened))
     return found

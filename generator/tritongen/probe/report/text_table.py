@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from tritongen.probe.arrivals.workload import Closed, Load, LoadKind, describe
+from tritongen.probe.arrivals.workload import Load, describe
 from tritongen.probe.level import Update
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.queueing import ClosedLoop, LoadKind
 
 HEADERS = ("load", "verdict", "requests/s", "p50", "p90", "p95", "p99", "p99.9", "failed")
 
@@ -125,7 +126,7 @@ def _client_line(level: LevelResult) -> str:
     ]
     if client.processes > 1:
         parts.append(f"{client.processes} processes")
-    if not isinstance(level.load, Closed):
+    if not isinstance(level.load, ClosedLoop):
         late = client.lateness.percentiles
         p50, p99 = late.get("p50"), late.get("p99")
         if p50 and p99:

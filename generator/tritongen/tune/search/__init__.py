@@ -1,1 +1,1 @@
-"""Pure steppers: history in, next candidate or None out."""
+"""Pure: what to measure next, by what was measured; no file, clock or random source."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import Loop
 from tritongen.tune.search.measurement_records import Task
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.standings import Standings
@@ -43,7 +43,7 @@ class Arm:
     """
 
     candidate: Candidate
-    load: ClosedLoop | OpenLoop
+    load: Loop
     status: Status = Status.RUNNING
     why: str = ""
     cap: int = 10**6

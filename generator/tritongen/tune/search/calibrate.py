@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tritongen.queueing import (
-    Batcher,
     ClosedLoop,
     FrontEnd,
+    Loop,
     OpenLoop,
     ServedModel,
     Server,
@@ -58,11 +58,8 @@ class Calibration:
         factor = self.factors.get(candidate.inter_op, 1.0)
         return self.service if factor == 1.0 else self.service.scaled(factor)
 
-    def server(self, candidate: Candidate, load: ClosedLoop | OpenLoop, rows: int = 1) -> Server:
+    def server(self, candidate: Candidate, load: Loop, rows: int = 1) -> Server:
         """The server to simulate with a candidate under a load."""
-        batcher = None
-        if candidate.batches and candidate.queue_delay_us is not None:
-            batcher = Batcher(delay_s=candidate.queue_delay_us * 1e-6)
         slower = self.at_rates if isinstance(load, OpenLoop) else 1.0
         service = self.service_of(candidate)
         model = ServedModel(
@@ -72,7 +69,7 @@ class Calibration:
             instances=candidate.instances,
             threads=candidate.threads,
             max_batch_size=candidate.max_batch_size,
-            batcher=batcher,
+            queue_delay_s=candidate.queue_delay_s,
             rows=(rows,),
             transport_s=self.transport_s,
         )
@@ -143,14 +140,14 @@ def rate_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
     closed = [
         one
         for one in calibrated
-        if isinstance(one.task.load, ClosedLoop) and one.task.rows == rows and one.sound
+        if one.task.clients and one.task.rows == rows and one.sound
         and one.task.candidate.inter_op == 1 and one.task.candidate.instances == 1
     ]  # fmt: skip
     if not closed:
         return None
     # Merged where the model merges; else with several clients; at least the client alone.
-    base = max(closed, key=lambda one: (one.task.candidate.batches, _clients(one.task)))
-    alone = min(closed, key=lambda one: (one.task.candidate.batches, _clients(one.task)))
+    base = max(closed, key=lambda one: (one.task.candidate.batches, one.task.clients))
+    alone = min(closed, key=lambda one: (one.task.candidate.batches, one.task.clients))
     taken = [one for one in calibrated if isinstance(one.task.load, OpenLoop)]
     overloaded = taken and (taken[-1].sound is None or taken[-1].sound.saturated)
     if len(taken) > 2 or (len(taken) == 2 and not overloaded):
@@ -162,10 +159,6 @@ def rate_task(history: History, rows: int, seconds: float = 1.0) -> Task | None:
     load = OpenLoop(float(f"{share * most:.3g}"))
     task = _task(base.task.candidate, 1, rows, 3.0 * seconds)
     return replace(task, load=load, max_seconds=task.seconds)
-
-
-def _clients(task: Task) -> int:
-    return task.load.concurrency if isinstance(task.load, ClosedLoop) else 0
 
 
 def _spread(space: SearchSpace) -> tuple[int, ...]:

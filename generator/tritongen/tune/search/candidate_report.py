@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import Loop
 from tritongen.tune.search.arms import Status
-from tritongen.tune.search.measurement_records import History
 from tritongen.tune.search.objective import Outcome
 from tritongen.tune.search.search_space import Candidate
-from tritongen.tune.search.standings import Interval
+from tritongen.tune.search.standings import Measurement
 from tritongen.tune.search.tuner import Tuner
 
 
@@ -31,7 +31,7 @@ class Evaluated:
     """
 
     candidate: Candidate
-    load: ClosedLoop | OpenLoop
+    load: Loop
     fate: str
     predicted: Outcome | None
     throughput: Interval | None = None
@@ -48,40 +48,28 @@ _ENDS = {
 }
 
 
-def evaluated(tuner: Tuner, history: History, ended: str = "") -> tuple[Evaluated, ...]:
+def evaluated(tuner: Tuner, ended: str = "") -> tuple[Evaluated, ...]:
     """Every candidate: the best, the others that raced, the baseline, those only predicted.
 
     Args:
         tuner: that searched.
-        history: what was measured.
         ended: ``interrupted`` or ``stopped``; empty when the search ended by itself.
     """
-    found = tuner.race(history)
-    if found is None:
+    race = tuner.race
+    if race is None:
         return ()
-    race, state = found
-    choice = tuner.best(history)
+    state, choice = race.settled(), tuner.best()
     rows = []
     for arm in state.arms.values():
-        measured = state.standings.rounds(arm.candidate) > 0
-        tied = arm.candidate in choice.tied
+        found = state.standings.measurement(arm.candidate)
         fate = arm.status.value
         if arm.candidate == choice.candidate:
             fate = "best"
-        elif tied and arm.status in {Status.RUNNING, Status.BEHIND}:
+        elif arm.candidate in choice.tied and arm.status in {Status.RUNNING, Status.BEHIND}:
             fate = "tied"
-        rows.append(
-            Evaluated(
-                arm.candidate,
-                arm.load,
-                fate,
-                race.predictor.under(arm.candidate, arm.load).outcome,
-                state.standings.throughput(arm.candidate) if measured else None,
-                state.standings.latency(arm.candidate) if measured else None,
-                state.standings.rounds(arm.candidate),
-                _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=measured),
-            )
-        )
+        predicted = race.predictor.under(arm.candidate, arm.load).outcome
+        why = _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=found is not None)
+        rows.append(_row(arm.candidate, arm.load, fate, predicted, found, why))
     rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
     unraced = f"{_ENDS[ended]} before it raced" if ended else "no time to race"
     rows += [
@@ -89,7 +77,24 @@ def evaluated(tuner: Tuner, history: History, ended: str = "") -> tuple[Evaluate
         for f in race.forecasts
         if f.candidate not in state.arms
     ]
-    return (*rows, *_baseline_row(tuner, history))
+    baseline = tuner.baseline()
+    if race.baseline is not None and baseline is not None:
+        rows.append(_row(race.baseline, baseline.load, "baseline", None, baseline))
+    return tuple(rows)
+
+
+def _row(
+    candidate: Candidate,
+    load: Loop,
+    fate: str,
+    predicted: Outcome | None,
+    found: Measurement | None,
+    why: str = "",
+) -> Evaluated:
+    if found is None:
+        return Evaluated(candidate, load, fate, predicted, why=why)
+    throughput, latency = found.throughput, found.latency_s
+    return Evaluated(candidate, load, fate, predicted, throughput, latency, found.rounds, why)
 
 
 def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
@@ -115,21 +120,3 @@ def _why(why: str, fate: str, best: Candidate, end: str, *, measured: bool) -> s
     if why or fate != "running":
         return why
     return f"not separated when {end}" if measured else f"{end} before its turn"
-
-
-def _baseline_row(tuner: Tuner, history: History) -> tuple[Evaluated, ...]:
-    found = tuner.baseline(history)
-    if found is None:
-        return ()
-    candidate, load, standings = found
-    return (
-        Evaluated(
-            candidate,
-            load,
-            "baseline",
-            None,
-            standings.throughput(candidate),
-            standings.latency(candidate),
-            standings.rounds(candidate),
-        ),
-    )

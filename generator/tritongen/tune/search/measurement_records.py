@@ -2,10 +2,11 @@
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, Loop
 from tritongen.tune.search.search_space import Candidate
 
 # A reading with more failed requests than this counts as a failure.
@@ -37,13 +38,18 @@ class Task:
     """
 
     candidate: Candidate
-    load: ClosedLoop | OpenLoop
+    load: Loop
     purpose: Purpose
     round: int
     seconds: float
     min_requests: int = 0
     max_seconds: float = math.inf
     rows: int = 1
+
+    @property
+    def clients(self) -> int:
+        """Clients that wait for their answers, 0 where requests come at a rate."""
+        return self.load.concurrency if isinstance(self.load, ClosedLoop) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,8 @@ class Reading:
         latencies_s: (percentile, seconds), ascending.
         requests: answered.
         failures: not answered, or with an error.
-        mean_batch: rows in one execution, by the server's statistics; NaN when unknown.
-        execution_s: mean time of one execution, by the server's statistics; NaN when unknown.
+        mean_batch: rows in one execution, by the server's statistics; 0 when unknown.
+        execution_s: mean time of one execution, by the server's statistics; 0 when unknown.
         saturated: whether requests came faster than they were answered.
         generator_cpu_s: CPU time of the load generator for each request, 0 when unknown or when
             it has cores of its own.
@@ -66,8 +72,8 @@ class Reading:
     latencies_s: tuple[tuple[float, float], ...]
     requests: int
     failures: int = 0
-    mean_batch: float = math.nan
-    execution_s: float = math.nan
+    mean_batch: float = 0.0
+    execution_s: float = 0.0
     saturated: bool = False
     generator_cpu_s: float = 0.0
 
@@ -121,6 +127,6 @@ class Record:
 History = tuple[Record, ...]
 
 
-def elapsed_s(history: History) -> float:
+def elapsed_s(history: Iterable[Record]) -> float:
     """Tuning time so far."""
     return max((record.ended_s for record in history), default=0.0)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import Loop, OpenLoop
 from tritongen.tune.search.objective import Objective, Outcome
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate
@@ -16,7 +16,7 @@ _STEPS = 8
 def nearest_goals(
     predictor: Predictor,
     candidate: Candidate,
-    load: ClosedLoop | OpenLoop,
+    load: Loop,
     measured: Outcome,
 ) -> tuple[Objective, ...]:
     """The limit that the candidate holds, and the rate at which it holds the limit asked for.
@@ -48,7 +48,7 @@ def nearest_goals(
 def _greatest_rate(
     predictor: Predictor,
     candidate: Candidate,
-    load: ClosedLoop | OpenLoop,
+    load: Loop,
     measured: Outcome,
 ) -> float:
     """The rate that holds the goal by prediction, corrected by what was measured.

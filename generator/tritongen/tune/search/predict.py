@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import expm1
 
-from tritongen.queueing import ClosedLoop, OpenLoop, simulate
+from tritongen.queueing import ClosedLoop, Loop, OpenLoop, SimulatedModel, simulate
 from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.objective import GoalKind, Objective, Outcome
 from tritongen.tune.search.search_space import Candidate
@@ -18,6 +18,8 @@ _TAIL_REQUESTS = 1_600
 MOST_SIMULATED = 150
 # Part of the prediction's error that differs between candidates of the same split.
 OWN_ERROR = 0.4
+# A rate is too much where more than this share of the requests is without an answer at the end.
+_BACKLOG_SHARE = 0.1
 # Clients for each place in a batch of an instance: one is executed while one waits.
 _CLIENTS_PER_PLACE = 2
 
@@ -36,7 +38,7 @@ class Forecast:
     """
 
     candidate: Candidate
-    load: ClosedLoop | OpenLoop
+    load: Loop
     outcome: Outcome
     simulated: bool
     mean_batch: float = math.nan
@@ -60,7 +62,7 @@ class Predictor:
     rows: int = 1
     max_concurrency: int = 64
     seed: int = 0
-    _known: dict[tuple[Candidate, ClosedLoop | OpenLoop], Forecast] = field(
+    _known: dict[tuple[Candidate, Loop], Forecast] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -68,7 +70,7 @@ class Predictor:
         """The candidate under the load that serves the goal best."""
         return self.under(candidate, self.load_for(candidate))
 
-    def under(self, candidate: Candidate, load: ClosedLoop | OpenLoop) -> Forecast:
+    def under(self, candidate: Candidate, load: Loop) -> Forecast:
         """The candidate under a given load, simulated."""
         key = (candidate, load)
         found = self._known.get(key)
@@ -77,19 +79,14 @@ class Predictor:
             tail = self.objective.limit_s is not None or self.objective.open_loop
             requests = _TAIL_REQUESTS if tail else REQUESTS
             figures = simulate(server, seed=self.seed, requests=requests).of("model")
-            outcome = Outcome(
-                figures.throughput_per_s,
-                figures.latency_s(self.objective.percentile),
-                candidate.total_threads,
-                saturated=isinstance(load, OpenLoop) and figures.unfinished > 0.1 * requests,
-            )
+            outcome = simulated_outcome(figures, load, candidate, self.objective, requests)
             found = Forecast(
                 candidate, load, outcome, simulated=True, mean_batch=figures.mean_batch
             )
             self._known[key] = found
         return found
 
-    def load_for(self, candidate: Candidate) -> ClosedLoop | OpenLoop:
+    def load_for(self, candidate: Candidate) -> Loop:
         """The load under which the goal measures a candidate.
 
         A rate is an open loop. Without one, clients wait for their answers: as many as keep every
@@ -154,6 +151,18 @@ class Predictor:
             else:
                 high = middle - 1
         return levels[low]
+
+
+def simulated_outcome(
+    found: SimulatedModel, load: Loop, candidate: Candidate, objective: Objective, requests: int
+) -> Outcome:
+    """A simulation of so many requests as the objective ranks it."""
+    return Outcome(
+        found.throughput_per_s,
+        found.latency_s(objective.percentile),
+        candidate.total_threads,
+        saturated=isinstance(load, OpenLoop) and found.unfinished > _BACKLOG_SHARE * requests,
+    )
 
 
 def shortlist(

@@ -1,23 +1,23 @@
 """The race: candidates that could be best are measured in rounds until the winner is clear.
 
-Nothing is remembered but the history of measurements. Every call replays it from the first round,
-so that a race that was killed goes on as if it had not been, and the same history always leads to
-the same next step.
+A race is told of one measurement after the other; a complete round leads to conclusions and to the
+next round. The same measurements always lead to the same next step, so that a race that was killed
+goes on as if it had not been: by being told again of what was measured before.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import log1p
 
-from tritongen.queueing import ClosedLoop, OpenLoop, Stream
+from tritongen.queueing import Loop, Stream
 from tritongen.tune.search.arena_test import LATE_SHARE, answer, close, may_matter
 from tritongen.tune.search.arms import Arm, Late, RaceState, Status, Verdict
 from tritongen.tune.search.judge import MIN_ROUNDS, Judge
-from tritongen.tune.search.measurement_records import History, Purpose, Task, elapsed_s
+from tritongen.tune.search.measurement_records import History, Purpose, Record, Task, elapsed_s
 from tritongen.tune.search.predict import OWN_ERROR, Forecast, Predictor
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
-from tritongen.tune.search.standings import Samples, Standings, collect, race_gain
+from tritongen.tune.search.standings import Samples, Standings, add_sample, race_gain
 
 # Rounds in which the baseline is measured beside the candidates.
 BASELINE_ROUNDS = 3
@@ -36,63 +36,69 @@ _EXTENSIONS = (2, 4, 6)
 _NEW_NEIGHBOURS = 2
 
 
-@dataclass(frozen=True, slots=True)
 class Race:
     """A race between the candidates of a shortlist.
 
-    Attributes:
+    Args:
         settings: of the tuning run.
         space: for the neighbours of the leader.
         predictor: for their forecasts, and for levels of clients.
         forecasts: the shortlist, best first.
+        calibrated: the measurements before the race; what they took of the time counts.
         incumbent: always in the race, so that tuning never makes things worse.
         baseline: measured beside the candidates but never chosen.
+
+    Attributes:
         judge: who draws the conclusions.
+        state: after the measurements so far.
     """
 
-    settings: TuneSettings
-    space: SearchSpace
-    predictor: Predictor
-    forecasts: Sequence[Forecast]
-    incumbent: Candidate | None = None
-    baseline: Candidate | None = None
-    judge: Judge = field(init=False, repr=False)
+    def __init__(
+        self,
+        settings: TuneSettings,
+        space: SearchSpace,
+        predictor: Predictor,
+        forecasts: Sequence[Forecast],
+        calibrated: History = (),
+        incumbent: Candidate | None = None,
+        baseline: Candidate | None = None,
+    ) -> None:
+        self.settings, self.space, self.predictor = settings, space, predictor
+        self.forecasts, self.incumbent, self.baseline = forecasts, incumbent, baseline
+        self.judge = Judge(settings, predictor)
+        # Of calibration and of complete rounds, and those of the open round.
+        self._before, self._open = list(calibrated), list[Record]()
+        self._samples: Samples = {}
+        self.state = RaceState(self._entrants(), Standings({}, {}, 1.0, 1.0))
+        self._open_round()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "judge", Judge(self.settings, self.predictor))
+    def take(self, record: Record) -> None:
+        """Learn of one measurement; the last one of a round ends the round."""
+        state, task = self.state, record.task
+        self._open.append(record)
+        if task.purpose is Purpose.RACE:
+            add_sample(self._samples, record, self.settings.objective)
+        done = (task.candidate, task.purpose)
+        state.pending = tuple(t for t in state.pending if (t.candidate, t.purpose) != done)
+        if state.pending or state.verdict is not None:
+            return
+        self._before += self._open
+        self._open.clear()
+        self._absorb(state)
+        if state.verdict is None:
+            self._open_round()
 
-    def replay(self, history: History) -> RaceState:
-        """The state that a history leads to."""
-        samples = collect(history, self.settings.objective, Purpose.RACE)
-        state = RaceState(self._entrants(history), Standings({}, {}, 1.0, 1.0))
-        while state.verdict is None:
-            state.round += 1
-            before = tuple(r for r in history if r.task.round < state.round)
-            planned = self._round(state, before)
-            if not planned:
-                state.round -= 1
-                state.verdict = self._out_of_time(state)
-                break
-            done = {
-                (r.task.candidate, r.task.purpose) for r in history if r.task.round == state.round
-            }
-            state.pending = tuple(t for t in planned if (t.candidate, t.purpose) not in done)
-            if state.pending:
-                break
-            self._absorb(state, samples, history)
-        return state
-
-    def settled(self, history: History) -> RaceState:
+    def settled(self) -> RaceState:
         """The state for those who want results now.
 
         A candidate that moved on to a number of clients that was not measured yet is seen under
         the best one that was.
         """
-        state = self.replay(history)
-        samples = collect(history, self.settings.objective, Purpose.RACE)
+        arms = {candidate: replace(arm) for candidate, arm in self.state.arms.items()}
+        state = replace(self.state, arms=arms)
         moved = False
         for arm in state.arms.values():
-            known = [sample for sample in samples.get(arm.candidate, {}).values() if sample]
+            known = [sample for sample in self._samples.get(arm.candidate, {}).values() if sample]
             if not known or state.standings.rounds(arm.candidate):
                 continue
             holding = [sample for sample in known if sample.excess <= 0.0]
@@ -100,19 +106,18 @@ class Race:
             arm.load = max(holding, key=lambda sample: sample.gain, default=nearest).load
             moved = True
         if moved:
-            state.standings = self._rank(state, samples)
+            state.standings = self._rank(state)
             if state.late is None:
                 state.leader = self.judge.leader(state)
         return state
 
-    def _entrants(self, history: History) -> dict[Candidate, Arm]:
+    def _entrants(self) -> dict[Candidate, Arm]:
         """The first arms: as many of the shortlist as the budget lets race for some rounds."""
-        before = tuple(r for r in history if r.task.round == 0)
-        left = self.settings.race_s - elapsed_s(before)
+        left = self._left_s()
         chosen: list[Forecast] = []
         feasible = any(self.settings.objective.feasible(f.outcome) for f in self.forecasts)
         for forecast in self.forecasts:
-            cost = self._cost(forecast, before)
+            cost = self._cost(forecast)
             most = min(self.settings.max_arms, max(2, int(left / (_EXPECTED_ROUNDS * cost))))
             # Where no candidate is expected to do, the nearest must show it. Otherwise a few
             # that are expected to be behind race as well, since predictions err.
@@ -128,8 +133,17 @@ class Race:
             arms[self.incumbent] = Arm(self.incumbent, load)
         return arms
 
-    def _round(self, state: RaceState, before: History) -> list[Task]:
-        """The open round's measurements in random order; none when the budget is spent."""
+    def _open_round(self) -> None:
+        """Plan the next round, or end the race where the budget is spent."""
+        state = self.state
+        state.round += 1
+        state.pending = tuple(self._planned(state))
+        if not state.pending:
+            state.round -= 1
+            state.verdict = self._out_of_time(state)
+
+    def _planned(self, state: RaceState) -> list[Task]:
+        """The next round's measurements in random order; none when the budget is spent."""
         running = state.measured_now()
         if not running or state.round > self.settings.max_rounds:
             return []
@@ -138,8 +152,7 @@ class Race:
             load = self.predictor.load_for(self.baseline)
             tasks.append(self._task(self.baseline, load, state.round, Purpose.BASELINE))
         tasks.sort(key=lambda task: self._precedence(state, task))
-        left = self.settings.race_s - elapsed_s(before)
-        overhead = self._overhead(before)
+        left, overhead = self._left_s(), self._overhead()
         if state.round == 1:
             tasks = self._hurried(tasks, left, overhead)
         affordable: list[Task] = []
@@ -177,9 +190,7 @@ class Race:
             return (1, 0.0)
         return (2, -state.standings.gain(task.candidate))
 
-    def _task(
-        self, candidate: Candidate, load: ClosedLoop | OpenLoop, number: int, purpose: Purpose
-    ) -> Task:
+    def _task(self, candidate: Candidate, load: Loop, number: int, purpose: Purpose) -> Task:
         rate = self.predictor.under(candidate, load).outcome.throughput_per_s
         seconds = self.settings.seconds(rate)
         return Task(
@@ -193,58 +204,57 @@ class Race:
             rows=self.space.request_rows,
         )
 
-    def _cost(self, forecast: Forecast, before: History) -> float:
-        return self.settings.seconds(forecast.outcome.throughput_per_s) + self._overhead(before)
+    def _left_s(self) -> float:
+        """Of the budget, after the rounds that are complete."""
+        return self.settings.race_s - elapsed_s(self._before)
 
-    def _overhead(self, before: History) -> float:
+    def _cost(self, forecast: Forecast) -> float:
+        return self.settings.seconds(forecast.outcome.throughput_per_s) + self._overhead()
+
+    def _overhead(self) -> float:
         """Time that a measurement takes beside itself, as seen so far."""
-        seen = [record.overhead_s for record in before]
+        seen = [record.overhead_s for record in self._before]
         return sum(seen) / len(seen) if seen else self.settings.switch_s
 
-    def _absorb(self, state: RaceState, samples: Samples, history: History) -> None:
+    def _absorb(self, state: RaceState) -> None:
         """Draws the conclusions of a complete round."""
         judge = self.judge
-        seen: Samples = {
-            candidate: {n: sample for n, sample in rounds.items() if n <= state.round}
-            for candidate, rounds in samples.items()
-        }
         for arm in state.measured_now():
-            rounds = seen.get(arm.candidate, {})
+            rounds = self._samples.get(arm.candidate, {})
             if state.round in rounds and rounds[state.round] is None:
-                _count_failure(arm, history)
-        state.standings = self._rank(state, seen)
+                _count_failure(arm, self._before)
+        state.standings = self._rank(state)
         if state.late is not None:
             state.verdict = answer(state.late, state, self.settings)
             return
         if judge.adapts:
             moved = [judge.move_level(state, arm) for arm in state.running()]
             if any(moved):
-                state.standings = self._rank(state, seen)
+                state.standings = self._rank(state)
         self._replace_failed(state)
         state.leader = judge.leader(state)
         for arm in state.running():
             judge.eliminate(state, arm)
         state.leader = judge.leader(state)
         state.verdict = judge.verdict(state)
-        if self._ask_late(state, history):
+        if self._ask_late(state):
             state.verdict = None
         elif state.verdict is None and state.round in _EXTENSIONS:
-            self._extend(state, history)
+            self._extend(state)
 
-    def _ask_late(self, state: RaceState, history: History) -> bool:
+    def _ask_late(self, state: RaceState) -> bool:
         """Opens the question that is asked of the winner alone, when it is time for it."""
         if state.leader is None or state.standings.rounds(state.leader) < MIN_ROUNDS:
             return False
         budget_s = self.settings.race_s
-        before = tuple(r for r in history if r.task.round <= state.round)
-        spent = elapsed_s(before)
+        spent = elapsed_s(self._before)
         ended = state.verdict in {Verdict.SEPARATED, Verdict.IMMATERIAL}
         if not ended and (state.verdict is not None or spent < (1.0 - LATE_SHARE) * budget_s):
             return False
         winner = self.judge.tied(state, state.arms)[0]
         challenger = self.space.late(winner)
         calibration, rows = self.predictor.calibration, self.space.request_rows
-        cost = self._cost(self.predictor.forecast(winner), before)
+        cost = self._cost(self.predictor.forecast(winner))
         if (
             challenger is None
             or challenger in state.arms
@@ -264,7 +274,7 @@ class Race:
             return Verdict.BUDGET
         return close(state.late, state.arms[state.late.challenger], state.standings)
 
-    def _rank(self, state: RaceState, seen: Samples) -> Standings:
+    def _rank(self, state: RaceState) -> Standings:
         loads = {arm.candidate: arm.load for arm in state.arms.values()}
         predicted = {
             candidate: race_gain(
@@ -272,7 +282,8 @@ class Race:
             )
             for candidate, load in loads.items()
         }
-        return Standings(seen, loads, self.settings.noise, self.settings.confidence, predicted)
+        settings = self.settings
+        return Standings(self._samples, loads, settings.noise, settings.confidence, predicted)
 
     def _replace_failed(self, state: RaceState) -> None:
         """Lets others in when hardly an arm can be measured, other splits of the cores first."""
@@ -291,15 +302,14 @@ class Race:
         for new in fresh[:short]:
             state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
 
-    def _extend(self, state: RaceState, history: History) -> None:
+    def _extend(self, state: RaceState) -> None:
         """Lets neighbours of the leader in, in case the prediction left out something good."""
         if state.leader is None:
             return
-        before = tuple(r for r in history if r.task.round <= state.round)
-        left = self.settings.race_s - elapsed_s(before)
+        left = self._left_s()
         base = self.predictor.forecast(state.leader)
         size = len(state.running()) + _NEW_NEIGHBOURS
-        if left < MIN_ROUNDS * size * self._cost(base, before):
+        if left < MIN_ROUNDS * size * self._cost(base):
             return
         objective = self.settings.objective
         slack = log1p(self.settings.margin)
@@ -320,7 +330,7 @@ class Race:
             state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
 
 
-def _count_failure(arm: Arm, history: History) -> None:
+def _count_failure(arm: Arm, history: Iterable[Record]) -> None:
     arm.failures += 1
     if arm.failures < _FAILURES:
         return

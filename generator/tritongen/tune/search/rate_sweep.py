@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import fmean, median
 
 from tritongen.model.evidence import ServedRate
-from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.queueing import ClosedLoop, Loop, OpenLoop
 from tritongen.tune.search.measurement_records import History, Purpose, Reading, Task
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate
@@ -72,9 +72,7 @@ def _task(candidate: Candidate, rate: float, rows: int, seconds: float, number: 
     return replace(task, max_seconds=seconds)
 
 
-def capacity(
-    predictor: Predictor, candidate: Candidate, load: ClosedLoop | OpenLoop, seen_per_s: float
-) -> float:
+def capacity(predictor: Predictor, candidate: Candidate, load: Loop, seen_per_s: float) -> float:
     """Requests per second that a candidate can do, by what was seen of it.
 
     Args:

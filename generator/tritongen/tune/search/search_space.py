@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.errors import InvalidInputError
-from tritongen.model.backends import BackendRules, BatchSupport, ThreadScope
+from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import Tuned
 
 DEFAULT_MAX_BATCH = 32
@@ -53,6 +53,13 @@ class Candidate:
     def batches(self) -> bool:
         """Whether requests are merged."""
         return self.queue_delay_us is not None and self.max_batch_size > 1
+
+    @property
+    def queue_delay_s(self) -> float | None:
+        """How long a request waits for others, seconds; None where none are merged."""
+        return (
+            self.queue_delay_us * 1e-6 if self.queue_delay_us is not None and self.batches else None
+        )
 
     @property
     def split(self) -> tuple[int, int, int, bool]:
@@ -238,15 +245,6 @@ class SearchSpace:
     def with_delays(self, delays_us: Sequence[int]) -> "SearchSpace":
         """The same space with other queue delays."""
         return replace(self, delays_us=tuple(delays_us))
-
-    def restarts(self, one: Candidate, other: Candidate) -> bool:
-        """Whether going from one to the other needs a new server process.
-
-        So it is where threads are a matter of the process or of environment variables only.
-        """
-        rule = self.backend.threads
-        by_process = rule.scope is ThreadScope.PROCESS or not rule.intra_key
-        return one.threads != other.threads and by_process
 
     def _instance_counts(self, most: int) -> tuple[int, ...]:
         if self.fixed_instances is None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.queueing import ClosedLoop, ServicePoint, ServiceTimes, simulate
+from tritongen.queueing import ServicePoint, ServiceTimes, simulate
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
 from tritongen.tune.search.measurement_records import History, Purpose, Reading, Task
@@ -46,7 +46,7 @@ def fit(
     """
     records = _usable(history)
     plain = [item for item in records if item[0].candidate.inter_op == 1]
-    alone = [item for item in plain if _clients(item[0]) == 1]
+    alone = [item for item in plain if item[0].clients == 1]
     points = tuple(_point(task, reading) for task, reading in alone)
     if prior is not None:
         points += _prior_points(points, prior)
@@ -75,14 +75,10 @@ def _usable(history: History) -> list[Usable]:
     ]
 
 
-def _clients(task: Task) -> int:
-    return task.load.concurrency if isinstance(task.load, ClosedLoop) else 0
-
-
 def _last(records: Sequence[Usable], wanted: Callable[[Candidate], bool]) -> Usable | None:
     """The last measurement with several clients of such a configuration."""
     return next(
-        (item for item in reversed(records) if _clients(item[0]) > 1 and wanted(item[0].candidate)),
+        (item for item in reversed(records) if item[0].clients > 1 and wanted(item[0].candidate)),
         None,
     )
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.tune.search.measurement_records import History, Purpose, Reading
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import Loop
+from tritongen.tune.search.measurement_records import History, Purpose, Record
 from tritongen.tune.search.objective import GoalKind, Objective, Outcome
 from tritongen.tune.search.search_space import Candidate
 
@@ -27,21 +28,6 @@ _SAFE_EXCESS = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with its interval.
-
-    Attributes:
-        value: the estimate.
-        low: lower end.
-        high: upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Sample:
     """One sound measurement of a candidate in one round.
 
@@ -52,43 +38,58 @@ class Sample:
         excess: logarithm of latency over limit (or of the missing rate); above 0 is infeasible.
     """
 
-    load: ClosedLoop | OpenLoop
+    load: Loop
     outcome: Outcome
     gain: float
     excess: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What all measurements of one configuration under one load say together.
+
+    Attributes:
+        load: under which it was measured.
+        throughput: requests per second.
+        latency_s: seconds at the percentile that was asked for.
+        rounds: measurements behind the numbers.
+    """
+
+    load: Loop
+    throughput: Interval
+    latency_s: Interval
+    rounds: int
 
 
 # By candidate, then by round; None stands for a measurement that failed.
 Samples = dict[Candidate, dict[int, Sample | None]]
 
 
-def outcome_of(reading: Reading, candidate: Candidate, percentile: float) -> Outcome:
-    """A reading as the objective ranks it."""
-    return Outcome(
-        reading.throughput_per_s,
-        reading.latency_s(percentile),
-        candidate.total_threads,
-        reading.saturated,
-    )
-
-
 def collect(history: History, objective: Objective, purpose: Purpose) -> Samples:
     """The samples of all records of one purpose."""
     samples: Samples = {}
     for record in history:
-        task = record.task
-        if task.purpose is not purpose:
-            continue
-        rounds = samples.setdefault(task.candidate, {})
-        reading = record.sound
-        if reading is None:
-            rounds.setdefault(task.round, None)
-            continue
-        outcome = outcome_of(reading, task.candidate, objective.percentile)
-        rounds[task.round] = Sample(
-            task.load, outcome, race_gain(objective, outcome), _excess(objective, outcome)
-        )
+        if record.task.purpose is purpose:
+            add_sample(samples, record, objective)
     return samples
+
+
+def add_sample(samples: Samples, record: Record, objective: Objective) -> None:
+    """Add what one record says, None where it cannot be used."""
+    task, reading = record.task, record.sound
+    rounds = samples.setdefault(task.candidate, {})
+    if reading is None:
+        rounds.setdefault(task.round, None)
+        return
+    outcome = Outcome(
+        reading.throughput_per_s,
+        reading.latency_s(objective.percentile),
+        task.candidate.total_threads,
+        reading.saturated,
+    )
+    rounds[task.round] = Sample(
+        task.load, outcome, race_gain(objective, outcome), _excess(objective, outcome)
+    )
 
 
 def race_gain(objective: Objective, outcome: Outcome) -> float:
@@ -121,11 +122,12 @@ class Standings:
     def __init__(
         self,
         samples: Samples,
-        loads: Mapping[Candidate, ClosedLoop | OpenLoop],
+        loads: Mapping[Candidate, Loop],
         noise: float,
         confidence: float,
         predicted: Mapping[Candidate, float] | None = None,
     ) -> None:
+        self._loads = loads
         self._rows: dict[Candidate, dict[int, Sample]] = {
             candidate: {
                 number: sample
@@ -183,16 +185,17 @@ class Standings:
         half = self._reach(len(rows)) * self._excess_sigma / math.sqrt(len(rows))
         return Interval(mean, mean - half, mean + half)
 
-    def throughput(self, candidate: Candidate) -> Interval:
-        """Requests per second: geometric mean over rounds, drift included."""
-        return self._level([s.outcome.throughput_per_s for s in self._values(candidate)])
-
-    def latency(self, candidate: Candidate) -> Interval:
-        """Seconds at the goal's percentile: geometric mean over rounds, drift included."""
-        return self._level([s.outcome.latency_s for s in self._values(candidate)])
-
-    def _values(self, candidate: Candidate) -> list[Sample]:
-        return list(self._rows.get(candidate, {}).values())
+    def measurement(self, candidate: Candidate) -> Measurement | None:
+        """Geometric means over the rounds, drift included; None before it was measured."""
+        found = [sample.outcome for sample in self._rows.get(candidate, {}).values()]
+        if not found:
+            return None
+        return Measurement(
+            self._loads[candidate],
+            self._level([one.throughput_per_s for one in found]),
+            self._level([one.latency_s for one in found]),
+            len(found),
+        )
 
     def _reach(self, count: int) -> float:
         """Standard errors to either side: wider while the scatter rests on the prior."""

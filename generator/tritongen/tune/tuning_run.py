@@ -5,47 +5,61 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem
+from tritongen.model import codec
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
 from tritongen.probe.questions.comparison import Change
 from tritongen.queueing import OpenLoop
 from tritongen.repository.project import Project
 from tritongen.system.files import FileLock
-from tritongen.triton.address import Protocol
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
-from tritongen.tune.journal_files import JournalFile
+from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.measure import Bench
-from tritongen.tune.search.journal_lines import JournalHeader
-from tritongen.tune.search.measurement_records import History, Purpose, Record, Task, elapsed_s
+from tritongen.tune.search.measurement_records import Purpose, Task, elapsed_s
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.tuner import Phase, Step, Tuner
-from tritongen.tune.tune_options import Listener, TuneOptions, TuneProgress
+from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tune_progress import Listener, TuneProgress
 from tritongen.tune.tune_result import TunedModel, result_of
 from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.tune.tuned_model import Subject
-from tritongen.tune.variant_comparison import Offer, Side, duel, variant_subjects
+from tritongen.tune.variant_comparison import (
+    AcceptedVariant,
+    ComparedArm,
+    VariantComparison,
+    accepted_variants,
+    paired_comparison,
+)
 
-# Less does not reach beyond the start of a server and the calibration.
-LEAST_BUDGET_S = 8.0
-# Below this, calibration rests on the trial's times and measures their level only.
+# Less does not reach beyond the start of a server and the calibration. Chosen.
+MIN_BUDGET_S = 8.0
+# Below this, calibration rests on the trial's times and measures their level only. Chosen.
 _FULL_CALIBRATION_S = 60.0
 # Part of the budget in which the choice is measured at rates; a short run is for the choice alone.
-_SWEEP_SHARE, _LONGEST_SWEEP_S, _LEAST_SWEPT_S = 0.25, 120.0, 60.0
+_SWEEP_SHARE, _MAX_SWEEP_S, _MIN_SWEPT_S = 0.25, 120.0, 60.0
 # The race is over in a minute or two; of what is beyond this, the sweep has half.
 _LONG_BUDGET_S, _SHARE_BEYOND = 120.0, 0.5
+# A variant has half the time of what is served.
+_VARIANT_SHARE = 0.5
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
 
 
-class Session:
-    """One run: a private server, and a search for each model, one after the other."""
+class TuningRun:
+    """One run: a private server, and a search for each model, one after the other.
+
+    Attributes:
+        protocol: what requests travel by.
+        interrupted: number of the signal that ended the run, 0 for none.
+        tuners: of the models that are served, by name, with what was measured.
+    """
 
     def __init__(
         self,
@@ -56,14 +70,13 @@ class Session:
         subjects: Sequence[Subject],
     ) -> None:
         self._options, self._told, self._subjects = options, told, tuple(subjects)
-        self._project, self._budget_s = project, options.budget_s
         self.protocol = options.protocol or project.intent.business.clients.protocol
-        self._store = StateStore(folder)
+        self._project, self._store = project, StateStore(folder)
         self._folder = self._store.folder / "tune"
-        self._offset = 0.0
+        self._offset_s = 0.0
         self._begun = time.monotonic()
         self.interrupted = 0
-        self.histories: dict[str, History] = {}
+        self.tuners: dict[str, Tuner] = {}
         self._ended = self._cause = ""
         wish = ServerWish(
             project=self._store.project,
@@ -71,8 +84,8 @@ class Session:
             root=project.root.resolve(),
             backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
             release=project.intent.target.triton,
-            options=options.server,
-            protocol=Protocol(self.protocol.value),
+            options=options,
+            protocol=self.protocol,
         )
         mine = sorted(os.sched_getaffinity(0))
         self._bench = Bench(
@@ -129,15 +142,14 @@ class Session:
         shutil.rmtree(self._bench.server.repository, ignore_errors=True)
         try:
             for index, subject in enumerate(self._subjects):
-                variants = variant_subjects(self._project, subject, self._told.note)
-                # A variant has half the time of what is served; together they keep to the budget.
-                tried = sum(made is not None for _, _, made in variants)
-                whole = self._options.budget_s
-                self._budget_s = max(LEAST_BUDGET_S, whole / (1.0 + 0.5 * tried))
-                results.append(self._tune(index, subject))
-                self._budget_s = max(LEAST_BUDGET_S, 0.5 * self._budget_s)
+                variants = accepted_variants(self._project, subject, self._options, self._told.note)
+                # Together with its variants a model keeps to the budget.
+                tried = sum(variant.subject is not None for variant in variants)
+                budget_s = self._options.budget_s / (1.0 + _VARIANT_SHARE * tried)
+                results.append(self._tune(index, subject, max(MIN_BUDGET_S, budget_s)))
                 if variants:
-                    results[-1] = self._with_offers(index, subject, results[-1], variants)
+                    budget_s = max(MIN_BUDGET_S, _VARIANT_SHARE * max(MIN_BUDGET_S, budget_s))
+                    results[-1] = self._compared(index, subject, results[-1], variants, budget_s)
                 if self._ended:
                     break
         except KeyboardInterrupt as signalled:
@@ -146,81 +158,80 @@ class Session:
             self._bench.close()
         return tuple(results)
 
-    def _settings(self, subject: Subject) -> TuneSettings:
-        return TuneSettings(
-            subject.objective,
-            float(subject.cores),
-            budget_s=self._budget_s,
-            sweep_s=self._sweep_s(subject),
-            seed=self._options.seed,
+    def _tune(self, index: int, subject: Subject, budget_s: float) -> TunedModel:
+        """Calibrate, predict, race, and measure the choice at rates."""
+        settings = self._settings(subject, budget_s)
+        journal = Journal(self._folder, self._header(subject))
+        tuner = Tuner(
+            settings,
+            subject.space,
+            subject.incumbent,
+            subject.baseline,
+            subject.prior if budget_s < _FULL_CALIBRATION_S else None,
+            journal.begin(resume=self._options.resume),
         )
-
-    def _sweep_s(self, subject: Subject) -> float:
-        """What is offered beside the choice is not planned with."""
-        if subject.variant or self._budget_s < _LEAST_SWEPT_S:
-            return 0.0
-        short = min(self._budget_s, _LONG_BUDGET_S)
-        beyond = self._budget_s - short
-        return min(_SWEEP_SHARE * short + _SHARE_BEYOND * beyond, _LONGEST_SWEEP_S)
-
-    def _tune(self, index: int, subject: Subject) -> TunedModel:
-        settings = self._settings(subject)
-        prior = subject.prior if settings.budget_s < _FULL_CALIBRATION_S else None
-        tuner = Tuner(settings, subject.space, subject.incumbent, subject.baseline, prior)
-        journal = JournalFile(self._folder, self._header(subject))
-        search = _Search(index, subject, tuner, journal)
-        search.history = journal.begin(resume=self._options.resume)
-        self._offset, self._begun = elapsed_s(search.history), time.monotonic()
+        self._offset_s, self._begun = elapsed_s(tuner.history), time.monotonic()
+        search = _Search(index, subject, settings, tuner, journal)
         try:
-            while not self._ended and not self._over(search):
-                step = tuner.next(search.history)
-                if step is None:
-                    break
+            while not self._over(search) and (step := tuner.next()) is not None:
                 self._take(search, step)
             self._sweep(search)
         except KeyboardInterrupt as signalled:
             self._end(signal_of(signalled))
         except EnvironmentProblem as problem:
-            if not any(found.sound for found in search.history):
+            if not any(found.sound for found in tuner.history):
                 raise
             self._ended, self._cause = "stopped", str(problem)
         if not subject.variant:
-            self.histories[subject.name] = search.history
-        causes = (self._cause,) if self._cause else ()
-        result = result_of(subject, tuner, settings, search.history, self._ended, causes)
+            self.tuners[subject.name] = tuner
+        result = result_of(subject, tuner, self._ended, (self._cause,) if self._cause else ())
         return replace(result, protocol=self.protocol)
+
+    def _settings(self, subject: Subject, budget_s: float) -> TuneSettings:
+        # What is offered beside the choice is not planned with.
+        swept = not subject.variant and budget_s >= _MIN_SWEPT_S
+        short = min(budget_s, _LONG_BUDGET_S)
+        sweep_s = min(_SWEEP_SHARE * short + _SHARE_BEYOND * (budget_s - short), _MAX_SWEEP_S)
+        return TuneSettings(
+            subject.objective,
+            float(subject.cores),
+            budget_s=budget_s,
+            sweep_s=sweep_s if swept else 0.0,
+            seed=self._options.seed,
+        )
 
     def _sweep(self, search: "_Search") -> None:
         """Measure the choice at rates, on a server with nothing else: so it is served later."""
         alone = False
-        while not self._ended and (step := search.tuner.sweep(search.history)) is not None:
+        while not self._ended and (step := search.tuner.sweep()) is not None:
             if not alone:
                 self._bench.close()
                 alone = True
             self._take(search, step)
 
-    def _with_offers(
+    def _compared(
         self,
         index: int,
         subject: Subject,
         result: TunedModel,
-        variants: Sequence[tuple[str, str, Subject | None]],
+        variants: Sequence[AcceptedVariant],
+        budget_s: float,
     ) -> TunedModel:
         """The result with accepted variants held against it, each as it is best."""
-        found: list[Offer] = []
-        for name, reason, made in variants:
-            if made is None or result.best is None or self._ended:
-                found.append(Offer(name, Change.UNKNOWN, reason=reason))
+        found = []
+        for variant in variants:
+            if variant.subject is None or result.best is None or self._ended:
+                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=variant.reason))
                 continue
-            other = self._tune(index, made)
+            other = self._tune(index, variant.subject, budget_s)
             if other.best is None:
                 why = other.notes[0] if other.notes else other.sentence
-                found.append(Offer(name, Change.UNKNOWN, reason=why))
+                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=why))
                 continue
-            seconds = self._settings(subject).seconds(result.best.throughput.value)
-            ours = Side(subject, result.choice.candidate, result.choice.load)
-            theirs = Side(made, other.choice.candidate, other.choice.load)
-            found.append(duel(self._bench, ours, theirs, reason, seconds))
+            seconds = self._settings(subject, budget_s).seconds(result.best.throughput.value)
+            ours = ComparedArm(subject, result.choice.candidate, result.choice.load)
+            theirs = ComparedArm(variant.subject, other.choice.candidate, other.choice.load)
+            found.append(paired_comparison(self._bench, ours, theirs, variant.reason, seconds))
             if self._bench.interrupted:
                 self._end(self._bench.interrupted)
         return replace(result, offers=tuple(found))
@@ -235,7 +246,8 @@ class Session:
             if self._bench.interrupted:
                 self._end(self._bench.interrupted)
                 return
-            search.keep(found)
+            search.journal.append(found)
+            search.tuner.take(found)
             if self._bench.hopeless:
                 self._ended, self._cause = "stopped", "the server died again and again"
                 return
@@ -247,18 +259,20 @@ class Session:
         self.interrupted, self._ended = number, "interrupted"
 
     def _over(self, search: "_Search") -> bool:
-        """Whether the time is up.
+        """Whether the run has ended, or the time is up.
 
         A candidate, today's configuration and Triton's own are measured in any case: nothing is
         replaced by what it was not compared with.
         """
-        done = {(found.task.purpose, found.task.candidate) for found in search.history}
+        if self._ended:
+            return True
+        done = {(found.task.purpose, found.task.candidate) for found in search.tuner.history}
         subject = search.subject
         wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
-        return wanted <= done and self._clock() >= self._settings(subject).race_s
+        return wanted <= done and self._clock() >= search.settings.race_s
 
     def _clock(self) -> float:
-        return self._offset + time.monotonic() - self._begun
+        return self._offset_s + time.monotonic() - self._begun
 
     def _ordered(self, subject: Subject, step: Step) -> list[Task]:
         """Tasks with those of one environment together, so that the server starts anew seldom."""
@@ -273,9 +287,7 @@ class Session:
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
         if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
             doing = f"at {show_figure(task.load.rate_per_s)}/s"
-        own = task.purpose is Purpose.BASELINE
-        name = "Triton's own" if own else task.candidate.key
-        best = search.tuner.best(search.history) if raced else None
+        name = "Triton's own" if task.purpose is Purpose.BASELINE else task.candidate.key
         self._told.step(
             TuneProgress(
                 f"{search.subject.name} {search.subject.variant}".rstrip(),
@@ -283,25 +295,26 @@ class Session:
                 len(self._subjects),
                 f"{doing}: {name}",
                 self._clock(),
-                self._budget_s,
-                best,
+                search.settings.budget_s,
+                search.tuner.best() if raced else None,
             )
         )
 
     def _header(self, subject: Subject) -> JournalHeader:
-        server = self._options.server
-        basis: Mapping[str, object] = {
+        """What the measurements depend on: a journal of anything else is not continued."""
+        space = subject.space
+        choices = {f.name: getattr(space, f.name) for f in fields(space) if f.name != "backend"}
+        basis = {
             "tool": __version__,
             "files": subject.evidence.files,
-            "choices": [candidate.key for candidate in subject.space.candidates()],
-            "arena": subject.space.late_arena,
-            "baseline": subject.baseline.key,
-            "rows": subject.rows,
-            "runtime": (server.runtime or RuntimeName.EMBEDDED).value,
-            "image": server.image,
-            "protocol": self.protocol.value,
+            "backend": space.backend.name,
+            "space": choices,
+            "baseline": subject.baseline,
+            "runtime": self._options.runtime or RuntimeName.EMBEDDED,
+            "image": self._options.image,
+            "protocol": self.protocol,
         }
-        text = json.dumps(basis, sort_keys=True)
+        text = json.dumps(codec.encode(basis), sort_keys=True)
         return JournalHeader(
             f"{subject.name}@{subject.variant}" if subject.variant else subject.name,
             subject.objective.text,
@@ -311,17 +324,12 @@ class Session:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Search:
-    """The search for one model, and what it has found so far."""
+    """The search for one model."""
 
     index: int
     subject: Subject
+    settings: TuneSettings
     tuner: Tuner
-    journal: JournalFile
-    history: History = ()
-
-    def keep(self, found: Record) -> None:
-        """Remember a measurement, on disk as well."""
-        self.history = (*self.history, found)
-        self.journal.append(found)
+    journal: Journal

@@ -1,0 +1,134 @@
+"""The journal of a tuning: what was measured of one model, a line a measurement, durable each.
+
+The first line says what is being tuned; a journal of something else is refused. A last line that
+was cut off by a kill is dropped, since its measurement will simply be taken again.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.model import codec
+from tritongen.system.files import translated, write_atomic
+from tritongen.system.own_files import open_own, read_own
+from tritongen.tune.search.measurement_records import History, Record
+
+SCHEMA = "tritongen.tune.journal/2"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHeader:
+    """What a journal is about.
+
+    Attributes:
+        model: name of the model.
+        goal: the goal's text.
+        cores: that the model may use.
+        seed: of the search.
+        fingerprint: of everything else that the measurements depend on: the model's files, the
+            server, the settings.
+    """
+
+    model: str
+    goal: str
+    cores: int
+    seed: int
+    fingerprint: str
+
+
+class Journal:
+    """The journal of one model on disk.
+
+    Args:
+        folder: of all journals, made by `make_folder`.
+        header: what is tuned.
+    """
+
+    def __init__(self, folder: Path, header: JournalHeader) -> None:
+        self.path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', header.model)}.jsonl"
+        self._header = header
+
+    def begin(self, *, resume: bool) -> History:
+        """Start afresh, or go on with what an earlier run of the same thing has measured.
+
+        Raises:
+            InvalidInputError: TG950, the journal is of something else, or damaged.
+            EnvironmentProblem: TG004, TG005, it cannot be written.
+        """
+        history = decode(self._read(), self._header, str(self.path)) if resume else ()
+        # A line that a kill cut off would spoil the next one.
+        write_atomic(self.path, encode(self._header, history).encode(), mode=0o600)
+        return history
+
+    def append(self, record: Record) -> None:
+        """Keep one record, even through a kill right after.
+
+        Raises:
+            EnvironmentProblem: TG004, TG005.
+        """
+        with translated(self.path):
+            descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+                file.write(line_of(record))
+                file.flush()
+                os.fsync(descriptor)
+
+    def _read(self) -> str:
+        try:
+            return read_own(self.path).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as problem:
+            raise EnvironmentProblem(
+                "TG004", f"cannot be read: {problem.strerror}", where=str(self.path)
+            ) from problem
+
+
+def line_of(value: JournalHeader | Record) -> str:
+    """A line of the journal, with its line break."""
+    document = codec.shallow(value)
+    if isinstance(value, JournalHeader):
+        document["schema"] = SCHEMA
+    return codec.text_of(document, ascii_only=True) + "\n"
+
+
+def encode(header: JournalHeader, history: Iterable[Record]) -> str:
+    """A whole journal."""
+    return line_of(header) + "".join(map(line_of, history))
+
+
+def decode(text: str, expected: JournalHeader, where: str = "journal") -> History:
+    """The records of a journal.
+
+    Args:
+        text: the whole journal; empty for none yet.
+        expected: what is being tuned now.
+        where: the journal's name, for messages.
+
+    Raises:
+        InvalidInputError: TG950 when it is a journal of something else, or is damaged anywhere
+            but in its last line.
+    """
+    # A line counts once its line break is written.
+    whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    if not whole:
+        return ()
+    if whole[0] != line_of(expected):
+        raise _unusable("it is of another model, goal, machine or version", where, 1)
+    records = []
+    for number, line in enumerate(whole[1:], start=2):
+        try:
+            records.append(codec.decode(Record, json.loads(line)))
+        except (ValueError, InvalidInputError) as error:
+            raise _unusable(f"not a record ({error})", where, number) from error
+    return tuple(records)
+
+
+def _unusable(why: str, where: str, line: int) -> InvalidInputError:
+    return InvalidInputError(
+        "TG950", f"the tuning journal cannot be continued: {why}", where=f"{where}:{line}"
+    )
