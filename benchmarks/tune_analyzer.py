@@ -16,7 +16,7 @@ from typing import Any
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN
 from tritongen.config.pbtxt import parse_config
-from tritongen.tune.measure import Bench
+from tritongen.tune.measure import TaskRunner
 from tune_parts import CACHE, Row, bench, project, subject_of
 
 ANALYZER = "1.58.0"
@@ -87,7 +87,7 @@ def with_patience(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _analyzer_file(folder: Path, found: Bench, row: Row) -> dict[str, Any]:
+def _analyzer_file(folder: Path, found: TaskRunner, row: Row) -> dict[str, Any]:
     server = found.server
     return {
         "model_repository": str(folder / "model_repository"),

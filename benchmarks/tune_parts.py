@@ -27,9 +27,9 @@ from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.server import RuntimeName
-from tritongen.tune.measure import Bench
+from tritongen.tune.measure import TaskRunner
 from tritongen.tune.search.calibrate import calibration_tasks, rate_task
-from tritongen.tune.search.measurement_records import Purpose, Record, Task
+from tritongen.tune.search.measurement_records import Purpose, Task, TaskRecord
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate, delay_choices
 from tritongen.tune.search.server_fit import fit
@@ -97,7 +97,7 @@ class _OpenServer(PrivateServer):
 
 
 @contextmanager
-def bench(folder: Path, subject: Subject) -> Iterator[Bench]:
+def bench(folder: Path, subject: Subject) -> Iterator[TaskRunner]:
     """A private server limited to the row's CPUs, and a way to measure on it."""
     home = folder / ".tritongen/tune"
     home.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,9 @@ def bench(folder: Path, subject: Subject) -> Iterator[Bench]:
         PROTOCOL,
     )
     mine = sorted(os.sched_getaffinity(0))
-    found = Bench(_OpenServer(wish), lambda cores: divide_cores(cores, mine), 0, time.monotonic)
+    found = TaskRunner(
+        _OpenServer(wish), lambda cores: divide_cores(cores, mine), 0, time.monotonic
+    )
     try:
         yield found
     finally:
@@ -155,7 +157,7 @@ def grid_part(row: Row, tell: Callable[[str], None], *, delays: bool) -> list[di
             return points
 
 
-def _point(record: Record, predictor: Predictor) -> dict[str, Any]:
+def _point(record: TaskRecord, predictor: Predictor) -> dict[str, Any]:
     candidate, load = record.task.candidate, record.task.load
     predicted = predictor.under(candidate, load).outcome
     reading = record.sound
@@ -253,13 +255,13 @@ def _mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, known)) / len(known)) if known else 0.0
 
 
-def _slot(found: Bench, subject: Subject, task: Task) -> str:
+def _slot(found: TaskRunner, subject: Subject, task: Task) -> str:
     wanted = found.configuration(subject, task)
     found.server.ensure(found.divide(subject.cores), wanted.environment)
     return found.server.load(wanted.key, subject.facts, wanted.config, wanted.instances, 64)
 
 
-def _by_peer(found: Bench, subject: Subject, slot: str, task: Task) -> tuple[float, float]:
+def _by_peer(found: TaskRunner, subject: Subject, slot: str, task: Task) -> tuple[float, float]:
     """(requests per second, p99 in ms) by perf_analyzer; zeros when it gives none."""
     trial = subject.evidence.trial
     clients = task.load.concurrency if isinstance(task.load, ClosedLoop) else 1

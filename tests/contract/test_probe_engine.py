@@ -17,7 +17,7 @@ from tritongen.model.business import ClientProtocol
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, Plan, clock_ns
-from tritongen.probe.load_job import Job, make_plan
+from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.triton.address import Endpoint, Tls, parse_endpoint
@@ -56,7 +56,7 @@ class Served:
 
     def job(
         self, columns: int = 4, count: int = 5, *, expect: bool = False, wrong: bool = False
-    ) -> Job:
+    ) -> LoadJob:
         tensors = (TensorMeta("IN", "FP32", (-1, -1)),)
         meta = ModelMeta("echo", ("1",), "python", tensors, (TensorMeta("OUT", "FP32", (-1, -1)),))
         messages = []
@@ -65,9 +65,9 @@ class Served:
             expected = {"OUT": data[:-1] + b"!" if wrong else data} if expect else {}
             tensor = Tensor("IN", "FP32", (1, columns), data)
             messages.append(Message("echo", "", (tensor,), (("OUT", None),), expected))
-        return Job("echo", "", meta, ServedConfig("echo", 8), tuple(messages))
+        return LoadJob("echo", "", meta, ServedConfig("echo", 8), tuple(messages))
 
-    def engine(self, job: Job | None = None, **options: object) -> Engine:
+    def engine(self, job: LoadJob | None = None, **options: object) -> Engine:
         plans: list[Plan] = [make_plan(job or self.job(), self.endpoint)]
         return make_engine(self.endpoint, plans, EngineOptions(**options))
 

@@ -7,7 +7,13 @@ from support.synthetic_triton import PROFILES, SyntheticTriton, run_tuning
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.journal import JournalHeader, decode, encode
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task, elapsed_s
+from tritongen.tune.search.measurement_records import (
+    LoadReading,
+    Purpose,
+    Task,
+    TaskRecord,
+    elapsed_s,
+)
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
@@ -24,7 +30,7 @@ candidates = st.builds(
     arena=st.booleans(),
 )
 records = st.builds(
-    Record,
+    TaskRecord,
     task=st.builds(
         Task,
         candidate=candidates,
@@ -39,7 +45,7 @@ records = st.builds(
     ),
     reading=st.none()
     | st.builds(
-        Reading,
+        LoadReading,
         throughput_per_s=finite,
         latencies_s=st.lists(st.tuples(st.floats(0.0, 100.0), finite), max_size=4).map(tuple),
         requests=st.integers(0, 10**9),
@@ -121,7 +127,7 @@ def test_every_run_ends_in_time_with_a_legal_choice(
         def measure(self, task):
             record = super().measure(task)
             if self._stream.uniform() < failing:
-                return Record(task, None, record.started_s, record.ended_s, "failed")
+                return TaskRecord(task, None, record.started_s, record.ended_s, "failed")
             return record
 
     space = SearchSpace(BACKENDS["onnxruntime"], cores, batchable=True, max_batch=2)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator, Progress, Records
-from tritongen.probe.level import Conditions, Reading, Run, run_load
+from tritongen.probe.level import Conditions, Run, ServerReading, run_load
 from tritongen.probe.load_engine import Engine, Log, Plan, Target
 from tritongen.probe.recorder import Recorder
-from tritongen.probe.results import Subject, level_results
+from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import Interval
@@ -29,8 +29,8 @@ from tritongen.probe.statistics.measurement import (
     ClientCost,
     LatencySummary,
     LevelResult,
+    LevelVerdict,
     RequestCounts,
-    Verdict,
 )
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.messages import Expectation, TensorMeta
@@ -262,7 +262,7 @@ def virtual_run(
     load: Load,
     conditions: Conditions,
     *,
-    read: Callable[[], Reading | None] = lambda: None,
+    read: Callable[[], ServerReading | None] = lambda: None,
     late_ns: int = 0,
     **engine: object,
 ) -> tuple[Run, list[LevelResult]]:
@@ -273,7 +273,9 @@ def virtual_run(
         made, load, conditions.seed, clock=clock, pacer=lambda e: VirtualPacer(e, late_ns)
     )
     run = run_load(generator, load, conditions, read)
-    subjects = [Subject(plan.name, "", 1, plan.share, 0, "http", made.name) for plan in made.plans]
+    subjects = [
+        LevelLabels(plan.name, "", 1, plan.share, 0, "http", made.name) for plan in made.plans
+    ]
     return run, level_results(run, subjects)
 
 
@@ -294,7 +296,7 @@ def a_level(
     load: Load | None = None,
     rate: float = 100.0,
     latencies_us: Sequence[float] = tuple(range(1_000, 2_000)),
-    verdict: Verdict = Verdict.VALID,
+    verdict: LevelVerdict = LevelVerdict.VALID,
     failed: int = 0,
 ) -> LevelResult:
     """A complete result, for reports."""

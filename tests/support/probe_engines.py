@@ -6,7 +6,7 @@ import numpy as np
 
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.load_engine import Engine, EngineOptions
-from tritongen.probe.load_job import Job, make_plan
+from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
@@ -26,5 +26,5 @@ def grpc_engine(port: int, *, columns: int = 4, streaming: bool = False, **optio
     )
     data = np.zeros((1, columns), dtype=np.float32).tobytes()
     message = Message("echo", "", (Tensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {})
-    job = Job("echo", "", meta, ServedConfig("echo", 8), (message,))
+    job = LoadJob("echo", "", meta, ServedConfig("echo", 8), (message,))
     return make_engine(endpoint, [make_plan(job, endpoint)], replace(EngineOptions(), **options))

@@ -10,7 +10,7 @@ from tritongen.queueing import (
     simulate,
 )
 from tritongen.tune.search.calibrate import Calibration
-from tritongen.tune.search.measurement_records import Purpose, Reading, Task
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task
 from tritongen.tune.search.rate_effects import at_rates
 from tritongen.tune.search.search_space import Candidate
 
@@ -47,7 +47,7 @@ def hidden(rate, wake_s=0.0, stalls=None, slower=1.0, seed=9, requests=40_000):
 
 def usable(rate, **what):
     found = hidden(rate, **what)
-    reading = Reading(
+    reading = LoadReading(
         rate,
         tuple((p, found.latency_s(p)) for p in PERCENTILES),
         20_000,

@@ -21,8 +21,8 @@ from tritongen.queueing import (
     Stream,
     simulate,
 )
-from tritongen.tune.search.measurement_records import History, Reading, Record, Task
-from tritongen.tune.search.objective import Objective, Outcome
+from tritongen.tune.search.measurement_records import History, LoadReading, Task, TaskRecord
+from tritongen.tune.search.objective import Objective, Performance
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Tuner
 
@@ -134,10 +134,10 @@ def true_outcome(
     objective: Objective,
     candidate: Candidate,
     load: ClosedLoop | OpenLoop,
-) -> Outcome:
+) -> Performance:
     """The truth as an objective ranks it."""
     figures = truth(profile, cores, candidate, load)
-    return Outcome(
+    return Performance(
         figures.throughput_per_s,
         figures.latency_s(objective.percentile),
         candidate.total_threads,
@@ -150,7 +150,7 @@ def exhaustive_best(
     objective: Objective,
     candidates: Iterable[Candidate],
     loads: Iterable[ClosedLoop | OpenLoop],
-) -> Outcome:
+) -> Performance:
     """The best outcome over every configuration and load."""
     levels = tuple(loads)
     return min(
@@ -189,14 +189,14 @@ class SyntheticTriton:
     def __post_init__(self) -> None:
         self._stream = Stream(self.seed).child("machine")
 
-    def measure(self, task: Task) -> Record:
+    def measure(self, task: Task) -> TaskRecord:
         """Loads the configuration and measures it; the clock moves on."""
         begun = self.now_s
         self.now_s += self.switch_s + task.seconds
         figures = truth(self.profile, self.cores, task.candidate, task.load, task.rows)
-        return Record(task, self._reading(figures, task), begun, self.now_s)
+        return TaskRecord(task, self._reading(figures, task), begun, self.now_s)
 
-    def _reading(self, figures: SimulatedModel, task: Task) -> Reading:
+    def _reading(self, figures: SimulatedModel, task: Task) -> LoadReading:
         # Noise depends on the moment and the configuration, not on how many came before.
         stream = self._stream.child(f"{self.now_s:.3f} {task.candidate.key}")
         phase = 2.0 * math.pi * Stream(self.seed).child("phase").uniform()
@@ -206,7 +206,7 @@ class SyntheticTriton:
         throughput = figures.throughput_per_s if open_loop else figures.throughput_per_s / slow
         served = throughput * stream.lognormal(0.01)
         tail = stream.lognormal(0.5 * self.noise)
-        return Reading(
+        return LoadReading(
             throughput_per_s=served,
             latencies_s=tuple(
                 (p, figures.latency_s(p) * slow * (tail if p > 90.0 else 1.0)) for p in PERCENTILES

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tritongen.probe.arrivals.workload import Load
     from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
-    from tritongen.probe.questions.comparison import Comparison
-    from tritongen.probe.questions.goal_and_knee import Answer, Search
+    from tritongen.probe.questions.comparison import FigureComparison
+    from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer
 
 _EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
@@ -182,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(
     args: argparse.Namespace, tell: "Tell | None"
-) -> "tuple[ProbeReport, Sequence[Answer], Sequence[Comparison]]":
+) -> "tuple[ProbeReport, Sequence[SearchAnswer], Sequence[FigureComparison]]":
     """What was asked for; answers and comparisons are empty where there was no such question."""
     request = _request(args)
     if args.against:
@@ -225,10 +225,10 @@ def _check_question(args: argparse.Namespace) -> None:
         writable_file(args.output)
 
 
-def _search(args: argparse.Namespace) -> "Search":
+def _search(args: argparse.Namespace) -> "LoadSearch":
     """The question of --goal or --find; --concurrency and --rate bound it."""
     from tritongen.probe.arrivals.workload import parse_concurrency, parse_goals, parse_rates
-    from tritongen.probe.questions.goal_and_knee import Search
+    from tritongen.probe.questions.goal_and_knee import LoadSearch
 
     levels: tuple[float, ...] = ()
     if args.concurrency:
@@ -237,7 +237,7 @@ def _search(args: argparse.Namespace) -> "Search":
         levels = parse_rates(args.rate)
     first = levels[0] if levels else None
     most = levels[-1] if len(levels) > 1 else None
-    return Search(
+    return LoadSearch(
         goals=parse_goals(args.goal) if args.goal else (),
         by_concurrency=bool(args.concurrency),
         first=first,
@@ -256,7 +256,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.level import Conditions
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.request_inputs import InputOptions
-    from tritongen.probe.statistics.verdicts import Precision
+    from tritongen.probe.statistics.verdicts import WantedPrecision
     from tritongen.triton.address import Tls
 
     _check_numbers(args)
@@ -278,7 +278,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
         conditions=Conditions(
             budget_s=budget,
             fixed=args.duration is not None,
-            precision=Precision(width=args.width, confidence=args.confidence),
+            precision=WantedPrecision(width=args.width, confidence=args.confidence),
             seed=args.seed,
         ),
         processes=args.processes,

@@ -20,8 +20,8 @@ from tritongen.model.codec import finite
 from tritongen.model.printable import json_text, printable
 from tritongen.planner.context import show_rate
 from tritongen.probe.probe_request import ProbeReport
-from tritongen.probe.questions.comparison import Change, Comparison
-from tritongen.probe.questions.goal_and_knee import Answer
+from tritongen.probe.questions.comparison import Change, FigureComparison
+from tritongen.probe.questions.goal_and_knee import SearchAnswer
 from tritongen.probe.report.csv_table import csv_text
 from tritongen.probe.report.json_document import document, interval_json
 from tritongen.probe.report.text_table import (
@@ -42,8 +42,8 @@ def deliver(
     args: argparse.Namespace,
     report: ProbeReport | None,
     *,
-    answers: Sequence[Answer] = (),
-    comparisons: Sequence[Comparison] = (),
+    answers: Sequence[SearchAnswer] = (),
+    comparisons: Sequence[FigureComparison] = (),
 ) -> int:
     """Print or write everything, and tell the exit code.
 
@@ -72,7 +72,9 @@ def deliver(
 
 
 def _problem(
-    report: ProbeReport | None, answers: Sequence[Answer], comparisons: Sequence[Comparison]
+    report: ProbeReport | None,
+    answers: Sequence[SearchAnswer],
+    comparisons: Sequence[FigureComparison],
 ) -> TritongenError | None:
     """What makes the exit code other than 0."""
     if report is not None and report.problem is not None:
@@ -91,8 +93,8 @@ def _problem(
 
 def _document(
     report: ProbeReport | None,
-    answers: Sequence[Answer],
-    comparisons: Sequence[Comparison],
+    answers: Sequence[SearchAnswer],
+    comparisons: Sequence[FigureComparison],
     problem: TritongenError | None,
     *,
     interrupted: bool,
@@ -117,7 +119,7 @@ def _document(
     return found
 
 
-def _answer_json(answer: Answer) -> dict[str, Any]:
+def _answer_json(answer: SearchAnswer) -> dict[str, Any]:
     best = answer.best
     return {
         "model": answer.model,
@@ -133,7 +135,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _comparison_json(item: Comparison) -> dict[str, Any]:
+def _comparison_json(item: FigureComparison) -> dict[str, Any]:
     return {
         "model": item.model,
         "load": item.load,
@@ -167,7 +169,9 @@ def _write(args: argparse.Namespace, text: str) -> None:
     say_error(f"wrote {args.output}")
 
 
-def _html(args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[Answer]) -> None:
+def _html(
+    args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[SearchAnswer]
+) -> None:
     if report is None:
         raise InvalidInputError("TG905", "--compare has no page", fix="Use --format text or json.")
     from tritongen.probe.report.html_page import html_page
@@ -178,8 +182,8 @@ def _html(args: argparse.Namespace, report: ProbeReport | None, answers: Sequenc
 
 def _table(
     report: ProbeReport | None,
-    answers: Sequence[Answer],
-    comparisons: Sequence[Comparison],
+    answers: Sequence[SearchAnswer],
+    comparisons: Sequence[FigureComparison],
 ) -> None:
     """Tables on stdout."""
     for model, levels in by_model(report.levels if report else ()).items():
@@ -212,7 +216,7 @@ def _table(
         )
 
 
-def answer_text(answer: Answer) -> str:
+def answer_text(answer: SearchAnswer) -> str:
     """The answer in a sentence."""
     unit = "requests/s" if answer.kind == "rate" else "concurrency"
     if answer.question == "knee":
@@ -235,7 +239,7 @@ def answer_text(answer: Answer) -> str:
     )
 
 
-def _miss(answer: Answer) -> str:
+def _miss(answer: SearchAnswer) -> str:
     """Why there is no load to name."""
     if answer.undecided:
         return f"whether any load holds {answer.goal} is not known: {answer.undecided}"
@@ -250,14 +254,14 @@ def _figure(metric: str, value: float | None) -> str:
     return f"{value:,.0f}/s" if metric == "throughput" else duration_text(value)
 
 
-def _worse_text(item: Comparison) -> str:
+def _worse_text(item: FigureComparison) -> str:
     change = _ratio(item) or (
         f"{_figure(item.metric, item.before)} → {_figure(item.metric, item.after)}"
     )
     return f"{item.model}, {item.load}: {item.metric} {change}"
 
 
-def _ratio(item: Comparison) -> str:
+def _ratio(item: FigureComparison) -> str:
     if item.metric == "failures":
         return ""
     if item.ratio is None:

@@ -17,7 +17,7 @@ from tritongen.model.tensors import DType
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.tensor_bytes import cast, encode
 
-_MOST_BYTES = 4 * 1024**3
+_MAX_BYTES = 4 * 1024**3
 _FIX = (
     "Give .npz or .npy with the inputs' names, or JSON such as "
     '{"data": [{"INPUT": {"content": [1, 2], "shape": [2]}}]}.'
@@ -57,7 +57,7 @@ def read_data(path: Path, meta: ModelMeta, batches: bool, batch: int) -> DataSet
     if not path.is_file():
         what = "is no file" if path.exists() else "there is no such file"
         raise InvalidInputError("TG002", what, where=str(path))
-    if path.stat().st_size > _MOST_BYTES:
+    if path.stat().st_size > _MAX_BYTES:
         raise InvalidInputError("TG906", "the file is larger than 4 GiB", where=str(path))
     if path.suffix == ".json":
         return _read_json(path, meta, batches, batch)

@@ -13,7 +13,7 @@ from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.statistics.intervals import Interval, mean_interval
-from tritongen.probe.statistics.verdicts import Precision
+from tritongen.probe.statistics.verdicts import WantedPrecision
 from tritongen.queueing import OpenLoop
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
@@ -21,17 +21,17 @@ _NS = 1_000_000_000
 # The first look at the data, then each look this much later than the last one.
 _FIRST_LOOK_S = 0.5
 _NEXT_LOOK = 1.15
-_LONGEST_STEP_S = 1.0
+_MAX_STEP_S = 1.0
 # So many looks in a row must find the numbers precise, the last a third later than the first: an
 # interval may be narrow once by luck, and more so where requests resemble their neighbours.
 _LOOKS = 3
-_FEWEST_WARM = 20
+_MIN_WARM_REQUESTS = 20
 _WARMUP_SHARE = 0.25
 # Time between reading the statistics and the measured window, for an open loop to catch up.
 _SETTLE_NS = 20_000_000
 _GONE_S = 1.0
 _QUICK_DRAIN_S = 0.2
-_MOST_BACKLOG = 20_000
+_MAX_BACKLOG_REQUESTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Conditions:
     budget_s: float = 10.0
     fixed: bool = False
     least_s: float = 3.0
-    precision: Precision = field(default_factory=Precision)
+    precision: WantedPrecision = field(default_factory=WantedPrecision)
     warmup_s: float | None = None
     drain_s: float = 5.0
     patience_s: float = 10.0
@@ -64,7 +64,7 @@ LoadSource = Generator | LoadProcesses
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ServerReading:
     """The server at one moment.
 
     Attributes:
@@ -131,8 +131,8 @@ class Run:
     begin_ns: int = 0
     mark_ns: int = 0
     end_ns: int = 0
-    before: Reading | None = None
-    after: Reading | None = None
+    before: ServerReading | None = None
+    after: ServerReading | None = None
     at_mark: Progress = field(default_factory=Progress)
     at_end: Progress = field(default_factory=Progress)
     ended: str = ""
@@ -149,7 +149,7 @@ def run_load(
     source: LoadSource,
     load: Load,
     conditions: Conditions,
-    read: Callable[[], Reading | None],
+    read: Callable[[], ServerReading | None],
     tell: Callable[[Update], None] | None = None,
 ) -> Run:
     """Run one level to its end, whatever happens to the server; Ctrl-C ends it early.
@@ -166,7 +166,7 @@ class _LevelRun:
         source: LoadSource,
         load: Load,
         conditions: Conditions,
-        read: Callable[[], Reading | None],
+        read: Callable[[], ServerReading | None],
         tell: Callable[[Update], None] | None,
     ) -> None:
         self._source, self._load, self._conditions = source, load, conditions
@@ -243,7 +243,7 @@ class _LevelRun:
     def _is_warm(self, now_ns: int) -> bool:
         for recorder in self._source.records().warmup:
             cut, used = recorder.warmup_slots(now_ns), recorder.used_slots(now_ns)
-            if recorder.successes < _FEWEST_WARM or cut * 2 >= used:
+            if recorder.successes < _MIN_WARM_REQUESTS or cut * 2 >= used:
                 return False
         return True
 
@@ -287,7 +287,7 @@ class _LevelRun:
         until = begin + round(until_s * _NS)
         now = self._source.progress().now_ns
         while now < until:
-            self._source.run(min(until, now + round(_LONGEST_STEP_S * _NS)))
+            self._source.run(min(until, now + round(_MAX_STEP_S * _NS)))
             progress = self._source.progress()
             self._report(progress, phase, (progress.now_ns - begin) / _NS, budget_s)
             if self._is_hopeless(progress):
@@ -328,7 +328,7 @@ class _LevelRun:
         elif progress.outstanding and silent_s > self._patience_s():
             run.ended = f"no right answer for {silent_s:.0f} s"
             run.gone = True
-        elif progress.outstanding > _MOST_BACKLOG:
+        elif progress.outstanding > _MAX_BACKLOG_REQUESTS:
             run.ended = f"{progress.outstanding} requests without an answer"
         return bool(run.ended)
 

@@ -20,7 +20,7 @@ Placement = Callable[[Message, int, int], Message]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class LoadJob:
     """One model and the requests for it.
 
     Attributes:
@@ -57,7 +57,7 @@ def prepare_job(
     version: str = "",
     share: float = 1.0,
     sequence_length: int = 0,
-) -> Job:
+) -> LoadJob:
     """Ask the server about a model and make requests for it.
 
     Raises:
@@ -76,11 +76,11 @@ def prepare_job(
             fix="Give the length of a sequence: --sequence 20.",
         )
     messages = make_messages(meta, version, config.max_batch_size > 0, options)
-    return Job(model, version, meta, config, messages, options.batch, share, sequence_length)
+    return LoadJob(model, version, meta, config, messages, options.batch, share, sequence_length)
 
 
 def make_plan(
-    job: Job, endpoint: Endpoint, placement: Placement | None = None, slots: int = 1
+    job: LoadJob, endpoint: Endpoint, placement: Placement | None = None, slots: int = 1
 ) -> Plan:
     """A job as bytes for one protocol.
 

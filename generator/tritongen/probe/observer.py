@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tritongen.errors import TritongenError
-from tritongen.probe.level import Reading
+from tritongen.probe.level import ServerReading
 from tritongen.system.memory import resident_bytes
 from tritongen.system.process_usage import cpu_seconds, process_tree
 from tritongen.triton.control import ServerControl
@@ -52,7 +52,7 @@ class Observer:
                 self._configs[step] = found
                 self._add_steps(found)
 
-    def read(self) -> Reading | None:
+    def read(self) -> ServerReading | None:
         """The server's state now, None when it does not answer."""
         statistics: dict[str, ModelStatistics] = {}
         try:
@@ -62,7 +62,7 @@ class Observer:
             # The load goes on, and its numbers are good without the server's own.
             return None
         cpu_s, use = self._resources()
-        return Reading(statistics, dict(self._configs), cpu_s, use)
+        return ServerReading(statistics, dict(self._configs), cpu_s, use)
 
     def _resources(self) -> tuple[float | None, ServerUse]:
         if self._pid is not None:

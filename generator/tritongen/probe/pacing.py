@@ -13,10 +13,10 @@ from tritongen.probe.load_engine import Engine, clock_ns
 _CLOCK_MONOTONIC = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 _ABSOLUTE = 1
-_LEAST_MARGIN_NS = 20_000
-_MOST_MARGIN_NS = 300_000
+_MIN_MARGIN_NS = 20_000
+_MAX_MARGIN_NS = 300_000
 _LEARNING = 0.1
-_LONGEST_WAIT_S = 0.1
+_MAX_WAIT_S = 0.1
 
 
 class _Timespec(ctypes.Structure):
@@ -73,7 +73,7 @@ class Pacer:
         wake = due_ns - int(self._margin_ns)
         if wake > now:
             self._arm(wake)
-            self._engine.poll(_LONGEST_WAIT_S)
+            self._engine.poll(_MAX_WAIT_S)
             now = clock_ns()
             if now >= wake:
                 self._learn(now - wake)
@@ -93,5 +93,5 @@ class Pacer:
 
     def _learn(self, late_ns: int) -> None:
         """The margin follows the lateness seen, with as much again for its spread."""
-        wanted = min(max(2.0 * late_ns, _LEAST_MARGIN_NS), _MOST_MARGIN_NS)
+        wanted = min(max(2.0 * late_ns, _MIN_MARGIN_NS), _MAX_MARGIN_NS)
         self._margin_ns += _LEARNING * (wanted - self._margin_ns)

@@ -14,14 +14,14 @@ from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_sc
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.connection import ProbedServer, connect, environment
 from tritongen.probe.level import Conditions, signal_of
-from tritongen.probe.load_job import Job, prepare_job
+from tritongen.probe.load_job import LoadJob, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.prober import LevelOutcome, Prober
 from tritongen.queueing import ClosedLoop
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64
-_MOST_SCHEDULE = 256 * 1024 * 1024
+_MAX_SCHEDULE_BYTES = 256 * 1024 * 1024
 # After these there is no point in asking for the next model.
 _SERVER_GONE = frozenset({"TG901", "TG902", "TG908", "TG918"})
 
@@ -173,7 +173,7 @@ class ProbeRun:
                 found = EnvironmentProblem("TG918", result.reason, where=where)
         return found
 
-    def _job(self, choice: ModelChoice) -> Job:
+    def _job(self, choice: ModelChoice) -> LoadJob:
         """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
         declared = self._intent.of(choice.name).inputs
         return prepare_job(
@@ -231,7 +231,7 @@ def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
     path = Path(text)
     if not path.is_file():
         return named_schedule(text, rate, seconds)
-    if path.stat().st_size > _MOST_SCHEDULE:
+    if path.stat().st_size > _MAX_SCHEDULE_BYTES:
         raise InvalidInputError("TG905", "the schedule is larger than 256 MiB", where=text)
     try:
         return parse_schedule(path.read_text(encoding="utf-8"), path.name)

@@ -23,10 +23,10 @@ from tritongen.probe.grpc.streaming import StreamEngine
 from tritongen.probe.http.http_engine import HttpEngine
 from tritongen.probe.level import Conditions, LoadSource, Update, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
-from tritongen.probe.load_job import Job, make_plan
+from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.observer import Observer
-from tritongen.probe.results import Subject, level_results
+from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint
@@ -48,7 +48,7 @@ class Prober:
         self,
         endpoint: Endpoint,
         control: ServerControl,
-        jobs: Sequence[Job],
+        jobs: Sequence[LoadJob],
         *,
         options: EngineOptions | None = None,
         processes: int = 1,
@@ -183,9 +183,9 @@ class Prober:
             run.records.unfinished,
         )
 
-    def _subjects(self) -> list[Subject]:
+    def _subjects(self) -> list[LevelLabels]:
         return [
-            Subject(
+            LevelLabels(
                 model=job.model,
                 version=job.version,
                 batch=job.batch,
@@ -218,7 +218,7 @@ class LevelOutcome:
     unanswered: int
 
 
-def _room(size: int, job: Job, name: str) -> int:
+def _room(size: int, job: LoadJob, name: str) -> int:
     """Bytes to keep free for an output: more than was seen where its size is not fixed."""
     output = next(output for output in job.meta.outputs if output.name == name)
     served = output.shape[1:] if job.batches else output.shape
@@ -226,7 +226,7 @@ def _room(size: int, job: Job, name: str) -> int:
     return size if fixed else 2 * size + 1024
 
 
-def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[Job]) -> Endpoint:
+def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[LoadJob]) -> Endpoint:
     decoupled = [job.model for job in jobs if job.config.decoupled]
     if decoupled and endpoint.protocol is ClientProtocol.HTTP:
         raise InvalidInputError(

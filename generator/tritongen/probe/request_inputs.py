@@ -13,9 +13,9 @@ from tritongen.probe.data_files import DataSet, read_data
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.tensor_bytes import encode
 
-_MOST_REQUESTS = 64
+_MAX_REQUESTS = 64
 _POOL_BYTES = 64 * 1024 * 1024
-_MOST_ELEMENTS = 1 << 30
+_MAX_ELEMENTS = 1 << 30
 # Sizes for dynamic axes of which nothing is known: an image's sides, its channels, anything else.
 _IMAGE_SIDE = 224
 _CHANNELS = (1, 3, 4)
@@ -132,9 +132,9 @@ def _generate(
         if tensor.name not in given
     ]
     size = sum(math.prod(r.shape) * max(r.dtype.itemsize, 16) for r in recipes)
-    if any(math.prod(recipe.shape) > _MOST_ELEMENTS for recipe in recipes):
+    if any(math.prod(recipe.shape) > _MAX_ELEMENTS for recipe in recipes):
         raise InvalidInputError("TG907", "an input has more than 2³⁰ elements", where=meta.name)
-    count = min(_MOST_REQUESTS, max(2, _POOL_BYTES // max(size, 1)))
+    count = min(_MAX_REQUESTS, max(2, _POOL_BYTES // max(size, 1)))
     return [make_inputs(recipes, options.seed + index) for index in range(count)]
 
 

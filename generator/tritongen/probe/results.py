@@ -25,20 +25,20 @@ from tritongen.probe.statistics.measurement import (
     RequestCounts,
     percentile_key,
 )
-from tritongen.probe.statistics.verdicts import Evidence, judge
+from tritongen.probe.statistics.verdicts import VerdictInputs, judge
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.statistics import ServedConfig, ServerUse
 
 _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.
 _UNUSUAL = 3.0
-_FEWEST_SLOTS = 8
+_MIN_SLOTS = 8
 # How Triton words that a queue policy refused a request.
 _POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LevelLabels:
     """What was measured: labels for a result.
 
     Attributes:
@@ -62,12 +62,12 @@ class Subject:
     processes: int = 1
 
 
-def level_results(run: Run, subjects: Sequence[Subject]) -> list[LevelResult]:
+def level_results(run: Run, subjects: Sequence[LevelLabels]) -> list[LevelResult]:
     """One result for each model of the load, in the order of the subjects."""
     return [_result(run, index, subject) for index, subject in enumerate(subjects)]
 
 
-def _result(run: Run, index: int, subject: Subject) -> LevelResult:
+def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
     recorder = run.records.main[index]
     precision = run.conditions.precision
     first = _leading_warmup(run, index)
@@ -125,7 +125,7 @@ def _leading_warmup(run: Run, index: int) -> int:
     recorder, before = run.records.main[index], run.records.warmup[index]
     cut = recorder.warmup_slots(run.end_ns)
     rest = _slot_means(recorder, cut, recorder.used_slots(run.end_ns))
-    if not cut or len(rest) < _FEWEST_SLOTS:
+    if not cut or len(rest) < _MIN_SLOTS:
         return 0
     usual = statistics.fmean(rest) + _UNUSUAL * statistics.pstdev(rest)
     earlier = _slot_means(before, 0, before.used_slots(run.mark_ns))
@@ -199,13 +199,13 @@ def _evidence(
     deciding: Interval | None,
     requests: RequestCounts,
     client: ClientCost,
-) -> Evidence:
+) -> VerdictInputs:
     commonest = next(iter(requests.failures_by_code), "")
     example = requests.examples.get(commonest, "")
     median = latency.percentiles.get("p50")
     late = client.lateness.percentiles.get("p99")
     seen = recorder.outstanding[: recorder.used_slots(run.end_ns)]
-    return Evidence(
+    return VerdictInputs(
         ok=requests.ok,
         failed=requests.failed,
         commonest_failure=f"{commonest} {example}".strip(),
@@ -223,7 +223,7 @@ def _evidence(
     )
 
 
-def _attribution(run: Run, recorder: Recorder, subject: Subject) -> Attribution | None:
+def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribution | None:
     before, after = run.before, run.after
     if before is None or after is None or subject.model not in after.statistics:
         return None
@@ -271,7 +271,7 @@ def _use(run: Run) -> ServerUse:
 
 def _advice(
     run: Run,
-    subject: Subject,
+    subject: LevelLabels,
     attribution: Attribution | None,
     client: ClientCost,
     requests: RequestCounts,

@@ -15,7 +15,7 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model import codec
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.own_files import open_own, read_own
-from tritongen.tune.search.measurement_records import History, Record
+from tritongen.tune.search.measurement_records import History, TaskRecord
 
 SCHEMA = "tritongen.tune.journal/2"
 
@@ -64,7 +64,7 @@ class Journal:
         write_atomic(self.path, encode(self._header, history).encode(), mode=0o600)
         return history
 
-    def append(self, record: Record) -> None:
+    def append(self, record: TaskRecord) -> None:
         """Keep one record, even through a kill right after.
 
         Raises:
@@ -88,7 +88,7 @@ class Journal:
             ) from problem
 
 
-def line_of(value: JournalHeader | Record) -> str:
+def line_of(value: JournalHeader | TaskRecord) -> str:
     """A line of the journal, with its line break."""
     document = codec.shallow(value)
     if isinstance(value, JournalHeader):
@@ -96,7 +96,7 @@ def line_of(value: JournalHeader | Record) -> str:
     return codec.text_of(document, ascii_only=True) + "\n"
 
 
-def encode(header: JournalHeader, history: Iterable[Record]) -> str:
+def encode(header: JournalHeader, history: Iterable[TaskRecord]) -> str:
     """A whole journal."""
     return line_of(header) + "".join(map(line_of, history))
 
@@ -122,7 +122,7 @@ def decode(text: str, expected: JournalHeader, where: str = "journal") -> Histor
     records = []
     for number, line in enumerate(whole[1:], start=2):
         try:
-            records.append(codec.decode(Record, json.loads(line)))
+            records.append(codec.decode(TaskRecord, json.loads(line)))
         except (ValueError, InvalidInputError) as error:
             raise _unusable(f"not a record ({error})", where, number) from error
     return tuple(records)

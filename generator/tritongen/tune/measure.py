@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor
 from tritongen.probe.level import Conditions
-from tritongen.probe.load_job import Job
+from tritongen.probe.load_job import LoadJob
 from tritongen.probe.prober import LevelOutcome, Prober
 from tritongen.probe.request_inputs import InputOptions, make_messages
-from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, Verdict
-from tritongen.probe.statistics.verdicts import Precision
+from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, LevelVerdict
+from tritongen.probe.statistics.verdicts import WantedPrecision
 from tritongen.queueing import OpenLoop
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
@@ -22,14 +22,14 @@ from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
 from tritongen.tune.search.search_settings import THROUGHPUT_SAMPLES
 from tritongen.tune.tune_server import Cores, PrivateServer
 from tritongen.tune.tuned_model import Loadable, Subject, loadable
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
 _WARMUP_S = 0.25
-_LONGEST_WARMUP_S = 3.0
+_MAX_WARMUP_S = 3.0
 # Latencies after which a closed loop of slow requests runs evenly.
 _SETTLED = 1.5
 _DRAIN_S = 10.0
@@ -39,11 +39,11 @@ _ANY_WIDTH = 1e9
 # Requests of a model are kept within this size for each configuration.
 _POOL_BYTES = 8 << 20
 # Server deaths without a sound measurement in between, after which it is given up.
-_MOST_DEATHS = 3
+_MAX_DEATHS = 3
 # Memory of a loaded instance beyond its weights: a process of its own in the embedded Triton.
 _INSTANCE_BYTES = 120 << 20
 # With less than this the machine begins to swap, or to kill.
-_LEAST_FREE_BYTES = 256 << 20
+_MIN_FREE_BYTES = 256 << 20
 _MIN_INSTANCES, _MAX_INSTANCES = 8, 48
 
 
@@ -66,7 +66,7 @@ class Interference:
 
 
 @dataclass(slots=True)
-class Bench:
+class TaskRunner:
     """The private server, and what is needed to measure on it.
 
     Attributes:
@@ -97,7 +97,7 @@ class Bench:
     @property
     def hopeless(self) -> bool:
         """Whether the server keeps dying."""
-        return self.deaths >= _MOST_DEATHS
+        return self.deaths >= _MAX_DEATHS
 
     def close(self) -> None:
         """End everything; a measurement after it finds a new server with nothing loaded."""
@@ -114,7 +114,7 @@ class Bench:
             self._known[key] = loadable(subject, task.candidate, default=default, unpinned=unpinned)
         return self._known[key]
 
-    def measure(self, subject: Subject, task: Task) -> Record:
+    def measure(self, subject: Subject, task: Task) -> TaskRecord:
         """Load what the task asks for and measure it; failures become records, too.
 
         Raises:
@@ -122,7 +122,7 @@ class Bench:
         """
         begun = self.clock()
         wanted = self.configuration(subject, task)
-        if self.server.alive() and available_bytes() < _LEAST_FREE_BYTES:
+        if self.server.alive() and available_bytes() < _MIN_FREE_BYTES:
             self.short_of_memory += 1
             self.close()
         started = self.server.ensure(self.divide(subject.cores), wanted.environment)
@@ -139,7 +139,7 @@ class Bench:
             error = self._buried(subject, error)
         elif reading is not None and reading.sound and not error:
             self.deaths = 0
-        return Record(task, None if error else reading, begun, self.clock(), error)
+        return TaskRecord(task, None if error else reading, begun, self.clock(), error)
 
     def _buried(self, subject: Subject, error: str) -> str:
         """Takes note of the server's death; the next measurement starts another one."""
@@ -154,7 +154,7 @@ class Bench:
             prober.close()
         self._probers.clear()
 
-    def _probe(self, subject: Subject, task: Task, slot: str) -> tuple[Reading | None, str]:
+    def _probe(self, subject: Subject, task: Task, slot: str) -> tuple[LoadReading | None, str]:
         prober = self._prober(subject, task, slot)
         pids = self._server_pids()
         with _pinned(self.server.cores), _watched(self.interference, pids):
@@ -177,14 +177,14 @@ class Bench:
         return Conditions(
             budget_s=max(task.seconds, min(longest, 10.0 * task.seconds)),
             least_s=task.seconds,
-            precision=Precision(percentile, _ANY_WIDTH),
+            precision=WantedPrecision(percentile, _ANY_WIDTH),
             warmup_s=_warmup_s(task),
             drain_s=_DRAIN_S,
             patience_s=_PATIENCE_S,
             seed=self.seed + task.round,
         )
 
-    def _read(self, outcome: LevelOutcome, percentile: float) -> tuple[Reading | None, str]:
+    def _read(self, outcome: LevelOutcome, percentile: float) -> tuple[LoadReading | None, str]:
         result = outcome.results[0]
         if outcome.interrupted:
             return None, "interrupted"
@@ -215,7 +215,7 @@ class Bench:
         self._probers[slot, rows] = prober
         return prober
 
-    def _job(self, subject: Subject, rows: int, slot: str, control: ServerControl) -> Job:
+    def _job(self, subject: Subject, rows: int, slot: str, control: ServerControl) -> LoadJob:
         meta = control.metadata(slot)
         config = served_config(slot, control.config(slot))
         batches = config.max_batch_size > 0
@@ -226,7 +226,7 @@ class Bench:
             size = max(1, made[0].payload_bytes)
             self._messages[key] = made[: max(2, _POOL_BYTES // size)]
         messages = tuple(replace(message, model=slot) for message in self._messages[key])
-        return Job(slot, "", meta, config, messages, rows if batches else 1)
+        return LoadJob(slot, "", meta, config, messages, rows if batches else 1)
 
 
 def _host_threads(cores: Cores) -> int:
@@ -248,7 +248,7 @@ def _warmup_s(task: Task) -> float:
     roughly.
     """
     latency = max(1, task.clients) * task.seconds / THROUGHPUT_SAMPLES
-    return min(max(_WARMUP_S, _SETTLED * latency), _LONGEST_WARMUP_S)
+    return min(max(_WARMUP_S, _SETTLED * latency), _MAX_WARMUP_S)
 
 
 def _inputs(subject: Subject, rows: int, seed: int, *, batches: bool) -> InputOptions:
@@ -276,12 +276,12 @@ def _shape(subject: Subject, tensor: ObservedTensor, rows: int, batches: bool) -
     return tensor.shape or (1,)
 
 
-def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading:
+def _reading(result: LevelResult, percentile: float, *, shared: bool) -> LoadReading:
     histogram = result.latency.histogram
     wanted = sorted({*PERCENTILES, percentile})
     attribution = result.attribution
     own = attribution.own if attribution is not None else None
-    return Reading(
+    return LoadReading(
         throughput_per_s=result.throughput.value if result.throughput is not None else 0.0,
         latencies_s=tuple((p, histogram.quantile(p / 100.0) / 1e9) for p in wanted)
         if histogram.total
@@ -290,7 +290,7 @@ def _reading(result: LevelResult, percentile: float, *, shared: bool) -> Reading
         failures=result.requests.failed,
         mean_batch=own.average_batch or 0.0 if own is not None else 0.0,
         execution_s=(own.execution_us or 0.0) / 1e6 if own is not None else 0.0,
-        saturated=result.verdict is Verdict.SATURATED,
+        saturated=result.verdict is LevelVerdict.SATURATED,
         generator_cpu_s=result.client.cpu_us_per_request / 1e6 if shared else 0.0,
     )
 

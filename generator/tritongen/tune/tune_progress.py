@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tritongen.model.progress import Progress
-from tritongen.tune.search.tuner import Choice
+from tritongen.tune.search.tuner import TuningChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TuneProgress:
     doing: str
     elapsed_s: float
     budget_s: float
-    best: Choice | None = None
+    best: TuningChoice | None = None
 
     @property
     def left_s(self) -> float:

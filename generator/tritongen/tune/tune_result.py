@@ -8,7 +8,7 @@ from tritongen.model.business import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.tune.search.arms import Verdict
+from tritongen.tune.search.arms import RaceVerdict
 from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
 from tritongen.tune.search.co_location import CoLocationForecast
@@ -17,7 +17,7 @@ from tritongen.tune.search.objective import Objective
 from tritongen.tune.search.rate_sweep import swept
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.standings import Measurement
-from tritongen.tune.search.tuner import Choice, Tuner
+from tritongen.tune.search.tuner import Tuner, TuningChoice
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import VariantComparison
 
@@ -60,7 +60,7 @@ class TunedModel:
     name: str
     objective: Objective
     cores: int
-    choice: Choice
+    choice: TuningChoice
     best: Measurement | None
     default: Measurement | None
     default_candidate: Candidate
@@ -221,7 +221,7 @@ def result_of(
         incumbent=subject.incumbent,
         rows=rows,
         front=pareto(rows),
-        verdict=ended or (choice.verdict or Verdict.BUDGET).value,
+        verdict=ended or (choice.verdict or RaceVerdict.BUDGET).value,
         sentence="",
         notes=(*notes, *_failures(tuner.history), *_hasty(choice)),
         wall_s=elapsed_s(tuner.history),
@@ -245,7 +245,7 @@ def _failures(history: History) -> tuple[str, ...]:
     )
 
 
-def _hasty(choice: Choice) -> tuple[str, ...]:
+def _hasty(choice: TuningChoice) -> tuple[str, ...]:
     """What a choice is worth that was measured once."""
     if choice.measured is None or choice.measured.rounds != 1:
         return ()
@@ -256,27 +256,27 @@ def _hasty(choice: Choice) -> tuple[str, ...]:
 def _sentence(result: TunedModel) -> str:
     best, choice = result.choice.candidate.key, result.choice
     if result.best is None:
-        if result.verdict == Verdict.FAILED:
+        if result.verdict == RaceVerdict.FAILED:
             return "nothing could be measured; today's configuration stays"
         end = {"interrupted": "interrupted", "stopped": "stopped early"}.get(result.verdict)
         end = end or "the time was up"
         return f"{end} before anything raced; {best} is only predicted to be best"
     others = sum(row.fate in {"tied", "running"} for row in result.rows)
     sentences = {
-        Verdict.SEPARATED.value: f"{best} is ahead of every other candidate",
-        Verdict.IMMATERIAL.value: f"{best} is the simplest of {others + 1} candidates whose "
+        RaceVerdict.SEPARATED.value: f"{best} is ahead of every other candidate",
+        RaceVerdict.IMMATERIAL.value: f"{best} is the simplest of {others + 1} candidates whose "
         "differences do not matter",
-        Verdict.BUDGET.value: f"the time was up; {best} was ahead, {others} more "
+        RaceVerdict.BUDGET.value: f"the time was up; {best} was ahead, {others} more "
         f"{'was' if others == 1 else 'were'} not separated"
         if others
         else f"the time was up; {best} was ahead",
-        Verdict.INFEASIBLE.value: f"no candidate meets the goal; {best} comes nearest",
-        Verdict.FAILED.value: f"no candidate is left; {best} was the best of what was measured",
+        RaceVerdict.INFEASIBLE.value: f"no candidate meets the goal; {best} comes nearest",
+        RaceVerdict.FAILED.value: f"no candidate is left; {best} was the best of what was measured",
         "interrupted": f"interrupted; {best} was the best so far",
         "stopped": f"stopped early; {best} was the best so far",
     }
     sentence = sentences[result.verdict]
-    if not choice.feasible and result.verdict != Verdict.INFEASIBLE:
+    if not choice.feasible and result.verdict != RaceVerdict.INFEASIBLE:
         sentence += ", and misses the goal"
     return sentence
 

@@ -21,10 +21,10 @@ from tritongen.system.files import FileLock
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 from tritongen.tune.journal import Journal, JournalHeader
-from tritongen.tune.measure import Bench
+from tritongen.tune.measure import TaskRunner
 from tritongen.tune.search.measurement_records import Purpose, Task, elapsed_s
 from tritongen.tune.search.search_settings import TuneSettings
-from tritongen.tune.search.tuner import Phase, Step, Tuner
+from tritongen.tune.search.tuner import Phase, Tuner, TunerStep
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tune_progress import Listener, TuneProgress
 from tritongen.tune.tune_result import TunedModel, result_of
@@ -88,7 +88,7 @@ class TuningRun:
             protocol=self.protocol,
         )
         mine = sorted(os.sched_getaffinity(0))
-        self._bench = Bench(
+        self._bench = TaskRunner(
             PrivateServer(wish, told.download),
             lambda cores: divide_cores(cores, mine),
             options.seed,
@@ -236,7 +236,7 @@ class TuningRun:
                 self._end(self._bench.interrupted)
         return replace(result, offers=tuple(found))
 
-    def _take(self, search: "_Search", step: Step) -> None:
+    def _take(self, search: "_Search", step: TunerStep) -> None:
         """Measure what a step asks for, until the time is up or the server is."""
         for task in self._ordered(search.subject, step):
             if step.phase is not Phase.SWEEP and self._over(search):
@@ -274,14 +274,14 @@ class TuningRun:
     def _clock(self) -> float:
         return self._offset_s + time.monotonic() - self._begun
 
-    def _ordered(self, subject: Subject, step: Step) -> list[Task]:
+    def _ordered(self, subject: Subject, step: TunerStep) -> list[Task]:
         """Tasks with those of one environment together, so that the server starts anew seldom."""
         keys = [self._bench.configuration(subject, task).environment for task in step.tasks]
         order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         pairs = sorted(zip(keys, step.tasks, strict=True), key=lambda pair: order[pair[0]])
         return [task for _, task in pairs]
 
-    def _tell(self, search: "_Search", step: Step, task: Task) -> None:
+    def _tell(self, search: "_Search", step: TunerStep, task: Task) -> None:
         raced = step.phase is not Phase.CALIBRATE
         unit = "candidate" if step.remaining == 1 else "candidates"
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"

@@ -13,8 +13,8 @@ from tritongen.queueing import Loop, OpenLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import read_variants, with_variants
-from tritongen.tune.measure import Bench
-from tritongen.tune.search.measurement_records import Purpose, Reading, Task
+from tritongen.tune.measure import TaskRunner
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tuned_model import Subject, make_subject
@@ -131,7 +131,7 @@ class ComparedArm:
 
 
 def paired_comparison(
-    bench: Bench, ours: ComparedArm, theirs: ComparedArm, reason: str, seconds: float
+    bench: TaskRunner, ours: ComparedArm, theirs: ComparedArm, reason: str, seconds: float
 ) -> VariantComparison:
     """A variant against what is served, in interleaved pairs.
 
@@ -143,7 +143,7 @@ def paired_comparison(
         seconds: of one measurement.
     """
     name = theirs.subject.variant
-    pairs: list[tuple[Reading, Reading]] = []
+    pairs: list[tuple[LoadReading, LoadReading]] = []
     for number in range(1, _PAIRS + 1):
         # The arm that comes second has the other's caches to itself: they take turns.
         order = (ours, theirs) if number % 2 else (theirs, ours)

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 from tritongen.cli.main import build_parser
-from tritongen.probe.statistics.measurement import Verdict
+from tritongen.probe.statistics.measurement import LevelVerdict
 
 PAGE = (Path(__file__).parents[3] / "docs/probe.md").read_text()
 # What speaks for itself in --help, or belongs to the server.
@@ -24,4 +24,4 @@ def test_the_page_tells_of_every_flag_and_of_no_other():
 
 
 def test_the_page_tells_of_every_verdict():
-    assert all(f"`{verdict}`" in PAGE for verdict in Verdict)
+    assert all(f"`{verdict}`" in PAGE for verdict in LevelVerdict)

@@ -6,7 +6,7 @@ from support.probe import a_level
 from tritongen.probe.arrivals.workload import parse_goals
 from tritongen.probe.questions.ladder import (
     Held,
-    Step,
+    LadderStep,
     holds,
     holds_by_estimate,
     knee_of,
@@ -16,14 +16,14 @@ from tritongen.probe.questions.ladder import (
     requests_needed,
     step_of,
 )
-from tritongen.probe.statistics.measurement import Verdict
+from tritongen.probe.statistics.measurement import LevelVerdict
 from tritongen.queueing import ClosedLoop, OpenLoop
 
 
 def climb_rate(truth: float, first: float = 10.0, most: float = 1e6) -> tuple[float, int]:
-    history: list[Step] = []
+    history: list[LadderStep] = []
     while (value := next_rate(history, first, most, 0.05)) is not None:
-        history.append(Step(value, Held.YES if value <= truth else Held.NO))
+        history.append(LadderStep(value, Held.YES if value <= truth else Held.NO))
     good = [step.value for step in history if step.held is Held.YES]
     return max(good, default=0.0), len(history)
 
@@ -47,17 +47,17 @@ def test_no_rate_at_all():
 
 @pytest.mark.parametrize("truth", [1, 2, 7, 64, 100, 1024])
 def test_the_greatest_concurrency_is_found_exactly(truth):
-    history: list[Step] = []
+    history: list[LadderStep] = []
     while (value := next_concurrency(history, 1, 1024)) is not None:
-        history.append(Step(value, Held.YES if value <= truth else Held.NO))
+        history.append(LadderStep(value, Held.YES if value <= truth else Held.NO))
     assert max(step.value for step in history if step.held is Held.YES) == truth
 
 
 def climb_knee(throughput, latency) -> float:
-    history: list[Step] = []
+    history: list[LadderStep] = []
     while (value := next_for_knee(history, 1024)) is not None:
         x, r = throughput(value), latency(value)
-        history.append(Step(value, Held.YES, x / r, x))
+        history.append(LadderStep(value, Held.YES, x / r, x))
     return knee_of(history).value
 
 
@@ -79,7 +79,7 @@ def test_a_goal_is_held_when_the_whole_interval_holds_it():
     assert goal_level("p99<2ms") is Held.UNDECIDED
     assert goal_level("p99<3ms,failures<1%") is Held.YES
     assert goal_level("p99<3ms,failures<1%", failed=100) is Held.NO
-    assert goal_level("p99<3ms", verdict=Verdict.SATURATED) is Held.NO
+    assert goal_level("p99<3ms", verdict=LevelVerdict.SATURATED) is Held.NO
     assert goal_level("p99.9<3ms") is Held.UNDECIDED
 
 
@@ -91,7 +91,7 @@ def test_estimates_decide_in_the_end():
     assert holds_by_estimate(level, parse_goals("mean<1ms")) is Held.NO
     assert holds_by_estimate(a_level(failed=600), parse_goals("failures<1%")) is Held.NO
     assert holds_by_estimate(a_level(latencies_us=()), parse_goals("p99<1s")) is Held.NO
-    saturated = a_level(verdict=Verdict.SATURATED)
+    saturated = a_level(verdict=LevelVerdict.SATURATED)
     assert holds_by_estimate(saturated, parse_goals("p99<1s")) is Held.NO
 
 

@@ -21,9 +21,9 @@ from support.probe import (
 from tritongen.probe.arrivals.schedule import parse_schedule
 from tritongen.probe.arrivals.workload import Replay
 from tritongen.probe.generator import Generator
-from tritongen.probe.level import Conditions, Reading, Update, run_load
-from tritongen.probe.statistics.measurement import Verdict
-from tritongen.probe.statistics.verdicts import Precision
+from tritongen.probe.level import Conditions, ServerReading, Update, run_load
+from tritongen.probe.statistics.measurement import LevelVerdict
+from tritongen.probe.statistics.verdicts import WantedPrecision
 from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 from tritongen.triton.statistics import ModelStatistics, ServedConfig
 
@@ -42,7 +42,7 @@ def test_a_closed_loop_follows_littles_law(concurrency):
     assert level.throughput.value == pytest.approx(concurrency / 0.020, rel=0.005)
     assert p(level, 50.0) == pytest.approx(20.0, rel=0.005)
     assert p(level, 99.0) == pytest.approx(20.0, rel=0.005)
-    assert level.verdict is Verdict.VALID
+    assert level.verdict is LevelVerdict.VALID
 
 
 @pytest.mark.parametrize("load", [ClosedLoop(16), OpenLoop(200.0), OpenLoop(200.0, cv=0.0)])
@@ -93,12 +93,12 @@ def test_a_closed_loop_hides_the_stall():
 
 def test_a_level_ends_when_it_is_precise():
     run, (level,) = virtual_run(uniform(0.010, 0.011), ClosedLoop(8), Conditions(budget_s=600.0))
-    assert level.verdict is Verdict.VALID
+    assert level.verdict is LevelVerdict.VALID
     assert run.window_s < 5.0
 
 
 def test_correlated_latencies_take_longer_to_be_known():
-    conditions = Conditions(budget_s=600.0, precision=Precision(width=0.03))
+    conditions = Conditions(budget_s=600.0, precision=WantedPrecision(width=0.03))
     independent, _ = virtual_run(autocorrelated(0.010, 0.0), ClosedLoop(1), conditions)
     correlated, _ = virtual_run(autocorrelated(0.010, 0.95), ClosedLoop(1), conditions)
     assert correlated.window_s > 2 * independent.window_s
@@ -109,13 +109,13 @@ def test_a_level_that_cannot_become_precise_ends_with_its_budget():
         autocorrelated(0.5, 0.99), ClosedLoop(1), Conditions(budget_s=300.0)
     )
     assert run.window_s == pytest.approx(300.0, rel=0.01)
-    assert level.verdict is Verdict.UNSTABLE
+    assert level.verdict is LevelVerdict.UNSTABLE
     assert "±10% was wanted" in level.reason
 
 
 def test_too_few_requests_are_no_percentile():
     level = virtual_level(constant(0.5), ClosedLoop(1), Conditions(budget_s=30.0, fixed=True))
-    assert level.verdict is Verdict.TOO_FEW
+    assert level.verdict is LevelVerdict.TOO_FEW
     assert "at least 368" in level.reason
     assert level.percentile(99.0) is None
     assert level.percentile(50.0) is not None
@@ -153,7 +153,7 @@ def test_no_warm_up_when_none_is_wanted():
 
 def test_a_rate_beyond_the_capacity_is_saturation():
     level = virtual_level(one_server(0.010), OpenLoop(150.0), Conditions(budget_s=30.0, fixed=True))
-    assert level.verdict is Verdict.SATURATED
+    assert level.verdict is LevelVerdict.SATURATED
     assert "does not keep up" in level.reason
     assert level.requests.unfinished > 0
 
@@ -163,12 +163,12 @@ def test_a_hopeless_backlog_ends_the_level():
         one_server(1.0), OpenLoop(5_000.0), Conditions(budget_s=300.0, fixed=True)
     )
     assert run.window_s < 30.0
-    assert level.verdict is Verdict.SATURATED
+    assert level.verdict is LevelVerdict.SATURATED
 
 
 def test_a_late_generator_says_so():
     level = virtual_level(constant(0.002), OpenLoop(100.0), FIXED, late_ns=3_000_000)
-    assert level.verdict is Verdict.GENERATOR_LATE
+    assert level.verdict is LevelVerdict.GENERATOR_LATE
     assert level.client.lateness.percentiles["p50"].value == pytest.approx(3_000.0, rel=0.02)
     assert p(level, 50.0) == pytest.approx(5.0, rel=0.02)
 
@@ -177,7 +177,7 @@ def test_failures_are_data():
     level = virtual_level(
         constant(0.01), ClosedLoop(4), FIXED, fails=lambda n: "HTTP 503" if n % 100 == 0 else ""
     )
-    assert level.verdict is Verdict.VALID
+    assert level.verdict is LevelVerdict.VALID
     assert level.requests.failure_share == pytest.approx(0.01, abs=0.001)
     assert level.requests.failures_by_code.keys() == {"HTTP 503"}
     assert level.requests.sent == level.requests.ok + level.requests.failed
@@ -189,7 +189,7 @@ def test_nothing_but_failures_still_gives_a_result():
     run, (level,) = virtual_run(
         constant(0.01), ClosedLoop(4), Conditions(budget_s=60.0), fails=lambda _: "HTTP 500"
     )
-    assert level.verdict is Verdict.TOO_FEW
+    assert level.verdict is LevelVerdict.TOO_FEW
     assert "requests failed: HTTP 500" in level.reason
     assert level.throughput is None
     assert run.gone
@@ -274,7 +274,7 @@ def test_ctrl_c_keeps_the_numbers():
 def test_the_servers_statistics_become_an_attribution():
     readings = iter(range(10))
 
-    def read() -> Reading:
+    def read() -> ServerReading:
         count = 1_000 * next(readings)
         statistics = ModelStatistics(
             requests=count,
@@ -285,7 +285,7 @@ def test_the_servers_statistics_become_an_attribution():
             compute_infer_ns=count * 3_000_000,
             executed_ns=count * 3_000_000,
         )
-        return Reading({"m": statistics}, {"m": ServedConfig("m", 8, instances=1)})
+        return ServerReading({"m": statistics}, {"m": ServedConfig("m", 8, instances=1)})
 
     level = virtual_level(constant(0.010), ClosedLoop(1), FIXED, read=read)
     assert level.attribution is not None

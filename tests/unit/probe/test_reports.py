@@ -26,7 +26,7 @@ from tritongen.probe.report.text_table import (
     share_text,
 )
 from tritongen.probe.statistics.intervals import Interval
-from tritongen.probe.statistics.measurement import Verdict
+from tritongen.probe.statistics.measurement import LevelVerdict
 from tritongen.queueing import ClosedLoop, OpenLoop
 
 ENVIRONMENT = Environment(
@@ -68,7 +68,7 @@ SCHEMA = {
                         "required": ["kind", "value"],
                         "properties": {"kind": {"enum": ["concurrency", "rate", "schedule"]}},
                     },
-                    "verdict": {"enum": [str(verdict) for verdict in Verdict]},
+                    "verdict": {"enum": [str(verdict) for verdict in LevelVerdict]},
                     "throughput_per_s": _INTERVAL,
                     "latency_us": {
                         "required": list(_KEYS),
@@ -110,7 +110,7 @@ def test_the_json_has_the_form_that_programs_rely_on():
 
 
 def test_a_level_with_nothing_is_still_a_document():
-    empty = a_level(latencies_us=(), failed=5, verdict=Verdict.TOO_FEW)
+    empty = a_level(latencies_us=(), failed=5, verdict=LevelVerdict.TOO_FEW)
     found = document(ENVIRONMENT, [empty])["levels"][0]
     assert found["latency_us"]["p50"] is None
     assert found["requests"] == {

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from tritongen.probe.statistics.intervals import Interval
-from tritongen.probe.statistics.measurement import Verdict, percentile_key
-from tritongen.probe.statistics.verdicts import Evidence, Precision, judge, saturation
+from tritongen.probe.statistics.measurement import LevelVerdict, percentile_key
+from tritongen.probe.statistics.verdicts import VerdictInputs, WantedPrecision, judge, saturation
 
-GOOD = Evidence(
+GOOD = VerdictInputs(
     ok=10_000,
     failed=0,
     commonest_failure="",
@@ -25,40 +25,58 @@ GOOD = Evidence(
 
 
 def test_precise_numbers_are_valid():
-    verdict, reason = judge(GOOD, Precision())
-    assert verdict is Verdict.VALID
+    verdict, reason = judge(GOOD, WantedPrecision())
+    assert verdict is LevelVerdict.VALID
     assert "p99 within ±4.0%" in reason
 
 
 @pytest.mark.parametrize(
     ("change", "verdict", "says"),
     [
-        ({"latency": Interval(5e3, 3e3, 9e3)}, Verdict.UNSTABLE, "p99 is only known within ±60%"),
-        ({"throughput": Interval(1e3, 500, 1.5e3)}, Verdict.UNSTABLE, "throughput is only known"),
-        ({"latency": Interval(1e3, 5e2, 3e4)}, Verdict.UNSTABLE, "p99 is not known within ±100%"),
-        ({"ended": "interrupted"}, Verdict.UNSTABLE, "interrupted"),
-        ({"ok": 100, "latency": None}, Verdict.TOO_FEW, "at least 368 successful requests"),
-        ({"ok": 0, "failed": 50, "commonest_failure": "HTTP 503 no"}, Verdict.TOO_FEW, "all 50"),
-        ({"ok": 0, "unanswered": 4}, Verdict.TOO_FEW, "4 still wait"),
-        ({"ok": 0}, Verdict.TOO_FEW, "no request was due"),
-        ({"ok": 0, "failed": 9, "lateness_us": 9e3}, Verdict.TOO_FEW, "all 9 requests failed"),
-        ({"lateness_us": 900.0}, Verdict.GENERATOR_LATE, "left 0.9 ms or more after"),
-        ({"closed": True, "busy_share": 0.99}, Verdict.GENERATOR_LATE, "99% of a core"),
-        ({"outstanding": list(range(0, 3_000, 10))}, Verdict.SATURATED, "does not keep up"),
+        (
+            {"latency": Interval(5e3, 3e3, 9e3)},
+            LevelVerdict.UNSTABLE,
+            "p99 is only known within ±60%",
+        ),
+        (
+            {"throughput": Interval(1e3, 500, 1.5e3)},
+            LevelVerdict.UNSTABLE,
+            "throughput is only known",
+        ),
+        (
+            {"latency": Interval(1e3, 5e2, 3e4)},
+            LevelVerdict.UNSTABLE,
+            "p99 is not known within ±100%",
+        ),
+        ({"ended": "interrupted"}, LevelVerdict.UNSTABLE, "interrupted"),
+        ({"ok": 100, "latency": None}, LevelVerdict.TOO_FEW, "at least 368 successful requests"),
+        (
+            {"ok": 0, "failed": 50, "commonest_failure": "HTTP 503 no"},
+            LevelVerdict.TOO_FEW,
+            "all 50",
+        ),
+        ({"ok": 0, "unanswered": 4}, LevelVerdict.TOO_FEW, "4 still wait"),
+        ({"ok": 0}, LevelVerdict.TOO_FEW, "no request was due"),
+        ({"ok": 0, "failed": 9, "lateness_us": 9e3}, LevelVerdict.TOO_FEW, "all 9 requests failed"),
+        ({"lateness_us": 900.0}, LevelVerdict.GENERATOR_LATE, "left 0.9 ms or more after"),
+        ({"closed": True, "busy_share": 0.99}, LevelVerdict.GENERATOR_LATE, "99% of a core"),
+        ({"outstanding": list(range(0, 3_000, 10))}, LevelVerdict.SATURATED, "does not keep up"),
     ],
 )
 def test_each_verdict_has_its_reason(change, verdict, says):
-    found, reason = judge(replace(GOOD, **change), Precision())
+    found, reason = judge(replace(GOOD, **change), WantedPrecision())
     assert found is verdict
     assert says in reason
 
 
 def test_lateness_that_is_little_beside_the_latency_is_none():
-    assert judge(replace(GOOD, lateness_us=900.0, median_us=50_000.0), Precision())[0] == "VALID"
+    assert (
+        judge(replace(GOOD, lateness_us=900.0, median_us=50_000.0), WantedPrecision())[0] == "VALID"
+    )
 
 
 def test_requests_that_wait_for_a_free_slot_are_not_late():
-    assert judge(replace(GOOD, lateness_us=90_000.0, capped=5), Precision())[0] == "VALID"
+    assert judge(replace(GOOD, lateness_us=90_000.0, capped=5), WantedPrecision())[0] == "VALID"
 
 
 def test_a_backlog_that_comes_and_goes_is_no_saturation():
@@ -69,15 +87,15 @@ def test_a_backlog_that_comes_and_goes_is_no_saturation():
 
 def test_precision_needs_both_intervals():
     wide, narrow = Interval(100, 50, 150), Interval(100, 99, 101)
-    assert Precision().reached(narrow, narrow)
-    assert not Precision().reached(narrow, wide)
-    assert not Precision().reached(wide, narrow)
-    assert not Precision().reached(None, narrow)
+    assert WantedPrecision().reached(narrow, narrow)
+    assert not WantedPrecision().reached(narrow, wide)
+    assert not WantedPrecision().reached(wide, narrow)
+    assert not WantedPrecision().reached(None, narrow)
 
 
 def test_names_of_percentiles():
     assert [percentile_key(p) for p in (50.0, 99.0, 99.9)] == ["p50", "p99", "p999"]
-    assert [str(v) for v in Verdict] == [
+    assert [str(v) for v in LevelVerdict] == [
         "VALID",
         "UNSTABLE",
         "SATURATED",

@@ -3,7 +3,7 @@ import pytest
 from tritongen.errors import InvalidInputError
 from tritongen.probe.arrivals.schedule import Period, Schedule
 from tritongen.probe.arrivals.workload import (
-    Metric,
+    GoalMetric,
     Replay,
     describe,
     parse_concurrency,
@@ -53,9 +53,13 @@ def test_what_is_no_rate_is_refused(text):
 
 def test_goals_are_read():
     latency, mean, failures = parse_goals("p99<5ms, mean<800us,failures<0.1%")
-    assert (latency.metric, latency.limit, latency.percentile) == (Metric.LATENCY, 5_000.0, 99.0)
-    assert (mean.metric, mean.limit) == (Metric.MEAN, 800.0)
-    assert (failures.metric, failures.limit) == (Metric.FAILURES, 0.001)
+    assert (latency.metric, latency.limit, latency.percentile) == (
+        GoalMetric.LATENCY,
+        5_000.0,
+        99.0,
+    )
+    assert (mean.metric, mean.limit) == (GoalMetric.MEAN, 800.0)
+    assert (failures.metric, failures.limit) == (GoalMetric.FAILURES, 0.001)
     assert parse_goals("p99.9 <= 1.5s")[0].limit == 1_500_000.0
 
 

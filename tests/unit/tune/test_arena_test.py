@@ -3,9 +3,9 @@
 from support.arena import FASTER, SLOWER, tuned, tuner_of, without_arena
 from support.synthetic_triton import TEXT, TINY, SyntheticTriton, run_tuning
 from tritongen.tune.journal import JournalHeader, decode, encode
-from tritongen.tune.search.arms import Verdict
+from tritongen.tune.search.arms import RaceVerdict
 from tritongen.tune.search.candidate_report import evaluated
-from tritongen.tune.search.measurement_records import Purpose, Record
+from tritongen.tune.search.measurement_records import Purpose, TaskRecord
 
 
 def test_it_is_asked_last_and_in_pairs():
@@ -21,7 +21,7 @@ def test_it_is_asked_last_and_in_pairs():
 def test_it_is_not_asked_of_a_model_whose_executions_are_nothing():
     for seed in range(3):
         _, history, choice = tuned(TINY, seed)
-        assert choice.verdict is not Verdict.FAILED
+        assert choice.verdict is not RaceVerdict.FAILED
         assert not without_arena(history)
 
 
@@ -29,7 +29,7 @@ def test_a_short_budget_has_no_time_for_it():
     for seed in range(3):
         triton = SyntheticTriton(TEXT, 2, seed)
         _, history, choice = tuned(TEXT, seed, triton, budget_s=20.0)
-        assert choice.verdict is Verdict.BUDGET
+        assert choice.verdict is RaceVerdict.BUDGET
         assert not without_arena(history)
 
 
@@ -51,7 +51,7 @@ def test_a_server_that_refuses_it_keeps_the_default():
             record = super().measure(task)
             if task.candidate.arena:
                 return record
-            return Record(task, None, record.started_s, record.ended_s, "load failed")
+            return TaskRecord(task, None, record.started_s, record.ended_s, "load failed")
 
     tuner, history, choice = tuned(TEXT, triton=Old(TEXT, 2, 0, noise=0.04))
     assert choice.candidate.arena

@@ -9,7 +9,7 @@ from support.synthetic_triton import CONVNET, TEXT, TINY, TREES, SyntheticTriton
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.tune.search.calibrate import Calibration, calibration_tasks, rate_task
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.server_fit import fit
 
@@ -115,10 +115,10 @@ def test_what_a_rest_costs_is_found():
 def test_modes_are_scaled_by_what_was_measured():
     def record(candidate, execution_s):
         task = Task(candidate, ClosedLoop(1), Purpose.CALIBRATE, 0, 1.0)
-        reading = Reading(
+        reading = LoadReading(
             1.0 / execution_s, ((50.0, execution_s),), 100, mean_batch=1.0, execution_s=execution_s
         )
-        return Record(task, reading, 0.0, 1.0)
+        return TaskRecord(task, reading, 0.0, 1.0)
 
     found = fit((record(Candidate(1, 1), 0.010), record(Candidate(1, 1, inter_op=2), 0.007)), 2)
     parallel = found.service_of(Candidate(1, 1, inter_op=2))
@@ -129,9 +129,9 @@ def test_modes_are_scaled_by_what_was_measured():
 def test_nothing_measured_is_nothing_known():
     task = calibration_tasks(SearchSpace(ORT, 2, batchable=True))[0]
     assert fit((), 2) is None
-    assert fit((Record(task, None, 0.0, 1.0, error="no"),), 2) is None
-    unknown = Reading(10.0, ((50.0, 0.1),), 10, execution_s=math.nan)
-    assert fit((Record(task, unknown, 0.0, 1.0),), 2) is None
+    assert fit((TaskRecord(task, None, 0.0, 1.0, error="no"),), 2) is None
+    unknown = LoadReading(10.0, ((50.0, 0.1),), 10, execution_s=math.nan)
+    assert fit((TaskRecord(task, unknown, 0.0, 1.0),), 2) is None
 
 
 def test_a_calibration_without_extras_simulates():

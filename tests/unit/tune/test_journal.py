@@ -7,16 +7,16 @@ import pytest
 from tritongen.errors import InvalidInputError
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.journal import JournalHeader, decode, encode, line_of
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record, Task
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
 from tritongen.tune.search.search_space import Candidate
 
 HEADER = JournalHeader("ocr", "p99<20ms", 2, 0, "abc")
 TASK = Task(Candidate(2, 1, 8, 500), ClosedLoop(16), Purpose.RACE, 3, 1.5, 250, 12.0)
-READING = Reading(
+READING = LoadReading(
     310.5, ((50.0, 0.01), (99.0, 0.02)), 465, mean_batch=3.2, execution_s=0.009, saturated=False
 )
-RECORD = Record(TASK, READING, 10.0, 12.25)
-FAILED = Record(
+RECORD = TaskRecord(TASK, READING, 10.0, 12.25)
+FAILED = TaskRecord(
     Task(Candidate(1, 2), OpenLoop(20.0), Purpose.CALIBRATE, 0, 1.0),
     None,
     12.25,
@@ -30,7 +30,7 @@ def test_records_come_back_as_they_were():
 
 
 def test_unknown_numbers_come_back_as_unknown():
-    record = Record(TASK, Reading(1.0, (), 5), 0.0, 1.0)
+    record = TaskRecord(TASK, LoadReading(1.0, (), 5), 0.0, 1.0)
     assert decode(encode(HEADER, (record,)), HEADER) == (record,)
 
 
@@ -97,12 +97,12 @@ class TestReading:
         assert READING.latency_s(74.5) == pytest.approx(0.015)
         assert READING.latency_s(99.9) == 0.02
         assert READING.latency_s(10.0) == 0.01
-        assert math.isnan(Reading(1.0, (), 1).latency_s(99.0))
+        assert math.isnan(LoadReading(1.0, (), 1).latency_s(99.0))
 
     def test_many_failures_make_a_reading_useless(self):
-        assert Reading(1.0, (), 100, failures=1).sound
-        assert not Reading(1.0, (), 100, failures=5).sound
-        assert not Reading(0.0, (), 0).sound
+        assert LoadReading(1.0, (), 100, failures=1).sound
+        assert not LoadReading(1.0, (), 100, failures=5).sound
+        assert not LoadReading(0.0, (), 0).sound
 
     def test_overhead_is_what_the_measurement_did_not_take(self):
         assert RECORD.overhead_s == pytest.approx(0.75)

@@ -10,7 +10,7 @@ from tritongen.tune.search.objective import (
     EXAMPLES,
     GoalKind,
     Objective,
-    Outcome,
+    Performance,
     goal_of_intent,
     parse_goal,
     show_duration,
@@ -88,45 +88,45 @@ def test_goals_from_the_users_intent():
 
 def test_feasible_comes_before_fast():
     goal = parse_goal("p99<20ms")
-    slow, fast = Outcome(100.0, 0.019, 1), Outcome(500.0, 0.021, 2)
+    slow, fast = Performance(100.0, 0.019, 1), Performance(500.0, 0.021, 2)
     assert sorted([fast, slow], key=goal.rank) == [slow, fast]
     assert goal.shortfall(fast) == pytest.approx(0.05)
 
 
 def test_among_infeasible_the_nearest_comes_first():
     goal = parse_goal("p99<20ms")
-    near, far = Outcome(10.0, 0.025, 1), Outcome(500.0, 0.060, 1)
+    near, far = Performance(10.0, 0.025, 1), Performance(500.0, 0.060, 1)
     assert min([far, near], key=goal.rank) == near
 
 
 def test_equal_outcomes_are_ranked_by_simplicity():
     goal = parse_goal("throughput")
-    outcome = Outcome(100.0, 0.01, 2)
+    outcome = Performance(100.0, 0.01, 2)
     assert goal.rank(outcome, (1, 0)) < goal.rank(outcome, (2, 0))
 
 
 def test_a_rate_that_is_not_served_is_infeasible():
     goal = parse_goal("latency@300/s")
-    assert goal.feasible(Outcome(290.0, 5.0, 1))
-    assert not goal.feasible(Outcome(200.0, 0.01, 1))
-    assert not goal.feasible(Outcome(300.0, 0.01, 1, saturated=True))
+    assert goal.feasible(Performance(290.0, 5.0, 1))
+    assert not goal.feasible(Performance(200.0, 0.01, 1))
+    assert not goal.feasible(Performance(300.0, 0.01, 1, saturated=True))
 
 
 def test_fewest_cores_and_then_lowest_latency():
     goal = parse_goal("cores@300/s,p99<50ms")
-    one, two = Outcome(300.0, 0.049, 1), Outcome(300.0, 0.010, 2)
-    other = Outcome(300.0, 0.030, 1)
+    one, two = Performance(300.0, 0.049, 1), Performance(300.0, 0.010, 2)
+    other = Performance(300.0, 0.030, 1)
     assert sorted([two, one, other], key=goal.rank) == [other, one, two]
 
 
 def test_gains_are_relative():
     goal = parse_goal("latency@10/s")
-    better = goal.gain(Outcome(10.0, 0.010, 1)) - goal.gain(Outcome(10.0, 0.011, 1))
+    better = goal.gain(Performance(10.0, 0.010, 1)) - goal.gain(Performance(10.0, 0.011, 1))
     assert better == pytest.approx(math.log(1.1))
 
 
 def test_a_missing_latency_is_infeasible():
-    assert not parse_goal("p99<20ms").feasible(Outcome(0.0, math.nan, 1))
+    assert not parse_goal("p99<20ms").feasible(Performance(0.0, math.nan, 1))
 
 
 @pytest.mark.parametrize(

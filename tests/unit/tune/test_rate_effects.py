@@ -9,7 +9,7 @@ from support.synthetic_triton import TEXT, TINY, TREES, SyntheticTriton
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, Stalls, simulate
 from tritongen.tune.search.calibrate import calibration_tasks, rate_task
-from tritongen.tune.search.measurement_records import Reading, Record
+from tritongen.tune.search.measurement_records import LoadReading, TaskRecord
 from tritongen.tune.search.rate_effects import at_rates
 from tritongen.tune.search.search_space import SearchSpace
 from tritongen.tune.search.server_fit import fit
@@ -79,9 +79,9 @@ class TestTasks:
 
     def test_nothing_known_is_nothing_asked(self):
         assert rate_task((), 1) is None
-        endless = Reading(0.0, ((50.0, 5.0),), 1, mean_batch=1.0, execution_s=5.0)
+        endless = LoadReading(0.0, ((50.0, 5.0),), 1, mean_batch=1.0, execution_s=5.0)
         task = calibration_tasks(self.SPACE)[0]
-        assert rate_task((Record(task, endless, 0.0, 9.0),), 1) is None
+        assert rate_task((TaskRecord(task, endless, 0.0, 9.0),), 1) is None
 
 
 @pytest.mark.parametrize("cores", [1, 2])

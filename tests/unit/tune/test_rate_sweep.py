@@ -7,7 +7,7 @@ import pytest
 from support.synthetic_triton import CONVNET, TEXT, TINY, SyntheticTriton, run_tuning
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, TaskRecord
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.rate_sweep import SHARES, sweep_tasks, swept
 from tritongen.tune.search.search_settings import TuneSettings
@@ -18,10 +18,10 @@ CHOICE = Candidate(1, 2, 8, 0)
 
 
 def record(task, latency_s, *, saturated=False, error=""):
-    reading = Reading(
+    reading = LoadReading(
         task.load.rate_per_s, ((50.0, latency_s / 2), (99.0, latency_s)), 100, saturated=saturated
     )
-    return Record(task, None if error else reading, 0.0, 1.0, error)
+    return TaskRecord(task, None if error else reading, 0.0, 1.0, error)
 
 
 def passes_of(most_per_s, seconds, latency_s=0.01, **extras):

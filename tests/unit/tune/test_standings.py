@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tritongen.queueing import ClosedLoop, Stream
-from tritongen.tune.search.objective import Outcome
+from tritongen.tune.search.objective import Performance
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.standings import Sample, Standings
 
@@ -15,7 +15,7 @@ LOADS = {A: LOAD, B: LOAD, C: LOAD}
 
 
 def sample(throughput, excess=-1.0, load=LOAD):
-    return Sample(load, Outcome(throughput, 0.01, 1), math.log(throughput), excess)
+    return Sample(load, Performance(throughput, 0.01, 1), math.log(throughput), excess)
 
 
 def drifting(levels, rounds, noise=0.0, seed=1):

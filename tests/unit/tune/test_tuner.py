@@ -15,8 +15,8 @@ from support.synthetic_triton import (
 from support.tuning import SATURATING, best_of, loss, tune, tuner_for
 from tritongen.queueing import OpenLoop, ServicePoint, ServiceTimes
 from tritongen.tune.journal import JournalHeader, decode, encode
-from tritongen.tune.search.arms import Verdict
-from tritongen.tune.search.measurement_records import Purpose, Reading, Record, elapsed_s
+from tritongen.tune.search.arms import RaceVerdict
+from tritongen.tune.search.measurement_records import LoadReading, Purpose, TaskRecord, elapsed_s
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Phase
@@ -117,7 +117,7 @@ class TestTies:
 class TestInfeasible:
     def test_a_limit_below_one_execution_is_recognised_early(self):
         tuner, history, choice = tune("p99<2ms@50/s", CONVNET)
-        assert choice.verdict is Verdict.INFEASIBLE
+        assert choice.verdict is RaceVerdict.INFEASIBLE
         assert not choice.feasible
         assert elapsed_s(history) <= 60.0
         assert tuner.next() is None
@@ -128,7 +128,7 @@ class TestInfeasible:
 
     def test_a_rate_beyond_the_cores_names_one_within(self):
         _, history, choice = tune("p99<100ms@900/s", CONVNET)
-        assert choice.verdict is Verdict.INFEASIBLE
+        assert choice.verdict is RaceVerdict.INFEASIBLE
         assert elapsed_s(history) <= 60.0
         rates = [goal.rate_per_s for goal in choice.nearest if goal.rate_per_s < 900.0]
         assert rates
@@ -142,7 +142,7 @@ class TestFaults:
             def measure(self, task):
                 record = super().measure(task)
                 if task.candidate.instances > 1:
-                    return Record(task, None, record.started_s, record.ended_s, "out of memory")
+                    return TaskRecord(task, None, record.started_s, record.ended_s, "out of memory")
                 return record
 
         triton = Small(CONVNET, 2, 1)
@@ -158,7 +158,7 @@ class TestFaults:
             def measure(self, task):
                 record = super().measure(task)
                 if task.purpose is Purpose.RACE and task.round == 1 and task.candidate.threads == 1:
-                    return Record(task, None, record.started_s, record.ended_s, "server died")
+                    return TaskRecord(task, None, record.started_s, record.ended_s, "server died")
                 return record
 
         _, _, choice = tune("throughput", TEXT, triton=Hiccup(TEXT, 2, 2))
@@ -170,8 +170,8 @@ class TestFaults:
             def measure(self, task):
                 record = super().measure(task)
                 if task.candidate.max_batch_size and task.purpose is Purpose.RACE:
-                    bad = Reading(1e6, record.reading.latencies_s, 100, failures=50)
-                    return Record(task, bad, record.started_s, record.ended_s)
+                    bad = LoadReading(1e6, record.reading.latencies_s, 100, failures=50)
+                    return TaskRecord(task, bad, record.started_s, record.ended_s)
                 return record
 
         _, _, choice = tune("throughput", TREES, triton=Flaky(TREES, 2, 2))
@@ -182,12 +182,12 @@ class TestFaults:
             def measure(self, task):
                 begun = self.now_s
                 self.now_s += 0.5
-                return Record(task, None, begun, self.now_s, "connection refused")
+                return TaskRecord(task, None, begun, self.now_s, "connection refused")
 
         incumbent = Candidate(1, 2)
         tuner, _, choice = tune("throughput", TEXT, triton=Dead(TEXT, 2, 1), incumbent=incumbent)
         assert choice.candidate == incumbent
-        assert choice.verdict is Verdict.FAILED
+        assert choice.verdict is RaceVerdict.FAILED
         assert tuner.next() is None
 
     def test_a_server_that_dies_in_the_race_keeps_the_best_so_far(self):
@@ -195,7 +195,7 @@ class TestFaults:
             def measure(self, task):
                 record = super().measure(task)
                 if task.purpose is Purpose.RACE and task.round > 2:
-                    return Record(task, None, record.started_s, record.ended_s, "server died")
+                    return TaskRecord(task, None, record.started_s, record.ended_s, "server died")
                 return record
 
         _, history, choice = tune("throughput", CONVNET, triton=Dying(CONVNET, 2, 1))

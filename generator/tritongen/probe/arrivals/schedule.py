@@ -23,8 +23,8 @@ _PERIOD = re.compile(
     r"(?P<length>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|min|m|h|d)\s+"
     r"(?P<rate>[0-9]+(?:\.[0-9]+)?)(?:\s*\.\.\s*(?P<to>[0-9]+(?:\.[0-9]+)?))?(?:/s)?"
 )
-_MOST_STAMPS = 5_000_000
-_MOST_FAULTS = 10
+_MAX_STAMPS = 5_000_000
+_MAX_FAULTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ def _parse_periods(entries: Sequence[tuple[int, str]], name: str) -> tuple[Perio
 
 
 def _parse_stamps(entries: Sequence[tuple[int, str]], name: str) -> tuple[int, ...]:
-    if len(entries) > _MOST_STAMPS:
-        raise _fault(name, f"more than {_MOST_STAMPS:,} time stamps; use periods with rates")
+    if len(entries) > _MAX_STAMPS:
+        raise _fault(name, f"more than {_MAX_STAMPS:,} time stamps; use periods with rates")
     stamps, faults = [], []
     for number, line in entries:
         stamp = _stamp(line)
@@ -158,9 +158,9 @@ def _stamp(line: str) -> float | None:
 
 
 def _fault(name: str, what: str, faults: Sequence[str] = ()) -> InvalidInputError:
-    shown = list(faults[:_MOST_FAULTS])
-    if len(faults) > _MOST_FAULTS:
-        shown.append(f"… and {len(faults) - _MOST_FAULTS} more")
+    shown = list(faults[:_MAX_FAULTS])
+    if len(faults) > _MAX_FAULTS:
+        shown.append(f"… and {len(faults) - _MAX_FAULTS} more")
     return InvalidInputError(
         "TG905",
         what,

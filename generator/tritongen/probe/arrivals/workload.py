@@ -10,9 +10,9 @@ from tritongen.errors import InvalidInputError
 from tritongen.probe.arrivals.schedule import Schedule
 from tritongen.queueing import ClosedLoop, LoadKind, OpenLoop, Pacing
 
-_MOST_LEVELS = 64
-_MOST_CONCURRENCY = 16_384
-_MOST_RATE = 1_000_000.0
+_MAX_LEVELS = 64
+_MAX_CONCURRENCY = 16_384
+_MAX_RATE_PER_S = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def describe(load: Load) -> str:
     return f"schedule {load.schedule.name}, {load.schedule.duration_s:g} s{cap}"
 
 
-class Metric(StrEnum):
+class GoalMetric(StrEnum):
     """What a goal is about."""
 
     LATENCY = "latency"
@@ -59,7 +59,7 @@ class Metric(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class LevelGoal:
     """One condition that a level must hold.
 
     Attributes:
@@ -69,7 +69,7 @@ class Goal:
         text: as the user wrote it.
     """
 
-    metric: Metric
+    metric: GoalMetric
     limit: float
     percentile: float = 0.0
     text: str = ""
@@ -82,7 +82,7 @@ _GOAL = re.compile(
 )
 
 
-def parse_goals(text: str) -> tuple[Goal, ...]:
+def parse_goals(text: str) -> tuple[LevelGoal, ...]:
     """Conditions such as ``p99<5ms`` or ``p99<5ms,failures<0.1%``, comma-separated.
 
     Raises:
@@ -91,7 +91,7 @@ def parse_goals(text: str) -> tuple[Goal, ...]:
     return tuple(_parse_goal(part.strip()) for part in text.split(","))
 
 
-def _parse_goal(text: str) -> Goal:
+def _parse_goal(text: str) -> LevelGoal:
     match = _GOAL.fullmatch(text)
     if match is None:
         raise _unreadable("--goal", text, "Write it like p99<5ms, mean<800us or failures<0.1%.")
@@ -99,18 +99,18 @@ def _parse_goal(text: str) -> Goal:
     if match["word"] in {"failures", "errors"}:
         if unit != "%":
             raise _unreadable("--goal", text, "Failures are a share: failures<0.1%.")
-        return Goal(Metric.FAILURES, value / 100.0, text=text)
+        return LevelGoal(GoalMetric.FAILURES, value / 100.0, text=text)
     if unit not in _UNITS_US:
         raise _unreadable("--goal", text, "Give the unit of time: us, ms or s.")
     limit = value * _UNITS_US[unit]
     if not limit > 0.0:
         raise _unreadable("--goal", text, "A latency goal is above zero.")
     if match["word"]:
-        return Goal(Metric.MEAN, limit, text=text)
+        return LevelGoal(GoalMetric.MEAN, limit, text=text)
     percentile = float(match["percentile"])
     if not 0.0 < percentile < 100.0:
         raise _unreadable("--goal", text, "A percentile lies between 0 and 100.")
-    return Goal(Metric.LATENCY, limit, percentile, text)
+    return LevelGoal(GoalMetric.LATENCY, limit, percentile, text)
 
 
 def parse_concurrency(text: str) -> tuple[int, ...]:
@@ -120,8 +120,8 @@ def parse_concurrency(text: str) -> tuple[int, ...]:
         InvalidInputError: TG905, not of this form, out of range, or more than 64 levels.
     """
     levels = [round(value) for value in _levels("--concurrency", text, whole=True)]
-    if any(not 1 <= level <= _MOST_CONCURRENCY for level in levels):
-        raise _unreadable("--concurrency", text, f"Levels go from 1 to {_MOST_CONCURRENCY}.")
+    if any(not 1 <= level <= _MAX_CONCURRENCY for level in levels):
+        raise _unreadable("--concurrency", text, f"Levels go from 1 to {_MAX_CONCURRENCY}.")
     return tuple(levels)
 
 
@@ -132,8 +132,8 @@ def parse_rates(text: str) -> tuple[float, ...]:
         InvalidInputError: TG905, not of this form, out of range, or more than 64 levels.
     """
     rates = _levels("--rate", text, whole=False)
-    if any(not 0.0 < rate <= _MOST_RATE for rate in rates):
-        raise _unreadable("--rate", text, f"Rates lie above 0 and up to {_MOST_RATE:,.0f}.")
+    if any(not 0.0 < rate <= _MAX_RATE_PER_S for rate in rates):
+        raise _unreadable("--rate", text, f"Rates lie above 0 and up to {_MAX_RATE_PER_S:,.0f}.")
     return tuple(rates)
 
 
@@ -150,8 +150,8 @@ def _levels(flag: str, text: str, *, whole: bool) -> list[float]:
             text,
             f"Write it like {flag} 8, {flag} 1,2,4 or {flag} 1:64, with at most 7 digits.",
         )
-    if len(levels) > _MOST_LEVELS:
-        raise _unreadable(flag, text, f"At most {_MOST_LEVELS} levels in one run.")
+    if len(levels) > _MAX_LEVELS:
+        raise _unreadable(flag, text, f"At most {_MAX_LEVELS} levels in one run.")
     return levels
 
 
@@ -167,8 +167,8 @@ def _spread(
         levels = [first * 2**index for index in range(count + 1)]
         return levels if levels[-1] == last else [*levels, last]
     count = math.floor((last - first) / step + 1e-9)
-    if count >= _MOST_LEVELS:
-        raise _unreadable(flag, text, f"At most {_MOST_LEVELS} levels in one run.")
+    if count >= _MAX_LEVELS:
+        raise _unreadable(flag, text, f"At most {_MAX_LEVELS} levels in one run.")
     return [first + step * index for index in range(count + 1)]
 
 

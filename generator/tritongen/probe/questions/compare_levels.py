@@ -15,7 +15,7 @@ from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest
 from tritongen.probe.prober import Prober
 from tritongen.probe.questions.comparison import (
     Change,
-    Comparison,
+    FigureComparison,
     compare_levels,
     compared,
     paired_ratio,
@@ -29,7 +29,7 @@ _MAX_BLOCK_S = 2.0
 _METRICS = {"throughput": None, "p50": 0.5, "p99": 0.99}
 
 
-def compare_files(before: Path, after: Path, tolerance: float) -> tuple[Comparison, ...]:
+def compare_files(before: Path, after: Path, tolerance: float) -> tuple[FigureComparison, ...]:
     """Compare two saved results.
 
     Raises:
@@ -61,7 +61,7 @@ def compare_against(
     config_file: Path,
     tolerance: float,
     tell: Tell | None = None,
-) -> tuple[ProbeReport, tuple[Comparison, ...]]:
+) -> tuple[ProbeReport, tuple[FigureComparison, ...]]:
     """Measure one model as it is served and with another configuration, in interleaved pairs.
 
     The server must have explicit model control. The first configuration is loaded again at the
@@ -115,13 +115,13 @@ class _PairedComparison:
     def __init__(self, run: ProbeRun, choice: ModelChoice) -> None:
         self._run, self._choice, self._conditions = run, choice, run.request.conditions
 
-    def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[Comparison, ...]:
+    def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[FigureComparison, ...]:
         """Measure pairs until the difference is known or the time is up."""
         control = self._run.server.control
         served = dict(control.config(self._choice.name))
         arms = (_ComparedArm(served), _ComparedArm({**other, "name": self._choice.name}))
         load = self._run.request.loads[0]
-        found: tuple[Comparison, ...] = ()
+        found: tuple[FigureComparison, ...] = ()
         try:
             for index in range(self._pairs()):
                 order = arms if index % 2 == 0 else (arms[1], arms[0])
@@ -167,7 +167,7 @@ class _PairedComparison:
 
     def _verdict(
         self, arms: Sequence[_ComparedArm], load: Load, metric: str, tolerance: float
-    ) -> Comparison:
+    ) -> FigureComparison:
         before, after = ([_figure(level, metric) for level in arm.levels] for arm in arms)
         pairs = [(a, b) for a, b in zip(before, after, strict=False) if a > 0 and b > 0]
         ratio = paired_ratio([b / a for a, b in pairs], self._conditions.precision.confidence)
@@ -192,7 +192,7 @@ def _geometric_mean(values: Sequence[float]) -> float | None:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def _is_decided(found: Sequence[Comparison], tolerance: float) -> bool:
+def _is_decided(found: Sequence[FigureComparison], tolerance: float) -> bool:
     """Whether throughput and median are known to differ, or to be the same within tolerance."""
     for item in found[:2]:
         if item.ratio is None:

@@ -30,7 +30,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FigureComparison:
     """One figure of one level, before and after.
 
     Attributes:
@@ -57,7 +57,7 @@ def compare_levels(
     after: Sequence[SavedLevel],
     tolerance: float = TOLERANCE,
     confidence: float = CONFIDENCE,
-) -> tuple[Comparison, ...]:
+) -> tuple[FigureComparison, ...]:
     """Every figure of the levels that both results have, in the order of the first.
 
     Args:
@@ -68,7 +68,7 @@ def compare_levels(
         confidence: of the intervals in the results.
     """
     later = {(level.model, level.load): level for level in after}
-    found: list[Comparison] = []
+    found: list[FigureComparison] = []
     for level in before:
         other = later.get((level.model, level.load))
         if other is None:
@@ -87,7 +87,7 @@ def compare_levels(
     return tuple(found)
 
 
-def _compare_failures(before: SavedLevel, after: SavedLevel) -> Comparison:
+def _compare_failures(before: SavedLevel, after: SavedLevel) -> FigureComparison:
     """More failures are worse, however quick the rest is."""
     change = Change.UNKNOWN
     if before.requests and after.requests:
@@ -98,7 +98,7 @@ def _compare_failures(before: SavedLevel, after: SavedLevel) -> Comparison:
         change = Change.SAME
         if abs(gap) > max(_FAILURE_GAP, _FAILURE_SPREADS * spread):
             change = Change.WORSE if gap > 0 else Change.BETTER
-    return Comparison(
+    return FigureComparison(
         after.model,
         after.load,
         "failures",
@@ -116,10 +116,10 @@ def compared(
     values: tuple[float | None, float | None],
     ratio: Interval | None,
     tolerance: float,
-) -> Comparison:
+) -> FigureComparison:
     """A figure before and after, with the verdict on its ratio."""
     change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
-    return Comparison(model, load, metric, *values, ratio, change)
+    return FigureComparison(model, load, metric, *values, ratio, change)
 
 
 def ratio_of(before: Interval, after: Interval, confidence: float) -> Interval | None:

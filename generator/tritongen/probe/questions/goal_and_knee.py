@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.probe.arrivals.workload import Goal, Load, describe
+from tritongen.probe.arrivals.workload import LevelGoal, Load, describe
 from tritongen.probe.level import Conditions
 from tritongen.probe.probe_models import ProbeRun
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.prober import Prober
 from tritongen.probe.questions.ladder import (
     Held,
-    Step,
+    LadderStep,
     holds,
     holds_by_estimate,
     knee_of,
@@ -25,19 +25,19 @@ from tritongen.probe.questions.ladder import (
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.queueing import ClosedLoop, OpenLoop
 
-_MOST_STEPS = 24
+_MAX_STEPS = 24
 _RESOLUTION = 0.05
-_MOST_RATE = 1_000_000.0
-_MOST_CONCURRENCY = 1024
+_MAX_RATE_PER_S = 1_000_000.0
+_MAX_CONCURRENCY = 1024
 # A level whose interval holds the goal's limit is measured again for so much longer, and one
 # with too few requests for as long as they need, but not for more than so many budgets.
 _LONGER = 2.0
-_MOST_LONGER = 4.0
+_MAX_LONGER = 4.0
 _SPARE = 1.15
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchAnswer:
     """What a search found for one model.
 
     Attributes:
@@ -64,7 +64,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class LoadSearch:
     """What to look for.
 
     Attributes:
@@ -74,21 +74,21 @@ class Search:
         most: greatest load to try, None for the tool's own limit.
     """
 
-    goals: tuple[Goal, ...] = ()
+    goals: tuple[LevelGoal, ...] = ()
     by_concurrency: bool = False
     first: float | None = None
     most: float | None = None
 
 
 def search(
-    project: Path, request: ProbeRequest, wanted: Search, tell: Tell | None = None
-) -> tuple[ProbeReport, list[Answer]]:
+    project: Path, request: ProbeRequest, wanted: LoadSearch, tell: Tell | None = None
+) -> tuple[ProbeReport, list[SearchAnswer]]:
     """Answer the question for every model in turn; what was measured is never lost.
 
     Raises:
         TritongenError: nothing could be measured at all.
     """
-    answers: list[Answer] = []
+    answers: list[SearchAnswer] = []
     with ProbeRun.on_server(project, request, tell) as run:
         run.each_in_turn(
             run.choices(), lambda choice: answers.append(_search_model(run, choice, wanted))
@@ -96,7 +96,7 @@ def search(
         return run.report, answers
 
 
-def _search_model(run: ProbeRun, choice: ModelChoice, wanted: Search) -> Answer:
+def _search_model(run: ProbeRun, choice: ModelChoice, wanted: LoadSearch) -> SearchAnswer:
     with run.prober((choice,)) as prober:
         prober.check()
         climber = _Climber(run, prober, choice.name)
@@ -112,7 +112,7 @@ def _too_slow(load: Load, needed: int, seconds: float) -> str:
     """Why a level could not decide, and what would."""
     if not math.isfinite(seconds):
         return f"{describe(load)}: nothing was answered"
-    budget = math.ceil(seconds / _MOST_LONGER)
+    budget = math.ceil(seconds / _MAX_LONGER)
     return (
         f"{describe(load)}: the goal needs {needed} answers, which take {seconds:.0f} s; "
         f"--time-budget {budget}s would allow that"
@@ -136,11 +136,11 @@ class _Climber:
         self._levels += outcome.results
         return None if outcome.interrupted or outcome.gone else outcome.results[0]
 
-    def find_goal(self, wanted: Search) -> Answer:
+    def find_goal(self, wanted: LoadSearch) -> SearchAnswer:
         """The greatest load that holds the goals."""
-        history: list[Step] = []
+        history: list[LadderStep] = []
         first = wanted.first or (1 if wanted.by_concurrency else self._first_rate(wanted.goals))
-        while first and len(history) < _MOST_STEPS:
+        while first and len(history) < _MAX_STEPS:
             value = self._next_value(history, wanted, first)
             if value is None:
                 break
@@ -150,15 +150,17 @@ class _Climber:
             held = self._decide(load, wanted.goals)
             if held is None or held is Held.UNDECIDED:
                 break
-            history.append(Step(load.value, held))
+            history.append(LadderStep(load.value, held))
         return self._goal_answer(history, wanted)
 
-    def _next_value(self, history: Sequence[Step], wanted: Search, first: float) -> float | None:
+    def _next_value(
+        self, history: Sequence[LadderStep], wanted: LoadSearch, first: float
+    ) -> float | None:
         if wanted.by_concurrency:
-            return next_concurrency(history, round(first), round(wanted.most or _MOST_CONCURRENCY))
-        return next_rate(history, first, wanted.most or _MOST_RATE, _RESOLUTION)
+            return next_concurrency(history, round(first), round(wanted.most or _MAX_CONCURRENCY))
+        return next_rate(history, first, wanted.most or _MAX_RATE_PER_S, _RESOLUTION)
 
-    def _first_rate(self, goals: Sequence[Goal]) -> float:
+    def _first_rate(self, goals: Sequence[LevelGoal]) -> float:
         """Half of what one request after the other reaches; 0 when even that misses the goal."""
         level = self._measure(ClosedLoop(1), self._shorter())
         if level is None or level.throughput is None:
@@ -170,7 +172,7 @@ class _Climber:
     def _shorter(self) -> Conditions:
         return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
 
-    def _decide(self, load: Load, goals: Sequence[Goal]) -> Held | None:
+    def _decide(self, load: Load, goals: Sequence[LevelGoal]) -> Held | None:
         """Whether a load holds the goals; a close call is measured once more, longer."""
         level = self._measure(load, self._conditions)
         if level is None:
@@ -183,7 +185,7 @@ class _Climber:
         served = level.throughput.value if level.throughput else 0.0
         rate = load.rate_per_s if isinstance(load, OpenLoop) else served
         seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
-        if seconds > _MOST_LONGER * budget:
+        if seconds > _MAX_LONGER * budget:
             self._undecided = _too_slow(load, needed, seconds)
             return Held.UNDECIDED
         longer = replace(self._conditions, budget_s=seconds, least_s=seconds / _LONGER)
@@ -197,10 +199,10 @@ class _Climber:
             self._undecided = _too_slow(load, needed, seconds)
         return held
 
-    def _goal_answer(self, history: Sequence[Step], wanted: Search) -> Answer:
+    def _goal_answer(self, history: Sequence[LadderStep], wanted: LoadSearch) -> SearchAnswer:
         good = max((step.value for step in history if step.held is Held.YES), default=None)
         bad = min((step.value for step in history if step.held is Held.NO), default=None)
-        return Answer(
+        return SearchAnswer(
             model=self._model,
             question="goal",
             goal=",".join(goal.text for goal in wanted.goals),
@@ -212,11 +214,11 @@ class _Climber:
             undecided=self._undecided,
         )
 
-    def find_knee(self, wanted: Search) -> Answer:
+    def find_knee(self, wanted: LoadSearch) -> SearchAnswer:
         """The concurrency at which throughput divided by latency is greatest."""
-        history: list[Step] = []
-        most = round(wanted.most or _MOST_CONCURRENCY)
-        while len(history) < _MOST_STEPS:
+        history: list[LadderStep] = []
+        most = round(wanted.most or _MAX_CONCURRENCY)
+        while len(history) < _MAX_STEPS:
             value = next_for_knee(history, most)
             if value is None:
                 break
@@ -225,7 +227,7 @@ class _Climber:
                 break
             history.append(step_of(level))
         knee = knee_of(history).value if history else None
-        return Answer(
+        return SearchAnswer(
             model=self._model,
             question="knee",
             goal="",

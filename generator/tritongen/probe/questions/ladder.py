@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.probe.arrivals.workload import Goal, Metric
+from tritongen.probe.arrivals.workload import GoalMetric, LevelGoal
 from tritongen.probe.statistics.intervals import Interval, sample_floor
-from tritongen.probe.statistics.measurement import LevelResult, Verdict
+from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
 
 # A goal counts as missed where what was seen would come about less often than this if it held.
 _STRANGE = 0.01
@@ -27,7 +27,7 @@ class Held(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LadderStep:
     """One level of a search.
 
     Attributes:
@@ -43,9 +43,9 @@ class Step:
     throughput: float = 0.0
 
 
-def holds(result: LevelResult, goals: Sequence[Goal]) -> Held:
+def holds(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """Whether a level holds every goal, as far as its intervals tell."""
-    if result.verdict is Verdict.SATURATED:
+    if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
     found = [_holds_one(result, goal) for goal in goals]
     if Held.NO in found:
@@ -53,8 +53,8 @@ def holds(result: LevelResult, goals: Sequence[Goal]) -> Held:
     return Held.UNDECIDED if Held.UNDECIDED in found else Held.YES
 
 
-def _holds_one(result: LevelResult, goal: Goal) -> Held:
-    if goal.metric is Metric.FAILURES:
+def _holds_one(result: LevelResult, goal: LevelGoal) -> Held:
+    if goal.metric is GoalMetric.FAILURES:
         return Held.YES if result.requests.failure_share < goal.limit else Held.NO
     interval = measured(result, goal)
     if interval is None:
@@ -64,11 +64,11 @@ def _holds_one(result: LevelResult, goal: Goal) -> Held:
     return Held.NO if interval.low >= goal.limit else Held.UNDECIDED
 
 
-def _surely_exceeds(result: LevelResult, goal: Goal) -> bool:
+def _surely_exceeds(result: LevelResult, goal: LevelGoal) -> bool:
     """Whether so many of a few requests exceed the limit as would be strange if the goal held."""
     histogram, allowed = result.latency.histogram, 1.0 - goal.percentile / 100.0
     slow = math.floor(histogram.count_above(goal.limit * 1e3))
-    if goal.metric is not Metric.LATENCY or not slow:
+    if goal.metric is not GoalMetric.LATENCY or not slow:
         return False
     return 1.0 - math.fsum(_binomial(histogram.total, allowed, k) for k in range(slow)) < _STRANGE
 
@@ -79,25 +79,25 @@ def _binomial(size: int, share: float, count: int) -> float:
     return math.exp(ways + count * math.log(share) + (size - count) * math.log1p(-share))
 
 
-def requests_needed(goals: Sequence[Goal], confidence: float) -> int:
+def requests_needed(goals: Sequence[LevelGoal], confidence: float) -> int:
     """The fewest successful requests that can show that every goal is held."""
     floors = [
         sample_floor(goal.percentile / 100.0, confidence)
         for goal in goals
-        if goal.metric is Metric.LATENCY
+        if goal.metric is GoalMetric.LATENCY
     ]
     return max(floors, default=1)
 
 
-def holds_by_estimate(result: LevelResult, goals: Sequence[Goal]) -> Held:
+def holds_by_estimate(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """The same by the estimates alone, once more time did not decide.
 
     A percentile is not guessed from fewer requests than it speaks of: p99 needs a hundred.
     """
-    if result.verdict is Verdict.SATURATED:
+    if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
     for goal in goals:
-        if goal.metric is Metric.FAILURES:
+        if goal.metric is GoalMetric.FAILURES:
             if result.requests.failure_share >= goal.limit:
                 return Held.NO
             continue
@@ -107,7 +107,7 @@ def holds_by_estimate(result: LevelResult, goals: Sequence[Goal]) -> Held:
             return Held.NO
         if interval is not None:
             value = interval.value
-        elif goal.metric is Metric.MEAN:
+        elif goal.metric is GoalMetric.MEAN:
             value = histogram.mean_ns / 1e3
         elif histogram.total * (1.0 - goal.percentile / 100.0) < 1.0 - 1e-9:
             return Held.UNDECIDED
@@ -118,15 +118,15 @@ def holds_by_estimate(result: LevelResult, goals: Sequence[Goal]) -> Held:
     return Held.YES
 
 
-def measured(result: LevelResult, goal: Goal) -> Interval | None:
+def measured(result: LevelResult, goal: LevelGoal) -> Interval | None:
     """The latency that a goal is about, microseconds."""
-    if goal.metric is Metric.MEAN:
+    if goal.metric is GoalMetric.MEAN:
         return result.latency.mean
     return result.percentile(goal.percentile)
 
 
 def next_rate(
-    history: Sequence[Step], first: float, most: float, resolution: float
+    history: Sequence[LadderStep], first: float, most: float, resolution: float
 ) -> float | None:
     """The next rate of a search for the greatest one that holds; None when it is found.
 
@@ -152,7 +152,7 @@ def next_rate(
     return math.sqrt(good * bad)
 
 
-def next_concurrency(history: Sequence[Step], first: int, most: int) -> int | None:
+def next_concurrency(history: Sequence[LadderStep], first: int, most: int) -> int | None:
     """The same for whole numbers."""
     good = max((round(step.value) for step in history if step.held is Held.YES), default=0)
     bad = min((round(step.value) for step in history if step.held is Held.NO), default=0)
@@ -169,7 +169,7 @@ _GAIN = 1.05
 _FINE = 1.25
 
 
-def next_for_knee(history: Sequence[Step], most: int) -> int | None:
+def next_for_knee(history: Sequence[LadderStep], most: int) -> int | None:
     """The next concurrency of a search for the knee; None when it is found."""
     tried = sorted((round(step.value), step) for step in history)
     if not tried:
@@ -189,7 +189,7 @@ def next_for_knee(history: Sequence[Step], most: int) -> int | None:
     return None
 
 
-def _has_flattened(steps: Sequence[Step]) -> bool:
+def _has_flattened(steps: Sequence[LadderStep]) -> bool:
     """Whether power fell twice in a row and throughput hardly grew at the end."""
     if len(steps) < 3:
         return False
@@ -198,14 +198,14 @@ def _has_flattened(steps: Sequence[Step]) -> bool:
     return falling and last.throughput < _GAIN * middle.throughput
 
 
-def knee_of(history: Sequence[Step]) -> Step:
+def knee_of(history: Sequence[LadderStep]) -> LadderStep:
     """The step of the greatest power."""
     return max(history, key=lambda step: step.power)
 
 
-def step_of(result: LevelResult) -> Step:
+def step_of(result: LevelResult) -> LadderStep:
     """A level as a step of the search for the knee."""
     throughput = result.throughput.value if result.throughput else 0.0
     mean = result.latency.mean
     power = throughput / mean.value if mean and mean.value > 0 else 0.0
-    return Step(result.load.value, Held.YES, power, throughput)
+    return LadderStep(result.load.value, Held.YES, power, throughput)

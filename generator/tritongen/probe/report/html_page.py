@@ -8,16 +8,16 @@ from tritongen.pages.svg import Chart
 from tritongen.probe.report.json_document import Environment
 from tritongen.probe.report.probe_charts import charts_of
 from tritongen.probe.report.text_table import HEADERS, by_model, details, row
-from tritongen.probe.statistics.measurement import LevelResult, Verdict
+from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
 from tritongen.resources import template_text
 
 _TEMPLATE = "probe.html.j2"
 _BADGES = {
-    Verdict.VALID: "good",
-    Verdict.UNSTABLE: "unsure",
-    Verdict.TOO_FEW: "unsure",
-    Verdict.SATURATED: "bad",
-    Verdict.GENERATOR_LATE: "bad",
+    LevelVerdict.VALID: "good",
+    LevelVerdict.UNSTABLE: "unsure",
+    LevelVerdict.TOO_FEW: "unsure",
+    LevelVerdict.SATURATED: "bad",
+    LevelVerdict.GENERATOR_LATE: "bad",
 }
 
 

@@ -10,7 +10,7 @@ from tritongen.probe.statistics.measurement import LevelResult, Moment
 from tritongen.queueing import ClosedLoop
 
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
-_MOST_CURVES = 8
+_MAX_CURVES = 8
 _LABEL_LEFT = 132
 # A curve over time ends where so many moments in a row are without a request.
 _GAP_SLOTS = 5
@@ -119,7 +119,7 @@ def _nines(fraction: float) -> float:
 
 def spectrum(levels: Sequence[LevelResult]) -> Chart:
     """Latency by percentile; every further nine takes the same room."""
-    shown = list(levels[:_MOST_CURVES])
+    shown = list(levels[:_MAX_CURVES])
     figure = Figure("Percentile spectrum")
     most = max(level.latency.histogram.total for level in shown)
     deepest = min(max(_nines(1.0 - 1.0 / max(most, 10)), 1.0), 6.0)
@@ -250,7 +250,7 @@ def _stretches(moments: Sequence[Moment], pick: str) -> list[list[tuple[float, f
 
 def lateness(levels: Sequence[LevelResult]) -> Chart:
     """How much later than due requests were sent."""
-    shown = [level for level in levels if level.client.lateness.histogram.total][:_MOST_CURVES]
+    shown = [level for level in levels if level.client.lateness.histogram.total][:_MAX_CURVES]
     figure = Figure("Lateness of the generator")
     ticks = tuple((_nines(f), f"{f * 100:g} %") for f in (0.5, 0.9, 0.99, 0.999))
     x = Axis(0.0, 3.5, LEFT, WIDTH - RIGHT, ticks)

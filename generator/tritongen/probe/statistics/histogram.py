@@ -18,19 +18,19 @@ _SUB_BITS = 7
 _FIRST_SHIFT = 6
 _TOP_BITS = 42
 BUCKETS = ((_TOP_BITS - _SUB_BITS - 1 - _FIRST_SHIFT) << _SUB_BITS) + (2 << _SUB_BITS)
-LARGEST_NS = (1 << _TOP_BITS) - 1
+MAX_NS = (1 << _TOP_BITS) - 1
 
 
 def bucket_of(value: int) -> int:
     """The bucket of a duration in nanoseconds; values outside of the range go to its ends."""
-    clipped = min(max(value, 0), LARGEST_NS)
+    clipped = min(max(value, 0), MAX_NS)
     shift = max(_FIRST_SHIFT, clipped.bit_length() - _SUB_BITS - 1)
     return ((shift - _FIRST_SHIFT) << _SUB_BITS) + (clipped >> shift)
 
 
 def buckets_of(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """`bucket_of` for an array of nanoseconds, of the same shape."""
-    clipped = np.clip(values, 0, LARGEST_NS)
+    clipped = np.clip(values, 0, MAX_NS)
     # frexp gives the bit length exactly: the values are far below 2⁵³.
     shift = np.maximum(np.frexp(clipped.astype(np.float64))[1].astype(np.int64) - 8, _FIRST_SHIFT)
     return ((shift - _FIRST_SHIFT) << _SUB_BITS) + (clipped >> shift)

@@ -17,8 +17,8 @@ MSER_BATCH = 5
 # Batches vary by chance too. Only a spread beyond this quantile of that chance is believed.
 _BELIEVED = 0.75
 # With fewer batches than this nothing can be said about their spread.
-_FEWEST_BATCHES = 4
-_MOST_RESEMBLANCE = 0.9
+_MIN_BATCHES = 4
+_MAX_AUTOCORRELATION = 0.9
 # Joins batches from a resemblance of 0.4 on; of 30 independent ones few show as much by chance.
 _JOINING = 1.5
 # Requests beyond the quantile that a batch must hold on average to have a quantile of its own.
@@ -172,7 +172,7 @@ def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
         Between 0 and 0.9; 0 where the batches tell nothing.
     """
     size, total = len(counts), math.fsum(counts)
-    if size < _FEWEST_BATCHES or total <= 0:
+    if size < _MIN_BATCHES or total <= 0:
         return 0.0
     ratio = math.fsum(sums) / total
     off = [s - ratio * n for n, s in zip(counts, sums, strict=True)]
@@ -180,7 +180,7 @@ def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
     if not spread:
         return 0.0
     found = math.fsum(one * two for one, two in pairwise(off)) / spread
-    return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MOST_RESEMBLANCE)
+    return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MAX_AUTOCORRELATION)
 
 
 def wave_interval(
@@ -229,7 +229,7 @@ def effective_size(
     rho = resemblance(grouped, group(sums)) if sums is not None else 0.0
     joined = math.ceil(_JOINING * rho / (1.0 - rho))
     if joined > 1:
-        batches = max(_FEWEST_BATCHES, len(grouped) // joined)
+        batches = max(_MIN_BATCHES, len(grouped) // joined)
         wider = ratio_variance(group(counts, batches), group(below, batches))
         # After a stall one batch may hold everything: then the narrower ones are all there is.
         variance, freedom = wider if wider[1] else (variance, freedom)
@@ -279,7 +279,7 @@ def batch_quantile_interval(
     size = len(quantiles)
     independent = independent_batches(quantiles, means)
     spread = math.fsum(math.log(one / value) ** 2 for one in quantiles) / (size - 1)
-    freedom = max(round(independent) - 1, _FEWEST_BATCHES - 1)
+    freedom = max(round(independent) - 1, _MIN_BATCHES - 1)
     reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(spread / independent)
     return Interval(value, value * math.exp(-reach), value * math.exp(reach))
 

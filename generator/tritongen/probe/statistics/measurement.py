@@ -12,7 +12,7 @@ from tritongen.probe.statistics.intervals import Interval
 PERCENTILES: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
-class Verdict(StrEnum):
+class LevelVerdict(StrEnum):
     """How far the numbers can be trusted."""
 
     VALID = "VALID"
@@ -147,7 +147,7 @@ class LevelResult:
 
     model: str
     load: Load
-    verdict: Verdict
+    verdict: LevelVerdict
     reason: str
     duration_s: float
     warmup_s: float

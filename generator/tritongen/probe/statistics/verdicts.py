@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.probe.statistics.intervals import CONFIDENCE, Interval, sample_floor
-from tritongen.probe.statistics.measurement import Verdict
+from tritongen.probe.statistics.measurement import LevelVerdict
 
 # Outstanding requests that come and go are no backlog.
 _BACKLOG = 10
@@ -15,12 +15,12 @@ _GROWTH = 1.5
 _LATE_US = 500.0
 _LATE_SHARE = 0.1
 # Of fewer requests the latest one says nothing about one in a hundred.
-_FEWEST_LATE = 100
+_MIN_REQUESTS_LATE = 100
 _BUSY = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Precision:
+class WantedPrecision:
     """What the numbers must reach.
 
     Attributes:
@@ -44,7 +44,7 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class VerdictInputs:
     """What a verdict rests on.
 
     Attributes:
@@ -80,25 +80,25 @@ class Evidence:
     closed: bool
 
 
-def judge(evidence: Evidence, precision: Precision) -> tuple[Verdict, str]:
+def judge(evidence: VerdictInputs, precision: WantedPrecision) -> tuple[LevelVerdict, str]:
     """The verdict and its reason, one sentence without a full stop."""
     if not evidence.ok:
-        return Verdict.TOO_FEW, _nothing(evidence)
+        return LevelVerdict.TOO_FEW, _nothing(evidence)
     saturated = "" if evidence.closed else saturation(evidence.outstanding, evidence.due)
     if saturated:
-        return Verdict.SATURATED, saturated
+        return LevelVerdict.SATURATED, saturated
     late = _lateness(evidence)
     if late:
-        return Verdict.GENERATOR_LATE, late
+        return LevelVerdict.GENERATOR_LATE, late
     few = _scarcity(evidence, precision)
     if few:
-        return Verdict.TOO_FEW, few
+        return LevelVerdict.TOO_FEW, few
     if evidence.ended:
-        return Verdict.UNSTABLE, evidence.ended
+        return LevelVerdict.UNSTABLE, evidence.ended
     wide = _width(evidence, precision)
     if wide:
-        return Verdict.UNSTABLE, wide
-    return Verdict.VALID, (
+        return LevelVerdict.UNSTABLE, wide
+    return LevelVerdict.VALID, (
         f"p{precision.percentile:g} within ±{_width_of(evidence.latency):.1%}, throughput within "
         f"±{_width_of(evidence.throughput):.1%} at {precision.confidence:.0%} confidence"
     )
@@ -125,7 +125,7 @@ def saturation(outstanding: Sequence[int], due: int) -> str:
     )
 
 
-def _lateness(evidence: Evidence) -> str:
+def _lateness(evidence: VerdictInputs) -> str:
     if evidence.closed:
         if evidence.busy_share < _BUSY:
             return ""
@@ -134,14 +134,14 @@ def _lateness(evidence: Evidence) -> str:
             "server"
         )
     late = evidence.lateness_us
-    if late is None or evidence.capped or evidence.ok + evidence.failed < _FEWEST_LATE:
+    if late is None or evidence.capped or evidence.ok + evidence.failed < _MIN_REQUESTS_LATE:
         return ""
     if late <= max(_LATE_US, _LATE_SHARE * (evidence.median_us or 0.0)):
         return ""
     return f"1 % of the requests left {late / 1e3:.1f} ms or more after they were due"
 
 
-def _nothing(evidence: Evidence) -> str:
+def _nothing(evidence: VerdictInputs) -> str:
     """Why there is not one answer."""
     if evidence.failed:
         failed = f": {evidence.commonest_failure}" if evidence.commonest_failure else ""
@@ -153,7 +153,7 @@ def _nothing(evidence: Evidence) -> str:
     return "no request was due in the measured window"
 
 
-def _scarcity(evidence: Evidence, precision: Precision) -> str:
+def _scarcity(evidence: VerdictInputs, precision: WantedPrecision) -> str:
     needed = sample_floor(precision.percentile / 100.0, precision.confidence)
     if evidence.latency is None or evidence.ok < needed:
         ended = f"; {evidence.ended}" if evidence.ended else ""
@@ -164,7 +164,7 @@ def _scarcity(evidence: Evidence, precision: Precision) -> str:
     return ""
 
 
-def _width(evidence: Evidence, precision: Precision) -> str:
+def _width(evidence: VerdictInputs, precision: WantedPrecision) -> str:
     found = []
     for name, interval in (
         (f"p{precision.percentile:g}", evidence.latency),

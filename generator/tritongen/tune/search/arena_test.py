@@ -6,7 +6,7 @@ only where an execution is so large a part of a request that the answer can matt
 
 from math import log1p
 
-from tritongen.tune.search.arms import Arm, Late, RaceState, Status, Verdict
+from tritongen.tune.search.arms import Arm, Late, RaceState, RaceVerdict, Status
 from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate
@@ -14,7 +14,7 @@ from tritongen.tune.search.standings import Standings
 
 # Pairs of measurements at most, and before an answer.
 LATE_ROUNDS = 5
-_LEAST_ROUNDS = 3
+_MIN_ROUNDS = 3
 # Share of the budget that is kept for the question where the race would take it all.
 LATE_SHARE = 0.15
 # Share of an execution that the arena may cost or save, as seen on small and large models.
@@ -31,7 +31,7 @@ def may_matter(
     return _EFFECT * share > settings.immaterial
 
 
-def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | None:
+def answer(late: Late, state: RaceState, settings: TuneSettings) -> RaceVerdict | None:
     """Draws the conclusion of the rounds so far, None while there is none.
 
     The challenger takes over when it is surely better by more than is immaterial: it is the less
@@ -43,7 +43,7 @@ def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | No
     rounds = standings.rounds(late.challenger)
     difference = standings.difference(late.challenger, late.winner)
     holds = standings.excess(late.challenger).value <= 0.0
-    enough = rounds >= _LEAST_ROUNDS
+    enough = rounds >= _MIN_ROUNDS
     matters = log1p(settings.immaterial)
     immaterial = enough and difference.high <= matters
     if enough and holds and difference.low > matters:
@@ -53,21 +53,21 @@ def answer(late: Late, state: RaceState, settings: TuneSettings) -> Verdict | No
     return None
 
 
-def _won(late: Late, state: RaceState) -> Verdict:
+def _won(late: Late, state: RaceState) -> RaceVerdict:
     """The challenger leads; who was no better than the winner is behind it, too."""
     state.leader = late.challenger
     for arm in state.running():
         if arm.candidate == late.winner:
             arm.why = f"surely slower than {late.challenger.key}"
-        elif arm.candidate != late.challenger and late.verdict is not Verdict.BUDGET:
+        elif arm.candidate != late.challenger and late.verdict is not RaceVerdict.BUDGET:
             arm.why = f"no better than {late.winner.key}, which {late.challenger.key} beats"
         else:
             continue
         arm.status = Status.BEHIND
-    return Verdict.BUDGET if late.verdict is Verdict.BUDGET else Verdict.SEPARATED
+    return RaceVerdict.BUDGET if late.verdict is RaceVerdict.BUDGET else RaceVerdict.SEPARATED
 
 
-def close(late: Late, arm: Arm, standings: Standings) -> Verdict:
+def close(late: Late, arm: Arm, standings: Standings) -> RaceVerdict:
     """Ends the question without a new winner."""
     if arm.status is Status.RUNNING and standings.rounds(late.challenger):
         arm.status = Status.BEHIND

@@ -18,7 +18,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Verdict(StrEnum):
+class RaceVerdict(StrEnum):
     """How a race ended."""
 
     SEPARATED = "separated"
@@ -64,7 +64,7 @@ class Late:
 
     winner: Candidate
     challenger: Candidate
-    verdict: Verdict
+    verdict: RaceVerdict
     since: int
 
 
@@ -87,7 +87,7 @@ class RaceState:
     standings: Standings
     round: int = 0
     pending: tuple[Task, ...] = ()
-    verdict: Verdict | None = None
+    verdict: RaceVerdict | None = None
     leader: Candidate | None = None
     replaced: int = 0
     late: Late | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import Loop
 from tritongen.tune.search.arms import Status
-from tritongen.tune.search.objective import Outcome
+from tritongen.tune.search.objective import Performance
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.standings import Measurement
 from tritongen.tune.search.tuner import Tuner
@@ -33,7 +33,7 @@ class Evaluated:
     candidate: Candidate
     load: Loop
     fate: str
-    predicted: Outcome | None
+    predicted: Performance | None
     throughput: Interval | None = None
     latency: Interval | None = None
     rounds: int = 0
@@ -87,7 +87,7 @@ def _row(
     candidate: Candidate,
     load: Loop,
     fate: str,
-    predicted: Outcome | None,
+    predicted: Performance | None,
     found: Measurement | None,
     why: str = "",
 ) -> Evaluated:

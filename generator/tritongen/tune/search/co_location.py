@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tritongen.queueing import FrontEnd, OpenLoop, ServedModel, Server, simulate
-from tritongen.tune.search.objective import Outcome
+from tritongen.tune.search.objective import Performance
 from tritongen.tune.search.predict import simulated_outcome
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Tuner
@@ -22,7 +22,7 @@ class CoLocationForecast:
         worst: the model that misses its goal most, empty when none does.
     """
 
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, Performance]
     feasible: bool
     worst: str = ""
 
@@ -124,7 +124,7 @@ class CoLocation:
         rank, forecast = tuner.objective.rank, race.predictor.forecast
         return min(legal, key=lambda c: rank(forecast(c).outcome, c.simplicity), default=current)
 
-    def _shortfalls(self, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    def _shortfalls(self, outcomes: Mapping[str, Performance]) -> dict[str, float]:
         return {
             name: self._tuners[name].objective.shortfall(outcome)
             for name, outcome in outcomes.items()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import expm1, isfinite, log, log1p
 
 from tritongen.queueing import ClosedLoop
-from tritongen.tune.search.arms import Arm, RaceState, Status, Verdict
+from tritongen.tune.search.arms import Arm, RaceState, RaceVerdict, Status
 from tritongen.tune.search.objective import GoalKind
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_settings import TuneSettings
@@ -101,17 +101,17 @@ class Judge:
             f"({-expm1(difference.high):.1%} to {-expm1(difference.low):.1%})"
         )
 
-    def verdict(self, state: RaceState) -> Verdict | None:
+    def verdict(self, state: RaceState) -> RaceVerdict | None:
         """Whether the race is over, and how."""
         standings, leader, running = state.standings, state.leader, state.running()
         if not running:
             infeasible = any(a.status is Status.INFEASIBLE for a in state.arms.values())
-            return Verdict.INFEASIBLE if infeasible else Verdict.FAILED
+            return RaceVerdict.INFEASIBLE if infeasible else RaceVerdict.FAILED
         if leader is None or standings.rounds(leader) < MIN_ROUNDS:
             return None
         others = [arm.candidate for arm in running if arm.candidate != leader]
         if not others:
-            return Verdict.SEPARATED
+            return RaceVerdict.SEPARATED
         if standings.excess(leader).value > 0.0:
             return None
         if min(standings.rounds(one) for one in (leader, *others)) < _SURE_ROUNDS:
@@ -120,7 +120,7 @@ class Judge:
             return None
         limit = log1p(self.settings.immaterial)
         differences = [standings.lead(other, leader) for other in others]
-        return Verdict.IMMATERIAL if all(d.high <= limit for d in differences) else None
+        return RaceVerdict.IMMATERIAL if all(d.high <= limit for d in differences) else None
 
     def tied(self, state: RaceState, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
         """Candidates as good as the leader for all that matters, simplest first.

@@ -53,7 +53,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LoadReading:
     """What a load generator and the server's statistics say.
 
     Attributes:
@@ -95,7 +95,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TaskRecord:
     """A task that was carried out.
 
     Attributes:
@@ -107,13 +107,13 @@ class Record:
     """
 
     task: Task
-    reading: Reading | None
+    reading: LoadReading | None
     started_s: float
     ended_s: float
     error: str = ""
 
     @property
-    def sound(self) -> Reading | None:
+    def sound(self) -> LoadReading | None:
         """The reading when it can be used."""
         reading = self.reading
         return reading if reading is not None and reading.sound and not self.error else None
@@ -124,9 +124,9 @@ class Record:
         return max(0.0, self.ended_s - self.started_s - self.task.seconds)
 
 
-History = tuple[Record, ...]
+History = tuple[TaskRecord, ...]
 
 
-def elapsed_s(history: Iterable[Record]) -> float:
+def elapsed_s(history: Iterable[TaskRecord]) -> float:
     """Tuning time so far."""
     return max((record.ended_s for record in history), default=0.0)

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from tritongen.queueing import Loop, OpenLoop
-from tritongen.tune.search.objective import Objective, Outcome
+from tritongen.tune.search.objective import Objective, Performance
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate
 
@@ -17,7 +17,7 @@ def nearest_goals(
     predictor: Predictor,
     candidate: Candidate,
     load: Loop,
-    measured: Outcome,
+    measured: Performance,
 ) -> tuple[Objective, ...]:
     """The limit that the candidate holds, and the rate at which it holds the limit asked for.
 
@@ -49,7 +49,7 @@ def _greatest_rate(
     predictor: Predictor,
     candidate: Candidate,
     load: Loop,
-    measured: Outcome,
+    measured: Performance,
 ) -> float:
     """The rate that holds the goal by prediction, corrected by what was measured.
 

@@ -50,7 +50,7 @@ class GoalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Performance:
     """What a configuration does, measured or predicted.
 
     Attributes:
@@ -103,7 +103,7 @@ class Objective:
             return quantile + rate
         return "throughput" + (f"@{self.concurrency}" if self.concurrency else "")
 
-    def shortfall(self, outcome: Outcome) -> float:
+    def shortfall(self, outcome: Performance) -> float:
         """How far from feasible, as a share: 0 when the goal's conditions hold, 0.5 for half over.
 
         A rate that is not served counts by the missing rate, and at least as 100 %.
@@ -118,11 +118,11 @@ class Objective:
                 missing = max(missing, 1.0 / max(served, 1e-9), 1.0)
         return missing
 
-    def feasible(self, outcome: Outcome) -> bool:
+    def feasible(self, outcome: Performance) -> bool:
         """Whether the goal's conditions hold."""
         return self.shortfall(outcome) <= 0.0
 
-    def gain(self, outcome: Outcome) -> float:
+    def gain(self, outcome: Performance) -> float:
         """What is made best, as a logarithm: a difference of 0.01 is about one per cent."""
         if self.kind is GoalKind.THROUGHPUT:
             return math.log(max(outcome.throughput_per_s, 1e-12))
@@ -131,7 +131,7 @@ class Objective:
         return -math.log(outcome.latency_s) if outcome.latency_s > 0.0 else -math.inf
 
     def rank(
-        self, outcome: Outcome, simplicity: tuple[int, ...] = ()
+        self, outcome: Performance, simplicity: tuple[int, ...] = ()
     ) -> tuple[float, float, float, tuple[int, ...]]:
         """A sort key, best first: feasible, then value, then (for cores) latency, then simpler."""
         second = outcome.latency_s if self.kind is GoalKind.CORES else 0.0

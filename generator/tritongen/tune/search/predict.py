@@ -7,7 +7,7 @@ from math import expm1
 
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, SimulatedModel, simulate
 from tritongen.tune.search.calibrate import Calibration
-from tritongen.tune.search.objective import GoalKind, Objective, Outcome
+from tritongen.tune.search.objective import GoalKind, Objective, Performance
 from tritongen.tune.search.search_space import Candidate
 
 # Clients of a closed loop that are worth telling apart.
@@ -15,7 +15,7 @@ LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 19
 # Requests simulated for one prediction: enough for a throughput, and for a rough p99.
 REQUESTS = 1_200
 _TAIL_REQUESTS = 1_600
-MOST_SIMULATED = 150
+MAX_SIMULATED = 150
 # Part of the prediction's error that differs between candidates of the same split.
 OWN_ERROR = 0.4
 # A rate is too much where more than this share of the requests is without an answer at the end.
@@ -39,7 +39,7 @@ class Forecast:
 
     candidate: Candidate
     load: Loop
-    outcome: Outcome
+    outcome: Performance
     simulated: bool
     mean_batch: float = math.nan
     reason: str = ""
@@ -105,7 +105,7 @@ class Predictor:
         """Numbers of clients that may be tried."""
         return tuple(level for level in LEVELS if level <= self.max_concurrency)
 
-    def bound(self, candidate: Candidate) -> Outcome:
+    def bound(self, candidate: Candidate) -> Performance:
         """An outcome that the candidate cannot beat, without a simulation.
 
         Full batches on all instances at once give the throughput; one execution that waits for
@@ -131,7 +131,7 @@ class Predictor:
             throughput = min(ceiling, self.objective.rate_per_s)
         elif self.objective.concurrency is not None:
             throughput = min(ceiling, self.objective.concurrency / latency)
-        return Outcome(throughput, latency, candidate.total_threads)
+        return Performance(throughput, latency, candidate.total_threads)
 
     def full_load(self, candidate: Candidate) -> int:
         """Clients that keep every instance of a candidate in full batches."""
@@ -155,9 +155,9 @@ class Predictor:
 
 def simulated_outcome(
     found: SimulatedModel, load: Loop, candidate: Candidate, objective: Objective, requests: int
-) -> Outcome:
+) -> Performance:
     """A simulation of so many requests as the objective ranks it."""
-    return Outcome(
+    return Performance(
         found.throughput_per_s,
         found.latency_s(objective.percentile),
         candidate.total_threads,
@@ -169,7 +169,7 @@ def shortlist(
     predictor: Predictor,
     candidates: Iterable[Candidate],
     margin: float,
-    most: int = MOST_SIMULATED,
+    most: int = MAX_SIMULATED,
 ) -> tuple[Forecast, ...]:
     """Forecasts of every candidate, best first; those that cannot be best are given a reason.
 
@@ -187,7 +187,7 @@ def shortlist(
     bounds = [(predictor.bound(candidate), candidate) for candidate in candidates]
     bounds.sort(key=lambda pair: objective.rank(pair[0], pair[1].simplicity))
     slack = math.log1p(margin)
-    best: Outcome | None = None
+    best: Performance | None = None
     kept: list[Forecast] = []
     dropped: list[Forecast] = []
     for bound, candidate in bounds:
@@ -205,7 +205,9 @@ def shortlist(
     return (*_sorted_out(objective, kept, best, slack), *dropped)
 
 
-def _hopeless(objective: Objective, bound: Outcome, best: Outcome | None, slack: float) -> str:
+def _hopeless(
+    objective: Objective, bound: Performance, best: Performance | None, slack: float
+) -> str:
     """Why a bound rules a candidate out, empty when it does not."""
     if best is None or not objective.feasible(best):
         return ""
@@ -219,13 +221,13 @@ def _hopeless(objective: Objective, bound: Outcome, best: Outcome | None, slack:
 
 
 def _sorted_out(
-    objective: Objective, kept: list[Forecast], best: Outcome | None, slack: float
+    objective: Objective, kept: list[Forecast], best: Performance | None, slack: float
 ) -> list[Forecast]:
     """Simulated candidates, best first, with a reason for those that are clearly behind."""
     if best is None:
         return []
     step = slack / 8.0
-    leaders: dict[tuple[object, ...], Outcome] = {}
+    leaders: dict[tuple[object, ...], Performance] = {}
     for forecast in kept:
         split = forecast.candidate.split
         if split not in leaders or objective.rank(forecast.outcome) < objective.rank(
@@ -251,7 +253,7 @@ def _sorted_out(
     return result
 
 
-def _behind(objective: Objective, outcome: Outcome, best: Outcome, slack: float) -> str:
+def _behind(objective: Objective, outcome: Performance, best: Performance, slack: float) -> str:
     """Why a predicted outcome is clearly worse than another, empty when it is not."""
     if objective.feasible(best) and objective.shortfall(outcome) > expm1(slack):
         return "predicted to miss the goal"

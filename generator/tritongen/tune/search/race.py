@@ -11,9 +11,9 @@ from math import log1p
 
 from tritongen.queueing import Loop, Stream
 from tritongen.tune.search.arena_test import LATE_SHARE, answer, close, may_matter
-from tritongen.tune.search.arms import Arm, Late, RaceState, Status, Verdict
+from tritongen.tune.search.arms import Arm, Late, RaceState, RaceVerdict, Status
 from tritongen.tune.search.judge import MIN_ROUNDS, Judge
-from tritongen.tune.search.measurement_records import History, Purpose, Record, Task, elapsed_s
+from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
 from tritongen.tune.search.predict import OWN_ERROR, Forecast, Predictor
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
@@ -24,9 +24,9 @@ BASELINE_ROUNDS = 3
 # Rounds that the first arms should be able to run within the budget.
 _EXPECTED_ROUNDS = 4.0
 # Arms at first, while the budget lets them and there are so many that differ.
-_LEAST_ARMS = 5
+_MIN_ARMS = 5
 _NEAREST_ARMS = 3
-_LEAST_MEASURED = 3
+_MIN_MEASURED = 3
 # Failures after which a candidate is given up; one may be the machine's.
 _FAILURES = 2
 # How often others are let in for arms that failed.
@@ -67,12 +67,12 @@ class Race:
         self.forecasts, self.incumbent, self.baseline = forecasts, incumbent, baseline
         self.judge = Judge(settings, predictor)
         # Of calibration and of complete rounds, and those of the open round.
-        self._before, self._open = list(calibrated), list[Record]()
+        self._before, self._open = list(calibrated), list[TaskRecord]()
         self._samples: Samples = {}
         self.state = RaceState(self._entrants(), Standings({}, {}, 1.0, 1.0))
         self._open_round()
 
-    def take(self, record: Record) -> None:
+    def take(self, record: TaskRecord) -> None:
         """Learn of one measurement; the last one of a round ends the round."""
         state, task = self.state, record.task
         self._open.append(record)
@@ -122,7 +122,7 @@ class Race:
             # Where no candidate is expected to do, the nearest must show it. Otherwise a few
             # that are expected to be behind race as well, since predictions err.
             most = most if feasible else min(most, _NEAREST_ARMS)
-            wanted = not forecast.reason or len(chosen) < _LEAST_ARMS
+            wanted = not forecast.reason or len(chosen) < _MIN_ARMS
             if not (wanted and forecast.simulated) or len(chosen) >= most:
                 continue
             if not any(_alike(forecast, other) for other in chosen):
@@ -160,7 +160,7 @@ class Race:
             left -= task.seconds + overhead
             # However little time there was: the best by prediction, what it would replace, and
             # the baseline are measured.
-            if left >= 0.0 or (state.round == 1 and len(affordable) < _LEAST_MEASURED):
+            if left >= 0.0 or (state.round == 1 and len(affordable) < _MIN_MEASURED):
                 affordable.append(task)
         if state.round > 1 and len(affordable) < min(2, len(tasks)):
             return []
@@ -168,7 +168,7 @@ class Race:
 
     def _hurried(self, tasks: list[Task], left: float, overhead: float) -> list[Task]:
         """The measurements that are taken in any case, shortened where time is short."""
-        must = tasks[:_LEAST_MEASURED]
+        must = tasks[:_MIN_MEASURED]
         if not must or sum(task.seconds + overhead for task in must) <= left:
             return tasks
         share = max(self.settings.measure_s, left / len(must) - overhead)
@@ -248,7 +248,7 @@ class Race:
             return False
         budget_s = self.settings.race_s
         spent = elapsed_s(self._before)
-        ended = state.verdict in {Verdict.SEPARATED, Verdict.IMMATERIAL}
+        ended = state.verdict in {RaceVerdict.SEPARATED, RaceVerdict.IMMATERIAL}
         if not ended and (state.verdict is not None or spent < (1.0 - LATE_SHARE) * budget_s):
             return False
         winner = self.judge.tied(state, state.arms)[0]
@@ -263,15 +263,15 @@ class Race:
             or not may_matter(calibration, winner, rows, self.settings)
         ):
             return False
-        verdict, since = state.verdict or Verdict.BUDGET, state.round + 1
+        verdict, since = state.verdict or RaceVerdict.BUDGET, state.round + 1
         load = state.arms[winner].load
         state.arms[challenger] = Arm(challenger, load, since=since)
         state.late = Late(winner, challenger, verdict, since)
         return True
 
-    def _out_of_time(self, state: RaceState) -> Verdict:
+    def _out_of_time(self, state: RaceState) -> RaceVerdict:
         if state.late is None:
-            return Verdict.BUDGET
+            return RaceVerdict.BUDGET
         return close(state.late, state.arms[state.late.challenger], state.standings)
 
     def _rank(self, state: RaceState) -> Standings:
@@ -292,7 +292,7 @@ class Race:
         if not any(state.standings.rounds(arm.candidate) for arm in arms):
             # Who failed once may do better the next time, but there must be a best by then.
             failed, running = {arm.candidate.split for arm in arms if arm.failures}, []
-        short = _LEAST_ARMS - len(running)
+        short = _MIN_ARMS - len(running)
         if not failed or len(running) > 1 or state.replaced >= _REPLACEMENTS:
             return
         state.replaced += 1
@@ -330,7 +330,7 @@ class Race:
             state.arms[new.candidate] = Arm(new.candidate, new.load, since=state.round + 1)
 
 
-def _count_failure(arm: Arm, history: Iterable[Record]) -> None:
+def _count_failure(arm: Arm, history: Iterable[TaskRecord]) -> None:
     arm.failures += 1
     if arm.failures < _FAILURES:
         return

@@ -15,10 +15,10 @@ from itertools import product
 
 from tritongen.queueing import OpenLoop, SimulatedModel, Stalls, simulate
 from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
-from tritongen.tune.search.measurement_records import Reading, Task
+from tritongen.tune.search.measurement_records import LoadReading, Task
 
 # A record with its reading, which can be used.
-Usable = tuple[Task, Reading]
+Usable = tuple[Task, LoadReading]
 
 _SEED = 20_260_101
 # Percentiles that tell the level, and the tail that stalls make.
@@ -197,7 +197,7 @@ def _simulated(calibration: Calibration, measured: Usable, requests: int) -> Sim
     return simulate(server, seed=_SEED, requests=requests).of("model")
 
 
-def _known(reading: Reading, percentiles: Iterable[float]) -> list[tuple[float, float, float]]:
+def _known(reading: LoadReading, percentiles: Iterable[float]) -> list[tuple[float, float, float]]:
     """(percentile, seconds, doubt as a share) of those with answers enough beyond them."""
     found = []
     for percentile in percentiles:

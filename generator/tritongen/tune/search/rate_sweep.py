@@ -12,7 +12,7 @@ from statistics import fmean, median
 
 from tritongen.model.evidence import ServedRate
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop
-from tritongen.tune.search.measurement_records import History, Purpose, Reading, Task
+from tritongen.tune.search.measurement_records import History, LoadReading, Purpose, Task
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate
 
@@ -22,7 +22,7 @@ SHARES = (0.12, 0.28, 0.45, 0.65)
 _PASSES, _LONG_S, _ANSWERS = 6, 3.0, 500.0
 # Warming up and reading statistics takes about so long beside each measurement.
 _BESIDE_S = 0.5
-_LEAST_S = 0.4
+_MIN_S = 0.4
 # Where half of the requests wait so many times as long as at the lowest rate a backlog grows.
 _BACKLOG = 8.0
 
@@ -49,7 +49,7 @@ def sweep_tasks(
     too_much = {r.task.load for r in swept if r.sound is None or r.sound.saturated}
     for number in range(1, max(counts) + 1):
         tasks = (
-            _task(candidate, rate, rows, max(_LEAST_S, each / count - _BESIDE_S), number)
+            _task(candidate, rate, rows, max(_MIN_S, each / count - _BESIDE_S), number)
             for rate, count in zip(rates, counts, strict=True)
             if number <= count
         )
@@ -91,7 +91,7 @@ def capacity(predictor: Predictor, candidate: Candidate, load: Loop, seen_per_s:
 
 def swept(history: History, candidate: Candidate) -> tuple[ServedRate, ...]:
     """What a candidate did at each rate that it kept up with, ascending; medians of the passes."""
-    found: dict[float, list[Reading]] = defaultdict(list)
+    found: dict[float, list[LoadReading]] = defaultdict(list)
     rows = 1
     for record in history:
         task, reading = record.task, record.sound
@@ -105,7 +105,7 @@ def swept(history: History, candidate: Candidate) -> tuple[ServedRate, ...]:
     return tuple(one for one in over if one.ms and one.ms[0][1] <= _BACKLOG * usual)
 
 
-def _over_passes(readings: list[Reading], rows: int) -> ServedRate:
+def _over_passes(readings: list[LoadReading], rows: int) -> ServedRate:
     known = [dict(one.latencies_s) for one in readings]
     percentiles = sorted(set.intersection(*(set(one) for one in known)))
     return ServedRate(

@@ -7,9 +7,9 @@ from tritongen.tune.search.objective import Objective
 
 # Requests for a throughput, and at most for any percentile.
 THROUGHPUT_SAMPLES = 200
-_MOST_SAMPLES = 5_000
+_MAX_SAMPLES = 5_000
 # A measurement takes at most so many times the least length, however slow the model is.
-_LONGEST = 10.0
+_MAX_LENGTHS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class TuneSettings:
         objective = self.objective
         if objective.limit_s is None and not objective.open_loop:
             return THROUGHPUT_SAMPLES
-        return min(_MOST_SAMPLES, round(5.0 / (1.0 - objective.percentile / 100.0)))
+        return min(_MAX_SAMPLES, round(5.0 / (1.0 - objective.percentile / 100.0)))
 
     def seconds(self, expected_rate_per_s: float) -> float:
         """Length of a measurement at a rate, long enough for the samples but bounded."""
         needed = self.samples / max(expected_rate_per_s, 1e-9)
-        return min(max(self.measure_s, needed), _LONGEST * self.measure_s)
+        return min(max(self.measure_s, needed), _MAX_LENGTHS * self.measure_s)

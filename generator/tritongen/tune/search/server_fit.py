@@ -12,7 +12,7 @@ from dataclasses import replace
 from tritongen.queueing import ServicePoint, ServiceTimes, simulate
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
-from tritongen.tune.search.measurement_records import History, Purpose, Reading, Task
+from tritongen.tune.search.measurement_records import History, LoadReading, Purpose, Task
 from tritongen.tune.search.rate_effects import THOROUGH, Effort, Usable, at_rates
 from tritongen.tune.search.search_space import Candidate
 
@@ -99,7 +99,7 @@ def _beside(records: Sequence[Usable]) -> tuple[Usable, ...]:
     return merged, single
 
 
-def _point(task: Task, reading: Reading) -> ServicePoint:
+def _point(task: Task, reading: LoadReading) -> ServicePoint:
     batch = reading.mean_batch if reading.mean_batch >= 1.0 else float(task.rows)
     return ServicePoint(
         batch=max(1, round(batch)),
@@ -109,7 +109,7 @@ def _point(task: Task, reading: Reading) -> ServicePoint:
     )
 
 
-def _variation(reading: Reading) -> float:
+def _variation(reading: LoadReading) -> float:
     """Variation of the execution time, from the latencies of a client alone.
 
     Between the median and the 90th percentile a lognormal spans 1.2816 standard deviations of

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import Loop
-from tritongen.tune.search.measurement_records import History, Purpose, Record
-from tritongen.tune.search.objective import GoalKind, Objective, Outcome
+from tritongen.tune.search.measurement_records import History, Purpose, TaskRecord
+from tritongen.tune.search.objective import GoalKind, Objective, Performance
 from tritongen.tune.search.search_space import Candidate
 
 # Rounds that the prior belief in the noise is worth.
@@ -39,7 +39,7 @@ class Sample:
     """
 
     load: Loop
-    outcome: Outcome
+    outcome: Performance
     gain: float
     excess: float
 
@@ -74,14 +74,14 @@ def collect(history: History, objective: Objective, purpose: Purpose) -> Samples
     return samples
 
 
-def add_sample(samples: Samples, record: Record, objective: Objective) -> None:
+def add_sample(samples: Samples, record: TaskRecord, objective: Objective) -> None:
     """Add what one record says, None where it cannot be used."""
     task, reading = record.task, record.sound
     rounds = samples.setdefault(task.candidate, {})
     if reading is None:
         rounds.setdefault(task.round, None)
         return
-    outcome = Outcome(
+    outcome = Performance(
         reading.throughput_per_s,
         reading.latency_s(objective.percentile),
         task.candidate.total_threads,
@@ -92,14 +92,14 @@ def add_sample(samples: Samples, record: Record, objective: Objective) -> None:
     )
 
 
-def race_gain(objective: Objective, outcome: Outcome) -> float:
+def race_gain(objective: Objective, outcome: Performance) -> float:
     """What is compared between rounds; cores are compared as they are, latency breaks their tie."""
     if objective.kind is GoalKind.CORES:
         return -math.log(max(outcome.latency_s, 1e-12))
     return objective.gain(outcome)
 
 
-def _excess(objective: Objective, outcome: Outcome) -> float:
+def _excess(objective: Objective, outcome: Performance) -> float:
     shortfall = objective.shortfall(outcome)
     if shortfall > 0.0:
         return math.log1p(min(shortfall, 1e6))

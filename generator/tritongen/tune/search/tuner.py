@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, ServiceTimes
-from tritongen.tune.search.arms import RaceState, Verdict
+from tritongen.tune.search.arms import RaceState, RaceVerdict
 from tritongen.tune.search.calibrate import Calibration, calibration_tasks, rate_task
-from tritongen.tune.search.measurement_records import History, Purpose, Record, Task, elapsed_s
+from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
 from tritongen.tune.search.nearest_goals import nearest_goals
-from tritongen.tune.search.objective import GoalKind, Objective, Outcome
+from tritongen.tune.search.objective import GoalKind, Objective, Performance
 from tritongen.tune.search.predict import Forecast, Predictor, shortlist
 from tritongen.tune.search.race import Race
 from tritongen.tune.search.rate_effects import QUICK
@@ -38,7 +38,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TunerStep:
     """What to measure next, in this order.
 
     Attributes:
@@ -55,7 +55,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TuningChoice:
     """The best so far, and how sure it is.
 
     Attributes:
@@ -70,7 +70,7 @@ class Choice:
 
     candidate: Candidate
     load: Loop
-    verdict: Verdict | None
+    verdict: RaceVerdict | None
     measured: Measurement | None
     feasible: bool
     tied: tuple[Candidate, ...] = ()
@@ -115,7 +115,7 @@ class Tuner:
         for record in history:
             self.take(record)
 
-    def take(self, record: Record) -> None:
+    def take(self, record: TaskRecord) -> None:
         """Learn of one measurement."""
         self.history = (*self.history, record)
         if record.task.purpose in {Purpose.RACE, Purpose.BASELINE}:
@@ -124,18 +124,18 @@ class Tuner:
             if race is not None:
                 race.take(record)
 
-    def next(self) -> Step | None:
+    def next(self) -> TunerStep | None:
         """What to measure next, None when the choice stands."""
         missing = self._uncalibrated()
         if missing:
-            return Step(Phase.CALIBRATE, 0, missing)
+            return TunerStep(Phase.CALIBRATE, 0, missing)
         race = self.race
         if race is None or not race.state.pending:
             return None
         state = race.state
-        return Step(Phase.RACE, state.round, state.pending, len(state.measured_now()))
+        return TunerStep(Phase.RACE, state.round, state.pending, len(state.measured_now()))
 
-    def sweep(self) -> Step | None:
+    def sweep(self) -> TunerStep | None:
         """What to measure at rates, once the choice stands; None when that is done."""
         race, choice, seconds = self.race, self.best(), self._settings.sweep_s
         if seconds <= 0.0 or race is None or choice.measured is None:
@@ -144,14 +144,14 @@ class Tuner:
         most = capacity(race.predictor, candidate, choice.load, seen)
         rows = self.space.request_rows
         tasks = sweep_tasks(candidate, most, rows, seconds, self.history)
-        return Step(Phase.SWEEP, tasks[0].round, tasks, 1) if tasks else None
+        return TunerStep(Phase.SWEEP, tasks[0].round, tasks, 1) if tasks else None
 
-    def best(self) -> Choice:
+    def best(self) -> TuningChoice:
         """The best so far: as measured, before that as predicted, before that the incumbent."""
         race = self.race
         if race is None:
-            failed = None if self._uncalibrated() else Verdict.FAILED
-            return Choice(self._incumbent, _plain_load(self.objective), failed, None, False)
+            failed = None if self._uncalibrated() else RaceVerdict.FAILED
+            return TuningChoice(self._incumbent, _plain_load(self.objective), failed, None, False)
         state = race.settled()
         if state.leader is None:
             return self._predicted(race, state)
@@ -180,7 +180,7 @@ class Tuner:
         loads = [s.load for s in samples.get(self._baseline, {}).values() if s is not None]
         return self._summary(samples, self._baseline, loads[-1]) if loads else None
 
-    def measurement(self, choice: Choice, objective: Objective) -> Measurement | None:
+    def measurement(self, choice: TuningChoice, objective: Objective) -> Measurement | None:
         """A choice as measured, at another percentile than the goal's; None before it was."""
         samples = collect(self.history, objective, Purpose.RACE)
         return self._summary(samples, choice.candidate, choice.load)
@@ -223,26 +223,26 @@ class Tuner:
             settings, space, predictor, forecasts, calibrated, self._incumbent, self._baseline
         )
 
-    def _predicted(self, race: Race, state: RaceState) -> Choice:
+    def _predicted(self, race: Race, state: RaceState) -> TuningChoice:
         """Before anything was measured, or when nothing could be."""
         failed = {arm.candidate.split for arm in state.arms.values() if arm.failures}
         sound = [one for one in race.forecasts if one.candidate.split not in failed]
         first: Forecast = (sound or race.forecasts)[0]
         feasible = self.objective.feasible(first.outcome)
-        return Choice(first.candidate, first.load, state.verdict, None, feasible)
+        return TuningChoice(first.candidate, first.load, state.verdict, None, feasible)
 
-    def _measured(self, race: Race, state: RaceState) -> Choice:
+    def _measured(self, race: Race, state: RaceState) -> TuningChoice:
         tied = state.chosen(race.judge.tied(state, state.arms))
         candidate = tied[0]
         load, found = state.arms[candidate].load, state.standings.measurement(candidate)
         feasible = state.standings.excess(candidate).value <= 0.0
         nearest: tuple[Objective, ...] = ()
         if not feasible and found is not None:
-            measured = Outcome(
+            measured = Performance(
                 found.throughput.value, found.latency_s.value, candidate.total_threads
             )
             nearest = nearest_goals(race.predictor, candidate, load, measured)
-        return Choice(candidate, load, state.verdict, found, feasible, tied, nearest)
+        return TuningChoice(candidate, load, state.verdict, found, feasible, tied, nearest)
 
 
 def _plain_load(objective: Objective) -> Loop:
