@@ -88,7 +88,7 @@ spaces = st.builds(
     batchable=st.booleans(),
     max_batch=st.integers(1, 16),
     parallel=st.lists(st.integers(1, 4), max_size=2).map(tuple),
-    late_arena=st.booleans(),
+    arena_test=st.booleans(),
     delays_us=st.lists(st.integers(0, 5000), max_size=2).map(tuple),
     request_rows=st.integers(1, 4),
     max_instances=st.none() | st.integers(1, 8),

@@ -3,7 +3,7 @@
 import pytest
 
 from support.rates import ELSEWHERE, MERGED, fitted, hidden
-from tritongen.queueing import OpenLoop, Stalls, simulate
+from tritongen.queueing import OpenLoop, Pauses, simulate
 
 
 def test_what_waking_costs_is_found():
@@ -22,26 +22,26 @@ def test_a_server_that_is_slower_at_rates_is_predicted_so():
     assert fitted().at_rates == pytest.approx(1.0, abs=0.06)
 
 
-# Few stalls in some seconds tell less of how often they come.
+# Few pauses in some seconds tell less of how often they come.
 @pytest.mark.parametrize(
-    ("stalls", "within"),
+    ("pauses", "within"),
     [
-        (Stalls(10.0, 0.002), 0.5),
-        (Stalls(5.0, 0.004), 0.5),
-        (Stalls(2.0, 0.004), 1.0),
-        (Stalls(1.0, 0.016), 1.0),
-        (Stalls(5.0, 0.002), 1.0),
+        (Pauses(10.0, 0.002), 0.5),
+        (Pauses(5.0, 0.004), 0.5),
+        (Pauses(2.0, 0.004), 1.0),
+        (Pauses(1.0, 0.016), 1.0),
+        (Pauses(5.0, 0.002), 1.0),
     ],
 )
-def test_stalls_are_found(stalls, within):
-    found = fitted(stalls=stalls).stalls
+def test_stalls_are_found(pauses, within):
+    found = fitted(pauses=pauses).pauses
     assert found is not None
-    assert found.share == pytest.approx(stalls.share, rel=within)
+    assert found.share == pytest.approx(pauses.share, rel=within)
 
 
 def test_without_stalls_none_are_found():
-    assert fitted().stalls is None
-    assert fitted(wake_s=0.00008).stalls is None
+    assert fitted().pauses is None
+    assert fitted(wake_s=0.00008).pauses is None
 
 
 def test_rates_that_were_not_measured_are_predicted():
@@ -49,7 +49,7 @@ def test_rates_that_were_not_measured_are_predicted():
     for what in (
         {},
         {"wake_s": 0.00008},
-        {"stalls": Stalls(10.0, 0.002)},
+        {"pauses": Pauses(10.0, 0.002)},
         {"wake_s": 0.00008, "slower": 1.1},
     ):
         found = fitted(**what)
@@ -59,6 +59,6 @@ def test_rates_that_were_not_measured_are_predicted():
             real = hidden(rate, **what)
             assert predicted.latency_s(50) == pytest.approx(real.latency_s(50), rel=0.15)
             errors.append(abs(predicted.latency_s(99) / real.latency_s(99) - 1.0))
-    # A p99 where stalls begin to show jumps with their share.
+    # A p99 where pauses begin to show jumps with their share.
     assert max(errors) < 0.4
     assert sum(error < 0.15 for error in errors) >= 0.8 * len(errors)

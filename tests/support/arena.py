@@ -19,7 +19,7 @@ SLOWER = replace(TEXT, name="text with arena", without_arena=1.3)
 
 
 def tuner_of(seed=0, budget_s=120.0, goal="throughput", history=()):
-    space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
+    space = SearchSpace(ORT, 2, batchable=True, arena_test=True)
     settings = TuneSettings(parse_goal(goal), 2, budget_s=budget_s, seed=seed)
     return Tuner(settings, space, history=history)
 

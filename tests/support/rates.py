@@ -30,7 +30,7 @@ MEASURED, ELSEWHERE = (1_700.0, 8_500.0), (3_000.0, 5_000.0, 7_000.0)
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
-def hidden(rate, wake_s=0.0, stalls=None, slower=1.0, seed=9, requests=40_000):
+def hidden(rate, wake_s=0.0, pauses=None, slower=1.0, seed=9, requests=40_000):
     """What a server does at a rate that the closed loops know nothing of."""
     model = ServedModel(
         "m",
@@ -41,7 +41,7 @@ def hidden(rate, wake_s=0.0, stalls=None, slower=1.0, seed=9, requests=40_000):
         transport_s=CALIBRATION.transport_s,
     )
     front = FrontEnd(CALIBRATION.front_end_s * slower, wake_s=wake_s)
-    server = Server((model,), 1.0, front, stalls=stalls)
+    server = Server((model,), 1.0, front, pauses=pauses)
     return simulate(server, seed=seed, requests=requests).of("m")
 
 

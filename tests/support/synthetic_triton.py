@@ -12,12 +12,12 @@ from tritongen.queueing import (
     ClosedLoop,
     FrontEnd,
     OpenLoop,
+    Pauses,
     ServedModel,
     Server,
     ServicePoint,
     ServiceTimes,
     SimulatedModel,
-    Stalls,
     Stream,
     simulate,
 )
@@ -43,9 +43,9 @@ class Profile:
         transport_s: latency that costs no core.
         cv: scatter of executions.
         quirk: greatest deviation of a configuration from all this, as a share.
-        cold: how much longer the first execution after a rest takes, as a share.
+        idle_penalty: how much longer the first execution after a rest takes, as a share.
         wake_s: more of `front_end_s` at rates, for requests that find the front end idle.
-        stalls: moments in which nothing runs.
+        pauses: moments in which nothing runs.
         without_arena: time of an execution without the memory arena, relative to one with it.
     """
 
@@ -59,9 +59,9 @@ class Profile:
     cv: float = 0.08
     quirk: float = 0.03
     without_arena: float = 1.0
-    cold: float = 0.0
+    idle_penalty: float = 0.0
     wake_s: float = 0.0
-    stalls: Stalls | None = None
+    pauses: Pauses | None = None
 
 
 CONVNET = Profile(
@@ -110,7 +110,7 @@ def truth(
             transport_s=profile.transport_s,
         )
         front = FrontEnd(profile.front_end_s, wake_s=profile.wake_s)
-        server = Server((model,), cores, front, stalls=profile.stalls)
+        server = Server((model,), cores, front, pauses=profile.pauses)
         _TRUTHS[key] = simulate(server, seed=77, requests=3_000).of("m")
     return _TRUTHS[key]
 
@@ -125,7 +125,9 @@ def _service(profile: Profile, cores: float, candidate: Candidate) -> ServiceTim
         for rows, share in profile.batch
         for threads, scale in profile.threads
     )
-    return ServiceTimes(points, cores, contention=profile.contention, cold=profile.cold)
+    return ServiceTimes(
+        points, cores, contention=profile.contention, idle_penalty=profile.idle_penalty
+    )
 
 
 def true_outcome(

@@ -29,6 +29,7 @@ _EXAMPLES = """\
 """
 
 
+# Time for a level, seconds. Chosen.
 _BUDGET_S = 10.0
 
 

@@ -43,6 +43,7 @@ goals:
   rate=300,p99<50ms    fewest cores that hold 50 ms at 300 requests per second
 """
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+# Seconds between lines of progress where there is no terminal. Chosen.
 _LINE_S = 5.0
 
 

@@ -17,6 +17,7 @@ from tritongen.model.tensors import DType
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.tensor_bytes import cast, encode
 
+# Of a data file, which is read into memory as a whole. Chosen.
 _MAX_BYTES = 4 * 1024**3
 _FIX = (
     "Give .npz or .npy with the inputs' names, or JSON such as "

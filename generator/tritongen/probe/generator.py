@@ -14,6 +14,7 @@ from tritongen.probe.pacing import Pacer, Waiter
 from tritongen.probe.recorder import Recorder
 from tritongen.queueing import ClosedLoop
 
+# Between looks at time-outs and records; while draining, between looks for the end. Chosen.
 _TICK_NS = 250_000_000
 _DRAIN_TICK_NS = 10_000_000
 _FOREVER = 1 << 62

@@ -23,7 +23,7 @@ _FIRST_LOOK_S = 0.5
 _NEXT_LOOK = 1.15
 _MAX_STEP_S = 1.0
 # So many looks in a row must find the numbers precise, the last a third later than the first: an
-# interval may be narrow once by luck, and more so where requests resemble their neighbours.
+# interval may be narrow once by luck, and more so where requests are autocorrelated.
 _LOOKS = 3
 _MIN_WARM_REQUESTS = 20
 _WARMUP_SHARE = 0.25

@@ -26,6 +26,7 @@ from tritongen.probe.record_transfer import (
 
 _HEAD = struct.Struct(">cQ")
 _FINE, _FAULT = b"+", b"-"
+# For each process to start and to open its connections before all begin together. Chosen.
 _LEAD_NS = 20_000_000
 
 

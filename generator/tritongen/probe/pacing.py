@@ -13,6 +13,7 @@ from tritongen.probe.load_engine import Engine, clock_ns
 _CLOCK_MONOTONIC = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 _ABSOLUTE = 1
+# Bounds of the margin, share of each lateness that it learns, and a poll at most. Chosen.
 _MIN_MARGIN_NS = 20_000
 _MAX_MARGIN_NS = 300_000
 _LEARNING = 0.1

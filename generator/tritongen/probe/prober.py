@@ -34,6 +34,7 @@ from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.shared_memory import Placement
 
+# Between looks for the answer to a first request. Chosen.
 _POLL_S = 0.05
 # A server that fails now and then may fail the first request, too.
 _ATTEMPTS = 4

@@ -17,18 +17,19 @@ from tritongen.probe.statistics.intervals import (
     BATCHES,
     CONFIDENCE,
     Interval,
+    ar1_mean_interval,
     batch_quantile_interval,
+    effective_batches,
     effective_size,
-    independent_batches,
     mean_interval,
     quantile_ranks,
     sample_floor,
     tells_batch_quantiles,
     warmup_end,
-    wave_interval,
 )
 from tritongen.probe.statistics.measurement import PERCENTILES, LatencySummary, percentile_key
 
+# Slots of a window and the length of the first ones: chosen, four for each of 30 batches, and 2 MB.
 SLOTS = 128
 FIRST_SLOT_NS = 20_000_000
 # Ending a run on the very fewest requests would prefer those whose tail happened to be short.
@@ -316,14 +317,14 @@ class Stretch:
         """
         batches = self._batch_quantiles(fraction)
         if batches is not None:
-            return independent_batches(*batches) >= _ENOUGH_BATCHES
+            return effective_batches(*batches) >= _ENOUGH_BATCHES
         total = self._histogram.total
         if not total:
             return False
         size = self._effective_size(fraction, self._histogram.quantile(fraction), confidence)
         needed = _ENOUGH * sample_floor(fraction, confidence)
         if size < needed <= total:
-            mean = wave_interval(self._counts, self._sums, confidence)
+            mean = ar1_mean_interval(self._counts, self._sums, confidence)
             return mean is not None and mean.relative_width <= _CALM
         return size >= needed
 

@@ -13,6 +13,8 @@ from tritongen.probe.data_files import DataSet, read_data
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.tensor_bytes import encode
 
+# Different requests of a model, their size together, and elements of one input. Chosen: enough that
+# no cache answers, within memory.
 _MAX_REQUESTS = 64
 _POOL_BYTES = 64 * 1024 * 1024
 _MAX_ELEMENTS = 1 << 30

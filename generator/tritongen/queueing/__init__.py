@@ -13,7 +13,7 @@ from tritongen.queueing.rate_profiles import (
 )
 from tritongen.queueing.service_times import ServicePoint, ServiceTimes, Spread
 from tritongen.queueing.simulate import simulate
-from tritongen.queueing.simulated_server import FrontEnd, ServedModel, Server, Stalls
+from tritongen.queueing.simulated_server import FrontEnd, Pauses, ServedModel, Server
 from tritongen.queueing.simulation_result import SimulatedModel, Simulation
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "OpenLoop",
     "OperatingCurve",
     "Pacing",
+    "Pauses",
     "ProfileFigures",
     "RateStep",
     "ServedModel",
@@ -33,7 +34,6 @@ __all__ = [
     "SimulatedModel",
     "Simulation",
     "Spread",
-    "Stalls",
     "Stream",
     "simulate",
     "simulate_rates",

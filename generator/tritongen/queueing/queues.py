@@ -8,6 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+# Seconds, far below any delay: what rounding leaves of a wait is none.
 _EPSILON = 1e-12
 
 

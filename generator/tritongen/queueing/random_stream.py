@@ -6,6 +6,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): 64-bit words, the golden ratio's increment, and
+# 53 bits for a float.
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _UNIT = 1.0 / (1 << 53)

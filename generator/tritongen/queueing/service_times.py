@@ -72,7 +72,7 @@ class ServiceTimes:
             overload, for a large team of threads.
         serial_share: Amdahl's serial share where only one thread count was measured.
         spread: the distribution between executions.
-        cold: how much longer the first execution after a rest takes, as a share.
+        idle_penalty: how much longer the first execution after a rest takes, as a share.
     """
 
     points: tuple[ServicePoint, ...]
@@ -81,7 +81,7 @@ class ServiceTimes:
     oversubscription: float = DEFAULT_OVERSUBSCRIPTION
     serial_share: float = DEFAULT_SERIAL_SHARE
     spread: Spread = Spread.LOGNORMAL
-    cold: float = 0.0
+    idle_penalty: float = 0.0
     _curves: dict[int, tuple[tuple[int, float], ...]] = field(init=False, repr=False, compare=False)
     _ratios: dict[int, tuple[tuple[float, float], ...]] = field(
         init=False, repr=False, compare=False
@@ -90,7 +90,7 @@ class ServiceTimes:
     _shared: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.points or not self.cores > 0.0 or not self.cold >= 0.0:
+        if not self.points or not self.cores > 0.0 or not self.idle_penalty >= 0.0:
             raise InvalidInputError(
                 "TG304", "service times need a measured point, cores > 0, cold >= 0"
             )
@@ -144,9 +144,9 @@ class ServiceTimes:
         """Seconds of one execution among others; see `slowdown` for the arguments."""
         return self.alone(batch, threads) * self.slowdown(threads, busy, foreign)
 
-    def after_rest(self, rest_s: float) -> float:
+    def idle_factor(self, rest_s: float) -> float:
         """How much longer an execution takes after the instances stood idle for that long."""
-        return 1.0 + self.cold * (1.0 - exp(-((rest_s / REST_S) ** 2)))
+        return 1.0 + self.idle_penalty * (1.0 - exp(-((rest_s / REST_S) ** 2)))
 
     def scaled(self, factor: float) -> "ServiceTimes":
         """The same model on cores that take `factor` times as long."""

@@ -14,7 +14,7 @@ from tritongen.queueing.load import ClosedLoop
 from tritongen.queueing.queues import BatchQueue, DirectQueue, RequestTable
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.service_times import ServiceTimes, Spread
-from tritongen.queueing.simulated_server import PAUSED, FrontEnd, ServedModel, Server, Stalls
+from tritongen.queueing.simulated_server import PAUSED_SHARE, FrontEnd, Pauses, ServedModel, Server
 from tritongen.queueing.simulation_result import SimulatedModel, Simulation
 from tritongen.queueing.station import Station, rows_of
 
@@ -72,8 +72,8 @@ class _Run:
         self._owner: list[int] = []
         stream = Stream(seed)
         self._stations = [self._model_station(model, stream) for model in server.models]
-        self._door = self._front_station(server.front_end, server.cores)
-        self._all = self._stations + ([self._door] if self._door else [])
+        self._front_end = self._front_station(server.front_end, server.cores)
+        self._all = self._stations + ([self._front_end] if self._front_end else [])
         self._sources = [
             _source(model, station, stream)
             for model, station in zip(server.models, self._stations, strict=True)
@@ -81,8 +81,9 @@ class _Run:
         self._limiter = _Limiter(server.slots) if server.slots else None
         self._arrivals: list[tuple[float, int]] = []
         self._now = self._resume = 0.0
-        self._stalls = _stall_times(server.stalls, stream.child("stalls"))
-        self._stall = next(self._stalls, (math.inf, 0.0))
+        # The label seeds the numbers: it is older than the name.
+        self._pauses = _pause_times(server.pauses, stream.child("stalls"))
+        self._pause = next(self._pauses, (math.inf, 0.0))
         self._finished = 0
         self._busy_threads = 0
 
@@ -129,7 +130,10 @@ class _Run:
         return Simulation(
             tuple(
                 _figures(
-                    source.model.name, source.station, self._now, _way(source.model, self._seed)
+                    source.model.name,
+                    source.station,
+                    self._now,
+                    _network_delay(source.model, self._seed),
                 )
                 for source in self._sources
             ),
@@ -155,8 +159,8 @@ class _Run:
             if station.queue.wake < wake:
                 sleeper, wake = station, station.queue.wake
         arrival = self._arrivals[0][0] if self._arrivals else math.inf
-        if self._stall[0] < min(due, arrival, wake) < math.inf:
-            self._stand_still()
+        if self._pause[0] < min(due, arrival, wake) < math.inf:
+            self._pause_all()
         elif due <= arrival and due <= wake:
             if soonest is None:
                 return False
@@ -169,12 +173,12 @@ class _Run:
             self._dispatch(sleeper, wake)
         return True
 
-    def _stand_still(self) -> None:
-        """A stall begins: nothing goes on before it is over."""
-        now, length = self._stall
+    def _pause_all(self) -> None:
+        """A pause begins: nothing goes on before it is over."""
+        now, length = self._pause
         self._advance(now)
         self._resume = now + length
-        self._stall = next(self._stalls)
+        self._pause = next(self._pauses)
         self._respeed(now)
 
     def _advance(self, now: float) -> None:
@@ -201,11 +205,11 @@ class _Run:
             following = next(source.times, math.inf)
             if following < math.inf:
                 heappush(self._arrivals, (following, index))
-        if self._door is None:
+        if self._front_end is None:
             self._enqueue(source.station, request, now)
         else:
-            self._door.queue.waiting.append(request)
-            self._dispatch(self._door, now)
+            self._front_end.queue.waiting.append(request)
+            self._dispatch(self._front_end, now)
 
     def _enqueue(self, station: Station, request: int, now: float) -> None:
         self._table.queued[request] = now
@@ -284,7 +288,7 @@ class _Run:
         self._busy_threads -= station.threads
         station.counters.busy_s += now - max(begun, station.counters.begun)
         station.counters.executions += 1
-        if station is self._door:
+        if station is self._front_end:
             owner = self._stations[self._owner[batch[0]]]
             self._respeed(now)
             self._enqueue(owner, batch[0], now)
@@ -310,23 +314,23 @@ class _Run:
             station.respeed(now, total - station.busy * station.threads)
 
 
-def _stall_times(stalls: Stalls | None, stream: Stream) -> Iterator[tuple[float, float]]:
-    """When stalls begin, and how long they last."""
+def _pause_times(pauses: Pauses | None, stream: Stream) -> Iterator[tuple[float, float]]:
+    """When pauses begin, and how long they last."""
     now = 0.0
-    while stalls is not None and stalls.share > 0.0:
-        now += stream.exponential(1.0 / stalls.per_s)
-        yield now, stalls.length_s
-        now += stalls.length_s
+    while pauses is not None and pauses.share > 0.0:
+        now += stream.exponential(1.0 / pauses.per_s)
+        yield now, pauses.length_s
+        now += pauses.length_s
 
 
 def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[float], float] | None:
     """Factors for execution times after a rest, of mean 1 without one; None when all are 1."""
     if service.spread is Spread.EXPONENTIAL:
-        return lambda rest_s: stream.exponential(1.0) * service.after_rest(rest_s)
+        return lambda rest_s: stream.exponential(1.0) * service.idle_factor(rest_s)
     cv = service.cv
-    if service.cold <= 0.0:
+    if service.idle_penalty <= 0.0:
         return (lambda rest_s: stream.lognormal(cv)) if cv > 0.0 else None  # noqa: ARG005  (a rest costs this one nothing)
-    return lambda rest_s: stream.lognormal(cv) * service.after_rest(rest_s)
+    return lambda rest_s: stream.lognormal(cv) * service.idle_factor(rest_s)
 
 
 def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:
@@ -341,20 +345,23 @@ def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:
     return _Source(model, station, own, times, closed=False)
 
 
-def _way(model: ServedModel, seed: int) -> Callable[[], float]:
-    """What a request spends on its way to the server and back."""
-    transport, pause = model.transport_s, model.pause_s
+def _network_delay(model: ServedModel, seed: int) -> Callable[[], float]:
+    """What a request spends in the network and in the client."""
+    transport, pause = model.transport_s, model.network_pause_s
     if pause <= 0.0:
         return lambda: transport
     stream = Stream(seed).child(f"pauses {model.name}")
-    return lambda: transport + (stream.exponential(pause) if stream.uniform() < PAUSED else 0.0)
+    share = PAUSED_SHARE
+    return lambda: transport + (stream.exponential(pause) if stream.uniform() < share else 0.0)
 
 
-def _figures(name: str, station: Station, now: float, way_s: Callable[[], float]) -> SimulatedModel:
+def _figures(
+    name: str, station: Station, now: float, network_delay_s: Callable[[], float]
+) -> SimulatedModel:
     seen = station.counters
     seen.pass_time(now)
     span = now - seen.begun
-    latencies = tuple(sorted(latency + way_s() for latency in seen.latencies))
+    latencies = tuple(sorted(latency + network_delay_s() for latency in seen.latencies))
     return SimulatedModel(
         name=name,
         seconds=span,

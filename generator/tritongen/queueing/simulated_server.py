@@ -8,7 +8,7 @@ from tritongen.queueing.load import Loop
 from tritongen.queueing.service_times import ServiceTimes
 
 # Share of the requests that meet a pause of the machine: a timer, a core that wakes, a neighbour.
-PAUSED = 0.05
+PAUSED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class FrontEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Stalls:
-    """Moments in which nothing runs: the cores are taken away from the whole server at once.
+class Pauses:
+    """Times in which nothing runs: the cores are taken away from the whole server at once.
 
     Requests go on arriving, and what has gathered is worked off afterwards: the busier the server,
-    the longer that takes, and the more requests a stall delays.
+    the longer that takes, and the more requests a pause delays.
 
     Attributes:
         per_s: how many begin, at random, in a second that is none of theirs.
@@ -44,7 +44,7 @@ class Stalls:
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.per_s < inf and 0.0 <= self.length_s < inf):
-            raise InvalidInputError("TG304", f"not stalls: {self}")
+            raise InvalidInputError("TG304", f"not pauses: {self}")
 
     @property
     def share(self) -> float:
@@ -69,7 +69,8 @@ class ServedModel:
         rows: batch sizes of requests, drawn with equal chance.
         transport_s: time on the network and in the client, added to every latency.
         slots: units of the rate limiter's resource that one execution holds.
-        pause_s: mean of the pauses that one in twenty requests meets on its way, exponential.
+        network_pause_s: mean of the pauses that one in twenty requests meets in the network,
+            exponential.
     """
 
     name: str
@@ -82,7 +83,7 @@ class ServedModel:
     rows: tuple[int, ...] = (1,)
     transport_s: float = 0.0
     slots: int = 0
-    pause_s: float = 0.0
+    network_pause_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.instances < 1 or self.threads < 1 or not self.rows or min(self.rows) < 1:
@@ -106,14 +107,14 @@ class Server:
         cores: CPU budget; may be a fraction.
         front_end: None when requests cost nothing outside their execution.
         slots: units of the rate limiter's resource; 0 when the rate limiter is off.
-        stalls: None when nothing ever takes the cores away.
+        pauses: None when nothing ever takes the cores away.
     """
 
     models: tuple[ServedModel, ...]
     cores: float
     front_end: FrontEnd | None = None
     slots: int = 0
-    stalls: Stalls | None = None
+    pauses: Pauses | None = None
 
     def __post_init__(self) -> None:
         if not self.models or not self.cores > 0.0:

@@ -132,7 +132,7 @@ class TunedModel:
         if calibration is None:
             return None
         # A plan is for requests that come at rates.
-        slower, stalls = calibration.at_rates, calibration.stalls
+        slower, pauses = calibration.at_rates, calibration.pauses
         costs = tuple(
             Cost(point.batch, point.threads, _short(point.seconds * slower * 1e3), _short(point.cv))
             for point in sorted(
@@ -147,10 +147,10 @@ class TunedModel:
             front_end_ms=_short(calibration.front_end_s * slower * 1e3),
             transport_ms=_short(calibration.transport_s * 1e3),
             contention=_short(calibration.service.contention or 0.0),
-            cold=_short(calibration.service.cold),
+            cold=_short(calibration.service.idle_penalty),
             wake_ms=_short(calibration.wake_s * slower * 1e3),
-            stall_ms=_short(stalls.length_s * 1e3) if stalls is not None else 0.0,
-            stalls_per_s=_short(stalls.per_s) if stalls is not None else 0.0,
+            stall_ms=_short(pauses.length_s * 1e3) if pauses is not None else 0.0,
+            stalls_per_s=_short(pauses.per_s) if pauses is not None else 0.0,
             rates=tuple(_rate(one) for one in self.sweep),
         )
 

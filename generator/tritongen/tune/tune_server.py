@@ -32,6 +32,8 @@ from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import project_label
 from tritongen.tune.tune_options import TuneOptions
 
+# For the server to end by itself, to start, and to load one configuration with its warm-up; between
+# looks whether it still lives. Chosen.
 _GRACE_S = 1.0
 _START_S = 120.0
 _LOAD_S = 120.0

@@ -138,7 +138,7 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
         max_batch=max(1, most),
         parallel=_parallel(model),
         # An overlay of parameters has the last word, whatever is measured.
-        late_arena=reads_arena(model) and "parameters" not in own.overlay,
+        arena_test=reads_arena(model) and "parameters" not in own.overlay,
         request_rows=own.request_batch,
         max_instances=fitting,
         client_rows=client_rows,

@@ -44,7 +44,7 @@ def test_a_curve_agrees_with_the_simulation_of_triton(on: str, item: float, shar
 def test_a_curve_knows_what_rests_cost(share: float) -> None:
     given = capacity_input({"m": (4.0, ModelIntent(rate=10.0, latency_ms=32.0))}, Business())
     work = given.works["m"]
-    works = {"m": replace(work, service=replace(work.service, cold=0.4))}
+    works = {"m": replace(work, service=replace(work.service, idle_penalty=0.4))}
     fitter = Fitter(works, Placer(given.models, given.intent, given.evidence), 1.0)
     cold = fitter.fit(("m",), machine("c6i.large"))
     curve = cold.models[0].curve

@@ -12,7 +12,7 @@ from tritongen.fleet.capacity.placement import Placed, Placer
 from tritongen.model.business import Business, Clients, Compression, Payload, Place
 from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
 from tritongen.model.intent import ModelIntent
-from tritongen.queueing import Stalls
+from tritongen.queueing import Pauses
 
 FACTS = model_facts("ocr")
 SERVED = Served(
@@ -49,7 +49,7 @@ def test_what_was_seen_at_rates_is_planned_with() -> None:
     seen = replace(SERVED, wake_ms=0.08, stall_ms=4.0, stalls_per_s=1.5)
     found = work(replace(trial_evidence(4.0), served=seen))
     assert found.wake_s == pytest.approx(0.08e-3)
-    assert found.stalls == Stalls(1.5, 4e-3)
+    assert found.stalls == Pauses(1.5, 4e-3)
     # Of a lock that somebody wrote by hand at most half of the time is lost.
     endless = replace(seen, stalls_per_s=1e6)
     stalls = work(replace(trial_evidence(4.0), served=endless)).stalls

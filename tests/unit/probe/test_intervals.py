@@ -8,19 +8,19 @@ from tritongen.probe.recorder import BUCKETS, Stretch, buckets_of
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import (
     Interval,
+    ar1_mean_interval,
     batch_quantile_interval,
     chi_square_quantile,
+    effective_batches,
     effective_size,
     group,
-    independent_batches,
+    lag1_autocorrelation,
     mean_interval,
     quantile_ranks,
-    resemblance,
     sample_floor,
     student_quantile,
     tells_batch_quantiles,
     warmup_end,
-    wave_interval,
 )
 
 SLOTS = 100
@@ -101,7 +101,7 @@ def test_answers_that_came_before_a_stall_only_are_judged_by_their_own_batches()
 
 def test_independent_batches_do_not_resemble_each_other():
     draw = np.random.default_rng(8)
-    found = [resemblance([50.0] * 30, draw.normal(50, 1, 30).tolist()) for _ in range(200)]
+    found = [lag1_autocorrelation([50.0] * 30, draw.normal(50, 1, 30).tolist()) for _ in range(200)]
     assert np.mean(found) < 0.15
     assert np.mean(np.array(found) > 0.4) <= 0.04
 
@@ -137,8 +137,8 @@ def test_equal_batches_leave_no_doubt_and_unequal_ones_do():
 
 def test_batches_that_drift_count_for_few_independent_ones():
     rising = [1.0 + index / 30 for index in range(30)]
-    assert independent_batches(rising, [1.0] * 30) < 4
-    assert independent_batches([1.0, 2.0] * 15, [1.0] * 30) == 30
+    assert effective_batches(rising, [1.0] * 30) < 4
+    assert effective_batches([1.0, 2.0] * 15, [1.0] * 30) == 30
     wide = batch_quantile_interval(1.5, rising, [1.0] * 30)
     mixed = batch_quantile_interval(1.5, rising[::2] + rising[1::2][::-1], [1.0] * 30)
     shuffled = [rising[index * 7 % 30] for index in range(30)]
@@ -148,11 +148,11 @@ def test_batches_that_drift_count_for_few_independent_ones():
 
 def test_a_mean_that_moves_in_waves_is_known_less_well():
     wave = [100.0 * (2.0 + math.sin(2 * math.pi * slot / 60)) for slot in range(120)]
-    plain, wider = mean_interval([100.0] * 120, wave), wave_interval([100.0] * 120, wave)
+    plain, wider = mean_interval([100.0] * 120, wave), ar1_mean_interval([100.0] * 120, wave)
     assert plain is not None
     assert wider is not None
     assert wider.relative_width > 2 * plain.relative_width
-    assert wave_interval([5.0], [10.0]) is None
+    assert ar1_mean_interval([5.0], [10.0]) is None
 
 
 def test_percentiles_are_refused_below_their_floor():

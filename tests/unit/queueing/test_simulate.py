@@ -13,11 +13,11 @@ from tritongen.queueing import (
     ClosedLoop,
     FrontEnd,
     OpenLoop,
+    Pauses,
     ServedModel,
     Server,
     ServicePoint,
     ServiceTimes,
-    Stalls,
     simulate,
 )
 
@@ -241,53 +241,53 @@ def test_impossible_loads_are_refused(make):
 def test_pauses_reach_one_request_in_twenty_and_slow_nobody_else():
     service = deterministic((1, 0.010))
     plain = run(service, OpenLoop(1.0), seed=2)
-    paused = run(service, OpenLoop(1.0), seed=2, pause_s=0.1)
+    paused = run(service, OpenLoop(1.0), seed=2, network_pause_s=0.1)
     assert paused.latency_s(90) == pytest.approx(plain.latency_s(90))
     # A hundredth of all is a fifth of those that pause: their 80th percentile.
     assert paused.latency_s(99) == pytest.approx(0.010 + 0.1 * math.log(5.0), rel=0.1)
     assert paused.mean_wait_s == plain.mean_wait_s
 
 
-class TestStalls:
+class TestPauses:
     SERVICE = deterministic((1, 0.010))
 
     @staticmethod
-    def run(load, stalls, requests=20_000, **settings):
-        model = ServedModel("m", TestStalls.SERVICE, load, **settings)
-        server = Server((model,), 1000.0, stalls=stalls)
+    def run(load, pauses, requests=20_000, **settings):
+        model = ServedModel("m", TestPauses.SERVICE, load, **settings)
+        server = Server((model,), 1000.0, pauses=pauses)
         return simulate(server, seed=4, requests=requests).of("m")
 
     def test_the_wait_of_few_requests_is_that_of_a_random_moment(self):
         # One that arrives in a stall waits for half of it on average, one in which a stall begins
         # for all of it.
-        stalls = Stalls(1.0, 0.2)
-        found = self.run(OpenLoop(0.1), stalls)
-        expected = 0.010 + stalls.share * 0.1 + 0.010 * 0.2
+        pauses = Pauses(1.0, 0.2)
+        found = self.run(OpenLoop(0.1), pauses)
+        expected = 0.010 + pauses.share * 0.1 + 0.010 * 0.2
         assert mean_latency_s(found) == pytest.approx(expected, rel=0.05)
         assert found.latency_s(75) == pytest.approx(0.010)
         assert max(found.latencies_s) < 0.010 + 2 * 0.2
 
     def test_a_busy_server_pays_for_longer_than_it_stood_still(self):
         def added(rate):
-            stalls = Stalls(0.5, 0.05)
-            plain, stalled = (self.run(OpenLoop(rate), one) for one in (None, stalls))
+            pauses = Pauses(0.5, 0.05)
+            plain, stalled = (self.run(OpenLoop(rate), one) for one in (None, pauses))
             return mean_latency_s(stalled) - mean_latency_s(plain)
 
         assert added(80.0) > 2.0 * added(10.0)
 
     def test_a_closed_loop_loses_their_share_of_the_time(self):
-        found = self.run(ClosedLoop(4), Stalls(2.0, 0.05))
-        # Stalls come after each other: two a second of the time that is left.
+        found = self.run(ClosedLoop(4), Pauses(2.0, 0.05))
+        # Pauses come after each other: two a second of the time that is left.
         assert found.throughput_per_s == pytest.approx(100.0 / 1.1, rel=0.02)
 
     def test_the_same_seed_gives_the_same(self):
-        one, other = (self.run(OpenLoop(50.0), Stalls(2.0, 0.05), 2_000) for _ in range(2))
+        one, other = (self.run(OpenLoop(50.0), Pauses(2.0, 0.05), 2_000) for _ in range(2))
         assert one == other
 
     def test_impossible_stalls_are_refused(self):
         for per_s, length_s in ((-1.0, 0.1), (1.0, -0.1), (math.nan, 0.1), (1.0, math.inf)):
             with pytest.raises(InvalidInputError):
-                Stalls(per_s, length_s)
+                Pauses(per_s, length_s)
 
 
 class TestWaking:
@@ -307,7 +307,7 @@ class TestWaking:
 
 
 class TestRests:
-    COLD = replace(deterministic((1, 0.010)), cold=0.3)
+    COLD = replace(deterministic((1, 0.010)), idle_penalty=0.3)
 
     def test_a_lone_request_after_a_rest_takes_longer(self):
         found = run(self.COLD, Trace((0.0, 1.0, 2.0)))

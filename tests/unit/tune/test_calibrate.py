@@ -39,7 +39,7 @@ def test_what_the_trial_knows_is_not_measured_again():
 
 
 def test_every_task_is_legal_and_asked_once():
-    space = SearchSpace(ORT, 4, batchable=True, parallel=(2,), late_arena=True)
+    space = SearchSpace(ORT, 4, batchable=True, parallel=(2,), arena_test=True)
     tasks = calibration_tasks(space)
     assert len(set(tasks)) == len(tasks)
     assert all(task.candidate.total_threads <= 4 for task in tasks)
@@ -107,9 +107,9 @@ def test_what_a_request_costs_beside_its_execution_is_found(cores):
 
 
 def test_what_a_rest_costs_is_found():
-    cold = replace(TEXT, name="cold text", cold=0.3)
-    assert calibrated(cold, 1).service.cold == pytest.approx(0.3, abs=0.08)
-    assert calibrated(TEXT, 1).service.cold == pytest.approx(0.0, abs=0.08)
+    cold = replace(TEXT, name="cold text", idle_penalty=0.3)
+    assert calibrated(cold, 1).service.idle_penalty == pytest.approx(0.3, abs=0.08)
+    assert calibrated(TEXT, 1).service.idle_penalty == pytest.approx(0.0, abs=0.08)
 
 
 def test_modes_are_scaled_by_what_was_measured():

@@ -7,7 +7,7 @@ import pytest
 from support.rates import CALIBRATION, MERGED, fitted, usable
 from support.synthetic_triton import TEXT, TINY, TREES, SyntheticTriton
 from tritongen.model.backends import BACKENDS
-from tritongen.queueing import ClosedLoop, Stalls, simulate
+from tritongen.queueing import ClosedLoop, Pauses, simulate
 from tritongen.tune.search.calibrate import calibration_tasks, rate_task
 from tritongen.tune.search.measurement_records import LoadReading, TaskRecord
 from tritongen.tune.search.rate_effects import at_rates
@@ -34,9 +34,9 @@ def test_a_rate_that_was_too_much_tells_nothing():
 
 
 def test_few_answers_tell_of_no_stalls():
-    task, reading = usable(1_700.0, stalls=Stalls(4.0, 0.016))
-    assert at_rates(CALIBRATION, [(task, replace(reading, requests=300))]).stalls is None
-    assert at_rates(CALIBRATION, [(task, replace(reading, latencies_s=()))]).stalls is None
+    task, reading = usable(1_700.0, pauses=Pauses(4.0, 0.016))
+    assert at_rates(CALIBRATION, [(task, replace(reading, requests=300))]).pauses is None
+    assert at_rates(CALIBRATION, [(task, replace(reading, latencies_s=()))]).pauses is None
 
 
 class TestTasks:

@@ -74,7 +74,7 @@ def test_a_candidate_in_words():
 
 
 def test_without_the_memory_arena_is_offered_to_the_winner_alone():
-    space = SearchSpace(ORT, 2, batchable=True, late_arena=True)
+    space = SearchSpace(ORT, 2, batchable=True, arena_test=True)
     assert all(candidate.arena for candidate in space.candidates())
     winner = Candidate(2, 1, 8, 0)
     assert space.late(winner).key == "2x1 b8 d0 -arena"

@@ -81,9 +81,9 @@ class TestSpace:
         assert not subject(seen=trial(BatchVerdict.COUPLED)).space.merges
 
     def test_the_memory_arena_is_a_late_question_unless_an_overlay_decides(self):
-        assert subject().space.late_arena
+        assert subject().space.arena_test
         overlaid = ModelIntent(overlay={"parameters": {"enable_mem_arena": True}})
-        assert not subject(own=overlaid).space.late_arena
+        assert not subject(own=overlaid).space.arena_test
 
     def test_the_users_limits_hold(self):
         own = ModelIntent(max_batch_size=4, instances=1, threads=2, request_batch=2)

@@ -11,7 +11,7 @@ from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Tria
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
-from tritongen.queueing import ServicePoint, ServiceTimes, Stalls
+from tritongen.queueing import Pauses, ServicePoint, ServiceTimes
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
 GOAL_EXECUTIONS = 5.0
@@ -95,7 +95,7 @@ class Work:
     transport_s: float = 0.0
     pause_s: float = 0.0
     wake_s: float = 0.0
-    stalls: Stalls | None = None
+    stalls: Pauses | None = None
     sweep: Sweep | None = None
     instance_bytes: int = _ARENA_BYTES
     request_bytes: int = _HEADER_BYTES
@@ -163,7 +163,7 @@ def _served_times(served: Served | None) -> ServiceTimes | None:
     )
     if not points:
         return None
-    return ServiceTimes(points, served.cpus, served.contention, cold=max(0.0, served.cold))
+    return ServiceTimes(points, served.cpus, served.contention, idle_penalty=max(0.0, served.cold))
 
 
 def _seconds(ms: float) -> float:
@@ -171,10 +171,10 @@ def _seconds(ms: float) -> float:
     return max(0.0, ms) / 1e3
 
 
-def _stalls(served: Served | None) -> Stalls | None:
+def _stalls(served: Served | None) -> Pauses | None:
     if served is None or not (served.stall_ms > 0.0 and served.stalls_per_s > 0.0):
         return None
-    return Stalls(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
+    return Pauses(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
 
 
 def _sweep(name: str, evidence: ModelEvidence, rows: int, business: Business) -> Sweep | None:

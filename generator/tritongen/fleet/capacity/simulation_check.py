@@ -131,7 +131,7 @@ def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> Served
         queue_delay_s=placed.delay_s if placed.max_batch >= work.rows else None,
         rows=(work.rows,),
         transport_s=work.transport_s,
-        pause_s=work.pause_s,
+        network_pause_s=work.pause_s,
         slots=placed.threads if fit.placement.limited else 0,
     )
 

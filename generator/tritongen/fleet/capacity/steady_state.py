@@ -219,12 +219,12 @@ def after_rests(
         added_s: latency that every request has beside its queue and execution.
         wake_s: what a request takes longer that finds everything asleep.
     """
-    if service.cold <= 0.0 and wake_s <= 0.0:
+    if service.idle_penalty <= 0.0 and wake_s <= 0.0:
         return curve
 
     def rested(point: OperatingPoint) -> OperatingPoint:
         idle = max(0.0, 1.0 - point.rate_per_s / curve.capacity_per_s)
-        factor = 1.0 + (service.after_rest(idle / point.rate_per_s) - 1.0) * idle
+        factor = 1.0 + (service.idle_factor(idle / point.rate_per_s) - 1.0) * idle
         always = added_s + wake_s * idle
         cells = tuple((cell - added_s) * factor + always for cell in point.cells_s)
         return replace(point, cells_s=cells)

@@ -15,6 +15,7 @@ from tritongen.probe.arrivals.schedule import Period
 from tritongen.probe.arrivals.workload import Replay
 from tritongen.queueing import OpenLoop, Pacing
 
+# Arrivals drawn at a time: chosen, some ten KiB that cost the generator next to nothing.
 _BLOCK = 4096
 
 Floats = NDArray[np.float64]

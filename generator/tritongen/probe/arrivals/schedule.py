@@ -23,6 +23,7 @@ _PERIOD = re.compile(
     r"(?P<length>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|min|m|h|d)\s+"
     r"(?P<rate>[0-9]+(?:\.[0-9]+)?)(?:\s*\.\.\s*(?P<to>[0-9]+(?:\.[0-9]+)?))?(?:/s)?"
 )
+# Time stamps of a schedule, which lie in memory; faulty lines that are listed. Chosen.
 _MAX_STAMPS = 5_000_000
 _MAX_FAULTS = 10
 

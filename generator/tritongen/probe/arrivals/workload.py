@@ -10,6 +10,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.probe.arrivals.schedule import Schedule
 from tritongen.queueing import ClosedLoop, LoadKind, OpenLoop, Pacing
 
+# Levels of one run, requests outstanding, requests per second: chosen, beyond what one client
+# machine can make.
 _MAX_LEVELS = 64
 _MAX_CONCURRENCY = 16_384
 _MAX_RATE_PER_S = 1_000_000.0

@@ -23,6 +23,8 @@ from tritongen.probe.questions.comparison import (
 from tritongen.probe.report.json_document import read_saved
 from tritongen.probe.statistics.measurement import LevelResult
 
+# Pairs below which no difference is believed, and the length of one block: chosen, short enough
+# that what disturbs a machine for seconds spoils a pair and not a configuration.
 _MIN_PAIRS = 3
 _MAX_BLOCK_S = 2.0
 # Figures that are compared, latencies with their quantile.

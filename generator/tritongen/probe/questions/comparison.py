@@ -13,6 +13,7 @@ from tritongen.probe.statistics.intervals import (
     student_quantile,
 )
 
+# A change within this share is none: what runs on different days differ by. Chosen.
 TOLERANCE = 0.05
 # Shares of failures differ when they do so by this much and by so many standard deviations: what
 # makes requests fail often makes several of them fail.

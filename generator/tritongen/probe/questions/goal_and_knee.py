@@ -25,6 +25,7 @@ from tritongen.probe.questions.ladder import (
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.queueing import ClosedLoop, OpenLoop
 
+# Levels of one search, how close it comes to the greatest rate, and the greatest loads. Chosen.
 _MAX_STEPS = 24
 _RESOLUTION = 0.05
 _MAX_RATE_PER_S = 1_000_000.0

@@ -165,6 +165,7 @@ def next_concurrency(history: Sequence[LadderStep], first: int, most: int) -> in
     return max((good + bad) // 2, 1)
 
 
+# Throughput grows while a doubling brings more than this; no step is finer than that. Chosen.
 _GAIN = 1.05
 _FINE = 1.25
 

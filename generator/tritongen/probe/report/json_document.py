@@ -19,6 +19,7 @@ from tritongen.probe.statistics.measurement import (
 from tritongen.queueing import ClosedLoop
 
 KIND = "tritongen.probe"
+# Of a saved result, which is read into memory as a whole. Chosen.
 _MAX_BYTES = 256 * 1024 * 1024
 
 

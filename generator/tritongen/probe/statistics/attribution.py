@@ -186,6 +186,8 @@ class Advice:
     command: str = ""
 
 
+# Shares of the time or of a core that lead to an advice, bytes beyond which transport is worth one,
+# and the average batch that counts as one request at a time. Chosen.
 _DOMINANT = 0.5
 _BUSY = 0.9
 _LITTLE = 0.1

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# 128 buckets an octave (0.8 %), the first ones of 64 ns, up to 2⁴² ns (73 minutes). Chosen.
 _SUB_BITS = 7
 _FIRST_SHIFT = 6
 _TOP_BITS = 42

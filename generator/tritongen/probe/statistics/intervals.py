@@ -1,4 +1,4 @@
-"""Intervals for what was measured, honest about requests that resemble their neighbours.
+"""Intervals for what was measured, honest about requests that are not independent.
 
 Latencies of one run are correlated: a pause delays everyone in the queue. The spread between
 consecutive batches of the run (batch means) tells by how much more an estimate varies than it
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
 
+# 10 to 30 batches are enough for batch means (Schmeiser, 1982); 95 % is the convention; the 5 of
+# MSER-5.
 BATCHES = 30
 CONFIDENCE = 0.95
 MSER_BATCH = 5
@@ -19,12 +21,12 @@ _BELIEVED = 0.75
 # With fewer batches than this nothing can be said about their spread.
 _MIN_BATCHES = 4
 _MAX_AUTOCORRELATION = 0.9
-# Joins batches from a resemblance of 0.4 on; of 30 independent ones few show as much by chance.
+# Joins batches from an autocorrelation of 0.4 on; few of 30 independent ones show it by chance.
 _JOINING = 1.5
 # Requests beyond the quantile that a batch must hold on average to have a quantile of its own.
 _BEYOND = 20
-# A resemblance below this is seldom more than chance among 30 batches.
-_RESEMBLES = 0.25
+# An autocorrelation below this is seldom more than chance among 30 batches.
+_MIN_AUTOCORRELATION = 0.25
 # Beyond this variance the binomial law is as good as normal with a correction for its skew.
 _EXACT_UP_TO = 400.0
 _REACH = 12.0
@@ -161,7 +163,7 @@ def mean_interval(
     return Interval(mean, max(mean - reach, 0.0), mean + reach)
 
 
-def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
+def lag1_autocorrelation(counts: Sequence[float], sums: Sequence[float]) -> float:
     """Correlation of the mean of a batch with that of the next one, corrected for its bias.
 
     Args:
@@ -183,14 +185,14 @@ def resemblance(counts: Sequence[float], sums: Sequence[float]) -> float:
     return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MAX_AUTOCORRELATION)
 
 
-def wave_interval(
+def ar1_mean_interval(
     counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """`mean_interval`, widened as for a first-order process that resembles itself as these do."""
+    """`mean_interval`, widened as for an AR(1) process of the batches' lag-1 autocorrelation."""
     plain = mean_interval(counts, sums, confidence)
     if plain is None:
         return None
-    rho = resemblance(group(counts), group(sums))
+    rho = lag1_autocorrelation(group(counts), group(sums))
     reach = (plain.high - plain.value) * math.sqrt((1.0 + rho) / (1.0 - rho))
     return Interval(plain.value, max(plain.value - reach, 0.0), plain.value + reach)
 
@@ -204,9 +206,9 @@ def effective_size(
 ) -> float:
     """How many independent requests would say as much about a quantile as these do.
 
-    Requests beyond a high percentile are too rare to show for how long they resemble each other.
-    The means of the batches show it: as long as neighbouring batches resemble each other, they are
-    joined, and what is left of it widens the result as for a process of first order.
+    Requests beyond a high percentile are too rare to show for how long they are correlated. The
+    means of the batches show it: as long as neighbouring batches are correlated, they are joined,
+    and what is left of it widens the result as for a process of first order.
 
     Args:
         fraction: of the quantile, between 0 and 1.
@@ -226,7 +228,7 @@ def effective_size(
         return total
     unit = total / (fraction * (1.0 - fraction))
     inflation = variance * unit
-    rho = resemblance(grouped, group(sums)) if sums is not None else 0.0
+    rho = lag1_autocorrelation(grouped, group(sums)) if sums is not None else 0.0
     joined = math.ceil(_JOINING * rho / (1.0 - rho))
     if joined > 1:
         batches = max(_MIN_BATCHES, len(grouped) // joined)
@@ -246,16 +248,16 @@ def tells_batch_quantiles(fraction: float, total: float) -> bool:
     return total * min(fraction, 1.0 - fraction) >= _BEYOND * BATCHES
 
 
-def likeness(quantiles: Sequence[float], means: Sequence[float]) -> float:
-    """How much neighbouring batches resemble each other, by quantile or by mean; 0 to 0.9."""
+def batch_autocorrelation(quantiles: Sequence[float], means: Sequence[float]) -> float:
+    """Lag-1 autocorrelation of the batches, by quantile or by mean; 0 to 0.9."""
     ones = [1.0] * len(quantiles)
-    found = max(resemblance(ones, quantiles), resemblance(ones, means))
-    return found if found > _RESEMBLES else 0.0
+    found = max(lag1_autocorrelation(ones, quantiles), lag1_autocorrelation(ones, means))
+    return found if found > _MIN_AUTOCORRELATION else 0.0
 
 
-def independent_batches(quantiles: Sequence[float], means: Sequence[float]) -> float:
+def effective_batches(quantiles: Sequence[float], means: Sequence[float]) -> float:
     """How many independent batches would say as much as these, as of a first-order process."""
-    rho = likeness(quantiles, means)
+    rho = batch_autocorrelation(quantiles, means)
     return len(quantiles) * (1.0 - rho) / (1.0 + rho)
 
 
@@ -277,7 +279,7 @@ def batch_quantile_interval(
         confidence: two-sided.
     """
     size = len(quantiles)
-    independent = independent_batches(quantiles, means)
+    independent = effective_batches(quantiles, means)
     spread = math.fsum(math.log(one / value) ** 2 for one in quantiles) / (size - 1)
     freedom = max(round(independent) - 1, _MIN_BATCHES - 1)
     reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(spread / independent)

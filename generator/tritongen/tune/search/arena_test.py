@@ -1,4 +1,4 @@
-"""The late question: whether the winner is better off without the backend's memory arena.
+"""The arena test: whether the winner is better off without the backend's memory arena.
 
 It rarely is, and it would double the grid. So it is asked last, of the winner alone, in pairs, and
 only where an execution is so large a part of a request that the answer can matter.
@@ -6,17 +6,17 @@ only where an execution is so large a part of a request that the answer can matt
 
 from math import log1p
 
-from tritongen.tune.search.arms import Arm, Late, RaceState, RaceVerdict, Status
+from tritongen.tune.search.arms import ArenaTest, Arm, RaceState, RaceVerdict, Status
 from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.standings import Standings
 
 # Pairs of measurements at most, and before an answer.
-LATE_ROUNDS = 5
+ARENA_TEST_ROUNDS = 5
 _MIN_ROUNDS = 3
-# Share of the budget that is kept for the question where the race would take it all.
-LATE_SHARE = 0.15
+# Share of the budget that is kept for the test where the race would take it all.
+ARENA_TEST_SHARE = 0.15
 # Share of an execution that the arena may cost or save, as seen on small and large models.
 _EFFECT = 0.15
 
@@ -31,45 +31,45 @@ def may_matter(
     return _EFFECT * share > settings.immaterial
 
 
-def answer(late: Late, state: RaceState, settings: TuneSettings) -> RaceVerdict | None:
+def answer(test: ArenaTest, state: RaceState, settings: TuneSettings) -> RaceVerdict | None:
     """Draws the conclusion of the rounds so far, None while there is none.
 
     The challenger takes over when it is surely better by more than is immaterial: it is the less
     simple one, and the answer is looked for several times.
     """
-    arm, standings = state.arms[late.challenger], state.standings
+    arm, standings = state.arms[test.challenger], state.standings
     if arm.status is Status.FAILED:
-        return late.verdict
-    rounds = standings.rounds(late.challenger)
-    difference = standings.difference(late.challenger, late.winner)
-    holds = standings.excess(late.challenger).value <= 0.0
+        return test.verdict
+    rounds = standings.rounds(test.challenger)
+    difference = standings.difference(test.challenger, test.winner)
+    holds = standings.excess(test.challenger).value <= 0.0
     enough = rounds >= _MIN_ROUNDS
     matters = log1p(settings.immaterial)
     immaterial = enough and difference.high <= matters
     if enough and holds and difference.low > matters:
-        return _won(late, state)
-    if immaterial or not holds or state.round - late.since + 1 >= LATE_ROUNDS:
-        return close(late, arm, standings)
+        return _won(test, state)
+    if immaterial or not holds or state.round - test.since + 1 >= ARENA_TEST_ROUNDS:
+        return close(test, arm, standings)
     return None
 
 
-def _won(late: Late, state: RaceState) -> RaceVerdict:
+def _won(test: ArenaTest, state: RaceState) -> RaceVerdict:
     """The challenger leads; who was no better than the winner is behind it, too."""
-    state.leader = late.challenger
+    state.leader = test.challenger
     for arm in state.running():
-        if arm.candidate == late.winner:
-            arm.why = f"surely slower than {late.challenger.key}"
-        elif arm.candidate != late.challenger and late.verdict is not RaceVerdict.BUDGET:
-            arm.why = f"no better than {late.winner.key}, which {late.challenger.key} beats"
+        if arm.candidate == test.winner:
+            arm.why = f"surely slower than {test.challenger.key}"
+        elif arm.candidate != test.challenger and test.verdict is not RaceVerdict.BUDGET:
+            arm.why = f"no better than {test.winner.key}, which {test.challenger.key} beats"
         else:
             continue
         arm.status = Status.BEHIND
-    return RaceVerdict.BUDGET if late.verdict is RaceVerdict.BUDGET else RaceVerdict.SEPARATED
+    return RaceVerdict.BUDGET if test.verdict is RaceVerdict.BUDGET else RaceVerdict.SEPARATED
 
 
-def close(late: Late, arm: Arm, standings: Standings) -> RaceVerdict:
-    """Ends the question without a new winner."""
-    if arm.status is Status.RUNNING and standings.rounds(late.challenger):
+def close(test: ArenaTest, arm: Arm, standings: Standings) -> RaceVerdict:
+    """Ends the test without a new winner."""
+    if arm.status is Status.RUNNING and standings.rounds(test.challenger):
         arm.status = Status.BEHIND
-        arm.why = f"not surely faster than {late.winner.key}, which is simpler"
-    return late.verdict
+        arm.why = f"not surely faster than {test.winner.key}, which is simpler"
+    return test.verdict

@@ -52,8 +52,8 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """The question while it is open.
+class ArenaTest:
+    """Winner and challenger of the arena test.
 
     Attributes:
         winner: of the race before.
@@ -80,7 +80,7 @@ class RaceState:
         standings: comparisons after the complete rounds.
         leader: the best by the complete rounds, None before the first.
         replaced: how often others were let in for arms that failed.
-        late: the question that is asked of the winner alone, None before it is.
+        arena_test: of the winner alone, None before it begins.
     """
 
     arms: dict[Candidate, Arm]
@@ -90,7 +90,7 @@ class RaceState:
     verdict: RaceVerdict | None = None
     leader: Candidate | None = None
     replaced: int = 0
-    late: Late | None = None
+    arena_test: ArenaTest | None = None
 
     def running(self) -> list[Arm]:
         """Arms that are still in the race."""
@@ -98,15 +98,15 @@ class RaceState:
 
     def chosen(self, tied: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The choice before its equals; measuring it once more does not bring back another one."""
-        if self.late is None:
+        if self.arena_test is None:
             return tied
-        won = self.leader == self.late.challenger
-        first = self.late.challenger if won else self.late.winner
+        won = self.leader == self.arena_test.challenger
+        first = self.arena_test.challenger if won else self.arena_test.winner
         return (first, *(one for one in tied if one != first))
 
     def measured_now(self) -> list[Arm]:
         """Arms that the open round measures."""
-        if self.late is None:
+        if self.arena_test is None:
             return self.running()
-        pair = (self.late.winner, self.late.challenger)
+        pair = (self.arena_test.winner, self.arena_test.challenger)
         return [self.arms[one] for one in pair if self.arms[one].status is not Status.FAILED]

@@ -9,10 +9,10 @@ from tritongen.queueing import (
     FrontEnd,
     Loop,
     OpenLoop,
+    Pauses,
     ServedModel,
     Server,
     ServiceTimes,
-    Stalls,
 )
 from tritongen.tune.search.measurement_records import History, Purpose, Task
 from tritongen.tune.search.search_space import Candidate, SearchSpace
@@ -40,7 +40,7 @@ class Calibration:
         transport_s: latency of each request outside queue and execution that costs no core.
         wake_s: CPU seconds more of a request that comes at a rate and finds the threads asleep.
         at_rates: how much longer everything on the cores takes at rates than in closed loops.
-        stalls: in which nothing runs, None where none were seen.
+        pauses: in which nothing runs, None where none were seen.
         factors: by inter-op threads: how much longer an execution takes than in sequence; 1
             where it was not measured.
     """
@@ -50,7 +50,7 @@ class Calibration:
     transport_s: float = 0.0
     wake_s: float = 0.0
     at_rates: float = 1.0
-    stalls: Stalls | None = None
+    pauses: Pauses | None = None
     factors: Mapping[int, float] = field(default_factory=dict)
 
     def service_of(self, candidate: Candidate) -> ServiceTimes:
@@ -76,7 +76,7 @@ class Calibration:
         front = None
         if self.front_end_s > 0.0:
             front = FrontEnd(self.front_end_s * slower, wake_s=self.wake_s * slower)
-        return Server((model,), self.service.cores, front, stalls=self.stalls)
+        return Server((model,), self.service.cores, front, pauses=self.pauses)
 
 
 def calibration_tasks(

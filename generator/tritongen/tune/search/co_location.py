@@ -9,6 +9,7 @@ from tritongen.tune.search.predict import simulated_outcome
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Tuner
 
+# Simulated: enough for a rough p99. Chosen.
 _REQUESTS_PER_MODEL = 3_000
 
 

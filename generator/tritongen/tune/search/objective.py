@@ -18,6 +18,7 @@ EXAMPLES: tuple[str, ...] = (
     "cores@300/s,p99<50ms",
     "rate=300,p99<50ms",
 )
+# Of a goal that names none: what service-level objectives usually state.
 DEFAULT_PERCENTILE = 99.0
 # A rate counts as served from this share on: short probes of a random arrival process scatter.
 SERVED_SHARE = 0.9

@@ -10,8 +10,8 @@ from dataclasses import replace
 from math import log1p
 
 from tritongen.queueing import Loop, Stream
-from tritongen.tune.search.arena_test import LATE_SHARE, answer, close, may_matter
-from tritongen.tune.search.arms import Arm, Late, RaceState, RaceVerdict, Status
+from tritongen.tune.search.arena_test import ARENA_TEST_SHARE, answer, close, may_matter
+from tritongen.tune.search.arms import ArenaTest, Arm, RaceState, RaceVerdict, Status
 from tritongen.tune.search.judge import MIN_ROUNDS, Judge
 from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
 from tritongen.tune.search.predict import OWN_ERROR, Forecast, Predictor
@@ -107,7 +107,7 @@ class Race:
             moved = True
         if moved:
             state.standings = self._rank(state)
-            if state.late is None:
+            if state.arena_test is None:
                 state.leader = self.judge.leader(state)
         return state
 
@@ -224,8 +224,8 @@ class Race:
             if state.round in rounds and rounds[state.round] is None:
                 _count_failure(arm, self._before)
         state.standings = self._rank(state)
-        if state.late is not None:
-            state.verdict = answer(state.late, state, self.settings)
+        if state.arena_test is not None:
+            state.verdict = answer(state.arena_test, state, self.settings)
             return
         if judge.adapts:
             moved = [judge.move_level(state, arm) for arm in state.running()]
@@ -237,22 +237,22 @@ class Race:
             judge.eliminate(state, arm)
         state.leader = judge.leader(state)
         state.verdict = judge.verdict(state)
-        if self._ask_late(state):
+        if self._begin_arena_test(state):
             state.verdict = None
         elif state.verdict is None and state.round in _EXTENSIONS:
             self._extend(state)
 
-    def _ask_late(self, state: RaceState) -> bool:
-        """Opens the question that is asked of the winner alone, when it is time for it."""
+    def _begin_arena_test(self, state: RaceState) -> bool:
+        """Begins the test of the winner without the memory arena, when it is time for it."""
         if state.leader is None or state.standings.rounds(state.leader) < MIN_ROUNDS:
             return False
         budget_s = self.settings.race_s
         spent = elapsed_s(self._before)
         ended = state.verdict in {RaceVerdict.SEPARATED, RaceVerdict.IMMATERIAL}
-        if not ended and (state.verdict is not None or spent < (1.0 - LATE_SHARE) * budget_s):
+        if not ended and (state.verdict is not None or spent < (1.0 - ARENA_TEST_SHARE) * budget_s):
             return False
         winner = self.judge.tied(state, state.arms)[0]
-        challenger = self.space.late(winner)
+        challenger = self.space.without_arena(winner)
         calibration, rows = self.predictor.calibration, self.space.request_rows
         cost = self._cost(self.predictor.forecast(winner))
         if (
@@ -266,13 +266,13 @@ class Race:
         verdict, since = state.verdict or RaceVerdict.BUDGET, state.round + 1
         load = state.arms[winner].load
         state.arms[challenger] = Arm(challenger, load, since=since)
-        state.late = Late(winner, challenger, verdict, since)
+        state.arena_test = ArenaTest(winner, challenger, verdict, since)
         return True
 
     def _out_of_time(self, state: RaceState) -> RaceVerdict:
-        if state.late is None:
+        if state.arena_test is None:
             return RaceVerdict.BUDGET
-        return close(state.late, state.arms[state.late.challenger], state.standings)
+        return close(state.arena_test, state.arms[state.arena_test.challenger], state.standings)
 
     def _rank(self, state: RaceState) -> Standings:
         loads = {arm.candidate: arm.load for arm in state.arms.values()}

@@ -1,4 +1,4 @@
-"""What only requests at a rate show: threads that sleep between them, rests, moments of standstill.
+"""What only requests at a rate show: threads that sleep between them, rests, and pauses.
 
 Closed loops tell what a server can do at most: their clients wait for answers, send in bursts and
 find every thread awake. Requests that come at a rate cost more. So the server is measured at a low
@@ -13,39 +13,40 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from tritongen.queueing import OpenLoop, SimulatedModel, Stalls, simulate
+from tritongen.queueing import OpenLoop, Pauses, SimulatedModel, simulate
 from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
 from tritongen.tune.search.measurement_records import LoadReading, Task
 
 # A record with its reading, which can be used.
 Usable = tuple[Task, LoadReading]
 
+# Of the simulations: any will do, and the same one makes fits comparable.
 _SEED = 20_260_101
-# Percentiles that tell the level, and the tail that stalls make.
+# Percentiles that tell the level, and the tail that pauses make.
 _BODY, _TAIL = (50.0, 90.0), (99.0, 99.9)
 # Answers beyond a percentile that make it worth a comparison.
 _BEYOND = 4.0
-# Doubt about a percentile beside that of its sample: the machine is not the same every second.
-_DOUBT = 0.08
+# Standard error of a percentile beside its sample's: the machine is not the same every second.
+_STANDARD_ERROR = 0.08
 # The same of a mean execution, which tells of rests where executions are not all waking.
-_EXECUTION_DOUBT = 0.04
+_EXECUTION_STANDARD_ERROR = 0.04
 # How much a rest may slow the next execution, and what is expected of it.
-_COLDS = tuple(step / 40 for step in range(25))
-_COLD_SPREAD = 0.3
+_IDLE_PENALTIES = tuple(step / 40 for step in range(25))
+_IDLE_PENALTY_SPREAD = 0.3
 # CPU time of waking as shares of the overhead, and what is expected of it.
 _WAKES = tuple(step / 6 for step in range(13))
 _WAKE_SPREAD = 1.0
 # The server's speed at rates relative to closed loops, and what is expected of it.
 _LEVELS = tuple(1.0 + step / 40 for step in range(-8, 17))
 _LEVEL_SPREAD = 0.15
-# Lengths of stalls: a turn of the scheduler and more; and the shares of the time that they take.
+# Lengths of pauses: a turn of the scheduler and more; and the shares of the time that they take.
 _LENGTHS_S = (0.002, 0.004, 0.008, 0.016)
-_STALLED = tuple(0.0005 * 10.0 ** (step / 6) for step in range(12))
-# What a stall does is seen where they take so much of the time, in so many of them: more would
+_PAUSED_SHARES = tuple(0.0005 * 10.0 ** (step / 6) for step in range(12))
+# What a pause does is seen where they take so much of the time, in so many of them: more would
 # bring a busy server to its limit.
-_OFTEN, _STALLS = 0.012, 25
+_OFTEN, _PAUSES = 0.012, 25
 _TAIL_REQUESTS = 20_000
-# Without stalls a tail must be this much better explained before there are some.
+# Without pauses a tail must be this much better explained before there are some.
 _PROOF = 4.0
 
 
@@ -57,17 +58,17 @@ class Effort:
         low: requests at the lowest rate.
         high: at others, where requests wait for each other.
         stride: steps of a value that are passed over in a first look.
-        stalls: whether they are looked for.
+        pauses: whether they are looked for.
     """
 
     low: int
     high: int
     stride: int
-    stalls: bool
+    pauses: bool
 
 
 # For a race, whose measurements correct it; and for what is kept and planned with.
-QUICK, THOROUGH = Effort(400, 600, 6, stalls=False), Effort(800, 2_000, 4, stalls=True)
+QUICK, THOROUGH = Effort(400, 600, 6, pauses=False), Effort(800, 2_000, 4, pauses=True)
 
 
 def at_rates(
@@ -87,7 +88,7 @@ def at_rates(
     if not rates:
         return calibration
     found = _with_body(calibration, rates, effort)
-    return _with_stalls(found, rates) if effort.stalls else found
+    return _with_pauses(found, rates) if effort.pauses else found
 
 
 def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort) -> Calibration:
@@ -97,21 +98,23 @@ def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort
     """
     overhead = calibration.front_end_s + calibration.transport_s
     rests = rates[0][1].execution_s >= SHORTEST_S
-    sleeps, spread = (_COLDS, _COLD_SPREAD) if rests else (_WAKES, _WAKE_SPREAD)
+    sleeps, spread = (_IDLE_PENALTIES, _IDLE_PENALTY_SPREAD) if rests else (_WAKES, _WAKE_SPREAD)
 
     def trial(sleep: float, level: float) -> Calibration:
         found = replace(calibration, at_rates=level)
         if not rests:
             return replace(found, wake_s=sleep * overhead)
-        return replace(found, service=replace(calibration.service, cold=sleep))
+        return replace(found, service=replace(calibration.service, idle_penalty=sleep))
 
     def mismatch(sleep: float, level: float) -> float:
         found = trial(sleep, level)
-        misfits = (
-            _misfit(found, one, effort.low if one is rates[0] else effort.high, executions=rests)
+        errors = (
+            _squared_errors(
+                found, one, effort.low if one is rates[0] else effort.high, executions=rests
+            )
             for one in rates
         )
-        return sum(misfits) + (sleep / spread) ** 2 + (math.log(level) / _LEVEL_SPREAD) ** 2
+        return sum(errors) + (sleep / spread) ** 2 + (math.log(level) / _LEVEL_SPREAD) ** 2
 
     # What sleeps and what is slower look alike at one rate: they are looked for together.
     rough = product(sleeps[:: effort.stride], _LEVELS[:: effort.stride])
@@ -122,48 +125,48 @@ def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort
     return trial(sleep, level)
 
 
-def _with_stalls(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
-    """The stalls that explain the tail at all rates, if any do."""
+def _with_pauses(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
+    """The pauses that explain the tail at all rates, if any do."""
     tailed = [one for one in rates if _known(one[1], _TAIL)]
     if not tailed:
         return calibration
     calm = [_simulated(calibration, one, _TAIL_REQUESTS).latencies_s for one in tailed]
-    without = _mixed_misfit(tailed, calm, calm, 0.0)
+    without = _mixed_squared_errors(tailed, calm, calm, 0.0)
     if without < _PROOF:
         return calibration
     best = (without - _PROOF, calibration)
     for length in _LENGTHS_S:
-        often = replace(calibration, stalls=_stalls(_OFTEN, length))
+        often = replace(calibration, pauses=_pauses(_OFTEN, length))
         shaken = [
             _simulated(often, one, _enough(one[1].throughput_per_s, length)).latencies_s
             for one in tailed
         ]
-        # Stalls do not meet each other: half as many are met by half as many requests, and twice
+        # Pauses do not meet each other: half as many are met by half as many requests, and twice
         # as many by twice as many.
-        for share in _STALLED:
-            misfit = _mixed_misfit(tailed, calm, shaken, share / _OFTEN)
-            if misfit < best[0]:
-                best = (misfit, replace(calibration, stalls=_stalls(share, length)))
+        for share in _PAUSED_SHARES:
+            error = _mixed_squared_errors(tailed, calm, shaken, share / _OFTEN)
+            if error < best[0]:
+                best = (error, replace(calibration, pauses=_pauses(share, length)))
     return best[1]
 
 
 def _enough(rate_per_s: float, length_s: float) -> int:
-    """Requests between so many stalls as tell what one does, within what there is time for."""
-    wanted = _STALLS * rate_per_s * length_s / _OFTEN
+    """Requests between so many pauses as tell what one does, within what there is time for."""
+    wanted = _PAUSES * rate_per_s * length_s / _OFTEN
     return round(min(max(wanted, THOROUGH.low), _TAIL_REQUESTS))
 
 
-def _mixed_misfit(
+def _mixed_squared_errors(
     measured: Sequence[Usable],
     calm: Sequence[Sequence[float]],
     shaken: Sequence[Sequence[float]],
     share: float,
 ) -> float:
-    """Squared standard errors of tails of which a share is as with many stalls."""
+    """Squared standard errors of tails of which a share is as with many pauses."""
     return sum(
-        (math.log(_mixed(one, other, share, percentile) / seconds) / doubt) ** 2
+        (math.log(_mixed(one, other, share, percentile) / seconds) / error) ** 2
         for (_, reading), one, other in zip(measured, calm, shaken, strict=True)
-        for percentile, seconds, doubt in _known(reading, _TAIL)
+        for percentile, seconds, error in _known(reading, _TAIL)
     )
 
 
@@ -184,9 +187,9 @@ def _beyond(ascending: Sequence[float], value: float) -> float:
     return 1.0 - bisect_right(ascending, value) / len(ascending)
 
 
-def _stalls(share: float, length_s: float) -> Stalls | None:
+def _pauses(share: float, length_s: float) -> Pauses | None:
     """Those that take a share of the time."""
-    return Stalls(share / (1.0 - share) / length_s, length_s) if share > 0.0 else None
+    return Pauses(share / (1.0 - share) / length_s, length_s) if share > 0.0 else None
 
 
 def _simulated(calibration: Calibration, measured: Usable, requests: int) -> SimulatedModel:
@@ -198,18 +201,20 @@ def _simulated(calibration: Calibration, measured: Usable, requests: int) -> Sim
 
 
 def _known(reading: LoadReading, percentiles: Iterable[float]) -> list[tuple[float, float, float]]:
-    """(percentile, seconds, doubt as a share) of those with answers enough beyond them."""
+    """(percentile, seconds, error as a share) of those with answers enough beyond them."""
     found = []
     for percentile in percentiles:
         seconds = reading.latency_s(percentile)
         beyond = reading.requests * (1.0 - percentile / 100.0)
         if seconds > 0.0 and beyond >= _BEYOND:
             # In a tail that falls by half in the time of a median, and in clusters.
-            found.append((percentile, seconds, math.hypot(_DOUBT, 1.0 / math.sqrt(beyond))))
+            found.append(
+                (percentile, seconds, math.hypot(_STANDARD_ERROR, 1.0 / math.sqrt(beyond)))
+            )
     return found
 
 
-def _misfit(
+def _squared_errors(
     calibration: Calibration,
     measured: Usable,
     requests: int,
@@ -221,9 +226,11 @@ def _misfit(
     if not known:
         return 0.0
     found = _simulated(calibration, measured, requests)
-    errors = [math.log(found.latency_s(p) / seconds) / doubt for p, seconds, doubt in known]
+    errors = [math.log(found.latency_s(p) / seconds) / error for p, seconds, error in known]
     if executions:
-        errors.append(math.log(found.mean_execution_s / measured[1].execution_s) / _EXECUTION_DOUBT)
+        errors.append(
+            math.log(found.mean_execution_s / measured[1].execution_s) / _EXECUTION_STANDARD_ERROR
+        )
     return sum(error * error for error in errors)
 
 

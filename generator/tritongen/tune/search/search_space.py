@@ -7,6 +7,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import Tuned
 
+# Rows of a batch that are considered: chosen, beyond it CPUs gain next to nothing.
 DEFAULT_MAX_BATCH = 32
 # Wide machines: thread counts beyond these add candidates, not choices.
 _THREADS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -132,7 +133,7 @@ class SearchSpace:
         batchable: whether rows of different requests may share an execution.
         max_batch: greatest batch to consider.
         parallel: inter-op thread counts worth a try, for graphs with side branches; 1 is implied.
-        late_arena: whether the winner is worth a try without the memory arena.
+        arena_test: whether the winner is worth a try without the memory arena.
         delays_us: queue delays worth a try; 0 is implied.
         request_rows: rows that clients send at most; smaller batches could not serve them.
         max_instances: limit by memory, None for none.
@@ -147,7 +148,7 @@ class SearchSpace:
     batchable: bool
     max_batch: int = DEFAULT_MAX_BATCH
     parallel: tuple[int, ...] = ()
-    late_arena: bool = False
+    arena_test: bool = False
     delays_us: tuple[int, ...] = ()
     request_rows: int = 1
     max_instances: int | None = None
@@ -235,12 +236,12 @@ class SearchSpace:
         legal = (other for other in near if other.total_threads <= self.cores)
         return tuple(sorted(legal, key=lambda other: other.simplicity))
 
-    def late(self, winner: Candidate) -> Candidate | None:
+    def without_arena(self, winner: Candidate) -> Candidate | None:
         """What is offered to the winner alone, since it rarely matters; None for nothing.
 
         Such a choice in the grid would double it.
         """
-        return replace(winner, arena=False) if self.late_arena and winner.arena else None
+        return replace(winner, arena=False) if self.arena_test and winner.arena else None
 
     def with_delays(self, delays_us: Sequence[int]) -> "SearchSpace":
         """The same space with other queue delays."""

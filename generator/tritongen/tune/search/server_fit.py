@@ -16,6 +16,8 @@ from tritongen.tune.search.measurement_records import History, LoadReading, Purp
 from tritongen.tune.search.rate_effects import THOROUGH, Effort, Usable, at_rates
 from tritongen.tune.search.search_space import Candidate
 
+# Of the simulations: any will do, and the same one makes fits comparable. Requests of each: chosen,
+# a throughput within some per cent.
 _SEED = 20_260_101
 _REQUESTS = 700
 # Expected scatter of a measured throughput, as a share.
@@ -159,9 +161,11 @@ def _core_share(service: ServiceTimes, overhead: float, beside: Sequence[Usable]
         return _EXPECTED_SHARE
 
     def mismatch(share: float) -> float:
-        doubt = (share - _EXPECTED_SHARE) / _SHARE_SPREAD
-        misfits = (_misfit(_throughput(service, overhead, share, one), one) for one in beside)
-        return sum(misfits) + doubt * doubt
+        prior_error = (share - _EXPECTED_SHARE) / _SHARE_SPREAD
+        errors = (
+            _squared_errors(_throughput(service, overhead, share, one), one) for one in beside
+        )
+        return sum(errors) + prior_error * prior_error
 
     rough = min(_SHARES, key=mismatch)
     return min((max(0.0, rough + step) for step in _FINER), key=mismatch)
@@ -176,8 +180,9 @@ def _contention(
 
     def mismatch(contention: float) -> float:
         trial = replace(service, contention=contention)
-        doubt = (contention - DEFAULT_CONTENTION) / _CONTENTION_SPREAD
-        return _misfit(_throughput(trial, overhead, share, crowd), crowd) + doubt * doubt
+        prior_error = (contention - DEFAULT_CONTENTION) / _CONTENTION_SPREAD
+        found = _throughput(trial, overhead, share, crowd)
+        return _squared_errors(found, crowd) + prior_error * prior_error
 
     return min(_CONTENTIONS, key=mismatch)
 
@@ -189,7 +194,7 @@ def _throughput(service: ServiceTimes, overhead: float, share: float, measured: 
     return simulate(server, seed=_SEED, requests=_REQUESTS).of("model").throughput_per_s
 
 
-def _misfit(found: float, measured: Usable) -> float:
+def _squared_errors(found: float, measured: Usable) -> float:
     """Squared standard errors between a simulated and a measured throughput."""
     error = math.log(found / measured[1].throughput_per_s) / _NOISE
     return error * error
