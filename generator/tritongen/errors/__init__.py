@@ -7,11 +7,10 @@
     ├── EnvironmentProblem    exit 3: the machine lacks something, a server or an engine failed
     └── GoalNotMetError       exit 4: measured, and not good enough
 
-Codes are stable: scripts and suppressions refer to them. They are kept by theme in the modules
-`codes_*` beside this one and merged into `CODES`.
+Codes are stable: scripts and suppressions refer to them. `codes.tsv` holds one a line.
 """
 
-from tritongen.errors.codes import CODES, Code, code
+from tritongen.errors.codes import CODES, Code
 from tritongen.errors.tree import (
     EnvironmentProblem,
     ExitCode,
@@ -30,7 +29,6 @@ __all__ = [
     "GoalNotMetError",
     "InvalidInputError",
     "TritongenError",
-    "code",
     "told",
     "words_of",
 ]

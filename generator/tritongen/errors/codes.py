@@ -1,49 +1,41 @@
-"""Every stable code with its title and its general cure.
+"""Every stable code with its title and its general cure: the table `codes.tsv` beside this file.
 
 Ranges: TG0xx the tool and its files · TG1xx model files and their I/O · TG20x the trial run ·
-TG21x to TG24x rewriting and quantising · TG3xx `tritongen.yaml` and the plan ·
-TG4xx Triton core's load rules · TG5xx backends' rules · TG6xx mistakes that Triton accepts in
-silence · TG7xx repository, lock and drift · TG8xx serving · TG9xx probing and tuning.
+TG21x to TG24x rewriting and quantising · TG30x to TG31x `tritongen.yaml` and the plan of a
+repository · TG32x to TG36x traffic, prices and the plan of machines · TG37x steps of a pipeline ·
+TG4xx Triton core's load rules · TG5xx backends' rules · TG60x to TG63x mistakes that Triton accepts
+in silence, TG64x on: advice · TG70x repository, lock and drift · TG75x to TG76x exports ·
+TG80x to TG83x serving · TG84x to TG85x the Docker Engine · TG90x to TG91x probing ·
+TG95x tuning · TG97x to TG98x observing.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
-from tritongen.errors.code import Code
-from tritongen.errors.codes_capacity import CAPACITY_CODES, EXPORT_CODES, OBSERVE_CODES
-from tritongen.errors.codes_config import CONFIG_CODES
-from tritongen.errors.codes_docker import DOCKER_CODES
-from tritongen.errors.codes_model import MODEL_CODES
-from tritongen.errors.codes_optimize import OPTIMIZE_CODES
-from tritongen.errors.codes_probe import PROBE_CODES
-from tritongen.errors.codes_serving import SERVING_CODES
-from tritongen.errors.codes_tool import TOOL_CODES
-
-__all__ = ["CODES", "Code", "code"]
-
-CODES: Mapping[str, Code] = MappingProxyType(
-    {
-        entry.id: entry
-        for entry in (
-            *TOOL_CODES,
-            *MODEL_CODES,
-            *OPTIMIZE_CODES,
-            *CONFIG_CODES,
-            *SERVING_CODES,
-            *DOCKER_CODES,
-            *PROBE_CODES,
-            *CAPACITY_CODES,
-            *EXPORT_CODES,
-            *OBSERVE_CODES,
-        )
-    }
-)
+_TABLE = Path(__file__).with_name("codes.tsv")
 
 
-def code(identifier: str) -> Code:
-    """The entry of one code.
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A stable finding or error code.
 
-    Raises:
-        KeyError: the code is not registered; a programming error, caught by the tests.
+    Attributes:
+        id: ``TG`` and three digits.
+        title: a short name of the fault, shown as the rule's name in SARIF.
+        cure: what to do about it in general; a finding may say something more precise.
     """
-    return CODES[identifier]
+
+    id: str
+    title: str
+    cure: str
+
+
+def _read() -> dict[str, Code]:
+    _, *rows = _TABLE.read_text(encoding="utf-8").splitlines()
+    return {entry.id: entry for entry in (Code(*row.split("\t")) for row in rows)}
+
+
+# Read at once and not at the first error: that one may be for want of file descriptors.
+CODES: Mapping[str, Code] = MappingProxyType(_read())

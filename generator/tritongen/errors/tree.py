@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
 
-from tritongen.errors.codes import code as lookup
+from tritongen.errors.codes import CODES
 
 
 class ExitCode(IntEnum):
@@ -43,7 +43,7 @@ class TritongenError(Exception):
         self.code = code
         self.what = what
         self.where = where
-        self.fix = fix or lookup(code).cure
+        self.fix = fix or CODES[code].cure
         self.details = tuple(details)
 
     def __str__(self) -> str:

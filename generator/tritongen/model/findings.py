@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.errors import code as lookup
+from tritongen.errors import CODES
 
 
 class Severity(StrEnum):
@@ -51,7 +51,7 @@ class Finding:
     location: Location = Location()
 
     def __post_init__(self) -> None:
-        cure = lookup(self.code).cure
+        cure = CODES[self.code].cure
         if not self.fix:
             object.__setattr__(self, "fix", cure)
 

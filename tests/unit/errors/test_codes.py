@@ -1,22 +1,37 @@
-"""Every code stands once, with a title and a cure."""
+"""Every code stands once, with a title and a cure, and is one that the tool can say."""
 
+import ast
 import re
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import tritongen
 import tritongen.errors.codes as registry
 from tritongen.errors import CODES
 
-FOLDER = Path(registry.__file__).parent
+PACKAGE = Path(tritongen.__file__).parent
 
 
-def test_no_code_is_given_twice():
-    written = re.findall(
-        r'\bCode\(\s*"(TG\d{3})"',
-        "".join(path.read_text() for path in sorted(FOLDER.glob("codes_*.py"))),
-    )
-    assert [item for item, count in Counter(written).items() if count > 1] == []
-    assert set(CODES) <= set(written)
+def said_by_the_package() -> Iterator[str]:
+    """Every code in a text of the package that is no docstring."""
+    for path in PACKAGE.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Constant) and id(node) not in docs:
+                yield from re.findall(r"\bTG\d{3}\b", str(node.value))
+
+
+def test_the_table_is_one_line_a_code_in_order():
+    head, *rows = Path(registry.__file__).with_name("codes.tsv").read_text("utf-8").splitlines()
+    assert head.split("\t") == ["code", "title", "cure"]
+    written = [row.split("\t")[0] for row in rows]
+    assert written == sorted(set(written)) == list(CODES)
+    assert all(re.fullmatch(r"TG\d{3}\t\S[^\t]*\S\t\S[^\t]*\S", row) for row in rows)
+
+
+def test_the_table_holds_what_the_tool_says_and_nothing_else():
+    assert set(said_by_the_package()) == set(CODES)
 
 
 def test_every_code_says_what_is_wrong_and_what_to_do():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tritongen.errors.codes import CODES
+from tritongen.errors import CODES
 from tritongen.optimize.fixes import FIXES
 
 TESTS = Path(__file__).parents[2]
