@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tritongen.intent.units import duration_ms, size_bytes
 from tritongen.intent.value_shapes import (
     Choice,
     Faults,
@@ -30,6 +29,7 @@ from tritongen.model.business import (
     Scaling,
     ScalingMode,
 )
+from tritongen.model.quantities import duration_ms, size_bytes
 from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind
 
 _NAME_PATTERN = r"[a-z][a-z0-9-]{0,38}[a-z0-9]"

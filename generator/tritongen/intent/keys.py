@@ -1,7 +1,6 @@
 """The keys of `tritongen.yaml`: one literal, from which parsing, JSON schema and docs follow."""
 
 from tritongen.intent.business_keys import MODEL_KEYS, ROOT_KEYS
-from tritongen.intent.units import duration_ms, size_bytes
 from tritongen.intent.value_shapes import (
     Anything,
     Choice,
@@ -15,6 +14,7 @@ from tritongen.intent.value_shapes import (
 )
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.intent import Overload, SequenceControl, SequenceStrategy, WeightsMode
+from tritongen.model.quantities import duration_ms, size_bytes
 from tritongen.model.tensors import DType
 
 PERCENTILES: dict[str, float] = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
