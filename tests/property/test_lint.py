@@ -136,7 +136,7 @@ def servers(draw: st.DrawFn) -> tuple[Any, Any]:
     """A plan and the models that it is for."""
     models = [draw(facts(f"m{number}")) for number in range(draw(st.integers(1, 4)))]
     target = Target(cpus=draw(st.integers(1, 16)), gpus=draw(st.sampled_from([0, 0, 1])))
-    intent = Intent(target, {model.name: draw(intents()) for model in models})
+    intent = Intent(target, models={model.name: draw(intents()) for model in models})
     seen = Evidence({model.name: draw(evidence(model)) for model in models})
     return plan_serving(models, intent, seen, budget_of_limit(target.cpus or 1)), tuple(models)
 

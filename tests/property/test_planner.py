@@ -29,7 +29,7 @@ def servers(draw: st.DrawFn) -> tuple[list[ModelFacts], Intent, Evidence]:
     wanted = {
         model.name: replace(draw(intents()), sequence=draw(sequences(model))) for model in models
     }
-    intent = Intent(target, wanted)
+    intent = Intent(target, models=wanted)
     return models, intent, Evidence({model.name: draw(evidence(model)) for model in models})
 
 

@@ -6,15 +6,16 @@ of a document are reported together.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from tritongen.intent.intent_faults import Fault
 from tritongen.intent.yaml_tree import Plain
+from tritongen.model.intent_key import TextForm
 
 
-class Faults:
+class FaultList:
     """Collects faults with the line of their path."""
 
     def __init__(self, lines: Mapping[str, int]) -> None:
@@ -38,7 +39,7 @@ class Faults:
 class ValueShape(Protocol):
     """A shape of values."""
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> object:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> object:
         """The checked value, None after recording a fault."""
 
     def schema(self) -> dict[str, object]:
@@ -58,7 +59,7 @@ class Number:
     above: float | None = None
     whole: bool = False
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> float | int | None:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> float | int | None:
         """The number, within its bounds."""
         kind = "a whole number" if self.whole else "a number"
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -96,7 +97,7 @@ class Number:
 class Flag:
     """true or false."""
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> bool | None:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> bool | None:
         """The boolean."""
         if not isinstance(value, bool):
             faults.add(path, f"must be true or false, got {_show(value)}")
@@ -110,41 +111,34 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text, checked by `convert`, which returns None for a wrong one."""
+    """A text of a form."""
 
-    expected: str
-    pattern: str = ".+"
-    convert: Callable[[str], object] | None = None
-    # Accept a number and write it with so many decimals: YAML reads `26.10` as 26.1.
-    decimals: int | None = None
+    form: TextForm
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> object:
-        """The text, or what `convert` makes of it."""
-        if self.decimals is not None and isinstance(value, float):
-            value = f"{value:.{self.decimals}f}"
-        if not isinstance(value, str) or not re.fullmatch(self.pattern, value, re.DOTALL):
-            faults.add(path, f"must be {self.expected}, got {_show(value)}")
-            return None
-        if self.convert is None:
-            return value
-        result = self.convert(value)
+    def parse(self, value: Plain, path: str, faults: FaultList) -> object:
+        """The text, or what it stands for."""
+        form, result = self.form, None
+        if form.decimals is not None and isinstance(value, float):
+            value = f"{value:.{form.decimals}f}"
+        if isinstance(value, str) and re.fullmatch(form.pattern, value, re.DOTALL):
+            result = form.read(value) if form.read is not None else value
         if result is None:
-            faults.add(path, f"must be {self.expected}, got {_show(value)}")
+            faults.add(path, f"must be {form.expected}, got {_show(value)}")
         return result
 
     def schema(self) -> dict[str, object]:
         """A string, or also a number where that is accepted."""
-        kinds = "string" if self.decimals is None else ["string", "number"]
-        return {"type": kinds, "description": f"must be {self.expected}"}
+        kinds = "string" if self.form.decimals is None else ["string", "number"]
+        return {"type": kinds, "description": f"must be {self.form.expected}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Words:
     """One of several texts."""
 
     options: tuple[str, ...]
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> str | None:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> str | None:
         """The text chosen."""
         if not isinstance(value, str) or value not in self.options:
             faults.add(path, f"must be one of {', '.join(self.options)}, got {_show(value)}")
@@ -161,15 +155,15 @@ class ListOf:
     """A list of one shape."""
 
     item: ValueShape
-    least: int = 0
+    min_items: int = 0
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> tuple[object, ...] | None:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> tuple[object, ...] | None:
         """A tuple of the items, None when any is wrong."""
         if not isinstance(value, list):
             faults.add(path, f"must be a list, got {_show(value)}")
             return None
-        if len(value) < self.least:
-            faults.add(path, f"must have at least {self.least} items")
+        if len(value) < self.min_items:
+            faults.add(path, f"must have at least {self.min_items} items")
             return None
         before = len(faults.items)
         items = tuple(
@@ -179,7 +173,7 @@ class ListOf:
 
     def schema(self) -> dict[str, object]:
         """An array."""
-        return {"type": "array", "items": self.item.schema(), "minItems": self.least}
+        return {"type": "array", "items": self.item.schema(), "minItems": self.min_items}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +181,9 @@ class MapOf:
     """A mapping from free keys to one shape."""
 
     item: ValueShape
-    key_pattern: str = ".+"
-    key_expected: str = "a name"
+    names: TextForm
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> dict[str, object]:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> dict[str, object]:
         """The mapping of the right items; wrong ones are left out and recorded."""
         if value is None:
             return {}
@@ -200,8 +193,8 @@ class MapOf:
         result: dict[str, object] = {}
         for key, item in value.items():
             inner = f"{path}.{key}"
-            if not re.fullmatch(self.key_pattern, key):
-                faults.add(inner, f"must be {self.key_expected}, got {_show(key)}")
+            if not re.fullmatch(self.names.pattern, key):
+                faults.add(inner, f"must be {self.names.expected}, got {_show(key)}")
                 continue
             result[key] = self.item.parse(item, inner, faults)
         return result
@@ -218,7 +211,7 @@ class OneOf:
     text: ValueShape
     other: ValueShape
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> object:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> object:
         """What the shape for this kind of value makes of it."""
         shape = self.text if isinstance(value, str) else self.other
         return shape.parse(value, path, faults)
@@ -229,45 +222,43 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Anything:
-    """Any value; checked elsewhere."""
+class AnyMapping:
+    """Any mapping; its content is checked elsewhere."""
 
-    mapping: bool = False
-
-    def parse(self, value: Plain, path: str, faults: Faults) -> Plain:
-        """The value as it is."""
-        if self.mapping and value is not None and not isinstance(value, dict):
+    def parse(self, value: Plain, path: str, faults: FaultList) -> Plain:
+        """The mapping as it is."""
+        if value is not None and not isinstance(value, dict):
             faults.add(path, f"must be a mapping, got {_show(value)}")
             return None
         return value
 
     def schema(self) -> dict[str, object]:
-        """Anything, or any object."""
-        return {"type": ["object", "null"]} if self.mapping else {}
+        """Any object."""
+        return {"type": ["object", "null"]}
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a record: its shape and what it means."""
+class ShapedKey:
+    """A key that is known: the shape of its values and what it means."""
 
     shape: ValueShape
     meaning: str
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A mapping with known keys; `shorthand` accepts a bare value for one of them."""
+class KnownKeys:
+    """A mapping with known keys; a value that is no mapping is one for the key `bare`."""
 
-    keys: Mapping[str, Key]
-    shorthand: str = ""
+    keys: Mapping[str, ShapedKey]
+    bare: str = ""
 
-    def parse(self, value: Plain, path: str, faults: Faults) -> dict[str, object]:
+    def parse(self, value: Plain, path: str, faults: FaultList) -> dict[str, object]:
         """The values of the keys present; unknown keys are faults with the nearest known one."""
         if value is None:
             return {}
         if not isinstance(value, dict):
-            if self.shorthand:
-                return {self.shorthand: self.keys[self.shorthand].shape.parse(value, path, faults)}
+            if self.bare:
+                return {self.bare: self.keys[self.bare].shape.parse(value, path, faults)}
             faults.add(path, f"must be a mapping, got {_show(value)}")
             return {}
         result: dict[str, object] = {}
@@ -281,22 +272,22 @@ class Record:
         return result
 
     def schema(self) -> dict[str, object]:
-        """An object with known keys, or the shorthand's schema."""
+        """An object with known keys, or the bare value's schema."""
         properties = {
             name: known.shape.schema() | {"description": known.meaning}
             for name, known in self.keys.items()
         }
-        record: dict[str, object] = {
+        mapping: dict[str, object] = {
             "type": ["object", "null"],
             "properties": properties,
             "additionalProperties": False,
         }
-        if not self.shorthand:
-            return record
-        return {"anyOf": [self.keys[self.shorthand].shape.schema(), record]}
+        if not self.bare:
+            return mapping
+        return {"anyOf": [self.keys[self.bare].shape.schema(), mapping]}
 
 
-def _unknown(key: str, known: Mapping[str, Key]) -> str:
+def _unknown(key: str, known: Mapping[str, ShapedKey]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(key, known, n=1)

@@ -10,8 +10,10 @@ import yaml
 
 from tritongen.errors import InvalidInputError
 
+# Chosen: some thousand models with all their keys fit within, and reading takes seconds at most.
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
+# Chosen: the deepest key has ten levels above it, an overlay some more.
 MAX_DEPTH = 40
 # Chosen: no number here needs as many signs, and each is a floating-point number, too. The time to
 # read one grows with the square of its length, in base 60 (``1:30:00``) at once.
@@ -24,7 +26,7 @@ Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """A parsed document.
 
     Attributes:
@@ -38,7 +40,7 @@ class Document:
     duplicates: tuple[tuple[str, int], ...]
 
 
-def parse(text: str, where: str) -> Document:
+def parse(text: str, where: str) -> YamlDocument:
     """Parse a document.
 
     Raises:
@@ -79,9 +81,9 @@ class _Walker:
         self._duplicates: list[tuple[str, int]] = []
         self._visits = 0
 
-    def document(self, root: yaml.Node | None) -> Document:
+    def document(self, root: yaml.Node | None) -> YamlDocument:
         value: Plain = {} if root is None else self._value(root, "", 0)
-        return Document(value, self._lines, tuple(self._duplicates))
+        return YamlDocument(value, self._lines, tuple(self._duplicates))
 
     def _value(self, node: yaml.Node, path: str, depth: int) -> Plain:
         self._visits += 1

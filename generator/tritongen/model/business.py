@@ -1,11 +1,17 @@
 """What the business says: clients, services, availability, budget, cloud, how fast it may scale."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
-from tritongen.model.traffic_pattern import Pattern
+from tritongen.model.intent_key import Key, KeyGroup, TextForm
+from tritongen.model.quantities import duration_s, size_bytes
+from tritongen.model.traffic_pattern import LONG_DURATION, Pattern
+
+_SIZE = TextForm("a size such as 600KB", read=size_bytes)
+_DURATION = TextForm(LONG_DURATION, read=duration_s)
+_TRAFFIC = KeyGroup("traffic", "how requests arrive", bare="pattern")
+_AVAILABILITY = KeyGroup("availability", "least replicas of every service", bare="replicas")
 
 
 class Place(StrEnum):
@@ -58,55 +64,61 @@ class Grouping(StrEnum):
 class Payload:
     """Sizes of one request and its answer on the wire, None to take them from the tensors."""
 
-    request_bytes: int | None = None
-    response_bytes: int | None = None
+    request_bytes: int | None = Key(
+        "bytes of one request on the wire", "request", text=_SIZE
+    ).default(None)
+    response_bytes: int | None = Key(
+        "bytes of one answer on the wire", "response", text=_SIZE
+    ).default(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
     """Who sends requests."""
 
-    place: Place = Place.DATA_CENTRE
-    protocol: ClientProtocol = ClientProtocol.HTTP
-    compression: Compression = Compression.NONE
+    place: Place = Key("where clients are").default(Place.DATA_CENTRE)
+    protocol: ClientProtocol = Key("what they speak").default(ClientProtocol.HTTP)
+    compression: Compression = Key("of the bodies of requests and answers").default(
+        Compression.NONE
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Where machines come from.
+    """Where machines come from; empty stands for any."""
 
-    Attributes:
-        provider: ``azure``, ``aws``, ``gcp`` or one of the user's own price list; empty for any.
-        region: of the provider; empty for any.
-        machines: names of machine types to consider; empty for all.
-        prices: path of a price list (CSV) that replaces or adds to the shipped one.
-        platform: what runs the containers.
-    """
-
-    provider: str = ""
-    region: str = ""
-    machines: tuple[str, ...] = ()
-    prices: str = ""
-    platform: Platform = Platform.VM
+    provider: str = Key(
+        "the provider of machines", text=TextForm("a provider such as azure", read=str.lower)
+    ).default("")
+    region: str = Key(
+        "the provider's region, for machines and prices", text=TextForm("a region such as eastus")
+    ).default("")
+    machines: tuple[str, ...] = Key(
+        "machine types to consider; all when left out", min_items=1, text=TextForm("a machine type")
+    ).default(())
+    prices: str = Key("a price list (CSV) of your own", text=TextForm("a path")).default("")
+    platform: Platform = Key("what runs containers").default(Platform.VM)
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How replicas are added and taken away.
+    """How replicas are added and taken away."""
 
-    Attributes:
-        mode: static, autoscaled, or whichever is cheaper.
-        start_up_s: from the decision until a new replica answers: machine, image, models.
-        interval_s: between two looks of the autoscaler.
-        cool_down_s: the load must have been lower for so long before a replica goes.
-        max_replicas: None for no limit of the user's own.
-    """
-
-    mode: ScalingMode = ScalingMode.AUTO
-    start_up_s: float = 180.0
-    interval_s: float = 30.0
-    cool_down_s: float = 300.0
-    max_replicas: int | None = None
+    mode: ScalingMode = Key("`static`, `autoscaled`, or `auto`: whichever is cheaper").default(
+        ScalingMode.AUTO
+    )
+    start_up_s: float = Key(
+        "time from the decision until a new replica answers", "start_up", text=_DURATION
+    ).default(180.0)
+    interval_s: float = Key(
+        "time between two looks of the autoscaler", "interval", text=_DURATION
+    ).default(30.0)
+    cool_down_s: float = Key(
+        "how long the load must have been lower before a replica goes", "cool_down", text=_DURATION
+    ).default(300.0)
+    max_replicas: int | None = Key(
+        "the most replicas of a service", minimum=1, maximum=10000
+    ).default(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +126,38 @@ class Business:
     """Everything that a plan of machines needs beyond the models.
 
     Attributes:
-        pattern: of every model that states none.
         burstiness: coefficient of variation of the gaps between requests within a step of the
-            pattern; 1 is Poisson.
-        clients: who sends requests.
+            pattern.
         grouping: which models share a container, where `services` is empty.
         services: models by the name of their service.
         min_replicas: of every service, for availability.
         budget_usd: a month, None when not stated.
-        cloud: where machines come from.
-        scaling: how replicas are added and taken away.
     """
 
-    pattern: Pattern = field(default_factory=Pattern)
-    burstiness: float = 1.0
-    clients: Clients = Clients()
+    pattern: Pattern = Key(
+        "shape of the traffic of models that state none", bare="kind", group=_TRAFFIC
+    ).default(Pattern())
+    burstiness: float = Key(
+        "variation of the gaps between requests; 1 is Poisson, more is bursty",
+        minimum=0,
+        maximum=20,
+        group=_TRAFFIC,
+    ).default(1.0)
+    clients: Clients = Key("who sends requests", bare="place").default(Clients())
     grouping: Grouping = Grouping.AUTO
-    services: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    min_replicas: int = 1
-    budget_usd: float | None = None
-    cloud: Cloud = Cloud()
-    scaling: Scaling = Scaling()
+    services: Mapping[str, tuple[str, ...]] = Key(
+        "which models share a container: `auto`, `together`, `separate`, or models by service",
+        word=Grouping,
+        names=TextForm(
+            "a name of 2 to 40 lower-case letters, digits and hyphens",
+            r"[a-z][a-z0-9-]{0,38}[a-z0-9]",
+        ),
+        min_items=1,
+        text=TextForm("a model's name"),
+    ).mapping()
+    min_replicas: int = Key(
+        "least replicas of every service", "replicas", minimum=1, maximum=1000, group=_AVAILABILITY
+    ).default(1)
+    budget_usd: float | None = Key("USD a month", "budget", above=0).default(None)
+    cloud: Cloud = Key("where machines come from", bare="provider").default(Cloud())
+    scaling: Scaling = Key("how replicas are added and taken away", bare="mode").default(Scaling())

@@ -1,14 +1,38 @@
-"""What the user wants: the content of `tritongen.yaml`, checked and complete."""
+"""What the user wants: the content of `tritongen.yaml`, checked and complete.
+
+Each field says beside it how it is written there.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
+from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
 from tritongen.model.business import Business, Payload
+from tritongen.model.intent_key import Key, KeyGroup, TextForm
+from tritongen.model.quantities import duration_ms, size_bytes
 from tritongen.model.tensors import DType
 from tritongen.model.traffic_pattern import Pattern
 
 DEFAULT_TRITON = "26.07"
+PERCENTILES: Mapping[str, float] = {
+    "p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9,
+}  # fmt: skip
+
+_DURATION = TextForm("a duration such as 20ms, 1.5s or 250us", read=duration_ms)
+_TENSOR_NAME = TextForm("the name of a tensor")
+_RATE = KeyGroup("rate", "requests per second; a number is the average", bare="average")
+_ACCURACY = KeyGroup("accuracy", "what quantisation may cost, and how that is measured")
+
+_AVERAGE_RATE = Key("mean requests per second", "average", above=0, group=_RATE)
+_PEAK_RATE = Key("requests per second at peak", "peak", above=0, group=_RATE)
+_LATENCY = Key(
+    "latency goal; a duration is the p99",
+    "latency",
+    members={name: f"goal at the {name} percentile" for name in PERCENTILES},
+    bare="p99",
+    text=_DURATION,
+)
 
 
 class WeightsMode(StrEnum):
@@ -22,19 +46,23 @@ class WeightsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The machine that is planned for.
+    """The machine that is planned for."""
 
-    Attributes:
-        triton: Triton release, ``YY.MM``.
-        cpus: cores of the container, None to take this machine's budget once and record it.
-        memory_bytes: memory limit, None when not stated.
-        gpus: number of GPUs.
-    """
-
-    triton: str = DEFAULT_TRITON
-    cpus: float | None = None
-    memory_bytes: int | None = None
-    gpus: int = 0
+    triton: str = Key(
+        "Triton release that will serve the repository",
+        text=TextForm("a Triton release such as 26.07", r"\d{2}\.\d{2}", decimals=2),
+    ).default(DEFAULT_TRITON)
+    cpus: float | None = Key(
+        "cores of the container; left out, this machine's budget is taken once and recorded",
+        above=0,
+        maximum=4096,
+    ).default(None)
+    memory_bytes: int | None = Key(
+        "memory limit of the container",
+        "memory",
+        text=TextForm("a size such as 512MB or 8GiB", read=size_bytes),
+    ).default(None)
+    gpus: int = Key("number of GPUs", minimum=0, maximum=64).default(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +72,25 @@ class DeclaredTensor:
     Attributes:
         name: of the input or output.
         dtype: None keeps the model's own.
-        dims: the full shape, batch axis included; -1 is dynamic; None keeps the model's.
-        values: a generator's text such as ``int[0,30522)``; empty for the default.
-        shape: sizes to use for dynamic axes in trials and probes, by symbol or axis.
+        dims: None keeps the model's.
+        values: empty for the default.
     """
 
     name: str
-    dtype: DType | None = None
-    dims: tuple[int, ...] | None = None
-    values: str = ""
-    shape: tuple[int, ...] | None = None
+    dtype: DType | None = Key(
+        "element type, for formats that carry none (v2 protocol name: FP32, INT64, BYTES, …)"
+    ).default(None)
+    dims: tuple[int, ...] | None = Key(
+        "full shape, batch axis included, -1 for a dynamic size; for formats that carry none",
+        minimum=-1,
+    ).default(None)
+    shape: tuple[int, ...] | None = Key(
+        "concrete full shape to use in the trial and in probes", minimum=1
+    ).default(None)
+    values: str = Key(
+        "values to generate in the trial and in probes",
+        text=TextForm("a generator such as int[0,30522), float[-1,1] or choice(a,b)"),
+    ).default("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +98,31 @@ class AccuracyIntent:
     """How a variant of a model is evaluated.
 
     Attributes:
-        metric: by name (`tritongen.model.accuracy_metrics`); empty chooses by the labels.
-        data: a .npz file or a folder of .npy files beside tritongen.yaml, or ``module:function``.
-        function: ``module:function`` of the user's own metric; it wins over `metric`.
-        labels: name of the array with labels; empty looks for the usual names.
-        output: the output that is scored; empty chooses one that suits the metric.
+        metric: by name; empty chooses by the labels.
+        function: of the user's own; it wins over `metric`.
+        labels: empty looks for the usual names.
+        output: empty chooses one that suits the metric.
     """
 
-    metric: str = ""
-    data: str = ""
-    function: str = ""
-    labels: str = ""
-    output: str = ""
+    metric: str = Key(
+        "what is measured; default: top1 for labels, else likeness to the original's outputs",
+        options=tuple(item.value for item in Metric if item is not Metric.CALLABLE),
+    ).default("")
+    data: str = Key(
+        "samples named after the inputs, with `labels`; paths are relative to this file",
+        text=TextForm("a .npz file, a folder of .npy files, or module:function"),
+    ).default("")
+    function: str = Key(
+        "a metric of your own: called with outputs by name and the labels, more is better",
+        "callable",
+        text=TextForm("module:function", r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+    ).default("")
+    labels: str = Key(
+        "the array that holds the labels", text=TextForm("the name of an array")
+    ).default("")
+    output: str = Key("the output that is scored", text=TextForm("the name of an output")).default(
+        ""
+    )
 
 
 class SequenceStrategy(StrEnum):
@@ -93,25 +143,35 @@ class SequenceControl(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SequenceIntent:
-    """Requests that belong together, and the state that the server keeps between them.
+    """Requests that belong together, and the state that the server keeps between them."""
 
-    Attributes:
-        state: state output by state input.
-        controls: model input by control.
-        initial: file with the first state, by state input; zeros where there is none.
-        strategy: ``oldest`` batches whatever sequences have requests, ``direct`` gives each
-            sequence a fixed row of the batch.
-        concurrent: sequences open at the same time, None when not stated.
-        idle_ms: time without a request after which a sequence's state is dropped, None when not
-            stated.
-    """
-
-    state: Mapping[str, str] = field(default_factory=dict)
-    controls: Mapping[SequenceControl, str] = field(default_factory=dict)
-    initial: Mapping[str, str] = field(default_factory=dict)
-    strategy: SequenceStrategy = SequenceStrategy.OLDEST
-    concurrent: int | None = None
-    idle_ms: float | None = None
+    state: Mapping[str, str] = Key(
+        "state input: the output that holds the next state; the server keeps it",
+        text=TextForm("the name of an output"),
+    ).mapping()
+    initial: Mapping[str, str] = Key(
+        "state input: a file with the first state, raw little-endian numbers; else zeros",
+        text=TextForm("a path below this folder", r"[A-Za-z0-9_][A-Za-z0-9_./-]*"),
+    ).mapping()
+    controls: Mapping[SequenceControl, str] = Key(
+        "inputs of the model that the server fills",
+        text=TextForm("the name of an input"),
+        members={
+            SequenceControl.START: "input that is 1 at a sequence's first request",
+            SequenceControl.END: "input that is 1 at a sequence's last request",
+            SequenceControl.READY: "input that is 1 for rows that hold a request",
+            SequenceControl.ID: "input that holds the sequence's number",
+        },
+    ).mapping()
+    strategy: SequenceStrategy = Key(
+        "oldest (default) batches sequences as they come, direct gives each a row of its own"
+    ).default(SequenceStrategy.OLDEST)
+    concurrent: int | None = Key(
+        "sequences open at the same time", minimum=1, maximum=1_000_000
+    ).default(None)
+    idle_ms: float | None = Key(
+        "a sequence without requests for so long loses its state", "idle", text=_DURATION
+    ).default(None)
 
     @property
     def own_inputs(self) -> frozenset[str]:
@@ -131,51 +191,63 @@ class ModelIntent:
     """What the user says of one model.
 
     Attributes:
-        rate: mean requests per second, None when not stated.
-        peak_rate: requests per second at peak, None when not stated.
-        latency_ms: latency goal at `percentile`, None when not stated.
+        latency_ms: the goal at `percentile`, None when not stated.
         percentile: of the latency goal, 50 to 99.9.
-        overload: what becomes of requests that wait longer than the latency goal allows.
-        request_batch: rows that a client sends in one request.
-        batch: False forbids batching whatever the trial says; True demands the batch axis;
-            None lets the trial decide.
-        max_batch_size: upper limit for the plan, None for the planner's choice.
-        instances: fixed instance count, None for the planner's choice.
-        threads: fixed threads an instance, None for the planner's choice.
-        accuracy_drop: greatest accepted loss of the metric when quantising.
-        accuracy: how that loss is measured.
-        response_cache: answer equal requests from Triton's cache.
-        versions: versions to serve; None keeps Triton's rule (the newest one).
-        inputs: declared inputs by name.
-        outputs: declared outputs by name.
-        overlay: fields of ModelConfig, merged last.
-        skip: leave the model out of the repository.
-        pattern: shape of its traffic, None for the project's.
-        payload: sizes on the wire.
-        sequence: what is kept between the requests of a sequence, None for independent requests.
+        batch: None lets the trial decide.
+        max_batch_size: None for the planner's choice, as with `instances` and `threads`.
+        versions: None keeps Triton's rule (the newest one).
+        pattern: None for the project's.
+        sequence: None for independent requests.
     """
 
-    rate: float | None = None
-    peak_rate: float | None = None
-    latency_ms: float | None = None
-    percentile: float = 99.0
-    overload: Overload = Overload.QUEUE
-    request_batch: int = 1
-    batch: bool | None = None
-    max_batch_size: int | None = None
-    instances: int | None = None
-    threads: int | None = None
-    accuracy_drop: float | None = None
-    accuracy: AccuracyIntent = field(default_factory=AccuracyIntent)
-    response_cache: bool = False
-    versions: tuple[int, ...] | None = None
-    inputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)
-    outputs: Mapping[str, DeclaredTensor] = field(default_factory=dict)
-    overlay: Mapping[str, object] = field(default_factory=dict)
-    skip: bool = False
-    pattern: Pattern | None = None
-    payload: Payload = field(default_factory=Payload)
-    sequence: SequenceIntent | None = None
+    rate: float | None = _AVERAGE_RATE.default(None)
+    peak_rate: float | None = _PEAK_RATE.default(None)
+    latency_ms: float | None = _LATENCY.default(None)
+    percentile: float = PERCENTILES["p99"]
+    overload: Overload = Key(
+        "queue (default) answers late, reject refuses what would miss the latency goal"
+    ).default(Overload.QUEUE)
+    request_batch: int = Key("rows in one client request", minimum=1, maximum=65536).default(1)
+    batch: bool | None = Key(
+        "false forbids batching, true demands it; leave out to let it be proven"
+    ).default(None)
+    max_batch_size: int | None = Key(
+        "upper limit of the planned batch size", minimum=0, maximum=65536
+    ).default(None)
+    instances: int | None = Key("fixed instance count", minimum=1, maximum=4096).default(None)
+    threads: int | None = Key("fixed threads an instance", minimum=1, maximum=4096).default(None)
+    accuracy_drop: float | None = Key(
+        f"greatest accepted loss (default: {DEFAULT_MAX_DROP})",
+        "max_drop",
+        minimum=0,
+        maximum=1,
+        group=_ACCURACY,
+    ).default(None)
+    accuracy: AccuracyIntent = Key(group=_ACCURACY).default(AccuracyIntent())
+    response_cache: bool = Key("answer equal requests from Triton's cache").default(False)
+    versions: tuple[int, ...] | None = Key(
+        "versions to serve; default: the newest", minimum=1, min_items=1
+    ).default(None)
+    inputs: Mapping[str, DeclaredTensor] = Key(
+        "what the model file does not say of its inputs"
+    ).mapping()
+    outputs: Mapping[str, DeclaredTensor] = Key(
+        "what the model file does not say of its outputs"
+    ).mapping()
+    overlay: Mapping[str, object] = Key(
+        "any field of Triton's ModelConfig, merged last; null removes a generated field; the "
+        "plan follows a max_batch_size, 0 serves without batching"
+    ).mapping()
+    sequence: SequenceIntent | None = Key(
+        "requests that belong together, with state kept on the server between them"
+    ).default(None)
+    skip: bool = Key("leave the model out of the repository").default(False)
+    pattern: Pattern | None = Key(
+        "shape of this model's traffic over the week", bare="kind"
+    ).default(None)
+    payload: Payload = Key(
+        "sizes on the wire; taken from inputs and outputs where they are fixed", bare="request"
+    ).default(Payload())
 
     @property
     def planning_rate(self) -> float | None:
@@ -207,15 +279,18 @@ class PipelineStep:
     """One model of a pipeline.
 
     Attributes:
-        model: its name.
-        inputs: the model's input → the pipeline's tensor; one that is not named is the tensor of
-            the same name.
-        outputs: the model's output → the pipeline's tensor; None takes all under their own names.
+        outputs: None takes all under their own names.
     """
 
-    model: str
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] | None = None
+    model: str = Key("the step's model", text=TextForm("the name of a model")).required()
+    inputs: Mapping[str, str] = Key(
+        "the model's input: the pipeline's tensor; left out, the tensor of the same name",
+        text=_TENSOR_NAME,
+    ).mapping()
+    outputs: Mapping[str, str] | None = Key(
+        "the model's output: the pipeline's tensor; left out, all under their own names",
+        text=_TENSOR_NAME,
+    ).default(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,38 +301,34 @@ class PipelineIntent:
 
     Attributes:
         steps: in any order.
-        outputs: tensors that the pipeline answers with.
-        rate: mean requests per second, None when not stated.
-        peak_rate: requests per second at peak, None when not stated.
-        latency_ms: latency goal at `percentile`, None when not stated.
+        latency_ms: the goal at `percentile`, None when not stated.
         percentile: of the latency goal.
     """
 
-    steps: tuple[PipelineStep, ...]
-    outputs: tuple[str, ...]
-    rate: float | None = None
-    peak_rate: float | None = None
-    latency_ms: float | None = None
-    percentile: float = 99.0
+    steps: tuple[PipelineStep, ...] = Key(
+        "models that answer one request together", min_items=1
+    ).required()
+    outputs: tuple[str, ...] = Key(
+        "tensors that the pipeline answers with", min_items=1, text=_TENSOR_NAME
+    ).required()
+    rate: float | None = _AVERAGE_RATE.default(None)
+    peak_rate: float | None = _PEAK_RATE.default(None)
+    latency_ms: float | None = _LATENCY.default(None)
+    percentile: float = PERCENTILES["p99"]
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The whole of `tritongen.yaml`.
+    """The whole of `tritongen.yaml`; a model without an entry has the defaults."""
 
-    Attributes:
-        target: the machine.
-        models: by name; a model without an entry has the defaults.
-        pipelines: by name.
-        weights: how weights get into the repository.
-        business: traffic, clients, services, availability, budget and cloud.
-    """
-
-    target: Target = field(default_factory=Target)
-    models: Mapping[str, ModelIntent] = field(default_factory=dict)
-    pipelines: Mapping[str, PipelineIntent] = field(default_factory=dict)
-    weights: WeightsMode = WeightsMode.COPY
-    business: Business = field(default_factory=Business)
+    target: Target = Key("the machine that is planned for").default(Target())
+    weights: WeightsMode = Key("how weights get into the repository").default(WeightsMode.COPY)
+    models: Mapping[str, ModelIntent] = Key("what is wanted of each model, by its name").mapping()
+    pipelines: Mapping[str, PipelineIntent] = Key(
+        "several models behind one name, served as an ensemble",
+        names=TextForm("a name that can be served", r"[A-Za-z0-9_][A-Za-z0-9_.-]*"),
+    ).mapping()
+    business: Business = Key().default(Business())
 
     def of(self, model: str) -> ModelIntent:
         """The entry of one model, the defaults when it has none."""

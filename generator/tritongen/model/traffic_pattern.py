@@ -8,6 +8,10 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tritongen.model.intent_key import Key, TextForm
+from tritongen.model.quantities import duration_minutes, hours_of_day, iana_time_zone
+
+LONG_DURATION = "a duration such as 90s, 5m or 2h"
 STEP_S = 300.0
 _STEPS_AN_HOUR = 12
 _STEPS_A_DAY = 24 * _STEPS_AN_HOUR
@@ -31,17 +35,13 @@ class PatternKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Sudden surges of a `ramp-burst` or `black-friday` pattern.
+    """Sudden surges, evenly spread over the busy hours."""
 
-    Attributes:
-        factor: times the level around it.
-        minutes: length of each.
-        per_day: how many a day, evenly spread over the busy hours.
-    """
-
-    factor: float = 4.0
-    minutes: float = 15.0
-    per_day: int = 2
+    factor: float = Key("times the level around it", minimum=1, maximum=1000).default(4.0)
+    minutes: float = Key(
+        "length of one burst", "length", text=TextForm(LONG_DURATION, read=duration_minutes)
+    ).default(15.0)
+    per_day: int = Key("bursts a day", minimum=0, maximum=288).default(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,29 @@ class Pattern:
     """The shape of traffic over a week.
 
     Attributes:
-        kind: which shape.
-        busy: first and last busy hour of a day, local time, 0 ≤ begin < end ≤ 24.
-        night: level outside the busy hours, as a share of theirs.
-        weekend: level of Saturday and Sunday, as a share of weekdays'.
-        burst: surges of `ramp-burst`; the factor is Friday's for `black-friday`.
-        time_zone: IANA name of the local time; empty for the plan's own.
-        file: of a `history`: CSV, or the JSON of a Prometheus range query.
+        busy: begin and end of a day's busy hours, local time, 0 ≤ begin < end ≤ 24.
+        time_zone: empty for the plan's own.
+        file: of a `history`.
     """
 
-    kind: PatternKind = PatternKind.CONSTANT
-    busy: tuple[float, float] = (8.0, 18.0)
-    night: float = 0.15
-    weekend: float = 0.4
-    burst: Burst = Burst()
-    time_zone: str = ""
-    file: str = ""
+    kind: PatternKind = Key("shape of the week").default(PatternKind.CONSTANT)
+    busy: tuple[float, float] = Key(
+        "busy hours of a day", "hours", text=TextForm("busy hours such as 8-18", read=hours_of_day)
+    ).default((8.0, 18.0))
+    night: float = Key("level outside the busy hours, as a share", above=0, maximum=1).default(0.15)
+    weekend: float = Key(
+        "level of the weekend, as a share of weekdays", above=0, maximum=10
+    ).default(0.4)
+    burst: Burst = Key(
+        "sudden surges of ramp-burst; the factor is Friday's for black-friday", bare="factor"
+    ).default(Burst())
+    time_zone: str = Key(
+        "time zone of the hours and of the file",
+        text=TextForm("an IANA time zone", read=iana_time_zone),
+    ).default("")
+    file: str = Key(
+        "recorded traffic: CSV, or JSON of a Prometheus range query", text=TextForm("a path")
+    ).default("")
 
 
 def week_shape(pattern: Pattern) -> tuple[float, ...]:
