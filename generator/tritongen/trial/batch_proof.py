@@ -84,7 +84,7 @@ class Prover:
         recipes: inputs of one row that ran.
         request: precision, seed and quantisation.
         deadline: `time.monotonic()` after which no further seed is begun.
-        stage: told what is about to run, so that a crash can be blamed on it.
+        stage: told how many rows are about to run, so that a crash can be blamed on it.
         tested: batch sizes that were compared with single rows.
     """
 
@@ -92,7 +92,7 @@ class Prover:
     recipes: tuple[InputRecipe, ...]
     request: TrialRequest
     deadline: float
-    stage: Callable[[str], None]
+    stage: Callable[[int], None]
     tested: tuple[int, ...] = ()
     _worst: Gap | None = None
     _varied: bool = False
@@ -160,7 +160,7 @@ class Prover:
         singles = [self._run(item, 1) for item in rows]
         self._varied = self._varied or any(tells_apart(singles[0], item) for item in singles[1:])
         for count in sizes:
-            self.stage(_many(count))
+            self.stage(count)
             together = self._run(stack_rows(rows[:count]), count)
             gaps = self._gaps(singles[:count], together, self._tolerance)
             self._note(gaps)

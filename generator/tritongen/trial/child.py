@@ -60,7 +60,7 @@ class ChildResult:
 
     @property
     def starved(self) -> bool:
-        """Whether its last words are that it got no more memory."""
+        """Whether its last words, Python's or a library's, say that memory was short."""
         return any(text in self.last_words for text in _OUT_OF_MEMORY)
 
 

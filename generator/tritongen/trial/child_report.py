@@ -28,6 +28,10 @@ class Reporter:
         """What is about to happen, as the end of "while …"."""
         self._put({"stage": doing})
 
+    def running(self, rows: int) -> None:
+        """A batch of so many rows is about to run, to be compared with rows alone."""
+        self._put({"stage": f"running {rows} row{'s' if rows > 1 else ''}", "rows": rows})
+
     def known(self, **fields: object) -> None:
         """Fields of `Trial` that are known now."""
         self._put({"trial": {name: encode(value) for name, value in fields.items()}})
@@ -52,12 +56,14 @@ class Report:
     Attributes:
         fields: JSON values of the fields of `Trial` that were known.
         stage: what the child was doing last.
+        rows: of the batch that it was comparing last, 0 when it was doing something else.
         missing: (what, fix) of a library that is not installed, None when there is none.
         done: whether the child came to its end.
     """
 
     fields: Mapping[str, object]
     stage: str
+    rows: int
     missing: tuple[str, str] | None
     done: bool
 
@@ -65,18 +71,18 @@ class Report:
 def read_report(text: str) -> Report:
     """Gather the child's lines; one that was cut short by its end is left out."""
     fields: dict[str, object] = {}
-    stage, missing, done = "starting", None, False
+    stage, rows, missing, done = "starting", 0, None, False
     for raw in text.splitlines():
         try:
             line = json.loads(raw)
         except ValueError:
             continue
         if "stage" in line:
-            stage = str(line["stage"])
+            stage, rows = str(line["stage"]), int(line.get("rows", 0))
         elif "trial" in line:
             fields |= line["trial"]
         elif "missing" in line:
             missing = (str(line["missing"][0]), str(line["missing"][1]))
         elif "done" in line:
             done = True
-    return Report(fields, stage, missing, done)
+    return Report(fields, stage, rows, missing, done)

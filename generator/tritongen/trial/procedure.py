@@ -141,10 +141,7 @@ def _verdict(
             "trial's time limit",
         )
     deadline = time.monotonic() + request.limits.timeout_s * _PROOF_SHARE
-    prover = Prover(
-        session, fed.recipes, request, deadline, lambda rows: report.stage(f"running {rows}")
-    )
-    return prover.prove()
+    return Prover(session, fed.recipes, request, deadline, report.running).prove()
 
 
 def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | None:

@@ -86,7 +86,7 @@ def test_how_the_child_ended_becomes_code_and_message(end, status, words, code, 
     ],
 )
 def test_a_failure_on_more_rows_keeps_what_one_row_showed(end, status, verdict):
-    result = trial(end, status, ran, lambda r: r.stage("running 2 rows"))
+    result = trial(end, status, ran, lambda r: r.running(2))
     assert result.ok
     assert result.code
     assert result.inputs[0].values == "zeros"

@@ -20,7 +20,6 @@ _CODES = {
     "size": "TG466",
     "binary": "TG467",
 }
-_ODD_CHARACTER = ("Invalid control characters", "Interpreting non ascii")
 
 
 class StopParsing(Exception):  # noqa: N818  (control flow of the parser, caught in it)
@@ -60,8 +59,7 @@ class TextFaults:
         Raises:
             StopParsing: always.
         """
-        odd = complaint.startswith(_ODD_CHARACTER)
-        self.add("binary" if odd else "syntax", token, complaint, field, _fix(token, odd))
+        self.add("binary" if token.odd else "syntax", token, complaint, field, _fix(token))
         raise StopParsing
 
     def remark(self, code: str, token: Token, message: str, field: str) -> None:
@@ -70,8 +68,8 @@ class TextFaults:
         self.findings.append(Finding(code, Severity.WARNING, message, location=location))
 
 
-def _fix(token: Token, odd: bool) -> str:
-    if odd and token.text == "\ufeff":
+def _fix(token: Token) -> str:
+    if token.odd and token.text == "\ufeff":
         return "Save the file as UTF-8 without a byte order mark."
     if token.text == "/":
         return "Comments start with `#` in this format."

@@ -27,6 +27,7 @@ class Token(NamedTuple):
         line: 1-based.
         column: 1-based, in characters.
         complaint: for `BAD` tokens, what is wrong.
+        odd: whether that is a character that no text of this format has.
     """
 
     kind: TokenKind
@@ -34,6 +35,7 @@ class Token(NamedTuple):
     line: int
     column: int
     complaint: str = ""
+    odd: bool = False
 
 
 _PATTERN = re.compile(
@@ -65,7 +67,8 @@ def tokenize(text: str) -> Iterator[Token]:
         match = _PATTERN.match(text, position)
         column = position - start + 1
         if match is None:
-            yield Token(TokenKind.BAD, text[position], line, column, _odd_character(text[position]))
+            odd = text[position]
+            yield Token(TokenKind.BAD, odd, line, column, _odd_character(odd), odd=True)
             return
         piece, kind = match.group(), match.lastgroup
         if kind == "skip":

@@ -71,12 +71,22 @@ class Fit:
         return tuple(model.work.name for model in self.models)
 
     @property
+    def free_bytes(self) -> float:
+        """The machine's memory that containers may have."""
+        return self.machine.memory_bytes * MEMORY_SHARE
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether the machine has too little memory for the container."""
+        return self.memory_bytes > self.free_bytes
+
+    @property
     def refusal(self) -> str:
         """Why no rate at all can be served, empty when one can."""
-        room = self.machine.memory_bytes * MEMORY_SHARE
-        if self.memory_bytes > room:
+        if self.lacks_memory:
             return (
-                f"{self.memory_bytes / 2**30:.1f} GiB are needed, {room / 2**30:.1f} GiB of "
+                f"{self.memory_bytes / 2**30:.1f} GiB are needed, "
+                f"{self.free_bytes / 2**30:.1f} GiB of "
                 f"{self.machine.memory_bytes / 2**30:.0f} GiB are free"
             )
         for model in self.models:

@@ -91,9 +91,8 @@ class ServicePlanner:
         fit = self.fitter.fit(group.models, machine)
         least = self.business.min_replicas
         if fit.refusal:
-            memory = "GiB" in fit.refusal
-            over = _worst_excess(fit) if not memory else 1.0
-            binding = Binding.MEMORY if memory else Binding.LATENCY
+            over = 1.0 if fit.lacks_memory else _worst_excess(fit)
+            binding = Binding.MEMORY if fit.lacks_memory else Binding.LATENCY
             return Screened(group, fit, math.inf, 0, fit.refusal, binding, over)
         loads = self.hourly.load(fit).load
         counts = [replicas_for(load, least) for load in loads]
