@@ -31,12 +31,15 @@ class DType(StrEnum):
     @property
     def itemsize(self) -> int:
         """Bytes an element; 0 for BYTES, whose elements vary."""
-        return _ITEMSIZE[self]
+        if self in {DType.BOOL, DType.BYTES}:
+            return int(self is DType.BOOL)
+        return int(self.value.lstrip("UINTBFP")) // 8
 
     @property
     def numpy_name(self) -> str:
         """The numpy dtype's name; ``object`` for BYTES, ``bfloat16`` (ml_dtypes) for BF16."""
-        return _NUMPY[self]
+        others = {DType.BYTES: "object", DType.BF16: "bfloat16"}
+        return others.get(self) or self.value.lower().replace("fp", "float")
 
     @property
     def is_float(self) -> bool:
@@ -52,41 +55,6 @@ class DType(StrEnum):
     def from_config(cls, name: str) -> "DType | None":
         """The type named ``TYPE_…`` in a configuration, None when there is none of that name."""
         return next((member for member in cls if member.config_name == name), None)
-
-
-_ITEMSIZE: dict[DType, int] = {
-    DType.BOOL: 1,
-    DType.UINT8: 1,
-    DType.UINT16: 2,
-    DType.UINT32: 4,
-    DType.UINT64: 8,
-    DType.INT8: 1,
-    DType.INT16: 2,
-    DType.INT32: 4,
-    DType.INT64: 8,
-    DType.FP16: 2,
-    DType.FP32: 4,
-    DType.FP64: 8,
-    DType.BYTES: 0,
-    DType.BF16: 2,
-}
-
-_NUMPY: dict[DType, str] = {
-    DType.BOOL: "bool",
-    DType.UINT8: "uint8",
-    DType.UINT16: "uint16",
-    DType.UINT32: "uint32",
-    DType.UINT64: "uint64",
-    DType.INT8: "int8",
-    DType.INT16: "int16",
-    DType.INT32: "int32",
-    DType.INT64: "int64",
-    DType.FP16: "float16",
-    DType.FP32: "float32",
-    DType.FP64: "float64",
-    DType.BYTES: "object",
-    DType.BF16: "bfloat16",
-}
 
 
 class TensorKind(StrEnum):

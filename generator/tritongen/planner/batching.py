@@ -206,11 +206,8 @@ def _delay(
 ) -> Planned[int]:
     rate, goal = model.intent.planning_rate, model.intent.latency_ms
     if rate is None or goal is None:
-        what = (
-            "rate and latency goal"
-            if rate is None and goal is None
-            else ("rate" if rate is None else "latency goal")
-        )
+        stated = {"rate": rate, "latency goal": goal}
+        what = " and ".join(name for name, value in stated.items() if value is None)
         return Planned(
             0,
             Reason(

@@ -22,42 +22,23 @@ def plan_tensors(
 def _tensor(spec: TensorSpec, shape: Shape | None, batching: bool, optional: bool) -> PlannedTensor:
     # A tensor without an element type is an error finding; such a model is never planned.
     dtype = spec.dtype or DType.FP32
+    dims, reason, reshape = _dims(spec, shape, batching)
+    return PlannedTensor(spec.name, dtype, dims, reason, reshape, optional)
+
+
+def _dims(
+    spec: TensorSpec, shape: Shape | None, batching: bool
+) -> tuple[tuple[int, ...], Reason, tuple[int, ...] | None]:
+    """Dims with their reason, and the shape that the model sees where it is another one."""
     if not shape:
         # A scalar, or an output whose rank the runtime cannot tell: both are checked as [1].
         what = "a scalar in the model" if spec.shape is not None else "its rank is not declared"
-        return PlannedTensor(
-            spec.name,
-            dtype,
-            (1,),
-            Reason(Source.RULE, f"{what}; Triton has no rank 0 and writes it as [1]"),
-            optional=optional,
-        )
+        return (1,), Reason(Source.RULE, f"{what}; Triton has no rank 0 and writes it as [1]"), None
+    given = f"the model's {show_shape(shape)}"
     if not batching:
-        return PlannedTensor(
-            spec.name,
-            dtype,
-            wire_dims(shape),
-            Reason(Source.MODEL, f"the model's {show_shape(shape)}, full shape"),
-            optional=optional,
-        )
+        return wire_dims(shape), Reason(Source.MODEL, f"{given}, full shape"), None
     dims = wire_dims(shape[1:])
-    if not dims:
-        return PlannedTensor(
-            spec.name,
-            dtype,
-            (1,),
-            Reason(
-                Source.RULE,
-                f"the model's {show_shape(shape)} is the batch axis alone; Triton needs one dim "
-                "and takes it away again by reshape",
-            ),
-            reshape=(),
-            optional=optional,
-        )
-    return PlannedTensor(
-        spec.name,
-        dtype,
-        dims,
-        Reason(Source.MODEL, f"the model's {show_shape(shape)} without the batch axis"),
-        optional=optional,
-    )
+    if dims:
+        return dims, Reason(Source.MODEL, f"{given} without the batch axis"), None
+    why = "is the batch axis alone; Triton needs one dim and takes it away again by reshape"
+    return (1,), Reason(Source.RULE, f"{given} {why}"), ()
