@@ -1,9 +1,12 @@
 """The form of an operator graph: how long its longest chain is, and how much runs side by side."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from tritongen.formats.reading import ranked
+from tritongen.model.facts import GraphShape
 
 
 class Role(IntEnum):
@@ -53,6 +56,10 @@ class Extent:
     critical_path: int
     width: int
     cyclic: bool
+
+    def shape(self, operators: int, counts: Mapping[str, int]) -> GraphShape:
+        """The form of a graph with so many operators, sub-graphs included, counted by type."""
+        return GraphShape(operators, self.critical_path, self.width, ranked(counts), self.scheduled)
 
 
 class _Dependence(IntEnum):

@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.model.agreement import TOLERANCES, gap
@@ -32,37 +33,37 @@ _REPEATS = 2
 def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> None:
     """Run the trial and report every result as soon as it is known."""
     begun = time.monotonic()
-    limits = request.limits
     report.known(runtime=runtime.name, seed=request.seed)
     idle = memory.resident_bytes(os.getpid())
     memory.reset_peak()
     try:
         report.stage("loading the model")
-        session = runtime.load(Path(request.path), threads=1)
+        model = runtime.load(Path(request.path), threads=1)
         load_s = time.monotonic() - begun
-        report.known(reported_inputs=tuple(session.inputs), reported_outputs=tuple(session.outputs))
+        report.known(reported_inputs=tuple(model.inputs), reported_outputs=tuple(model.outputs))
         report.stage("running 1 row")
-        search_end = begun + limits.timeout_s * _SEARCH_SHARE
-        request, fed = _find(request, session, search_end)
+        search_end = begun + request.limits.timeout_s * _SEARCH_SHARE
+        request, fed = _find(request, model, search_end)
         if request.open_shapes:
             report.stage("running other sizes")
-            inputs, outputs = find_axes(session, fed, request.seed)
+            inputs, outputs = find_axes(model, fed, request.seed)
             report.known(reported_inputs=inputs, reported_outputs=outputs)
             report.stage("running 1 row")
     except RuntimeRefusal as refusal:
         report.known(ok=False, code=_code(refusal), error=refusal.message)
         return
-    proof, fed = _prove(request, session, fed, report, begun)
-    if isinstance(session, PythonSession):
-        report.known(decoupled=session.decoupled)
+    run = _Run(request, model, fed, report, begun)
+    proof = run.prove()
+    if isinstance(model, PythonSession):
+        report.known(decoupled=model.decoupled)
     batched = proof.verdict is BatchVerdict.PROVEN
     report.stage("running all-zero inputs")
-    report.known(zeros_ok=_zeros_run(session, fed.recipes, batched=batched))
+    report.known(zeros_ok=_zeros_run(model, run.fed.recipes, batched=batched))
     report.known(peak_bytes=max(0, memory.peak_bytes() - idle))
-    left = begun + limits.timeout_s * 0.8 - time.monotonic()
-    budget = min(limits.time_budget_s, left)
+    left = begun + request.limits.timeout_s * 0.8 - time.monotonic()
+    budget = min(request.limits.time_budget_s, left)
     if budget > 0:
-        watch = Stopwatch(runtime, session, fed.recipes, request, batched, load_s)
+        watch = Stopwatch(runtime, model, run.fed.recipes, request, batched, load_s)
         _measure(watch, budget, idle, report)
 
 
@@ -72,7 +73,7 @@ def _code(refusal: RuntimeRefusal) -> str:
     return "TG203" if refusal.out_of_memory else "TG201"
 
 
-def _find(request: TrialRequest, session: LoadedModel, deadline: float) -> tuple[TrialRequest, Fed]:
+def _find(request: TrialRequest, model: LoadedModel, deadline: float) -> tuple[TrialRequest, Fed]:
     """Inputs that run, and the request with the guess that they rest on.
 
     Raises:
@@ -81,9 +82,7 @@ def _find(request: TrialRequest, session: LoadedModel, deadline: float) -> tuple
     first: RuntimeRefusal | None = None
     for feeds in (request.inputs, *request.guesses):
         try:
-            return replace(request, inputs=feeds), find_inputs(
-                session, feeds, request.seed, deadline
-            )
+            return replace(request, inputs=feeds), find_inputs(model, feeds, request.seed, deadline)
         except RuntimeRefusal as refusal:
             first = first or refusal
             if time.monotonic() > deadline:
@@ -91,57 +90,98 @@ def _find(request: TrialRequest, session: LoadedModel, deadline: float) -> tuple
     raise first or RuntimeRefusal("the model takes no inputs that could be generated")
 
 
-def _prove(
-    request: TrialRequest, session: LoadedModel, fed: Fed, report: Reporter, begun: float
-) -> tuple[BatchProof, Fed]:
-    """Observed tensors, determinism and the verdict; inputs of the user's full sizes follow it."""
-    _observe(request, fed, report)
-    report.stage("running the same row again")
-    changing = _changing_output(session, fed, request)
-    report.known(deterministic=changing is None)
-    proof = _verdict(request, session, fed, changing, report, begun)
-    report.known(proof=proof)
-    if proof.verdict is not BatchVerdict.PROVEN and (full := _full_sizes(request.inputs, fed)):
-        report.stage("running the sizes of tritongen.yaml")
-        try:
-            outputs = session.run(make_inputs(full, request.seed))
-        except RuntimeRefusal:
-            return proof, fed
-        fed = replace(fed, recipes=full, outputs=outputs)
-        _observe(request, fed, report)
-    return proof, fed
+@dataclass(slots=True)
+class _Run:
+    """A model that runs on some inputs.
 
+    Attributes:
+        request: with the inputs that run.
+        model: loaded.
+        fed: how they ran.
+        report: told of everything that becomes known.
+        begun: `time.monotonic()` of the trial's begin.
+    """
 
-def _verdict(
-    request: TrialRequest,
-    session: LoadedModel,
-    fed: Fed,
-    changing: str | None,
-    report: Reporter,
-    begun: float,
-) -> BatchProof:
-    known = obstacle(request.inputs, request.batch)
-    if known is not None:
-        return known
-    if not fed.one_row:
-        return BatchProof(
-            BatchVerdict.DISPROVEN, f"the runtime refuses a single row: {fed.first_refusal}"
+    request: TrialRequest
+    model: LoadedModel
+    fed: Fed
+    report: Reporter
+    begun: float
+
+    def prove(self) -> BatchProof:
+        """Observed tensors, determinism, the verdict; inputs of the user's full sizes follow it."""
+        self._observe()
+        self.report.stage("running the same row again")
+        changing = self._changing_output()
+        self.report.known(deterministic=changing is None)
+        proof = self._verdict(changing)
+        self.report.known(proof=proof)
+        full = _full_sizes(self.request.inputs, self.fed)
+        if proof.verdict is not BatchVerdict.PROVEN and full:
+            self.report.stage("running the sizes of tritongen.yaml")
+            with suppress(RuntimeRefusal):
+                outputs = self.model.run(make_inputs(full, self.request.seed))
+                self.fed = replace(self.fed, recipes=full, outputs=outputs)
+                self._observe()
+        return proof
+
+    def _observe(self) -> None:
+        inputs = tuple(
+            ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
+            for recipe in self.fed.recipes
         )
-    if changing is not None:
-        return BatchProof(
-            BatchVerdict.UNTESTED,
-            f"output {changing!r} differs between two runs on the same input, so rows cannot be "
-            "compared",
-        )
-    left = begun + request.limits.timeout_s - time.monotonic()
-    if fed.seconds * _PROOF_ROWS > left * 0.7:
-        return BatchProof(
-            BatchVerdict.UNTESTED,
-            f"one run takes {fed.seconds:.1f} s, too long to compare 2 and 3 rows within the "
-            "trial's time limit",
-        )
-    deadline = time.monotonic() + request.limits.timeout_s * _PROOF_SHARE
-    return Prover(session, fed.recipes, request, deadline, report.running).prove()
+        outputs = _observed_outputs(first_response(self.fed.outputs))
+        mismatches = tuple(_mismatches(self.request.interface.outputs, outputs))
+        self.report.known(ok=True, inputs=inputs, outputs=outputs, mismatches=mismatches)
+
+    def _changing_output(self) -> str | None:
+        """The first output that differs between runs on the same input, None when none does."""
+        inputs = make_inputs(self.fed.recipes, self.request.seed)
+        tolerance = TOLERANCES[self.request.precision]
+        for _ in range(_REPEATS):
+            try:
+                again = self.model.run(inputs)
+            except RuntimeRefusal:
+                # It ran before; a model that refuses its own input later is no more reliable.
+                return next(iter(self.fed.outputs), None)
+            for name, array in self.fed.outputs.items():
+                other = again.get(name)
+                if (
+                    other is None
+                    or array.shape != other.shape
+                    or gap(name, array, other, tolerance).exceeds
+                ):
+                    return name
+        return None
+
+    def _verdict(self, changing: str | None) -> BatchProof:
+        known = obstacle(self.request.inputs, self.request.batch)
+        if known is not None:
+            return known
+        if not self.fed.one_row:
+            reason = f"the runtime refuses a single row: {self.fed.first_refusal}"
+            return BatchProof(BatchVerdict.DISPROVEN, reason)
+        if changing is not None:
+            return BatchProof(
+                BatchVerdict.UNTESTED,
+                f"output {changing!r} differs between two runs on the same input, so rows cannot "
+                "be compared",
+            )
+        timeout_s = self.request.limits.timeout_s
+        left = self.begun + timeout_s - time.monotonic()
+        if self.fed.seconds * _PROOF_ROWS > left * 0.7:
+            return BatchProof(
+                BatchVerdict.UNTESTED,
+                f"one run takes {self.fed.seconds:.1f} s, too long to compare 2 and 3 rows within "
+                "the trial's time limit",
+            )
+        return Prover(
+            self.model,
+            self.fed.recipes,
+            self.request,
+            time.monotonic() + timeout_s * _PROOF_SHARE,
+            lambda rows: self.report.stage(f"running {rows}"),
+        ).prove()
 
 
 def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | None:
@@ -151,27 +191,6 @@ def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | No
         replace(recipe, shape=sizes.get(recipe.name) or recipe.shape) for recipe in fed.recipes
     )
     return full if full != fed.recipes else None
-
-
-def _changing_output(session: LoadedModel, fed: Fed, request: TrialRequest) -> str | None:
-    """The first output that differs between runs on the same input, None when none does."""
-    inputs = make_inputs(fed.recipes, request.seed)
-    tolerance = TOLERANCES[request.precision]
-    for _ in range(_REPEATS):
-        try:
-            again = session.run(inputs)
-        except RuntimeRefusal:
-            # It ran before; a model that refuses its own input later is no more reliable.
-            return next(iter(fed.outputs), None)
-        for name, array in fed.outputs.items():
-            other = again.get(name)
-            if (
-                other is None
-                or array.shape != other.shape
-                or gap(name, array, other, tolerance).exceeds
-            ):
-                return name
-    return None
 
 
 def _zeros_run(session: LoadedModel, recipes: Sequence[InputRecipe], *, batched: bool) -> bool:
@@ -194,20 +213,6 @@ def _measure(watch: Stopwatch, seconds: float, idle: int, report: Reporter) -> N
     for cost in watch.threads(seconds - (time.monotonic() - begun)):
         costs.append(cost)
         report.known(costs=tuple(costs))
-
-
-def _observe(request: TrialRequest, fed: Fed, report: Reporter) -> None:
-    inputs = tuple(
-        ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
-        for recipe in fed.recipes
-    )
-    outputs = _observed_outputs(first_response(fed.outputs))
-    report.known(
-        ok=True,
-        inputs=inputs,
-        outputs=outputs,
-        mismatches=tuple(_mismatches(request.interface.outputs, outputs)),
-    )
 
 
 def _observed_outputs(outputs: Mapping[str, Array]) -> tuple[ObservedTensor, ...]:

@@ -113,24 +113,21 @@ class LintedModel:
 
     def folder_error(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
         """Like `error`, of the model's folder or a path in it."""
-        return finding(
-            code, Severity.ERROR, message, fix=fix, model=self.name, path=self._path(path)
-        )
+        return self._in_folder(code, Severity.ERROR, message, fix, path)
 
     def folder_warning(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
         """Like `warning`, of the model's folder or a path in it."""
-        return finding(
-            code, Severity.WARNING, message, fix=fix, model=self.name, path=self._path(path)
-        )
+        return self._in_folder(code, Severity.WARNING, message, fix, path)
 
     def folder_info(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
         """Like `info`, of the model's folder or a path in it."""
-        return finding(
-            code, Severity.INFO, message, fix=fix, model=self.name, path=self._path(path)
-        )
+        return self._in_folder(code, Severity.INFO, message, fix, path)
 
-    def _path(self, path: str) -> str:
-        return f"{self.name}/{path}" if path else self.name
+    def _in_folder(
+        self, code: str, severity: Severity, message: str, fix: str, path: str
+    ) -> Finding:
+        place = f"{self.name}/{path}" if path else self.name
+        return finding(code, severity, message, fix=fix, model=self.name, path=place)
 
     def _finding(
         self, code: str, severity: Severity, field: str, message: str, fix: str

@@ -178,13 +178,7 @@ def _graph(model: _Model) -> tuple[GraphShape, list[str]]:
         operators.number(name) for name, _ in content.inputs if name not in content.initialisers
     }
     extent = measure(operators.nodes, live)
-    shape = GraphShape(
-        operators=operators.total,
-        critical_path=extent.critical_path,
-        width=extent.width,
-        counts=ranked(operators.counts),
-        scheduled=extent.scheduled,
-    )
+    shape = extent.shape(operators.total, operators.counts)
     faults = ["operators wait for each other in a circle"] if extent.cyclic else []
     if not operators.endless:
         faults += _loose_ends(model, live)

@@ -155,13 +155,7 @@ def _graph(document: OpenVinoDocument) -> GraphShape:
     counts = Counter(layer.type for layer in document.layers.values())
     for plain in ("Parameter", "Result", "Const"):
         counts.pop(plain, None)
-    return GraphShape(
-        operators=counts.total() + len(document.inner),
-        critical_path=extent.critical_path,
-        width=extent.width,
-        counts=ranked(counts),
-        scheduled=extent.scheduled,
-    )
+    return extent.shape(counts.total() + len(document.inner), counts)
 
 
 def _findings(

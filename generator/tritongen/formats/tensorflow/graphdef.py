@@ -7,7 +7,7 @@ from tritongen.formats.operator_graph import Operator, Role, measure
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.mapped_file import mapped
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data
-from tritongen.formats.reading import ModelSource, ranked
+from tritongen.formats.reading import ModelSource
 from tritongen.formats.tensorflow.tensorflow_types import dtype_of, label_of, shape_of
 from tritongen.model.facts import GraphShape, ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec
@@ -116,10 +116,4 @@ def _graph(nodes: list[_GraphNode]) -> GraphShape:
     counts = Counter(node.operator for node in nodes)
     for plain in ("Const", "NoOp", "Placeholder"):
         counts.pop(plain, None)
-    return GraphShape(
-        operators=counts.total(),
-        critical_path=extent.critical_path,
-        width=extent.width,
-        counts=ranked(counts),
-        scheduled=extent.scheduled,
-    )
+    return extent.shape(counts.total(), counts)

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,6 @@ class Quantization:
     calibration: Samples
     end: float
     tries: int = 0
-    _ranking: Samples | None = field(default=None)
 
     @property
     def work(self) -> Path:

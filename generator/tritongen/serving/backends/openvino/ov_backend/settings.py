@@ -18,14 +18,12 @@ class OpenVinoSettings:
         extension: a library with operators, empty for none.
         padding: whether short batches are filled with zeros.
         reshape: whether inputs take the configuration's dims.
-        automatic: whether OpenVINO may batch by itself.
     """
 
     properties: Mapping[str, object] = field(default_factory=dict)
     extension: str = ""
     padding: bool = False
     reshape: bool = False
-    automatic: bool = True
 
 
 def settings_of(config: Json) -> OpenVinoSettings:
@@ -62,7 +60,6 @@ def settings_of(config: Json) -> OpenVinoSettings:
         extension=given.get("CPU_EXTENSION_PATH", ""),
         padding=_yes(given, "ENABLE_BATCH_PADDING"),
         reshape=_yes(given, "RESHAPE_IO_LAYERS"),
-        automatic=not _yes(given, "SKIP_OV_DYNAMIC_BATCHSIZE"),
     )
 
 
