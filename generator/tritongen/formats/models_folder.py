@@ -17,10 +17,7 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import Release
 from tritongen.model.sequence_states import INITIAL_FOLDER, initial_file, likely_states
-from tritongen.model.tensors import TensorSpec
 from tritongen.system.paths import contained
-
-_Declared = tuple[CandidateVersion, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +87,19 @@ def inspect_model(
     facts = ModelFacts(candidate.name, candidate.path, candidate.format)
     versions: list[ModelVersion] = []
     findings = list(candidate.findings)
-    declared: list[_Declared] = []
+    read: list[tuple[CandidateVersion, ModelFacts]] = []
     for version in candidate.versions:
         source = ModelSource(root, version.path, candidate.name, version.format, version.number)
         facts = _read(source)
         found, problems = version_files(source, facts)
         versions.append(found)
         findings += [*facts.findings, *problems]
-        declared.append((version, facts.inputs, facts.outputs))
+        read.append((version, facts))
     # The last version is the one that is described.
     facts = replace(facts, path=candidate.path, versions=tuple(versions), findings=tuple(findings))
     if intent is not None:
         facts = with_declared(facts, intent)
-    findings = [*facts.findings, *_differences(candidate, declared)]
+    findings = [*facts.findings, *_differences(candidate, read)]
     if facts.onnx is not None or facts.inputs or facts.outputs:
         findings += validate(facts, release, library=library)
     if intent is None or intent.sequence is None:
@@ -164,22 +161,20 @@ def _read(source: ModelSource) -> ModelFacts:
     return ModelFacts(source.model, source.path, source.format, findings=(fault,))
 
 
-def _differences(candidate: ModelCandidate, declared: Sequence[_Declared]) -> list[Finding]:
+def _differences(
+    candidate: ModelCandidate, read: Sequence[tuple[CandidateVersion, ModelFacts]]
+) -> list[Finding]:
     """Earlier versions that the configuration of the last one does not fit."""
     findings: list[Finding] = []
-    for version, inputs, outputs in declared[:-1]:
-        last, last_inputs, last_outputs = declared[-1]
-        if (version.format, inputs, outputs) == (last.format, last_inputs, last_outputs):
+    for version, facts in read[:-1]:
+        number, last = read[-1][0].number, read[-1][1]
+        if facts.format is last.format and (facts.inputs, facts.outputs) == (
+            last.inputs,
+            last.outputs,
+        ):
             continue
-        what = "format" if version.format is not last.format else "inputs or outputs"
-        message = f"version {version.number} has other {what} than version {last.number}"
-        findings.append(
-            finding(
-                "TG130",
-                Severity.WARNING,
-                message,
-                model=candidate.name,
-                path=version.path,
-            )
-        )
+        what = "format" if facts.format is not last.format else "inputs or outputs"
+        message = f"version {version.number} has other {what} than version {number}"
+        model, path = candidate.name, version.path
+        findings.append(finding("TG130", Severity.WARNING, message, model=model, path=path))
     return findings

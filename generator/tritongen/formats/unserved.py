@@ -1,30 +1,33 @@
 """Formats that Triton does not serve: told apart, and where to go from there."""
 
+from dataclasses import dataclass
+
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts
 
 _TO_ONNX = "Export the model to ONNX"
 
 
+@dataclass(frozen=True, slots=True)
 class Unserved:
     """The reader of a format that no backend loads.
 
-    Args:
+    Attributes:
         name: of the format, for people.
         lacks: why it cannot be served.
         fix: how to convert it.
         pickled: whether loading it would run code.
     """
 
-    def __init__(self, name: str, lacks: str, fix: str, *, pickled: bool = False) -> None:
-        self._name = name
-        self._lacks = lacks
-        self._fix = fix
-        self._code = "TG129" if pickled else "TG105"
+    name: str
+    lacks: str
+    fix: str
+    pickled: bool = False
 
     def __call__(self, source: ModelSource) -> ModelFacts:
         """One finding that names the format, what is missing, and the way out."""
-        fault = source.finding(self._code, f"{self._name}: {self._lacks}", fix=self._fix)
+        code = "TG129" if self.pickled else "TG105"
+        fault = source.finding(code, f"{self.name}: {self.lacks}", fix=self.fix)
         return ModelFacts(source.model, source.path, source.format, findings=(fault,))
 
 

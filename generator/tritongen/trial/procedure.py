@@ -52,7 +52,7 @@ def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> N
     except RuntimeRefusal as refusal:
         report.known(ok=False, code=_code(refusal), error=refusal.message)
         return
-    run = _Run(request, model, fed, report, begun)
+    run = _TrialRun(request, model, fed, report, begun)
     proof = run.prove()
     if isinstance(model, PythonSession):
         report.known(decoupled=model.decoupled)
@@ -91,7 +91,7 @@ def _find(request: TrialRequest, model: LoadedModel, deadline: float) -> tuple[T
 
 
 @dataclass(slots=True)
-class _Run:
+class _TrialRun:
     """A model that runs on some inputs.
 
     Attributes:
