@@ -140,8 +140,6 @@ def profiles(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
 
 def counts(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """A count below 1 is never an error: Triton takes its default instead."""
-    if model.is_ensemble:
-        return
     for instances in resolved_groups(model, context):
         group = instances.group
         if (
@@ -154,7 +152,7 @@ def counts(model: LintedModel, context: LintContext) -> Iterator[Finding]:
                 f"{instances.field}.count",
                 f"count {group.count} is silently replaced by {instances.count}",
             )
-        elif not instances.counted and not model.is_ensemble:
+        elif not instances.counted:
             where = "instance_group is missing" if group is None else "count is missing"
             yield model.info(
                 "TG642",

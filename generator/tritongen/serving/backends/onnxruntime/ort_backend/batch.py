@@ -75,45 +75,42 @@ class RequestBatcher:
             output = output.reshape(self._dims[name])
         if not self._batching or (len(requests) == 1 and len(output) == rows(requests[0])):
             return [output]
-        parts: list[Array | RefusedError] = []
-        start = 0
-        for request in requests:
-            end = start + rows(request)
-            if end > len(output):
-                parts.append(
-                    RefusedError(
-                        f"failed to split the output tensor '{name}' in responses: expected batch "
-                        f"size of at least {end} in model output, got {len(output)}"
-                    )
-                )
-            else:
-                parts.append(output[start:end])
-            start = end
-        return parts
+        sizes = [rows(request) for request in requests]
+        return _cut(name, output, sizes, "batch size of at least {}")
 
     def _scatter(
         self, name: str, output: Array, requests: Sequence[Request]
     ) -> list[Array | RefusedError]:
         """Splits flat: each dynamic size of the output is the source input's in that request."""
         declared = (-1, *self._dims[name]) if self._batching else self._dims[name]
-        flat = output.reshape(-1)
-        parts: list[Array | RefusedError] = []
-        start = 0
+        shapes = []
         for request in requests:
             given = request[self._scattered[name]].shape
-            shape = [given[axis] if size == -1 else size for axis, size in enumerate(declared)]
-            end = start + int(np.prod(shape))
-            if end > flat.size:
-                parts.append(
-                    RefusedError(
-                        f"failed to split the output tensor '{name}' in responses: expected "
-                        f"{end} elements in model output, got {flat.size}"
-                    )
-                )
-            else:
-                parts.append(flat[start:end].reshape(shape))
-            start = end
-        return parts
+            shapes.append([given[axis] if dim == -1 else dim for axis, dim in enumerate(declared)])
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        parts = _cut(name, output.reshape(-1), sizes, "{} elements")
+        return [
+            part if isinstance(part, RefusedError) else part.reshape(shape)
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+
+
+def _cut(name: str, output: Array, sizes: Sequence[int], wanted: str) -> list[Array | RefusedError]:
+    """An output cut along axis 0; `wanted` says what a part that is missing would need."""
+    parts: list[Array | RefusedError] = []
+    start = 0
+    for size in sizes:
+        end = start + size
+        if end > len(output):
+            fault = (
+                f"failed to split the output tensor '{name}' in responses: expected "
+                f"{wanted.format(end)} in model output, got {len(output)}"
+            )
+            parts.append(RefusedError(fault))
+        else:
+            parts.append(output[start:end])
+        start = end
+    return parts
 
 
 def _joined(name: str, arrays: Sequence[Array]) -> Array:
