@@ -12,7 +12,7 @@ from pathlib import Path
 from tritongen.model.agreement import Tolerance
 from tritongen.model.tensors import fits, is_dynamic, show_shape
 from tritongen.model.variants import Proof, Step, StepKind
-from tritongen.optimize.fixes import FIXES, CannotFix, Fix, FixContext, Rewrite
+from tritongen.optimize.fixes import FIXES, CannotFix, Fix, FixContext
 from tritongen.optimize.libraries import onnx
 from tritongen.optimize.onnx_files import Model, load, save
 from tritongen.optimize.onnx_session import Arrays, OrtRunner, ReferenceRunner, RunRefusal
@@ -171,7 +171,7 @@ class _Fixing:
         path = folder / MODEL_FILE
         save(replace(self.model, proto=graph.proto), path)
         model = load(path)
-        proof = _prove(path, graph, expected, rewrite, self.tolerance)
+        proof = self._prove(path, graph, expected, rewrite.claims_batch)
         before = self.result.model
         self.model, self.expected = model, expected
         self.result = replace(self.result, model=path, proof=proof)
@@ -184,6 +184,24 @@ class _Fixing:
             shutil.rmtree(before.parent)
         return True
 
+    def _prove(self, path: Path, graph: Graph, expected: list[ExpectedRun], claims: bool) -> Proof:
+        """The rewritten model against the original's results; row by row if it claims a batch.
+
+        Raises:
+            Unproven: it differs, or declares a shape that is not what comes out.
+        """
+        try:
+            runner = OrtRunner(path)
+        except RunRefusal as problem:
+            raise Unproven(f"ONNX Runtime refuses the rewritten model: {problem}") from None
+        comparison = compare(runner, expected, self.tolerance)
+        _check_declared(graph, expected)
+        if claims:
+            compare_rows(runner, expected, comparison)
+            return comparison.proof(rows_equal=True)
+        rows_equal = rows_agree(runner, expected, self.tolerance) if _batched(graph) else None
+        return comparison.proof(rows_equal)
+
     def _add(self, step: Step, fix: Fix) -> None:
         steps = (*self.result.steps, replace(step, cures=fix.codes))
         self.result = replace(self.result, steps=steps)
@@ -195,31 +213,6 @@ class _Fixing:
             return self.result
         equal = rows_agree(OrtRunner(path), self.expected, self.tolerance)
         return replace(self.result, rows_equal=equal)
-
-
-def _prove(
-    path: Path,
-    graph: Graph,
-    expected: Sequence[ExpectedRun],
-    rewrite: Rewrite,
-    tolerance: Tolerance,
-) -> Proof:
-    """The rewritten model against the original's results, row by row where it claims a batch.
-
-    Raises:
-        Unproven: it differs, or declares a shape that is not what comes out.
-    """
-    try:
-        runner = OrtRunner(path)
-    except RunRefusal as problem:
-        raise Unproven(f"ONNX Runtime refuses the rewritten model: {problem}") from None
-    comparison = compare(runner, expected, tolerance)
-    _check_declared(graph, expected)
-    if rewrite.claims_batch:
-        compare_rows(runner, expected, comparison)
-        return comparison.proof(rows_equal=True)
-    rows_equal = rows_agree(runner, expected, tolerance) if _batched(graph) else None
-    return comparison.proof(rows_equal)
 
 
 def _check_declared(graph: Graph, expected: Sequence[ExpectedRun]) -> None:

@@ -180,7 +180,7 @@ class JobResult:
         error: what went wrong, one sentence.
         details: further lines of a failure.
         steps: what was done or looked at.
-        model: main file of the result, relative to the job's folder; empty when there is none.
+        model: main file of the result, relative to `folder`; empty when there is none.
         files: every file of the result, the main file first.
         proof: of the result against the original.
         accuracy: in the gate's metric; without data of the user's, similarity only.
@@ -189,6 +189,7 @@ class JobResult:
         recipe: settings by name.
         labels: class names by index.
         labels_of: output that they belong to.
+        folder: of the job; filled in where the work was asked for.
     """
 
     code: str = ""
@@ -204,3 +205,4 @@ class JobResult:
     recipe: Mapping[str, object] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     labels_of: str = ""
+    folder: str = ""

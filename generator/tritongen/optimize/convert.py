@@ -8,7 +8,7 @@ from tritongen.model.findings import Severity
 from tritongen.model.variants import Speedup, StepKind, Verdict
 from tritongen.optimize.child_jobs import Stage
 from tritongen.optimize.openvino_stage import COMPUTES_IN
-from tritongen.optimize.optimization import Base, Optimization, do, make_job, variant_of
+from tritongen.optimize.optimization import Base, Optimization, do, variant_of
 from tritongen.repository.stored_variants import drop_variant, keep_variant, variant_facts
 
 NAME = "openvino-ir"
@@ -20,8 +20,7 @@ def convert_to_openvino(work: Optimization, base: Base) -> None:
     Raises:
         EnvironmentProblem: TG006 openvino is missing; TG004 or TG005, the disk.
     """
-    job = make_job(work, base, Stage.OPENVINO, NAME)
-    result = do(work, job, "converting to OpenVINO IR")
+    result = do(work, base, Stage.OPENVINO, NAME, "converting to OpenVINO IR")
     drop_variant(work.root, work.name, NAME)
     if result.code:
         work.failed(NAME, StepKind.CONVERT, result)
@@ -30,7 +29,7 @@ def convert_to_openvino(work: Optimization, base: Base) -> None:
     if not result.model:
         work.steps.append(step)
         return
-    folder = Path(job.work)
+    folder = Path(result.folder)
     refusal = _refusal(work, folder / result.model)
     if refusal:
         work.steps.append(replace(step, applied=False, reason=f"{step.reason}; {refusal}"))

@@ -17,13 +17,12 @@ from tritongen.model.variants import (
     judge,
 )
 from tritongen.optimize.accelerate import offer_accelerators
-from tritongen.optimize.child_jobs import ChildJob, JobResult, Method, Stage
+from tritongen.optimize.child_jobs import JobResult, Method, Stage
 from tritongen.optimize.convert import convert_to_openvino
 from tritongen.optimize.optimization import (
     Base,
     Optimization,
     do,
-    make_job,
     try_base,
     variant_of,
 )
@@ -100,8 +99,7 @@ def _fixed(work: Optimization, base: Base) -> Base:
     Where further work is asked for, the result is tried.
     """
     asked = work.options
-    job = make_job(work, base, Stage.FIX, FIXED)
-    result = do(work, job, "trying fixes")
+    result = do(work, base, Stage.FIX, FIXED, "trying fixes")
     if result.code:
         work.note(result.code, Severity.WARNING, result.error)
         return base
@@ -128,7 +126,7 @@ def _fixed(work: Optimization, base: Base) -> Base:
         labels=result.labels,
         labels_of=result.labels_of,
     )
-    kept = keep_variant(work.root, Path(job.work), result.files, variant)
+    kept = keep_variant(work.root, Path(result.folder), result.files, variant)
     work.variants.append(kept)
     if not (asked.quantize or asked.graph or asked.openvino or asked.accelerate):
         return base
@@ -160,13 +158,12 @@ def _quantise(work: Optimization, base: Base) -> None:
         work.note("TG231", Severity.INFO, reason)
     for method in methods:
         name = f"int8-{method.value}"
-        job = replace(make_job(work, base, Stage.QUANTIZE, name), method=method)
-        result = do(work, job, f"quantising, {method.value}")
-        _add(work, base, name, StepKind.QUANTIZE, job, result)
+        what = f"quantising, {method.value}"
+        result = do(work, base, Stage.QUANTIZE, name, what, method)
+        _add(work, base, name, StepKind.QUANTIZE, result)
     if work.job.gpu:
-        job = make_job(work, base, Stage.HALF, "fp16")
-        result = do(work, job, "converting to half precision")
-        _add(work, base, "fp16", StepKind.HALF, job, result, device="a GPU")
+        result = do(work, base, Stage.HALF, "fp16", "converting to half precision")
+        _add(work, base, "fp16", StepKind.HALF, result, device="a GPU")
 
 
 def _methods(facts: ModelFacts) -> Iterator[Method]:
@@ -191,7 +188,6 @@ def _add(
     base: Base,
     name: str,
     kind: StepKind,
-    job: ChildJob,
     result: JobResult,
     device: str = "",
 ) -> None:
@@ -215,7 +211,7 @@ def _add(
     if coupled:
         reason += "; its rows change with their neighbours: serve it without dynamic batching"
     step = Step(name, kind, verdict is Verdict.ACCEPTED, reason, result.proof)
-    _keep(work, base, job, result, step, verdict)
+    _keep(work, base, result, step, verdict)
     if verdict in {Verdict.SLOWER, Verdict.NO_GAIN}:
         work.note("TG232", Severity.INFO, f"{name}: {reason}")
 
@@ -223,13 +219,12 @@ def _add(
 def _keep(
     work: Optimization,
     base: Base,
-    job: ChildJob,
     result: JobResult,
     step: Step,
     verdict: Verdict,
 ) -> None:
     work.steps.append(step)
-    folder = Path(job.work)
+    folder = Path(result.folder)
     size = sum((folder / item).stat().st_size for item in result.files)
     variant = replace(variant_of(work, base, result, step, verdict), size_bytes=size)
     if verdict in {Verdict.REFUSED, Verdict.SLOWER}:
@@ -241,8 +236,7 @@ def _keep(
 
 
 def _optimise_graph(work: Optimization, base: Base) -> None:
-    job = make_job(work, base, Stage.GRAPH, "graph")
-    result = do(work, job, "optimising the graph")
+    result = do(work, base, Stage.GRAPH, "graph", "optimising the graph")
     if result.code:
         work.failed("graph", StepKind.GRAPH, result)
         return
@@ -257,7 +251,7 @@ def _optimise_graph(work: Optimization, base: Base) -> None:
     elif speed.high < 1.0:
         verdict = Verdict.SLOWER
     step = replace(step, name="graph", applied=verdict is not Verdict.SLOWER)
-    _keep(work, base, job, result, step, verdict)
+    _keep(work, base, result, step, verdict)
 
 
 def _parallel(work: Optimization, base: Base) -> None:
@@ -266,8 +260,7 @@ def _parallel(work: Optimization, base: Base) -> None:
     if futile is not None:
         work.steps.append(futile)
         return
-    job = make_job(work, base, Stage.PARALLEL, "parallel")
-    result = do(work, job, "trying operators side by side")
+    result = do(work, base, Stage.PARALLEL, "parallel", "trying operators side by side")
     if result.code:
         work.steps.append(Step("inter_op", StepKind.PARALLEL, False, result.error))
         return

@@ -13,7 +13,7 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, StepKind, Variant, Verdict
-from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult, Stage
+from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult, Method, Stage
 from tritongen.optimize.optimize_options import OptimizeOptions
 from tritongen.optimize.worker_process import run_job
 from tritongen.repository.project import Project
@@ -129,15 +129,35 @@ def _inputs(facts: ModelFacts, trial: Trial) -> Iterator[JobInput]:
             yield JobInput(spec.name, spec.dtype or DType.FP32, dims, shape)
 
 
-def make_job(work: Optimization, base: Base, stage: Stage, label: str) -> ChildJob:
-    """A job on a model, with a fresh folder of its own."""
+def do(
+    work: Optimization,
+    base: Base,
+    stage: Stage,
+    label: str,
+    what: str,
+    method: Method = Method.DYNAMIC,
+) -> JobResult:
+    """Do one piece of work on a model; failures of the user's input and the machine end the run.
+
+    Args:
+        work: on the original.
+        base: what it is done to.
+        stage: the piece.
+        label: of its folder.
+        what: it is, for the user.
+        method: of quantising.
+
+    Raises:
+        InvalidInputError, EnvironmentProblem: those failures, with their codes.
+    """
     folder = work.staging / f"{work.name}-{label}"
     folder.mkdir()
     source = base.facts.versions[-1].files[0].source
     graph = base.facts.graph
-    return replace(
+    job = replace(
         work.job,
         stage=stage,
+        method=method,
         path=os.fspath((work.root / source).resolve()),
         work=os.fspath(folder.resolve()),
         inputs=base.inputs,
@@ -146,20 +166,12 @@ def make_job(work: Optimization, base: Base, stage: Stage, label: str) -> ChildJ
         parallelism=graph.parallelism if graph is not None else 1.0,
         renamed=base.renamed,
     )
-
-
-def do(work: Optimization, job: ChildJob, what: str) -> JobResult:
-    """Do a job; failures of the user's input and of the machine end the run.
-
-    Raises:
-        InvalidInputError, EnvironmentProblem: those failures, with their codes.
-    """
     work.progress(f"{work.name}: {what}")
     result = run_job(job, work.options.limits)
     if result.code in _INPUT_CODES | _MACHINE_CODES:
         failure = InvalidInputError if result.code in _INPUT_CODES else EnvironmentProblem
         raise failure(result.code, result.error, where=work.name, details=result.details)
-    return result
+    return replace(result, folder=job.work)
 
 
 def variant_of(
