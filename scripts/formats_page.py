@@ -34,11 +34,10 @@ OUTRO = """\
 ## What was run, and what was not
 
 Rows with a library in the column *trial* are tried in a child process and compared row by row. That
-process sees none of the caller's variables but HOME, USER, LOGNAME, LANG, LC_ALL, LC_CTYPE, TZ,
-TMPDIR, PATH, LD_LIBRARY_PATH and PYTHONPATH, as a server sees none, and whatever it starts is ended
-with it. A Python model, a TorchScript file and an AOT Inductor package are programs: `build` runs
-them in its trial, and `build --dry-run`, `--diff`, `--check` and `plan` do not; they rest on the
-evidence of the lock, or on what can be read, and say so (TG147).
+process is [a sandbox](trust.md#the-sandbox): without network, with files of its own only. A Python
+model, a TorchScript file and an AOT Inductor package are programs: `build` runs them in its trial,
+and `build --dry-run`, `--diff`, `--check` and `plan` do not; they rest on the evidence of the lock,
+or on what can be read, and say so (TG147).
 
 Rows with an entry in the column *embedded Triton* were served by a real Triton in the tests, from
 the file to answers that equal a local run, with the busy threads counted. The others were not run:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -78,6 +79,7 @@ def register(commands: Subparsers) -> None:
         "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
     )
     parser.add_argument("--no-trial", action="store_true", help="run no model; plan from syntax")
+    add_untrusted(parser)
     parser.add_argument(
         "--remeasure", action="store_true", help="run every model and read this machine anew"
     )
@@ -120,7 +122,8 @@ def run(options: argparse.Namespace) -> int:
     fixed = _fixed(project, options) if options.fix else None
     variants = {**fixed.variants, **chosen} if fixed is not None else chosen
     settings = replace(_options(options), variants=variants)
-    result = build(project, settings, lambda name: progress(f"trying {name} …"))
+    trying = telling(project, lambda name: progress(f"trying {name} …"))
+    result = build(project, settings, trying)
     if fixed is not None:
         result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
@@ -167,7 +170,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
             remeasure=options.remeasure,
             timeout_s=options.trial_timeout,
             memory_bytes=memory,
-            code=mode is BuildMode.WRITE,
+            code=mode is BuildMode.WRITE and not options.untrusted,
         ),
         remeasure=options.remeasure,
         force=options.force,

@@ -5,6 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -42,6 +43,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "inspect", "facts and findings for every model", _EXAMPLES)
     add_models(parser)
     parser.add_argument("--trial", action="store_true", help="run every model in a child process")
+    add_untrusted(parser)
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
         help="repository whose lock holds known evidence (default: %(default)s)",
@@ -54,7 +56,13 @@ def run(options: argparse.Namespace) -> int:
     """Inspect and print; exit 1 when a model cannot be served."""
     from tritongen.repository.inspect import inspect_models
 
-    result = inspect_models(existing_folder(options.models), options.output, trial=options.trial)
+    result = inspect_models(
+        existing_folder(options.models),
+        options.output,
+        trial=options.trial,
+        code=not options.untrusted,
+        progress=lambda project: telling(project, lambda _name: None),
+    )
     if options.format == "json":
         emit_json(
             {

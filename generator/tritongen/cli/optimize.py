@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -74,6 +75,7 @@ def register(commands: Subparsers) -> None:
         help="instruction sets of the target's CPU (default: this machine's)",
     )  # fmt: skip
     _add_limits(parser)
+    add_untrusted(parser)
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
         help="repository whose lock holds the target's cores (default: %(default)s)",
@@ -124,12 +126,14 @@ def _drop(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
-    from tritongen.optimize.optimize_models import optimize
+    from tritongen.optimize.optimize_models import named_code, optimize
     from tritongen.repository.project import load_project
 
     project = load_project(
         existing_folder(options.models), options.output, only=frozenset(options.model)
     )
+    if not options.untrusted:
+        tell_of_code(project.root, named_code(project, options.data))
     models = optimize(project, _options(options), lambda text: progress(f"{text} …"))
     if options.format == "json":
         emit_json({"models": [_json(model) for model in models]})
@@ -159,6 +163,7 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
         isa=options.isa,
         limits=ChildLimits(options.timeout, memory),
         budget_s=options.budget,
+        code=not options.untrusted,
     )
 
 

@@ -9,6 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import (
+    add_untrusted,
+    programs,
+    refuse_to_serve,
+    tell_of_code,
+)
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -53,6 +59,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "tune", summary, _EXAMPLES)
     add_models(parser)
     add_flags(parser, TuneOptions, _TYPES)
+    add_untrusted(parser)
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
         help="repository whose lock takes the evidence (default: %(default)s)",
@@ -91,9 +98,11 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.tune.tune_page import write_page
     from tritongen.tune.tune_progress import Listener
 
+    refuse_to_serve(options)
     if options.html is not None:
         writable_file(options.html)
     project = with_selection(load_project(existing_folder(options.models), options.output))
+    tell_of_code(project.root, programs(project), served=True)
     with Live() as live:
         listener = Listener(live.step, live.note, live.bar)
         report = tune(Path.cwd(), project, from_flags(TuneOptions, options), listener)

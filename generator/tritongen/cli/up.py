@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import add_untrusted, refuse_to_serve
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -65,6 +66,7 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--keep-going", action="store_true", help="leave the server up although a model failed"
     )
+    add_untrusted(parser)
     parser.add_argument("--foreground", action="store_true", help="stay until Ctrl-C or SIGTERM")
     add_format(parser)
     parser.set_defaults(run=run)
@@ -106,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
     with _uncollected():
         if options.dry_run:
             return _dry_run(options)
+        refuse_to_serve(options)
         result, reason = _start(options)
     if not options.foreground:
         show(result, options.format, reason)

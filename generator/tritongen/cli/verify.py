@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
 from tritongen.cli.options import (
     Subparsers,
     add_command,
@@ -31,6 +32,7 @@ def register(commands: Subparsers) -> None:
     add_repository(parser)
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
+    add_untrusted(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -44,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
         existing_folder(options.repository),
         address=options.url or "",
         seed=options.seed,
+        code=not options.untrusted,
+        tell=lambda name: tell_of_code(options.repository, {name}),
     )
     if options.format == "json":
         emit_json(

@@ -40,11 +40,14 @@ def optimize(
 
     Raises:
         InvalidInputError: the samples, the metric or an option cannot be used; nothing was kept of
-            that model.
+            that model. TG149, tritongen.yaml names functions, which may not run.
         EnvironmentProblem: TG006 a package is missing; TG004, TG005 the models folder cannot be
             written; TG008 another run is at work.
     """
     _require_packages()
+    if not options.code and (code := named_code(project, options.data)):
+        where = ", ".join(sorted(code))
+        raise InvalidInputError("TG149", "optimising calls functions of the folder", where=where)
     isa = named_isa(options.isa, parse_cpuinfo(cpu_info()))
     staging = new_staging(project.root, "run")
     try:
@@ -79,7 +82,7 @@ def _job(project: Project, options: OptimizeOptions, intent: ModelIntent, isa: I
         string_labels=options.string_labels,
         batch=intent.batch,
         gate=_gate(project, options, intent),
-        data=_data(project, options, intent.accuracy),
+        data=_data_source(project, options.data, intent.accuracy),
         time_budget_s=options.budget_s,
     )
 
@@ -119,6 +122,21 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
+def named_code(project: Project, data: str) -> frozenset[str]:
+    """Functions that tritongen.yaml names and that optimising calls.
+
+    Args:
+        project: with the models that are wanted.
+        data: samples that stand in for `accuracy.data`; empty without.
+    """
+    found = set()
+    for _, intent in _wanted(project):
+        found.add(intent.accuracy.function)
+        source = _data_source(project, data, intent.accuracy)
+        found.add(source.function if source is not None else "")
+    return frozenset(found - {""})
+
+
 def _gate(project: Project, options: OptimizeOptions, intent: ModelIntent) -> Gate:
     if options.metric and options.metric not in set(Metric):
         raise InvalidInputError("TG304", f"{options.metric!r} is no metric", where="--metric")
@@ -132,12 +150,10 @@ def _gate(project: Project, options: OptimizeOptions, intent: ModelIntent) -> Ga
     )
 
 
-def _data(
-    project: Project, options: OptimizeOptions, accuracy: AccuracyIntent
-) -> DataSource | None:
+def _data_source(project: Project, data: str, accuracy: AccuracyIntent) -> DataSource | None:
     """Where the samples are: the option's path, else what tritongen.yaml names."""
-    if options.data:
-        path = Path.cwd() / options.data
+    if data:
+        path = Path.cwd() / data
         return DataSource(str(path), labels=accuracy.labels)
     if not accuracy.data:
         return None

@@ -22,6 +22,7 @@ class OptimizeOptions:
         isa: instruction sets of the target's CPU; ``auto`` takes this machine's.
         limits: of each piece of work.
         budget_s: seconds for the searches and measurements of each piece.
+        code: whether functions that tritongen.yaml names may run.
     """
 
     fix: bool = False
@@ -36,6 +37,7 @@ class OptimizeOptions:
     isa: str = "auto"
     limits: ChildLimits = field(default_factory=ChildLimits)
     budget_s: float = 60.0
+    code: bool = True
 
     @property
     def elsewhere(self) -> bool:

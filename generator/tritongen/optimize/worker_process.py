@@ -42,6 +42,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
         time_budget_s=job.time_budget_s,
         threads=job.threads,
         address_space=2 * memory + 4 * size + _ADDRESS_SPARE,
+        writable=(job.work,),
     )
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})
     result = run_worker(request, limits.timeout_s, memory, _WORKER)

@@ -1,5 +1,6 @@
 """Facts, findings and the verdict on the batch axis for every model of a folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
 from tritongen.planner.trial_findings import trial_findings
-from tritongen.repository.project import load_project
+from tritongen.repository.project import Project, load_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,22 @@ class InspectionResult:
     findings: tuple[Finding, ...]
 
 
-def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionResult:
+def inspect_models(
+    root: Path,
+    repository: Path,
+    *,
+    trial: bool,
+    code: bool = True,
+    progress: Callable[[Project], Callable[[str], None]] = lambda _project: lambda _name: None,
+) -> InspectionResult:
     """Inspect a folder.
 
     Args:
         root: the models folder.
         repository: whose lock may hold evidence for the same bytes.
         trial: whether to run the models that have no evidence.
+        code: whether models that are programs are among them.
+        progress: from the project, what is told of each model that is run.
 
     Raises:
         InvalidInputError: the folder or its `tritongen.yaml` cannot be used.
@@ -73,7 +83,8 @@ def inspect_models(root: Path, repository: Path, *, trial: bool) -> InspectionRe
     if trial or project.lock is not None:
         from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 
-        evidence = gather_evidence(project, trial_policy(run=trial), lambda _name: None).evidence
+        policy = trial_policy(run=trial, code=code)
+        evidence = gather_evidence(project, policy, progress(project)).evidence
     models = tuple(
         inspected(
             facts,

@@ -1,4 +1,4 @@
-"""What the project's folder remembers locally: where the models of a repository lie."""
+"""What the project's folder remembers locally: folders of models, and whose code has run."""
 
 import json
 from pathlib import Path
@@ -18,12 +18,16 @@ def remember_models(repository: Path, models: Path) -> None:
     entry = {str(repository.resolve()): str(models.resolve())}
     if entry.items() <= known.items():
         return
-    text = json.dumps(known | entry, indent=1, sort_keys=True)
+    _write(path, known | entry)
+
+
+def _write(path: Path, document: dict[str, str]) -> None:
+    text = json.dumps(document, indent=1, sort_keys=True)
     try:
         StateStore(Path()).make_folder()
         write_atomic(path, text.encode(), mode=0o600)
     except EnvironmentProblem:
-        return  # a convenience: `--models` says it again
+        return  # a convenience: what is forgotten is said or asked again
 
 
 def last_models(repository: Path) -> Path:
@@ -41,6 +45,17 @@ def last_models(repository: Path) -> Path:
         f"the models folder of {repository} is not known here",
         fix="Name it with --models.",
     )
+
+
+def remember_code(folder: Path) -> bool:
+    """Whether code of a folder runs here for the first time; it is no longer the first then."""
+    path = STATE_FOLDER / "code.json"
+    known = _read(path)
+    name = str(folder.resolve())
+    if name in known:
+        return False
+    _write(path, known | {name: "told"})
+    return True
 
 
 def _read(path: Path) -> dict[str, str]:

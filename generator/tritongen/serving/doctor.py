@@ -21,6 +21,7 @@ from tritongen.serving.doctor_checks import (
     passed,
     port_checks,
     problem_check,
+    sandbox_check,
 )
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.runtimes import choose_with_reason, find_running
@@ -88,6 +89,7 @@ def diagnose(
         *disk_checks(store),
         *port_checks(spec, own),
         gpu_check(spec),
+        sandbox_check(),
     ]
     report("checking the embedded Triton", 0, 0)
     embedded = list(embedded_checks(spec, options.wheel, needed=repository is not None))

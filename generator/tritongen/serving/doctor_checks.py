@@ -20,6 +20,7 @@ from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.serving.runtimes import docker_runtime
 from tritongen.serving.server_spec import UpOptions
 from tritongen.system.machine import read_cpus
+from tritongen.system.sandbox import sandbox_gaps
 from tritongen.triton.server_state import StateStore
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "passed",
     "port_checks",
     "problem_check",
+    "sandbox_check",
 ]
 
 _MIB = 1 << 20
@@ -273,3 +275,12 @@ def docker_checks(
             yield failed("docker.image", item)
     except EnvironmentProblem as problem:
         yield problem_check("docker.image", problem)
+
+
+def sandbox_check() -> Check:
+    """What keeps code that was handed over, where the tool runs it, from the rest."""
+    gaps = sandbox_gaps()
+    if not gaps:
+        return passed("sandbox", "code of models runs without network, with files of its own only")
+    message = f"when code of models runs here, {'; '.join(gaps)}"
+    return failed("sandbox", finding("TG012", Severity.WARNING, message))

@@ -1,7 +1,7 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,18 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
-from tritongen.model.samples import Array, InputRecipe, make_inputs
-from tritongen.model.tensors import DType, TensorSpec
+from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.model.tensors import DType
 from tritongen.repository.project import read_lock
 from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
+from tritongen.serving.verify_local import LocalRuns, run_steps
 from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
-from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefusal
-from tritongen.trial.runtimes import RUNTIMES, runtime_for
+from tritongen.trial.child_session import ChildSession
+from tritongen.trial.runtime import RuntimeRefusal
+from tritongen.trial.runtimes import RUNTIMES
 from tritongen.triton.grpc_channel import MAX_MESSAGE_BYTES
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
@@ -60,7 +62,13 @@ class VerifiedModel:
 
 
 def verify(
-    project: Path, repository: Path, *, address: str = "", seed: int = 1
+    project: Path,
+    repository: Path,
+    *,
+    address: str = "",
+    seed: int = 1,
+    code: bool = True,
+    tell: Callable[[str], None] = lambda _name: None,
 ) -> tuple[VerifiedModel, ...]:
     """Verify every model of a repository on the project's server or on a given one.
 
@@ -69,6 +77,8 @@ def verify(
         repository: that the server serves.
         address: HTTP ``host:port`` of another server.
         seed: of the inputs.
+        code: whether models that are programs are run on this machine.
+        tell: told the name of each of them.
 
     Raises:
         InvalidInputError: the repository cannot be read.
@@ -77,11 +87,8 @@ def verify(
     endpoints = None if address else running_server(project).endpoints
     address = address or (endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
-    trials = (
-        {name: model.evidence.trial for name, model in lock.models.items()}
-        if lock is not None
-        else {}
-    )
+    known = lock.models.items() if lock is not None else ()
+    trials = {name: model.evidence.trial for name, model in known}
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
@@ -94,16 +101,19 @@ def verify(
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
         client = Connection(http, streams)
-        found = [_verify(client, model, trials.get(name), seed) for name, model in models.items()]
+        local = LocalRuns(code, tell)
+        found = [
+            _verify(client, local, model, trials.get(name), seed) for name, model in models.items()
+        ]
         found += [
-            _verify_pipeline(client, name, models, trials, seed)
+            _verify_pipeline(client, local, name, models, trials, seed)
             for name in sorted(written - set(trials))
         ]
         return tuple(found)
 
 
 def _verify(
-    client: Connection, model: StoredModel, trial: Trial | None, seed: int
+    client: Connection, local: LocalRuns, model: StoredModel, trial: Trial | None, seed: int
 ) -> VerifiedModel:
     facts = model.facts
     if facts.format not in RUNTIMES:
@@ -121,22 +131,16 @@ def _verify(
         requests = [make_inputs(recipes, seed) for recipes in sent]
         pairs = []
         for number, main in _served_versions(metadata.versions, model).items():
-            session = runtime_for(facts.format, _interface(config)).load(main, threads=1)
-            if config.get("sequence_batching"):
-                pairs += sequence_pairs(
-                    config,
-                    sent[0],
-                    seed,
-                    session.run,
-                    partial(served.run, version=number),
-                    model.folder,
-                )
-            else:
-                pairs += [
-                    (expected, served.run(inputs, expected, version=number))
-                    for inputs in requests
-                    for expected in (session.run(inputs),)
-                ]
+            run = partial(served.run, version=number)
+            with local.session(facts, main, config) as session:
+                if config.get("sequence_batching"):
+                    pairs += sequence_pairs(config, sent[0], seed, session.run, run, model.folder)
+                else:
+                    pairs += [
+                        (expected, run(inputs, expected))
+                        for inputs in requests
+                        for expected in (session.run(inputs),)
+                    ]
     except RuntimeRefusal as problem:
         return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
@@ -151,6 +155,7 @@ def _verify(
 
 def _verify_pipeline(
     client: Connection,
+    local: LocalRuns,
     name: str,
     models: Mapping[str, StoredModel],
     trials: Mapping[str, Trial | None],
@@ -167,18 +172,22 @@ def _verify_pipeline(
         sent = [_pipeline_recipes(config, steps, trials)]
         if limit > 0:
             sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
-        sessions = {
-            step["model_name"]: _session(client, models[step["model_name"]]) for step in steps
-        }
         ranks = {item["name"]: len(item["dims"]) + (limit > 0) for item in config["input"]}
         served = client.model(name, config, ranks)
         outputs = [item["name"] for item in config["output"]]
         requests = [make_inputs(recipes, seed) for recipes in sent]
-        pairs = [
-            (expected, served.run(inputs, expected, version=1))
-            for inputs in requests
-            for expected in (run_steps(steps, sessions, inputs, outputs),)
-        ]
+        with ExitStack() as stack:
+            sessions = {
+                step["model_name"]: stack.enter_context(
+                    _session(client, local, models[step["model_name"]])
+                )
+                for step in steps
+            }
+            pairs = [
+                (expected, served.run(inputs, expected, version=1))
+                for inputs in requests
+                for expected in (run_steps(steps, sessions, inputs, outputs),)
+            ]
     except RuntimeRefusal as problem:
         return VerifiedModel(name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
@@ -192,17 +201,20 @@ def _verify_pipeline(
     return _judge(name, loosest, pairs, _rows(sent, limit))
 
 
-def _session(client: Connection, model: StoredModel) -> LoadedModel:
+def _session(
+    client: Connection, local: LocalRuns, model: StoredModel
+) -> AbstractContextManager[ChildSession]:
     """The newest version of a model, run on this machine.
 
     Raises:
-        InvalidInputError: TG836, its file is not in the repository, or its format has no run.
+        InvalidInputError: TG836, its file is not in the repository, or its format has no run;
+            TG149, it is a program that may not run.
     """
     facts = model.facts
     if facts.format not in RUNTIMES or not model.mains:
         raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-    runtime = runtime_for(facts.format, _interface(config_document(client.http, facts.name)))
-    return runtime.load(model.mains[max(model.mains)], threads=1)
+    config = config_document(client.http, facts.name)
+    return local.session(facts, model.mains[max(model.mains)], config)
 
 
 def _pipeline_recipes(
@@ -231,64 +243,6 @@ def _pipeline_recipes(
             raise InvalidInputError("TG836", message)
         recipes.append(found[0])
     return recipes
-
-
-def run_steps(
-    steps: Sequence[Mapping[str, Any]],
-    sessions: Mapping[str, LoadedModel],
-    inputs: Mapping[str, Array],
-    outputs: Sequence[str],
-) -> dict[str, Array]:
-    """The outputs of a chain of models, each run once what it waits for is there.
-
-    Args:
-        steps: of an ensemble's configuration.
-        sessions: by model.
-        inputs: by the ensemble's tensors.
-        outputs: the ensemble's tensors to return.
-
-    Raises:
-        RuntimeRefusal: a step does not run, or waits for what nothing gives.
-    """
-    tensors = dict(inputs)
-    waiting = list(steps)
-    while waiting:
-        ready = [step for step in waiting if set(step["input_map"].values()) <= set(tensors)]
-        if not ready:
-            raise RuntimeRefusal(f"step {waiting[0]['model_name']} waits for a missing tensor")
-        for step in ready:
-            fed = {own: tensors[tensor] for own, tensor in step["input_map"].items()}
-            given = sessions[step["model_name"]].run(fed)
-            tensors |= {tensor: given[own] for own, tensor in step["output_map"].items()}
-        waiting = [step for step in waiting if step not in ready]
-    return {name: tensors[name] for name in outputs}
-
-
-def _interface(config: Mapping[str, Any]) -> DeclaredInterface:
-    """What the server's configuration says of a model whose file does not say it."""
-    batches = int(config.get("max_batch_size", 0)) > 0
-
-    def specs(key: str) -> tuple[TensorSpec, ...]:
-        return tuple(
-            TensorSpec(
-                item["name"],
-                DType.from_config(item["data_type"]),
-                tuple(
-                    dim if dim >= 0 else None
-                    for dim in (*([-1] if batches else []), *map(int, item["dims"]))
-                ),
-            )
-            for item in config.get(key, ())
-        )
-
-    parameters = config.get("parameters", {})
-    return DeclaredInterface(
-        inputs=specs("input"),
-        outputs=specs("output"),
-        parameters={key: entry.get("string_value", "") for key, entry in parameters.items()},
-        max_batch_size=int(config.get("max_batch_size", 0)),
-        decoupled=is_decoupled(config),
-    )
 
 
 def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int, Path]:

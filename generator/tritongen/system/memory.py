@@ -2,11 +2,12 @@
 
 import os
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
 from tritongen.system.process_files import resident_pages
 
-__all__ = ["available_bytes", "peak_bytes", "reset_peak", "resident_bytes"]
+__all__ = ["available_bytes", "peak_bytes", "reset_peak", "resident_bytes", "resident_bytes_of"]
 
 _SELF = Path("/proc/self")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -26,7 +27,14 @@ def available_bytes(unknown: int = _UNKNOWN_BYTES) -> int:
 
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process now; 0 when it is gone."""
-    return resident_pages(pid) * _PAGE_BYTES
+    return resident_pages(pid)[0] * _PAGE_BYTES
+
+
+def resident_bytes_of(pids: Sequence[int]) -> int:
+    """Resident memory of the largest process, or of all but what they share if that is more."""
+    pages = [resident_pages(pid) for pid in pids]
+    alone = sum(resident - shared for resident, shared in pages)
+    return _PAGE_BYTES * max(alone, *(resident for resident, _ in pages))
 
 
 def reset_peak() -> None:

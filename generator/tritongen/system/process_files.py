@@ -5,16 +5,17 @@ imports it, is there within milliseconds.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
     "children",
     "command_line",
     "command_name",
+    "descendants",
     "environment_entries",
     "exists",
-    "main_thread_children",
     "open_files",
     "parent",
     "resident_pages",
@@ -55,15 +56,19 @@ def children(pid: int) -> tuple[int, ...]:
     return tuple(other for other in running_pids() if parent(other) == pid)
 
 
-def main_thread_children(pid: int) -> tuple[int, ...]:
-    """The same of its first thread alone, at once; none where the kernel does not say."""
-    return tuple(map(int, _read(pid, f"task/{pid}/children").split()))
+def descendants(pid: int) -> Iterator[int]:
+    """All that a process and its threads have started; none where the kernel does not say."""
+    with suppress(OSError):
+        for thread in os.listdir(_PROC / str(pid) / "task"):  # noqa: PTH208
+            for child in map(int, _read(pid, f"task/{thread}/children").split()):
+                yield child
+                yield from descendants(child)
 
 
-def resident_pages(pid: int) -> int:
-    """Pages of its memory that are resident; 0 when it is gone."""
+def resident_pages(pid: int) -> tuple[int, int]:
+    """Pages of its memory that are resident, and those of files and shared memory among them."""
     words = _read(pid, "statm").split()
-    return int(words[1]) if len(words) > 1 else 0
+    return (int(words[1]), int(words[2])) if len(words) > 2 else (0, 0)
 
 
 def command_line(pid: int) -> list[bytes]:

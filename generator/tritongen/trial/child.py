@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -14,10 +15,12 @@ from typing import IO
 
 import tritongen
 from tritongen.system.interpreter import module_command, module_environment
-from tritongen.system.memory import resident_bytes
-from tritongen.system.process_files import main_thread_children
+from tritongen.system.memory import resident_bytes_of
+from tritongen.system.process_files import descendants
 
 _POLL_S = 0.01
+# Looking through every thread for what it has started takes a millisecond for each hundred.
+_FAMILY_POLL_S = 0.1
 # For the child to end all that it has started; killing takes milliseconds.
 _GRACE_S = 5.0
 # Chosen: a report has kilobytes; of the errors the last lines are wanted.
@@ -28,9 +31,14 @@ _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of 
 # Variables of the caller that a model may see: those of a server that serves it, and where programs
 # and libraries lie. Everything else, secrets above all, stays out.
 _INHERITED = (
-    "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ",
     "PATH", "LD_LIBRARY_PATH", "PYTHONPATH",
 )  # fmt: skip
+# Where libraries write when they are loaded; nothing else is open to them, see `enter_sandbox`.
+_FOLDERS = ("TMPDIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+# Chosen: above what a library with a thread for each of a few hundred cores starts, which are
+# threads and not counted, and far below what burdens a machine.
+MAX_PROCESSES = 256
 
 
 class ChildEnd(Enum):
@@ -75,50 +83,58 @@ def run_worker(
         memory_bytes: resident memory at which the child is killed.
         module: the worker, a module that runs as a program; the trial's unless told otherwise.
     """
-    with _started(module_command(module)) as process:
+    with started_worker(module) as process:
         output = _Drain(process.stdout, _MAX_OUTPUT_BYTES, keep_end=False)
         errors = _Drain(process.stderr, _MAX_ERROR_BYTES, keep_end=True)
         sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
         sender.start()
-        end = _watch(process.pid, time.monotonic() + timeout_s, memory_bytes)
-        _end(process)
+        end = watch_worker(process.pid, time.monotonic() + timeout_s, memory_bytes)
+        end_worker(process)
         status = process.wait()
         sender.join()
         text, last = output.text(), _last_line(errors.text())
-    if end is ChildEnd.EXITED and status < 0:
+    if end is None or (end is ChildEnd.EXITED and status < 0):
         end = ChildEnd.SIGNALLED
     return ChildResult(end, abs(status), text, last)
 
 
 @contextmanager
-def _started(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env=_environment(os.environ),
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        # Also on Ctrl-C and on errors of our own.
-        if process.returncode is None:
-            _end(process)
-            process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            _close(stream)
+def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker in a folder of its own that is gone with it; at the end no process is left.
+
+    Args:
+        module: that runs as a program, and calls `confine` first.
+    """
+    # What a model leaves there may resist, as a folder without rights does: it is only a remnant.
+    with tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            module_command(module),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=_environment(os.environ, folder),
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            # Also on Ctrl-C and on errors of our own.
+            if process.returncode is None:
+                end_worker(process)
+                process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                _close(stream)
 
 
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
+def _environment(own: Mapping[str, str], folder: str) -> dict[str, str]:
     """The few variables of the parent's, with paths that hold from elsewhere; no telemetry."""
     given = {name: own[name] for name in _INHERITED if name in own}
     root = Path(tritongen.__file__).resolve().parents[1]
     installed = root.name in {"site-packages", "dist-packages"}
     return {
         **module_environment(given, *(() if installed else (root,))),
+        **dict.fromkeys(_FOLDERS, folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "ORT_DISABLE_TELEMETRY": "1",
@@ -168,22 +184,33 @@ class _Drain:
                     del self._kept[self._limit :]
 
 
-def _watch(pid: int, deadline: float, memory_bytes: int) -> ChildEnd:
+def watch_worker(
+    pid: int, deadline: float, memory_bytes: int, enough: Callable[[], bool] = lambda: False
+) -> ChildEnd | None:
     """Wait for the child to end or to go beyond its limits; the child is not reaped here.
 
     Reaping only after the whole group was killed keeps the group's number from being used again.
+
+    Returns:
+        None when it was not wanted any longer before that.
     """
-    while True:
+    family: tuple[int, ...] = (pid,)
+    looked_at = 0.0
+    while not enough():
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return ChildEnd.EXITED
-        if max(map(resident_bytes, (pid, *main_thread_children(pid)))) > memory_bytes:
+        now = time.monotonic()
+        if now - looked_at > _FAMILY_POLL_S:
+            family, looked_at = (pid, *descendants(pid)), now
+        if len(family) > MAX_PROCESSES or resident_bytes_of(family) > memory_bytes:
             return ChildEnd.TOO_LARGE
-        if time.monotonic() > deadline:
+        if now > deadline:
             return ChildEnd.TIMED_OUT
         time.sleep(_POLL_S)
+    return None
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end_worker(process: "subprocess.Popen[bytes]") -> None:
     """Have the child end all that it started, see `confine`; one that does not is killed."""
     # Until it is waited for, the numbers of process and group are not used again.
     with suppress(ProcessLookupError):

@@ -41,6 +41,7 @@ class Limits:
         address_space: bytes of virtual memory, 0 for no limit.
         cpu_s: seconds of CPU time.
         parent: process that the child must not outlive.
+        writable: folders that it may write to beside its own temporary one, absolute.
     """
 
     timeout_s: float
@@ -48,10 +49,17 @@ class Limits:
     address_space: int
     cpu_s: int
     parent: int
+    writable: tuple[str, ...] = ()
 
     @classmethod
     def of_child(
-        cls, *, timeout_s: float, time_budget_s: float, threads: int, address_space: int
+        cls,
+        *,
+        timeout_s: float,
+        time_budget_s: float,
+        threads: int,
+        address_space: int,
+        writable: tuple[str, ...] = (),
     ) -> "Limits":
         """The limits of a child of this process that computes on a number of threads."""
         return cls(
@@ -60,6 +68,7 @@ class Limits:
             address_space=address_space,
             cpu_s=math.ceil(timeout_s * (threads + 2)) + 10,
             parent=os.getpid(),
+            writable=writable,
         )
 
 

@@ -11,11 +11,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from tritongen.system.process_files import children
 from tritongen.system.processes import prefer_for_oom_kill
+from tritongen.system.sandbox import enter_sandbox
 from tritongen.trial.child_request import Limits
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -26,12 +28,13 @@ class _Asked(BaseException):
 
 
 def confine(limits: Limits) -> None:
-    """Live no longer than the parent, leave no process, stay within the limits.
+    """Live no longer than the parent, leave no process, stay within limits and a sandbox.
 
     Called first in the child; what returns is the half that runs the user's.
     """
     _leave_nothing(limits.parent)
     _limit(limits)
+    enter_sandbox([Path.cwd(), *map(Path, limits.writable)])
 
 
 def _leave_nothing(parent: int) -> None:

@@ -50,7 +50,6 @@ def make_request(
 ) -> TrialRequest:
     """The request for one trial; see `run_trial` for the arguments and errors."""
     threads = max(1, min(options.cores, budget_of(read_cpus()).value))
-    address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE
     feeds, guesses = _feeds(facts, intent)
     return TrialRequest(
         format=facts.format,
@@ -62,12 +61,7 @@ def make_request(
         parallel=facts.graph is not None and facts.graph.parallelism >= _PARALLEL,
         threads=threads,
         seed=options.seed,
-        limits=Limits.of_child(
-            timeout_s=options.timeout_s,
-            time_budget_s=options.time_budget_s,
-            threads=threads,
-            address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD,
-        ),
+        limits=child_limits(facts, options, threads),
         guesses=guesses,
         open_shapes=facts.format in _GUESSED,
         interface=DeclaredInterface(
@@ -77,6 +71,17 @@ def make_request(
             max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
             decoupled=_decoupled(facts, intent),
         ),
+    )
+
+
+def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:
+    """What a child that runs the model may take."""
+    address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE
+    return Limits.of_child(
+        timeout_s=options.timeout_s,
+        time_budget_s=options.time_budget_s,
+        threads=threads,
+        address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD,
     )
 
 

@@ -180,7 +180,7 @@ class _TrialRun:
             self.fed.recipes,
             self.request,
             time.monotonic() + timeout_s * _PROOF_SHARE,
-            lambda rows: self.report.stage(f"running {rows}"),
+            self.report.running,
         ).prove()
 
 

@@ -1,9 +1,11 @@
 """Models of the python backend, run with a stand-in for Triton's own module."""
 
 import asyncio
+import errno
 import importlib.util
 import inspect
 import json
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +29,14 @@ from tritongen.trial.runtime import (
 _MODULE = "triton_python_backend_utils"
 # How long a model may send after `execute` has returned; chosen: as long as a whole trial.
 _PATIENCE_S = 60.0
+
+
+# Errors of the system that the sandbox alone causes, or that name lookup makes of them.
+_OF_SANDBOX = {errno.EACCES, errno.EPERM, errno.ENETUNREACH, socket.EAI_AGAIN, socket.EAI_NONAME}
+SANDBOXED = (
+    " (it ran in a sandbox without network that writes to its temporary folder only; `tritongen "
+    "build --no-trial` plans from what tritongen.yaml declares)"
+)
 
 
 class PythonModels:
@@ -202,5 +212,19 @@ def _plain(array: Array) -> Array:
     return array.astype(object) if array.dtype.kind == "S" else array
 
 
+def _of_sandbox(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, may come from what the sandbox forbids."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError) and error.errno in _OF_SANDBOX:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _refusal(error: Exception) -> RuntimeRefusal:
-    return refusal(error, " ".join(f"{type(error).__name__}: {error}".split()))
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    if _of_sandbox(error):
+        message = message[: MAX_MESSAGE - len(SANDBOXED)] + SANDBOXED
+    return refusal(error, message)

@@ -11,8 +11,8 @@ from tritongen.system.memory import resident_bytes
 from tritongen.system.process_files import (
     children,
     command_line,
+    descendants,
     exists,
-    main_thread_children,
     parent,
     running_pids,
     stat_fields,
@@ -72,7 +72,7 @@ def test_what_a_process_is_and_whose(sleeper):
     assert exists(pid)
     assert parent(pid) == own
     assert pid in children(own)
-    assert pid in main_thread_children(own)
+    assert pid in descendants(own)
     assert pid in process_tree(own)
     assert command_line(pid)[:2] == [os.fsencode(sys.executable), b"-c"]
     assert resident_bytes(pid) > 0
