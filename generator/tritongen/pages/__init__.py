@@ -1,1 +1,1 @@
-"""Drawing for pages of HTML that need neither a script nor a network."""
+"""Pages of HTML: drawings, and the frame around them."""

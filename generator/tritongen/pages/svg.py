@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+# In the drawing's own units, which the page stretches to its width.
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 74, 34, 16, 50
 
@@ -58,8 +59,18 @@ class Axis:
         return self.begin + share * (self.end - self.begin)
 
 
+def plain_number(value: float) -> str:
+    """A number with thousands apart and no more digits than it has."""
+    return f"{value:,.10g}"
+
+
 def linear_axis(
-    high: float, begin: float, end: float, label: Callable[[float], str], *, wanted: int = 6
+    high: float,
+    begin: float,
+    end: float,
+    label: Callable[[float], str] = plain_number,
+    *,
+    wanted: int = 6,
 ) -> Axis:
     """From 0 to a round number that is not below the greatest value."""
     step = _round_step(max(high, 1e-9) / wanted)
@@ -93,9 +104,11 @@ def _round_step(rough: float) -> float:
 class Figure:
     """One drawing with a horizontal and a vertical axis."""
 
-    def __init__(self, title: str, *, height: int = HEIGHT, left: int = LEFT) -> None:
+    def __init__(
+        self, title: str, *, height: int = HEIGHT, left: int = LEFT, width: int = WIDTH
+    ) -> None:
         """An empty drawing; `title` is what a screen reader says."""
-        self.height, self.left = height, left
+        self.height, self.left, self.width = height, left, width
         self.parts: list[str] = [f"<title>{escape(title)}</title>"]
 
     @property
@@ -107,21 +120,14 @@ class Figure:
         """Grid, labels and titles of both axes."""
         for value, text in _thinned(x, 46.0):
             at = x.at(value)
-            self.parts.append(
-                f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" '
-                f'y2="{self.bottom:.1f}"/>'
-            )
+            self.whisker(at, TOP, at, self.bottom, "grid")
             self.text(at, self.bottom + 18, text, anchor="middle")
         for value, text in _thinned(y, 20.0):
             at = y.at(value)
-            self.parts.append(
-                f'<line class="grid" x1="{self.left}" x2="{WIDTH - RIGHT}" '
-                f'y1="{at:.1f}" y2="{at:.1f}"/>'
-            )
+            self.whisker(self.left, at, self.width - RIGHT, at, "grid")
             self.text(self.left - 8, at + 5, text, anchor="end")
-        self.text(
-            (self.left + WIDTH - RIGHT) / 2, self.height - 8, x_title, anchor="middle", style="axis"
-        )
+        middle = (self.left + self.width - RIGHT) / 2
+        self.text(middle, self.height - 8, x_title, anchor="middle", style="axis")
         if y_title:
             self.parts.append(
                 f'<text class="axis" text-anchor="middle" transform="translate(14 '
@@ -137,11 +143,18 @@ class Figure:
             f'<text{kind} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
         )
 
+    def area(self, corners: Sequence[tuple[float, float]], style: str) -> None:
+        """A filled polygon."""
+        self._joined("polygon", corners, style)
+
     def path(self, points: Sequence[tuple[float, float]], style: str) -> None:
         """A line through positions."""
         if len(points) > 1:
-            joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            self.parts.append(f'<polyline class="{style}" points="{joined}"/>')
+            self._joined("polyline", points, style)
+
+    def _joined(self, shape: str, points: Sequence[tuple[float, float]], style: str) -> None:
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.parts.append(f'<{shape} class="{style}" points="{joined}"/>')
 
     def dot(self, x: float, y: float, style: str, tip: str = "", radius: float = 3.5) -> None:
         """A point, with a text that appears when it is pointed at."""
@@ -169,7 +182,7 @@ class Figure:
     def svg(self) -> str:
         """The drawing."""
         inside = "".join(self.parts)
-        return f'<svg viewBox="0 0 {WIDTH} {self.height}" role="img">{inside}</svg>'
+        return f'<svg viewBox="0 0 {self.width} {self.height}" role="img">{inside}</svg>'
 
 
 def _thinned(axis: Axis, room: float) -> list[tuple[float, str]]:

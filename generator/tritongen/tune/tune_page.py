@@ -1,45 +1,44 @@
 """The tuning as one HTML page, without script and without a network."""
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.model.printable import printable_page
-from tritongen.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, linear_axis
+from tritongen.pages.html import render_page
+from tritongen.pages.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 from tritongen.planner.context import show_figure
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop
-from tritongen.resources import template_text
 from tritongen.system.files import write_atomic
 from tritongen.tune.search.candidate_report import Evaluated
 from tritongen.tune.tune_result import TunedModel, TuneReport, gain_sentence, rates_sentence
 
-_TEMPLATE = "tune.html.j2"
 _BAR, _ROW = 14, 26
-_LABELS = 130
+_LABEL_LEFT = 130
+# Classes of the page's CSS for the two candidates that stand out.
+_STYLES = {"best": "best", "baseline": "base"}
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class TuneSection:
     """One model on the page.
 
     Attributes:
         model: its result.
-        gain: against Triton's own completion, empty when not known.
+        gain: against Triton's auto-completed configuration, empty when not known.
         rates: latencies at rates, empty when not known.
-        scatter: throughput against latency, as SVG; empty when nothing was measured.
-        bars: prediction beside measurement, as SVG; empty when nothing was measured.
-        rows: cells of the table, with the row's class.
+        charts: of what was measured; empty when nothing was.
+        measured: (fate, cells of the table) of candidates that were measured.
+        predicted: the same of those that were only predicted.
     """
 
     model: TunedModel
     gain: str
     rates: str
-    scatter: str
-    bars: str
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    charts: tuple[Chart, ...]
+    measured: tuple[tuple[str, tuple[str, ...]], ...]
+    predicted: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def write_page(report: TuneReport, path: Path) -> None:
@@ -53,23 +52,19 @@ def write_page(report: TuneReport, path: Path) -> None:
 
 def html_page(report: TuneReport) -> str:
     """The page."""
-    from jinja2 import Environment  # only pages need it
-
-    jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    sections = [_section(model) for model in report.models]
-    page = jinja.from_string(template_text(_TEMPLATE)).render(report=report, sections=sections)
-    return printable_page(page)
+    return render_page("tune", report=report, sections=[_section(one) for one in report.models])
 
 
-def _section(model: TunedModel) -> Section:
+def _section(model: TunedModel) -> TuneSection:
     measured = [row for row in model.rows if row.throughput is not None]
-    return Section(
+    rows = [(row.fate, cells(row)) for row in model.rows]
+    return TuneSection(
         model,
         gain_sentence(model),
         rates_sentence(model),
-        _scatter(model, measured) if measured else "",
-        _bars(measured) if measured else "",
-        tuple((row.fate, cells(row)) for row in model.rows),
+        (_scatter(model, measured), _bars(measured)) if measured else (),
+        tuple(row for row in rows if row[0] != "predicted"),
+        tuple(row for row in rows if row[0] == "predicted"),
     )
 
 
@@ -111,8 +106,10 @@ def span(interval: Interval | None, scale: float) -> str:
     return f"{show_figure(interval.value * scale)} ({show_figure(low)}–{show_figure(high)})"
 
 
-def _scatter(model: TunedModel, rows: Sequence[Evaluated]) -> str:
+def _scatter(model: TunedModel, rows: Sequence[Evaluated]) -> Chart:
     """Latency to the right, throughput upwards; the front as a line, the limit as a bar."""
+    title = "Throughput and latency of every candidate that was measured"
+    figure = Figure(title)
     points = [(row, *_point(row)) for row in rows if math.isfinite(_point(row)[0])]
     limit = model.objective.limit_s
     # A limit far beyond every point would press them together.
@@ -120,42 +117,41 @@ def _scatter(model: TunedModel, rows: Sequence[Evaluated]) -> str:
     if limit is not None and limit * 1e3 < 3.0 * most_x:
         most_x = max(most_x, limit * 1e3)
     across = linear_axis(1.05 * most_x, LEFT, WIDTH - RIGHT, show_figure)
-    top = 1.05 * max(y for _, _, y in points)
-    upwards = linear_axis(top, HEIGHT - BOTTOM, TOP, show_figure)
-    latency = f"p{model.objective.percentile:g} latency, ms"
-    parts = [*_axes(across, upwards, latency, "requests per second")]
+    upwards = linear_axis(1.05 * max(y for _, _, y in points), figure.bottom, TOP, show_figure)
+    percentile = f"p{model.objective.percentile:g} latency, ms"
+    figure.axes(across, upwards, percentile, "requests per second")
     if limit is not None and limit * 1e3 <= across.high:
         x = across.at(limit * 1e3)
-        parts.append(_line("limit", x, TOP, x, HEIGHT - BOTTOM))
+        figure.whisker(x, TOP, x, figure.bottom, "bound")
     front = [_point(row) for row in model.front]
-    path = " ".join(f"{across.at(x):.1f},{upwards.at(y):.1f}" for x, y in front)
-    parts.append(f'<polyline class="front" points="{path}"/>')
+    figure.path([(across.at(x), upwards.at(y)) for x, y in front], "line thin front")
     for row, x, y in points:
-        parts += _mark(row, across.at(x), upwards.at(y))
-    return _svg(parts, HEIGHT, "Throughput and latency of every candidate that was measured")
-
-
-def _mark(row: Evaluated, x: float, y: float) -> list[str]:
-    name = "Triton's own" if row.fate == "baseline" else row.candidate.key
-    title = html.escape(f"{name}, {load_text(row.load)}: {_point(row)[1]:.0f}/s")
-    dot = f'<circle class="{row.fate}" cx="{x:.1f}" cy="{y:.1f}" r="5">'
-    parts = [f"{dot}<title>{title}</title></circle>"]
-    if row.fate in {"best", "baseline"}:
-        left = x > WIDTH - RIGHT - _LABELS
-        anchor, offset = ("end", -9) if left else ("start", 9)
-        parts.append(_text(x + offset, y - 7, name, anchor, "name"))
-    return parts
-
-
-def _text(x: float, y: float, words: str, anchor: str, style: str = "") -> str:
-    return (
-        f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-        f"{html.escape(words)}</text>"
+        _mark(figure, row, across.at(x), upwards.at(y))
+    return Chart(
+        title,
+        "Left and high is good. The line joins those that none beats in both, measured each under "
+        f"its own load{'; dashed: the goal' if limit is not None else ''}.",
+        figure.svg(),
+        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
     )
 
 
-def _line(style: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _mark(figure: Figure, row: Evaluated, x: float, y: float) -> None:
+    name = _name(row)
+    tip = f"{name}, {load_text(row.load)}: {_point(row)[1]:.0f}/s"
+    figure.dot(x, y, f"dot {_style(row)}", tip, 5.0)
+    if row.fate in _STYLES:
+        left = x > WIDTH - RIGHT - _LABEL_LEFT
+        anchor, offset = ("end", -9) if left else ("start", 9)
+        figure.text(x + offset, y - 7, name, anchor=anchor, style="note")
+
+
+def _name(row: Evaluated) -> str:
+    return "Triton's own" if row.fate == "baseline" else row.candidate.key
+
+
+def _style(row: Evaluated) -> str:
+    return _STYLES.get(row.fate, "fine")
 
 
 def _point(row: Evaluated) -> tuple[float, float]:
@@ -165,64 +161,34 @@ def _point(row: Evaluated) -> tuple[float, float]:
     return row.latency.value * 1e3, row.throughput.value
 
 
-def _axes(across: Axis, upwards: Axis, below: str, beside: str) -> list[str]:
-    bottom = HEIGHT - BOTTOM
-    parts = []
-    for value, label in upwards.ticks:
-        y = upwards.at(value)
-        parts.append(_line("grid", LEFT, y, WIDTH - RIGHT, y))
-        parts.append(_text(LEFT - 8, y + 4, label, "end"))
-    for value, label in across.ticks:
-        x = across.at(value)
-        parts.append(_line("tick", x, bottom, x, bottom + 5))
-        parts.append(_text(x, bottom + 18, label, "middle"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, below, "middle", "title"))
-    turned = f'<g transform="translate(16 {(TOP + bottom) / 2:.0f}) rotate(-90)">'
-    parts.append(f"{turned}{_text(0, 0, beside, 'middle', 'title')}</g>")
-    return parts
-
-
-def _bars(rows: Sequence[Evaluated]) -> str:
+def _bars(rows: Sequence[Evaluated]) -> Chart:
     """Throughput of each candidate: measured with its interval, predicted as a tick."""
+    title = "Predicted and measured throughput"
     ordered = sorted(rows, key=lambda row: -_point(row)[1])
     highs = [row.throughput.high for row in ordered if row.throughput is not None]
     highs += [row.predicted.throughput_per_s for row in ordered if row.predicted is not None]
-    height = TOP + len(ordered) * _ROW + BOTTOM
-    across = linear_axis(max(highs), _LABELS, WIDTH - RIGHT, show_figure)
-    bottom = height - BOTTOM
-    parts = []
-    for value, label in across.ticks:
-        x = across.at(value)
-        parts.append(_line("grid", x, TOP, x, bottom))
-        parts.append(_text(x, bottom + 18, label, "middle"))
+    figure = Figure(title, height=TOP + len(ordered) * _ROW + BOTTOM, left=_LABEL_LEFT)
+    across = linear_axis(max(highs), _LABEL_LEFT, WIDTH - RIGHT, show_figure)
+    figure.axes(across, Axis(0.0, 1.0, figure.bottom, TOP, ()), "requests per second", "")
     for number, row in enumerate(ordered):
-        parts += _bar(row, across, TOP + number * _ROW + (_ROW - _BAR) / 2)
-    middle = (_LABELS + WIDTH - RIGHT) / 2
-    parts.append(_text(middle, height - 8, "requests per second", "middle", "title"))
-    return _svg(parts, height, "Predicted and measured throughput")
+        _bar(figure, row, across, TOP + number * _ROW + (_ROW - _BAR) / 2)
+    return Chart(
+        title,
+        "Measured, with an interval at 95 %; the blue tick is the prediction.",
+        figure.svg(),
+        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
+    )
 
 
-def _bar(row: Evaluated, across: Axis, top: float) -> list[str]:
+def _bar(figure: Figure, row: Evaluated, across: Axis, top: float) -> None:
     interval = row.throughput
     if interval is None:
-        return []
-    name = "Triton's own" if row.fate == "baseline" else row.candidate.key
+        return
     begin, centre = across.at(0.0), top + _BAR / 2
     value, low, high = (across.at(v) for v in (interval.value, interval.low, interval.high))
-    place = f'x="{begin:.1f}" y="{top:.1f}" width="{value - begin:.1f}" height="{_BAR}"'
-    parts = [
-        _text(begin - 8, centre + 4, name, "end"),
-        f'<rect class="{row.fate}" {place}/>',
-        _line("interval", low, centre, high, centre),
-    ]
+    figure.text(begin - 8, centre + 4, _name(row), anchor="end")
+    figure.box(begin, top, value - begin, _BAR, f"bar {_style(row)}")
+    figure.whisker(low, centre, high, centre, "whisker")
     if row.predicted is not None:
         x = across.at(row.predicted.throughput_per_s)
-        parts.append(_line("forecast", x, top - 4, x, top + _BAR + 4))
-    return parts
-
-
-def _svg(parts: Sequence[str], height: float, title: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{html.escape(title)}">'
-        f"{''.join(parts)}</svg>"
-    )
+        figure.whisker(x, top - 4, x, top + _BAR + 4, "forecast")

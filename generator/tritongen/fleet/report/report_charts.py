@@ -3,49 +3,63 @@
 import math
 from collections.abc import Sequence
 
-from tritongen.fleet.capacity import CapacityPlan, Estimate, Option
-from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S
-from tritongen.fleet.report.tuning_history import Candidate
-from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis, log_axis
+from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
+from tritongen.fleet.report.tuning_history import MeasuredConfiguration
+from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
+from tritongen.pages.svg import (
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Chart,
+    Figure,
+    linear_axis,
+    log_axis,
+    plain_number,
+)
 from tritongen.planner.context import show_rate
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_HOURS = 168
 _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
-_MOST_OPTIONS = 12
+# More bars than this are no longer told apart; the page's table has all.
+_MAX_OPTIONS = 12
 _LABEL_LEFT = 178
 _BAR, _ROW = 16, 30
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
     """Requests per second and replicas by hour of the week, one above the other."""
-    figure = Figure("Traffic and replicas over the week", height=_WEEK_HEIGHT)
-    x = Axis(0.0, float(_HOURS), LEFT, _WEEK_WIDTH - RIGHT, ())
+    title = "Traffic and replicas over the week"
+    figure = Figure(title, height=_WEEK_HEIGHT, width=_WEEK_WIDTH)
+    x = Axis(0.0, float(HOURS_A_WEEK), LEFT, _WEEK_WIDTH - RIGHT, ())
     split = TOP + 150.0
     rates = plan.hourly_rates
-    y = linear_axis(max(rates) * 1.05, split, TOP + 18, _plain, wanted=3)
+    y = linear_axis(max(rates) * 1.05, split, TOP + 18, wanted=3)
     _grid(figure, x, y)
     _layer(figure, rates, x, y, "area")
     figure.path(_steps(rates, x, y), "line traffic")
     figure.text(LEFT, TOP + 8, "requests per second", style="note")
     # In front of the deepest layer stand the shallower ones: sums up to each service.
     counts = [
-        [sum(one.hourly[hour] for one in option.services[: number + 1]) for hour in range(_HOURS)]
+        [
+            sum(one.hourly[hour] for one in option.services[: number + 1])
+            for hour in range(HOURS_A_WEEK)
+        ]
         for number in range(len(option.services))
     ]
     top = max(counts[-1])
-    z = linear_axis(top + 0.2, figure.bottom, split + 46.0, _plain, wanted=min(3, top))
+    z = linear_axis(top + 0.2, figure.bottom, split + 46.0, wanted=min(3, top))
     _grid(figure, x, z)
     for number in reversed(range(len(counts))):
         _layer(figure, counts[number], x, z, f"layer c{number % 8}")
     figure.text(LEFT, split + 36.0, "replicas", style="note")
     for day, name in enumerate(_DAYS):
         figure.text(x.at(24.0 * day + 12.0), figure.bottom + 20, name, anchor="middle")
-    inside = "".join(figure.parts)
     return Chart(
-        "Traffic and replicas over the week",
+        title,
         f"Hours of {time_zone}. Replicas are the most of each hour; an autoscaler may use fewer.",
-        f'<svg viewBox="0 0 {_WEEK_WIDTH} {_WEEK_HEIGHT}" role="img">{inside}</svg>',
+        figure.svg(),
         tuple(
             (f"c{number % 8}", f"{one.name}: {_range(one.least, one.most)} replicas")
             for number, one in enumerate(option.services[:8])
@@ -55,10 +69,10 @@ def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
 
 def costs(plan: CapacityPlan) -> Chart:
     """USD a month of each option, and the bound below all."""
-    options = [one for one in plan.options if math.isfinite(one.usd_per_month)][:_MOST_OPTIONS]
+    options = [one for one in plan.options if math.isfinite(one.usd_per_month)][:_MAX_OPTIONS]
     figure = Figure("Cost of the options", height=TOP + _ROW * len(options) + 62, left=_LABEL_LEFT)
     most = max(max(one.usd_per_month, one.static_usd_per_month or 0.0) for one in options)
-    x = linear_axis(most, _LABEL_LEFT, WIDTH - RIGHT, lambda v: f"{v:,.10g}", wanted=5)
+    x = linear_axis(most, _LABEL_LEFT, WIDTH - RIGHT, wanted=5)
     y = Axis(0.0, 1.0, figure.bottom, TOP, ())
     figure.axes(x, y, "USD a month", "")
     best = plan.best
@@ -93,8 +107,8 @@ def pareto(plan: CapacityPlan) -> Chart | None:
     if len(dots) < 2:
         return None
     figure = Figure("Latency against cost")
-    x = linear_axis(max(d[2] for d in dots) * 1.08, LEFT, WIDTH - RIGHT, _plain, wanted=5)
-    y = linear_axis(max(d[3] for d in dots) * 1.3, figure.bottom, TOP, _plain, wanted=5)
+    x = linear_axis(max(d[2] for d in dots) * 1.08, LEFT, WIDTH - RIGHT, wanted=5)
+    y = linear_axis(max(d[3] for d in dots) * 1.3, figure.bottom, TOP, wanted=5)
     figure.axes(x, y, "USD a month", "p99, milliseconds")
     front = _front([(cost, late) for _, _, cost, late in dots])
     figure.path([(x.at(a), y.at(b)) for a, b in front], "line thin front")
@@ -117,18 +131,16 @@ def pareto(plan: CapacityPlan) -> Chart | None:
     )
 
 
-def tuning(model: str, candidates: Sequence[Candidate]) -> Chart | None:
+def tuning(model: str, measured: Sequence[MeasuredConfiguration]) -> Chart | None:
     """Throughput against latency of every configuration that was measured."""
-    if not candidates:
+    if not measured:
         return None
     figure = Figure(f"Configurations of {model} that were measured")
-    x = linear_axis(
-        max(c.throughput for c in candidates) * 1.05, LEFT, WIDTH - RIGHT, _plain, wanted=5
-    )
-    y = log_axis(min(c.p99_ms for c in candidates) * 0.9, max(c.p99_ms for c in candidates) * 1.1,
-                 figure.bottom, TOP, _plain)  # fmt: skip
+    x = linear_axis(max(c.throughput for c in measured) * 1.05, LEFT, WIDTH - RIGHT, wanted=5)
+    y = log_axis(min(c.p99_ms for c in measured) * 0.9, max(c.p99_ms for c in measured) * 1.1,
+                 figure.bottom, TOP, plain_number)  # fmt: skip
     figure.axes(x, y, "requests per second", "p99, milliseconds")
-    for one in candidates:
+    for one in measured:
         style = "dot best" if one.chosen else "dot base" if one.baseline else "dot fine"
         tip = f"{one.text}: {show_rate(one.throughput)}/s, p99 {one.p99_ms:.3g} ms"
         figure.dot(x.at(one.throughput), y.at(one.p99_ms), style, tip, 6.0 if one.chosen else 4.0)
@@ -150,9 +162,7 @@ def _grid(figure: Figure, x: Axis, y: Axis) -> None:
 
 def _layer(figure: Figure, values: Sequence[float], x: Axis, y: Axis, style: str) -> None:
     """The area below steps."""
-    corners = [*_steps(values, x, y), (x.end, y.begin), (x.begin, y.begin)]
-    joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
-    figure.parts.append(f'<polygon class="{style}" points="{joined}"/>')
+    figure.area([*_steps(values, x, y), (x.end, y.begin), (x.begin, y.begin)], style)
 
 
 def _steps(values: Sequence[float], x: Axis, y: Axis) -> list[tuple[float, float]]:
@@ -169,10 +179,6 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not front or late < front[-1][1]:
             front.append((cost, late))
     return front
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.10g}"
 
 
 def _range(least: int, most: int) -> str:

@@ -5,27 +5,25 @@ from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity import Option, PlanFile
-from tritongen.fleet.catalogue import relative_speed
+from tritongen.fleet.capacity.capacity_plan import Option
+from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.catalogue.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
 from tritongen.fleet.report.report_charts import costs, pareto, tuning, week
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
-from tritongen.fleet.report.tuning_history import candidates_of
+from tritongen.fleet.report.tuning_history import measured_configurations
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
-from tritongen.model.printable import printable_page
 from tritongen.model.variants import ORIGINAL, score_text
+from tritongen.pages.html import render_page
 from tritongen.pages.svg import Chart
 from tritongen.planner.context import show_rate
 from tritongen.repository.explain import Explanation, explain
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.project_registry import STATE_FOLDER
 from tritongen.repository.stored_variants import judged_variants, source_hashes, with_selection
-from tritongen.resources import template_text
-
-_TEMPLATE = "report.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,6 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
     Raises:
         InvalidInputError: folder, tritongen.yaml, lock or plan cannot be read.
     """
-    from jinja2 import Environment  # only pages need it
-
     project = _served(load_project(root, repository))
     stored = read_plan(repository, plan)
     option = stored.option if stored is not None else None
@@ -100,9 +96,7 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
             *(stored.plan.findings if stored is not None else ()),
         ),
     )
-    jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = jinja.from_string(template_text(_TEMPLATE)).render(page=page)
-    return printable_page(text)
+    return render_page("report", page=page)
 
 
 def _served(project: Project) -> Project:
@@ -167,7 +161,7 @@ def _model(project: Project, facts: ModelFacts, option: Option | None) -> ModelS
             chart
             for chart in (
                 _variants(project, project.originals.get(facts.name, facts), evidence, option),
-                tuning(facts.name, candidates_of(STATE_FOLDER, facts.name, tuned)),
+                tuning(facts.name, measured_configurations(STATE_FOLDER, facts.name, tuned)),
             )
             if chart is not None
         ),

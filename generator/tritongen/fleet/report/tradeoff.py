@@ -5,14 +5,14 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
 from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 
 _LINE = 16.0
 # Widths of a letter and of the gap between a point and its words, in the drawing's units.
 _LETTER, _GAP = 6.8, 11.0
-_LEAST_LOSS = 1e-3
+_MIN_LOSS = 1e-3
 _FAR = 4.0
 # The original's time differs by more from run to run than within one.
 _SAME_RUN = 1.02
@@ -22,7 +22,7 @@ _WEAK = frozenset({Verdict.REFUSED, Verdict.SLOWER, Verdict.NO_GAIN})
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class VariantOption:
     """One model to choose from.
 
     Attributes:
@@ -99,15 +99,15 @@ def tradeoff(
     scale = _scale(variants, served)
     if scale is None:
         return None
-    offers = _offers(scale, served)
+    options = _options(scale, served)
     figure = Figure(f"Accuracy, throughput and cost of {model}'s variants")
-    x = linear_axis(max(one.rate[2] for one in offers) * 1.3, LEFT, WIDTH - RIGHT, _plain, wanted=5)
-    y = _loss_axis([one.loss for one in offers], scale.threshold, figure.bottom)
+    x = linear_axis(max(one.rate[2] for one in options) * 1.3, LEFT, WIDTH - RIGHT, wanted=5)
+    y = _loss_axis([one.loss for one in options], scale.threshold, figure.bottom)
     if scale.threshold is not None:
         _threshold(figure, x, y, scale.threshold)
     figure.axes(x, y, "rows per second of one core", "loss of accuracy")
-    _draw(figure, x, y, offers, machine)
-    refused = tuple(f"{one.name} refused: {one.reason}" for one in offers if one.refused)
+    _draw(figure, x, y, options, machine)
+    refused = tuple(f"{one.name} refused: {one.reason}" for one in options if one.refused)
     return Chart(
         f"Accuracy, throughput and cost of {model}'s variants",
         _caption(scale, machine),
@@ -168,19 +168,19 @@ def _words_of(point: tuple[int, int]) -> str:
     return f"{rows} row{'' if rows == 1 else 's'} on {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _offers(scale: _Scale, served: str) -> list[Offer]:
+def _options(scale: _Scale, served: str) -> list[VariantOption]:
     """The original and every variant."""
     slowest, base, fastest = scale.rates
     metric = next((one.accuracy for one, _ in scale.pairs if one.accuracy is not None), None)
     score = f"{metric.metric} {score_text(metric.original)}" if metric is not None else ""
     rate = (base, slowest, fastest)
-    offers = [Offer(ORIGINAL, 0.0, score, rate, "", False, False, served == ORIGINAL)]
+    options = [VariantOption(ORIGINAL, 0.0, score, rate, "", False, False, served == ORIGINAL)]
     for one, speed in scale.pairs:
         accuracy = one.accuracy
         lost = 0.0 if accuracy is None else accuracy.drop
         told = f"{accuracy.metric} {score_text(accuracy.variant)}" if accuracy else "proven equal"
-        offers.append(
-            Offer(
+        options.append(
+            VariantOption(
                 name=one.name,
                 loss=math.inf if lost is None else lost,
                 score=told,
@@ -191,18 +191,18 @@ def _offers(scale: _Scale, served: str) -> list[Offer]:
                 served=one.name == served,
             )
         )
-    return offers
+    return options
 
 
 def _loss_axis(losses: Sequence[float], threshold: float | None, bottom: float) -> Axis:
     """Losses downwards: what is higher is more accurate."""
     finite = [loss for loss in losses if math.isfinite(loss)]  # the original's 0 at least
-    most = max(*finite, (threshold or 0.0) * 1.6, _LEAST_LOSS)
+    most = max(*finite, (threshold or 0.0) * 1.6, _MIN_LOSS)
     if threshold:
         # Far beyond the threshold a loss is told in words; near it the eye must tell them apart.
         most = min(most, threshold * _FAR)
     room = most * 0.18
-    plain = linear_axis(most, TOP, bottom, _plain, wanted=4)
+    plain = linear_axis(most, TOP, bottom, wanted=4)
     low = min(*finite, 0.0) - room
     ticks = [(value, text) for value, text in plain.ticks if value <= most + room]
     return Axis(low, most + room, TOP, bottom, tuple(ticks))
@@ -216,20 +216,20 @@ def _threshold(figure: Figure, x: Axis, y: Axis, threshold: float) -> None:
 
 
 def _draw(
-    figure: Figure, x: Axis, y: Axis, offers: Sequence[Offer], machine: Priced | None
+    figure: Figure, x: Axis, y: Axis, options: Sequence[VariantOption], machine: Priced | None
 ) -> None:
     """Points with their intervals, the words beside them moved apart where they would meet."""
-    places = [(x.at(one.rate[0]), y.at(min(one.loss, y.high))) for one in offers]
-    words = [_words(one, machine) for one in offers]
+    places = [(x.at(one.rate[0]), y.at(min(one.loss, y.high))) for one in options]
+    words = [_words(one, machine) for one in options]
     room = _Room((x.begin, x.end), (TOP, figure.bottom), places)
     # The sentence about the threshold stands in the corner.
     room.take(x.begin, x.begin + 28 * _LETTER, figure.bottom - 8)
-    for one, (across, down) in zip(offers, places, strict=True):
+    for one, (across, down) in zip(options, places, strict=True):
         figure.whisker(x.at(one.rate[1]), down, x.at(one.rate[2]), down, "whisker soft")
         tip = ", ".join(part for part in (one.name, one.score, one.reason) if part)
         figure.dot(across, down, _style(one), tip, 8.0 if one.served else 6.0)
     # The first to be placed stand nearest: what is served, and what it is held against.
-    order = sorted(range(len(offers)), key=lambda n: (not offers[n].served, n))
+    order = sorted(range(len(options)), key=lambda n: (not options[n].served, n))
     for number in order:
         across, down = places[number]
         width = len(words[number]) * _LETTER
@@ -241,11 +241,11 @@ def _draw(
         figure.text(
             begin + width if left else begin, level, words[number],
             anchor="end" if left else "start",
-            style="note" if offers[number].served else "axis",
+            style="note" if options[number].served else "axis",
         )  # fmt: skip
 
 
-def _words(one: Offer, machine: Priced | None) -> str:
+def _words(one: VariantOption, machine: Priced | None) -> str:
     lost = ""
     if one.refused:
         lost = f"loses {one.loss:.2g}" if math.isfinite(one.loss) else "loses without bound"
@@ -296,7 +296,7 @@ class _Room:
         )
 
 
-def _style(one: Offer) -> str:
+def _style(one: VariantOption) -> str:
     if one.served:
         return "dot best"
     return "dot poor" if one.weak else "dot fine"
@@ -317,7 +317,3 @@ def _caption(scale: _Scale, machine: Priced | None) -> str:
         f"Right and high is good. Measured in pairs with the original, {point}; bars are 95 % "
         f"intervals.{runs} {cost}"
     )
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.10g}"

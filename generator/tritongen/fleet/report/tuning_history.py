@@ -12,7 +12,7 @@ from tritongen.system.own_files import check_folder, read_own
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class MeasuredConfiguration:
     """One configuration with its best reading.
 
     Attributes:
@@ -30,7 +30,9 @@ class Candidate:
     baseline: bool = False
 
 
-def candidates_of(state: Path, model: str, tuned: Tuned | None) -> tuple[Candidate, ...]:
+def measured_configurations(
+    state: Path, model: str, tuned: Tuned | None
+) -> tuple[MeasuredConfiguration, ...]:
     """Every configuration of a model that was measured; empty without a readable journal."""
     path = state / "tune" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', model)}.jsonl"
     try:
@@ -39,9 +41,9 @@ def candidates_of(state: Path, model: str, tuned: Tuned | None) -> tuple[Candida
         lines = read_own(path).decode("utf-8", "replace").splitlines()
     except (OSError, EnvironmentProblem):
         return ()
-    best: dict[str, Candidate] = {}
+    best: dict[str, MeasuredConfiguration] = {}
     for line in lines[1:]:
-        found = _candidate(line, tuned)
+        found = _measured(line, tuned)
         if found is not None:
             known = best.get(found.text)
             if known is None or found.throughput > known.throughput:
@@ -49,7 +51,7 @@ def candidates_of(state: Path, model: str, tuned: Tuned | None) -> tuple[Candida
     return tuple(sorted(best.values(), key=lambda one: -one.throughput))
 
 
-def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
+def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
     """One line of a journal; None for what holds no reading or is cut off."""
     try:
         record = json.loads(line)
@@ -85,4 +87,6 @@ def _candidate(line: str, tuned: Tuned | None) -> Candidate | None:
     wide = f", {key[4]} operators side by side" if key[4] > 1 else ""
     arena = "" if key[5] else ", without the memory arena"
     text = f"{key[0]} × {key[1]} threads{wide}{batch}{delay}{arena}"
-    return Candidate(text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline)
+    return MeasuredConfiguration(
+        text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline
+    )

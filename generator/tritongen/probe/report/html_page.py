@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritongen.model.printable import printable_page
+from tritongen.pages.html import render_page
 from tritongen.pages.svg import Chart
 from tritongen.probe.report.json_document import Environment
 from tritongen.probe.report.probe_charts import charts_of
 from tritongen.probe.report.text_table import HEADERS, by_model, details, row
 from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
-from tritongen.resources import template_text
 
-_TEMPLATE = "probe.html.j2"
 _BADGES = {
     LevelVerdict.VALID: "good",
     LevelVerdict.UNSTABLE: "unsure",
@@ -22,7 +20,7 @@ _BADGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ProbeSection:
     """One model on the page.
 
     Attributes:
@@ -52,10 +50,8 @@ def html_page(
         levels: what was measured.
         answers: (model, sentence) of a search.
     """
-    from jinja2 import Environment as Jinja  # only pages need it
-
     sections = [
-        Section(
+        ProbeSection(
             model,
             [(row(level), _BADGES[level.verdict]) for level in found],
             [details(level) for level in found],
@@ -64,8 +60,4 @@ def html_page(
         )
         for model, found in by_model(levels).items()
     ]
-    jinja = Jinja(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = jinja.from_string(template_text(_TEMPLATE)).render(
-        environment=environment, headers=HEADERS, sections=sections
-    )
-    return printable_page(page)
+    return render_page("probe", environment=environment, headers=HEADERS, sections=sections)

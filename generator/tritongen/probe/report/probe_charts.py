@@ -10,6 +10,7 @@ from tritongen.probe.statistics.measurement import LevelResult, Moment
 from tritongen.queueing import ClosedLoop
 
 _CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
+# As many as the page has colours that can be told apart.
 _MAX_CURVES = 8
 _LABEL_LEFT = 132
 # A curve over time ends where so many moments in a row are without a request.
@@ -53,7 +54,7 @@ def _tick(value: float) -> str:
 
 
 def _x(high: float, wanted: int = 6) -> Axis:
-    return linear_axis(high, LEFT, WIDTH - RIGHT, lambda v: f"{v:,.10g}", wanted=wanted)
+    return linear_axis(high, LEFT, WIDTH - RIGHT, wanted=wanted)
 
 
 def latency_against_throughput(levels: Sequence[LevelResult]) -> Chart:
