@@ -37,7 +37,7 @@ from time import monotonic
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter
 from tritongen.fleet.capacity.placement import Placer
 from tritongen.fleet.capacity.simulation_check import server_of
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.plan_inputs import capacity_inputs
 from tritongen.model.business import Clients, Place
 from tritongen.queueing import simulate
@@ -135,8 +135,8 @@ def predicted(folder: Path, model: str, cores: int) -> Fit:
     near = type(business)(clients=Clients(place=Place.SAME_HOST))
     intent = type(project.intent)(project.intent.target, project.intent.models, business=near)
     here = Machine("here", "here", "", cores, cores, 8 << 30, served.cpu, "", "", 0, 1.0, "", "")
-    inputs = capacity_inputs(project, intent, evidence, (here,)).capacity
-    fitter = Fitter(inputs.works, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
+    inputs, _ = capacity_inputs(project, intent, evidence, (here,))
+    fitter = Fitter(inputs.profiles, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
     return fitter.fit((model,), here)
 
 

@@ -16,15 +16,16 @@ from time import perf_counter, process_time
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.capacity import capacity_input, catalogue, machine
-from tritongen.fleet.capacity import plan_capacity
 from tritongen.fleet.capacity.container_capacity import Fitter
-from tritongen.fleet.capacity.demand import Demand
-from tritongen.fleet.capacity.latency_forecast import seen
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.latency_forecast import forecast_latency
 from tritongen.fleet.capacity.placement import Placer
 from tritongen.fleet.capacity.scaling import by_load
-from tritongen.fleet.traffic import Pattern, PatternKind, Profile, align, scaled_shape, week_shape
+from tritongen.fleet.capacity.sizing import plan_capacity
+from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Business
 from tritongen.model.intent import ModelIntent
+from tritongen.model.traffic_pattern import Pattern, PatternKind, week_shape
 
 PLAN_S, WEEK_S = 10.0, 5.0
 
@@ -56,22 +57,22 @@ def many_models(count: int) -> tuple[float, float]:
 def one_week(rate: float) -> tuple[float, float]:
     """Wall and CPU seconds of a week by the minute: autoscaler, late share, percentile."""
     shape = week_shape(Pattern(PatternKind.WEEKDAY_WEEKEND))
-    profile = Profile(300.0, scaled_shape(shape, rate, 3.0 * rate))
-    demand = Demand(("model",), align([profile]), known=True).finer(60.0)
+    profile = RateProfile(300.0, scaled_shape(shape, rate, 3.0 * rate))
+    demand = TrafficDemand(("model",), align([profile]), known=True).finer(60.0)
     business = Business()
     inputs = capacity_input({"model": (20.0, ModelIntent(rate=rate, latency_ms=100.0))}, business)
-    fitter = Fitter(inputs.works, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
+    fitter = Fitter(inputs.profiles, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
     wall, cpu = perf_counter(), process_time()
     fit = fitter.fit(("model",), machine("c6i.large"))
-    staffing = by_load(demand.load(fit), 1, business.scaling, 0.9)
+    counts = by_load(demand.load(fit), 1, business.scaling, 0.9)
     curve = fit.models[0].curve
-    figures = seen(curve, demand.aligned.rates[0], staffing.serving, 60.0, 99.0, 0.1)
+    figures = forecast_latency(curve, demand.aligned.rates[0], counts.serving, 60.0, 99.0, 0.1)
     wall, cpu = perf_counter() - wall, process_time() - cpu
     requests = rate * 7 * 86400
     print(
         f"a week at {rate:g}/s ({requests / 1e6:.0f} million requests) by the minute: {wall:.2f} s "
         f"({cpu:.2f} s of CPU); p99 {figures.latency_s * 1e3:.1f} ms, {figures.late_share:.2%} "
-        f"late, {staffing.mean_paid:.2f} replicas on average"
+        f"late, {counts.mean_paid:.2f} replicas on average"
     )
     return wall, cpu
 

@@ -5,10 +5,10 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.fleet.capacity.demand import Demand
+from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.scaling import LoadTrace, by_hour, by_load, changes, scheduled, static
 from tritongen.fleet.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
-from tritongen.fleet.traffic import Profile, align, scaled_shape
+from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Scaling
 
 LOADS = st.lists(st.floats(0.0, 40.0), min_size=30, max_size=300)
@@ -28,13 +28,11 @@ def trace(loads: list[float], step_s: float = 60.0) -> LoadTrace:
 def test_an_autoscaler_keeps_its_bounds_and_pays_for_what_serves(
     loads: list[float], scaling: Scaling, least: int, target: float
 ) -> None:
-    staffing = by_load(trace(loads), least, scaling, target)
-    assert min(staffing.serving) >= least
-    assert all(
-        paid >= serving for paid, serving in zip(staffing.paid, staffing.serving, strict=True)
-    )
-    assert staffing.most == max(staffing.paid)
-    assert staffing.most <= max(least, math.ceil(max(loads) / target + 1e-6))
+    counts = by_load(trace(loads), least, scaling, target)
+    assert min(counts.serving) >= least
+    assert all(paid >= serving for paid, serving in zip(counts.paid, counts.serving, strict=True))
+    assert counts.most == max(counts.paid)
+    assert counts.most <= max(least, math.ceil(max(loads) / target + 1e-6))
 
 
 @given(LOADS, SCALINGS, st.integers(1, 5))
@@ -42,13 +40,11 @@ def test_a_schedule_holds_the_usual_load_of_each_hour(
     loads: list[float], scaling: Scaling, least: int
 ) -> None:
     one = trace(loads)
-    staffing = scheduled(one, least, scaling)
-    assert len(staffing.hourly) == 168
-    for load, replicas in zip(by_hour(one), staffing.hourly, strict=True):
+    counts = scheduled(one, least, scaling)
+    assert len(counts.hourly) == 168
+    for load, replicas in zip(by_hour(one), counts.hourly, strict=True):
         assert replicas >= load - 1e-6
-    assert all(
-        paid >= serving for paid, serving in zip(staffing.paid, staffing.serving, strict=True)
-    )
+    assert all(paid >= serving for paid, serving in zip(counts.paid, counts.serving, strict=True))
 
 
 @given(LOADS, SCALINGS, st.integers(1, 5))
@@ -63,8 +59,8 @@ def test_a_fixed_number_is_never_cheaper_than_the_clock_without_start_up(
 @given(LOADS)
 def test_a_constant_load_needs_no_change(loads: list[float]) -> None:
     level = loads[0]
-    staffing = by_load(trace([level] * len(loads)), 1, Scaling(), 1.0)
-    assert set(staffing.serving) == {staffing.most}
+    counts = by_load(trace([level] * len(loads)), 1, Scaling(), 1.0)
+    assert set(counts.serving) == {counts.most}
 
 
 @given(st.lists(st.integers(1, 9), min_size=168, max_size=168))
@@ -95,8 +91,8 @@ def test_a_shape_is_brought_to_its_average_and_peak(
 @settings(max_examples=30)
 @given(st.lists(st.floats(0.0, 100.0), min_size=12, max_size=40), st.booleans())
 def test_finer_steps_keep_range_and_length(rates: list[float], known: bool) -> None:
-    profile = Profile(300.0, tuple(rates), measured=not known)
-    demand = Demand(("m",), align([profile]), known)
+    profile = RateProfile(300.0, tuple(rates), measured=not known)
+    demand = TrafficDemand(("m",), align([profile]), known)
     fine = demand.finer(60.0)
     assert fine.aligned.steps == 5 * demand.aligned.steps
     assert min(rates) - 1e-9 <= min(fine.aligned.rates[0])

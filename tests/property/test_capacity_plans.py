@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity import PlanFile, parse_plan, plan_capacity, plan_text
-from tritongen.fleet.traffic import Burst, Pattern, PatternKind
+from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_text
+from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import (
     Business,
     Clients,
@@ -21,6 +21,7 @@ from tritongen.model.business import (
     ScalingMode,
 )
 from tritongen.model.intent import ModelIntent
+from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind
 
 TYPES = ("c6i.large", "c7a.xlarge", "Standard_F8s_v2", "g4dn.xlarge")
 PATTERNS = st.builds(

@@ -8,13 +8,13 @@ from support.synthetic_triton import (
     TEXT,
     TINY,
     TREES,
-    Profile,
+    RateProfile,
     SyntheticTriton,
     run_tuning,
     truth,
 )
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.model_profile import work_of
+from tritongen.fleet.capacity.model_profile import profile_model
 from tritongen.fleet.capacity.placement import Placer
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import Business, Clients, Place
@@ -31,7 +31,7 @@ from tritongen.tune.tune_result import TunedModel
 ON = "c6i.large"
 
 
-def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
+def planned_from(profile: RateProfile, seed: int) -> tuple[Fit, Candidate]:
     """What a plan knows of a model that was tuned on two cores of this machine."""
     settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=45.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
@@ -50,11 +50,11 @@ def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
     evidence = replace(trial_evidence(8.0), tuned=result.tuned, served=result.served(CPU))
     business = Business(clients=Clients(place=Place.SAME_HOST))
     given = capacity_input({"m": (8.0, intent)}, business)
-    work = work_of(given.models[0], intent, evidence, business, CPU)
-    assert work is not None
+    profile = profile_model(given.models[0], intent, evidence, business, CPU)
+    assert profile is not None
     placer = Placer(given.models, given.intent, Evidence({"m": evidence}))
     on = replace(machine(ON), cpu=CPU, cores=2)
-    return Fitter({"m": work}, placer, 1.0).fit(("m",), on), candidate
+    return Fitter({"m": profile}, placer, 1.0).fit(("m",), on), candidate
 
 
 def test_predictions_at_rates_between_those_measured_are_within_15_per_cent_in_eight_of_ten() -> (

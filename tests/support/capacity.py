@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cache
 
-from tritongen.fleet.capacity import CapacityInput, Demand, Work, work_of
-from tritongen.fleet.catalogue import Catalogue, Machine, parse_catalogue
-from tritongen.fleet.traffic import Pattern, Profile, align, scaled_shape, week_shape
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
+from tritongen.fleet.capacity.sizing import CapacityInput
+from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue.price_list import Catalogue, parse_catalogue
+from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Business
 from tritongen.model.evidence import (
     BatchProof,
@@ -20,7 +23,7 @@ from tritongen.model.evidence import (
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.model.traffic_pattern import STEP_S
+from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 from tritongen.resources import template_text
 
 CPU = "Intel Xeon Platinum 8370C"
@@ -72,7 +75,7 @@ def capacity_input(
     *,
     item: float = 1.0,
     machines: Sequence[Machine] = (),
-    profiles: Mapping[str, Profile] | None = None,
+    profiles: Mapping[str, RateProfile] | None = None,
     known: bool = True,
     cpu: str = CPU,
 ) -> CapacityInput:
@@ -81,11 +84,11 @@ def capacity_input(
     facts = tuple(model_facts(name) for name in models)
     intent = Intent(models={name: one for name, (_, one) in models.items()}, business=wishes)
     evidence = {name: trial_evidence(ms, item) for name, (ms, _) in models.items()}
-    works: dict[str, Work] = {}
+    known_models: dict[str, ModelProfile] = {}
     for one in facts:
-        work = work_of(one, intent.of(one.name), evidence[one.name], wishes, cpu)
-        assert work is not None
-        works[one.name] = work
+        profile = profile_model(one, intent.of(one.name), evidence[one.name], wishes, cpu)
+        assert profile is not None
+        known_models[one.name] = profile
     rates = profiles or {
         name: profile_of(one.pattern or wishes.pattern, one.rate or 0.0, one.peak_rate)
         for name, (_, one) in models.items()
@@ -94,15 +97,15 @@ def capacity_input(
         models=facts,
         intent=intent,
         evidence=Evidence(evidence),
-        works=works,
-        demand=Demand(tuple(models), align([rates[name] for name in models]), known),
+        profiles=known_models,
+        demand=TrafficDemand(tuple(models), align([rates[name] for name in models]), known),
         patterns=dict.fromkeys(models, "a pattern"),
         machines=tuple(machines) or catalogue().machines,
     )
 
 
-def profile_of(pattern: Pattern, average: float, peak: float | None = None) -> Profile:
+def profile_of(pattern: Pattern, average: float, peak: float | None = None) -> RateProfile:
     """A week of a pattern at a mean rate."""
     if average <= 0.0:
-        return Profile(STEP_S, (0.0,) * 2016)
-    return Profile(STEP_S, scaled_shape(week_shape(pattern), average, peak))
+        return RateProfile(STEP_S, (0.0,) * 2016)
+    return RateProfile(STEP_S, scaled_shape(week_shape(pattern), average, peak))

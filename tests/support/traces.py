@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-from tritongen.fleet.traffic import DAY_S, Profile
+from tritongen.fleet.traffic.rate_profile import DAY_S, RateProfile
 from tritongen.queueing import Stream
 
 _HOUR_S = 3600.0
@@ -29,22 +29,24 @@ def _weekend(at_s: float) -> bool:
     return at_s % (7.0 * DAY_S) >= 5.0 * DAY_S
 
 
-def _profile(step_s: float, days: float, mean: float, rate: Callable[[float], float]) -> Profile:
+def _profile(
+    step_s: float, days: float, mean: float, rate: Callable[[float], float]
+) -> RateProfile:
     count = round(days * DAY_S / step_s)
     levels = [rate(index * step_s) for index in range(count)]
     scale = mean * count / math.fsum(levels)
-    return Profile(step_s, tuple(level * scale for level in levels), measured=True)
+    return RateProfile(step_s, tuple(level * scale for level in levels), measured=True)
 
 
 @cache
-def sine(mean: float) -> Profile:
+def sine(mean: float) -> RateProfile:
     """Two weeks of smooth days, with a little noise."""
     noise = _noise(1)
     return _profile(300.0, 14.0, mean, lambda at: _day(at, 0.3) * next(noise))
 
 
 @cache
-def office(mean: float) -> Profile:
+def office(mean: float) -> RateProfile:
     """Two weeks of office hours with quiet weekends."""
     noise = _noise(2)
     return _profile(
@@ -53,7 +55,7 @@ def office(mean: float) -> Profile:
 
 
 @cache
-def ramps(mean: float) -> Profile:
+def ramps(mean: float) -> RateProfile:
     """Two weeks of days that rise for eight hours and fall within one."""
     noise = _noise(3)
 
@@ -67,7 +69,7 @@ def ramps(mean: float) -> Profile:
 
 
 @cache
-def conversation(mean: float) -> Profile:
+def conversation(mean: float) -> RateProfile:
     """A day by the second, peak ÷ mean 2.9: the shape of a public chat service's trace."""
     noise, walk = Stream(4), [1.0]
 
@@ -80,7 +82,7 @@ def conversation(mean: float) -> Profile:
 
 
 @cache
-def balancer(mean: float) -> Profile:
+def balancer(mean: float) -> RateProfile:
     """Two weeks by five minutes, peak ÷ mean 10.6: the shape of a load balancer's request count."""
     noise = Stream(5)
 
@@ -92,7 +94,7 @@ def balancer(mean: float) -> Profile:
 
 
 @cache
-def code(mean: float) -> Profile:
+def code(mean: float) -> RateProfile:
     """A day by the second, peak ÷ mean 26: bursts of a public code assistant's trace."""
     noise = Stream(6)
 
@@ -102,7 +104,7 @@ def code(mean: float) -> Profile:
     return _peaked(_profile(1.0, 1.0, mean, level), 26.0)
 
 
-def _peaked(profile: Profile, ratio: float, every_s: float = DAY_S) -> Profile:
+def _peaked(profile: RateProfile, ratio: float, every_s: float = DAY_S) -> RateProfile:
     """With one step in so many seconds at a peak of `ratio` × the mean, the others scaled."""
     every = round(every_s / profile.step_s)
     rates = list(profile.rates)
@@ -114,10 +116,10 @@ def _peaked(profile: Profile, ratio: float, every_s: float = DAY_S) -> Profile:
     rates = [rate * rest for rate in rates]
     for index in peaks:
         rates[index] = ratio * mean
-    return Profile(profile.step_s, tuple(rates), profile.phase_s, measured=True)
+    return RateProfile(profile.step_s, tuple(rates), profile.phase_s, measured=True)
 
 
-TRACES: Mapping[str, Callable[[float], Profile]] = {
+TRACES: Mapping[str, Callable[[float], RateProfile]] = {
     "sine": sine,
     "office": office,
     "ramps": ramps,

@@ -22,8 +22,8 @@ from tritongen.errors import ExitCode, TritongenError
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
-    from tritongen.fleet.observe import Observed
-    from tritongen.fleet.observe.observe_server import Observation, Source
+    from tritongen.fleet.observe.model_counters import Observed
+    from tritongen.fleet.observe.observe_server import CounterSource, Observation
 
 _EXAMPLES = """\
   tritongen observe --for 10m                                this project's server
@@ -106,8 +106,8 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Observe, compare, print; exit 1 when requests fail."""
     from tritongen.fleet.observe.observe_server import (
-        Project,
-        Source,
+        CounterSource,
+        ProjectPaths,
         history_csv,
         observe,
         write_intent,
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 
     models = _models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
-    source = Source(
+    source = CounterSource(
         addresses,
         options.prometheus,
         options.selector,
@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBar() as bar:
         found = observe(
             source,
-            Project(models, options.repository, options.plan),
+            ProjectPaths(models, options.repository, options.plan),
             lambda done, whole: bar("observing", int(done), int(whole)),
         )
     written = csv = None
@@ -166,7 +166,7 @@ def _own() -> str:
 
 
 def _json(
-    found: "Observation", source: "Source", written: Path | None, csv: Path | None
+    found: "Observation", source: "CounterSource", written: Path | None, csv: Path | None
 ) -> dict[str, object]:
     from tritongen.triton.address import shown_address
 
@@ -184,7 +184,7 @@ def _json(
 
 
 def _model(one: "Observed", found: "Observation") -> dict[str, object]:
-    wanted = found.expected[one.model].expectation
+    wanted = found.expected[one.model]
     instances = wanted.instances * one.sources if wanted.instances else None
     total = one.total
     return {
@@ -208,7 +208,7 @@ def _model(one: "Observed", found: "Observation") -> dict[str, object]:
         "instances": instances,
         "servers": one.sources,
         "restarts": one.restarts,
-        "service": found.expected[one.model].service,
+        "service": wanted.service,
         "steps": [
             {
                 "begin_s": round(step.begin_s, 3),
@@ -227,7 +227,7 @@ def _six(value: float | None) -> float | None:
 def _print(found: "Observation", written: Path | None, csv: Path | None) -> None:
     rows = []
     for one in found.models:
-        wanted = found.expected[one.model].expectation
+        wanted = found.expected[one.model]
         instances = wanted.instances * one.sources if wanted.instances else None
         busy = one.busy(instances)
         rows.append(

@@ -31,8 +31,13 @@ from tritongen.cli.output import (
 from tritongen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tritongen.fleet.capacity import CapacityPlan, ModelForecast, Option, ServicePlan
-    from tritongen.fleet.plan_fleet import Planned
+    from tritongen.fleet.capacity.capacity_plan import (
+        CapacityPlan,
+        ModelForecast,
+        Option,
+        ServicePlan,
+    )
+    from tritongen.fleet.plan_fleet import FleetPlan
     from tritongen.model.findings import Finding
 
 _EXAMPLES = """\
@@ -111,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
 
 
-def _json(planned: "Planned", top: int) -> dict[str, object]:
+def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
     plan = planned.plan
     return {
         "options": [_option(option) for option in plan.options[:top]],
@@ -220,7 +225,7 @@ def _six(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
-def _print(planned: "Planned", top: int) -> None:
+def _print(planned: "FleetPlan", top: int) -> None:
     plan = planned.plan
     _print_traffic(plan)
     print_table(

@@ -8,16 +8,10 @@ from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError, told
-from tritongen.fleet.capacity import (
-    CapacityPlan,
-    Option,
-    PlanFile,
-    parse_plan,
-    plan_capacity,
-    plan_path,
-    plan_text,
-)
-from tritongen.fleet.plan_inputs import PriceChoice, capacity_inputs, machines_of
+from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option
+from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_path, plan_text
+from tritongen.fleet.capacity.sizing import plan_capacity
+from tritongen.fleet.plan_inputs import PriceChoice, capacity_inputs, machines_of, plan_time_zone
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
@@ -53,7 +47,7 @@ class PlanOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class FleetPlan:
     """What was planned.
 
     Attributes:
@@ -67,7 +61,7 @@ class Planned:
     path: Path | None
 
 
-def plan(root: Path, options: PlanOptions, progress: Progress) -> Planned:
+def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     """Plan machines for the models of a folder.
 
     A plan is stored only when an option is feasible.
@@ -85,26 +79,26 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> Planned:
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
     evidence = gathered.evidence
     try:
-        inputs = capacity_inputs(project, intent, evidence, machines)
+        inputs, remarks = capacity_inputs(project, intent, evidence, machines)
     except InvalidInputError as problem:
         more = [f"{item.model}: {item.message} → {item.fix}" for item in gathered.findings]
         problem.details = (*problem.details, *more)
         raise
-    found = plan_capacity(inputs.capacity)
+    found = plan_capacity(inputs)
     path = None
     if found.best is not None and options.write:
         file = PlanFile(
             tool=f"tritongen {__version__}",
             plan=found,
             chosen=found.options.index(found.best),
-            time_zone=inputs.time_zone,
+            time_zone=plan_time_zone(intent),
             business=intent.business,
-            models=_hashes(evidence, tuple(inputs.capacity.works)),
+            models=_hashes(evidence, tuple(inputs.profiles)),
         )
         path = options.output or Path(plan_path(options.repository))
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
-    return Planned(found, (*gathered.findings, *inputs.findings, *found.findings, *old), path)
+    return FleetPlan(found, (*gathered.findings, *remarks, *found.findings, *old), path)
 
 
 def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:

@@ -5,31 +5,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError, told
-from tritongen.fleet.capacity import CapacityInput, Demand, Work, work_of
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.requirements import handed_down
-from tritongen.fleet.catalogue import Machine, chosen, parse_catalogue, with_prices
-from tritongen.fleet.traffic import (
-    History,
-    PatternKind,
-    Wish,
-    align,
-    expected,
-    parse_prometheus,
-    parse_table,
-    zone_of,
-)
+from tritongen.fleet.capacity.sizing import CapacityInput
+from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue.price_list import chosen, parse_catalogue, with_prices
+from tritongen.fleet.traffic.prometheus_answer import parse_prometheus
+from tritongen.fleet.traffic.rate_profile import align
+from tritongen.fleet.traffic.recorded_csv import parse_table
+from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.traffic.traffic_history import History
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
+from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import Project
 from tritongen.resources import template_text
 from tritongen.system.machine import read_cpus
 from tritongen.system.paths import read_head
 
 SHIPPED = "data/instance_types.csv"
-_MOST_BYTES = 200 * 2**20
-_DEFAULT_CLOCK = "UTC"
+# Of a price list or a recording; chosen: a year by the minute takes less than a tenth.
+_MAX_BYTES = 200 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +48,6 @@ class PriceChoice:
     provider: str = ""
     region: str = ""
     machines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """The plan's inputs with what was found on the way.
-
-    Attributes:
-        capacity: for `plan_capacity`.
-        time_zone: of the plan's clock.
-        findings: on traffic, evidence and prices.
-    """
-
-    capacity: CapacityInput
-    time_zone: str
-    findings: tuple[Finding, ...]
 
 
 def machines_of(project: Project, choice: PriceChoice) -> tuple[Intent, tuple[Machine, ...]]:
@@ -90,10 +74,15 @@ def machines_of(project: Project, choice: PriceChoice) -> tuple[Intent, tuple[Ma
     return replace(project.intent, business=business), chosen(catalogue, cloud)
 
 
+def plan_time_zone(intent: Intent) -> str:
+    """IANA name of the clock of every schedule."""
+    return intent.business.pattern.time_zone or "UTC"
+
+
 def capacity_inputs(
     project: Project, intent: Intent, evidence: Evidence, machines: tuple[Machine, ...]
-) -> Inputs:
-    """Works, traffic and machines of every model that is served.
+) -> tuple[CapacityInput, tuple[Finding, ...]]:
+    """Profiles, traffic and machines of every model that is served, and what is to be said of them.
 
     Args:
         project: models and lock.
@@ -109,14 +98,14 @@ def capacity_inputs(
         for model in project.models
         if model.servable and not intent.of(model.name).skip and model.name in evidence.models
     )
-    wishes = handed_down(intent, _costs(evidence))
+    required = handed_down(intent, _costs(evidence))
     findings: list[Finding] = []
-    works = _works(project, facts, wishes, evidence, findings)
-    served = tuple(model for model in facts if model.name in works)
-    zone = intent.business.pattern.time_zone or _DEFAULT_CLOCK
-    demand, patterns = _demand(project.root, served, wishes, zone, findings)
-    capacity = CapacityInput(served, wishes, evidence, works, demand, patterns, machines)
-    return Inputs(capacity, zone, tuple(findings))
+    profiles = _profiles(project, facts, required, evidence, findings)
+    served = tuple(model for model in facts if model.name in profiles)
+    zone = plan_time_zone(intent)
+    demand, patterns = _demand(project.root, served, required, zone, findings)
+    capacity = CapacityInput(served, required, evidence, profiles, demand, patterns, machines)
+    return capacity, tuple(findings)
 
 
 def _costs(evidence: Evidence) -> Mapping[str, float]:
@@ -129,28 +118,28 @@ def _costs(evidence: Evidence) -> Mapping[str, float]:
     return {name: ms for name, ms in known.items() if ms is not None}
 
 
-def _works(
+def _profiles(
     project: Project,
     facts: tuple[ModelFacts, ...],
     intent: Intent,
     evidence: Evidence,
     findings: list[Finding],
-) -> dict[str, Work]:
+) -> dict[str, ModelProfile]:
     cpu = _measuring_cpu(project, evidence)
-    works = {}
+    profiles = {}
     for model in facts:
         found = evidence.models[model.name]
-        work = work_of(model, intent.of(model.name), found, intent.business, cpu)
-        if work is None:
+        profile = profile_model(model, intent.of(model.name), found, intent.business, cpu)
+        if profile is None:
             what = "left out of the plan: it was never run"
             findings.append(finding("TG341", Severity.WARNING, what, model=model.name))
         else:
-            works[model.name] = work
-    if not works:
+            profiles[model.name] = profile
+    if not profiles:
         raise InvalidInputError(
             "TG341", "no model has service times: none was run", where=str(project.root)
         )
-    return works
+    return profiles
 
 
 def _measuring_cpu(project: Project, evidence: Evidence) -> str:
@@ -172,7 +161,7 @@ def _demand(
     intent: Intent,
     zone: str,
     findings: list[Finding],
-) -> tuple[Demand, dict[str, str]]:
+) -> tuple[TrafficDemand, dict[str, str]]:
     clock = zone_of(zone)
     names = tuple(model.name for model in models)
     files: dict[tuple[str, str], History] = {}
@@ -187,12 +176,14 @@ def _demand(
                 files[key] = _history(root / pattern.file, pattern.time_zone or zone, names)
             history = files[key]
             _refuse_shared(history, name, names, intent, pattern.file)
-        traffic[name] = expected(name, Wish(pattern, own.rate, own.peak_rate), clock, history)
+        traffic[name] = forecast_traffic(
+            name, TrafficRequirement(pattern, own.rate, own.peak_rate), clock, history
+        )
     notes = dict.fromkeys(note for one in traffic.values() for note in one.notes)
     findings += [finding(note.code, Severity.WARNING, note.message) for note in notes]
     profiles = [traffic[name].profile for name in names]
     known = not any(profile.measured for profile in profiles)
-    demand = Demand(names, align(profiles), known)
+    demand = TrafficDemand(names, align(profiles), known)
     return demand, {name: one.pattern for name, one in traffic.items()}
 
 
@@ -223,8 +214,8 @@ def _text(path: Path, code: str) -> str:
         InvalidInputError: `code`, it cannot be read.
     """
     try:
-        data = read_head(path, _MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
+        data = read_head(path, _MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise InvalidInputError(code, "the file is larger than 200 MiB", where=str(path))
         return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:

@@ -149,6 +149,11 @@ class Trial:
         return None
 
 
+def instance_bytes(weight_bytes: int, trial: Trial | None) -> int:
+    """Memory of one instance: its weights, or what the trial's process took where that is more."""
+    return max(weight_bytes, trial.peak_bytes if trial is not None else 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """Choices that `tune` made, with the measurements behind them.

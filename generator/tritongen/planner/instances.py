@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tritongen.model.evidence import Tuned
+from tritongen.model.evidence import Tuned, instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
 from tritongen.planner.context import ModelInput, tuned_reason
@@ -138,8 +138,7 @@ def _within_memory(
     memory_bytes: int | None,
 ) -> tuple[Planned[int], Planned[int]]:
     """Fewer instances where their weights would not fit, with more threads each."""
-    peak = model.trial.peak_bytes if model.trial else 0
-    each = max(model.facts.weight_bytes, peak)
+    each = instance_bytes(model.facts.weight_bytes, model.trial)
     if memory_bytes is None or not each or model.intent.instances is not None:
         return instances, threads
     fitting = max(1, int(memory_bytes * MEMORY_SHARE) // each)

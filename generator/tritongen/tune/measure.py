@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.model.evidence import ObservedTensor
+from tritongen.model.evidence import ObservedTensor, instance_bytes
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import LoadJob
 from tritongen.probe.prober import LevelOutcome, Prober
@@ -297,9 +297,7 @@ def _reading(result: LevelResult, percentile: float, *, shared: bool) -> LoadRea
 
 def _room(subject: Subject) -> int:
     """Instances that may be loaded at once: what half of the free memory holds."""
-    trial = subject.evidence.trial
-    peak = trial.peak_bytes if trial is not None else 0
-    each = max(subject.facts.weight_bytes, peak) + _INSTANCE_BYTES
+    each = instance_bytes(subject.facts.weight_bytes, subject.evidence.trial) + _INSTANCE_BYTES
     return max(_MIN_INSTANCES, min(_MAX_INSTANCES, available_bytes() // 2 // each))
 
 

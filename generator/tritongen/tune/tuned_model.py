@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tritongen.model.backends import BackendRules, BatchSupport
-from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence, instance_bytes
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
@@ -128,8 +128,7 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
     keeps = batchable or model.backend.batching is BatchSupport.REQUIRED
     client_rows = min((max(CLIENT_ROWS, own.request_batch), *limits)) if keeps else 0
     memory = intent.target.memory_bytes
-    peak = evidence.trial.peak_bytes if evidence.trial is not None else 0
-    each = max(model.facts.weight_bytes, peak)
+    each = instance_bytes(model.facts.weight_bytes, evidence.trial)
     fitting = max(1, int(memory * _MEMORY_SHARE) // each) if memory and each else None
     return SearchSpace(
         backend=model.backend,

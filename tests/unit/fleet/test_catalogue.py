@@ -4,14 +4,9 @@ import pytest
 
 from support.capacity import catalogue, machine
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.catalogue import (
-    azureml_limits,
-    chosen,
-    parse_catalogue,
-    processor_of,
-    relative_speed,
-    with_prices,
-)
+from tritongen.fleet.catalogue import azureml_limits
+from tritongen.fleet.catalogue.price_list import chosen, parse_catalogue, with_prices
+from tritongen.fleet.catalogue.processors import processor_of, relative_speed
 from tritongen.model.business import Cloud, Platform
 
 ICE, GENOA = "Intel Xeon Platinum 8370C", "AMD EPYC 9R14"

@@ -8,10 +8,10 @@ import pytest
 from support import queueing_theory as theory
 from support.capacity import capacity_input, machine
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.latency_forecast import seen
+from tritongen.fleet.capacity.latency_forecast import forecast_latency
 from tritongen.fleet.capacity.placement import Placer
 from tritongen.fleet.capacity.simulation_check import check, server_of, unchecked
-from tritongen.fleet.capacity.steady_state import CurveBook, Shape
+from tritongen.fleet.capacity.steady_state import CurveBook, QueueParameters
 from tritongen.model.business import Business, Payload
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import simulate
@@ -23,7 +23,7 @@ def fit(
 ) -> Fit:
     models = {name: (ms, ModelIntent(rate=10.0, latency_ms=goal * ms)) for name in names}
     given = capacity_input(models, Business(), item=item)
-    fitter = Fitter(given.works, Placer(given.models, given.intent, given.evidence), 1.0)
+    fitter = Fitter(given.profiles, Placer(given.models, given.intent, given.evidence), 1.0)
     return fitter.fit(names, machine(on))
 
 
@@ -43,9 +43,9 @@ def test_a_curve_agrees_with_the_simulation_of_triton(on: str, item: float, shar
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_a_curve_knows_what_rests_cost(share: float) -> None:
     given = capacity_input({"m": (4.0, ModelIntent(rate=10.0, latency_ms=32.0))}, Business())
-    work = given.works["m"]
-    works = {"m": replace(work, service=replace(work.service, idle_penalty=0.4))}
-    fitter = Fitter(works, Placer(given.models, given.intent, given.evidence), 1.0)
+    profile = given.profiles["m"]
+    profiles = {"m": replace(profile, service=replace(profile.service, idle_penalty=0.4))}
+    fitter = Fitter(profiles, Placer(given.models, given.intent, given.evidence), 1.0)
     cold = fitter.fit(("m",), machine("c6i.large"))
     curve = cold.models[0].curve
     rate = share * curve.capacity_per_s
@@ -59,7 +59,7 @@ def test_a_curve_knows_what_rests_cost(share: float) -> None:
 
 
 def test_curves_never_fall_and_end_in_no_answer() -> None:
-    curve = CurveBook().curve(Shape(4, cv=0.25))
+    curve = CurveBook().curve(QueueParameters(4, cv=0.25))
     rates = [0.05 * n * curve.capacity_per_s for n in range(1, 20)]
     values = [curve.latency_s(rate, 99.0) for rate in rates]
     assert values == sorted(values)
@@ -68,7 +68,7 @@ def test_curves_never_fall_and_end_in_no_answer() -> None:
 
 def test_random_arrivals_at_one_server_wait_as_theory_says() -> None:
     """M/D/1: the mean wait is half of M/M/1's."""
-    curve = CurveBook().curve(Shape(1))
+    curve = CurveBook().curve(QueueParameters(1))
     cells = curve.cells_s(0.7)
     mean = sum(cells[:99]) / 99.0 - 1.0
     half = 0.5 * theory.erlang_c(1, 0.7) / (1.0 - 0.7)
@@ -100,9 +100,9 @@ def test_more_models_than_cores_share_them() -> None:
 def test_large_requests_fill_the_network_first() -> None:
     models = {"m": (0.5, ModelIntent(rate=10.0, latency_ms=50.0, payload=Payload(5_000_000, 100)))}
     given = capacity_input(models)
-    fitter = Fitter(given.works, Placer(given.models, given.intent, given.evidence), 1.0)
+    fitter = Fitter(given.profiles, Placer(given.models, given.intent, given.evidence), 1.0)
     found = fitter.fit(("m",), machine("c6i.large"))
-    assert found.network_load((100.0,)) > found.models[0].work.service.alone(1, 1) * 100.0
+    assert found.network_load((100.0,)) > found.models[0].profile.service.alone(1, 1) * 100.0
     assert found.load((100.0,)) == found.network_load((100.0,))
 
 
@@ -116,7 +116,7 @@ def test_requests_at_a_time_follow_little() -> None:
 def test_latency_over_a_day_lies_between_its_hours() -> None:
     model = fit(4.0, "c7a.xlarge").models[0]
     rates = [0.2 * model.rate_per_s] * 12 + [0.9 * model.rate_per_s] * 12
-    whole = seen(model.curve, rates, [1] * 24, 3600.0, 99.0, model.work.goal.limit_s)
+    whole = forecast_latency(model.curve, rates, [1] * 24, 3600.0, 99.0, model.profile.goal.limit_s)
     calm, busy = (model.curve.latency_s(rate, 99.0) for rate in (rates[0], rates[-1]))
     assert calm < whole.latency_s <= busy * 1.01
     assert whole.late_share <= 0.01
@@ -126,6 +126,6 @@ def test_an_overload_lasts_until_its_backlog_is_gone() -> None:
     model = fit(4.0, "c7a.xlarge").models[0]
     capacity = model.curve.capacity_per_s
     rates = [0.5 * capacity] * 10 + [1.5 * capacity] + [0.5 * capacity] * 10
-    found = seen(model.curve, rates, [1] * 21, 60.0, 99.0, model.work.goal.limit_s)
+    found = forecast_latency(model.curve, rates, [1] * 21, 60.0, 99.0, model.profile.goal.limit_s)
     # The minute of overload, and the minute that its backlog takes.
     assert 2.0 / 12.0 * 0.8 < found.late_share < 0.35

@@ -21,16 +21,16 @@ TAILS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 def plain(**changes: object) -> tuple[Fitter, Fit]:
     given = capacity_input({"m": (4.0, ModelIntent(rate=10.0, latency_ms=32.0))}, Business())
-    work = replace(given.works["m"], **changes)
-    fitter = Fitter({"m": work}, Placer(given.models, given.intent, given.evidence), 1.0)
-    on = replace(machine(ON), cpu=work.measured_on)
+    profile = replace(given.profiles["m"], **changes)
+    fitter = Fitter({"m": profile}, Placer(given.models, given.intent, given.evidence), 1.0)
+    on = replace(machine(ON), cpu=profile.measured_on)
     return fitter, fitter.fit(("m",), on)
 
 
 def sweep_like(fit: Fit, factor: float, *, requests: int = 50_000, until: float = 0.8) -> Sweep:
     """Measured latencies so many times as long as the curve has them."""
     model, cores = fit.models[0], float(fit.placement.cores)
-    curve, away = model.curve, model.work.transport_s
+    curve, away = model.curve, model.profile.transport_s
     rates = tuple(
         ServedRate(
             share * curve.capacity_per_s,
@@ -61,7 +61,7 @@ def test_the_curve_meets_what_was_measured_and_is_not_corrected_again(factor: fl
     model = after.models[0]
     assert model.measured
     assert not before.models[0].measured
-    away = model.work.transport_s
+    away = model.profile.transport_s
     for share in (0.3, 0.5, 0.7):
         for percentile in (50.0, 95.0, 99.0):
             expected = factor * (at(before, share, percentile) - away) + away
@@ -95,7 +95,7 @@ def test_a_rate_that_was_held_shows_a_greater_capacity() -> None:
     held = ServedRate(1.3 * curve.capacity_per_s, 20_000, known.rates[-1].ms)
     fitter, after = plain(sweep=replace(known, rates=(*known.rates, held)))
     assert after.models[0].curve.capacity_per_s > held.per_s
-    on = replace(machine(ON), cpu=after.models[0].work.measured_on)
+    on = replace(machine(ON), cpu=after.models[0].profile.measured_on)
     assert fitter.ceiling("m", on) >= after.models[0].curve.capacity_per_s * 0.999
 
 
@@ -113,9 +113,9 @@ def test_other_machines_configurations_and_companions_are_not_what_was_measured(
     given = capacity_input(
         {name: (4.0, ModelIntent(rate=10.0, latency_ms=32.0)) for name in ("m", "n")}, Business()
     )
-    works = {name: replace(work, sweep=sweep) for name, work in given.works.items()}
-    fitter = Fitter(works, Placer(given.models, given.intent, given.evidence), 1.0)
-    on = replace(machine("c6i.xlarge"), cpu=works["m"].measured_on)
+    profiles = {name: replace(profile, sweep=sweep) for name, profile in given.profiles.items()}
+    fitter = Fitter(profiles, Placer(given.models, given.intent, given.evidence), 1.0)
+    on = replace(machine("c6i.xlarge"), cpu=profiles["m"].measured_on)
     assert not any(model.measured for model in fitter.fit(("m", "n"), on).models)
     slow = replace(machine(ON), cpu="Intel Xeon E5-2673 v3")
     assert not fitter.fit(("m",), slow).models[0].measured
@@ -124,10 +124,10 @@ def test_other_machines_configurations_and_companions_are_not_what_was_measured(
 def test_slower_executions_lengthen_a_measured_curve() -> None:
     fitter, before = plain()
     fitter, after = plain(sweep=sweep_like(before, 1.5))
-    on = replace(machine(ON), cpu=after.models[0].work.measured_on)
+    on = replace(machine(ON), cpu=after.models[0].profile.measured_on)
     slower = fitter.fit(("m",), on, 1.2)
     assert slower.models[0].measured
-    away = after.models[0].work.transport_s
+    away = after.models[0].profile.transport_s
     assert at(slower, 0.5) - away == pytest.approx(1.2 * (at(after, 0.5) - away), rel=0.05)
 
 
@@ -149,6 +149,6 @@ def test_latencies_never_fall_with_the_percentile() -> None:
         rates=tuple(replace(r, ms=((50.0, r.ms[3][1]), (99.0, r.ms[0][1]))) for r in known.rates),
     )
     base: OperatingCurve = before.models[0].curve
-    curve = measured_curve(base, base, mad, before.models[0].work.transport_s)
+    curve = measured_curve(base, base, mad, before.models[0].profile.transport_s)
     for point in curve.points:
         assert list(point.cells_s) == sorted(point.cells_s)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tritongen.fleet.observe import Advised, Expectation, Observed, Reading, Tally, advise, observed
+from tritongen.fleet.observe.advice import Advised, ModelExpectation, advise
+from tritongen.fleet.observe.model_counters import CounterReading, ModelCounters, Observed, observed
 
-WANTED = Expectation(
+WANTED = ModelExpectation(
     average=100.0,
     peak=150.0,
     window_rate=100.0,
@@ -27,11 +28,11 @@ def seen(
     failures: float = 0.0,
 ) -> Observed:
     """Steps of ten seconds at these rates."""
-    total, found = Tally(), [Reading(0.0, Tally())]
+    total, found = ModelCounters(), [CounterReading(0.0, ModelCounters())]
     for index, rate in enumerate(rates, start=1):
         requests = rate * 10.0
         total = total.plus(
-            Tally(
+            ModelCounters(
                 requests=requests,
                 failures=failures * requests,
                 inferences=requests,
@@ -41,7 +42,7 @@ def seen(
                 compute_us=requests * compute_ms * 1e3,
             )
         )
-        found.append(Reading(index * 10.0, total))
+        found.append(CounterReading(index * 10.0, total))
     return observed("ocr", found)
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tritongen.fleet.observe import Observed, Step, Tally
+from tritongen.fleet.observe.model_counters import CounterStep, ModelCounters, Observed
 from tritongen.fleet.observe.observe_server import history_csv
-from tritongen.fleet.traffic import HOUR_S, parse_table
+from tritongen.fleet.traffic.rate_profile import HOUR_S
+from tritongen.fleet.traffic.recorded_csv import parse_table
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC).timestamp()
 
@@ -18,7 +19,9 @@ def uneven(steps: int, seconds: float, hole: range = range(0)) -> Observed:
     return Observed(
         "ocr",
         tuple(
-            Step(ends[n], ends[n + 1], Tally(requests=(n % 7) * (ends[n + 1] - ends[n])))
+            CounterStep(
+                ends[n], ends[n + 1], ModelCounters(requests=(n % 7) * (ends[n + 1] - ends[n]))
+            )
             for n in range(steps)
             if n not in hole
         ),

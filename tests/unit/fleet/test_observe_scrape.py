@@ -13,7 +13,7 @@ import pytest
 
 from tritongen.cli.main import main
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
-from tritongen.fleet.observe.scrape import prometheus_history, tallies_of_metrics
+from tritongen.fleet.observe.scrape import counters_of_metrics, prometheus_history
 
 PAGE = """\
 # TYPE nv_inference_request_success counter
@@ -77,15 +77,15 @@ def matrix(*result: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_metrics_page_adds_versions_and_reasons() -> None:
-    tally = tallies_of_metrics(PAGE)["ocr"]
-    assert (tally.requests, tally.failures) == (100.0, 5.0)
-    assert (tally.inferences, tally.executions) == (400.0, 100.0)
-    assert (tally.queue_us, tally.compute_us) == (5000.0, 71000.0)
+    counters = counters_of_metrics(PAGE)["ocr"]
+    assert (counters.requests, counters.failures) == (100.0, 5.0)
+    assert (counters.inferences, counters.executions) == (400.0, 100.0)
+    assert (counters.queue_us, counters.compute_us) == (5000.0, 71000.0)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "up 1", 'nv_inference_count{model="x" 3'])
 def test_a_page_of_something_else_is_empty(text: str) -> None:
-    assert tallies_of_metrics(text) == {}
+    assert counters_of_metrics(text) == {}
 
 
 def test_a_history_of_two_replicas_of_which_one_restarts() -> None:

@@ -4,8 +4,9 @@ import math
 from functools import cache
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity import PlanFile, plan_capacity
-from tritongen.fleet.observe import Observed, Reading, Tally, observed
+from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.sizing import plan_capacity
+from tritongen.fleet.observe.model_counters import CounterReading, ModelCounters, Observed, observed
 from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.model.business import Business, Grouping
 from tritongen.model.intent import ModelIntent
@@ -30,10 +31,10 @@ def held() -> float:
 
 
 def seen(model: str, *rates: float, first_s: float = 0.0) -> Observed:
-    readings, total = [Reading(first_s, Tally())], Tally()
+    readings, total = [CounterReading(first_s, ModelCounters())], ModelCounters()
     for number, rate in enumerate(rates, start=1):
-        total = total.plus(Tally(requests=rate * 10.0))
-        readings.append(Reading(first_s + number * 10.0, total))
+        total = total.plus(ModelCounters(requests=rate * 10.0))
+        readings.append(CounterReading(first_s + number * 10.0, total))
     return observed(model, readings)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from support.capacity import capacity_input
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity import CapacityInput, CapacityPlan, Option, plan_capacity
+from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option
 from tritongen.fleet.capacity.partition import slug, unique_slugs
-from tritongen.fleet.capacity.requirements import handed_down, tied
+from tritongen.fleet.capacity.requirements import co_located, handed_down
+from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
 from tritongen.model.business import Business, Cloud, Grouping, Platform, Scaling, ScalingMode
 from tritongen.model.intent import Intent, ModelIntent, PipelineIntent, PipelineStep
 
@@ -82,7 +83,7 @@ def test_pipelines_that_share_a_model_are_one() -> None:
     intent = Intent(
         pipelines={"p": pipeline("a", "b"), "q": pipeline("b", "c"), "r": pipeline("d")}
     )
-    assert tied(intent, ("a", "b", "c", "d", "e")) == {
+    assert co_located(intent, ("a", "b", "c", "d", "e")) == {
         "e": ("e",),
         "p": ("a", "b", "c"),
         "d": ("d",),

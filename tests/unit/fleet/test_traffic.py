@@ -7,22 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic import (
-    HOUR_S,
-    Burst,
-    Pattern,
-    PatternKind,
-    Profile,
-    Wish,
-    align,
-    expected,
-    parse_prometheus,
-    parse_table,
-    scaled_shape,
-    week_shape,
-    zone_of,
-)
-from tritongen.fleet.traffic.prometheus_answer import rates_of_counter
+from tritongen.fleet.traffic.prometheus_answer import parse_prometheus, rates_of_counter
+from tritongen.fleet.traffic.rate_profile import HOUR_S, RateProfile, align, scaled_shape
+from tritongen.fleet.traffic.recorded_csv import parse_table
+from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = Pattern(PatternKind.WEEKDAY_WEEKEND)
@@ -55,13 +44,13 @@ def test_a_peak_below_the_average_is_refused() -> None:
 @pytest.mark.parametrize("rates", [(), (-1.0,), (float("nan"),), (float("inf"),)])
 def test_rates_that_are_none(rates: tuple[float, ...]) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        Profile(60.0, rates)
+        RateProfile(60.0, rates)
     assert caught.value.code == "TG321"
 
 
 def test_profiles_of_different_steps_are_brought_onto_the_finer_clock() -> None:
     aligned = align(
-        [Profile(300.0, (1.0,) * 2016), Profile(60.0, tuple(range(10080)), measured=True)]
+        [RateProfile(300.0, (1.0,) * 2016), RateProfile(60.0, tuple(range(10080)), measured=True)]
     )
     assert aligned.step_s == 60.0
     assert aligned.steps == 10080
@@ -153,18 +142,22 @@ def test_answers_that_are_no_range_query(text: str) -> None:
 
 def test_a_pattern_of_another_zone_is_turned_to_the_plan_s_clock() -> None:
     tokyo = Pattern(PatternKind.WEEKDAY_WEEKEND, time_zone="Asia/Tokyo")
-    here = expected("m", Wish(OFFICE, 10.0, None), zone_of("UTC"), None).profile.rates
-    there = expected("m", Wish(tokyo, 10.0, None), zone_of("UTC"), None)
+    here = forecast_traffic(
+        "m", TrafficRequirement(OFFICE, 10.0, None), zone_of("UTC"), None
+    ).profile.rates
+    there = forecast_traffic("m", TrafficRequirement(tokyo, 10.0, None), zone_of("UTC"), None)
     assert there.notes == ()
     assert at(there.profile.rates, 1, 4.0) == at(here, 1, 13.0)
 
 
 def test_clocks_that_change_on_different_days_hold_both() -> None:
     york = Pattern(PatternKind.WEEKDAY_WEEKEND, time_zone="America/New_York")
-    found = expected("m", Wish(york, 10.0, None), zone_of("UTC"), None)
+    found = forecast_traffic("m", TrafficRequirement(york, 10.0, None), zone_of("UTC"), None)
     assert [note.code for note in found.notes] == ["TG327"]
-    office = expected("m", Wish(OFFICE, 10.0, None), zone_of("UTC"), None).profile.rates
-    assert found.profile.mean > sum(office) / len(office)
+    office = forecast_traffic(
+        "m", TrafficRequirement(OFFICE, 10.0, None), zone_of("UTC"), None
+    ).profile.rates
+    assert sum(found.profile.rates) / len(found.profile.rates) > sum(office) / len(office)
 
 
 def test_a_zone_that_does_not_exist() -> None:
@@ -176,13 +169,17 @@ def test_a_zone_that_does_not_exist() -> None:
 def test_a_history_gives_its_rates_unless_others_are_stated() -> None:
     history = parse_table("time,rate\n0,1\n60,3\n120,2\n", UTC, "x.csv")
     past = Pattern(PatternKind.HISTORY, file="x.csv")
-    assert expected("m", Wish(past, None, None), zone_of(""), history).profile.rates == (1, 3, 2)
-    stated = expected("m", Wish(past, 20.0, None), zone_of(""), history).profile
+    assert forecast_traffic(
+        "m", TrafficRequirement(past, None, None), zone_of(""), history
+    ).profile.rates == (1, 3, 2)
+    stated = forecast_traffic(
+        "m", TrafficRequirement(past, 20.0, None), zone_of(""), history
+    ).profile
     assert stated.rates == (10.0, 30.0, 20.0)
-    peak = expected("m", Wish(past, None, 6.0), zone_of(""), history).profile
+    peak = forecast_traffic("m", TrafficRequirement(past, None, 6.0), zone_of(""), history).profile
     assert peak.rates == (2.0, 6.0, 4.0)
 
 
 def test_a_peak_alone_scales_the_pattern_to_it() -> None:
-    found = expected("m", Wish(OFFICE, None, 50.0), zone_of(""), None).profile
+    found = forecast_traffic("m", TrafficRequirement(OFFICE, None, 50.0), zone_of(""), None).profile
     assert found.peak == pytest.approx(50.0)

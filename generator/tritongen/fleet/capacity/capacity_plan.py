@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tritongen.fleet.capacity.placement import Placement
+from tritongen.fleet.capacity.placement import ContainerPlacement
 from tritongen.fleet.capacity.scaling import Policy
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.findings import Finding
 
 # Clients have given up by then: under overload a percentile says nothing beyond it.
@@ -95,7 +95,7 @@ class ServicePlan:
     """
 
     name: str
-    placement: Placement
+    placement: ContainerPlacement
     memory_bytes: int
     policy: Policy
     least: int
@@ -191,7 +191,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """A feasible plan near an infeasible wish.
+    """A feasible plan near requirements that cannot be met.
 
     Attributes:
         change: what must give way, one sentence.

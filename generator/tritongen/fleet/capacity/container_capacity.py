@@ -5,10 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.measured_curve import Sweep, held_capacity, measured_curve
-from tritongen.fleet.capacity.model_profile import Work
-from tritongen.fleet.capacity.placement import Placed, Placement, Placer
-from tritongen.fleet.capacity.steady_state import Shape, after_rests, in_seconds, shared_book
-from tritongen.fleet.catalogue import Machine, Speed, relative_speed, same_processor
+from tritongen.fleet.capacity.model_profile import ModelProfile
+from tritongen.fleet.capacity.placement import ContainerPlacement, Placed, Placer
+from tritongen.fleet.capacity.steady_state import (
+    QueueParameters,
+    after_rests,
+    in_seconds,
+    shared_book,
+)
+from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue.processors import Speed, relative_speed, same_processor
 from tritongen.queueing import OperatingCurve
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 
@@ -24,15 +30,15 @@ class ModelFit:
     """One model in a container on a machine.
 
     Attributes:
-        work: of the model.
+        profile: of the model.
         placed: its instances, threads and batches.
         curve: latency over its own rate, seconds and requests per second.
         rate_per_s: the greatest rate at the goal; 0 where even a lone request is late.
-        alone_s: latency of a request that meets nobody.
+        alone_s: latency of a request that meets no other.
         measured: whether the curve was brought to what this configuration did at rates.
     """
 
-    work: Work
+    profile: ModelProfile
     placed: Placed
     curve: OperatingCurve
     rate_per_s: float
@@ -59,7 +65,7 @@ class Fit:
     """
 
     machine: Machine
-    placement: Placement
+    placement: ContainerPlacement
     models: tuple[ModelFit, ...]
     memory_bytes: int
     bytes_per_s: float
@@ -68,7 +74,7 @@ class Fit:
     @property
     def names(self) -> tuple[str, ...]:
         """Models of the container."""
-        return tuple(model.work.name for model in self.models)
+        return tuple(model.profile.name for model in self.models)
 
     @property
     def free_bytes(self) -> float:
@@ -91,12 +97,12 @@ class Fit:
             )
         for model in self.models:
             if model.rate_per_s <= 0.0:
-                goal = model.work.goal
-                far = model.work.transport_s
+                goal = model.profile.goal
+                far = model.profile.transport_s
                 way = f", {far * 1e3:.3g} ms of it on the way" if far > 0.5 * model.alone_s else ""
                 return (
-                    f"{model.work.name} takes {model.alone_s * 1e3:.3g} ms alone{way}; the goal is "
-                    f"p{goal.percentile:g} < {goal.limit_s * 1e3:.3g} ms"
+                    f"{model.profile.name} takes {model.alone_s * 1e3:.3g} ms alone{way}; the goal "
+                    f"is p{goal.percentile:g} < {goal.limit_s * 1e3:.3g} ms"
                 )
         return ""
 
@@ -124,7 +130,7 @@ class Fit:
     def network_load(self, rates: Sequence[float]) -> float:
         """The same by the network alone."""
         sent = math.fsum(
-            rate * max(model.work.request_bytes, model.work.response_bytes)
+            rate * max(model.profile.request_bytes, model.profile.response_bytes)
             for rate, model in zip(rates, self.models, strict=True)
         )
         return sent / (self.bytes_per_s * NETWORK_SHARE)
@@ -133,15 +139,17 @@ class Fit:
 class Fitter:
     """Fits containers to machines; equal questions are answered from memory."""
 
-    def __init__(self, works: Mapping[str, Work], placer: Placer, burstiness: float) -> None:
+    def __init__(
+        self, profiles: Mapping[str, ModelProfile], placer: Placer, burstiness: float
+    ) -> None:
         """Remember what is served.
 
         Args:
-            works: by model.
+            profiles: by model.
             placer: splits cores among models.
             burstiness: variation of the gaps between requests.
         """
-        self._works = works
+        self._profiles = profiles
         self._placer = placer
         self._burstiness = burstiness
         self._book = shared_book()
@@ -171,40 +179,40 @@ class Fitter:
         if placement.limited:
             models = self._shared(models, placement)
         memory = SERVER_BYTES + sum(
-            model.placed.instances * model.work.instance_bytes for model in models
+            model.placed.instances * model.profile.instance_bytes for model in models
         )
         return Fit(machine, placement, models, memory, machine.bytes_per_s, speeds)
 
     def speed(self, name: str, machine: Machine) -> Speed:
         """How long a model's executions take on a machine against where they were measured."""
-        work = self._works[name]
-        key = (work.measured_on, machine.cpu, work.int8)
+        profile = self._profiles[name]
+        key = (profile.measured_on, machine.cpu, profile.int8)
         found = self._speeds.get(key)
         if found is None:
             found = self._speeds[key] = relative_speed(
-                work.measured_on, machine.cpu, int8=work.int8
+                profile.measured_on, machine.cpu, int8=profile.int8
             )
         return found
 
     def ceiling(self, name: str, machine: Machine) -> float:
         """A rate that one machine cannot exceed with this model alone, goal or not."""
         placed = self._placer.place((name,), machine.cores).models[0]
-        work, factor = self._works[name], self.speed(name, machine).factor
-        shape, unit = self._shape(work, placed, machine.cores, factor)
+        profile, factor = self._profiles[name], self.speed(name, machine).factor
+        queue, unit = self._queue(profile, placed, machine.cores, factor)
         seen = self._seen(placed, machine, machine.cores)
         known = 0.0 if seen is None else held_capacity(seen)
-        return max(shape.capacity / unit, known)
+        return max(queue.capacity / unit, known)
 
     def _seen(self, placed: Placed, machine: Machine, cores: int) -> Sweep | None:
         """What was measured of this very container; None where it was not."""
-        work = self._works[placed.name]
-        sweep = work.sweep
-        if sweep is None or not same_processor(work.measured_on, machine.cpu):
+        profile = self._profiles[placed.name]
+        sweep = profile.sweep
+        if sweep is None or not same_processor(profile.measured_on, machine.cpu):
             return None
         return sweep if sweep.shows(placed, float(cores)) else None
 
     def _model(
-        self, placed: Placed, placement: Placement, factor: float, seen: Sweep | None
+        self, placed: Placed, placement: ContainerPlacement, factor: float, seen: Sweep | None
     ) -> ModelFit:
         instances = placement.cores if placement.limited else placed.instances
         cores, measured = placement.cores, seen is not None
@@ -212,38 +220,42 @@ class Fitter:
         found = self._curves.get(key)
         if found is not None:
             return found
-        work = self._works[placed.name]
-        shape, unit = self._shape(work, placed, cores, factor)
+        profile = self._profiles[placed.name]
+        queue, unit = self._queue(profile, placed, cores, factor)
         if placement.limited:
-            shape = Shape(instances, 1, 1.0, 0.0, shape.cv, shape.arrival_cv)
-        alone = unit + work.transport_s
-        curve = self._curve(work, shape, unit, factor)
+            queue = QueueParameters(instances, 1, 1.0, 0.0, queue.cv, queue.arrival_cv)
+        alone = unit + profile.transport_s
+        curve = self._curve(profile, queue, unit, factor)
         if seen is not None:
             # Requests of the sweep came at random, whatever those of the plan do.
-            base_shape, base_unit = self._shape(work, placed, cores, 1.0)
-            base = self._curve(work, replace(base_shape, arrival_cv=1.0), base_unit, 1.0)
-            curve = measured_curve(curve, base, seen, work.transport_s)
+            base_queue, base_unit = self._queue(profile, placed, cores, 1.0)
+            base = self._curve(profile, replace(base_queue, arrival_cv=1.0), base_unit, 1.0)
+            curve = measured_curve(curve, base, seen, profile.transport_s)
         rate = 0.0
-        if alone < work.goal.limit_s:
-            rate = curve.greatest_rate(work.goal.percentile, work.goal.limit_s)
-        found = self._curves[key] = ModelFit(work, placed, curve, rate, alone, measured)
+        if alone < profile.goal.limit_s:
+            rate = curve.greatest_rate(profile.goal.percentile, profile.goal.limit_s)
+        found = self._curves[key] = ModelFit(profile, placed, curve, rate, alone, measured)
         return found
 
-    def _curve(self, work: Work, shape: Shape, unit: float, factor: float) -> OperatingCurve:
-        curve = in_seconds(self._book.curve(shape), unit, work.transport_s)
-        return after_rests(curve, work.service, work.transport_s, work.wake_s * factor)
+    def _curve(
+        self, profile: ModelProfile, queue: QueueParameters, unit: float, factor: float
+    ) -> OperatingCurve:
+        curve = in_seconds(self._book.curve(queue), unit, profile.transport_s)
+        return after_rests(curve, profile.service, profile.transport_s, profile.wake_s * factor)
 
-    def _shape(self, work: Work, placed: Placed, cores: int, factor: float) -> tuple[Shape, float]:
+    def _queue(
+        self, profile: ModelProfile, placed: Placed, cores: int, factor: float
+    ) -> tuple[QueueParameters, float]:
         """Proportions of a model's queue, and seconds of one execution of one request.
 
         A request's work in the front end is done by the same cores: it is counted as if it
         lengthened the execution. Others on the machine slow an execution by contention.
         """
-        service, threads, rows = work.service, placed.threads, work.rows
+        service, threads, rows = profile.service, placed.threads, profile.rows
         busy = 1.0 - threads / cores if cores > threads else 0.0
         contention = service.contention if service.contention is not None else DEFAULT_CONTENTION
         slow = factor * (1.0 + contention * busy)
-        front_end = work.front_end_s * factor
+        front_end = profile.front_end_s * factor
         one = service.alone(rows, threads) * slow + front_end / max(1, threads)
         most = max(1, placed.merged // rows)
         slope = 1.0
@@ -253,24 +265,26 @@ class Fitter:
             slope = min(1.0, max(0.0, (full / one - 1.0) / (most - 1)))
         delay = (placed.delay_s or 0.0) / one
         return (
-            Shape(placed.instances, most, slope, delay, service.cv, self._burstiness),
+            QueueParameters(placed.instances, most, slope, delay, service.cv, self._burstiness),
             one,
         )
 
-    def _shared(self, models: tuple[ModelFit, ...], placement: Placement) -> tuple[ModelFit, ...]:
+    def _shared(
+        self, models: tuple[ModelFit, ...], placement: ContainerPlacement
+    ) -> tuple[ModelFit, ...]:
         """Under the rate limiter models wait for each other's executions.
 
         Each may use all cores while the others are idle; the longest execution of another may
         stand in its way, and its goal must leave room for it.
         """
-        longest = max(model.alone_s - model.work.transport_s for model in models)
+        longest = max(model.alone_s - model.profile.transport_s for model in models)
         result = []
         for model in models:
-            work = model.work
-            own = model.alone_s - work.transport_s
-            room = work.goal.limit_s - (longest - own if len(models) > placement.cores else 0.0)
+            profile = model.profile
+            own = model.alone_s - profile.transport_s
+            room = profile.goal.limit_s - (longest - own if len(models) > placement.cores else 0.0)
             rate = 0.0
             if model.alone_s < room:
-                rate = model.curve.greatest_rate(work.goal.percentile, room)
-            result.append(ModelFit(work, model.placed, model.curve, rate, model.alone_s))
+                rate = model.curve.greatest_rate(profile.goal.percentile, room)
+            result.append(ModelFit(profile, model.placed, model.curve, rate, model.alone_s))
         return tuple(result)

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from tritongen.fleet.capacity.container_capacity import NETWORK_SHARE, Fit
 from tritongen.fleet.capacity.scaling import LoadTrace
-from tritongen.fleet.traffic import HOUR_S, WEEK_S, Aligned
-
-_HOURS = round(WEEK_S / HOUR_S)
+from tritongen.fleet.traffic.rate_profile import HOUR_S, HOURS_A_WEEK, Aligned, hour_of_week
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class TrafficDemand:
     """Rates of models over time.
 
     Attributes:
@@ -38,10 +36,10 @@ class Demand:
         """Requests per second of a model's busiest step."""
         return max(self.aligned.rates[self.names.index(name)])
 
-    def hourly(self) -> "Demand":
+    def hourly(self) -> "TrafficDemand":
         """In steps of an hour: the greatest rate of a known pattern, the mean of a recording."""
         if self.known:
-            return Demand(self.names, self.aligned.coarser(HOUR_S), self.known)
+            return TrafficDemand(self.names, self.aligned.coarser(HOUR_S), self.known)
         ratio = max(1, round(HOUR_S / self.aligned.step_s))
         rates = tuple(
             tuple(
@@ -51,9 +49,9 @@ class Demand:
             for one in self.aligned.rates
         )
         step = self.aligned.step_s * ratio
-        return Demand(self.names, Aligned(step, self.aligned.phase_s, rates), self.known)
+        return TrafficDemand(self.names, Aligned(step, self.aligned.phase_s, rates), self.known)
 
-    def finer(self, step_s: float) -> "Demand":
+    def finer(self, step_s: float) -> "TrafficDemand":
         """In steps of about that length, rates going straight from middle to middle.
 
         A recording in steps of seconds stays as it is.
@@ -63,7 +61,7 @@ class Demand:
             return self
         rates = tuple(_interpolated(one, ratio, around=self.known) for one in self.aligned.rates)
         aligned = Aligned(self.aligned.step_s / ratio, self.aligned.phase_s, rates)
-        return Demand(self.names, aligned, self.known)
+        return TrafficDemand(self.names, aligned, self.known)
 
     def load(self, fit: Fit) -> LoadTrace:
         """The load that a container's models put on it, in replicas at their goals."""
@@ -75,7 +73,7 @@ class Demand:
         combine = sum if fit.placement.limited else max
         cpu = [combine(values) for values in zip(*shares, strict=True)]
         capacity = fit.bytes_per_s * NETWORK_SHARE
-        sizes = [max(m.work.request_bytes, m.work.response_bytes) for m in fit.models]
+        sizes = [max(m.profile.request_bytes, m.profile.response_bytes) for m in fit.models]
         if any(
             self.peak(name) * size > 0.01 * capacity
             for name, size in zip(fit.names, sizes, strict=True)
@@ -95,11 +93,11 @@ class Demand:
 
     def total_by_hour(self) -> tuple[float, ...]:
         """Mean requests per second of all models by hour of the week; 0 for hours not covered."""
-        sums = [0.0] * _HOURS
-        counts = [0] * _HOURS
+        sums = [0.0] * HOURS_A_WEEK
+        counts = [0] * HOURS_A_WEEK
         for index, rate in enumerate(self.aligned.total):
             at = self.aligned.phase_s + (index + 0.5) * self.aligned.step_s
-            hour = int(at // HOUR_S) % _HOURS
+            hour = hour_of_week(at)
             sums[hour] += rate
             counts[hour] += 1
         return tuple(

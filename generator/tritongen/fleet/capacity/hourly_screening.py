@@ -6,7 +6,7 @@ from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range
 from tritongen.fleet.capacity.container_capacity import ModelFit
 from tritongen.fleet.capacity.scaling import Policy, by_hour, replicas_for
 from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner
-from tritongen.fleet.catalogue import Speed
+from tritongen.fleet.catalogue.processors import Speed
 
 
 def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
@@ -34,7 +34,7 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
         start_up_s=planner.business.scaling.start_up_s,
         forecasts=tuple(
             _forecast(
-                model, rate / counts[at], planner.fitter.speed(model.work.name, one.fit.machine)
+                model, rate / counts[at], planner.fitter.speed(model.profile.name, one.fit.machine)
             )
             for model, rate in zip(one.fit.models, mix, strict=True)
         ),
@@ -45,22 +45,24 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
 
 
 def _forecast(model: ModelFit, rate: float, speed: Speed) -> ModelForecast:
-    goal = model.work.goal
+    goal = model.profile.goal
     latency = _range(model, rate, speed, goal.percentile)
     late = goal.late_share if latency.value > goal.limit_s else 0.0
     p99 = latency if goal.percentile == 99.0 else _range(model, rate, speed, 99.0)
     return ModelForecast(
-        model.work.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late
+        model.profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late
     )
 
 
 def _range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Range:
     """A percentile at a rate, with what unknown speed makes of it; a queue without end is cut."""
-    work = model.work
-    inside = model.curve.latency_s(rate, percentile) - work.transport_s
-    low = inside * speed.low / speed.factor / (1.0 + work.uncertainty)
-    high = inside * speed.high / speed.factor * (1.0 + work.uncertainty)
-    return Range.bounded(inside + work.transport_s, low + work.transport_s, high + work.transport_s)
+    profile = model.profile
+    inside = model.curve.latency_s(rate, percentile) - profile.transport_s
+    low = inside * speed.low / speed.factor / (1.0 + profile.uncertainty)
+    high = inside * speed.high / speed.factor * (1.0 + profile.uncertainty)
+    return Range.bounded(
+        inside + profile.transport_s, low + profile.transport_s, high + profile.transport_s
+    )
 
 
 def _busy(one: Screened, planner: ServicePlanner, counts: list[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""What clients see over a whole traffic: the share of late requests, and a latency percentile.
+"""What clients will see over a whole traffic: the share of late requests, and a latency percentile.
 
 While no replica is overloaded the order of the steps does not matter, and steps of the same load
 are counted together. Where a backlog forms, the steps are followed in their order.
@@ -22,7 +22,7 @@ _MASSES = tuple(accumulate((mass for _, mass in CELLS), initial=0.0))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LatencyForecast:
     """Latency over a whole traffic.
 
     Attributes:
@@ -34,14 +34,14 @@ class Seen:
     late_share: float
 
 
-def seen(
+def forecast_latency(
     curve: OperatingCurve,
     rates: Sequence[float],
     serving: Sequence[int],
     step_s: float,
     percentile: float,
     limit_s: float,
-) -> Seen:
+) -> LatencyForecast:
     """Latency of one model over a traffic.
 
     Args:
@@ -62,13 +62,13 @@ def seen(
         weights[level] += rate
     total = math.fsum(weights)
     if total <= 0.0:
-        return Seen(curve.points[0].cells_s[0], 0.0)
+        return LatencyForecast(curve.points[0].cells_s[0], 0.0)
     levels = [
         (weight / total, curve.cells_s(level / scale))
         for level, weight in enumerate(weights)
         if weight
     ]
-    return Seen(_percentile(levels, percentile / 100.0), _late(_within(levels, limit_s)))
+    return LatencyForecast(_percentile(levels, percentile / 100.0), _late(_within(levels, limit_s)))
 
 
 def _followed(
@@ -78,10 +78,10 @@ def _followed(
     step_s: float,
     percentile: float,
     limit_s: float,
-) -> Seen:
+) -> LatencyForecast:
     steps = [RateStep(step_s, rate, n) for rate, n in zip(rates, serving, strict=True)]
     figures = simulate_rates(curve, steps, percentile=percentile)
-    return Seen(figures.latency_s(percentile), _late(figures.share_within(limit_s)))
+    return LatencyForecast(figures.latency_s(percentile), _late(figures.share_within(limit_s)))
 
 
 def _late(within: float) -> float:

@@ -1,9 +1,9 @@
 """A model's curve brought to what was measured at rates, where the very configuration was.
 
-The curve knows how latency grows with the rate; measurements know how high it lies. Their ratio is
-smooth over the rate and over the percentile, so that a few answers beyond a percentile are helped
-by those at other rates and by the percentile below: it is estimated by regression with a Gaussian
-process, percentile after percentile, each expected to be like the one before.
+The curve knows how latency grows with the rate; measurements know how high it lies. The logarithm
+of their ratio is smooth over the rate and over the percentile. It is estimated by Gaussian process
+regression over the rate, percentile after percentile, with the estimate of one as the prior mean of
+the next: a tail with few observations borrows from other rates and from the percentile below.
 """
 
 import math
@@ -18,18 +18,18 @@ from tritongen.queueing.rate_profiles import CELLS
 
 # A rate that was held is at most this share of the capacity.
 _HELD = 0.95
-# What the logarithm of the ratio is expected to be, beside that of the percentile before: a part
-# that is alike at all rates, a part that is not, and the shares of the capacity over which it is.
-_ALIKE, _OWN, _REACH = 0.2, 0.1, 0.25
-# How much more that part is, at the capacity: what little is missing there makes long queues.
-_OWN_FULL = 0.6
-# Doubt about a percentile beside that of its sample, the same at the capacity, and answers beyond
-# it that make it count.
-_DOUBT, _DOUBT_FULL, _BEYOND = 0.06, 0.3, 1.5
-# How uncertain a percentile is with one answer beyond it, in clusters as queues make them.
-_SLOPE = 0.6
-# The same of a tail, from one second: a hiccup more or less in it.
-_TAIL, _HICCUPS = 95.0, 0.25
+# Prior standard deviations of the logarithm of the ratio: common to all rates, of each rate, and
+# the length scale of the latter as a share of the capacity.
+_COMMON_SD, _RATE_SD, _LENGTH_SCALE = 0.2, 0.1, 0.25
+# What a rate's own adds at the capacity, where a small error of the curve makes a long queue.
+_FULL_RATE_SD = 0.6
+# Standard error of a measured percentile beside that of its sample, what it adds at the capacity,
+# and the observations beyond a percentile without which it is left out.
+_ERROR, _FULL_ERROR, _MIN_BEYOND = 0.06, 0.3, 1.5
+# Standard error of a percentile with one observation beyond it, in clusters as queues make them.
+_ONE_BEYOND_ERROR = 0.6
+# Standard error of percentiles from `_TAIL` on, measured for one second: pauses of the machine.
+_TAIL, _PAUSE_ERROR = 95.0, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def held_capacity(sweep: Sweep) -> float:
 def measured_curve(
     curve: OperatingCurve, base: OperatingCurve, sweep: Sweep, added_s: float
 ) -> OperatingCurve:
-    """The curve with its latencies as they were seen, and its form where nothing was.
+    """The curve with the measured latencies, and with its own form where nothing was measured.
 
     Args:
         curve: to bring there.
@@ -107,25 +107,25 @@ def _ratios(
 
     seen = [one.per_s / base.capacity_per_s for one in sweep.rates]
     places = np.array([*seen, *shares])
-    apart = (places[:, None] - places[None, :]) / _REACH
-    own = _OWN + _OWN_FULL * np.minimum(places, 1.0) ** 2
-    alike = _ALIKE**2 + own[:, None] * own[None, :] * np.exp(-0.5 * apart**2)
+    apart = (places[:, None] - places[None, :]) / _LENGTH_SCALE
+    own = _RATE_SD + _FULL_RATE_SD * np.minimum(places, 1.0) ** 2
+    prior = _COMMON_SD**2 + own[:, None] * own[None, :] * np.exp(-0.5 * apart**2)
     expected = np.zeros(len(places))
     found: list[tuple[float, list[float]]] = []
     for percentile in sorted({p for one in sweep.rates for p, _ in one.ms}):
         known = [
             (index, *_seen(base, one, percentile, sweep.transport_s, added_s))
             for index, one in enumerate(sweep.rates)
-            if one.requests * (1.0 - percentile / 100.0) >= _BEYOND
+            if one.requests * (1.0 - percentile / 100.0) >= _MIN_BEYOND
         ]
         known = [one for one in known if math.isfinite(one[1])]
         if not known:
             continue
         rows = np.array([index for index, _, _ in known])
-        errors = np.array([value for _, value, _ in known]) - expected[rows]
-        doubt = np.diag([spread**2 for _, _, spread in known])
-        weights = np.linalg.solve(alike[np.ix_(rows, rows)] + doubt, errors)
-        expected = expected + alike[:, rows] @ weights
+        residuals = np.array([value for _, value, _ in known]) - expected[rows]
+        noise = np.diag([error**2 for _, _, error in known])
+        weights = np.linalg.solve(prior[np.ix_(rows, rows)] + noise, residuals)
+        expected = expected + prior[:, rows] @ weights
         found.append((percentile, [float(value) for value in expected[len(seen) :]]))
     return [[(p, values[index]) for p, values in found] for index in range(len(shares))]
 
@@ -133,17 +133,17 @@ def _ratios(
 def _seen(
     base: OperatingCurve, one: ServedRate, percentile: float, transport_s: float, added_s: float
 ) -> tuple[float, float]:
-    """Logarithm of measured through expected, NaN where there is none, and its doubt."""
+    """Logarithm of measured through expected, NaN where there is none, and its standard error."""
     measured = dict(one.ms).get(percentile, 0.0) / 1e3 - transport_s
     expected = base.latency_s(one.per_s, percentile) - added_s
     if not (measured > 0.0 and 0.0 < expected < math.inf):
         return math.nan, 0.0
     beyond = one.requests * (1.0 - percentile / 100.0)
     busy = one.per_s / base.capacity_per_s
-    doubt = _DOUBT + _DOUBT_FULL * min(1.0, busy) ** 2
-    hiccups = _HICCUPS * math.sqrt(one.per_s / one.requests) if percentile >= _TAIL else 0.0
-    chance = _SLOPE / math.sqrt(beyond)
-    return math.log(measured / expected), math.hypot(doubt, chance, hiccups)
+    error = _ERROR + _FULL_ERROR * min(1.0, busy) ** 2
+    pauses = _PAUSE_ERROR * math.sqrt(one.per_s / one.requests) if percentile >= _TAIL else 0.0
+    sample = _ONE_BEYOND_ERROR / math.sqrt(beyond)
+    return math.log(measured / expected), math.hypot(error, sample, pauses)
 
 
 def _at(known: Sequence[tuple[float, float]], percentile: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tritongen.fleet.capacity.measured_curve import Sweep
 from tritongen.fleet.capacity.placement import Placed
 from tritongen.model.business import Business, Compression, Payload, Place
-from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Trial
+from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Trial, instance_bytes
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
@@ -15,7 +15,7 @@ from tritongen.queueing import Pauses, ServicePoint, ServiceTimes
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
 GOAL_EXECUTIONS = 5.0
-GOAL_LEAST_S = 5e-3
+GOAL_MIN_S = 5e-3
 # CPU seconds of one request in Triton's front end, and of each byte that it copies.
 FRONT_END_S = 60e-6
 _BYTE_S = 0.25e-9
@@ -41,7 +41,7 @@ _ARENA_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class LatencyGoal:
     """A latency goal.
 
     Attributes:
@@ -61,7 +61,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ModelProfile:
     """One model, as capacity planning sees it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Work:
     measured_on: str
     served: bool
     uncertainty: float
-    goal: Goal
+    goal: LatencyGoal
     rows: int = 1
     front_end_s: float = FRONT_END_S
     transport_s: float = 0.0
@@ -103,13 +103,13 @@ class Work:
     int8: bool = False
 
 
-def work_of(
+def profile_model(
     facts: ModelFacts,
     intent: ModelIntent,
     evidence: ModelEvidence,
     business: Business,
     cpu: str,
-) -> Work | None:
+) -> ModelProfile | None:
     """What a model asks of a machine, None when nothing is known of its times.
 
     Args:
@@ -129,10 +129,11 @@ def work_of(
     front_end, transport = _overheads(served, request + response, business)
     alone = service.alone(rows, 1)
     limit = intent.latency_ms
-    taken = max(GOAL_EXECUTIONS * (alone + front_end), GOAL_LEAST_S) + transport
-    goal = Goal(intent.percentile, taken if limit is None else limit / 1e3, limit is not None)
-    peak = trial.peak_bytes if trial is not None else 0
-    return Work(
+    taken = max(GOAL_EXECUTIONS * (alone + front_end), GOAL_MIN_S) + transport
+    goal = LatencyGoal(
+        intent.percentile, taken if limit is None else limit / 1e3, limit is not None
+    )
+    return ModelProfile(
         name=facts.name,
         service=service,
         measured_on=served.cpu if served is not None else tried_on,
@@ -146,7 +147,7 @@ def work_of(
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
         sweep=_sweep(facts.name, evidence, rows, business),
-        instance_bytes=max(facts.weight_bytes, peak) + _ARENA_BYTES,
+        instance_bytes=instance_bytes(facts.weight_bytes, trial) + _ARENA_BYTES,
         request_bytes=request,
         response_bytes=response,
         int8=facts.onnx is not None and bool(facts.onnx.quantized_operators),
@@ -167,7 +168,7 @@ def _served_times(served: Served | None) -> ServiceTimes | None:
 
 
 def _seconds(ms: float) -> float:
-    """Of a lock, which somebody may have written by hand."""
+    """Seconds of a lock's milliseconds, which a person may have written: never negative."""
     return max(0.0, ms) / 1e3
 
 

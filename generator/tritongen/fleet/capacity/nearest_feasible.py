@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tritongen.fleet.capacity.capacity_plan import Binding, Nearest, Option
-from tritongen.fleet.capacity.model_profile import Work
+from tritongen.fleet.capacity.model_profile import ModelProfile
 
 # Powers of two between which a factor is sought, and steps of the bisection.
 _REACH = 6
@@ -18,7 +18,7 @@ Cheapest = Callable[[float, float, bool], Option | None]
 def nearest(
     options: Sequence[Option], cheapest: Cheapest, budget: float | None
 ) -> tuple[Nearest, ...]:
-    """Feasible plans near the wish: at another budget, another rate, another goal.
+    """Feasible plans near what is required: at another budget, another rate, another goal.
 
     Args:
         options: of which none is feasible.
@@ -45,11 +45,11 @@ def nearest(
     return tuple(found)
 
 
-def relaxed(works: Mapping[str, Work], factor: float) -> dict[str, Work]:
+def relaxed(profiles: Mapping[str, ModelProfile], factor: float) -> dict[str, ModelProfile]:
     """The same models with latency goals that many times as long."""
     return {
-        name: replace(work, goal=replace(work.goal, limit_s=work.goal.limit_s * factor))
-        for name, work in works.items()
+        name: replace(profile, goal=replace(profile.goal, limit_s=profile.goal.limit_s * factor))
+        for name, profile in profiles.items()
     }
 
 

@@ -10,7 +10,8 @@ from tritongen.fleet.capacity.hourly_screening import service_by_hour
 from tritongen.fleet.capacity.option_reasons import bound_reason, served_reason
 from tritongen.fleet.capacity.partition import Units, partitions
 from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner
-from tritongen.fleet.catalogue import Machine, azureml_limits
+from tritongen.fleet.catalogue import azureml_limits
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.cost import usd_per_million, usd_per_month
 from tritongen.model.business import Business
 
@@ -45,7 +46,7 @@ class _Candidate:
         )
 
 
-class Chooser:
+class OptionRanking:
     """Makes options from machines."""
 
     def __init__(
@@ -55,7 +56,7 @@ class Chooser:
 
         Args:
             planner: of services.
-            business: wishes.
+            business: requirements.
             units: models that one container must hold, by a name.
             bound: the work-conserving lower bound, USD a month.
         """
@@ -143,10 +144,10 @@ class Chooser:
         plans: list[ServicePlan] = []
         paid = static = 0.0
         for screened in candidate.services:
-            plan, staffed = self._planner.plan(screened.group, candidate.machine)
+            plan, replicas = self._planner.plan(screened.group, candidate.machine)
             plans.append(plan)
-            paid += staffed.best.mean_paid
-            static += staffed.static.mean_paid
+            paid += replicas.best.mean_paid
+            static += replicas.static.mean_paid
         price = candidate.machine.usd_per_hour
         cost = usd_per_month(price, paid)
         refusal, binding, excess = self._limits(plans, cost)

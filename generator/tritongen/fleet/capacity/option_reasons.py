@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from tritongen.fleet.capacity.capacity_plan import Binding, ServicePlan
-from tritongen.fleet.capacity.demand import Demand
+from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.scaling import Policy
 from tritongen.fleet.capacity.service_plan import Screened
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 
 _BINDS = {
     Binding.CPU: "the cores bind: they could serve hardly more without the goal",
@@ -27,7 +27,7 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"
 
 
-def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Demand) -> str:
+def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: TrafficDemand) -> str:
     """Why a planned option costs what it does."""
     largest = max(plans, key=lambda plan: plan.mean_paid)
     spare = 1.0 - largest.peak_utilization

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.service_plan import Group, ServicePlanner
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.business import Business, Grouping
 
 # Models that one container must hold, by the name of the model or pipeline.
@@ -22,7 +22,7 @@ def partitions(
 
     Args:
         units: models that one container must hold, by a name.
-        business: wishes.
+        business: requirements.
         planner: of services.
         machine: the type.
 
@@ -51,7 +51,7 @@ def named_services(units: Units, business: Business) -> tuple[Group, ...]:
 
     Args:
         units: models that one container must hold, by a name.
-        business: wishes.
+        business: requirements.
 
     Raises:
         InvalidInputError: TG353, a service names a model that is not planned, or divides a

@@ -35,7 +35,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ContainerPlacement:
     """Models of one container.
 
     Attributes:
@@ -75,9 +75,9 @@ class Placer:
         target = replace(intent.target, memory_bytes=None, gpus=0)
         self._intent = replace(intent, target=target, pipelines={})
         self._evidence = evidence
-        self._known: dict[tuple[tuple[str, ...], int], Placement] = {}
+        self._known: dict[tuple[tuple[str, ...], int], ContainerPlacement] = {}
 
-    def place(self, names: Sequence[str], cores: int) -> Placement:
+    def place(self, names: Sequence[str], cores: int) -> ContainerPlacement:
         """The split of so many cores among these models."""
         key = (tuple(sorted(names)), cores)
         found = self._known.get(key)
@@ -86,7 +86,9 @@ class Placer:
             facts = [self._facts[name] for name in key[0]]
             plan = plan_serving(facts, self._intent, self._evidence, budget)
             limited = any(name == "rate-limit" for name, _ in plan.server.flags)
-            found = Placement(cores, tuple(_placed(model) for model in plan.models), limited)
+            found = ContainerPlacement(
+                cores, tuple(_placed(model) for model in plan.models), limited
+            )
             self._known[key] = found
         return found
 

@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tritongen.fleet.capacity.capacity_plan import Binding, Nearest, Option
-from tritongen.fleet.capacity.demand import Demand
-from tritongen.fleet.capacity.model_profile import Work
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.model.business import Business, Compression
 from tritongen.model.findings import Finding, Severity, finding
 
 
-def assumptions(works: Mapping[str, Work], business: Business) -> Mapping[str, str]:
+def assumptions(profiles: Mapping[str, ModelProfile], business: Business) -> Mapping[str, str]:
     """What was taken for granted, by name."""
     scaling, clients = business.scaling, business.clients
     compression = "" if clients.compression is Compression.NONE else ", gzip"
-    measured = sorted({work.measured_on or "an unknown processor" for work in works.values()})
+    measured = sorted(
+        {profile.measured_on or "an unknown processor" for profile in profiles.values()}
+    )
     return {
         "cores": "physical cores; two hardware threads of one core count once",
         "clients": f"{clients.place.value}, {clients.protocol.value}{compression}",
@@ -28,28 +30,28 @@ def assumptions(works: Mapping[str, Work], business: Business) -> Mapping[str, s
 
 
 def remarks(
-    works: Mapping[str, Work],
-    demand: Demand,
+    profiles: Mapping[str, ModelProfile],
+    demand: TrafficDemand,
     options: Sequence[Option],
     near: Sequence[Nearest],
 ) -> Iterator[Finding]:
-    """Findings on evidence, wishes and result."""
-    for name, work in works.items():
-        if not work.served:
+    """Findings on evidence, requirements and result."""
+    for name, profile in profiles.items():
+        if not profile.served:
             yield finding(
                 "TG340",
                 Severity.WARNING,
                 f"planned from the trial's times outside a server, ± "
-                f"{work.uncertainty:.0%} before the processors differ",
+                f"{profile.uncertainty:.0%} before the processors differ",
                 model=name,
             )
-        if not work.goal.stated:
+        if not profile.goal.stated:
             yield finding(
                 "TG343",
                 Severity.INFO,
-                f"no latency goal: p{work.goal.percentile:g} < "
-                f"{work.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) and "
-                "the way there",
+                f"no latency goal: p{profile.goal.percentile:g} < "
+                f"{profile.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) "
+                "and the way there",
                 model=name,
             )
         if demand.mean(name) <= 0.0:

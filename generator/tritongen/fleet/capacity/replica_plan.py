@@ -1,20 +1,20 @@
-"""The cheapest way to staff one service over its traffic that holds the goal."""
+"""The cheapest replicas of one service over its traffic that hold the goal."""
 
 import math
 from dataclasses import dataclass
 
 from tritongen.fleet.capacity.container_capacity import ModelFit
-from tritongen.fleet.capacity.latency_forecast import seen
+from tritongen.fleet.capacity.latency_forecast import forecast_latency
 from tritongen.fleet.capacity.scaling import (
     TARGETS,
     LoadTrace,
-    Staffing,
+    ReplicaCounts,
     by_load,
     replicas_for,
     scheduled,
     static,
 )
-from tritongen.fleet.traffic import WEEK_S
+from tritongen.fleet.traffic.rate_profile import WEEK_S
 from tritongen.model.business import Scaling, ScalingMode
 
 # The coarsest steps in which an autoscaler is simulated.
@@ -26,8 +26,8 @@ _STATIC_ERROR = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Staffed:
-    """How a service is staffed.
+class ReplicaPlan:
+    """Replicas of a service over its traffic.
 
     Attributes:
         best: the cheapest that holds the goal.
@@ -36,8 +36,8 @@ class Staffed:
         late_share: of requests under `best`, by the model that decides the load.
     """
 
-    best: Staffing
-    static: Staffing
+    best: ReplicaCounts
+    static: ReplicaCounts
     trace: LoadTrace
     late_share: float
 
@@ -47,7 +47,9 @@ def control_step(scaling: Scaling) -> float:
     return min(CONTROL_STEP_S, max(scaling.interval_s, 1.0) * 2.0)
 
 
-def staff(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -> Staffed:
+def plan_replicas(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int
+) -> ReplicaPlan:
     """Chooses between a fixed number, the clock, and an autoscaler.
 
     Args:
@@ -58,31 +60,31 @@ def staff(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -
     """
     fixed = _static(trace, reference, least)
     if scaling.mode is ScalingMode.STATIC or fixed.most <= least:
-        return Staffed(fixed, fixed, trace, late_share(trace, reference, fixed))
+        return ReplicaPlan(fixed, fixed, trace, late_share(trace, reference, fixed))
     moving = _moving(trace, reference, scaling, least)
     best = min(moving, key=lambda one: one.mean_paid, default=None)
     worth = fixed.mean_paid * (1.0 - WORTHWHILE)
     if best is None or (scaling.mode is ScalingMode.AUTO and best.mean_paid > worth):
         best = fixed
-    return Staffed(best, fixed, trace, late_share(trace, reference, best))
+    return ReplicaPlan(best, fixed, trace, late_share(trace, reference, best))
 
 
-def late_share(trace: LoadTrace, reference: ModelFit, staffing: Staffing) -> float:
+def late_share(trace: LoadTrace, reference: ModelFit, counts: ReplicaCounts) -> float:
     """Share of the requests later than the goal, the load being the reference's own."""
-    goal, rate = reference.work.goal, reference.rate_per_s
+    goal, rate = reference.profile.goal, reference.rate_per_s
     rates = [load * rate for load in trace.load]
-    figures = seen(
-        reference.curve, rates, staffing.serving, trace.step_s, goal.percentile, goal.limit_s
+    figures = forecast_latency(
+        reference.curve, rates, counts.serving, trace.step_s, goal.percentile, goal.limit_s
     )
     return figures.late_share
 
 
-def _static(trace: LoadTrace, reference: ModelFit, least: int) -> Staffing:
+def _static(trace: LoadTrace, reference: ModelFit, least: int) -> ReplicaCounts:
     """The fewest replicas: at every time of a known pattern, over the whole of a recording."""
     top = static(trace, least)
     if trace.known or top.most <= least:
         return top
-    allowed = reference.work.goal.late_share
+    allowed = reference.profile.goal.late_share
     mean = math.fsum(trace.load) / len(trace.load)
     low, high = replicas_for(mean, least), top.most
     while high - low > _STATIC_ERROR * high:
@@ -94,9 +96,11 @@ def _static(trace: LoadTrace, reference: ModelFit, least: int) -> Staffing:
     return static(trace, least, float(high))
 
 
-def _moving(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int) -> list[Staffing]:
+def _moving(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int
+) -> list[ReplicaCounts]:
     """Every policy that holds the goal, each at the highest target with which it does."""
-    allowed = reference.work.goal.late_share
+    allowed = reference.profile.goal.late_share
     found = []
     clock = scheduled(trace, least, scaling)
     weeks = trace.step_s * len(trace.load) / WEEK_S
@@ -115,13 +119,13 @@ def _moving(trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int)
 
 def _highest(
     trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int, floor: tuple[int, ...]
-) -> Staffing | None:
+) -> ReplicaCounts | None:
     """The autoscaler with the highest target that holds the goal.
 
     The first targets usually do: the search doubles its steps, then halves them.
     """
-    allowed = reference.work.goal.late_share
-    best: Staffing | None = None
+    allowed = reference.profile.goal.late_share
+    best: ReplicaCounts | None = None
 
     def holds(index: int) -> bool:
         nonlocal best

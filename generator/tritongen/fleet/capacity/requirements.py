@@ -1,4 +1,4 @@
-"""What is wanted of each model once the pipelines' wishes are handed down to their steps."""
+"""Requirements of each model, once those of pipelines are handed down to their steps."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ def handed_down(intent: Intent, costs_ms: Mapping[str, float]) -> Intent:
     return replace(intent, models=models)
 
 
-def tied(intent: Intent, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+def co_located(intent: Intent, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Models that one container must hold, by a name: the steps of a pipeline stay together.
 
     Args:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from tritongen.fleet.traffic import HOUR_S, WEEK_S
+from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK, WEEK_S, hour_of_week
 from tritongen.model.business import Scaling
 
 # Shares of the load at the goal that an autoscaler may aim at, greatest first.
 TARGETS: tuple[float, ...] = (
     1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3,
 )  # fmt: skip
-_HOURS = round(WEEK_S / HOUR_S)
 _EPSILON = 1e-9
 
 
@@ -54,7 +53,7 @@ class LoadTrace:
 
 
 @dataclass(frozen=True, slots=True)
-class Staffing:
+class ReplicaCounts:
     """Replicas over a trace.
 
     Attributes:
@@ -86,7 +85,7 @@ def replicas_for(load: float, least: int) -> int:
     return max(least, math.ceil(load - _EPSILON))
 
 
-def static(trace: LoadTrace, least: int, load: float | None = None) -> Staffing:
+def static(trace: LoadTrace, least: int, load: float | None = None) -> ReplicaCounts:
     """The same number always.
 
     Args:
@@ -96,7 +95,7 @@ def static(trace: LoadTrace, least: int, load: float | None = None) -> Staffing:
     """
     count = replicas_for(trace.peak if load is None else load, least)
     steady = (count,) * len(trace.load)
-    return Staffing(Policy.STATIC, 1.0, steady, steady, (), count, count)
+    return ReplicaCounts(Policy.STATIC, 1.0, steady, steady, (), count, count)
 
 
 def by_hour(trace: LoadTrace) -> tuple[float, ...]:
@@ -107,28 +106,28 @@ def by_hour(trace: LoadTrace) -> tuple[float, ...]:
     tops: dict[int, dict[int, float]] = {}
     for index, load in enumerate(trace.load):
         at = trace.phase_s + (index + 0.5) * trace.step_s
-        hour, week = int(at // HOUR_S) % _HOURS, int(at // WEEK_S)
+        hour, week = hour_of_week(at), int(at // WEEK_S)
         weeks = tops.setdefault(hour, {})
         weeks[week] = max(weeks.get(week, 0.0), load)
     usual = {hour: math.fsum(weeks.values()) / len(weeks) for hour, weeks in tops.items()}
     found = sorted(usual)
     return tuple(
         usual[hour] if hour in usual else usual[min(found, key=lambda h: abs(h - hour))]
-        for hour in range(_HOURS)
+        for hour in range(HOURS_A_WEEK)
     )
 
 
-def scheduled(trace: LoadTrace, least: int, scaling: Scaling) -> Staffing:
+def scheduled(trace: LoadTrace, least: int, scaling: Scaling) -> ReplicaCounts:
     """By the clock alone: each hour what its greatest load needs, started early enough."""
     hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
-    serving = tuple(hourly[_hour(trace, index)] for index in range(len(trace.load)))
+    serving = tuple(hourly[hour_of(trace, index)] for index in range(len(trace.load)))
     paid = _with_start_up(serving, trace.step_s, scaling.start_up_s)
-    return Staffing(Policy.SCHEDULE, 1.0, serving, paid, hourly, min(hourly), max(hourly))
+    return ReplicaCounts(Policy.SCHEDULE, 1.0, serving, paid, hourly, min(hourly), max(hourly))
 
 
 def by_load(
     trace: LoadTrace, least: int, scaling: Scaling, target: float, *, floor: Sequence[int] = ()
-) -> Staffing:
+) -> ReplicaCounts:
     """An autoscaler that sees the mean load of its last interval.
 
     Args:
@@ -140,17 +139,16 @@ def by_load(
     """
     step = trace.step_s
     looks = max(1, round(scaling.interval_s / step))
-    window = max(1, round(scaling.interval_s / step))
     starting = max(1, math.ceil(scaling.start_up_s / step))
     cooling = max(1, math.ceil(scaling.cool_down_s / (looks * step)))
-    floors = [floor[_hour(trace, index, scaling.start_up_s)] if floor else least
+    floors = [floor[hour_of(trace, index, scaling.start_up_s)] if floor else least
               for index in range(len(trace.load))]  # fmt: skip
     asked = max(replicas_for(trace.load[0] / target, least), floors[0])
     pending: deque[tuple[int, int]] = deque()
     wanted: deque[int] = deque([asked], maxlen=cooling)
     serving_now = asked
     serving, paid = [], []
-    recent: deque[float] = deque([trace.load[0]], maxlen=window)
+    recent: deque[float] = deque([trace.load[0]], maxlen=looks)
     for index, load in enumerate(trace.load):
         while pending and pending[0][0] <= index:
             serving_now = min(asked, serving_now + pending.popleft()[1])
@@ -170,7 +168,9 @@ def by_load(
         serving.append(serving_now)
         paid.append(asked)
     policy = Policy.BOTH if floor else Policy.LOAD
-    return Staffing(policy, target, tuple(serving), tuple(paid), tuple(floor), least, max(paid))
+    return ReplicaCounts(
+        policy, target, tuple(serving), tuple(paid), tuple(floor), least, max(paid)
+    )
 
 
 def changes(hourly: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -184,9 +184,9 @@ def changes(hourly: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple(result)
 
 
-def _hour(trace: LoadTrace, index: int, ahead_s: float = 0.0) -> int:
-    at = trace.phase_s + (index + 0.5) * trace.step_s + ahead_s
-    return int(at // HOUR_S) % _HOURS
+def hour_of(trace: LoadTrace, index: int, ahead_s: float = 0.0) -> int:
+    """The hour of the week in which a step lies, or what comes so many seconds after it."""
+    return hour_of_week(trace.phase_s + (index + 0.5) * trace.step_s + ahead_s)
 
 
 def _with_start_up(serving: Sequence[int], step: float, start_up_s: float) -> tuple[int, ...]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, ModelFit
-from tritongen.fleet.capacity.demand import Demand
-from tritongen.fleet.capacity.latency_forecast import Seen, seen
-from tritongen.fleet.capacity.replica_plan import Staffed, control_step, staff
-from tritongen.fleet.capacity.scaling import Policy, Staffing, replicas_for
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.latency_forecast import LatencyForecast, forecast_latency
+from tritongen.fleet.capacity.replica_plan import ReplicaPlan, control_step, plan_replicas
+from tritongen.fleet.capacity.scaling import Policy, ReplicaCounts, hour_of, replicas_for
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
-from tritongen.fleet.capacity.steady_state import in_seconds
-from tritongen.fleet.catalogue import Machine, azureml_limits
-from tritongen.fleet.traffic import HOUR_S, WEEK_S
+from tritongen.fleet.capacity.steady_state import in_seconds, with_latencies
+from tritongen.fleet.catalogue import azureml_limits
+from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.model.business import Business, Platform
 from tritongen.queueing import OperatingCurve
 
@@ -24,7 +25,6 @@ _SMALL = 0.6
 # One model whose requests come no more in bursts than this is known by its curve.
 _SMOOTH = 1.2
 _P99 = 99.0
-_HOURS = round(WEEK_S / HOUR_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Screened:
 class ServicePlanner:
     """Plans services on machines for one traffic."""
 
-    def __init__(self, demand: Demand, business: Business, fitter: Fitter) -> None:
-        """Remember traffic and wishes."""
+    def __init__(self, demand: TrafficDemand, business: Business, fitter: Fitter) -> None:
+        """Remember traffic and requirements."""
         self.demand = demand
         self.hourly = demand.hourly()
         self.fine = demand.finer(control_step(business.scaling))
@@ -115,7 +115,7 @@ class ServicePlanner:
                 f"{azureml_limits.REQUESTS_PER_S:.0f}/s of one endpoint"
             )
             return what, Binding.PLATFORM, peak / azureml_limits.REQUESTS_PER_S - 1.0
-        sizes = [m.work.request_bytes + m.work.response_bytes for m in fit.models]
+        sizes = [m.profile.request_bytes + m.profile.response_bytes for m in fit.models]
         sent = max(
             sum(rate * size for rate, size in zip(values, sizes, strict=True))
             for values in zip(*rates, strict=True)
@@ -125,18 +125,18 @@ class ServicePlanner:
             return what, Binding.NETWORK, sent / azureml_limits.BYTES_PER_S - 1.0
         return "", Binding.CPU, 0.0
 
-    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, Staffed]:
+    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, ReplicaPlan]:
         """The whole plan of a service that the screening admits."""
         checked = self._checked(self.fitter.fit(group.models, machine))
         fit = checked.fit
         load = self.demand.load(fit)
         reference = self._reference(fit)
-        staffed = staff(
+        replicas = plan_replicas(
             self.fine.load(fit), reference, self.business.scaling, self.business.min_replicas
         )
-        best = staffed.best
+        best = replicas.best
         mix = self.demand.busiest(fit)
-        utilization = self._utilization(fit, staffed)
+        utilization = self._utilization(fit, replicas)
         plan = ServicePlan(
             name=group.name,
             placement=fit.placement,
@@ -145,18 +145,18 @@ class ServicePlanner:
             least=min(best.serving) if best.policy is Policy.SCHEDULE else best.least,
             most=best.most,
             mean_paid=best.mean_paid,
-            hourly=_by_hour(staffed, best),
+            hourly=_by_hour(replicas, best),
             rate_per_s=fit.rate_in(mix),
             concurrency=checked.concurrency,
             queue_s=checked.queue_s,
             target=best.target,
             start_up_s=self.business.scaling.start_up_s,
-            forecasts=self._forecasts(group, machine, fit, staffed),
+            forecasts=self._forecasts(group, machine, fit, replicas),
             mean_utilization=utilization[0],
             peak_utilization=utilization[1],
             binding=self._binding(fit, reference, load.peak, mix),
         )
-        return plan, staffed
+        return plan, replicas
 
     def _checked(self, fit: Fit) -> Checked:
         """The fit held against the full simulation, where the number of replicas hangs on it."""
@@ -174,7 +174,7 @@ class ServicePlanner:
 
     def _reference(self, fit: Fit) -> ModelFit:
         """The model that asks for most replicas over the whole traffic."""
-        means = [self.demand.peak(model.work.name) / model.rate_per_s for model in fit.models]
+        means = [self.demand.peak(model.profile.name) / model.rate_per_s for model in fit.models]
         return fit.models[means.index(max(means))]
 
     def _binding(self, fit: Fit, reference: ModelFit, peak: float, mix: Sequence[float]) -> Binding:
@@ -184,9 +184,9 @@ class ServicePlanner:
             return Binding.NETWORK
         return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
 
-    def _utilization(self, fit: Fit, staffed: Staffed) -> tuple[float, float]:
+    def _utilization(self, fit: Fit, replicas: ReplicaPlan) -> tuple[float, float]:
         """Mean and greatest share of the containers' cores that executions keep busy."""
-        serving = _coarse(staffed.best, self.demand.aligned.steps)
+        serving = _coarse(replicas.best, self.demand.aligned.steps)
         busy_a_replica = [0.0] * len(serving)
         for series, model in zip(self.demand.rates_of(fit.names), fit.models, strict=True):
             cores = model.placed.instances * model.placed.threads
@@ -200,24 +200,24 @@ class ServicePlanner:
         return total / math.fsum(serving), peak
 
     def _forecasts(
-        self, group: Group, machine: Machine, fit: Fit, staffed: Staffed
+        self, group: Group, machine: Machine, fit: Fit, replicas: ReplicaPlan
     ) -> tuple[ModelForecast, ...]:
         # The clock changes replicas between steps; an autoscaler within them.
-        follows = staffed.best.policy in {Policy.LOAD, Policy.BOTH}
+        follows = replicas.best.policy in {Policy.LOAD, Policy.BOTH}
         demand = self.fine if follows else self.demand
-        serving = _coarse(staffed.best, demand.aligned.steps)
-        models = {model.work.name: model for model in fit.models}
+        serving = _coarse(replicas.best, demand.aligned.steps)
+        models = {model.profile.name: model for model in fit.models}
         result = []
         for name in group.models:
             model = models[name]
-            goal = model.work.goal
+            goal = model.profile.goal
             latency = self._range(machine, model, demand, serving, goal.percentile, follows)
             p99 = latency
             if goal.percentile != _P99:
                 p99 = self._range(machine, model, demand, serving, _P99, follows)
             late = 0.0
             if self.demand.peak(name) > 0.0:
-                late = _seen(model, demand, serving, goal.percentile).late_share
+                late = _forecast_of(model, demand, serving, goal.percentile).late_share
             result.append(
                 ModelForecast(name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late)
             )
@@ -227,7 +227,7 @@ class ServicePlanner:
         self,
         machine: Machine,
         model: ModelFit,
-        demand: Demand,
+        demand: TrafficDemand,
         serving: Sequence[int],
         percentile: float,
         follows: bool,
@@ -236,55 +236,58 @@ class ServicePlanner:
 
         An autoscaler that looks at the load answers slower executions with more replicas.
         """
-        name = model.work.name
+        name = model.profile.name
         if self.demand.peak(name) <= 0.0:
             return Range(model.alone_s, model.alone_s, model.alone_s)
-        value = _seen(model, demand, serving, percentile).latency_s
-        speed, unknown = self.fitter.speed(name, machine), model.work.uncertainty
+        value = _forecast_of(model, demand, serving, percentile).latency_s
+        speed, unknown = self.fitter.speed(name, machine), model.profile.uncertainty
         faster = speed.low / speed.factor / (1.0 + unknown)
         slower = speed.high / speed.factor * (1.0 + unknown)
         ends = []
         for factor in (faster, slower):
             other = replace(model, curve=_stretched(model, factor))
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
-            ends.append(_seen(other, demand, count, percentile).latency_s)
+            ends.append(_forecast_of(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
 
 
-def _seen(model: ModelFit, demand: Demand, serving: Sequence[int], percentile: float) -> Seen:
-    rates = demand.rates_of((model.work.name,))[0]
-    step, limit = demand.aligned.step_s, model.work.goal.limit_s
-    return seen(model.curve, rates, serving, step, percentile, limit)
+def _forecast_of(
+    model: ModelFit, demand: TrafficDemand, serving: Sequence[int], percentile: float
+) -> LatencyForecast:
+    rates = demand.rates_of((model.profile.name,))[0]
+    step, limit = demand.aligned.step_s, model.profile.goal.limit_s
+    return forecast_latency(model.curve, rates, serving, step, percentile, limit)
 
 
 def _stretched(model: ModelFit, factor: float) -> OperatingCurve:
     """The model's curve when executions take `factor` times as long; the way there does not."""
-    transport = model.work.transport_s
-    curve = in_seconds(model.curve, 1.0, -transport).scaled(factor)
-    return in_seconds(curve, 1.0, transport)
+    transport = model.profile.transport_s
+    inside = with_latencies(model.curve, lambda cell: cell - transport)
+    return in_seconds(inside, factor, transport)
 
 
-def _coarse(staffing: Staffing, steps: int) -> list[int]:
+def _coarse(counts: ReplicaCounts, steps: int) -> list[int]:
     """Replicas in the traffic's own steps, the least of each."""
-    ratio = len(staffing.serving) // steps
+    ratio = len(counts.serving) // steps
     if ratio <= 1:
-        return list(staffing.serving)
+        return list(counts.serving)
     return [
-        min(staffing.serving[begin : begin + ratio])
-        for begin in range(0, len(staffing.serving), ratio)
+        min(counts.serving[begin : begin + ratio]) for begin in range(0, len(counts.serving), ratio)
     ]
 
 
-def _by_hour(staffed: Staffed, best: Staffing) -> tuple[int, ...]:
+def _by_hour(replicas: ReplicaPlan, best: ReplicaCounts) -> tuple[int, ...]:
     """The most replicas that serve in each hour of the week."""
-    trace = staffed.trace
+    trace = replicas.trace
     hours: dict[int, int] = {}
     for index, count in enumerate(best.serving):
-        hour = int((trace.phase_s + (index + 0.5) * trace.step_s) // HOUR_S) % _HOURS
+        hour = hour_of(trace, index)
         hours[hour] = max(hours.get(hour, 0), count)
     usual = max(hours.values())
-    return tuple(hours.get(hour, usual) for hour in range(_HOURS))
+    return tuple(hours.get(hour, usual) for hour in range(HOURS_A_WEEK))
 
 
 def _worst_excess(fit: Fit) -> float:
-    return max((model.alone_s / model.work.goal.limit_s - 1.0 for model in fit.models), default=1.0)
+    return max(
+        (model.alone_s / model.profile.goal.limit_s - 1.0 for model in fit.models), default=1.0
+    )

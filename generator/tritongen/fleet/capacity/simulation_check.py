@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
+from tritongen.fleet.capacity.steady_state import with_latencies
 from tritongen.queueing import (
     FrontEnd,
     OpenLoop,
@@ -17,15 +18,15 @@ from tritongen.queueing import (
     SimulatedModel,
     simulate,
 )
-from tritongen.queueing.rate_profiles import CELLS, OperatingCurve
+from tritongen.queueing.rate_profiles import CELLS
 
 _SEED = 20_260_702
 _REQUESTS = 8_000
 # A model's tail is compared when it has so many requests, and is so close to its greatest rate.
-_FEWEST = 600
+_MIN_REQUESTS = 600
 _LOADED = 0.6
-# The correction of one check stays within these.
-_LEAST, _MOST = 0.85, 4.0
+# Factors within which one check corrects latencies; chosen: the check itself is one sample.
+_MIN_STRETCH, _MAX_STRETCH = 0.85, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def check(fit: Fit, mix: tuple[float, ...], burstiness: float) -> Checked:
     result = simulate(server, seed=_SEED, requests=_REQUESTS, warmup=0.15)
     found = {model.name: model for model in result.models}
     models = tuple(
-        _corrected(model, rate, found.get(model.work.name))
+        _corrected(model, rate, found.get(model.profile.name))
         for model, rate in zip(fit.models, rates, strict=True)
     )
     inside = sum(model.mean_in_system for model in result.models)
@@ -82,7 +83,7 @@ def unchecked(fit: Fit, mix: tuple[float, ...]) -> Checked:
         one = rate / load
         cells = model.curve.cells_s(one)
         mean = math.fsum(share * cell for (_, share), cell in zip(CELLS, cells, strict=True))
-        inside += one * (mean - model.work.transport_s)
+        inside += one * (mean - model.profile.transport_s)
         wait += one * max(0.0, mean - model.alone_s)
     total = math.fsum(mix) / load
     return Checked(fit, _at_a_time(inside), wait / total if total > 0.0 else 0.0)
@@ -103,35 +104,35 @@ def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
     ]
     total = sum(rate for rate in rates if rate > 0.0)
     front = sum(
-        rate * model.work.front_end_s * fit.speeds[model.work.name].factor
+        rate * model.profile.front_end_s * fit.speeds[model.profile.name].factor
         for model, rate in zip(fit.models, rates, strict=True)
     )
     wake = sum(
-        rate * model.work.wake_s * fit.speeds[model.work.name].factor
+        rate * model.profile.wake_s * fit.speeds[model.profile.name].factor
         for model, rate in zip(fit.models, rates, strict=True)
     )
     slots = fit.placement.cores if fit.placement.limited else 0
     door = FrontEnd(front / total, wake_s=wake / total) if total > 0.0 else None
     # The machine stands still, not a model: the one that lost most of its time tells.
-    seen = [model.work.stalls for model in fit.models if model.work.stalls is not None]
+    seen = [model.profile.stalls for model in fit.models if model.profile.stalls is not None]
     stalls = max(seen, key=lambda one: one.share, default=None)
     return Server(tuple(served), cores, door, slots, stalls)
 
 
 def _served(model: ModelFit, rate: float, fit: Fit, burstiness: float) -> ServedModel:
-    work, placed = model.work, model.placed
-    factor = fit.speeds[work.name].factor
+    profile, placed = model.profile, model.placed
+    factor = fit.speeds[profile.name].factor
     return ServedModel(
-        name=work.name,
-        service=work.service.on_cores(float(fit.placement.cores)).scaled(factor),
+        name=profile.name,
+        service=profile.service.on_cores(float(fit.placement.cores)).scaled(factor),
         load=OpenLoop(rate, burstiness),
         instances=placed.instances,
         threads=placed.threads,
-        max_batch_size=placed.max_batch if placed.max_batch >= work.rows else 0,
-        queue_delay_s=placed.delay_s if placed.max_batch >= work.rows else None,
-        rows=(work.rows,),
-        transport_s=work.transport_s,
-        network_pause_s=work.pause_s,
+        max_batch_size=placed.max_batch if placed.max_batch >= profile.rows else 0,
+        queue_delay_s=placed.delay_s if placed.max_batch >= profile.rows else None,
+        rows=(profile.rows,),
+        transport_s=profile.transport_s,
+        network_pause_s=profile.pause_s,
         slots=placed.threads if fit.placement.limited else 0,
     )
 
@@ -144,26 +145,17 @@ def _corrected(model: ModelFit, rate: float, seen: SimulatedModel | None) -> Mod
     if (
         model.measured
         or seen is None
-        or seen.requests < _FEWEST
+        or seen.requests < _MIN_REQUESTS
         or rate < _LOADED * model.rate_per_s
     ):
         return model
-    goal = model.work.goal
-    expected = model.curve.latency_s(rate, goal.percentile) - model.work.transport_s
-    measured = seen.latency_s(goal.percentile) - model.work.transport_s
+    goal = model.profile.goal
+    expected = model.curve.latency_s(rate, goal.percentile) - model.profile.transport_s
+    measured = seen.latency_s(goal.percentile) - model.profile.transport_s
     if not 0.0 < expected < float("inf"):
         return model
-    stretch = min(_MOST, max(_LEAST, measured / expected))
-    transport = model.work.transport_s
-    curve = OperatingCurve(
-        model.curve.capacity_per_s,
-        tuple(
-            replace(
-                point,
-                cells_s=tuple((cell - transport) * stretch + transport for cell in point.cells_s),
-            )
-            for point in model.curve.points
-        ),
-    )
+    stretch = min(_MAX_STRETCH, max(_MIN_STRETCH, measured / expected))
+    transport = model.profile.transport_s
+    curve = with_latencies(model.curve, lambda cell: (cell - transport) * stretch + transport)
     greatest = curve.greatest_rate(goal.percentile, goal.limit_s)
     return replace(model, curve=curve, rate_per_s=greatest or 0.5 * model.rate_per_s)

@@ -1,4 +1,4 @@
-"""The entry: models, traffic, wishes and machines in; ranked options out."""
+"""The entry: models, traffic, requirements and machines in; ranked options out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Nearest, Option, TrafficSummary
 from tritongen.fleet.capacity.container_capacity import Fitter
-from tritongen.fleet.capacity.demand import Demand
-from tritongen.fleet.capacity.model_profile import Work
+from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.fleet.capacity.nearest_feasible import Cheapest, nearest, relaxed
-from tritongen.fleet.capacity.option_ranking import REFINED, Chooser
+from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
 from tritongen.fleet.capacity.placement import Placer
 from tritongen.fleet.capacity.plan_findings import assumptions, remarks
-from tritongen.fleet.capacity.requirements import tied
+from tritongen.fleet.capacity.requirements import co_located
 from tritongen.fleet.capacity.service_plan import ServicePlanner
-from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
-from tritongen.fleet.traffic import Aligned
+from tritongen.fleet.traffic.rate_profile import Aligned
 from tritongen.model.business import Business
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -35,8 +35,8 @@ class CapacityInput:
         models: facts of the models to serve.
         intent: what the user wants.
         evidence: what was observed.
-        works: what each model asks of a machine.
-        demand: rates over time of every model in `works`.
+        profiles: what each model asks of a machine.
+        demand: rates over time of every model in `profiles`.
         patterns: how each model's traffic is known, for people.
         machines: types to choose from.
     """
@@ -44,8 +44,8 @@ class CapacityInput:
     models: tuple[ModelFacts, ...]
     intent: Intent
     evidence: Evidence
-    works: Mapping[str, Work]
-    demand: Demand
+    profiles: Mapping[str, ModelProfile]
+    demand: TrafficDemand
     patterns: Mapping[str, str]
     machines: tuple[Machine, ...]
 
@@ -54,17 +54,17 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
     """Ranked options for serving everything.
 
     Args:
-        inputs: models, traffic, wishes and machines.
+        inputs: models, traffic, requirements and machines.
         refined: options that are planned in full.
 
     Raises:
         InvalidInputError: TG320 without any rate, TG353 services that cannot be formed.
     """
-    names = tuple(inputs.works)
+    names = tuple(inputs.profiles)
     if not any(inputs.demand.mean(name) > 0.0 for name in names):
         raise InvalidInputError("TG320", "no model has a rate")
     solver = _Solver(inputs)
-    options, bound = solver.options(inputs.demand, inputs.works, inputs.intent.business, refined)
+    options, bound = solver.options(inputs.demand, inputs.profiles, inputs.intent.business, refined)
     near: tuple[Nearest, ...] = ()
     if not any(option.feasible for option in options):
         near = nearest(options, solver.cheapest_of(options), inputs.intent.business.budget_usd)
@@ -79,8 +79,8 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
         hourly_rates=inputs.demand.total_by_hour(),
         lower_bound_usd_per_month=bound,
         nearest=near,
-        assumptions=assumptions(inputs.works, inputs.intent.business),
-        findings=tuple(remarks(inputs.works, inputs.demand, options, near)),
+        assumptions=assumptions(inputs.profiles, inputs.intent.business),
+        findings=tuple(remarks(inputs.profiles, inputs.demand, options, near)),
     )
 
 
@@ -93,22 +93,22 @@ class _Solver:
 
     def options(
         self,
-        demand: Demand,
-        works: Mapping[str, Work],
+        demand: TrafficDemand,
+        profiles: Mapping[str, ModelProfile],
         business: Business,
         refined: int,
         machines: Sequence[Machine] | None = None,
     ) -> tuple[tuple[Option, ...], float]:
         """Ranked options and the lower bound in USD a month."""
         types = self._inputs.machines if machines is None else tuple(machines)
-        fitter = Fitter(works, self._placer, business.burstiness)
+        fitter = Fitter(profiles, self._placer, business.burstiness)
         planner = ServicePlanner(demand, business, fitter)
-        names = tuple(works)
+        names = tuple(profiles)
         best = [_best_rate_per_usd(name, types, fitter) for name in names]
         means = [demand.mean(name) for name in names]
         bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
-        chooser = Chooser(planner, business, tied(self._inputs.intent, names), bound)
-        return chooser.options(types, refined), bound
+        ranking = OptionRanking(planner, business, co_located(self._inputs.intent, names), bound)
+        return ranking.options(types, refined), bound
 
     def cheapest_of(self, options: Sequence[Option]) -> Cheapest:
         """A function of (rate factor, goal factor, budget counts) to the cheapest option."""
@@ -123,14 +123,14 @@ class _Solver:
             if not budget:
                 business = replace(business, budget_usd=None)
             found, _ = self.options(
-                scaled(inputs.demand, rates), relaxed(inputs.works, goals), business, 1, types
+                scaled(inputs.demand, rates), relaxed(inputs.profiles, goals), business, 1, types
             )
             return next((option for option in found if option.feasible), None)
 
         return cheapest
 
 
-def scaled(demand: Demand, factor: float) -> Demand:
+def scaled(demand: TrafficDemand, factor: float) -> TrafficDemand:
     """The same traffic with every rate multiplied."""
     if factor == 1.0:
         return demand

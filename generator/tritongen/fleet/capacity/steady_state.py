@@ -1,13 +1,20 @@
 """The steady state of one model on its own instances, fast enough for a whole catalogue.
 
+Three engines tell latencies, each of them what the others cannot. This one makes the curve of a
+model for thousands of pairs of machine and model. `queueing.simulate` knows a whole server (shared
+cores, front end, rate limiter, several models), request by request, and checks the final plan.
+`queueing.simulate_rates` follows a curve through weeks of changing rates and replicas, where a
+backlog outlasts its step.
+
 Time is counted in executions of one request, so that one curve serves every machine and every
 model with the same proportions: instances, how a batch's time grows, variation. The recursion is
 that of a first-come, first-served queue whose free instance takes what waits, up to the greatest
-batch; the simulation in `domain.queueing` is the reference, and the final plan is held against it.
+batch; `queueing.simulate` is the reference.
 """
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from heapq import heapify, heapreplace
@@ -29,7 +36,7 @@ LOADS: tuple[tuple[float, int], ...] = (
     (0.93, 18_000),
     (0.97, 18_000),
 )
-_MOST_REQUESTS = 18_000
+_MAX_REQUESTS = max(requests for _, requests in LOADS)
 _WARMUP = 0.15
 _SEED = 20_260_701
 # Instance counts with curves of their own; between them the curves are interpolated.
@@ -39,7 +46,7 @@ _CVS: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class QueueParameters:
     """Proportions of a queue; times in executions of one request.
 
     Attributes:
@@ -63,41 +70,41 @@ class Shape:
         """Requests in the time of one execution, all instances in full batches."""
         return self.instances * self.batch / (1.0 + self.slope * (self.batch - 1))
 
-    def rounded(self) -> "Shape":
-        """The shape whose curve stands for this one: a few proportions serve all models."""
+    def rounded(self) -> "QueueParameters":
+        """The parameters whose curve stands for these: a few proportions serve all models."""
         batch = 1 << (max(1, self.batch).bit_length() - 1)
         slope = min(1.0, math.ceil(self.slope / _SLOPE_STEP - 1e-9) * _SLOPE_STEP)
         if batch == 1 or slope >= 0.95:
             batch, slope = 1, 1.0
         delay = 0.0 if batch == 1 else float(f"{self.delay:.1g}")
         cv = next((known for known in _CVS if known >= self.cv - 0.05), _CVS[-1])
-        return Shape(self.instances, batch, slope, delay, cv, round(self.arrival_cv, 1))
+        return QueueParameters(self.instances, batch, slope, delay, cv, round(self.arrival_cv, 1))
 
 
 class CurveBook:
-    """Curves of shapes, each computed once."""
+    """Curves by their queue's parameters, each computed once."""
 
     def __init__(self) -> None:
-        self._curves: dict[Shape, OperatingCurve] = {}
+        self._curves: dict[QueueParameters, OperatingCurve] = {}
         self._gaps: dict[float, list[float]] = {}
         self._draws: dict[float, list[float]] = {}
 
-    def curve(self, shape: Shape) -> OperatingCurve:
+    def curve(self, queue: QueueParameters) -> OperatingCurve:
         """Latency over rate in units of one execution; rates reach up to 97 % of the capacity.
 
-        The capacity is the shape's own; the curve's form that of its rounded proportions.
+        The capacity is the queue's own; the curve's form that of its rounded parameters.
         """
-        form = shape.rounded()
+        form = queue.rounded()
         known = self._form(form)
-        factor = shape.capacity / known.capacity_per_s
+        factor = queue.capacity / known.capacity_per_s
         if abs(factor - 1.0) < 1e-9:
             return known
         points = tuple(
             replace(point, rate_per_s=point.rate_per_s * factor) for point in known.points
         )
-        return OperatingCurve(shape.capacity, points)
+        return OperatingCurve(queue.capacity, points)
 
-    def _form(self, form: Shape) -> OperatingCurve:
+    def _form(self, form: QueueParameters) -> OperatingCurve:
         found = self._curves.get(form)
         if found is None:
             upper = next((count for count in COUNTS if count >= form.instances), None)
@@ -106,7 +113,7 @@ class CurveBook:
             self._curves[form] = found
         return found
 
-    def _between(self, form: Shape, upper: int | None) -> OperatingCurve:
+    def _between(self, form: QueueParameters, upper: int | None) -> OperatingCurve:
         """By the curves of the nearest counts, at equal shares of the capacity."""
         lower = max(count for count in COUNTS if count < form.instances)
         low = self._form(replace(form, instances=lower))
@@ -123,7 +130,7 @@ class CurveBook:
         )
         return OperatingCurve(form.capacity, points)
 
-    def _simulated(self, form: Shape) -> OperatingCurve:
+    def _simulated(self, form: QueueParameters) -> OperatingCurve:
         points = []
         for load, requests in LOADS:
             rate = load * form.capacity
@@ -139,7 +146,7 @@ class CurveBook:
             )
         return OperatingCurve(form.capacity, tuple(_rising(points)))
 
-    def _run(self, form: Shape, rate: float, requests: int) -> tuple[list[float], int]:
+    def _run(self, form: QueueParameters, rate: float, requests: int) -> tuple[list[float], int]:
         """Latencies after the warm-up, and the number of executions."""
         arrivals = [at / rate for at in self._arrivals(form.arrival_cv)[:requests]]
         draws = self._services(form.cv)
@@ -177,20 +184,20 @@ class CurveBook:
         known = self._gaps.get(cv)
         if known is None:
             times = OpenLoop(1.0, cv).times(Stream(_SEED).child("arrivals"))
-            known = self._gaps[cv] = [next(times) for _ in range(_MOST_REQUESTS)]
+            known = self._gaps[cv] = [next(times) for _ in range(_MAX_REQUESTS)]
         return known
 
     def _services(self, cv: float) -> list[float]:
         known = self._draws.get(cv)
         if known is None:
             stream = Stream(_SEED).child("service")
-            known = self._draws[cv] = [stream.lognormal(cv) for _ in range(_MOST_REQUESTS)]
+            known = self._draws[cv] = [stream.lognormal(cv) for _ in range(_MAX_REQUESTS)]
         return known
 
 
 @cache
 def shared_book() -> CurveBook:
-    """The book of this process: a curve depends on nothing but its shape."""
+    """The book of this process: a curve depends on nothing but its queue."""
     return CurveBook()
 
 
@@ -240,14 +247,12 @@ def in_seconds(curve: OperatingCurve, execution_s: float, added_s: float) -> Ope
         execution_s: of one request.
         added_s: latency that every request has beside it.
     """
-    return OperatingCurve(
-        curve.capacity_per_s / execution_s,
-        tuple(
-            replace(
-                point,
-                rate_per_s=point.rate_per_s / execution_s,
-                cells_s=tuple(cell * execution_s + added_s for cell in point.cells_s),
-            )
-            for point in curve.points
-        ),
+    return with_latencies(curve.scaled(execution_s), lambda cell: cell + added_s)
+
+
+def with_latencies(curve: OperatingCurve, change: Callable[[float], float]) -> OperatingCurve:
+    """The same rates with other latencies."""
+    points = tuple(
+        replace(point, cells_s=tuple(map(change, point.cells_s))) for point in curve.points
     )
+    return replace(curve, points=points)

@@ -6,14 +6,11 @@ from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.business import Platform
 
 REQUESTS_PER_S = 500.0
-CONNECTIONS = 500
 BYTES_PER_S = 5e6
 INSTANCES = 50
 TIMEOUT_S = 180.0
 # Three instances are what Azure calls highly available.
 HIGH_AVAILABILITY = 3
-# Upgrades keep a fifth more instances than are asked for: the quota must hold them.
-QUOTA = 1.2
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 
 _FAMILIES = re.compile(

@@ -13,7 +13,7 @@ from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.business import Cloud
 
 _GIB = 2**30
-_MOST_FAULTS = 12
+_MAX_FAULTS = 12
 _REQUIRED = ("provider", "name", "vcpus", "memory_gib", "usd_per_hour", "region")
 # With these alone a line changes the price of a machine that is known already.
 _PRICE_ONLY = ("name", "usd_per_hour")
@@ -228,7 +228,7 @@ def _check_date(row: Mapping[str, str], number: int, faults: list[str]) -> None:
 
 def _raise(faults: list[str], where: str) -> None:
     if faults:
-        shown = faults[:_MOST_FAULTS]
+        shown = faults[:_MAX_FAULTS]
         more = len(faults) - len(shown)
         raise InvalidInputError(
             "TG330",

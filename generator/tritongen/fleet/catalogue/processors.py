@@ -9,9 +9,7 @@ floor below.
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 # Two processors of one name differ by boards, memory and neighbours.
 SAME_UNCERTAINTY = 0.08
@@ -67,7 +65,6 @@ _GENERATIONS: tuple[Processor, ...] = (
     Processor("Turin", 3.8, 1.55, 60.0, vnni=True),
     Processor("Graviton3", 2.6, 1.25, 32.0, vnni=True),
 )
-PROCESSORS: Mapping[str, Processor] = MappingProxyType({one.name: one for one in _GENERATIONS})
 
 # Model numbers and code names → generation; the first match of each word counts.
 _MARKS: tuple[tuple[str, str], ...] = (

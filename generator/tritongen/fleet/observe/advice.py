@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritongen.fleet.observe.counter_tally import Observed
+from tritongen.fleet.observe.model_counters import Observed
 from tritongen.model.findings import Finding, Severity, finding
 
 # Fewer requests than this say nothing of a model's batches and times.
@@ -26,7 +26,7 @@ _SLOWER = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class ModelExpectation:
     """What was expected of one model.
 
     Attributes:
@@ -42,6 +42,7 @@ class Expectation:
         replicas: most replicas of the plan's service, None without a plan.
         replica_rate: requests per second that one replica holds at the goals, None where models
             share it.
+        service: of the plan, empty without one.
     """
 
     average: float | None = None
@@ -54,6 +55,7 @@ class Expectation:
     request_batch: int = 1
     replicas: int | None = None
     replica_rate: float | None = None
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Advised:
     change: RateChange | None
 
 
-def advise(seen: Observed, wanted: Expectation) -> Advised:
+def advise(seen: Observed, wanted: ModelExpectation) -> Advised:
     """What should change for one model."""
     count = (seen.total.requests + seen.total.failures) / seen.alike
     due = (wanted.window_rate or 0.0) * seen.seconds / seen.alike
@@ -105,7 +107,7 @@ def advise(seen: Observed, wanted: Expectation) -> Advised:
     return Advised(findings, _change(seen, wanted, {item.code for item in findings}))
 
 
-def _change(seen: Observed, wanted: Expectation, codes: set[str]) -> RateChange | None:
+def _change(seen: Observed, wanted: ModelExpectation, codes: set[str]) -> RateChange | None:
     """The rate to state: what was seen over a day or more, only raised after less.
 
     A short time says little of the mean: it is raised as far as the pattern's rate at that time
@@ -131,7 +133,7 @@ def _three(rate: float) -> float:
 def _restarts(seen: Observed) -> Iterator[Finding]:
     if seen.restarts:
         times = "once" if seen.restarts == 1 else f"{seen.restarts} times"
-        what = f"its counters began anew {times}; what came after each is counted"
+        what = f"its counters were reset {times}; requests after each reset are counted"
         yield finding("TG989", Severity.WARNING, what, model=seen.model)
 
 
@@ -142,7 +144,7 @@ def _failures(seen: Observed) -> Iterator[Finding]:
         yield finding("TG987", Severity.ERROR, what, model=seen.model)
 
 
-def _traffic(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+def _traffic(seen: Observed, wanted: ModelExpectation) -> Iterator[Finding]:
     stated = wanted.peak if wanted.peak is not None else wanted.average
     if stated is None:
         what = f"{seen.rate:.3g}/s on average and {seen.peak:.3g}/s at peak; no rate is stated"
@@ -162,7 +164,7 @@ def _traffic(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
         yield finding("TG983", Severity.INFO, what, model=seen.model)
 
 
-def _replicas(seen: Observed, wanted: Expectation) -> str:
+def _replicas(seen: Observed, wanted: ModelExpectation) -> str:
     """Replicas that the observed peak needs, where that differs from the plan."""
     if not wanted.replicas or not wanted.replica_rate:
         return ""
@@ -170,14 +172,16 @@ def _replicas(seen: Observed, wanted: Expectation) -> str:
     return f": replicas {wanted.replicas} → {needed}" if needed != wanted.replicas else ""
 
 
-def _batches(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+def _batches(seen: Observed, wanted: ModelExpectation) -> Iterator[Finding]:
     batch = seen.batch
     if batch is None or not wanted.queue_delay_us:
         return
     if batch < _ALONE * wanted.request_batch:
         delay = wanted.queue_delay_us
         company = 1e6 / seen.rate
-        why = "is too short to matter" if company > delay else "gathers nobody: instances are free"
+        why = (
+            "is too short to matter" if company > delay else "forms no batches: instances are free"
+        )
         what = (
             f"average batch {batch:.1f} under {seen.rate:.3g}/s: the queue delay of {delay:.0f} µs "
             f"{why}, drop it"
@@ -185,7 +189,7 @@ def _batches(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
         yield finding("TG984", Severity.WARNING, what, model=seen.model)
 
 
-def _waiting(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+def _waiting(seen: Observed, wanted: ModelExpectation) -> Iterator[Finding]:
     queue, compute = seen.queue_us, seen.compute_us
     if queue is None or compute is None:
         return
@@ -204,7 +208,7 @@ def _waiting(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
         yield finding("TG985", Severity.WARNING, what, model=seen.model)
 
 
-def _use(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+def _use(seen: Observed, wanted: ModelExpectation) -> Iterator[Finding]:
     instances = wanted.instances
     busy = seen.busy(instances * seen.sources if instances else None)
     if busy is None or instances is None:
@@ -218,7 +222,7 @@ def _use(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
         yield finding("TG986", Severity.INFO, what, model=seen.model)
 
 
-def _speed(seen: Observed, wanted: Expectation) -> Iterator[Finding]:
+def _speed(seen: Observed, wanted: ModelExpectation) -> Iterator[Finding]:
     total, measured = seen.total, wanted.execution_ms
     if not measured or not total.executions:
         return

@@ -1,33 +1,23 @@
 """What was expected of each model: from tritongen.yaml, the lock and the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 from pathlib import Path
 
-from tritongen.fleet.capacity import PlanFile
-from tritongen.fleet.observe import Expectation, Observed
+from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.observe.advice import ModelExpectation
+from tritongen.fleet.observe.model_counters import Observed
 from tritongen.fleet.plan_fleet import read_plan
-from tritongen.fleet.traffic import DAY_S, PatternKind, Profile, Wish, expected, zone_of
+from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
+from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
 from tritongen.triton.statistics import served_config
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What was expected of one model, and where it is planned to run.
-
-    Attributes:
-        expectation: for `advise`.
-        service: of the plan, empty without one.
-    """
-
-    expectation: Expectation
-    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ class Expectations:
             return model in self.lock.models
         return self.intent is not None and model in self.intent.models
 
-    def of(self, seen: Observed, config: Mapping[str, object] | None) -> Expected:
+    def of(self, seen: Observed, config: Mapping[str, object] | None) -> ModelExpectation:
         """What was expected of a model while it was observed.
 
         Args:
@@ -60,19 +50,17 @@ class Expectations:
         instances = running.instances if running is not None else None
         if instances is None and locked is not None:
             instances = locked.instances
-        expectation = Expectation(
+        return replace(
+            planned,
             average=own.rate if own is not None else None,
             peak=own.peak_rate if own is not None else None,
             window_rate=self._window(seen),
             latency_ms=own.latency_ms if own is not None else None,
-            queue_delay_us=_delay(config) if config is not None else planned.delay_us,
+            queue_delay_us=_delay(config) if config is not None else planned.queue_delay_us,
             instances=instances,
             execution_ms=self._execution_ms(name, seen.batch),
             request_batch=own.request_batch if own is not None else 1,
-            replicas=planned.replicas,
-            replica_rate=planned.rate,
         )
-        return Expected(expectation, planned.service)
 
     def costs(self, models: Sequence[str]) -> Mapping[str, float]:
         """Milliseconds of one request alone on one thread, of the models where that is known."""
@@ -95,8 +83,12 @@ class Expectations:
         if own.planning_rate is None or pattern.kind is PatternKind.HISTORY:
             return own.rate
         clock = zone_of(getattr(self.zone, "key", ""))
-        profile = expected(seen.model, Wish(pattern, own.rate, own.peak_rate), clock, None).profile
-        rates = [_at(profile, step.begin_s, self.zone) * step.seconds for step in seen.steps]
+        profile = forecast_traffic(
+            seen.model, TrafficRequirement(pattern, own.rate, own.peak_rate), clock, None
+        ).profile
+        rates = [
+            profile.at(week_phase(step.begin_s, self.zone)) * step.seconds for step in seen.steps
+        ]
         return sum(rates) / seen.seconds
 
     def _execution_ms(self, name: str, batch: float | None) -> float | None:
@@ -126,26 +118,18 @@ def expectations(models: Path | None, repository: Path, plan: Path | None) -> Ex
     return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone_of(zone))
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    service: str = ""
-    replicas: int | None = None
-    rate: float | None = None
-    delay_us: float | None = None
-
-
-def _planned(plan: PlanFile | None, model: str) -> _Planned:
-    """A model's service; what one replica holds of it is known where it is alone there."""
+def _planned(plan: PlanFile | None, model: str) -> ModelExpectation:
+    """What the plan says of a model; what one replica holds is known where the model is alone."""
     for service in plan.option.services if plan is not None else ():
         if model in service.models:
             delay = service.placement.of(model).delay_s
-            return _Planned(
-                service.name,
-                service.most,
-                service.rate_per_s if len(service.models) == 1 else None,
-                delay * 1e6 if delay is not None else None,
+            return ModelExpectation(
+                service=service.name,
+                replicas=service.most,
+                replica_rate=service.rate_per_s if len(service.models) == 1 else None,
+                queue_delay_us=delay * 1e6 if delay is not None else None,
             )
-    return _Planned()
+    return ModelExpectation()
 
 
 def _delay(config: Mapping[str, object]) -> float | None:
@@ -157,9 +141,3 @@ def _delay(config: Mapping[str, object]) -> float | None:
         return float(str(batching.get("max_queue_delay_microseconds") or 0))
     except ValueError:
         return None
-
-
-def _at(profile: Profile, at_s: float, zone: tzinfo) -> float:
-    local = datetime.fromtimestamp(at_s, zone)
-    clock = local.hour * 3600.0 + local.minute * 60.0 + local.second
-    return profile.at(local.weekday() * DAY_S + clock)

@@ -9,12 +9,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.fleet.observe import Observed, RateChange, Reading, Tally, advise, merged, observed
-from tritongen.fleet.observe.expected import Expected, expectations
+from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise
+from tritongen.fleet.observe.expected import expectations
+from tritongen.fleet.observe.model_counters import (
+    CounterReading,
+    ModelCounters,
+    Observed,
+    merged,
+    observed,
+)
 from tritongen.fleet.observe.scrape import (
+    counters_of_metrics,
+    counters_of_statistics,
     prometheus_history,
-    tallies_of_metrics,
-    tallies_of_statistics,
 )
 from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.fleet.plan_fleet import stale_plan
@@ -30,21 +37,23 @@ from tritongen.triton.client import ServerClient
 from tritongen.triton.connect import client_for
 from tritongen.triton.metrics import metrics_page
 
-# A reading is taken so many times in the whole, within these bounds.
+# A reading is taken so many times in the whole, within these bounds in seconds; chosen: shorter
+# ones load the server, longer ones miss peaks.
 _READINGS = 60
-_LEAST_S, _MOST_S = 0.5, 30.0
+_MIN_INTERVAL_S, _MAX_INTERVAL_S = 0.5, 30.0
 # Steps of a rate and of its peak: shorter ones show chance.
 _STEPS = 30
 # Readings may be so much closer than they should be.
 _EVEN = 0.9
-_MOST_BYTES = 2**20
+# Of tritongen.yaml.
+_MAX_BYTES = 2**20
 _PAGE_S = 5.0
 
 Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CounterSource:
     """Where counters come from.
 
     Attributes:
@@ -67,12 +76,12 @@ class Source:
     @property
     def step_s(self) -> float:
         """Seconds between readings."""
-        chosen = min(_MOST_S, max(_LEAST_S, self.seconds / _READINGS))
+        chosen = min(_MAX_INTERVAL_S, max(_MIN_INTERVAL_S, self.seconds / _READINGS))
         return self.interval_s if self.interval_s is not None else chosen
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectPaths:
     """What observations are held against.
 
     Attributes:
@@ -98,12 +107,12 @@ class Observation:
     """
 
     models: tuple[Observed, ...]
-    expected: Mapping[str, Expected]
+    expected: Mapping[str, ModelExpectation]
     findings: tuple[Finding, ...]
     changes: tuple[RateChange, ...]
 
 
-def observe(source: Source, project: Project, progress: Progress) -> Observation:
+def observe(source: CounterSource, project: ProjectPaths, progress: Progress) -> Observation:
     """Read counters over time and say what should change.
 
     Args:
@@ -137,7 +146,7 @@ def observe(source: Source, project: Project, progress: Progress) -> Observation
     for one in models:
         wanted = expected.of(one, configs.get(one.model))
         known[one.model] = wanted
-        advised = advise(one, wanted.expectation)
+        advised = advise(one, wanted)
         findings += advised.findings
         if advised.change is not None and expected.known(one.model):
             changes.append(advised.change)
@@ -154,7 +163,7 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     """
     path = models / INTENT_FILE
     try:
-        text = read_head(path, _MOST_BYTES).decode("utf-8-sig")
+        text = read_head(path, _MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as problem:
@@ -199,29 +208,29 @@ class _Server:
     address: str
     client: ServerClient | None
 
-    def tallies(self) -> Mapping[str, Tally] | None:
+    def counters(self) -> Mapping[str, ModelCounters] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
             page = metrics_page(*parse_endpoint(self.address, ClientProtocol.HTTP), _PAGE_S)
-            return tallies_of_metrics(page) if page is not None else None
+            return counters_of_metrics(page) if page is not None else None
         try:
-            return tallies_of_statistics(self.client.statistics())
+            return counters_of_statistics(self.client.statistics())
         except EnvironmentProblem:
             return None
 
 
 def _live(
-    source: Source, progress: Progress
+    source: CounterSource, progress: Progress
 ) -> tuple[dict[str, Observed], dict[str, Mapping[str, object]]]:
     servers = [_server(address) for address in source.addresses]
-    readings: list[dict[str, list[Reading]]] = [{} for _ in servers]
+    readings: list[dict[str, list[CounterReading]]] = [{} for _ in servers]
     # Rates need an even clock; the wall's may be set meanwhile.
     began_s, begin = time.time(), time.monotonic()
     while True:
         at_s = began_s + time.monotonic() - begin
         for server, known in zip(servers, readings, strict=True):
-            for model, tally in (server.tallies() or {}).items():
-                known.setdefault(model, []).append(Reading(at_s, tally))
+            for model, counters in (server.counters() or {}).items():
+                known.setdefault(model, []).append(CounterReading(at_s, counters))
         done = time.monotonic() - begin
         progress(done, source.seconds)
         if done >= source.seconds:
@@ -253,7 +262,7 @@ def _server(address: str) -> _Server:
         client.statistics()
     except (EnvironmentProblem, KeyError, TypeError, ValueError):
         page = metrics_page(endpoint.host, endpoint.port, _PAGE_S)
-        if page is None or not tallies_of_metrics(page):
+        if page is None or not counters_of_metrics(page):
             raise EnvironmentProblem(
                 "TG980",
                 "neither Triton's statistics nor its metrics are there"

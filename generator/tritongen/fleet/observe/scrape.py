@@ -9,13 +9,20 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, told
-from tritongen.fleet.observe import Observed, Reading, Tally, merged, observed
+from tritongen.fleet.observe.model_counters import (
+    CounterReading,
+    ModelCounters,
+    Observed,
+    merged,
+    observed,
+)
+from tritongen.fleet.traffic.prometheus_answer import samples_of
 from tritongen.triton.address import shown_address
 from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.statistics import model_statistics
 
-# Metric of Triton → field of a tally; several add up in one field.
+# Metric of Triton → field of `ModelCounters`; several add up in one field.
 METRICS: Mapping[str, str] = {
     "nv_inference_request_success": "requests",
     "nv_inference_request_failure": "failures",
@@ -30,11 +37,11 @@ METRICS: Mapping[str, str] = {
 _LINE = re.compile(r"^(nv_inference_\w+)(?:\{(.*)\})?\s+(\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Prometheus answers a range query with at most 11,000 points a series.
-_MOST_POINTS = 10_000
+_MAX_POINTS = 10_000
 _TIMEOUT_S = 30.0
 
 
-def tallies_of_metrics(text: str) -> dict[str, Tally]:
+def counters_of_metrics(text: str) -> dict[str, ModelCounters]:
     """Counters by model from the text of a metrics page; empty when it is none of Triton's."""
     sums: dict[str, dict[str, float]] = {}
     for line in text.splitlines():
@@ -50,10 +57,10 @@ def tallies_of_metrics(text: str) -> dict[str, Tally]:
         if model and math.isfinite(value):
             known = sums.setdefault(model, {})
             known[field] = known.get(field, 0.0) + value
-    return {model: Tally(**values) for model, values in sums.items()}
+    return {model: ModelCounters(**values) for model, values in sums.items()}
 
 
-def tallies_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
+def counters_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, ModelCounters]:
     """Counters by model from the answer of the statistics extension."""
     versions: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
@@ -62,7 +69,7 @@ def tallies_of_statistics(items: Iterable[Mapping[str, Any]]) -> dict[str, Tally
     for model, stats in versions.items():
         one = model_statistics(stats)
         compute = one.compute_input_ns + one.compute_infer_ns + one.compute_output_ns
-        result[model] = Tally(
+        result[model] = ModelCounters(
             requests=one.requests,
             failures=one.failures,
             inferences=one.inferences,
@@ -91,7 +98,7 @@ def prometheus_history(
         InvalidInputError: TG980, that is no address.
         EnvironmentProblem: TG980, it does not answer, refuses, or knows no metric of Triton.
     """
-    step = max(step_s, (end_s - begin_s) / _MOST_POINTS)
+    step = max(step_s, (end_s - begin_s) / _MAX_POINTS)
     names = "|".join(METRICS)
     matchers = f'__name__=~"{names}"' + (f",{selector}" if selector else "")
     query = {
@@ -125,26 +132,18 @@ def _observed(series: Sequence[Mapping[str, Any]]) -> dict[str, Observed]:
             str(labels.get(name, "")) for name in ("instance", "pod", "version", "gpu_uuid")
         )
         table = tables.setdefault((model, server), {})
-        for at_s, value in _samples(one.get("values")):
+        for at_s, value in samples_of(one.get("values"), lambda _: None):
             row = table.setdefault(at_s, {})
             row[field] = row.get(field, 0.0) + value
     models: dict[str, list[Observed]] = {}
     for (model, _), table in tables.items():
-        readings = [Reading(at_s, Tally(**row)) for at_s, row in table.items() if "requests" in row]
+        readings = [
+            CounterReading(at_s, ModelCounters(**row))
+            for at_s, row in table.items()
+            if "requests" in row
+        ]
         models.setdefault(model, []).append(observed(model, readings))
     return {model: merged(model, parts) for model, parts in sorted(models.items())}
-
-
-def _samples(values: object) -> list[tuple[float, float]]:
-    samples = []
-    for pair in values if isinstance(values, list) else []:
-        try:
-            at_s, value = float(pair[0]), float(pair[1])
-        except (TypeError, ValueError, IndexError, KeyError):
-            continue
-        if math.isfinite(value):  # NaN is a hole
-            samples.append((at_s, value))
-    return samples
 
 
 def _matrix(content: bytearray, url: str) -> list[Mapping[str, Any]]:

@@ -7,13 +7,13 @@ anything else counts as requests per second already.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from itertools import pairwise
 from typing import Any
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.traffic_history import History, Record, build_histories
+from tritongen.fleet.traffic.traffic_history import History, RateRecord, build_histories
 
 _COUNTERS = ("_success", "_count", "_total", "_failure")
 Sample = tuple[float, float]
@@ -25,11 +25,15 @@ def parse_prometheus(text: str, zone: tzinfo, where: str) -> History:
     Raises:
         InvalidInputError: TG323, not such an answer; TG324, a hole that nothing fills.
     """
+
+    def refuse(pair: object) -> None:
+        raise InvalidInputError("TG323", f"not a sample: {pair!r}"[:90], where=where)
+
     found = []
     for series in _matrix(text, where):
         labels = series.get("metric")
         labels = labels if isinstance(labels, dict) else {}
-        found.append((labels, _samples(series.get("values"), where)))
+        found.append((labels, samples_of(series.get("values"), refuse)))
     step = min(filter(None, (_distance(samples) for _, samples in found)), default=None)
     summed: dict[str, dict[float, float]] = {}
     for labels, values in found:
@@ -42,7 +46,7 @@ def parse_prometheus(text: str, zone: tzinfo, where: str) -> History:
     if not any(summed.values()):
         raise InvalidInputError("TG323", "the answer holds no samples", where=where)
     records = {
-        name: [Record(at_s, max(0.0, rate)) for at_s, rate in sorted(values.items())]
+        name: [RateRecord(at_s, max(0.0, rate)) for at_s, rate in sorted(values.items())]
         for name, values in summed.items()
         if values
     }
@@ -85,16 +89,21 @@ def _matrix(text: str, where: str) -> list[Mapping[str, Any]]:
     return [item for item in result or [] if isinstance(item, dict)]
 
 
-def _samples(values: object, where: str) -> list[Sample]:
+def samples_of(values: object, faulty: Callable[[object], None]) -> list[Sample]:
+    """(seconds since 1970, value) of one series, in order of time; NaN is a hole.
+
+    Args:
+        values: of the answer, a list of pairs.
+        faulty: told of what is no pair of numbers; it may raise, else the pair is left out.
+    """
     samples = []
     for pair in values if isinstance(values, list) else []:
         try:
             at_s, value = float(pair[0]), float(pair[1])
-        except (TypeError, ValueError, IndexError, KeyError) as problem:
-            raise InvalidInputError(
-                "TG323", f"not a sample: {pair!r}"[:90], where=where
-            ) from problem
-        if math.isfinite(value) and math.isfinite(at_s):  # NaN is a hole
+        except (TypeError, ValueError, IndexError, KeyError):
+            faulty(pair)
+            continue
+        if math.isfinite(value) and math.isfinite(at_s):
             samples.append((at_s, value))
     return sorted(samples)
 

@@ -10,13 +10,19 @@ HOUR_S = 3600.0
 DAY_S = 24.0 * HOUR_S
 WEEK_S = 7.0 * DAY_S
 HOURS_A_WEEK = 168
-MOST_STEPS = 200_000
+# Steps of a traffic; chosen: two days by the second, or four months by the minute.
+MAX_STEPS = 200_000
 # The power that bends a shape to a stated peak stays below this; beyond, the top step is set.
-_MOST_BEND = 40.0
+_MAX_BEND = 40.0
+
+
+def hour_of_week(at_s: float) -> int:
+    """The hour of the week, from Monday 00:00, of so many seconds after a Monday 00:00."""
+    return int(at_s // HOUR_S) % HOURS_A_WEEK
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class RateProfile:
     """Requests per second, step by step.
 
     Attributes:
@@ -41,11 +47,6 @@ class Profile:
     def seconds(self) -> float:
         """Length of the whole."""
         return self.step_s * len(self.rates)
-
-    @property
-    def mean(self) -> float:
-        """Mean requests per second."""
-        return math.fsum(self.rates) / len(self.rates)
 
     @property
     def peak(self) -> float:
@@ -97,7 +98,7 @@ class Aligned:
         )
 
 
-def align(profiles: Sequence[Profile]) -> Aligned:
+def align(profiles: Sequence[RateProfile]) -> Aligned:
     """Brings profiles onto the finest of their clocks.
 
     The longest recorded one gives begin and length; patterns, and shorter recordings, are
@@ -112,10 +113,10 @@ def align(profiles: Sequence[Profile]) -> Aligned:
     step = min(one.step_s for one in profiles)
     seconds = longest.seconds if longest.measured else max(longest.seconds, WEEK_S)
     count = max(1, round(seconds / step))
-    if count > MOST_STEPS:
+    if count > MAX_STEPS:
         raise InvalidInputError(
             "TG321",
-            f"{count:,} steps of {step:g} s are more than {MOST_STEPS:,}",
+            f"{count:,} steps of {step:g} s are more than {MAX_STEPS:,}",
             fix="Record fewer days, or in longer steps.",
         )
     phase = longest.phase_s
@@ -154,7 +155,7 @@ def scaled_shape(shape: Sequence[float], average: float, peak: float | None) -> 
 
 def _bent(levels: Sequence[float], mean: float) -> list[float]:
     """The levels to the power that brings their mean to `mean`, as far as a power can."""
-    low, high = 0.0, _MOST_BEND
+    low, high = 0.0, _MAX_BEND
     for _ in range(50):
         power = 0.5 * (low + high)
         if math.fsum(level**power for level in levels) / len(levels) > mean:

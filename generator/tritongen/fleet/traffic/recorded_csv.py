@@ -13,10 +13,16 @@ from datetime import datetime, tzinfo
 from itertools import pairwise
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.traffic_history import History, Record, build_histories, local_seconds
+from tritongen.fleet.traffic.traffic_history import (
+    History,
+    RateRecord,
+    build_histories,
+    local_seconds,
+)
 from tritongen.model.printable import cell_text
 
-_MOST_FAULTS = 10
+_MAX_FAULTS = 10
+# Numbers from here on are milliseconds since 1970: as seconds they would lie in the year 5138.
 _MILLISECONDS = 1e11
 _VALUES = ("rate", "requests")
 
@@ -42,14 +48,14 @@ def parse_table(text: str, zone: tzinfo, where: str, models: Sequence[str] = ())
             "`time,` and names of models",
             where=where,
         )
-    reader = _Reader(header, rows[0], zone, models, where)
+    reader = _TableReader(header, rows[0], zone, models, where)
     for number, row in enumerate(rows[1:], start=2):
         if any(cell.strip() for cell in row):
             reader.line(number, row)
     return reader.history()
 
 
-class _Reader:
+class _TableReader:
     """Collects records and faults line by line."""
 
     def __init__(
@@ -62,7 +68,7 @@ class _Reader:
     ) -> None:
         self._zone, self._where = zone, where
         self._faults: list[str] = []
-        self._records: dict[str, list[Record]] = {}
+        self._records: dict[str, list[RateRecord]] = {}
         self._seen: dict[str, float] = {}
         self._width = len(header)
         self._model = header.index("model") if "model" in header else None
@@ -133,7 +139,7 @@ class _Reader:
         if not math.isfinite(value) or value < 0.0:
             self._fault(number, f"{text!r} is not a rate of at least 0")
             return
-        self._records.setdefault(model, []).append(Record(moment, value))
+        self._records.setdefault(model, []).append(RateRecord(moment, value))
 
     def _fault(self, number: int, what: str) -> None:
         self._faults.append(f"line {number}: {what}")
@@ -146,18 +152,18 @@ class _Reader:
                 "TG323",
                 f"{count} faults" if self._faults else "there are no records",
                 where=self._where,
-                details=[*self._faults[:_MOST_FAULTS], *(["…"] if count > _MOST_FAULTS else [])],
+                details=[*self._faults[:_MAX_FAULTS], *(["…"] if count > _MAX_FAULTS else [])],
             )
         if not self._counts:
             return build_histories(self._records, self._zone, self._where)
         return build_histories(_as_rates(self._records), self._zone, self._where)
 
 
-def _as_rates(records: dict[str, list[Record]]) -> dict[str, list[Record]]:
+def _as_rates(records: dict[str, list[RateRecord]]) -> dict[str, list[RateRecord]]:
     """Counts of a step become rates; the step is the usual distance of a model's records."""
     result = {}
     for model, series in records.items():
         gaps = sorted(b.at_s - a.at_s for a, b in pairwise(series))
         step = gaps[len(gaps) // 2] if gaps else 1.0
-        result[model] = [Record(record.at_s, record.rate / step) for record in series]
+        result[model] = [RateRecord(record.at_s, record.rate / step) for record in series]
     return result

@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.rate_profile import WEEK_S, Profile, scaled_shape
+from tritongen.fleet.traffic.rate_profile import WEEK_S, RateProfile, scaled_shape
 from tritongen.fleet.traffic.traffic_history import History, HistoryNote
 from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 
 # Days on which clocks differ by their winter's and by their summer's offsets.
 _WINTER, _SUMMER = datetime(2026, 1, 5), datetime(2026, 7, 6)
 
-_NOTHING = Profile(STEP_S, (0.0,) * round(WEEK_S / STEP_S))
+_NOTHING = RateProfile(STEP_S, (0.0,) * round(WEEK_S / STEP_S))
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TrafficRequirement:
     """What is said of one model's traffic.
 
     Attributes:
@@ -32,7 +32,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class TrafficForecast:
     """The traffic of one model.
 
     Attributes:
@@ -41,7 +41,7 @@ class Expected:
         notes: what has to be said about it.
     """
 
-    profile: Profile
+    profile: RateProfile
     pattern: str
     notes: tuple[HistoryNote, ...] = ()
 
@@ -58,54 +58,58 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidInputError("TG326", f"there is no time zone {name!r}") from problem
 
 
-def expected(model: str, wish: Wish, clock: ZoneInfo, history: History | None) -> Expected:
+def forecast_traffic(
+    model: str, required: TrafficRequirement, clock: ZoneInfo, history: History | None
+) -> TrafficForecast:
     """The traffic of one model.
 
     Stated rates win: a history then gives the shape alone.
 
     Args:
         model: its name.
-        wish: what is said of it.
+        required: what is said of it.
         clock: the plan's.
         history: of its file, on the plan's clock; None when its pattern is none.
 
     Raises:
         InvalidInputError: TG322 a peak below the average, TG323 a history without this model.
     """
-    stated = wish.peak if wish.average is None else wish.average
+    stated = required.peak if required.average is None else required.average
     if history is not None:
-        return _recorded(model, wish, history)
+        return _recorded(model, required, history)
     if not stated:
-        return Expected(_NOTHING, "no rate")
-    shape = week_shape(wish.pattern)
-    if wish.average is None:
+        return TrafficForecast(_NOTHING, "no rate")
+    shape = week_shape(required.pattern)
+    if required.average is None:
         top = max(shape)
         rates = tuple(level / top * stated for level in shape)
     else:
-        rates = scaled_shape(shape, wish.average, wish.peak)
-    own = zone_of(wish.pattern.time_zone) if wish.pattern.time_zone else clock
+        rates = scaled_shape(shape, required.average, required.peak)
+    own = zone_of(required.pattern.time_zone) if required.pattern.time_zone else clock
     rates, notes = _on_clock(rates, own, clock, model)
-    return Expected(Profile(STEP_S, rates), wish.pattern.kind.value, notes)
+    return TrafficForecast(RateProfile(STEP_S, rates), required.pattern.kind.value, notes)
 
 
-def _recorded(model: str, wish: Wish, history: History) -> Expected:
-    where = wish.pattern.file
+def _recorded(model: str, required: TrafficRequirement, history: History) -> TrafficForecast:
+    where = required.pattern.file
     profile = history.profiles.get(model) or history.profiles.get("")
-    if profile is None and wish.average is None and wish.peak is None:
-        return Expected(_NOTHING, f"no requests in {where}")
+    if profile is None and required.average is None and required.peak is None:
+        return TrafficForecast(_NOTHING, f"no requests in {where}")
     if profile is None:
         known = ", ".join(sorted(history.profiles))
         raise InvalidInputError("TG323", f"no traffic of {model}; it has {known}", where=where)
-    if wish.average is not None:
-        rates = scaled_shape(profile.rates, wish.average, wish.peak)
-    elif wish.peak is not None and profile.peak > 0.0:
-        rates = tuple(rate * wish.peak / profile.peak for rate in profile.rates)
+    if required.average is not None:
+        rates = scaled_shape(profile.rates, required.average, required.peak)
+    elif required.peak is not None and profile.peak > 0.0:
+        rates = tuple(rate * required.peak / profile.peak for rate in profile.rates)
     else:
         rates = profile.rates
     days = profile.seconds / 86400.0
     text = f"{days:.3g} days of {where} in steps of {profile.step_s:g} s"
-    return Expected(
-        Profile(profile.step_s, tuple(rates), profile.phase_s, measured=True), text, history.notes
+    return TrafficForecast(
+        RateProfile(profile.step_s, tuple(rates), profile.phase_s, measured=True),
+        text,
+        history.notes,
     )
 
 

@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.rate_profile import DAY_S, HOUR_S, MOST_STEPS, WEEK_S, Profile
+from tritongen.fleet.traffic.rate_profile import DAY_S, HOUR_S, MAX_STEPS, WEEK_S, RateProfile
 
 # A hole up to this long is bridged by a straight line where no other week or day can fill it.
 BRIDGE_S = 2.0 * HOUR_S
 # A time may be off its place on the clock by this share of a step.
 _JITTER = 0.25
-_MOST_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RateRecord:
     """One recorded value.
 
     Attributes:
@@ -46,12 +46,15 @@ class History:
         notes: what was mended.
     """
 
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, RateProfile]
     notes: tuple[HistoryNote, ...] = ()
 
 
 def build_histories(
-    records: Mapping[str, Sequence[Record]], zone: tzinfo, where: str, step_s: float | None = None
+    records: Mapping[str, Sequence[RateRecord]],
+    zone: tzinfo,
+    where: str,
+    step_s: float | None = None,
 ) -> History:
     """Puts records onto an even clock and fills their holes.
 
@@ -72,11 +75,11 @@ def build_histories(
         filled, mended = _filled(values, first, step, zone, name)
         if mended:
             notes.append(HistoryNote("TG325", f"{name}: {mended}"))
-        profiles[model] = Profile(step, tuple(filled), _phase(first, zone), measured=True)
+        profiles[model] = RateProfile(step, tuple(filled), week_phase(first, zone), measured=True)
     return History(profiles, tuple(notes))
 
 
-def _step_of(series: Sequence[Record], where: str) -> float:
+def _step_of(series: Sequence[RateRecord], where: str) -> float:
     """The usual distance between records."""
     if len(series) < 3:
         raise InvalidInputError(
@@ -90,15 +93,15 @@ def _step_of(series: Sequence[Record], where: str) -> float:
 
 
 def _on_clock(
-    series: Sequence[Record], step: float, where: str
+    series: Sequence[RateRecord], step: float, where: str
 ) -> tuple[list[float | None], float]:
     """The value of each step, None in holes, and the time of the first one."""
     first = series[0].at_s
     count = round((series[-1].at_s - first) / step) + 1
-    if count > MOST_STEPS:
+    if count > MAX_STEPS:
         raise InvalidInputError(
             "TG321",
-            f"{count:,} steps of {step:g} s are more than {MOST_STEPS:,}",
+            f"{count:,} steps of {step:g} s are more than {MAX_STEPS:,}",
             where=where,
             fix="Record fewer days, or in longer steps.",
         )
@@ -130,7 +133,7 @@ def _filled(
     failed = []
     for begin, end in holes:
         for index in range(begin, end):
-            week = round(_phase(first + index * step, zone) / step)
+            week = round(week_phase(first + index * step, zone) / step)
             result[index] = by_week.get(week, by_day.get(week % round(max(1.0, DAY_S / step))))
         if any(result[index] is None for index in range(begin, end)):
             if (end - begin) * step > BRIDGE_S:
@@ -142,7 +145,7 @@ def _filled(
             "TG324",
             f"nothing fills {len(failed)} of {len(holes)} holes",
             where=where,
-            details=[_span(hole, first, step) for hole in failed[:_MOST_SHOWN]],
+            details=[_span(hole, first, step) for hole in failed[:_MAX_SHOWN]],
         )
     hours = sum(end - begin for begin, end in holes) * step / HOUR_S
     longest = max(holes, key=lambda hole: hole[1] - hole[0])
@@ -173,7 +176,7 @@ def _typical(
     steps_a_day = round(max(1.0, DAY_S / step))
     for index, value in enumerate(values):
         if value is not None:
-            place = round(_phase(first + index * step, zone) / step)
+            place = round(week_phase(first + index * step, zone) / step)
             week.setdefault(place, []).append(value)
             day.setdefault(place % steps_a_day, []).append(value)
     return (
@@ -190,7 +193,7 @@ def _bridge(result: list[float | None], begin: int, end: int) -> None:
         result[index] = left + (right - left) * share
 
 
-def _phase(at_s: float, zone: tzinfo) -> float:
+def week_phase(at_s: float, zone: tzinfo) -> float:
     """Seconds from Monday 00:00 local time."""
     local = datetime.fromtimestamp(at_s, zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

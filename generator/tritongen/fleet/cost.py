@@ -1,4 +1,4 @@
-"""Prices of machines to prices of answers."""
+"""Money: an hour's price to a month's bill, to a million requests, and the bound below it."""
 
 import math
 from collections.abc import Sequence

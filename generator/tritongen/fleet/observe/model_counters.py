@@ -7,7 +7,7 @@ from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ModelCounters:
     """Counters of one model, sums since it was loaded or over a stretch of time.
 
     Attributes:
@@ -30,23 +30,25 @@ class Tally:
     compute_us: float = 0.0
     executed_us: float = 0.0
 
-    def plus(self, other: "Tally") -> "Tally":
+    def plus(self, other: "ModelCounters") -> "ModelCounters":
         """The sum of both."""
-        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return ModelCounters(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
+        )
 
-    def part(self, share: float) -> "Tally":
+    def part(self, share: float) -> "ModelCounters":
         """That share of it."""
-        return Tally(*(getattr(self, f.name) * share for f in fields(self)))
+        return ModelCounters(*(getattr(self, f.name) * share for f in fields(self)))
 
-    def since(self, earlier: "Tally") -> "Tally":
-        """What came after an earlier reading; all of this one where counters began anew."""
+    def since(self, earlier: "ModelCounters") -> "ModelCounters":
+        """What came after an earlier reading; all of this one where counters were reset."""
         if self.restarted(earlier):
             return self
-        return Tally(
+        return ModelCounters(
             *(max(0.0, getattr(self, f.name) - getattr(earlier, f.name)) for f in fields(self))
         )
 
-    def restarted(self, earlier: "Tally") -> bool:
+    def restarted(self, earlier: "ModelCounters") -> bool:
         """Whether counters fell: the server or the model was loaded again."""
         return (
             self.requests < earlier.requests
@@ -56,25 +58,25 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CounterReading:
     """Counters of one model at one time.
 
     Attributes:
         at_s: seconds since 1970.
-        tally: sums since the model was loaded.
+        counters: sums since the model was loaded.
     """
 
     at_s: float
-    tally: Tally
+    counters: ModelCounters
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CounterStep:
     """What happened between two readings."""
 
     begin_s: float
     end_s: float
-    tally: Tally
+    counters: ModelCounters
 
     @property
     def seconds(self) -> float:
@@ -84,7 +86,7 @@ class Step:
     @property
     def rate(self) -> float:
         """Requests per second, failed ones included: they were asked for."""
-        return (self.tally.requests + self.tally.failures) / self.seconds
+        return (self.counters.requests + self.counters.failures) / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,13 @@ class Observed:
     Attributes:
         model: its name.
         steps: in order of time, without overlap.
-        restarts: times that counters began anew.
+        restarts: times that counters were reset.
         sources: servers whose counters were added up.
         alike: servers that each observed one stands for.
     """
 
     model: str
-    steps: tuple[Step, ...]
+    steps: tuple[CounterStep, ...]
     restarts: int = 0
     sources: int = 1
     alike: int = 1
@@ -111,11 +113,11 @@ class Observed:
         return math.fsum(step.seconds for step in self.steps)
 
     @property
-    def total(self) -> Tally:
+    def total(self) -> ModelCounters:
         """All steps together."""
-        total = Tally()
+        total = ModelCounters()
         for step in self.steps:
-            total = total.plus(step.tally)
+            total = total.plus(step.counters)
         return total
 
     @property
@@ -162,7 +164,7 @@ class Observed:
 
     def times(self, servers: int) -> "Observed":
         """The counters of so many servers that share the traffic evenly, of which this is one."""
-        steps = tuple(replace(step, tally=step.tally.part(servers)) for step in self.steps)
+        steps = tuple(replace(step, counters=step.counters.part(servers)) for step in self.steps)
         return replace(
             self, steps=steps, sources=self.sources * servers, alike=self.alike * servers
         )
@@ -184,25 +186,27 @@ class Observed:
 
     def coarser(self, seconds: float) -> "Observed":
         """With steps joined until each is about that long."""
-        joined: list[Step] = []
+        joined: list[CounterStep] = []
         for step in self.steps:
             last = joined[-1] if joined else None
             if last is not None and last.seconds < seconds * 0.999 and last.end_s == step.begin_s:
-                joined[-1] = Step(last.begin_s, step.end_s, last.tally.plus(step.tally))
+                joined[-1] = CounterStep(
+                    last.begin_s, step.end_s, last.counters.plus(step.counters)
+                )
             else:
                 joined.append(step)
         return replace(self, steps=tuple(joined))
 
 
-def observed(model: str, readings: Sequence[Reading]) -> Observed:
+def observed(model: str, readings: Sequence[CounterReading]) -> Observed:
     """What one server did between the readings of one model."""
     ordered = sorted(readings, key=lambda reading: reading.at_s)
     steps = tuple(
-        Step(before.at_s, after.at_s, after.tally.since(before.tally))
+        CounterStep(before.at_s, after.at_s, after.counters.since(before.counters))
         for before, after in pairwise(ordered)
         if after.at_s > before.at_s
     )
-    restarts = sum(after.tally.restarted(before.tally) for before, after in pairwise(ordered))
+    restarts = sum(after.counters.restarted(before.counters) for before, after in pairwise(ordered))
     return Observed(model, steps, restarts)
 
 
@@ -217,15 +221,15 @@ def merged(model: str, parts: Iterable[Observed]) -> Observed:
         {at for part in known for step in part.steps for at in (step.begin_s, step.end_s)}
     )
     place = {at: index for index, at in enumerate(times)}
-    cells: list[Tally | None] = [None] * max(0, len(times) - 1)
+    cells: list[ModelCounters | None] = [None] * max(0, len(times) - 1)
     for part in known:
         for step in part.steps:
             # A step over a hole is spread evenly over those of the other servers.
             for index in range(place[step.begin_s], place[step.end_s]):
                 share = (times[index + 1] - times[index]) / step.seconds
-                cells[index] = (cells[index] or Tally()).plus(step.tally.part(share))
+                cells[index] = (cells[index] or ModelCounters()).plus(step.counters.part(share))
     steps = tuple(
-        Step(times[index], times[index + 1], cell)
+        CounterStep(times[index], times[index + 1], cell)
         for index, cell in enumerate(cells)
         if cell is not None
     )
