@@ -8,7 +8,7 @@ from support.synthetic_triton import (
     TEXT,
     TINY,
     TREES,
-    RateProfile,
+    Profile,
     SyntheticTriton,
     run_tuning,
     truth,
@@ -31,7 +31,7 @@ from tritongen.tune.tune_result import TunedModel
 ON = "c6i.large"
 
 
-def planned_from(profile: RateProfile, seed: int) -> tuple[Fit, Candidate]:
+def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
     """What a plan knows of a model that was tuned on two cores of this machine."""
     settings = TuneSettings(parse_goal("throughput"), 2, sweep_s=45.0)
     space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
