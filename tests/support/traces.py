@@ -4,6 +4,7 @@ Each is a function of nothing: the same numbers on every machine.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
@@ -109,7 +110,7 @@ def _peaked(profile: RateProfile, ratio: float, every_s: float = DAY_S) -> RateP
     every = round(every_s / profile.step_s)
     rates = list(profile.rates)
     peaks = range(every // 2, len(rates), every)
-    mean = profile.mean
+    mean = statistics.fmean(profile.rates)
     for index in peaks:
         rates[index] = 0.0
     rest = (mean * len(rates) - ratio * mean * len(peaks)) / math.fsum(rates)
