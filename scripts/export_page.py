@@ -26,7 +26,7 @@ what `tritongen export` writes.
 ```console
 $ tritongen build ./models
 $ tritongen plan ./models                     # optional: machines, replicas, schedule
-$ tritongen export compose -o compose         # or swarm, kubernetes, kserve, keda, azureml
+$ tritongen export compose -o compose         # or OTHERS
 $ tritongen export compose -o compose --check # in CI: exit 1 when the files are not up to date
 ```
 
@@ -77,7 +77,8 @@ _FOLDED = ("grafana/", "prometheus/rules.yml", "monitoring.yaml")
 
 def page() -> str:
     """The whole page."""
-    return "\n".join((INTRO, *sections()))
+    _, *others = TARGETS
+    return "\n".join((INTRO.replace("OTHERS", ", ".join(others)), *sections()))
 
 
 def sections() -> Iterator[str]:

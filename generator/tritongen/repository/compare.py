@@ -117,22 +117,31 @@ def text_differences(
     known = project.lock.written if project.lock is not None else {}
     for path, text in planned.items():
         place = project.repository / path
-        old = _read(place)
+        old = read_text(place)
         if old is None:
             yield Difference(path, DifferenceKind.NEW, "", partial(again, path))
         elif old != text:
-            if path not in known:
-                kind = DifferenceKind.FOREIGN
-            elif digest(old.encode("utf-8", "surrogateescape")) == known[path]:
-                kind = DifferenceKind.CHANGED
-            else:
-                kind = DifferenceKind.HAND_EDIT
+            kind = kind_of_change(path, old, known)
             yield Difference(path, kind, partial(_text, place), partial(again, path))
+
+
+def kind_of_change(path: str, old: str, written: Mapping[str, str]) -> DifferenceKind:
+    """What a text is that stands on disk and is not as planned.
+
+    Args:
+        path: of the text.
+        old: the text on disk.
+        written: digests of what the tool wrote before, by path.
+    """
+    if path not in written:
+        return DifferenceKind.FOREIGN
+    ours = digest(old.encode("utf-8", "surrogateescape")) == written[path]
+    return DifferenceKind.CHANGED if ours else DifferenceKind.HAND_EDIT
 
 
 def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
     place, new = project.repository / LOCK_FILE, partial(lock_text, lock)
-    old = _read(place)
+    old = read_text(place)
     if old is None:
         yield Difference(LOCK_FILE, DifferenceKind.NEW, "", new)
     elif old != new():
@@ -178,7 +187,7 @@ def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
         # A link may lead to nothing: the model that it led to is gone, too.
         ours = target.is_symlink() or file_digest(target) == sha
         if path in project.lock.written:
-            theirs, text = DifferenceKind.HAND_EDIT, _read(target) or ""
+            theirs, text = DifferenceKind.HAND_EDIT, read_text(target) or ""
         else:
             theirs, text = DifferenceKind.FOREIGN, ""
         yield Difference(path, DifferenceKind.REMOVED if ours else theirs, text)
@@ -195,10 +204,15 @@ def _placed(lock: Lock | None) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    return _read(path) or ""
+    return read_text(path) or ""
 
 
-def _read(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """A text as it was written, None where there is no such file.
+
+    Raises:
+        InvalidInputError: TG003, it cannot be read or is no regular file.
+    """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             text = file.read().decode("utf-8", "surrogateescape")

@@ -191,19 +191,19 @@ def test_rates_beyond_the_most_instances(measured):
 
 
 ONE = service().models[0]
-LEAST = service().replicas
+REPLICAS = service().replicas
 IDLE = service(models=(replace(ONE, instances=1, threads=1),))
 REFUSED = {
     "a name that is too short": ("azureml", deployment(service("ab")), "TG752"),
     "a name that is too long": ("azureml", deployment(service("a" * 33)), "TG752"),
     "too many instances": (
-        "azureml", deployment(service(replicas=replace(LEAST, least=51, most=60))), "TG761"),
+        "azureml", deployment(service(replicas=replace(REPLICAS, least=51, most=60))), "TG761"),
     "too many instances at the peak": (
-        "azureml", deployment(service(replicas=replace(LEAST, most=51))), "TG761"),
+        "azureml", deployment(service(replicas=replace(REPLICAS, most=51))), "TG761"),
     "a goal beyond Azure's longest request": (
         "azureml", deployment(service(models=(replace(ONE, latency_ms=200e3),))), "TG761"),
     "a start that outlasts the probes": (
-        "azureml", deployment(service(replicas=replace(LEAST, start_up_s=311.0))), "TG758"),
+        "azureml", deployment(service(replicas=replace(REPLICAS, start_up_s=311.0))), "TG758"),
     "threads that no threshold can tell from idle": (
         "azureml", deployment(IDLE, machine_vcpus=96), "TG759"),
     "threads that never reach KServe's target": ("kserve", deployment(IDLE), "TG759"),

@@ -127,6 +127,26 @@ class Fit:
         load = self.load(rates)
         return math.fsum(rates) / load if load > 0.0 else min(m.rate_per_s for m in self.models)
 
+    def utilization(
+        self, rates: Sequence[Sequence[float]], replicas: Sequence[int]
+    ) -> tuple[float, float]:
+        """Mean and greatest share of the containers' cores that executions keep busy.
+
+        Args:
+            rates: requests per second of each model step by step, in the order of `models`.
+            replicas: of each step.
+        """
+        busy = [0.0] * len(replicas)
+        for series, model in zip(rates, self.models, strict=True):
+            cores = model.placed.instances * model.placed.threads
+            if self.placement.limited:
+                cores = self.placement.cores
+            weight = cores / (model.curve.capacity_per_s * self.placement.cores)
+            for index, rate in enumerate(series):
+                busy[index] += rate * weight
+        peak = max(one / count for one, count in zip(busy, replicas, strict=True))
+        return math.fsum(busy) / math.fsum(replicas), peak
+
     def network_load(self, rates: Sequence[float]) -> float:
         """The same by the network alone."""
         sent = math.fsum(

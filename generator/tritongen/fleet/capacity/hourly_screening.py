@@ -1,11 +1,12 @@
 """A service as the hourly screening knows it: enough to rank, not yet simulated over time."""
 
-import math
+from dataclasses import replace
+from functools import partial
 
 from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
 from tritongen.fleet.capacity.container_capacity import ModelFit
 from tritongen.fleet.capacity.scaling import Policy, by_hour, replicas_for
-from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner
+from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner, model_forecast
 from tritongen.fleet.catalogue.processors import Speed
 
 
@@ -16,7 +17,7 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
     hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
     counts = [replicas_for(load, least) for load in trace.load]
     mix = planner.hourly.busiest(one.fit)
-    busy = _busy(one, planner, counts)
+    utilization = one.fit.utilization(planner.hourly.rates_of(one.fit.names), counts)
     at = max(range(len(counts)), key=trace.load.__getitem__)
     return ServicePlan(
         name=one.group.name,
@@ -38,20 +39,17 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
             )
             for model, rate in zip(one.fit.models, mix, strict=True)
         ),
-        mean_utilization=math.fsum(busy) / sum(counts),
-        peak_utilization=max(b / n for b, n in zip(busy, counts, strict=True)),
+        mean_utilization=utilization[0],
+        peak_utilization=utilization[1],
         binding=Binding.AVAILABILITY if one.top <= least else Binding.CPU,
     )
 
 
 def _forecast(model: ModelFit, rate: float, speed: Speed) -> ModelForecast:
     goal = model.profile.goal
-    latency = _range(model, rate, speed, goal.percentile)
-    late = goal.late_share if latency.value > goal.limit_s else 0.0
-    p99 = latency if goal.percentile == 99.0 else _range(model, rate, speed, 99.0)
-    return ModelForecast(
-        model.profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late
-    )
+    found = model_forecast(model.profile, partial(_range, model, rate, speed))
+    late = goal.late_share if found.latency_s.value > goal.limit_s else 0.0
+    return replace(found, late_share=late)
 
 
 def _range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Range:
@@ -63,15 +61,3 @@ def _range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Ran
     return Range.bounded(
         inside + profile.transport_s, low + profile.transport_s, high + profile.transport_s
     )
-
-
-def _busy(one: Screened, planner: ServicePlanner, counts: list[int]) -> list[float]:
-    """Busy share of the cores, summed over the replicas, hour by hour."""
-    busy = [0.0] * len(counts)
-    cores = one.fit.placement.cores
-    for series, model in zip(planner.hourly.rates_of(one.fit.names), one.fit.models, strict=True):
-        own = cores if one.fit.placement.limited else model.placed.instances * model.placed.threads
-        weight = own / (model.curve.capacity_per_s * cores)
-        for index, rate in enumerate(series):
-            busy[index] += rate * weight
-    return busy

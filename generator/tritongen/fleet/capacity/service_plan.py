@@ -1,13 +1,15 @@
 """One service on one machine type: screened by the hour, or planned in full."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, ModelFit
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.latency_forecast import LatencyForecast, forecast_latency
+from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.fleet.capacity.replica_plan import ReplicaPlan, control_step, plan_replicas
 from tritongen.fleet.capacity.scaling import Policy, ReplicaCounts, hour_of, replicas_for
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
@@ -136,7 +138,8 @@ class ServicePlanner:
         )
         best = replicas.best
         mix = self.demand.busiest(fit)
-        utilization = self._utilization(fit, replicas)
+        serving = _coarse(best, self.demand.aligned.steps)
+        utilization = fit.utilization(self.demand.rates_of(fit.names), serving)
         plan = ServicePlan(
             name=group.name,
             placement=fit.placement,
@@ -184,21 +187,6 @@ class ServicePlanner:
             return Binding.NETWORK
         return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
 
-    def _utilization(self, fit: Fit, replicas: ReplicaPlan) -> tuple[float, float]:
-        """Mean and greatest share of the containers' cores that executions keep busy."""
-        serving = _coarse(replicas.best, self.demand.aligned.steps)
-        busy_a_replica = [0.0] * len(serving)
-        for series, model in zip(self.demand.rates_of(fit.names), fit.models, strict=True):
-            cores = model.placed.instances * model.placed.threads
-            if fit.placement.limited:
-                cores = fit.placement.cores
-            weight = cores / (model.curve.capacity_per_s * fit.placement.cores)
-            for index, rate in enumerate(series):
-                busy_a_replica[index] += rate * weight
-        total = math.fsum(busy_a_replica)
-        peak = max(busy / count for busy, count in zip(busy_a_replica, serving, strict=True))
-        return total / math.fsum(serving), peak
-
     def _forecasts(
         self, group: Group, machine: Machine, fit: Fit, replicas: ReplicaPlan
     ) -> tuple[ModelForecast, ...]:
@@ -210,17 +198,12 @@ class ServicePlanner:
         result = []
         for name in group.models:
             model = models[name]
-            goal = model.profile.goal
-            latency = self._range(machine, model, demand, serving, goal.percentile, follows)
-            p99 = latency
-            if goal.percentile != _P99:
-                p99 = self._range(machine, model, demand, serving, _P99, follows)
             late = 0.0
             if self.demand.peak(name) > 0.0:
-                late = _forecast_of(model, demand, serving, goal.percentile).late_share
-            result.append(
-                ModelForecast(name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late)
-            )
+                percentile = model.profile.goal.percentile
+                late = _forecast_of(model, demand, serving, percentile).late_share
+            at = partial(self._range, machine, model, demand, serving, follows)
+            result.append(replace(model_forecast(model.profile, at), late_share=late))
         return tuple(result)
 
     def _range(
@@ -229,8 +212,8 @@ class ServicePlanner:
         model: ModelFit,
         demand: TrafficDemand,
         serving: Sequence[int],
-        percentile: float,
         follows: bool,
+        percentile: float,
     ) -> Range:
         """A percentile, and what it is if executions are faster or slower than estimated.
 
@@ -249,6 +232,21 @@ class ServicePlanner:
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
             ends.append(_forecast_of(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
+
+
+def model_forecast(profile: ModelProfile, latency_at: Callable[[float], Range]) -> ModelForecast:
+    """What clients of a model will see, without the share of late requests.
+
+    Args:
+        profile: of the model.
+        latency_at: the latency at a percentile.
+    """
+    goal = profile.goal
+    latency = latency_at(goal.percentile)
+    p99 = latency if goal.percentile == _P99 else latency_at(_P99)
+    return ModelForecast(
+        profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, 0.0
+    )
 
 
 def _forecast_of(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 # Two processors of one name differ by boards, memory and neighbours.
 SAME_UNCERTAINTY = 0.08
-LEAST_UNCERTAINTY = 0.15
+MIN_UNCERTAINTY = 0.15
 # An unknown processor may be any of those below.
 UNKNOWN_UNCERTAINTY = 0.35
 _USUAL = "Ice Lake"
@@ -158,7 +158,7 @@ def _ratio(here: Processor, there: Processor, int8: bool) -> tuple[float, float]
     scalar = here.scalar / there.scalar
     vector = here.vector / there.vector
     factor = math.sqrt(scalar * vector)
-    wide = max(LEAST_UNCERTAINTY, math.sqrt(max(scalar / vector, vector / scalar)) - 1.0)
+    wide = max(MIN_UNCERTAINTY, math.sqrt(max(scalar / vector, vector / scalar)) - 1.0)
     if int8 and here.vnni != there.vnni:
         factor = factor * NO_VNNI if here.vnni else factor / NO_VNNI
         wide += _NO_VNNI_UNCERTAINTY

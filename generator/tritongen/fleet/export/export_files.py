@@ -1,8 +1,6 @@
 """`export`: a built repository and a plan of machines become deployment files."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,8 +19,15 @@ from tritongen.fleet.export.targets import TARGETS
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.repository.compare import Difference, DifferenceKind, refuse_conflicts
+from tritongen.repository.compare import (
+    Difference,
+    DifferenceKind,
+    kind_of_change,
+    read_text,
+    refuse_conflicts,
+)
 from tritongen.repository.hand_edits import kept_names, kept_texts
+from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import (
     RepositoryChange,
     TextFile,
@@ -31,7 +36,6 @@ from tritongen.repository.write_repository import (
     recover,
     refuse_file_in_the_way,
 )
-from tritongen.system.paths import open_regular
 
 MANIFEST = "tritongen-export.json"
 _SCHEMA = 1
@@ -149,15 +153,11 @@ def _refuse_broken(findings: tuple[Finding, ...]) -> None:
         )
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _manifest_text(target: str, files: tuple[ExportFile, ...]) -> str:
     document = {
         "schema_version": _SCHEMA,
         "target": target,
-        "written": {item.path: _digest(item.text) for item in files},
+        "written": {item.path: digest(item.text.encode()) for item in files},
     }
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -204,35 +204,19 @@ def _differences(
 ) -> Iterator[Difference]:
     planned = {item.path: item.text for item in files}
     for path in sorted(planned.keys() | written.keys()):
-        old, new = _read(output / path), planned.get(path)
+        old, new = read_text(output / path), planned.get(path)
         if old is None:
             if new is not None:
                 yield Difference(path, DifferenceKind.NEW, "", new)
         elif old != new:
-            yield Difference(path, _kind(path, old, new, written), old, new or "")
-    old, new = _read(output / MANIFEST), _manifest_text(target, files)
+            kind = kind_of_change(path, old, written)
+            if new is None and kind is DifferenceKind.CHANGED:
+                kind = DifferenceKind.REMOVED
+            yield Difference(path, kind, old, new or "")
+    old, new = read_text(output / MANIFEST), _manifest_text(target, files)
     if old != new:
         kind = DifferenceKind.NEW if old is None else DifferenceKind.CHANGED
         yield Difference(MANIFEST, kind, old or "", new)
-
-
-def _kind(path: str, old: str, new: str | None, written: dict[str, str]) -> DifferenceKind:
-    if path not in written:
-        return DifferenceKind.FOREIGN
-    if _digest(old) != written[path]:
-        return DifferenceKind.HAND_EDIT
-    return DifferenceKind.REMOVED if new is None else DifferenceKind.CHANGED
-
-
-def _read(path: Path) -> str | None:
-    try:
-        with os.fdopen(open_regular(path), encoding="utf-8", errors="replace") as file:
-            return file.read()  # with the line ends of a checkout made equal
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
-        raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
 def _drift(differences: tuple[Difference, ...]) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecas
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
-from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock
+from tritongen.model.intent import Intent, ModelIntent
+from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
 from tritongen.triton.statistics import served_config
@@ -43,8 +43,8 @@ class Expectations:
             config: in force on the server, None when it is not known.
         """
         name = seen.model
-        own = self.intent.of(name) if self.intent is not None else None
-        locked = self.lock.models.get(name) if self.lock is not None else None
+        own = self.intent.of(name) if self.intent is not None else ModelIntent()
+        locked = self._locked(name)
         running = served_config(name, config) if config is not None else None
         planned = _planned(self.plan, name)
         instances = running.instances if running is not None else None
@@ -52,27 +52,30 @@ class Expectations:
             instances = locked.instances
         return replace(
             planned,
-            average=own.rate if own is not None else None,
-            peak=own.peak_rate if own is not None else None,
+            average=own.rate,
+            peak=own.peak_rate,
             window_rate=self._window(seen),
-            latency_ms=own.latency_ms if own is not None else None,
+            latency_ms=own.latency_ms,
             queue_delay_us=_delay(config) if config is not None else planned.queue_delay_us,
             instances=instances,
             execution_ms=self._execution_ms(name, seen.batch),
-            request_batch=own.request_batch if own is not None else 1,
+            request_batch=own.request_batch,
         )
 
     def costs(self, models: Sequence[str]) -> Mapping[str, float]:
         """Milliseconds of one request alone on one thread, of the models where that is known."""
         found = {}
         for name in models:
-            locked = self.lock.models.get(name) if self.lock is not None else None
+            locked = self._locked(name)
             trial = locked.evidence.trial if locked is not None else None
             alone = trial.cost_ms(1, 1) if trial is not None else None
             if alone is not None:
                 rows = self.intent.of(name).request_batch if self.intent is not None else 1
                 found[name] = alone * rows
         return found
+
+    def _locked(self, name: str) -> LockedModel | None:
+        return self.lock.models.get(name) if self.lock is not None else None
 
     def _window(self, seen: Observed) -> float | None:
         """The mean rate that the pattern gives for the steps that were observed."""
@@ -92,7 +95,7 @@ class Expectations:
         return sum(rates) / seen.seconds
 
     def _execution_ms(self, name: str, batch: float | None) -> float | None:
-        locked = self.lock.models.get(name) if self.lock is not None else None
+        locked = self._locked(name)
         if locked is None or batch is None:
             return None
         # A trial runs outside a server: only what was measured on one can be compared.

@@ -12,7 +12,7 @@ HEADERS = ("load", "verdict", "requests/s", "p50", "p90", "p95", "p99", "p99.9",
 
 
 # Of an estimate, in percent: beyond it an interval says only that nothing is known.
-_WIDEST = 999.0
+_MAX_SHARE_PERCENT = 999.0
 
 
 def duration_text(microseconds: float) -> str:
@@ -32,8 +32,8 @@ def _figures(value: float) -> str:
 def share_text(interval: Interval) -> str:
     """Half the interval as a share of the estimate: ``±4 %``, ``>±999 %`` beyond that."""
     width = interval.relative_width * 100.0
-    if width > _WIDEST:
-        return f">±{_WIDEST:.0f} %"
+    if width > _MAX_SHARE_PERCENT:
+        return f">±{_MAX_SHARE_PERCENT:.0f} %"
     return f"±{width:.0f} %" if width >= 1.5 else f"±{width:.1f} %"
 
 
