@@ -273,13 +273,14 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 
 
 def _row(option: "Option") -> tuple[str, ...]:
+    from tritongen.fleet.capacity.option_reasons import replica_range
+
     machine, worst, usage = option.machine, option.worst, option.utilization
-    replicas = str(option.most) if option.most == option.least else f"{option.least}–{option.most}"
     about = "≈ " if option.estimate == "bound" and option.services else ""
     return (
         machine.name,
         f"{machine.provider} {machine.region}",
-        replicas if option.services else "–",
+        replica_range(option.least, option.most) if option.services else "–",
         about + _money(option.usd_per_month),
         about + _money(option.usd_per_million),
         _latency(worst) if worst is not None else "–",
@@ -299,16 +300,17 @@ def _money(value: float) -> str:
 
 
 def _print_services(option: "Option") -> None:
+    from tritongen.fleet.capacity.option_reasons import replica_range
+
     rows = []
     for service in option.services:
         split = ", ".join(
             f"{one.name} {one.instances} × {one.threads}" for one in service.placement.models
         )
-        count = f"{service.least}–{service.most}" if service.autoscaled else str(service.most)
         rows.append(
             (
                 service.name,
-                count,
+                replica_range(service.least, service.most),
                 f"{service.mean_paid:.3g}",
                 service.policy.value,
                 f"{service.placement.cores}",

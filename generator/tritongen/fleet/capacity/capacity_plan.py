@@ -127,11 +127,6 @@ class ServicePlan:
         """The most threads of one instance."""
         return max(model.threads for model in self.placement.models)
 
-    @property
-    def autoscaled(self) -> bool:
-        """Whether the number of replicas changes."""
-        return self.most > self.least
-
 
 @dataclass(frozen=True, slots=True)
 class Option:

@@ -27,6 +27,11 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"
 
 
+def replica_range(least: int, most: int) -> str:
+    """Numbers of replicas for people: ``2`` or ``2–6``."""
+    return str(most) if least == most else f"{least}–{most}"
+
+
 def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: TrafficDemand) -> str:
     """Why a planned option costs what it does."""
     largest = max(plans, key=lambda plan: plan.mean_paid)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
+from tritongen.fleet.capacity.option_reasons import replica_range
 from tritongen.fleet.report.tuning_history import MeasuredConfiguration
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.pages.svg import (
@@ -26,6 +27,7 @@ _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
 _MAX_OPTIONS = 12
 _LABEL_LEFT = 178
 _BAR, _ROW = 16, 30
+_LEGEND = (("best", "best"), ("fine", "holds the goals"), ("poor", "does not"))
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
@@ -61,7 +63,7 @@ def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
         f"Hours of {time_zone}. Replicas are the most of each hour; an autoscaler may use fewer.",
         figure.svg(),
         tuple(
-            (f"c{number % 8}", f"{one.name}: {_range(one.least, one.most)} replicas")
+            (f"c{number % 8}", f"{one.name}: {replica_range(one.least, one.most)} replicas")
             for number, one in enumerate(option.services[:8])
         ),
     )
@@ -75,10 +77,9 @@ def costs(plan: CapacityPlan) -> Chart:
     x = linear_axis(most, _LABEL_LEFT, WIDTH - RIGHT, wanted=5)
     y = Axis(0.0, 1.0, figure.bottom, TOP, ())
     figure.axes(x, y, "USD a month", "")
-    best = plan.best
     for number, one in enumerate(options):
         top = TOP + 6 + number * _ROW
-        style = "bar best" if one is best else "bar fine" if one.feasible else "bar poor"
+        style = f"bar {_style(one, plan)}"
         tip = f"{one.machine.name}: {one.usd_per_month:,.2f} USD a month. {one.reason}"
         if one.static_usd_per_month is not None and one.static_usd_per_month > one.usd_per_month:
             fixed = f"{one.static_usd_per_month:,.2f} USD with a fixed number of replicas"
@@ -93,7 +94,7 @@ def costs(plan: CapacityPlan) -> Chart:
         "Dashed: what no deployment that holds the goals can undercut. Thin: with a fixed number "
         "of replicas. Point at a bar for its reason.",
         figure.svg(),
-        (("best", "best"), ("fine", "holds the goals"), ("poor", "does not")),
+        _LEGEND,
     )
 
 
@@ -113,7 +114,7 @@ def pareto(plan: CapacityPlan) -> Chart | None:
     front = _front([(cost, late) for _, _, cost, late in dots])
     figure.path([(x.at(a), y.at(b)) for a, b in front], "line thin front")
     for one, worst, cost, late in dots:
-        style = "dot best" if one is plan.best else "dot fine" if one.feasible else "dot poor"
+        style = f"dot {_style(one, plan)}"
         low, high = worst.p99_s.low * 1e3, min(worst.p99_s.high, GIVEN_UP_S) * 1e3
         if one.estimate is Estimate.SIMULATED:
             figure.whisker(x.at(cost), y.at(low), x.at(cost), y.at(high), "whisker soft")
@@ -127,7 +128,7 @@ def pareto(plan: CapacityPlan) -> Chart | None:
         "Of each option the model closest to its goal. The line joins options that none beats in "
         "both; whiskers are what unknown speed makes of the latency.",
         figure.svg(),
-        (("best", "best"), ("fine", "holds the goals"), ("poor", "does not")),
+        _LEGEND,
     )
 
 
@@ -150,6 +151,12 @@ def tuning(model: str, measured: Sequence[MeasuredConfiguration]) -> Chart | Non
         figure.svg(),
         (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
     )
+
+
+def _style(option: Option, plan: CapacityPlan) -> str:
+    if option is plan.best:
+        return "best"
+    return "fine" if option.feasible else "poor"
 
 
 def _grid(figure: Figure, x: Axis, y: Axis) -> None:
@@ -179,7 +186,3 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not front or late < front[-1][1]:
             front.append((cost, late))
     return front
-
-
-def _range(least: int, most: int) -> str:
-    return str(most) if least == most else f"{least}–{most}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from tritongen import __version__
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import Option
+from tritongen.fleet.capacity.option_reasons import replica_range
 from tritongen.fleet.capacity.plan_file import PlanFile
 from tritongen.fleet.catalogue.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
@@ -111,7 +112,7 @@ def _tiles(stored: PlanFile | None, option: Option | None) -> list[Tile]:
     if stored is None or option is None:
         return []
     machine, worst = option.machine, option.worst
-    count = str(option.most) if option.most == option.least else f"{option.least}–{option.most}"
+    count = replica_range(option.least, option.most)
     mean = sum(one.mean_rate for one in stored.plan.traffic)
     peak = max(stored.plan.hourly_rates)
     tiles = [
