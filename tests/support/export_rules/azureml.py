@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from support.export_rules.rule_findings import finding
 from tritongen.fleet.catalogue import azureml_limits
 from tritongen.fleet.export.deployment import Deployment, Service
 from tritongen.fleet.export.targets.azureml_settings import WINDOWS_ZONES
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_autoscale", "check_azureml"]
 

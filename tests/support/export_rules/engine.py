@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from support.export_rules.quantities import cpus_of, default_of, quantity, seconds_of
+from support.export_rules.rule_findings import finding
 from support.export_rules.server import check_server
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_engine"]
 

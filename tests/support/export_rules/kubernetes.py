@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from support.export_rules.quantities import quantity
+from support.export_rules.rule_findings import finding
 from support.export_rules.server import check_server
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 __all__ = ["Documents", "check_cluster"]
 

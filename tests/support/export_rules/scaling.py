@@ -5,8 +5,9 @@ from typing import Any
 
 from support.export_rules.kubernetes import Documents
 from support.export_rules.quantities import quantity
+from support.export_rules.rule_findings import finding
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_scaling"]
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from support.export_rules.rule_findings import finding
 from tritongen.fleet.export.deployment import Service
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_server"]
 
