@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from support.http2_peer import HEADERS
+from support.http2_peer import HEADERS, literal
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.frames import frame
-from tritongen.probe.grpc.hpack import literal
 
 _CHUNK = 1 << 18
 _PING = frame(frames.PING, 0, 0, b"12345678")
@@ -19,7 +18,7 @@ _TRAILERS = frame(
     frames.HEADERS,
     frames.END_HEADERS | frames.END_STREAM,
     1,
-    b"\x88" + literal(b"grpc-status", b"13"),
+    b"\x88" + literal("grpc-status", "13"),
 )
 
 
@@ -57,7 +56,7 @@ FLOODS = {
     ),
     "large HEADERS": (
         b"",
-        _many(frame(frames.HEADERS, frames.END_HEADERS, 9_999, literal(b"x", b"y" * 16_000))),
+        _many(frame(frames.HEADERS, frames.END_HEADERS, 9_999, literal("x", "y" * 16_000))),
     ),
     "PRIORITY": (b"", _many(frame(frames.PRIORITY, 0, 1, bytes(5)))),
     "CONTINUATION": (

@@ -2,20 +2,26 @@
 
 import socket
 
+from hpack import Encoder
 from tritonclient.grpc import service_pb2
 
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.frames import frame
 from tritongen.probe.grpc.grpc_verify import KEEP, judge
-from tritongen.probe.grpc.hpack import literal
 from tritongen.probe.grpc.http2_connection import Connection
 from tritongen.probe.grpc.http2_stream import Slot
 from tritongen.probe.grpc.response_template import Knowledge
 from tritongen.probe.load_engine import Plan, Target
 from tritongen.triton.messages import Expectation, TensorMeta
 
-HEADERS = b"\x88" + literal(b"content-type", b"application/grpc")
-OK = literal(b"grpc-status", b"0")
+
+def literal(name: str, value: str) -> bytes:
+    """A header as a literal that no table remembers."""
+    return bytes(Encoder().encode([(name, value, True)], huffman=False))
+
+
+HEADERS = b"\x88" + literal("content-type", "application/grpc")
+OK = literal("grpc-status", "0")
 NO_TABLE = b"\x20"
 
 

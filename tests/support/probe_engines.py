@@ -1,22 +1,22 @@
 """Load engines of the probe for a model that gives back what it is given."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.load_engine import Engine, EngineOptions
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
-from tritongen.triton.address import Endpoint
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
 from tritongen.triton.statistics import ServedConfig
 
 SECOND = 1_000_000_000
 
 
-def grpc_engine(port: int, *, columns: int = 4, streaming: bool = False, **options) -> Engine:
-    endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, streaming=streaming)
+def grpc_engine(
+    port: int, *, columns: int = 4, streaming: bool = False, tls: Tls | None = None, **options
+) -> Engine:
+    endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
     meta = ModelMeta(
         "echo",
         ("1",),
@@ -27,4 +27,4 @@ def grpc_engine(port: int, *, columns: int = 4, streaming: bool = False, **optio
     data = np.zeros((1, columns), dtype=np.float32).tobytes()
     message = Message("echo", "", (Tensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {})
     job = LoadJob("echo", "", meta, ServedConfig("echo", 8), (message,))
-    return make_engine(endpoint, [make_plan(job, endpoint)], replace(EngineOptions(), **options))
+    return make_engine(endpoint, [make_plan(job, endpoint)], EngineOptions(**options))

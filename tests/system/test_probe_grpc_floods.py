@@ -9,6 +9,7 @@ from support.flooding_http2 import FLOODS, flooding_server
 from support.probe_engines import SECOND, grpc_engine
 from tritongen.probe.load_engine import Log, clock_ns
 from tritongen.system.memory import peak_bytes, reset_peak
+from tritongen.triton.address import Tls
 
 LEVEL_S = 1.0
 MEMORY = 256 << 20
@@ -61,4 +62,4 @@ def test_a_peer_that_reads_what_it_asked_for_floods_no_longer(name):
 @pytest.mark.parametrize("name", ["PING", "empty DATA"])
 def test_a_flood_over_tls_ends_the_connection_too(name, tmp_path):
     with flooding_server(name, certificate=certificate(tmp_path, "peer")) as port:
-        assert_lost(flooded(port, tls=True, verify=False))
+        assert_lost(flooded(port, tls=Tls(verify=False)))

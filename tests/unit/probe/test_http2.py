@@ -2,12 +2,11 @@
 
 import pytest
 
-from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, response_message
+from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, literal, response_message
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.flood_guard import MAX_COST
 from tritongen.probe.grpc.frames import GREETING, FrameError, frame
 from tritongen.probe.grpc.grpc_verify import KEEP
-from tritongen.probe.grpc.hpack import HpackError, literal
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_a_response_that_differs_from_the_pattern_is_judged_again(peer):
     peer.say(answer(1))
     peer.say(answer(3, response_message(model="x")))
     assert peer.done[1][1][0] == "WRONG RESPONSE"
-    peer.say(answer(5, trailers=literal(b"grpc-status", b"3") + literal(b"grpc-message", b"a%20b")))
+    peer.say(answer(5, trailers=literal("grpc-status", "3") + literal("grpc-message", "a%20b")))
     assert peer.done[2][1] == ("GRPC INVALID_ARGUMENT", "a b")
     peer.say(answer(7, response_message(b"longer" * 4)))
     assert peer.done[3][1] is None
@@ -134,7 +133,7 @@ def test_what_interrupts_a_header_block_breaks_the_connection(peer):
 def test_headers_alone_may_carry_the_status(peer):
     peer.settle()
     slot = peer.open()
-    block = b"\x88" + literal(b"grpc-status", b"14") + literal(b"grpc-message", b"away")
+    block = b"\x88" + literal("grpc-status", "14") + literal("grpc-message", "away")
     peer.say(frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 1, block))
     assert peer.done == [(slot, ("GRPC UNAVAILABLE", "away"))]
 
@@ -142,7 +141,7 @@ def test_headers_alone_may_carry_the_status(peer):
 def test_an_http_status_other_than_200_is_a_failure(peer):
     peer.settle()
     slot = peer.open()
-    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(b":status", b"502")))
+    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(":status", "502")))
     assert peer.done[0][0] is slot
     assert peer.done[0][1][0] == "HTTP 502"
 
@@ -150,7 +149,7 @@ def test_an_http_status_other_than_200_is_a_failure(peer):
 def test_informational_headers_are_passed_over(peer):
     peer.settle()
     slot = peer.open()
-    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(b":status", b"103")), answer(1))
+    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(":status", "103")), answer(1))
     assert peer.done == [(slot, None)]
 
 
@@ -204,12 +203,12 @@ def test_an_http_1_server_is_recognised(peer):
         frame(frames.DATA, frames.PADDED, 1, b""),
         frame(frames.DATA, frames.PADDED, 1, b"\x09ab"),
         frame(frames.HEADERS, frames.END_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff"),
-        frame(frames.HEADERS, frames.END_HEADERS, 1, literal(b":status", b"2x0")),
+        frame(frames.HEADERS, frames.END_HEADERS, 1, literal(":status", "2x0")),
     ],
 )
 def test_what_the_rfc_forbids_breaks_the_connection(peer, data):
     peer.settle()
-    with pytest.raises((FrameError, HpackError)):
+    with pytest.raises(FrameError):
         peer.say(data)
 
 

@@ -9,8 +9,11 @@ from tritongen.probe.grpc.frames import FrameError
 MAX_COST = 50_000
 # A DATA frame with so many bytes brings its answer nearer; smaller ones are counted.
 FULL_DATA = 1_024
-# Header blocks cost time for every byte: so many cost as much as one more frame.
-_BYTES_A_FRAME = 64
+# Header blocks cost time for every byte, at worst 1.3 µs in hpack: so many cost as much as one more
+# frame, and four seconds of reading are the most that a flood of headers takes.
+_BYTES_A_FRAME = 48
+# Decoding a block takes as long as reading so many frames more; most blocks are known.
+DECODING_COST = 2
 # Acknowledgements that wait because the peer does not read. Chosen: 170 kB of PING.
 _MAX_UNREAD_REPLIES = 10_000
 # Unsent bytes beyond the requests that are open. Chosen: what was cancelled may wait, too.

@@ -10,7 +10,6 @@ from tritongen.probe.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.grpc.frames import FrameError
 from tritongen.probe.grpc.grpc_headers import request_block
 from tritongen.probe.grpc.grpc_verify import KEEP, judge
-from tritongen.probe.grpc.hpack import HpackError
 from tritongen.probe.grpc.http2_connection import Connection
 from tritongen.probe.grpc.http2_stream import Carrier, Slot
 from tritongen.probe.grpc.response_template import Knowledge
@@ -245,7 +244,7 @@ class GrpcEngine:
                 return "the server closed the connection"
             try:
                 connection.receive(data, clock_ns())
-            except (FrameError, HpackError) as fault:
+            except FrameError as fault:
                 return f"broken HTTP/2: {fault}"
             if len(data) == size:
                 self._read_size = _LARGEST_READ

@@ -1,9 +1,13 @@
-"""What a gRPC peer's header blocks say."""
+"""Header blocks of gRPC over HTTP/2: those of requests, and what a peer's say."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tritongen.probe.grpc.hpack import Decoder, HpackError, literal
+from hpack import Decoder, Encoder
+from hpack.exceptions import HPACKError
+
+from tritongen.probe.grpc.frames import FrameError
 
 _STATUS_NAMES = (
     "OK",
@@ -24,8 +28,10 @@ _STATUS_NAMES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
-_PATH = b"/inference.GRPCInferenceService/ModelInfer"
-_MOST_BLOCKS = 256
+_PATH = "/inference.GRPCInferenceService/ModelInfer"
+# Chosen: a server has a handful of different blocks, and each takes some 100 bytes.
+_MAX_BLOCKS = 256
+_MAX_MESSAGE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,11 @@ class HeaderFacts:
 
 
 class HeaderReader:
-    """Decodes the blocks of one connection; equal blocks are decoded once where that is sound."""
+    """Decodes the blocks of one connection; equal blocks are decoded once where that is sound.
+
+    It is sound once the peer has put the table size in force that we ask for, which is 0: no block
+    then says or changes what another one means.
+    """
 
     def __init__(self) -> None:
         self._decoder = Decoder()
@@ -65,13 +75,18 @@ class HeaderReader:
         """What a block says.
 
         Raises:
-            HpackError: it cannot be decoded.
+            FrameError: it cannot be decoded.
         """
         known = self._known.get(block)
         if known is not None:
             return known
-        facts = _facts(self._decoder.decode(block))
-        if self._decoder.stateless and len(self._known) < _MOST_BLOCKS:
+        stateless = self._decoder.header_table_size == 0
+        try:
+            facts = _facts(self._decoder.decode(block, raw=True))
+        except HPACKError as fault:
+            raise FrameError(f"headers that cannot be read: {fault}") from None
+        stateless = stateless and self._decoder.header_table_size == 0
+        if stateless and len(self._known) < _MAX_BLOCKS:
             self._known[block] = facts
         return facts
 
@@ -80,7 +95,7 @@ class HeaderReader:
         return block in self._known
 
 
-def _facts(headers: list[tuple[bytes, bytes]]) -> HeaderFacts:
+def _facts(headers: Iterable[tuple[bytes, bytes]]) -> HeaderFacts:
     http_status, grpc_status, message = 0, -1, ""
     for name, value in headers:
         if name == b":status":
@@ -89,27 +104,29 @@ def _facts(headers: list[tuple[bytes, bytes]]) -> HeaderFacts:
             grpc_status = _number(value)
         elif name == b"grpc-message":
             text = unquote(value.decode("latin-1"), errors="replace")
-            message = " ".join(text.split())[:300]
+            message = " ".join(text.split())[:_MAX_MESSAGE_CHARACTERS]
     return HeaderFacts(http_status, grpc_status, message)
 
 
 def _number(value: bytes) -> int:
     if not 1 <= len(value) <= 6 or not value.isdigit():
-        raise HpackError("a status is not a number")
+        raise FrameError("a status is not a number")
     return int(value)
 
 
 def request_block(authority: str, *, secure: bool) -> bytes:
-    """The headers of every request; constant, and without any table."""
-    scheme = b"\x87" if secure else b"\x86"
-    path = b"\x04" + bytes([len(_PATH)]) + _PATH
-    return (
-        b"\x83"
-        + scheme
-        + path
-        + literal(b":authority", authority.encode("ascii", "replace"))
-        + literal(b"te", b"trailers")
-        + literal(b"content-type", b"application/grpc")
-        + literal(b"grpc-accept-encoding", b"identity")
-        + literal(b"user-agent", b"tritongen")
+    """The headers of every request; constant, as nothing of them is for the peer's table."""
+    headers = {
+        ":method": "POST",
+        ":scheme": "https" if secure else "http",
+        ":path": _PATH,
+        ":authority": authority,
+        "te": "trailers",
+        "content-type": "application/grpc",
+        "grpc-accept-encoding": "identity",
+        "user-agent": "tritongen",
+    }
+    block: bytes = Encoder().encode(
+        [(name, value, True) for name, value in headers.items()], huffman=False
     )
+    return block

@@ -1,16 +1,16 @@
-"""Inference requests as gRPC messages: `inference.ModelInferRequest` with its five-byte prefix."""
+"""Inference requests as gRPC messages: tritonclient's `ModelInferRequest` behind a 5-byte prefix.
 
-from tritongen.probe.grpc.protobuf_fields import field, field_number, packed, varint
-from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template, Tensor
+tritonclient imports grpcio, which takes half a second: it is imported by whoever makes a request.
+"""
 
-# Numbers of the fields in `ModelInferRequest` and its parts.
-_MODEL, _VERSION, _ID, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 1, 2, 3, 4, 5, 6, 7
-_NAME, _DATATYPE, _SHAPE, _INPUT_PARAMETERS = 1, 2, 3, 4
-_OUTPUT_PARAMETERS = 2
-_KEY, _VALUE = 1, 2
-_BOOL, _INT64, _STRING = 1, 2, 3
+from typing import Any
+
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template
+
 # Digits of the id at the end of a streamed request.
 ID_DIGITS = 10
+# Bytes of the two kinds of values of a sequence on the wire: a varint of five, and a bool.
+_ID_BYTES, _FLAG_BYTES = 5, 1
 
 
 def request_bytes(message: Message, *, streamed: bool = False) -> bytes:
@@ -21,79 +21,72 @@ def request_bytes(message: Message, *, streamed: bool = False) -> bytes:
         streamed: for a bidirectional stream: it ends in an id of ten digits, and asks for a final
             response even where there is nothing to say.
     """
-    return _prefixed(_head(message) + _tail(message, streamed=streamed))
+    return _prefixed(b"", _request(message, streamed=streamed))
 
 
 def request_template(message: Message, *, streamed: bool = False) -> Template:
-    """The same with gaps for a sequence's correlation id, start and end."""
-    head, tail = _head(message), _tail(message, streamed=streamed)
-    number = varint(FIRST_SEQUENCE_ID)
-    entries = (
-        _entry("sequence_id", varint(_INT64 << 3) + number),
-        _entry("sequence_start", field_number(_BOOL, 0)),
-        _entry("sequence_end", field_number(_BOOL, 0)),
-    )
-    whole = _prefixed(head + b"".join(entries) + tail)
-    first = len(whole) - len(tail) - sum(map(len, entries)) + len(entries[0])
-    second = first + len(entries[1])
-    third = second + len(entries[2])
+    """The same with gaps for a sequence's correlation id, start and end.
+
+    One message after the other is, on the wire, one message with the fields of both. The value of
+    a parameter stands at the end of its own.
+    """
+    number = _parameter("sequence_id", int64_param=FIRST_SEQUENCE_ID)
+    start = _parameter("sequence_start", bool_param=False)
+    end = _parameter("sequence_end", bool_param=False)
+    tail = _request(message, streamed=streamed)
+    whole = _prefixed(number + start + end, tail)
+    begin = len(whole) - len(tail) - len(number + start + end)
+    first = begin + len(number)
+    second = first + len(start)
+    third = second + len(end)
     parts = (
-        whole[: first - len(number)],
-        whole[first : second - 1],
-        whole[second : third - 1],
+        whole[: first - _ID_BYTES],
+        whole[first : second - _FLAG_BYTES],
+        whole[second : third - _FLAG_BYTES],
         whole[third:],
     )
     return Template(parts, grpc=True)
 
 
-def _prefixed(content: bytes) -> bytes:
-    return b"\x00" + len(content).to_bytes(4, "big") + content
+def _prefixed(parameters: bytes, request: bytes) -> bytes:
+    size = len(parameters) + len(request)
+    return b"".join((b"\x00", size.to_bytes(4, "big"), parameters, request))
 
 
-def _head(message: Message) -> bytes:
-    version = field(_VERSION, message.version.encode()) if message.version else b""
-    return field(_MODEL, message.model.encode()) + version
+def _request(message: Message, *, streamed: bool) -> bytes:
+    from tritonclient.grpc import service_pb2
+
+    request = service_pb2.ModelInferRequest(model_name=message.model, model_version=message.version)
+    for tensor in message.inputs:
+        added = request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if isinstance(tensor.data, bytes):
+            request.raw_input_contents.append(tensor.data)
+        else:
+            _place(added, tensor.data)
+    for name, region in message.outputs:
+        output = request.outputs.add(name=name)
+        if region is not None:
+            _place(output, region)
+    if streamed:
+        request.parameters["triton_enable_empty_final_response"].bool_param = True
+    content: bytes = request.SerializeToString()
+    if streamed:
+        # Alone, so that it stands at the end.
+        content += service_pb2.ModelInferRequest(id="0" * ID_DIGITS).SerializeToString()
+    return content
 
 
-def _tail(message: Message, *, streamed: bool) -> bytes:
-    inputs = b"".join(field(_INPUTS, _input(tensor)) for tensor in message.inputs)
-    outputs = b"".join(
-        field(_OUTPUTS, field(_NAME, name.encode()) + _region(region, _OUTPUT_PARAMETERS))
-        for name, region in message.outputs
-    )
-    raw = b"".join(
-        field(_RAW, tensor.data) for tensor in message.inputs if isinstance(tensor.data, bytes)
-    )
-    if not streamed:
-        return inputs + outputs + raw
-    final = _entry("triton_enable_empty_final_response", field_number(_BOOL, 1))
-    return final + inputs + outputs + raw + field(_ID, b"0" * ID_DIGITS)
+def _parameter(name: str, **value: int | bool) -> bytes:
+    """A request of one parameter, whose value stands at its end."""
+    from tritonclient.grpc import service_pb2
+
+    request = service_pb2.ModelInferRequest()
+    request.parameters[name].CopyFrom(service_pb2.InferParameter(**value))
+    content: bytes = request.SerializeToString()
+    return content
 
 
-def _input(tensor: Tensor) -> bytes:
-    region = tensor.data if isinstance(tensor.data, SharedRegion) else None
-    return (
-        field(_NAME, tensor.name.encode())
-        + field(_DATATYPE, tensor.datatype.encode())
-        + packed(_SHAPE, tensor.shape)
-        + _region(region, _INPUT_PARAMETERS)
-    )
-
-
-def _region(region: SharedRegion | None, number: int) -> bytes:
-    if region is None:
-        return b""
-    pairs = {
-        "shared_memory_region": field(_STRING, region.name.encode()),
-        "shared_memory_offset": field_number(_INT64, region.offset),
-        "shared_memory_byte_size": field_number(_INT64, region.size),
-    }
-    return b"".join(
-        field(number, field(_KEY, key.encode()) + field(_VALUE, value))
-        for key, value in pairs.items()
-    )
-
-
-def _entry(key: str, value: bytes) -> bytes:
-    """An entry of the request's parameters; its value stands at its end."""
-    return field(_PARAMETERS, field(_KEY, key.encode()) + field(_VALUE, value))
+def _place(tensor: Any, region: SharedRegion) -> None:  # noqa: ANN401  (a message of an input or output)
+    tensor.parameters["shared_memory_region"].string_param = region.name
+    tensor.parameters["shared_memory_offset"].int64_param = region.offset
+    tensor.parameters["shared_memory_byte_size"].int64_param = region.size

@@ -1,17 +1,19 @@
-"""Inference responses: what they say, and which bytes of them say it."""
+"""Inference responses over gRPC: what they say, and which bytes of them say it."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from tritongen.probe.grpc.protobuf_fields import ProtobufError, fields, read_packed
 from tritongen.triton.messages import TensorMeta
 
-# Numbers of the fields in `ModelInferResponse` and its parts.
-_MODEL, _ID, _PARAMETERS, _OUTPUTS, _RAW = 1, 3, 4, 5, 6
-_NAME, _DATATYPE, _SHAPE = 1, 2, 3
+_MAX_ERROR_CHARACTERS = 300
+
+
+class MessageError(Exception):
+    """The bytes are not an inference response."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class InferResponse:
     """A response.
 
     Attributes:
@@ -27,27 +29,44 @@ class Decoded:
     head: int
 
 
-def decode_response(data: bytes) -> Decoded:
+def decode_response(data: bytes) -> InferResponse:
     """A `ModelInferResponse`, without its prefix.
 
     Raises:
-        ProtobufError: it is not one.
+        MessageError: it is not one.
     """
-    model, outputs, raw = "", [], []
+    from tritonclient.grpc import service_pb2
+
+    found = _parsed(service_pb2.ModelInferResponse, data)
     head = len(data)
-    for number, value, position in fields(data):
-        if not isinstance(value, bytes):
-            continue
-        if number == _MODEL:
-            model = _text(value)
-        elif number == _OUTPUTS:
-            outputs.append(_output(value))
-        elif number == _RAW:
-            head = min(head, position)
-            raw.append(value)
+    if found.raw_output_contents:
+        # Whoever writes the fields in order puts the tensors last; else all bytes are the head.
+        tensors = service_pb2.ModelInferResponse(raw_output_contents=found.raw_output_contents)
+        first = found.raw_output_contents[0]
+        alone = service_pb2.ModelInferResponse(raw_output_contents=[first])
+        place = head - tensors.ByteSize() + alone.ByteSize() - len(first)
+        if data.startswith(first, place):
+            head = place
+    return _response(found, head)
+
+
+def _response(found: Any, head: int = 0) -> InferResponse:  # noqa: ANN401  (a message)
+    outputs = tuple(
+        TensorMeta(output.name, output.datatype, tuple(output.shape)) for output in found.outputs
+    )
+    raw = tuple(found.raw_output_contents)
     if raw and len(raw) != len(outputs):
-        raise ProtobufError(f"{len(raw)} tensors for {len(outputs)} outputs")
-    return Decoded(model, tuple(outputs), tuple(raw), head)
+        raise MessageError(f"{len(raw)} tensors for {len(outputs)} outputs")
+    return InferResponse(found.model_name, outputs, raw, head)
+
+
+def _parsed(kind: Any, data: bytes) -> Any:  # noqa: ANN401  (a class of messages, and one of them)
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(data)
+    except DecodeError as fault:
+        raise MessageError(str(fault)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +75,13 @@ class StreamedResponse:
 
     Attributes:
         key: the request's id.
-        decoded: the response, None with an error.
+        response: what it says, None with an error.
         final: whether it is the last one for its request.
         error: the server's message, empty without an error.
     """
 
     key: bytes
-    decoded: Decoded | None
+    response: InferResponse | None
     final: bool
     error: str = ""
 
@@ -71,49 +90,15 @@ def decode_streamed(data: bytes) -> StreamedResponse:
     """A `ModelStreamInferResponse`.
 
     Raises:
-        ProtobufError: it is not one.
+        MessageError: it is not one.
     """
-    error, inner = "", b""
-    for number, value, _ in fields(data):
-        if number == 1 and isinstance(value, bytes):
-            error = " ".join(value.decode("utf-8", "replace").split())[:300]
-        elif number == 2 and isinstance(value, bytes):
-            inner = value
-    key, final = b"", False
-    for number, value, _ in fields(inner):
-        if number == _ID and isinstance(value, bytes):
-            key = value
-        elif number == _PARAMETERS and isinstance(value, bytes):
-            final = final or _is_final(value)
-    return StreamedResponse(key, None if error else decode_response(inner), final, error)
+    from tritonclient.grpc import service_pb2
 
-
-def _is_final(entry: bytes) -> bool:
-    """Whether an entry of a response's parameters says that it is the last one."""
-    name, truth = b"", False
-    for number, value, _ in fields(entry):
-        if number == 1 and isinstance(value, bytes):
-            name = value
-        elif number == 2 and isinstance(value, bytes):
-            truth = any(key == 1 and bool(flag) for key, flag, _ in fields(value))
-    return name == b"triton_final_response" and truth
-
-
-def _output(data: bytes) -> TensorMeta:
-    name = datatype = ""
-    shape: tuple[int, ...] = ()
-    for number, value, _ in fields(data):
-        if number == _NAME and isinstance(value, bytes):
-            name = _text(value)
-        elif number == _DATATYPE and isinstance(value, bytes):
-            datatype = _text(value)
-        elif number == _SHAPE:
-            shape += read_packed(value) if isinstance(value, bytes) else (value,)
-    return TensorMeta(name, datatype, shape)
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ProtobufError("a name is not UTF-8") from None
+    found = _parsed(service_pb2.ModelStreamInferResponse, data)
+    inner = found.infer_response
+    key = inner.id.encode()
+    final = "triton_final_response" in inner.parameters and (
+        inner.parameters["triton_final_response"].bool_param
+    )
+    error = " ".join(found.error_message.split())[:_MAX_ERROR_CHARACTERS]
+    return StreamedResponse(key, None if error else _response(inner), final, error)

@@ -1,8 +1,7 @@
 """Whether a response is right, and what need not be looked at again."""
 
-from tritongen.probe.grpc.grpc_response import Decoded, decode_response
+from tritongen.probe.grpc.grpc_response import InferResponse, MessageError, decode_response
 from tritongen.probe.grpc.http2_stream import Slot
-from tritongen.probe.grpc.protobuf_fields import ProtobufError
 from tritongen.probe.grpc.response_template import Knowledge, Layout
 from tritongen.probe.load_engine import FailureCode, Target
 
@@ -24,7 +23,7 @@ def judge(slot: Slot, target: Target, knowledge: Knowledge) -> tuple[str, str] |
         return None
     try:
         decoded = decode_response(bytes(head[5:]) + bytes(slot.size - len(head)))
-    except ProtobufError as fault:
+    except MessageError as fault:
         return FailureCode.MALFORMED, str(fault)
     wrong = target.plan.expectation.fault(decoded.model, decoded.outputs)
     if wrong:
@@ -42,7 +41,7 @@ def judge(slot: Slot, target: Target, knowledge: Knowledge) -> tuple[str, str] |
     return None
 
 
-def _differs(decoded: Decoded, target: Target, slot: Slot) -> str:
+def _differs(decoded: InferResponse, target: Target, slot: Slot) -> str:
     reference = target.reference(slot.request)
     for output, raw in zip(decoded.outputs, decoded.raw, strict=False):
         if reference.get(output.name, raw) != raw:

@@ -17,8 +17,7 @@ from typing import Any
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import Dialer
 from tritongen.probe.grpc.grpc_request import ID_DIGITS
-from tritongen.probe.grpc.grpc_response import StreamedResponse, decode_streamed
-from tritongen.probe.grpc.protobuf_fields import ProtobufError
+from tritongen.probe.grpc.grpc_response import MessageError, StreamedResponse, decode_streamed
 from tritongen.probe.load_engine import (
     EngineOptions,
     FailureCode,
@@ -323,7 +322,7 @@ class StreamEngine:
             return
         try:
             response = decode_streamed(event.data)
-        except ProtobufError as fault:
+        except MessageError as fault:
             response = StreamedResponse(b"", None, final=True, error=f"malformed: {fault}")
         slot = self._by_id.get(response.key)
         if slot is None and response.error:
@@ -371,7 +370,7 @@ class StreamEngine:
 def _failure(response: StreamedResponse, target: Target) -> tuple[str, str] | None:
     if response.error:
         return "GRPC ERROR", response.error
-    if response.decoded is None or not response.decoded.outputs:
+    if response.response is None or not response.response.outputs:
         return None
-    wrong = target.plan.expectation.fault(response.decoded.model, response.decoded.outputs)
+    wrong = target.plan.expectation.fault(response.response.model, response.response.outputs)
     return (FailureCode.WRONG_RESPONSE, wrong) if wrong else None
