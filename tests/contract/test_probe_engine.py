@@ -107,7 +107,7 @@ def run_closed(engine: Engine, slots: int, seconds: float) -> None:
     engine.open(slots, closed=True)
     engine.start()
     engine.serve(clock_ns() + round(seconds * SECOND))
-    engine.settle()
+    engine.stop_sending()
     engine.serve(clock_ns() + 5 * SECOND)
 
 
@@ -188,8 +188,8 @@ def test_what_is_given_up_is_counted(served):
     engine = served.engine()
     engine.open(1, closed=False)
     engine.submit(0, clock_ns())
-    count = engine.abandon()
-    engine.settle()
+    count = engine.cancel_outstanding()
+    engine.stop_sending()
     log = engine.targets[0].log
     assert log.codes.get("UNFINISHED", 0) == count
     assert engine.outstanding == 0

@@ -16,10 +16,10 @@ from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.frames import FrameError, frame
 from tritongen.probe.grpc.grpc_headers import HeaderReader
 from tritongen.probe.grpc.grpc_response import MessageError, decode_response, decode_streamed
-from tritongen.probe.grpc.grpc_verify import KEEP, judge
-from tritongen.probe.grpc.http2_connection import Connection
-from tritongen.probe.grpc.http2_stream import Slot
-from tritongen.probe.grpc.response_template import Knowledge
+from tritongen.probe.grpc.grpc_verify import judge
+from tritongen.probe.grpc.http2_connection import Http2Connection
+from tritongen.probe.grpc.http2_stream import StreamSlot
+from tritongen.probe.grpc.response_template import ResponseTemplates
 from tritongen.probe.http.http_response import (
     MalformedResponseError,
     ResponseParser,
@@ -120,14 +120,14 @@ class _Owner:
     def __init__(self) -> None:
         self.log: list[tuple[int, object]] = []
 
-    def succeed(self, slot: Slot, now: int) -> None:
+    def succeed(self, slot: StreamSlot, now: int) -> None:
         self.complete(slot, None, now)
 
-    def complete(self, slot: Slot, failure: tuple[str, str] | None, _: int) -> None:
-        judged = failure or judge(slot, slot.target, slot.knowledge)
+    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, _: int) -> None:
+        judged = failure or judge(slot)
         self.log.append((int.from_bytes(slot.key, "big"), judged[0] if judged else None))
 
-    def send_elsewhere(self, slots: list[Slot]) -> None:
+    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
         self.log += [(int.from_bytes(slot.key, "big"), "elsewhere") for slot in slots]
 
 
@@ -136,13 +136,14 @@ def conversation(pieces: list[bytes]) -> object:
     ours, far = socket.socketpair()
     ours.setblocking(False)
     owner = _Owner()
-    connection = Connection(ours, b"\x83", owner, 1 << 30)
+    connection = Http2Connection(ours, b"\x83", owner, 1 << 30)
     plan = Plan("m", 1.0, [[b"x"]], Expectation("m", {"O": TensorMeta("O", "FP32", (-1,))}, None))
-    target, knowledge = Target(plan), Knowledge()
+    target, templates = Target(plan), ResponseTemplates()
     try:
         for _ in range(4):
-            slot = Slot()
-            slot.serve_target(target, knowledge, 0, KEEP)
+            slot = StreamSlot()
+            slot.serve_target(target, 0, 0)
+            slot.compare_with(templates)
             slot.connection, slot.request = connection, b"r" * 20_000
             connection.open_stream(slot)
         for piece in pieces:

@@ -7,10 +7,10 @@ from tritonclient.grpc import service_pb2
 
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.frames import frame
-from tritongen.probe.grpc.grpc_verify import KEEP, judge
-from tritongen.probe.grpc.http2_connection import Connection
-from tritongen.probe.grpc.http2_stream import Slot
-from tritongen.probe.grpc.response_template import Knowledge
+from tritongen.probe.grpc.grpc_verify import judge
+from tritongen.probe.grpc.http2_connection import Http2Connection
+from tritongen.probe.grpc.http2_stream import StreamSlot
+from tritongen.probe.grpc.response_template import ResponseTemplates
 from tritongen.probe.load_engine import Plan, Target
 from tritongen.triton.messages import Expectation, TensorMeta
 
@@ -40,35 +40,36 @@ class Peer:
         ours, self.far = socket.socketpair()
         ours.setblocking(False)
         self.far.setblocking(False)
-        self.connection = Connection(ours, b"\x83", self, last_id)
-        self.done: list[tuple[Slot, tuple[str, str] | None]] = []
-        self.quick: list[Slot] = []
-        self.elsewhere: list[Slot] = []
-        self.knowledge = Knowledge()
+        self.connection = Http2Connection(ours, b"\x83", self, last_id)
+        self.done: list[tuple[StreamSlot, tuple[str, str] | None]] = []
+        self.quick: list[StreamSlot] = []
+        self.elsewhere: list[StreamSlot] = []
+        self.templates = ResponseTemplates()
         plan = Plan(
             "m", 1.0, [[b"x"]], Expectation("m", {"OUT": TensorMeta("OUT", "FP32", (-1, -1))}, 1)
         )
         self.target = Target(plan)
 
-    def succeed(self, slot: Slot, now: int) -> None:  # noqa: ARG002  (the protocol's signature)
+    def succeed(self, slot: StreamSlot, now: int) -> None:  # noqa: ARG002  (the protocol's signature)
         self.quick.append(slot)
 
-    def complete(self, slot: Slot, failure: tuple[str, str] | None, _: int) -> None:
+    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, _: int) -> None:
         if failure is None:
-            failure = judge(slot, slot.target, slot.knowledge)
+            failure = judge(slot)
         self.done.append((slot, failure))
 
-    def send_elsewhere(self, slots: list[Slot]) -> None:
+    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
         self.elsewhere += slots
 
-    def slot(self, request: bytes = b"request") -> Slot:
-        slot = Slot()
-        slot.serve_target(self.target, self.knowledge, 0, KEEP)
+    def slot(self, request: bytes = b"request") -> StreamSlot:
+        slot = StreamSlot()
+        slot.serve_target(self.target, 0, 0)
+        slot.compare_with(self.templates)
         slot.connection = self.connection
         slot.request = request
         return slot
 
-    def open(self, request: bytes = b"request") -> Slot:
+    def open(self, request: bytes = b"request") -> StreamSlot:
         slot = self.slot(request)
         self.connection.open_stream(slot)
         return slot
@@ -77,7 +78,7 @@ class Peer:
         self.connection.flush()
         self.connection.receive(b"".join(pieces), 0)
 
-    def settle(self) -> None:
+    def exchange_settings(self) -> None:
         """The usual beginning: settings both ways."""
         self.say(frames.settings([]))
         self.heard()

@@ -136,13 +136,13 @@ class VirtualEngine:
 
     def inspect(self) -> None: ...
 
-    def settle(self) -> None:
+    def stop_sending(self) -> None:
         self._sending = False
         self._pending.clear()
 
-    def expire(self, now_ns: int) -> None: ...
+    def check_timeouts(self, now_ns: int) -> None: ...
 
-    def abandon(self) -> int:
+    def cancel_outstanding(self) -> int:
         count = self.outstanding
         for _, _, target, intended, sent in self._answers:
             self.targets[target].log.fail(intended, sent, self.clock(), "UNFINISHED", "at the end")

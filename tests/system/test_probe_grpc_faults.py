@@ -24,11 +24,11 @@ def load(engine: Engine, slots: int, seconds: float, ticks: int = 10):
     engine.start()
     for _ in range(ticks):
         engine.serve(clock_ns() + round(seconds / ticks * SECOND))
-        engine.expire(clock_ns())
+        engine.check_timeouts(clock_ns())
         engine.inspect()
-    engine.settle()
+    engine.stop_sending()
     engine.serve(clock_ns() + 5 * SECOND)
-    engine.abandon()
+    engine.cancel_outstanding()
     return engine.targets[0].log
 
 

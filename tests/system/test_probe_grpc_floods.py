@@ -25,11 +25,11 @@ def flooded(port: int, **options) -> Log:
     engine.start()
     for _ in range(4):
         engine.serve(clock_ns() + round(LEVEL_S / 4 * SECOND))
-        engine.expire(clock_ns())
+        engine.check_timeouts(clock_ns())
         engine.inspect()
-    engine.settle()
+    engine.stop_sending()
     engine.serve(clock_ns() + SECOND // 10)
-    engine.abandon()
+    engine.cancel_outstanding()
     took = time.monotonic() - begin
     engine.close()
     # The bound is what is tested: without one, a load lasts as long as the server likes.

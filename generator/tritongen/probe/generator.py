@@ -159,7 +159,7 @@ class Generator:
                 self._run_open(tick)
             self._request_ns += time.process_time_ns() - cpu
             now = self._clock()
-            self._engine.expire(now)
+            self._engine.check_timeouts(now)
             self._engine.inspect()
             self._flush(now)
 
@@ -237,7 +237,7 @@ class Generator:
         self._flush(now)
         self._end = at_ns or now
         self._records.unsent = self._engine.waiting
-        self._engine.settle()
+        self._engine.stop_sending()
         limit = now + round(drain_s * 1e9)
         while self._engine.outstanding and now < limit:
             if self.closed:
@@ -245,8 +245,8 @@ class Generator:
             else:
                 self._engine.poll(_DRAIN_TICK_NS / 1e9)
             now = self._clock()
-            self._engine.expire(now)
-        self._records.unfinished = self._engine.abandon()
+            self._engine.check_timeouts(now)
+        self._records.unfinished = self._engine.cancel_outstanding()
         self._flush(self._clock())
         self.stop()
         return self._end

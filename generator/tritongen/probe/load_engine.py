@@ -199,38 +199,17 @@ class Engine(Protocol):
     def watch(self, descriptor: int) -> None:
         """Let `poll` return when that descriptor can be read."""
 
-    def settle(self) -> None:
+    def stop_sending(self) -> None:
         """Stop sending: a closed loop sends no next request, waiting ones are dropped."""
 
-    def expire(self, now_ns: int) -> None:
+    def check_timeouts(self, now_ns: int) -> None:
         """Fail the requests whose time is up, and open lost connections again."""
 
-    def abandon(self) -> int:
+    def cancel_outstanding(self) -> int:
         """Give up what is outstanding; returns how many requests that were."""
 
     def close(self) -> None:
         """Close every connection."""
-
-
-def divide_slots(shares: Sequence[float], slots: int) -> list[int]:
-    """Slots for each share: in proportion, at least one each as long as there are enough."""
-    whole = sum(shares)
-    exact = [share / whole * slots for share in shares]
-    counts = [int(value) for value in exact]
-    order = sorted(range(len(shares)), key=lambda i: (counts[i] > 0, counts[i] - exact[i]))
-    for index in order[: slots - sum(counts)]:
-        counts[index] += 1
-    while 0 in counts and max(counts) > 1:
-        counts[counts.index(max(counts))] -= 1
-        counts[counts.index(0)] += 1
-    return counts
-
-
-def note_success(engine: Engine) -> None:
-    """Remember when the last right answer came."""
-    for target in engine.targets:
-        if target.log.done and target.log.done[-1] > engine.last_success_ns:
-            engine.last_success_ns, engine.lost = target.log.done[-1], 0
 
 
 # The one clock of every measurement. It is monotonic: a step of the wall clock does not touch it.

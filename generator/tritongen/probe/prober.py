@@ -271,9 +271,9 @@ def _failures_of_first(engine: Engine, timeout_s: float) -> list[tuple[str, str,
     limit = clock_ns() + round(timeout_s * 1e9)
     while engine.outstanding and clock_ns() < limit:
         engine.poll(_POLL_S)
-        engine.expire(clock_ns())
-    engine.abandon()
-    engine.settle()
+        engine.check_timeouts(clock_ns())
+    engine.cancel_outstanding()
+    engine.stop_sending()
     found = []
     for target in engine.targets:
         if target.log.failures:

@@ -1,19 +1,46 @@
-"""CPU and memory from the server's metrics endpoint; they are those of its whole machine."""
+"""The server's metrics page: its samples, and the CPU and memory of its whole machine."""
 
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.statistics import ServerUse
 
 _TIMEOUT_S = 2.0
 
-_SERIES = re.compile(
+_SAMPLE = re.compile(
     # A label's value may hold a brace.
-    r"^(nv_cpu_utilization|nv_cpu_memory_used_bytes)"
-    r'(?:\{(?:[^}"\n]|"(?:[^"\\\n]|\\.)*")*\})?\s+(\S+)',
+    r'^([A-Za-z_:][\w:]*)(?:\{((?:[^}"\n]|"(?:[^"\\\n]|\\.)*")*)\})?[ \t]+(\S+)',
     re.MULTILINE,
 )
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSample:
+    """One line of a page in Prometheus's text format."""
+
+    name: str
+    value: float
+    _labels: str = field(repr=False)
+
+    def label(self, name: str) -> str:
+        """The value of a label, empty when there is none of that name."""
+        labels: dict[str, str] = dict(_LABEL.findall(self._labels))
+        return labels.get(name, "")
+
+
+def metric_samples(text: str) -> Iterator[MetricSample]:
+    """The samples of a page that have a finite value."""
+    for match in _SAMPLE.finditer(text):
+        try:
+            value = float(match[3])
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            yield MetricSample(match[1], value, match[2] or "")
 
 
 class Metrics:
@@ -49,14 +76,11 @@ def metrics_page(host: str, port: int, seconds: float) -> str | None:
 
 def parse_metrics(text: str, cores: int | None) -> ServerUse:
     """CPU and memory from Prometheus text."""
-    found: dict[str, float] = {}
-    for match in _SERIES.finditer(text):
-        try:
-            value = float(match[2])
-        except ValueError:
-            continue
-        if math.isfinite(value):
-            found[match[1]] = value
+    found = {
+        sample.name: sample.value
+        for sample in metric_samples(text)
+        if sample.name in {"nv_cpu_utilization", "nv_cpu_memory_used_bytes"}
+    }
     if not found:
         return ServerUse()
     share, memory = found.get("nv_cpu_utilization"), found.get("nv_cpu_memory_used_bytes")

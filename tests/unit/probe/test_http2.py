@@ -6,7 +6,7 @@ from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, literal, res
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.flood_guard import MAX_COST
 from tritongen.probe.grpc.frames import GREETING, FrameError, frame
-from tritongen.probe.grpc.grpc_verify import KEEP
+from tritongen.probe.grpc.http2_stream import MAX_KEPT_BYTES
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_settings_and_pings_are_answered(peer):
 
 
 def test_a_request_is_headers_and_data(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.open(b"hello")
     peer.open(b"world!")
     assert peer.heard() == [
@@ -50,7 +50,7 @@ def test_a_request_is_headers_and_data(peer):
 
 
 def test_a_response_is_judged_in_full_once_and_by_its_bytes_afterwards(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 99, NO_TABLE))
     first, second, third = peer.open(), peer.open(), peer.open()
     peer.say(answer(1))
@@ -62,7 +62,7 @@ def test_a_response_is_judged_in_full_once_and_by_its_bytes_afterwards(peer):
 
 
 def test_a_response_that_differs_from_the_pattern_is_judged_again(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 99, NO_TABLE))
     peer.open(), peer.open(), peer.open(), peer.open()
     peer.say(answer(1))
@@ -76,7 +76,7 @@ def test_a_response_that_differs_from_the_pattern_is_judged_again(peer):
 
 @pytest.mark.parametrize("piece", [1, 3, 9, 10, 17, 64])
 def test_frames_may_come_in_pieces(peer, piece):
-    peer.settle()
+    peer.exchange_settings()
     slots = [peer.open() for _ in range(3)]
     data = answer(1) + frames.window_update(0, 5) + answer(3) + answer(5)
     for begin in range(0, len(data), piece):
@@ -85,7 +85,7 @@ def test_frames_may_come_in_pieces(peer, piece):
 
 
 def test_a_large_message_comes_in_many_frames_of_which_only_the_begin_is_kept(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     message = response_message(bytes(400_000))
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, HEADERS))
@@ -93,12 +93,12 @@ def test_a_large_message_comes_in_many_frames_of_which_only_the_begin_is_kept(pe
         peer.say(frame(frames.DATA, 0, 1, message[begin : begin + 16_000]))
     peer.say(frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 1, OK))
     assert peer.done == [(slot, None)]
-    assert len(slot.head) == KEEP
+    assert len(slot.head) == MAX_KEPT_BYTES
     assert slot.size == len(message)
 
 
 def test_padding_and_priority_are_taken_off(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     content = response_message()
     flags = frames.END_HEADERS | frames.PADDED | frames.HAS_PRIORITY
@@ -111,7 +111,7 @@ def test_padding_and_priority_are_taken_off(peer):
 
 
 def test_a_header_block_may_be_continued(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     peer.say(
         frame(frames.HEADERS, 0, 1, HEADERS[:4]),
@@ -125,13 +125,13 @@ def test_a_header_block_may_be_continued(peer):
 
 
 def test_what_interrupts_a_header_block_breaks_the_connection(peer):
-    peer.settle()
+    peer.exchange_settings()
     with pytest.raises(FrameError):
         peer.say(frame(frames.HEADERS, 0, 1, b""), frame(frames.PING, 0, 0, b"12345678"))
 
 
 def test_headers_alone_may_carry_the_status(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     block = b"\x88" + literal("grpc-status", "14") + literal("grpc-message", "away")
     peer.say(frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 1, block))
@@ -139,7 +139,7 @@ def test_headers_alone_may_carry_the_status(peer):
 
 
 def test_an_http_status_other_than_200_is_a_failure(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(":status", "502")))
     assert peer.done[0][0] is slot
@@ -147,7 +147,7 @@ def test_an_http_status_other_than_200_is_a_failure(peer):
 
 
 def test_informational_headers_are_passed_over(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, literal(":status", "103")), answer(1))
     assert peer.done == [(slot, None)]
@@ -164,14 +164,14 @@ def test_informational_headers_are_passed_over(peer):
     ],
 )
 def test_broken_messages_are_told_apart(peer, message, code):
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     peer.say(answer(1, message))
     assert peer.done[0][1][0] == code
 
 
 def test_a_response_without_trailers_is_malformed(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     peer.say(
         frame(frames.HEADERS, frames.END_HEADERS, 1, HEADERS),
@@ -195,7 +195,7 @@ def test_an_http_1_server_is_recognised(peer):
         frames.settings([(frames.MAX_FRAME_SIZE, 100)]),
         frame(frames.WINDOW_UPDATE, 0, 0, bytes(4)),
         frame(frames.WINDOW_UPDATE, 0, 0, b"1"),
-        frames.window_update(0, frames.LARGEST_WINDOW),
+        frames.window_update(0, frames.MAX_WINDOW),
         frame(frames.RST_STREAM, 0, 1, b"1"),
         frame(frames.GOAWAY, 0, 0, b"1"),
         frame(frames.PUSH_PROMISE, 0, 1, b"12345678"),
@@ -207,7 +207,7 @@ def test_an_http_1_server_is_recognised(peer):
     ],
 )
 def test_what_the_rfc_forbids_breaks_the_connection(peer, data):
-    peer.settle()
+    peer.exchange_settings()
     with pytest.raises(FrameError):
         peer.say(data)
 
@@ -233,7 +233,7 @@ def say_often(peer, times, *pieces):
 
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
 def test_frames_without_an_answer_are_limited(peer, noise):
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     say_often(peer, MAX_COST // 1_000 // 4, noise * 1_000)
     with pytest.raises(FrameError, match="no answer among them"):
@@ -242,7 +242,7 @@ def test_frames_without_an_answer_are_limited(peer, noise):
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_any_number_of_frames_may_come_between_answers(peer, quick):
-    peer.settle()
+    peer.exchange_settings()
     peer.say(frame(frames.HEADERS, frames.END_HEADERS, 99, NO_TABLE))
     number = 1
     for _ in range(2 * MAX_COST // 1_000):
@@ -256,7 +256,7 @@ def test_any_number_of_frames_may_come_between_answers(peer, quick):
 
 
 def test_acknowledgements_are_not_collected_for_a_peer_that_does_not_read(peer):
-    peer.settle()
+    peer.exchange_settings()
     open_windows(peer)
     peer.open(bytes(1 << 22))
     with pytest.raises(FrameError, match="none read"):
@@ -264,14 +264,14 @@ def test_acknowledgements_are_not_collected_for_a_peer_that_does_not_read(peer):
 
 
 def test_an_answer_to_a_request_that_was_not_sent_breaks_the_protocol(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     with pytest.raises(FrameError, match="not sent"):
         peer.connection.receive(answer(1), 0)
 
 
 def test_requests_are_not_collected_for_a_peer_that_ends_them_unread(peer):
-    peer.settle()
+    peer.exchange_settings()
     open_windows(peer)
     with pytest.raises(ConnectionAbortedError):
         end_requests(peer, 20)

@@ -16,7 +16,7 @@ def peer():
 
 
 def test_a_reset_stream_fails_its_request_alone(peer):
-    peer.settle()
+    peer.exchange_settings()
     first, second = peer.open(), peer.open()
     peer.say(frame(frames.RST_STREAM, 0, 1, (2).to_bytes(4, "big")), answer(3))
     assert peer.done == [
@@ -26,7 +26,7 @@ def test_a_reset_stream_fails_its_request_alone(peer):
 
 
 def test_a_refused_stream_is_sent_again_but_not_for_ever(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     refusal = (7).to_bytes(4, "big")
     peer.say(frame(frames.RST_STREAM, 0, 1, refusal))
@@ -42,7 +42,7 @@ def test_a_refused_stream_is_sent_again_but_not_for_ever(peer):
 
 
 def test_a_stream_refused_beside_others_waits_for_the_end_of_one(peer):
-    peer.settle()
+    peer.exchange_settings()
     first, second = peer.open(), peer.open()
     peer.heard()
     peer.say(frame(frames.RST_STREAM, 0, 3, (7).to_bytes(4, "big")))
@@ -57,7 +57,7 @@ def test_a_stream_refused_beside_others_waits_for_the_end_of_one(peer):
 
 
 def test_goaway_sends_the_unseen_elsewhere_and_finishes_the_others(peer):
-    peer.settle()
+    peer.exchange_settings()
     first, second = peer.open(), peer.open()
     peer.say(frame(frames.GOAWAY, 0, 0, (1).to_bytes(4, "big") + bytes(4)))
     assert peer.connection.draining
@@ -89,7 +89,7 @@ def test_the_windows_of_connection_and_stream_are_kept(peer):
 
 
 def test_small_requests_wait_behind_a_blocked_one_and_then_go(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.open(b"a" * 65_535)
     peer.open(b"b" * 10)
     kinds = [payload[:1] for kind, _, _, payload in peer.heard() if kind == frames.DATA]
@@ -131,7 +131,7 @@ def test_no_more_streams_than_the_peer_allows(peer):
 
 
 def test_what_was_received_is_given_back_to_the_peers_window(peer):
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     peer.connection._received = (1 << 29) - 5
     peer.say(answer(1))
@@ -140,7 +140,7 @@ def test_what_was_received_is_given_back_to_the_peers_window(peer):
 
 def test_a_connection_drains_before_its_stream_ids_run_out():
     peer = Peer(last_id=3)
-    peer.settle()
+    peer.exchange_settings()
     peer.open()
     assert not peer.connection.draining
     peer.open()
@@ -150,7 +150,7 @@ def test_a_connection_drains_before_its_stream_ids_run_out():
 
 
 def test_a_cancelled_stream_is_reset_and_what_comes_for_it_is_ignored(peer):
-    peer.settle()
+    peer.exchange_settings()
     slot = peer.open()
     peer.heard()
     peer.connection.cancel(slot)

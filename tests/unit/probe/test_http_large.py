@@ -90,7 +90,7 @@ def run_until(port: int, finished: int) -> HttpEngine:
     log, limit = engine.targets[0].log, clock_ns() + 30 * SECOND
     while len(log.done) + len(log.failures) < finished and clock_ns() < limit:
         engine.serve(clock_ns() + SECOND // 100)
-        engine.expire(clock_ns())
+        engine.check_timeouts(clock_ns())
     engine.close()
     return engine
 

@@ -9,7 +9,7 @@ from tritongen.probe.http.http_response import (
     decode_outputs,
     error_text,
 )
-from tritongen.probe.http.http_verify import Known, verify
+from tritongen.probe.http.http_verify import ResponsePrefixes, verify
 from tritongen.probe.load_engine import Plan, Target
 from tritongen.triton.messages import Expectation, Message, SharedRegion, Tensor, TensorMeta
 
@@ -200,7 +200,7 @@ def test_binary_data_must_be_as_long_as_the_outputs_say():
 def judged(data: bytes, reference=None, known=None):
     plan = Plan("ocr", 1.0, [[b"request"]], EXPECTATION)
     parser = parsed(data, keep_all=reference is not None)
-    return verify(parser, Target(plan), reference or {}, known or Known())
+    return verify(parser, Target(plan), reference or {}, known or ResponsePrefixes())
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_wrong_responses_are_told_apart(data, code):
 
 
 def test_a_right_response_teaches_its_beginning():
-    known = Known()
+    known = ResponsePrefixes()
     data = response()
     assert judged(data, known=known) is None
     assert known.whole == {len(data): data[:-8]}
@@ -234,7 +234,7 @@ def test_a_right_response_teaches_its_beginning():
     "data", [response(chunked=True), response(headers="Connection: close\r\n")]
 )
 def test_beginnings_that_end_a_connection_are_not_learnt(data):
-    known = Known()
+    known = ResponsePrefixes()
     assert judged(data, known=known) is None
     assert not known.whole
 
@@ -245,7 +245,7 @@ def test_values_are_compared_with_a_reference():
 
 
 def test_what_is_known_can_be_set_aside_for_one_look():
-    known = Known()
+    known = ResponsePrefixes()
     known.learn(b"abc", 10)
     known.set_aside()
     assert not known.whole
@@ -254,7 +254,7 @@ def test_what_is_known_can_be_set_aside_for_one_look():
 
 
 def test_the_size_of_a_large_response_is_known_from_its_first_bytes():
-    known = Known()
+    known = ResponsePrefixes()
     known.learn(b"abc", 1_000)
     assert known.size_of(bytearray(b"abcdef"), 6) == 1_000
     assert known.size_of(bytearray(b"ab"), 2) == 0

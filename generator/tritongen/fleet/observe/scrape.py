@@ -1,7 +1,5 @@
 """Counters of a live server: from its statistics, its metrics page, or a Prometheus's history."""
 
-import math
-import re
 import ssl
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +18,7 @@ from tritongen.fleet.traffic.prometheus_answer import samples_of
 from tritongen.triton.address import shown_address
 from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpChannel
+from tritongen.triton.metrics import metric_samples
 from tritongen.triton.statistics import model_statistics
 
 # Metric of Triton → field of `ModelCounters`; several add up in one field.
@@ -34,8 +33,6 @@ METRICS: Mapping[str, str] = {
     "nv_inference_compute_infer_duration_us": "compute_us",
     "nv_inference_compute_output_duration_us": "compute_us",
 }
-_LINE = re.compile(r"^(nv_inference_\w+)(?:\{(.*)\})?\s+(\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Prometheus answers a range query with at most 11,000 points a series.
 _MAX_POINTS = 10_000
 _TIMEOUT_S = 30.0
@@ -44,19 +41,12 @@ _TIMEOUT_S = 30.0
 def counters_of_metrics(text: str) -> dict[str, ModelCounters]:
     """Counters by model from the text of a metrics page; empty when it is none of Triton's."""
     sums: dict[str, dict[str, float]] = {}
-    for line in text.splitlines():
-        match = _LINE.match(line)
-        field = METRICS.get(match[1]) if match is not None else None
-        if match is None or field is None:
-            continue
-        model = dict(_LABEL.findall(match[2] or "")).get("model", "")
-        try:
-            value = float(match[3])
-        except ValueError:
-            continue
-        if model and math.isfinite(value):
+    for sample in metric_samples(text):
+        field = METRICS.get(sample.name)
+        model = sample.label("model") if field is not None else ""
+        if field is not None and model:
             known = sums.setdefault(model, {})
-            known[field] = known.get(field, 0.0) + value
+            known[field] = known.get(field, 0.0) + sample.value
     return {model: ModelCounters(**values) for model, values in sums.items()}
 
 

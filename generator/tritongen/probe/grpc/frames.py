@@ -14,10 +14,10 @@ END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS = 1, 2, 3
 INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 4, 5
 
-LARGEST_WINDOW = (1 << 31) - 1
+MAX_WINDOW = (1 << 31) - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
-LARGEST_FRAME = (1 << 24) - 1
+MAX_FRAME = (1 << 24) - 1
 OUR_FRAME = 1 << 20
 
 
@@ -49,14 +49,14 @@ def error_name(code: int) -> str:
     return ErrorCode(code).name if code in ErrorCode.__members__.values() else f"error {code}"
 
 
-def lead(kind: int, flags: int, length: int) -> bytes:
-    """The first five bytes of a frame: all but the stream."""
+def header_prefix(kind: int, flags: int, length: int) -> bytes:
+    """The first five bytes of a frame: all of its header but the stream."""
     return length.to_bytes(3, "big") + bytes((kind, flags))
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A whole frame."""
-    return lead(kind, flags, len(payload)) + stream.to_bytes(4, "big") + payload
+    return header_prefix(kind, flags, len(payload)) + stream.to_bytes(4, "big") + payload
 
 
 def settings(pairs: list[tuple[int, int]]) -> bytes:
@@ -79,9 +79,9 @@ def read_settings(payload: bytes) -> list[tuple[int, int]]:
         raise FrameError("SETTINGS of a wrong length")
     pairs = list(struct.iter_unpack(">HI", payload))
     for key, value in pairs:
-        if key == INITIAL_WINDOW_SIZE and value > LARGEST_WINDOW:
+        if key == INITIAL_WINDOW_SIZE and value > MAX_WINDOW:
             raise FrameError("an initial window that is too large")
-        if key == MAX_FRAME_SIZE and not DEFAULT_FRAME <= value <= LARGEST_FRAME:
+        if key == MAX_FRAME_SIZE and not DEFAULT_FRAME <= value <= MAX_FRAME:
             raise FrameError("a frame size out of range")
     return [(int(key), int(value)) for key, value in pairs]
 
@@ -112,7 +112,7 @@ def increment_of(payload: bytes) -> int:
     """
     if len(payload) != 4:
         raise FrameError("WINDOW_UPDATE of a wrong length")
-    value = int.from_bytes(payload, "big") & LARGEST_WINDOW
+    value = int.from_bytes(payload, "big") & MAX_WINDOW
     if not value:
         raise FrameError("WINDOW_UPDATE by nothing")
     return value
@@ -148,14 +148,14 @@ def last_stream_of(payload: bytes) -> int:
     """
     if len(payload) < 8:
         raise FrameError("GOAWAY of a wrong length")
-    return int.from_bytes(payload[:4], "big") & LARGEST_WINDOW
+    return int.from_bytes(payload[:4], "big") & MAX_WINDOW
 
 
 _SETTINGS = (
     (HEADER_TABLE_SIZE, 0),
     (ENABLE_PUSH, 0),
-    (INITIAL_WINDOW_SIZE, LARGEST_WINDOW),
+    (INITIAL_WINDOW_SIZE, MAX_WINDOW),
     (MAX_FRAME_SIZE, OUR_FRAME),
 )
 # What a client says first.
-GREETING = PREFACE + settings(list(_SETTINGS)) + window_update(0, LARGEST_WINDOW - DEFAULT_WINDOW)
+GREETING = PREFACE + settings(list(_SETTINGS)) + window_update(0, MAX_WINDOW - DEFAULT_WINDOW)

@@ -1,7 +1,6 @@
 """The fast gRPC engine: streams over a few HTTP/2 connections, driven by epoll."""
 
 import select
-from collections import deque
 from collections.abc import Sequence
 from ssl import SSLSocket
 
@@ -9,30 +8,23 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.grpc.frames import FrameError
 from tritongen.probe.grpc.grpc_headers import request_block
-from tritongen.probe.grpc.grpc_verify import KEEP, judge
-from tritongen.probe.grpc.http2_connection import Connection
-from tritongen.probe.grpc.http2_stream import Carrier, Slot
-from tritongen.probe.grpc.response_template import Knowledge
-from tritongen.probe.load_engine import (
-    EngineOptions,
-    FailureCode,
-    Plan,
-    Target,
-    clock_ns,
-    divide_slots,
-    note_success,
-)
+from tritongen.probe.grpc.grpc_verify import judge
+from tritongen.probe.grpc.http2_connection import Http2Connection
+from tritongen.probe.grpc.http2_stream import StreamCarrier, StreamSlot
+from tritongen.probe.grpc.response_template import ResponseTemplates
+from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.triton.address import Endpoint
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_LONGEST_WAIT_S = 0.1
 # A small read costs less; a full one is followed by larger ones.
-_READ, _LARGEST_READ = 16_384, 262_144
-_CONNECTIONS = 8
+_READ_BYTES, _MAX_READ_BYTES = 16_384, 262_144
+# Chosen: as many as most clients of a server; more cost it more than they help.
+_MAX_CONNECTIONS = 8
 
 
-class GrpcEngine:
+class GrpcEngine(SlotEngine[StreamSlot]):
     """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
 
     name = "fast gRPC"
@@ -44,74 +36,49 @@ class GrpcEngine:
             EnvironmentProblem: TG901, the host has no address; TG834, a certificate cannot be used.
         """
         self._dialer = Dialer(endpoint, options.connect_timeout_s, alpn="h2")
-        self.targets: Sequence[Target] = [Target(plan) for plan in plans]
-        self.closed = True
-        self.outstanding = 0
-        self.last_success_ns = clock_ns()
-        self.lost = 0
-        self._options = options
+        super().__init__(plans, options)
         self._where = endpoint.address
         self._block = request_block(self._where, secure=endpoint.tls is not None)
-        self._knowledge = [Knowledge() for _ in plans]
-        self._epoll = select.epoll()
-        self._by_fd: dict[int, Connection] = {}
-        self._connections: list[Connection] = []
-        self._slots: list[Slot] = []
-        self._idle: list[list[Slot]] = [[] for _ in plans]
-        self._pending: deque[tuple[int, int]] = deque()
-        self._broken: list[Slot] = []
-        self._sending = False
-        self._refilling = False
-        self._read_size = _READ
+        self._templates = [ResponseTemplates() for _ in plans]
+        self._by_fd: dict[int, Http2Connection] = {}
+        self._connections: list[Http2Connection] = []
+        self._turn = 0
+        self._read_size = _READ_BYTES
         self._until = 0
 
-    @property
-    def waiting(self) -> int:
-        """Requests that are due and wait for a free slot."""
-        return len(self._pending)
+    def _new_slot(self) -> StreamSlot:
+        return StreamSlot()
 
-    def open(self, slots: int, *, closed: bool) -> None:
-        """Prepare slots and connections, waiting for the server's settings."""
-        self.closed, self._sending = closed, True
-        self._refilling = closed
-        self.last_success_ns, self.lost = clock_ns(), 0
-        self._broken.clear()
-        del self._slots[slots:]
-        for idle in self._idle:
-            idle.clear()
-        wanted = self._options.connections or min(slots, _CONNECTIONS)
+    def _connect(self, slots: int) -> None:
+        """Open the connections, waiting for the server's settings."""
+        wanted = self._options.connections or min(slots, _MAX_CONNECTIONS)
         for connection in self._connections[wanted:]:
             self._drop(connection)
         self._connections = [c for c in self._connections[:wanted] if not c.draining]
         while len(self._connections) < wanted:
             self._connections.append(self._dial(wait=True))
         self._await_settings()
-        shares = divide_slots([target.plan.share for target in self.targets], slots)
-        owners = [index for index, count in enumerate(shares) for _ in range(count)]
-        for index, owner in enumerate(owners):
-            if index == len(self._slots):
-                self._slots.append(Slot())
-            self._assign(self._slots[index], owner, index)
+        self._turn = 0
 
-    def _assign(self, slot: Slot, owner: int, number: int) -> None:
-        place = len(self._idle[owner])
-        slot.serve_target(self.targets[owner], self._knowledge[owner], place, KEEP)
-        slot.connection = self._connections[number % len(self._connections)]
-        self._idle[owner].append(slot)
+    def _assign(self, slot: StreamSlot, target: int, place: int) -> None:
+        super()._assign(slot, target, place)
+        slot.compare_with(self._templates[target])
+        slot.connection = self._connections[self._turn % len(self._connections)]
+        self._turn += 1
 
-    def _dial(self, *, wait: bool) -> Connection:
+    def _dial(self, *, wait: bool) -> Http2Connection:
         opened, _ = self._dialer.dial(wait=wait)
-        connection = Connection(opened, self._block, self, self._options.renew_streams_at)
+        connection = Http2Connection(opened, self._block, self, self._options.renew_streams_at)
         self._by_fd[connection.fd] = connection
         self._epoll.register(connection.fd, _EVENTS)
-        self._flush(connection)
+        self._write(connection)
         return connection
 
     def _await_settings(self) -> None:
         self._until = 0
         limit = clock_ns() + round(self._options.connect_timeout_s * 1e9)
         while not all(connection.ready for connection in self._connections):
-            for fd, event in self._epoll.poll(_LONGEST_WAIT_S):
+            for fd, event in self._epoll.poll(MAX_WAIT_S):
                 connection = self._by_fd.get(fd)
                 fault = self._take(connection, event) if connection is not None else ""
                 if fault:
@@ -121,42 +88,19 @@ class GrpcEngine:
                     "TG902", "no HTTP/2 settings came: this is not a gRPC port", where=self._where
                 )
 
-    def start(self) -> None:
-        """Send the first request of every slot."""
-        for idle in self._idle:
-            for slot in idle:
-                self.outstanding += 1
-                self._begin(slot, clock_ns())
-            idle.clear()
-        self._flush_all()
-
     def serve(self, until_ns: int) -> None:
         """Run the closed loop; see `Engine.serve`."""
         poll, by_fd, clock = self._epoll.poll, self._by_fd, clock_ns
         now = clock()
         self._until = until_ns
         while now < until_ns and (self._sending or self.outstanding):
-            events = poll(min(_LONGEST_WAIT_S, (until_ns - now) / 1e9))
+            events = poll(min(MAX_WAIT_S, (until_ns - now) / 1e9))
             for fd, event in events:
                 connection = by_fd.get(fd)
                 if connection is not None:
                     self._work(connection, event)
             now = clock()
-        note_success(self)
-
-    def submit(self, target: int, intended_ns: int) -> None:
-        """Send a request of an open loop; see `Engine.submit`."""
-        idle = self._idle[target]
-        if not idle and len(self._slots) >= self._options.max_outstanding:
-            self._pending.append((target, intended_ns))
-            return
-        if not idle:
-            self._slots.append(Slot())
-            self._assign(self._slots[-1], target, len(self._slots) - 1)
-        slot = idle.pop()
-        self.outstanding += 1
-        self._begin(slot, intended_ns)
-        self._flush(slot.connection)
+        self._see_last_success()
 
     def poll(self, timeout_s: float) -> None:
         """Handle what the sockets have; see `Engine.poll`."""
@@ -165,46 +109,12 @@ class GrpcEngine:
             connection = self._by_fd.get(fd)
             if connection is not None:
                 self._work(connection, event)
-        note_success(self)
-
-    def watch(self, descriptor: int) -> None:
-        """Let `poll` return when that descriptor can be read."""
-        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        self._see_last_success()
 
     def inspect(self) -> None:
         """Look at the next response of every model in full."""
-        for knowledge in self._knowledge:
-            knowledge.set_aside()
-
-    def settle(self) -> None:
-        """Stop sending."""
-        self._sending = self._refilling = False
-        self._pending.clear()
-
-    def expire(self, now_ns: int) -> None:
-        """Fail the requests whose time is up, and send again over lost connections."""
-        limit = now_ns - round(self._options.timeout_s * 1e9)
-        message = f"no answer within {self._options.timeout_s:g} s"
-        for slot in self._slots:
-            if slot.busy and slot.sent < limit:
-                slot.connection.cancel(slot)
-                self.complete(slot, (FailureCode.TIMEOUT, message), now_ns)
-        if self._sending and self.closed:
-            broken, self._broken = self._broken, []
-            for slot in broken:
-                self.outstanding += 1
-                self._begin(slot, clock_ns())
-        self._flush_all()
-
-    def abandon(self) -> int:
-        """Give up what is outstanding."""
-        busy = [slot for slot in self._slots if slot.busy]
-        now = clock_ns()
-        for slot in busy:
-            slot.connection.cancel(slot)
-            self.complete(slot, (FailureCode.UNFINISHED, "no answer before the end"), now)
-        self._flush_all()
-        return len(busy)
+        for templates in self._templates:
+            templates.set_aside()
 
     def close(self) -> None:
         """Close every connection."""
@@ -214,22 +124,22 @@ class GrpcEngine:
         self._slots.clear()
         self._epoll.close()
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: Http2Connection) -> None:
         if self._by_fd.get(connection.fd) is connection:
             del self._by_fd[connection.fd]
         connection.close()
 
-    def _work(self, connection: Connection, event: int) -> None:
+    def _work(self, connection: Http2Connection, event: int) -> None:
         """Read what came, and write what follows from it."""
         fault = self._take(connection, event)
         if fault:
             self._lose(connection, fault)
         else:
-            self._flush(connection)
+            self._write(connection)
             if connection.draining and not connection.streams:
                 self._drop(connection)
 
-    def _take(self, connection: Connection, event: int) -> str:
+    def _take(self, connection: Http2Connection, event: int) -> str:
         """Read what came; returns why the connection is lost, empty when it is not."""
         exhaustive = self._dialer.tls or event & _ENDING
         while True:
@@ -247,9 +157,9 @@ class GrpcEngine:
             except FrameError as fault:
                 return f"broken HTTP/2: {fault}"
             if len(data) == size:
-                self._read_size = _LARGEST_READ
+                self._read_size = _MAX_READ_BYTES
             elif not exhaustive:
-                self._read_size = max(_READ, min(self._read_size, 2 * len(data)))
+                self._read_size = max(_READ_BYTES, min(self._read_size, 2 * len(data)))
                 return ""
             if clock_ns() >= self._until and not self._holds_back(connection):
                 # The rest is announced again: nobody keeps the loop from looking at the time.
@@ -257,11 +167,18 @@ class GrpcEngine:
                     self._epoll.modify(connection.fd, _EVENTS)
                 return ""
 
-    def _holds_back(self, connection: Connection) -> bool:
+    def _holds_back(self, connection: Http2Connection) -> bool:
         """Whether TLS has read more of the socket than it gave: no event tells of that."""
         return isinstance(connection.socket, SSLSocket) and connection.socket.pending() > 0
 
-    def _flush(self, connection: Carrier) -> None:
+    def _flush_one(self, slot: StreamSlot) -> None:
+        self._write(slot.connection)
+
+    def _flush(self) -> None:
+        for connection in list(self._by_fd.values()):
+            self._write(connection)
+
+    def _write(self, connection: StreamCarrier) -> None:
         try:
             connection.flush()
         except OSError as fault:
@@ -269,11 +186,7 @@ class GrpcEngine:
             if lost is not None:
                 self._lose(lost, fault.strerror or str(fault))
 
-    def _flush_all(self) -> None:
-        for connection in list(self._by_fd.values()):
-            self._flush(connection)
-
-    def _lose(self, connection: Connection, fault: str) -> None:
+    def _lose(self, connection: Http2Connection, fault: str) -> None:
         """The connection is lost: its requests have failed."""
         refused = not connection.ready
         self._drop(connection)
@@ -287,23 +200,14 @@ class GrpcEngine:
         for slot in slots:
             started = slot.size or slot.first_block
             code = FailureCode.CUT_SHORT if started else FailureCode.CONNECTION
-            self._fail(slot, code, fault, now)
+            self._note_failure(slot, code, fault, now)
             if refused:
-                self._refuse(slot)
+                self._retry_later(slot)
             else:
                 self._proceed(slot, now)
-        self._flush_all()
+        self._flush()
 
-    def _refuse(self, slot: Slot) -> None:
-        """No connection for the slot: `expire` tries again, so that a dead server has its peace."""
-        slot.busy = False
-        self.outstanding -= 1
-        if self._refilling:
-            self._broken.append(slot)
-        else:
-            self._idle[self.targets.index(slot.target)].append(slot)
-
-    def _replace(self, old: Carrier) -> Carrier:
+    def _replace(self, old: StreamCarrier) -> StreamCarrier:
         """A connection in place of one that takes no more streams.
 
         Raises:
@@ -315,77 +219,61 @@ class GrpcEngine:
         usable = [connection for connection in self._connections if not connection.draining]
         return min(usable, key=lambda connection: len(connection.streams), default=old)
 
-    def _begin(self, slot: Slot, intended_ns: int) -> None:
+    def _begin(self, slot: StreamSlot, intended_ns: int) -> None:
         """Send the slot's next request."""
         slot.forget()
         slot.busy = True
         slot.intended = intended_ns
-        slot.request = slot.following()
+        slot.request = slot.next_request()
         slot.sent = clock_ns()
         self._open_stream(slot)
 
-    def _open_stream(self, slot: Slot) -> None:
+    def _open_stream(self, slot: StreamSlot) -> None:
         if slot.connection.draining:
             try:
                 slot.connection = self._replace(slot.connection)
             except EnvironmentProblem as fault:
                 self.lost += 1
-                self._fail(slot, FailureCode.CONNECTION, fault.what, clock_ns())
-                self._refuse(slot)
+                self._note_failure(slot, FailureCode.CONNECTION, fault.what, clock_ns())
+                self._retry_later(slot)
                 return
         slot.connection.open_stream(slot)
 
-    def send_elsewhere(self, slots: list[Slot]) -> None:
+    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
         """The server did not begin these: send them over another connection, times unchanged."""
         for slot in slots:
             self._open_stream(slot)
-            self._flush(slot.connection)
+            self._write(slot.connection)
 
-    def succeed(self, slot: Slot, now: int) -> None:
+    def succeed(self, slot: StreamSlot, now: int) -> None:
         """A response that matches its pattern."""
         slot.log_sent(slot.sent)
         slot.log_done(now)
         connection = slot.connection
         if self._refilling and not connection.draining:
             slot.sent, slot.refusals = now, 0
-            slot.request = slot.following()
+            slot.request = slot.next_request()
             connection.open_stream(slot)
             return
         if not self.closed:
             slot.target.log.intended.append(slot.intended)
         self._proceed(slot, now)
 
-    def complete(self, slot: Slot, failure: tuple[str, str] | None, now: int) -> None:
+    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, now: int) -> None:
         """A stream that ended, in any way."""
         if failure is None:
-            failure = judge(slot, slot.target, slot.knowledge)
+            failure = judge(slot)
         if failure is not None:
-            self._fail(slot, *failure, now)
-            self._proceed(slot, now)
-            return
-        slot.log_sent(slot.sent)
-        slot.log_done(now)
-        if not self.closed:
-            slot.target.log.intended.append(slot.intended)
+            self._note_failure(slot, *failure, now)
+        else:
+            self._note_success(slot, now)
         self._proceed(slot, now)
 
-    def _fail(self, slot: Slot, code: str, message: str, now: int) -> None:
-        intended = slot.sent if self.closed else slot.intended
-        slot.target.log.fail(intended, slot.sent, now, code, message)
+    def _fail(self, slot: StreamSlot, code: str, message: str, now: int) -> None:
+        slot.connection.cancel(slot)
+        self.complete(slot, (code, message), now)
 
-    def _proceed(self, slot: Slot, now: int) -> None:
-        """The slot is free: send the next request or let it rest."""
+    def _proceed(self, slot: StreamSlot, now: int) -> None:
         if slot.connection.waiting:
             slot.connection.admit()
-        if self._refilling:
-            self._begin(slot, now)
-            return
-        slot.busy = False
-        self.outstanding -= 1
-        index = self.targets.index(slot.target)
-        if self._pending and self._pending[0][0] == index:
-            _, intended = self._pending.popleft()
-            self.outstanding += 1
-            self._begin(slot, intended)
-            return
-        self._idle[index].append(slot)
+        super()._proceed(slot, now)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from tritongen.probe.dialer import WOULD_BLOCK
 from tritongen.probe.grpc import frames
 from tritongen.probe.grpc.flood_guard import DECODING_COST, FULL_DATA, MAX_COST, FloodGuard
-from tritongen.probe.grpc.frames import END_STREAM, HEAD, FrameError, frame, lead
+from tritongen.probe.grpc.frames import END_STREAM, HEAD, FrameError, frame, header_prefix
 from tritongen.probe.grpc.grpc_headers import HeaderReader
-from tritongen.probe.grpc.http2_stream import Owner, Slot
+from tritongen.probe.grpc.http2_stream import StreamOwner, StreamSlot
 
-_TOP_UP = 1 << 29
+_TOP_UP_BYTES = 1 << 29  # Chosen: a quarter of what the peer may send before it is told more.
 _MAX_BLOCK_BYTES = 1 << 16  # Chosen: what hpack takes of headers; gRPC takes a quarter of it.
-_MOST_REFUSALS = 20
+_MAX_REFUSALS = 20  # Chosen: a server that refuses a stream so often will not take it.
 _NOTHING = memoryview(b"")
 
 
-class Connection:
+class Http2Connection:
     """A socket that speaks HTTP/2.
 
     Attributes:
@@ -29,7 +29,9 @@ class Connection:
         waiting: slots whose stream waits for the peer's limit.
     """
 
-    def __init__(self, opened: socket.socket, block: bytes, owner: Owner, last_id: int) -> None:
+    def __init__(
+        self, opened: socket.socket, block: bytes, owner: StreamOwner, last_id: int
+    ) -> None:
         """Greet the peer over a connected socket; the greeting goes out with the next `flush`.
 
         Args:
@@ -40,28 +42,26 @@ class Connection:
         """
         self.socket = opened
         self.fd = opened.fileno()
-        self.streams: dict[bytes, Slot] = {}
+        self.streams: dict[bytes, StreamSlot] = {}
         self.draining = False
         self.ready = False
         self._next_id = 1
         self._last_id = last_id
         self._owner = owner
         self._block = block
-        self._lead = lead(frames.HEADERS, frames.END_HEADERS, len(block))
-        self._joints: dict[int, bytes] = {}
+        self._prefix = header_prefix(frames.HEADERS, frames.END_HEADERS, len(block))
+        self._data_prefixes: dict[int, bytes] = {}
         self._headers = HeaderReader()
         self._out: list[bytes] = [frames.GREETING]
         self._unsent = _NOTHING
         self._written_id = 1
         self._guard = FloodGuard()
         self._lost_streams = 0
-        self._blocked: list[Slot] = []
-        self._send_window = frames.DEFAULT_WINDOW
-        self._stream_window = frames.DEFAULT_WINDOW
-        self._frame_limit = frames.DEFAULT_FRAME
-        self._quick_limit = frames.DEFAULT_FRAME
-        self._most_streams = 1 << 30
-        self.waiting: list[Slot] = []
+        self._blocked: list[StreamSlot] = []
+        self._send_window = self._stream_window = frames.DEFAULT_WINDOW
+        self._frame_limit = self._quick_limit = frames.DEFAULT_FRAME
+        self._max_streams = 1 << 30
+        self.waiting: list[StreamSlot] = []
         self._received = 0
         self._pending = b""
         self._skip: tuple[bytes, int, int] | None = None
@@ -72,15 +72,15 @@ class Connection:
         with contextlib.suppress(OSError):
             self.socket.close()
 
-    def open_stream(self, slot: Slot) -> None:
+    def open_stream(self, slot: StreamSlot) -> None:
         """Send the slot's request as soon as the peer allows it; `flush` puts it on the wire."""
-        if self.waiting or len(self.streams) >= self._most_streams:
+        if self.waiting or len(self.streams) >= self._max_streams:
             self.waiting.append(slot)
             self.admit()
         else:
             self._start(slot)
 
-    def _start(self, slot: Slot) -> None:
+    def _start(self, slot: StreamSlot) -> None:
         """Open the slot's stream."""
         number = self._next_id
         self._next_id = number + 2
@@ -91,13 +91,13 @@ class Connection:
         size = len(slot.request)
         if size <= self._quick_limit and size <= self._send_window and not self._blocked:
             self._send_window -= size
-            joint = self._joints.get(size)
-            if joint is None:
-                joint = self._block + lead(frames.DATA, END_STREAM, size)
-                self._joints[size] = joint
-            self._out += (self._lead, key, joint, key, slot.request)
+            data_prefix = self._data_prefixes.get(size)
+            if data_prefix is None:
+                data_prefix = self._block + header_prefix(frames.DATA, END_STREAM, size)
+                self._data_prefixes[size] = data_prefix
+            self._out += (self._prefix, key, data_prefix, key, slot.request)
             return
-        self._out += (self._lead, key, self._block)
+        self._out += (self._prefix, key, self._block)
         slot.offset, slot.window = 0, self._stream_window
         self._blocked.append(slot)
         self._resume()
@@ -110,7 +110,7 @@ class Connection:
             if self.streams.get(slot.key) is slot and not self._push(slot)
         ]
 
-    def _push(self, slot: Slot) -> bool:
+    def _push(self, slot: StreamSlot) -> bool:
         """Frame as much of one request as the windows allow; True when all of it was."""
         request = slot.request
         while slot.offset < len(request):
@@ -122,10 +122,10 @@ class Connection:
             self._send_window -= len(piece)
             slot.window -= len(piece)
             flags = END_STREAM if slot.offset == len(request) else 0
-            self._out += (lead(frames.DATA, flags, len(piece)), slot.key, piece)
+            self._out += (header_prefix(frames.DATA, flags, len(piece)), slot.key, piece)
         return True
 
-    def cancel(self, slot: Slot) -> None:
+    def cancel(self, slot: StreamSlot) -> None:
         """Forget the slot's stream and tell the peer."""
         if self.streams.pop(slot.key, None) is not None:
             code = int(frames.ErrorCode.CANCEL).to_bytes(4, "big")
@@ -181,10 +181,10 @@ class Connection:
             key = data[position + 5 : position + HEAD]
             slot = streams.get(key)
             if slot is not None and not slot.data_frames:
-                layout = slot.knowledge.layout
-                if layout is not None and layout.matches(data, position, key):
-                    position += layout.size
-                    self._received += layout.payload
+                template = slot.templates.newest
+                if template is not None and template.matches(data, position, key):
+                    position += template.size
+                    self._received += template.payload
                     del streams[key]
                     self._owner.succeed(slot, now)
                     continue
@@ -273,7 +273,7 @@ class Connection:
         """Streams that the peer has answered, so that right answers need not be counted."""
         return self._next_id // 2 - len(self.streams) - self._lost_streams
 
-    def _live(self, key: bytes) -> Slot | None:
+    def _live(self, key: bytes) -> StreamSlot | None:
         """The slot of a stream, whose request must have been sent."""
         slot = self.streams.get(key)
         if slot is not None and int.from_bytes(key, "big") >= self._written_id:
@@ -288,7 +288,7 @@ class Connection:
         del self.streams[key]
         self._lost_streams += 1
         slot.refusals += 1
-        if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MOST_REFUSALS:
+        if code == frames.ErrorCode.REFUSED_STREAM and slot.refusals <= _MAX_REFUSALS:
             # The peer did nothing with it; every gRPC client sends it again without a word. While
             # others are open it has enough to do: then the end of one of them makes room.
             if self.streams:
@@ -301,7 +301,7 @@ class Connection:
 
     def _data(self, key: bytes, flags: int, content: bytes, now: int) -> None:
         self._received += len(content)
-        if self._received >= _TOP_UP:
+        if self._received >= _TOP_UP_BYTES:
             self._out.append(frames.window_update(0, self._received))
             self._received = 0
         slot = self.streams.get(key)
@@ -363,7 +363,7 @@ class Connection:
             elif key == frames.MAX_FRAME_SIZE:
                 self._frame_limit = value
             elif key == frames.MAX_CONCURRENT_STREAMS:
-                self._most_streams = value
+                self._max_streams = value
         self._quick_limit = min(self._frame_limit, self._stream_window)
         self.ready = True
         self._reply(frame(frames.SETTINGS, frames.ACK, 0))
@@ -373,7 +373,7 @@ class Connection:
     def _window(self, key: bytes, increment: int) -> None:
         if key == b"\0\0\0\0":
             self._send_window += increment
-            if self._send_window > frames.LARGEST_WINDOW:
+            if self._send_window > frames.MAX_WINDOW:
                 raise FrameError("the connection's window overflows")
         elif self._blocked:
             slot = self.streams.get(key)
@@ -396,5 +396,5 @@ class Connection:
 
     def admit(self) -> None:
         """Open the streams that waited for the peer's limit."""
-        while self.waiting and len(self.streams) < self._most_streams:
+        while self.waiting and len(self.streams) < self._max_streams:
             self._start(self.waiting.pop(0))

@@ -1,30 +1,33 @@
 """One slot of concurrency and the stream that it has open."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
-from tritongen.probe.grpc.response_template import Knowledge
-from tritongen.probe.load_engine import Target
+from tritongen.probe.grpc.response_template import ResponseTemplates
+from tritongen.probe.slot_engine import LoadSlot
+
+# Chosen: of a larger response only so much is kept to be looked at; the rest is counted.
+MAX_KEPT_BYTES = 65_536
 
 
-class Carrier(Protocol):
-    """What a slot needs of its `tritongen.probe.grpc.http2_connection.Connection`."""
+class StreamCarrier(Protocol):
+    """What a slot needs of its `tritongen.probe.grpc.http2_connection.Http2Connection`."""
 
     draining: bool
     fd: int
 
     @property
-    def streams(self) -> "Mapping[bytes, Slot]":
+    def streams(self) -> "Mapping[bytes, StreamSlot]":
         """Slots by the stream's number."""
 
     @property
-    def waiting(self) -> "list[Slot]":
+    def waiting(self) -> "list[StreamSlot]":
         """Slots whose stream waits for the peer's limit."""
 
-    def open_stream(self, slot: "Slot") -> None:
+    def open_stream(self, slot: "StreamSlot") -> None:
         """Send the slot's request as soon as the peer allows it."""
 
-    def cancel(self, slot: "Slot") -> None:
+    def cancel(self, slot: "StreamSlot") -> None:
         """Forget the slot's stream and tell the peer."""
 
     def flush(self) -> None:
@@ -34,68 +37,47 @@ class Carrier(Protocol):
         """Open the streams that waited for the peer's limit."""
 
 
-class Slot:
-    """A request, and what has come back of its response.
+class StreamSlot(LoadSlot):
+    """A request, and what has come back of its response. See `LoadSlot`, too.
 
     Attributes:
-        target: what it is for.
-        following: gives the next request.
-        knowledge: of the target's responses.
-        log_sent, log_done: append to the target's log.
+        templates: of the target's responses.
         connection: that it uses.
         key: the stream's number as four bytes, empty while nothing is outstanding.
-        request: the message.
-        offset: bytes of it that were framed.
+        offset: bytes of the request that were framed.
         window: what the peer lets us send on the stream, while not all was framed.
-        intended: when it was due.
-        sent: when it was sent.
-        busy: whether a request is outstanding.
         head: the response's message as far as it is kept.
         size: bytes of the response's message so far.
         first_block, last_block: headers of the response, and its trailers.
-        quick: whether the response came in three frames that a pattern can describe.
+        quick: whether the response came in three frames that a template can describe.
         data_frames: DATA frames so far.
         keep: bytes of the message to keep.
         refusals: how often the peer reset the request's stream.
     """
 
     __slots__ = (
-        "busy",
         "connection",
         "data_frames",
         "first_block",
-        "following",
         "head",
-        "intended",
         "keep",
         "key",
-        "knowledge",
         "last_block",
-        "log_done",
-        "log_sent",
         "offset",
         "quick",
         "refusals",
-        "request",
-        "sent",
         "size",
-        "target",
+        "templates",
         "window",
     )
 
-    target: Target
-    following: Callable[[], bytes]
-    knowledge: Knowledge
-    log_sent: Callable[[int], None]
-    log_done: Callable[[int], None]
-    connection: Carrier
+    templates: ResponseTemplates
+    connection: StreamCarrier
 
     def __init__(self) -> None:
+        super().__init__()
         self.key = b""
-        self.request = b""
         self.offset = self.window = 0
-        self.intended = self.sent = 0
-        self.busy = False
         self.keep = 0
         self.head = bytearray()
         self.forget()
@@ -108,24 +90,20 @@ class Slot:
         self.quick = True
         self.refusals = 0
 
-    def serve_target(self, target: Target, knowledge: Knowledge, place: int, keep: int) -> None:
-        """Send requests of this target from now on, as its slot of that number."""
-        self.target = target
-        self.following = target.source(place)
-        self.knowledge = knowledge
-        self.log_sent = target.log.sent.append
-        self.log_done = target.log.done.append
-        self.keep = (1 << 62) if target.plan.references else keep
+    def compare_with(self, templates: ResponseTemplates) -> None:
+        """Compare responses with these, and with the target's references, from now on."""
+        self.templates = templates
+        self.keep = (1 << 62) if self.target.plan.references else MAX_KEPT_BYTES
 
 
-class Owner(Protocol):
+class StreamOwner(Protocol):
     """Who is told what happens to streams."""
 
-    def succeed(self, slot: Slot, now: int) -> None:
-        """The slot's response is complete and matches its pattern."""
+    def succeed(self, slot: StreamSlot, now: int) -> None:
+        """The slot's response is complete and matches its template."""
 
-    def complete(self, slot: Slot, failure: tuple[str, str] | None, now: int) -> None:
+    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, now: int) -> None:
         """The slot's stream has ended; the message is still to be looked at without a failure."""
 
-    def send_elsewhere(self, slots: list[Slot]) -> None:
+    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
         """The server did not begin these streams and wants no more of them here."""

@@ -10,7 +10,7 @@ import queue
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,24 +18,17 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import Dialer
 from tritongen.probe.grpc.grpc_request import ID_DIGITS
 from tritongen.probe.grpc.grpc_response import MessageError, StreamedResponse, decode_streamed
-from tritongen.probe.load_engine import (
-    EngineOptions,
-    FailureCode,
-    Plan,
-    Target,
-    clock_ns,
-    divide_slots,
-)
+from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, Target, clock_ns
+from tritongen.probe.slot_engine import MAX_WAIT_S, LoadSlot, SlotEngine
 from tritongen.triton.address import Endpoint
 from tritongen.triton.grpc_channel import channel_credentials
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
-_STREAMS = 8
-_LONGEST_WAIT_S = 0.1
+_MAX_STREAMS = 8
 # A server that is gone refuses at once: asked again and again it would cost a core and a thread
 # for every refusal.
 _REOPEN_NS = 50_000_000
-_JOIN_S = 1.0
+_MAX_JOIN_S = 1.0
 _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -71,20 +64,23 @@ class _Stream:
         return iter(self.outbox.get, None)
 
 
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """One slot of concurrency; see `tritongen.probe.grpc.http2_stream.Slot` for the names."""
+class _CallSlot(LoadSlot):
+    """A request on one of the streams. See `LoadSlot`, too.
 
-    target: Target
-    following: Callable[[], bytes]
-    stream: _Stream | None = None
-    key: bytes = b""
-    intended: int = 0
-    sent: int = 0
-    busy: bool = False
+    Attributes:
+        stream: that it went over.
+        key: the request's id.
+    """
+
+    __slots__ = ("key", "stream")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream: _Stream | None = None
+        self.key = b""
 
 
-class StreamEngine:
+class StreamEngine(SlotEngine[_CallSlot]):
     """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
 
     name = "grpcio streams"
@@ -100,30 +96,19 @@ class StreamEngine:
             self._grpc: Any = importlib.import_module("grpc")
         except ImportError:
             raise EnvironmentProblem("TG006", "streaming needs the package grpcio") from None
+        super().__init__(plans, options)
         self._endpoint = endpoint
         self._channel = self._make_channel(options)
         self._method = self._channel.stream_stream(_METHOD)
-        self.targets: Sequence[Target] = [Target(plan) for plan in plans]
-        self.closed = True
-        self.outstanding = 0
-        self.last_success_ns = clock_ns()
-        self.lost = 0
-        self._options = options
         self._events: deque[_Event] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
         self._epoll.register(self._wake, select.EPOLLIN)
         # A closed descriptor's number is given to the next file: no thread may write to it.
         self._waking = threading.Lock()
         self._closed = False
         self._streams: list[_Stream] = []
-        self._slots: list[_Slot] = []
-        self._idle: list[list[_Slot]] = [[] for _ in plans]
-        self._broken: list[_Slot] = []
-        self._by_id: dict[bytes, _Slot] = {}
+        self._by_id: dict[bytes, _CallSlot] = {}
         self._next_id = 0
-        self._pending: deque[tuple[int, int]] = deque()
-        self._sending = False
 
     def _make_channel(self, options: EngineOptions) -> Any:  # noqa: ANN401  (grpcio has no types)
         address, tls = self._endpoint.address, self._endpoint.tls
@@ -132,39 +117,21 @@ class StreamEngine:
         credentials, more = channel_credentials(address, tls, options.connect_timeout_s)
         return self._grpc.secure_channel(address, credentials, options=[*_CHANNEL, *more])
 
-    @property
-    def waiting(self) -> int:
-        """Requests that are due and wait for a free slot."""
-        return len(self._pending)
+    def _new_slot(self) -> _CallSlot:
+        return _CallSlot()
 
-    def open(self, slots: int, *, closed: bool) -> None:
-        """See that the server is there, and prepare slots."""
-        self.closed, self._sending = closed, True
-        self.last_success_ns, self.lost = clock_ns(), 0
+    def _connect(self, slots: int) -> None:
+        """See that the server is there, and open streams."""
         if not self._streams:
             self._see_that_it_listens()
-        self._renew_streams(clock_ns())
-        while len(self._streams) < min(slots, _STREAMS):
+        self._reconnect(clock_ns())
+        while len(self._streams) < min(slots, _MAX_STREAMS):
             self._streams.append(self._open_stream())
-        self._broken.clear()
-        for idle in self._idle:
-            idle.clear()
-        shares = divide_slots([target.plan.share for target in self.targets], slots)
-        owners = [index for index, count in enumerate(shares) for _ in range(count)]
-        self._slots.clear()
-        for owner in owners:
-            self._add_slot(owner)
 
     def _see_that_it_listens(self) -> None:
         """One connection of our own, so that a wrong address or certificate is told at once."""
         dialer = Dialer(self._endpoint, self._options.connect_timeout_s, alpn="h2")
         dialer.dial(wait=True)[0].close()
-
-    def _add_slot(self, owner: int) -> None:
-        target = self.targets[owner]
-        place = sum(slot.target is target for slot in self._slots)
-        self._slots.append(_Slot(target, target.source(place)))
-        self._idle[owner].append(self._slots[-1])
 
     def _open_stream(self) -> _Stream:
         stream = _Stream(clock_ns())
@@ -175,10 +142,10 @@ class StreamEngine:
         stream.reader.start()
         return stream
 
-    def _renew_streams(self, now: int) -> None:
+    def _reconnect(self, now_ns: int) -> None:
         """Open streams in place of those that ended."""
         for place, stream in enumerate(self._streams):
-            if stream.fault is not None and now - stream.opened >= _REOPEN_NS:
+            if stream.fault is not None and now_ns - stream.opened >= _REOPEN_NS:
                 self._streams[place] = self._open_stream()
 
     def _read(self, stream: _Stream) -> None:
@@ -200,31 +167,12 @@ class StreamEngine:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
 
-    def start(self) -> None:
-        """Send the first request of every slot."""
-        for idle in self._idle:
-            for slot in idle:
-                self.outstanding += 1
-                self._begin(slot, clock_ns())
-            idle.clear()
-
     def serve(self, until_ns: int) -> None:
         """Run the closed loop; see `Engine.serve`."""
         now = clock_ns()
         while now < until_ns and (self._sending or self.outstanding):
-            self.poll(min(_LONGEST_WAIT_S, (until_ns - now) / 1e9))
+            self.poll(min(MAX_WAIT_S, (until_ns - now) / 1e9))
             now = clock_ns()
-
-    def submit(self, target: int, intended_ns: int) -> None:
-        """Send a request of an open loop; see `Engine.submit`."""
-        idle = self._idle[target]
-        if not idle and len(self._slots) >= self._options.max_outstanding:
-            self._pending.append((target, intended_ns))
-            return
-        if not idle:
-            self._add_slot(target)
-        self.outstanding += 1
-        self._begin(idle.pop(), intended_ns)
 
     def poll(self, timeout_s: float) -> None:
         """Handle what the threads have read; see `Engine.poll`."""
@@ -236,41 +184,6 @@ class StreamEngine:
         for _ in range(len(self._events)):
             self._handle(self._events.popleft())
 
-    def watch(self, descriptor: int) -> None:
-        """Let `poll` return when that descriptor can be read."""
-        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
-
-    def inspect(self) -> None:
-        """Every response is looked at in full anyway."""
-
-    def settle(self) -> None:
-        """Stop sending."""
-        self._sending = False
-        self._pending.clear()
-
-    def expire(self, now_ns: int) -> None:
-        """Fail the requests whose time is up, and open streams that ended again."""
-        limit = now_ns - round(self._options.timeout_s * 1e9)
-        message = f"no answer within {self._options.timeout_s:g} s"
-        for slot in self._slots:
-            if slot.busy and slot.sent < limit:
-                self._finish(slot, (FailureCode.TIMEOUT, message), now_ns)
-        if not self._sending:
-            return
-        self._renew_streams(now_ns)
-        if self.closed:
-            broken, self._broken = self._broken, []
-            for slot in broken:
-                self.outstanding += 1
-                self._begin(slot, clock_ns())
-
-    def abandon(self) -> int:
-        """Give up what is outstanding."""
-        busy = [slot for slot in self._slots if slot.busy]
-        for slot in busy:
-            self._finish(slot, (FailureCode.UNFINISHED, "no answer before the end"), clock_ns())
-        return len(busy)
-
     def close(self) -> None:
         """End every stream, and the threads that read them."""
         if self._closed:
@@ -280,7 +193,7 @@ class StreamEngine:
             stream.call.cancel()
         for stream in self._streams:
             if stream.reader is not None:
-                stream.reader.join(_JOIN_S)
+                stream.reader.join(_MAX_JOIN_S)
         self._streams.clear()
         self._channel.close()
         with self._waking:
@@ -288,14 +201,14 @@ class StreamEngine:
             self._epoll.close()
             os.close(self._wake)
 
-    def _begin(self, slot: _Slot, intended_ns: int) -> None:
+    def _begin(self, slot: _CallSlot, intended_ns: int) -> None:
         """Send the slot's next request over one of the streams."""
         self._next_id += 1
         stream = self._stream_for(self._next_id)
         slot.key = b"%0*d" % (ID_DIGITS, self._next_id)
         slot.stream = stream
         slot.busy, slot.intended = True, intended_ns
-        request = slot.following()
+        request = slot.next_request()
         self._by_id[slot.key] = slot
         slot.sent = clock_ns()
         if stream.fault is not None:
@@ -336,35 +249,22 @@ class StreamEngine:
             self._finish(slot, failure, event.now)
 
     def _finish(
-        self, slot: _Slot, failure: tuple[str, str] | None, now: int, *, broken: bool = False
+        self, slot: _CallSlot, failure: tuple[str, str] | None, now: int, *, broken: bool = False
     ) -> None:
-        """The slot's request is done; where its stream broke, the next one waits for `expire`."""
+        """The slot's request is done; where its stream broke, the next one waits."""
         self._by_id.pop(slot.key, None)
-        log = slot.target.log
         if failure is not None:
-            log.fail(slot.sent if self.closed else slot.intended, slot.sent, now, *failure)
+            self._note_failure(slot, *failure, now)
         else:
-            if not self.closed:
-                log.intended.append(slot.intended)
-            log.sent.append(slot.sent)
-            log.done.append(now)
+            self._note_success(slot, now)
             self.last_success_ns, self.lost = now, 0
-        again = self.closed and self._sending
-        if again and not broken:
-            self._begin(slot, now)
-            return
-        slot.busy = False
-        self.outstanding -= 1
-        if again:
-            self._broken.append(slot)
-            return
-        index = self.targets.index(slot.target)
-        if self._pending and self._pending[0][0] == index:
-            _, intended = self._pending.popleft()
-            self.outstanding += 1
-            self._begin(slot, intended)
-            return
-        self._idle[index].append(slot)
+        if broken and self._refilling:
+            self._retry_later(slot)
+        else:
+            self._proceed(slot, now)
+
+    def _fail(self, slot: _CallSlot, code: str, message: str, now: int) -> None:
+        self._finish(slot, (code, message), now)
 
 
 def _failure(response: StreamedResponse, target: Target) -> tuple[str, str] | None:

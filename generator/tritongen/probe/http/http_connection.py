@@ -8,72 +8,52 @@ import ssl
 from collections.abc import Callable
 
 from tritongen.probe.http.http_response import ResponseParser
-from tritongen.probe.http.http_verify import Known
-from tritongen.probe.load_engine import Target
+from tritongen.probe.http.http_verify import ResponsePrefixes
+from tritongen.probe.slot_engine import LoadSlot
 
 # What is at most in one piece on a loopback interface.
-_PIECE = 65_536
+_PIECE_BYTES = 65_536
 
 
-class Connection:
-    """A socket and its request; at most one is outstanding.
+class HttpConnection(LoadSlot):
+    """A socket and its request; at most one is outstanding. See `LoadSlot`, too.
 
     Attributes:
         socket: non-blocking, None while there is none.
         fd: its descriptor, -1 while there is none.
-        target: what the request is for.
-        following: gives the next request.
-        request: what is being sent.
         unsent: position of its first byte that the socket has not taken, -1 when it took all.
-        intended: when the request was due.
-        sent: when it was sent.
-        busy: whether a request is outstanding.
         connecting: whether the connection is being opened.
         remaining: bytes of a known response that are still to come.
         parser: of a response that is not known yet.
         received: bytes of the response so far.
-        known: beginnings of right responses, and, for speed, the same by size of the response.
+        prefixes: of right responses.
+        whole: for speed, the same by size of the response.
         waits_for_rest: the socket keeps silent until the rest of a large response is there.
     """
 
     __slots__ = (
-        "busy",
         "connecting",
         "fd",
-        "following",
-        "intended",
-        "known",
-        "log_done",
-        "log_sent",
         "parser",
+        "prefixes",
         "received",
         "recv_into",
         "remaining",
-        "request",
         "send",
-        "sent",
         "socket",
-        "target",
         "unsent",
         "waits_for_rest",
         "whole",
     )
 
-    target: Target
-    following: Callable[[], bytes]
-    known: Known
+    prefixes: ResponsePrefixes
     whole: dict[int, bytes]
-    log_sent: Callable[[int], None]
-    log_done: Callable[[int], None]
 
     def __init__(self) -> None:
+        super().__init__()
         self.socket: socket.socket | None = None
         self.fd = -1
-        self.request = b""
         self.unsent = -1
-        self.intended = 0
-        self.sent = 0
-        self.busy = False
         self.connecting = False
         self.remaining = 0
         self.parser: ResponseParser | None = None
@@ -82,15 +62,10 @@ class Connection:
         self.send: Callable[[bytes | memoryview], int] = _no_send
         self.recv_into: Callable[[bytearray], int] = _no_receive
 
-    def serve_target(self, target: Target, known: Known, slot: int) -> None:
-        """Send requests of this target from now on, as its slot of that number."""
-        self.target = target
-        self.following = target.source(slot)
-        self.known = known
-        self.whole = known.whole
-        # Bound once: these run for every request.
-        self.log_sent = target.log.sent.append
-        self.log_done = target.log.done.append
+    def compare_with(self, prefixes: ResponsePrefixes) -> None:
+        """Compare responses with these from now on."""
+        self.prefixes = prefixes
+        self.whole = prefixes.whole
 
     def attach(self, opened: socket.socket, *, connecting: bool) -> None:
         """Use this socket from now on."""
@@ -113,7 +88,7 @@ class Connection:
         """
         self.remaining = rest
         # TLS keeps bytes of its own, so that the socket may never have as many.
-        wait = rest > _PIECE and not isinstance(self.socket, ssl.SSLSocket)
+        wait = rest > _PIECE_BYTES and not isinstance(self.socket, ssl.SSLSocket)
         if (wait or self.waits_for_rest) and self.socket is not None:
             # After a part was read the mark must fall: what is above it would never come.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, rest if wait else 1)

@@ -5,34 +5,26 @@ known to be right, so the next ones are checked by comparing those bytes, and th
 """
 
 import select
-from collections import deque
 from collections.abc import Sequence
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import WOULD_BLOCK, Dialer
-from tritongen.probe.http.http_connection import Connection
+from tritongen.probe.http.http_connection import HttpConnection
 from tritongen.probe.http.http_response import MalformedResponseError, ResponseParser
-from tritongen.probe.http.http_verify import Known, verify
-from tritongen.probe.load_engine import (
-    EngineOptions,
-    FailureCode,
-    Plan,
-    Target,
-    clock_ns,
-    divide_slots,
-    note_success,
-)
+from tritongen.probe.http.http_verify import ResponsePrefixes, verify
+from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.triton.address import Endpoint
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _QUIET = select.EPOLLIN | select.EPOLLOUT
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_BUFFER = 1 << 20
-_OPENING = 16
-_LONGEST_WAIT_S = 0.1
+_BUFFER_BYTES = 1 << 20
+# Chosen: connections that are being opened at a time; a server drops what does not fit its backlog.
+_MAX_OPENING = 16
 
 
-class HttpEngine:
+class HttpEngine(SlotEngine[HttpConnection]):
     """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
 
     name = "fast HTTP/1.1"
@@ -44,57 +36,30 @@ class HttpEngine:
             EnvironmentProblem: TG901, the host has no address; TG834, a certificate cannot be used.
         """
         self._dialer = Dialer(endpoint, options.connect_timeout_s)
-        self.targets: Sequence[Target] = [Target(plan) for plan in plans]
-        self.closed = True
-        self.outstanding = 0
-        self.last_success_ns = clock_ns()
-        self.lost = 0
-        self._options = options
-        self._known = [Known() for _ in plans]
-        self._epoll = select.epoll()
-        self._by_fd: dict[int, Connection] = {}
-        self._slots: list[Connection] = []
-        self._idle: list[list[Connection]] = [[] for _ in plans]
-        self._pending: deque[tuple[int, int]] = deque()
-        self._broken: list[Connection] = []
-        self._buffer = bytearray(_BUFFER)
+        super().__init__(plans, options)
+        self._prefixes = [ResponsePrefixes() for _ in plans]
+        self._by_fd: dict[int, HttpConnection] = {}
+        self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
-        self._sending = False
 
-    @property
-    def waiting(self) -> int:
-        """Requests that are due and wait for a free slot."""
-        return len(self._pending)
+    def _new_slot(self) -> HttpConnection:
+        return HttpConnection()
 
-    def open(self, slots: int, *, closed: bool) -> None:
-        """Prepare that many connections, waiting for each."""
-        self.closed, self._sending = closed, True
-        self.last_success_ns, self.lost = clock_ns(), 0
-        self._broken.clear()
-        for connection in self._slots[slots:]:
-            self._drop(connection)
-        del self._slots[slots:]
-        for idle in self._idle:
-            idle.clear()
-        shares = divide_slots([target.plan.share for target in self.targets], slots)
-        owners = [index for index, count in enumerate(shares) for _ in range(count)]
-        for index, owner in enumerate(owners):
-            if index == len(self._slots):
-                self._slots.append(Connection())
-            connection = self._slots[index]
-            place = len(self._idle[owner])
-            connection.serve_target(self.targets[owner], self._known[owner], place)
-            if connection.socket is None:
-                self._dial(connection, wait=True)
-            self._idle[owner].append(connection)
+    def _assign(self, slot: HttpConnection, target: int, place: int) -> None:
+        super()._assign(slot, target, place)
+        slot.compare_with(self._prefixes[target])
 
-    def start(self) -> None:
-        """Send the first request of every slot."""
-        for idle in self._idle:
-            for connection in idle:
-                self.outstanding += 1
-                self._begin(connection, clock_ns())
-            idle.clear()
+    def _prepare(self, slot: HttpConnection) -> None:
+        if slot.socket is None:
+            self._dial(slot, wait=True)
+
+    def _release(self, slot: HttpConnection) -> None:
+        self._drop(slot)
+
+    def _may_grow(self) -> bool:
+        """Few connections at a time are opened, or the server drops them."""
+        opening = sum(slot.connecting for slot in self._slots[-_MAX_OPENING:])
+        return super()._may_grow() and opening < _MAX_OPENING
 
     def serve(self, until_ns: int) -> None:
         """Run the closed loop; see `Engine.serve`."""
@@ -102,7 +67,7 @@ class HttpEngine:
         quick = self._sending and not self._dialer.tls
         now = clock()
         while now < until_ns and (self._sending or self.outstanding):
-            events = poll(min(_LONGEST_WAIT_S, (until_ns - now) / 1e9))
+            events = poll(min(MAX_WAIT_S, (until_ns - now) / 1e9))
             now = clock()
             for fd, event in events:
                 connection = by_fd.get(fd)
@@ -117,13 +82,13 @@ class HttpEngine:
                     prefix = connection.whole.get(size)
                     if prefix is None or not buffer.startswith(prefix):
                         self._received(connection, size, now)
-                        if size == _BUFFER:
+                        if size == _BUFFER_BYTES:
                             self._ready(connection, event)
                         continue
                     connection.log_sent(connection.sent)
                     connection.log_done(now)
                     connection.sent = now
-                    connection.request = request = connection.following()
+                    connection.request = request = connection.next_request()
                     taken = connection.send(request)
                     if taken != len(request):
                         connection.unsent = taken
@@ -132,29 +97,7 @@ class HttpEngine:
                     if connection.sent == now:
                         connection.unsent = 0
                     self._ready(connection, event)
-        note_success(self)
-
-    def submit(self, target: int, intended_ns: int) -> None:
-        """Send a request of an open loop; see `Engine.submit`."""
-        idle = self._idle[target]
-        if idle:
-            connection = idle.pop()
-        elif self._may_grow():
-            connection = Connection()
-            place = sum(c.target is self.targets[target] for c in self._slots)
-            connection.serve_target(self.targets[target], self._known[target], place)
-            self._slots.append(connection)
-        else:
-            self._pending.append((target, intended_ns))
-            return
-        self.outstanding += 1
-        self._begin(connection, intended_ns)
-
-    def _may_grow(self) -> bool:
-        """Whether one more connection may be opened; few at a time, or the server drops them."""
-        if len(self._slots) >= self._options.max_outstanding:
-            return False
-        return sum(connection.connecting for connection in self._slots[-_OPENING:]) < _OPENING
+        self._see_last_success()
 
     def poll(self, timeout_s: float) -> None:
         """Handle what the sockets have; see `Engine.poll`."""
@@ -162,42 +105,12 @@ class HttpEngine:
             connection = self._by_fd.get(fd)
             if connection is not None:
                 self._ready(connection, event)
-        note_success(self)
-
-    def watch(self, descriptor: int) -> None:
-        """Let `poll` return when that descriptor can be read."""
-        self._epoll.register(descriptor, select.EPOLLIN)
+        self._see_last_success()
 
     def inspect(self) -> None:
         """Look at the next response of every model in full."""
-        for known in self._known:
-            known.set_aside()
-
-    def settle(self) -> None:
-        """Stop sending."""
-        self._sending = False
-        self._pending.clear()
-
-    def expire(self, now_ns: int) -> None:
-        """Fail the requests whose time is up, and open lost connections again."""
-        limit = now_ns - round(self._options.timeout_s * 1e9)
-        for connection in self._slots:
-            if connection.busy and connection.sent < limit:
-                message = f"no answer within {self._options.timeout_s:g} s"
-                self._fail(connection, FailureCode.TIMEOUT, message, now_ns)
-        if self._sending and self.closed:
-            broken, self._broken = self._broken, []
-            for connection in broken:
-                self.outstanding += 1
-                self._begin(connection, clock_ns())
-
-    def abandon(self) -> int:
-        """Give up what is outstanding."""
-        busy = [connection for connection in self._slots if connection.busy]
-        now = clock_ns()
-        for connection in busy:
-            self._fail(connection, FailureCode.UNFINISHED, "no answer before the end", now)
-        return len(busy)
+        for prefixes in self._prefixes:
+            prefixes.set_aside()
 
     def close(self) -> None:
         """Close every connection."""
@@ -206,23 +119,23 @@ class HttpEngine:
         self._slots.clear()
         self._epoll.close()
 
-    def _dial(self, connection: Connection, *, wait: bool) -> None:
+    def _dial(self, connection: HttpConnection, *, wait: bool) -> None:
         opened, connecting = self._dialer.dial(wait=wait)
         connection.attach(opened, connecting=connecting)
         self._by_fd[connection.fd] = connection
         self._epoll.register(connection.fd, _EVENTS)
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: HttpConnection) -> None:
         """Close the connection's socket; closing takes it out of the epoll set, too."""
         if self._by_fd.get(connection.fd) is connection:
             del self._by_fd[connection.fd]
         connection.detach()
 
-    def _begin(self, connection: Connection, intended_ns: int) -> None:
+    def _begin(self, connection: HttpConnection, intended_ns: int) -> None:
         """Send the connection's next request."""
         connection.busy = True
         connection.received, connection.parser, connection.remaining = 0, None, 0
-        connection.request = connection.following()
+        connection.request = connection.next_request()
         connection.intended = intended_ns
         connection.unsent = 0
         connection.sent = clock_ns()
@@ -236,7 +149,7 @@ class HttpEngine:
         if not connection.connecting:
             self._push(connection)
 
-    def _push(self, connection: Connection) -> None:
+    def _push(self, connection: HttpConnection) -> None:
         """Give the socket as much of the request as it takes."""
         request = connection.request
         try:
@@ -250,7 +163,7 @@ class HttpEngine:
         except OSError as fault:
             self._lost_connection(connection, fault)
 
-    def _ready(self, connection: Connection, event: int) -> None:
+    def _ready(self, connection: HttpConnection, event: int) -> None:
         """Handle an event, whatever it is."""
         if connection.connecting:
             error = connection.error()
@@ -271,10 +184,10 @@ class HttpEngine:
                 self._lost_connection(connection, fault)
                 return
             self._received(connection, size, clock_ns())
-            if 0 < size < _BUFFER and not ending:
+            if 0 < size < _BUFFER_BYTES and not ending:
                 return
 
-    def _received(self, connection: Connection, size: int, now: int) -> None:
+    def _received(self, connection: HttpConnection, size: int, now: int) -> None:
         """Take `size` bytes that lie in the buffer; none at all is the end of the connection."""
         if not connection.busy or size == 0:
             self._ended(connection, now)
@@ -293,7 +206,7 @@ class HttpEngine:
             if prefix is not None and self._buffer.startswith(prefix):
                 self._succeed(connection, now)
                 return
-            whole = connection.known.size_of(self._buffer, size)
+            whole = connection.prefixes.size_of(self._buffer, size)
             if whole:
                 connection.expect(whole - size)
                 return
@@ -306,11 +219,11 @@ class HttpEngine:
         if connection.parser.done:
             self._judge(connection, connection.parser, now)
 
-    def _judge(self, connection: Connection, parser: ResponseParser, now: int) -> None:
+    def _judge(self, connection: HttpConnection, parser: ResponseParser, now: int) -> None:
         """A response that was parsed is complete."""
         target = connection.target
         reference = target.reference(connection.request)
-        failure = verify(parser, target, reference, connection.known)
+        failure = verify(parser, target, reference, connection.prefixes)
         usable = parser.keep_alive and not parser.excess
         if not usable:
             self._drop(connection)
@@ -320,31 +233,11 @@ class HttpEngine:
         else:
             self._succeed(connection, now)
 
-    def _succeed(self, connection: Connection, now: int) -> None:
-        if not self.closed:
-            connection.target.log.intended.append(connection.intended)
-        connection.log_sent(connection.sent)
-        connection.log_done(now)
+    def _succeed(self, connection: HttpConnection, now: int) -> None:
+        self._note_success(connection, now)
         self._proceed(connection, now)
 
-    def _proceed(self, connection: Connection, now: int) -> None:
-        """The connection is free: send the next request or let it rest."""
-        if self.closed and self._sending:
-            self._begin(connection, now)
-            return
-        connection.busy, connection.received, connection.unsent = False, 0, -1
-        self.outstanding -= 1
-        if self._pending:
-            target, intended = self._pending[0]
-            if self.targets[target] is connection.target:
-                self._pending.popleft()
-                self.outstanding += 1
-                self._begin(connection, intended)
-                return
-        if self._sending or connection.socket is not None:
-            self._idle[self.targets.index(connection.target)].append(connection)
-
-    def _ended(self, connection: Connection, now: int) -> None:
+    def _ended(self, connection: HttpConnection, now: int) -> None:
         """The peer closed the connection, or spoke out of turn."""
         if not connection.busy:
             self._drop(connection)
@@ -364,28 +257,21 @@ class HttpEngine:
             message = "the connection was closed instead of an answer"
             self._fail(connection, FailureCode.CONNECTION, message, now)
 
-    def _lost_connection(self, connection: Connection, fault: OSError) -> None:
+    def _lost_connection(self, connection: HttpConnection, fault: OSError) -> None:
         if connection.busy:
             code = FailureCode.CUT_SHORT if connection.received else FailureCode.CONNECTION
             self._fail(connection, code, fault.strerror or str(fault), clock_ns())
         else:
             self._drop(connection)
 
-    def _note_failure(self, connection: Connection, code: str, message: str, now: int) -> None:
-        intended = connection.sent if self.closed else connection.intended
-        connection.target.log.fail(intended, connection.sent, now, code, message)
-
-    def _fail(self, connection: Connection, code: str, message: str, now: int) -> None:
+    def _fail(self, connection: HttpConnection, code: str, message: str, now: int) -> None:
         """The request failed, and its connection with it."""
         self._note_failure(connection, code, message, now)
         refused = connection.connecting or connection.socket is None
         self._drop(connection)
         if refused:
             self.lost += 1
-        if refused and self.closed and self._sending:
-            # Opened again by `expire`, so that a dead server is not hammered.
-            connection.busy, connection.received, connection.unsent = False, 0, -1
-            self.outstanding -= 1
-            self._broken.append(connection)
-            return
-        self._proceed(connection, now)
+        if refused and self._refilling:
+            self._retry_later(connection)
+        else:
+            self._proceed(connection, now)

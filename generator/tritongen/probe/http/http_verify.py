@@ -10,10 +10,11 @@ from tritongen.probe.http.http_response import (
 )
 from tritongen.probe.load_engine import FailureCode, Target
 
-_MOST_KNOWN = 64
+# Chosen: sizes of responses that a model may have; others are looked at in full.
+_MAX_PREFIXES = 64
 
 
-class Known:
+class ResponsePrefixes:
     """Beginnings of responses that were found right; what follows them is tensor data.
 
     Attributes:
@@ -31,7 +32,7 @@ class Known:
         if self._set_aside:
             self.whole.update(self._set_aside)
             self._set_aside.clear()
-        if len(self.whole) < _MOST_KNOWN:
+        if len(self.whole) < _MAX_PREFIXES:
             self.whole[size] = prefix
 
     def set_aside(self) -> None:
@@ -48,7 +49,10 @@ class Known:
 
 
 def verify(
-    parser: ResponseParser, target: Target, reference: Mapping[str, bytes], known: Known
+    parser: ResponseParser,
+    target: Target,
+    reference: Mapping[str, bytes],
+    prefixes: ResponsePrefixes,
 ) -> tuple[str, str] | None:
     """The failure code and message of a complete response, None when it is right.
 
@@ -56,7 +60,7 @@ def verify(
         parser: has the response.
         target: says what was expected, and learns the sizes of the outputs.
         reference: output values to compare with, by name; may be empty.
-        known: learns the beginning of a right response.
+        prefixes: learns the beginning of a right response.
     """
     if parser.status != 200:
         return f"HTTP {parser.status}", error_text(parser)
@@ -78,5 +82,5 @@ def verify(
     if parser.keep_alive and not parser.chunked and "content-length" in parser.headers:
         size = parser.json_size
         prefix = parser.raw_head + (parser.body if size is None else parser.body[:size])
-        known.learn(prefix, len(parser.raw_head) + parser.body_size)
+        prefixes.learn(prefix, len(parser.raw_head) + parser.body_size)
     return None

@@ -1,0 +1,270 @@
+"""What the load engines share: slots of concurrency, requests that wait for one, time-outs.
+
+A slot is one request at a time. In a closed loop its next request follows the answer; in an open
+one it rests until a request is due. How requests travel is the engine's own.
+"""
+
+import select
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, Target, clock_ns
+
+# Chosen: how long an engine may sleep before it looks at the time again.
+MAX_WAIT_S = 0.1
+
+
+class LoadSlot:
+    """A request and its place in the load.
+
+    Attributes:
+        target: what it is for.
+        target_index: of that target.
+        next_request: gives the next request.
+        request: what was sent last.
+        log_sent, log_done: append to the target's log.
+        intended: when it was due.
+        sent: when it was sent.
+        busy: whether a request is outstanding.
+    """
+
+    __slots__ = (
+        "busy",
+        "intended",
+        "log_done",
+        "log_sent",
+        "next_request",
+        "request",
+        "sent",
+        "target",
+        "target_index",
+    )
+
+    target: Target
+    next_request: Callable[[], bytes]
+    log_sent: Callable[[int], None]
+    log_done: Callable[[int], None]
+
+    def __init__(self) -> None:
+        self.target_index = 0
+        self.request = b""
+        self.intended = self.sent = 0
+        self.busy = False
+
+    def serve_target(self, target: Target, index: int, place: int) -> None:
+        """Send requests of this target from now on, as its slot of that number."""
+        self.target = target
+        self.target_index = index
+        self.next_request = target.source(place)
+        # Bound once: these run for every request.
+        self.log_sent = target.log.sent.append
+        self.log_done = target.log.done.append
+
+
+S = TypeVar("S", bound=LoadSlot)
+
+
+class SlotEngine(ABC, Generic[S]):
+    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
+
+    def __init__(self, plans: Sequence[Plan], options: EngineOptions) -> None:
+        self.targets: Sequence[Target] = [Target(plan) for plan in plans]
+        self.closed = True
+        self.outstanding = 0
+        self.last_success_ns = clock_ns()
+        self.lost = 0
+        self._options = options
+        self._epoll = select.epoll()
+        self._slots: list[S] = []
+        self._idle: list[list[S]] = [[] for _ in plans]
+        self._pending: deque[tuple[int, int]] = deque()
+        self._broken: list[S] = []
+        self._sending = False
+        # Whether an answer is followed by the next request.
+        self._refilling = False
+
+    @abstractmethod
+    def _new_slot(self) -> S:
+        """A slot that serves no target yet."""
+
+    @abstractmethod
+    def _begin(self, slot: S, intended_ns: int) -> None:
+        """Send the slot's next request."""
+
+    @abstractmethod
+    def _fail(self, slot: S, code: str, message: str, now: int) -> None:
+        """The slot's request has failed; the slot is free."""
+
+    def _connect(self, slots: int) -> None:
+        """Open what that many slots share."""
+
+    def _reconnect(self, now_ns: int) -> None:
+        """Open what was lost of it again."""
+
+    def _assign(self, slot: S, target: int, place: int) -> None:
+        """Let the slot send requests of a target, as that target's slot of that number."""
+        slot.serve_target(self.targets[target], target, place)
+
+    def _prepare(self, slot: S) -> None:
+        """Open what the slot needs for itself, before the load begins."""
+
+    def _release(self, slot: S) -> None:
+        """The slot is not needed any more."""
+
+    def _may_grow(self) -> bool:
+        """Whether an open loop may have one more slot."""
+        return len(self._slots) < self._options.max_outstanding
+
+    def _flush(self) -> None:
+        """Write what was begun."""
+
+    def _flush_one(self, slot: S) -> None:
+        """Write what was begun with that slot."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are due and wait for a free slot."""
+        return len(self._pending)
+
+    def open(self, slots: int, *, closed: bool) -> None:
+        """Prepare slots and connections; see `Engine.open`."""
+        self.closed, self._sending, self._refilling = closed, True, closed
+        self.last_success_ns, self.lost = clock_ns(), 0
+        self._broken.clear()
+        for slot in self._slots[slots:]:
+            self._release(slot)
+        del self._slots[slots:]
+        for idle in self._idle:
+            idle.clear()
+        self._connect(slots)
+        number = 0
+        shares = divide_slots([target.plan.share for target in self.targets], slots)
+        for target, count in enumerate(shares):
+            for place in range(count):
+                if number == len(self._slots):
+                    self._slots.append(self._new_slot())
+                slot = self._slots[number]
+                self._assign(slot, target, place)
+                self._prepare(slot)
+                self._idle[target].append(slot)
+                number += 1
+
+    def start(self) -> None:
+        """Send the first request of every slot."""
+        for idle in self._idle:
+            for slot in idle:
+                self.outstanding += 1
+                self._begin(slot, clock_ns())
+            idle.clear()
+        self._flush()
+
+    def submit(self, target: int, intended_ns: int) -> None:
+        """Send a request of an open loop; see `Engine.submit`."""
+        idle = self._idle[target]
+        if idle:
+            slot = idle.pop()
+        elif self._may_grow():
+            slot = self._new_slot()
+            self._assign(slot, target, sum(one.target_index == target for one in self._slots))
+            self._slots.append(slot)
+        else:
+            self._pending.append((target, intended_ns))
+            return
+        self.outstanding += 1
+        self._begin(slot, intended_ns)
+        self._flush_one(slot)
+
+    def watch(self, descriptor: int) -> None:
+        """Let `poll` return when that descriptor can be read."""
+        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+
+    def inspect(self) -> None:
+        """Look at the next response of every model in full; see `Engine.inspect`."""
+
+    def stop_sending(self) -> None:
+        """Send no next request, and none that waits."""
+        self._sending = self._refilling = False
+        self._pending.clear()
+
+    def check_timeouts(self, now_ns: int) -> None:
+        """Fail the requests whose time is up, and open lost connections again."""
+        limit = now_ns - round(self._options.timeout_s * 1e9)
+        message = f"no answer within {self._options.timeout_s:g} s"
+        for slot in self._slots:
+            if slot.busy and slot.sent < limit:
+                self._fail(slot, FailureCode.TIMEOUT, message, now_ns)
+        if self._sending:
+            self._reconnect(now_ns)
+        if self._refilling:
+            broken, self._broken = self._broken, []
+            for slot in broken:
+                self.outstanding += 1
+                self._begin(slot, clock_ns())
+        self._flush()
+
+    def cancel_outstanding(self) -> int:
+        """Give up what is outstanding."""
+        busy = [slot for slot in self._slots if slot.busy]
+        now = clock_ns()
+        for slot in busy:
+            self._fail(slot, FailureCode.UNFINISHED, "no answer before the end", now)
+        self._flush()
+        return len(busy)
+
+    def _note_success(self, slot: S, now: int) -> None:
+        if not self.closed:
+            slot.target.log.intended.append(slot.intended)
+        slot.log_sent(slot.sent)
+        slot.log_done(now)
+
+    def _note_failure(self, slot: S, code: str, message: str, now: int) -> None:
+        intended = slot.sent if self.closed else slot.intended
+        slot.target.log.fail(intended, slot.sent, now, code, message)
+
+    def _proceed(self, slot: S, now: int) -> None:
+        """The slot is free: send the next request or let it rest."""
+        if self._refilling:
+            self._begin(slot, now)
+            return
+        slot.busy = False
+        self.outstanding -= 1
+        if self._pending and self._pending[0][0] == slot.target_index:
+            _, intended = self._pending.popleft()
+            self.outstanding += 1
+            self._begin(slot, intended)
+            return
+        self._idle[slot.target_index].append(slot)
+
+    def _retry_later(self, slot: S) -> None:
+        """No connection for the slot: `check_timeouts` tries again, and not at once.
+
+        A server that is dead or starting would otherwise be asked again and again.
+        """
+        slot.busy = False
+        self.outstanding -= 1
+        if self._refilling:
+            self._broken.append(slot)
+        else:
+            self._idle[slot.target_index].append(slot)
+
+    def _see_last_success(self) -> None:
+        """Remember when the last right answer came."""
+        for target in self.targets:
+            if target.log.done and target.log.done[-1] > self.last_success_ns:
+                self.last_success_ns, self.lost = target.log.done[-1], 0
+
+
+def divide_slots(shares: Sequence[float], slots: int) -> list[int]:
+    """Slots for each share: in proportion, at least one each as long as there are enough."""
+    whole = sum(shares)
+    exact = [share / whole * slots for share in shares]
+    counts = [int(value) for value in exact]
+    order = sorted(range(len(shares)), key=lambda i: (counts[i] > 0, counts[i] - exact[i]))
+    for index in order[: slots - sum(counts)]:
+        counts[index] += 1
+    while 0 in counts and max(counts) > 1:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(0)] += 1
+    return counts
