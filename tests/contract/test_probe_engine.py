@@ -16,12 +16,12 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load
-from tritongen.probe.load_engine import Engine, EngineOptions, Plan, clock_ns
+from tritongen.probe.load_engine import Engine, EngineOptions, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.triton.address import Endpoint, Tls, parse_endpoint
-from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.triton.messages import Message, ModelMeta, TensorMeta, WireTensor
 from tritongen.triton.statistics import ServedConfig
 
 SECOND = 1_000_000_000
@@ -41,7 +41,7 @@ class TritonPythonModel:
     def execute(self, requests):
         return [
             pb_utils.InferenceResponse(
-                [pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
+                [pb_utils.WireTensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
             )
             for r in requests
         ]
@@ -63,12 +63,12 @@ class Served:
         for index in range(count):
             data = np.full((1, columns), index, dtype=np.float32).tobytes()
             expected = {"OUT": data[:-1] + b"!" if wrong else data} if expect else {}
-            tensor = Tensor("IN", "FP32", (1, columns), data)
+            tensor = WireTensor("IN", "FP32", (1, columns), data)
             messages.append(Message("echo", "", (tensor,), (("OUT", None),), expected))
         return LoadJob("echo", "", meta, ServedConfig("echo", 8), tuple(messages))
 
     def engine(self, job: LoadJob | None = None, **options: object) -> Engine:
-        plans: list[Plan] = [make_plan(job or self.job(), self.endpoint)]
+        plans: list[RequestPlan] = [make_plan(job or self.job(), self.endpoint)]
         return make_engine(self.endpoint, plans, EngineOptions(**options))
 
 

@@ -26,9 +26,9 @@ from tritongen.probe.http.http_response import (
     decode_outputs,
     error_text,
 )
-from tritongen.probe.load_engine import Plan, Target
+from tritongen.probe.load_engine import LoadTarget, RequestPlan
 from tritongen.probe.statistics.histogram import BUCKETS, Histogram, bucket_bounds, bucket_of
-from tritongen.triton.messages import Expectation, TensorMeta
+from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -137,8 +137,10 @@ def conversation(pieces: list[bytes]) -> object:
     ours.setblocking(False)
     owner = _Owner()
     connection = Http2Connection(ours, b"\x83", owner, 1 << 30)
-    plan = Plan("m", 1.0, [[b"x"]], Expectation("m", {"O": TensorMeta("O", "FP32", (-1,))}, None))
-    target, templates = Target(plan), ResponseTemplates()
+    plan = RequestPlan(
+        "m", 1.0, [[b"x"]], ExpectedResponse("m", {"O": TensorMeta("O", "FP32", (-1,))}, None)
+    )
+    target, templates = LoadTarget(plan), ResponseTemplates()
     try:
         for _ in range(4):
             slot = StreamSlot()

@@ -11,8 +11,8 @@ from tritongen.probe.grpc.grpc_verify import judge
 from tritongen.probe.grpc.http2_connection import Http2Connection
 from tritongen.probe.grpc.http2_stream import StreamSlot
 from tritongen.probe.grpc.response_template import ResponseTemplates
-from tritongen.probe.load_engine import Plan, Target
-from tritongen.triton.messages import Expectation, TensorMeta
+from tritongen.probe.load_engine import LoadTarget, RequestPlan
+from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
 
 def literal(name: str, value: str) -> bytes:
@@ -45,10 +45,13 @@ class Peer:
         self.quick: list[StreamSlot] = []
         self.elsewhere: list[StreamSlot] = []
         self.templates = ResponseTemplates()
-        plan = Plan(
-            "m", 1.0, [[b"x"]], Expectation("m", {"OUT": TensorMeta("OUT", "FP32", (-1, -1))}, 1)
+        plan = RequestPlan(
+            "m",
+            1.0,
+            [[b"x"]],
+            ExpectedResponse("m", {"OUT": TensorMeta("OUT", "FP32", (-1, -1))}, 1),
         )
-        self.target = Target(plan)
+        self.target = LoadTarget(plan)
 
     def succeed(self, slot: StreamSlot, now: int) -> None:  # noqa: ARG002  (the protocol's signature)
         self.quick.append(slot)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
-from tritongen.probe.load_engine import Engine, Log, Plan, Target
+from tritongen.probe.load_engine import Engine, LoadTarget, Log, RequestPlan
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
@@ -33,7 +33,7 @@ from tritongen.probe.statistics.measurement import (
     RequestCounts,
 )
 from tritongen.queueing import ClosedLoop
-from tritongen.triton.messages import Expectation, TensorMeta
+from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
 SECOND = 1_000_000_000
 
@@ -51,9 +51,9 @@ class VirtualClock:
         return self.now
 
 
-def a_plan(name: str = "m", share: float = 1.0) -> Plan:
+def a_plan(name: str = "m", share: float = 1.0) -> RequestPlan:
     output = TensorMeta("OUT", "FP32", (-1, 4))
-    return Plan(name, share, [[b"one", b"two"]], Expectation(name, {"OUT": output}, 1))
+    return RequestPlan(name, share, [[b"one", b"two"]], ExpectedResponse(name, {"OUT": output}, 1))
 
 
 @dataclass
@@ -62,7 +62,7 @@ class VirtualEngine:
 
     clock: VirtualClock
     service: Service
-    plans: Sequence[Plan] = field(default_factory=lambda: [a_plan()])
+    plans: Sequence[RequestPlan] = field(default_factory=lambda: [a_plan()])
     max_outstanding: int = 1 << 30
     fails: Callable[[int], str] = lambda _: ""
     name: str = "virtual"
@@ -71,7 +71,7 @@ class VirtualEngine:
     lost: int = 0
 
     def __post_init__(self) -> None:
-        self.targets: Sequence[Target] = [Target(plan) for plan in self.plans]
+        self.targets: Sequence[LoadTarget] = [LoadTarget(plan) for plan in self.plans]
         self.last_success_ns = self.clock()
         self._answers: list[tuple[int, int, int, int, int]] = []
         self._numbers = itertools.count()

@@ -7,7 +7,7 @@ from tritongen.probe.load_engine import Engine, EngineOptions
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint, Tls
-from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.triton.messages import Message, ModelMeta, TensorMeta, WireTensor
 from tritongen.triton.statistics import ServedConfig
 
 SECOND = 1_000_000_000
@@ -25,6 +25,8 @@ def grpc_engine(
         (TensorMeta("OUT", "FP32", (-1, -1)),),
     )
     data = np.zeros((1, columns), dtype=np.float32).tobytes()
-    message = Message("echo", "", (Tensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {})
+    message = Message(
+        "echo", "", (WireTensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {}
+    )
     job = LoadJob("echo", "", meta, ServedConfig("echo", 8), (message,))
     return make_engine(endpoint, [make_plan(job, endpoint)], EngineOptions(**options))

@@ -93,9 +93,9 @@ def _own(options: argparse.Namespace) -> int:
 
 
 def _elsewhere(options: argparse.Namespace) -> int:
-    from tritongen.serving.attached_status import Connection, attached_status
+    from tritongen.serving.attached_status import AttachOptions, attached_status
 
-    connection = Connection(
+    connection = AttachOptions(
         options.url,
         options.ca,
         options.cert,

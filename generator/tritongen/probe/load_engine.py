@@ -13,7 +13,7 @@ from itertools import cycle
 from time import monotonic_ns
 from typing import Protocol
 
-from tritongen.triton.messages import FIRST_SEQUENCE_ID, Expectation, Template
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, ExpectedResponse, Template
 
 
 class FailureCode(StrEnum):
@@ -62,7 +62,7 @@ class Log:
 
 
 @dataclass(slots=True)
-class Plan:
+class RequestPlan:
     """The requests for one model, ready to be sent.
 
     Attributes:
@@ -79,13 +79,13 @@ class Plan:
     name: str
     share: float
     requests: Sequence[Sequence[bytes]]
-    expectation: Expectation
+    expectation: ExpectedResponse
     references: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
     templates: Sequence[Template] = ()
     sequence_length: int = 0
 
 
-class Target:
+class LoadTarget:
     """A plan at work: what comes next, and what came back.
 
     Attributes:
@@ -96,7 +96,7 @@ class Target:
 
     __slots__ = ("_sequences", "log", "plan", "seen")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RequestPlan) -> None:
         self.plan = plan
         self.log = Log()
         self.seen: dict[str, int] = {}
@@ -164,7 +164,7 @@ class Engine(Protocol):
     """
 
     name: str
-    targets: Sequence[Target]
+    targets: Sequence[LoadTarget]
     closed: bool
     outstanding: int
     last_success_ns: int

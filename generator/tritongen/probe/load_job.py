@@ -8,15 +8,15 @@ from tritongen.model.business import ClientProtocol
 from tritongen.probe.grpc.grpc_request import request_bytes as grpc_bytes
 from tritongen.probe.grpc.grpc_request import request_template as grpc_template
 from tritongen.probe.http.http_request import request_bytes, request_template
-from tritongen.probe.load_engine import Plan
+from tritongen.probe.load_engine import RequestPlan
 from tritongen.probe.request_inputs import InputOptions, make_messages
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
-from tritongen.triton.messages import Expectation, Message, ModelMeta, Template
+from tritongen.triton.messages import ExpectedResponse, Message, ModelMeta, Template
 from tritongen.triton.statistics import ServedConfig, served_config
 
 # Fills in the regions for one slot of concurrency; see `tritongen.triton.shared_memory`.
-Placement = Callable[[Message, int, int], Message]
+Placer = Callable[[Message, int, int], Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def prepare_job(
 
 
 def make_plan(
-    job: LoadJob, endpoint: Endpoint, placement: Placement | None = None, slots: int = 1
-) -> Plan:
+    job: LoadJob, endpoint: Endpoint, placement: Placer | None = None, slots: int = 1
+) -> RequestPlan:
     """A job as bytes for one protocol.
 
     Args:
@@ -97,14 +97,14 @@ def make_plan(
             [placement(message, index, slot) for index, message in enumerate(job.messages)]
             for slot in range(slots)
         ]
-    expectation = Expectation(
+    expectation = ExpectedResponse(
         job.model,
         {output.name: output for output in job.meta.outputs},
         job.batch if job.batches else None,
     )
     references = {i: m.expected for i, m in enumerate(job.messages) if m.expected}
     sequences = job.sequence_length > 0
-    return Plan(
+    return RequestPlan(
         name=job.model,
         share=job.share,
         requests=[] if sequences else [[encode(m) for m in messages] for messages in placed],

@@ -22,7 +22,7 @@ from tritongen.probe.grpc.grpc_engine import GrpcEngine
 from tritongen.probe.grpc.streaming import StreamEngine
 from tritongen.probe.http.http_engine import HttpEngine
 from tritongen.probe.level import Conditions, LoadSource, Update, run_load
-from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.observer import Observer
@@ -32,7 +32,7 @@ from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
-from tritongen.triton.shared_memory import Placement
+from tritongen.triton.shared_memory import SharedTensors
 
 # Between looks for the answer to a first request. Chosen.
 _POLL_S = 0.05
@@ -84,7 +84,7 @@ class Prober:
         self.processes = processes
         self._control = control
         self._shared_slots = shared_slots
-        self._placements: list[Placement] = []
+        self._placements: list[SharedTensors] = []
         self._options = options or EngineOptions()
         self._observer = self._make_observer(metrics)
         self._plans = [make_plan(job, endpoint) for job in jobs]
@@ -139,7 +139,7 @@ class Prober:
         for job, seen in zip(self.jobs, sizes, strict=True):
             room = {name: _room(size, job, name) for name, size in seen.items()}
             self._placements.append(
-                Placement(self._control, job.messages, room, self._shared_slots)
+                SharedTensors(self._control, job.messages, room, self._shared_slots)
             )
         self._engine.close()
         slots = self._shared_slots
@@ -239,7 +239,7 @@ def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[LoadJob]) -> Endp
     return replace(endpoint, streaming=True) if decoupled else endpoint
 
 
-def make_engine(endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> Engine:
+def make_engine(endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions) -> Engine:
     """The engine for an endpoint."""
     if endpoint.protocol is ClientProtocol.HTTP:
         return HttpEngine(endpoint, plans, options)

@@ -41,7 +41,7 @@ def unpack_records(data: bytes) -> Records:
     """The inverse of `pack_records`."""
     line, _, body = data.partition(b"\n")
     head = json.loads(line)
-    reader = _Reader(body)
+    reader = _RecordReader(body)
     return Records(
         warmup=[_unpack_recorder(item, reader) for item in head["warmup"]],
         main=[_unpack_recorder(item, reader) for item in head["main"]],
@@ -65,7 +65,7 @@ def merge_records(parts: list[Records]) -> Records:
     return whole
 
 
-class _Reader:
+class _RecordReader:
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0
 
@@ -93,7 +93,7 @@ def _pack_recorder(recorder: Recorder, pieces: list[bytes]) -> dict[str, Any]:
     }
 
 
-def _unpack_recorder(head: dict[str, Any], reader: _Reader) -> Recorder:
+def _unpack_recorder(head: dict[str, Any], reader: _RecordReader) -> Recorder:
     recorder = Recorder(head["begin_ns"])
     recorder.slot_ns = head["slot_ns"]
     recorder.least, recorder.most = head["least"], head["most"]

@@ -10,7 +10,7 @@ from tritongen.model.intent import DeclaredTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.probe.data_files import DataSet, read_data
-from tritongen.triton.messages import Message, ModelMeta, Tensor, TensorMeta
+from tritongen.triton.messages import Message, ModelMeta, TensorMeta, WireTensor
 from tritongen.triton.tensor_bytes import encode
 
 # Different requests of a model, their size together, and elements of one input. Chosen: enough that
@@ -92,7 +92,9 @@ def _message(
     expected: Mapping[str, bytes],
 ) -> Message:
     inputs = tuple(
-        Tensor(t.name, t.datatype, tuple(arrays[t.name].shape), encode(arrays[t.name], _dtype(t)))
+        WireTensor(
+            t.name, t.datatype, tuple(arrays[t.name].shape), encode(arrays[t.name], _dtype(t))
+        )
         for t in meta.inputs
     )
     return Message(meta.name, version, inputs, outputs, expected)

@@ -10,7 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, Target, clock_ns
+from tritongen.probe.load_engine import (
+    EngineOptions,
+    FailureCode,
+    LoadTarget,
+    RequestPlan,
+    clock_ns,
+)
 
 # Chosen: how long an engine may sleep before it looks at the time again.
 MAX_WAIT_S = 0.1
@@ -42,7 +48,7 @@ class LoadSlot:
         "target_index",
     )
 
-    target: Target
+    target: LoadTarget
     next_request: Callable[[], bytes]
     log_sent: Callable[[int], None]
     log_done: Callable[[int], None]
@@ -53,7 +59,7 @@ class LoadSlot:
         self.intended = self.sent = 0
         self.busy = False
 
-    def serve_target(self, target: Target, index: int, place: int) -> None:
+    def serve_target(self, target: LoadTarget, index: int, place: int) -> None:
         """Send requests of this target from now on, as its slot of that number."""
         self.target = target
         self.target_index = index
@@ -69,8 +75,8 @@ S = TypeVar("S", bound=LoadSlot)
 class SlotEngine(ABC, Generic[S]):
     """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
 
-    def __init__(self, plans: Sequence[Plan], options: EngineOptions) -> None:
-        self.targets: Sequence[Target] = [Target(plan) for plan in plans]
+    def __init__(self, plans: Sequence[RequestPlan], options: EngineOptions) -> None:
+        self.targets: Sequence[LoadTarget] = [LoadTarget(plan) for plan in plans]
         self.closed = True
         self.outstanding = 0
         self.last_success_ns = clock_ns()

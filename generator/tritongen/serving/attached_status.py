@@ -14,11 +14,11 @@ from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import Endpoints, ModelStatus
 from tritongen.triton.server_state import own_headers
 
-__all__ = ["AttachedStatus", "Connection", "attached_status", "own_drift"]
+__all__ = ["AttachOptions", "AttachedStatus", "attached_status", "own_drift"]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class AttachOptions:
     """How a server elsewhere is reached.
 
     Attributes:
@@ -96,7 +96,7 @@ class AttachedStatus:
     drift: tuple[Finding, ...]
 
 
-def attached_status(connection: Connection, repository: Path | None) -> AttachedStatus:
+def attached_status(connection: AttachOptions, repository: Path | None) -> AttachedStatus:
     """What a server says of itself.
 
     Args:

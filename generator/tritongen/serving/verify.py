@@ -21,7 +21,7 @@ from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_local import LocalRuns, run_steps
-from tritongen.serving.verify_requests import Connection, Outputs, is_decoupled
+from tritongen.serving.verify_requests import Outputs, VerifyClients, is_decoupled
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.child_session import ChildSession
 from tritongen.trial.runtime import RuntimeRefusal
@@ -100,7 +100,7 @@ def verify(
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
-        client = Connection(http, streams)
+        client = VerifyClients(http, streams)
         local = LocalRuns(code, tell)
         found = [
             _verify(client, local, model, trials.get(name), seed) for name, model in models.items()
@@ -113,7 +113,7 @@ def verify(
 
 
 def _verify(
-    client: Connection, local: LocalRuns, model: StoredModel, trial: Trial | None, seed: int
+    client: VerifyClients, local: LocalRuns, model: StoredModel, trial: Trial | None, seed: int
 ) -> VerifiedModel:
     facts = model.facts
     if facts.format not in RUNTIMES:
@@ -154,7 +154,7 @@ def _verify(
 
 
 def _verify_pipeline(
-    client: Connection,
+    client: VerifyClients,
     local: LocalRuns,
     name: str,
     models: Mapping[str, StoredModel],
@@ -202,7 +202,7 @@ def _verify_pipeline(
 
 
 def _session(
-    client: Connection, local: LocalRuns, model: StoredModel
+    client: VerifyClients, local: LocalRuns, model: StoredModel
 ) -> AbstractContextManager[ChildSession]:
     """The newest version of a model, run on this machine.
 

@@ -15,13 +15,15 @@ Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class VerifyClients:
     """A server; `grpc` is None where only its HTTP address is known."""
 
     http: ServerClient
     grpc: GrpcClient | None
 
-    def model(self, name: str, config: Mapping[str, Any], ranks: Mapping[str, int]) -> "Served":
+    def model(
+        self, name: str, config: Mapping[str, Any], ranks: Mapping[str, int]
+    ) -> "RemoteModel":
         """A model of it.
 
         Args:
@@ -29,14 +31,14 @@ class Connection:
             config: as the server holds it.
             ranks: of its inputs on the server.
         """
-        return Served(self, name, ranks, is_decoupled(config))
+        return RemoteModel(self, name, ranks, is_decoupled(config))
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class RemoteModel:
     """A model on the server; see `Connection.model`."""
 
-    connection: Connection
+    connection: VerifyClients
     name: str
     ranks: Mapping[str, int]
     decoupled: bool

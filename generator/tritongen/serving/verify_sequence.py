@@ -19,7 +19,7 @@ COMPARED = f"{SEQUENCES} sequences of {STEPS} requests"
 
 Outputs = Mapping[str, Array]
 Local = Callable[[Mapping[str, Array]], Outputs]
-Served = Callable[[Mapping[str, Array], Outputs, SequenceStep], Outputs]
+RunStep = Callable[[Mapping[str, Array], Outputs, SequenceStep], Outputs]
 
 
 def sequence_pairs(
@@ -27,7 +27,7 @@ def sequence_pairs(
     recipes: Sequence[InputRecipe],
     seed: int,
     local: Local,
-    served: Served,
+    served: RunStep,
     folder: Path,
 ) -> list[tuple[Outputs, Outputs]]:
     """The outputs of every step of several interleaved sequences: expected, and served.

@@ -20,7 +20,7 @@ __all__ = ["ServerControl"]
 
 # What helps where the list of models is restricted.
 _NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
-_MAX_SHOWN_CHARACTERS = 500
+_MAX_SHOWN_CHARACTERS = 500  # Chosen: some lines of a terminal.
 # Chosen: a large model takes minutes to load, and Triton answers when it has.
 _LOAD_S = 300.0
 

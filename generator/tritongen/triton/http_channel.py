@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpAnswer", "HttpChannel"]
 
-_PIECE = 1 << 16
+_PIECE_BYTES = 1 << 16  # Chosen: as much as a socket gives at a time.
 # What a kept connection says that the server has closed meanwhile.
 _CLOSED = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 
@@ -124,7 +124,7 @@ class HttpChannel:
         fields = {name.lower(): value for name, value in response.getheaders()}
         _refuse_unasked(response.status, fields)
         content = bytearray()
-        while piece := response.read(_PIECE):
+        while piece := response.read(_PIECE_BYTES):
             content += piece
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
@@ -177,7 +177,7 @@ class _BoundedSocket:
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  (the socket's argument)
         """What comes, to be read."""
-        return io.BufferedReader(_BoundedStream(self._connected, self.bounds), _PIECE)
+        return io.BufferedReader(_BoundedStream(self._connected, self.bounds), _PIECE_BYTES)
 
     def close(self) -> None:
         """Close it, once what is read of it is closed, too."""

@@ -23,7 +23,7 @@ from tritongen.triton.messages import ModelMeta, model_meta
 __all__ = ["HttpClient"]
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
-_SHOWN_BYTES = 2_000
+_MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of a proxy.
 
 
 @dataclass(slots=True)
@@ -227,7 +227,7 @@ class HttpClient:
             found = read_json(answer.content)
         except ForeignAnswerError:
             found = None
-        text = answer.content[:_SHOWN_BYTES].decode("utf-8", "replace").strip()
+        text = answer.content[:_MAX_SHOWN_BYTES].decode("utf-8", "replace").strip()
         if isinstance(found, dict) and "error" in found:
             text = str(found["error"])
         return EnvironmentProblem(

@@ -21,7 +21,7 @@ class SharedRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class WireTensor:
     """A tensor as it travels.
 
     Attributes:
@@ -53,7 +53,7 @@ class Message:
 
     model: str
     version: str
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[WireTensor, ...]
     outputs: tuple[tuple[str, SharedRegion | None], ...]
     expected: Mapping[str, bytes]
 
@@ -118,7 +118,7 @@ def _tensor_meta(item: Mapping[str, Any]) -> TensorMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class ExpectedResponse:
     """What every response of a model must say.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.statistics import ServerUse
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 2.0  # Chosen: numbers of a level are good without it.
 
 _SAMPLE = re.compile(
     # A label's value may hold a brace.

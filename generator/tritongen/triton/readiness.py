@@ -17,8 +17,8 @@ __all__ = ["model_statuses", "wait_for_models"]
 
 # What a wait may be longer than it has to be, as a share of it, within these bounds (seconds).
 _LATE_SHARE = 0.005
-_FIRST_POLL = 0.002
-_LAST_POLL = 0.5
+_MIN_POLL_S = 0.002
+_MAX_POLL_S = 0.5
 _PENDING_STATES = {"LOADING", "UNLOADING"}
 # It went away between two questions, or another program has its port: `check_alive` knows.
 _NO_SERVER = {"TG814", "TG839"}
@@ -125,7 +125,7 @@ def wait_for_models(
         if time.monotonic() >= deadline:
             raise _too_late(timeout, models, statuses, read_log())
         waited = time.monotonic() - begun
-        time.sleep(min(_LAST_POLL, max(_FIRST_POLL, _LATE_SHARE * waited)))
+        time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, _LATE_SHARE * waited)))
 
 
 def _too_late(

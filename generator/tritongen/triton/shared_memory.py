@@ -15,7 +15,7 @@ from tritongen.triton.messages import Message, SharedRegion
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  (POSIX shared memory objects live here; names are ours)
 _PREFIX = "tritongen_probe_"
-_ALIGNMENT = 64
+_ALIGNMENT_BYTES = 64  # Of a cache line.
 _NUMBERS = itertools.count()
 
 
@@ -70,7 +70,7 @@ class Region:
         self._path.unlink(missing_ok=True)
 
 
-class Placement:
+class SharedTensors:
     """Puts the tensors of one model's messages into shared memory.
 
     Inputs lie there once and are only read. Each slot of concurrency has outputs of its own.
@@ -156,7 +156,7 @@ def _data(data: bytes | SharedRegion) -> bytes:
 
 
 def _aligned(size: int) -> int:
-    return max(-(-size // _ALIGNMENT) * _ALIGNMENT, _ALIGNMENT)
+    return max(-(-size // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES, _ALIGNMENT_BYTES)
 
 
 def remove_leftovers() -> None:

@@ -6,13 +6,16 @@ from tritonclient.grpc import service_pb2
 
 from tritongen.probe.grpc.grpc_request import ID_DIGITS, request_bytes, request_template
 from tritongen.probe.grpc.grpc_response import MessageError, decode_response, decode_streamed
-from tritongen.triton.messages import Message, SharedRegion, Tensor, TensorMeta
+from tritongen.triton.messages import Message, SharedRegion, TensorMeta, WireTensor
 
 DATA = np.arange(4, dtype=np.float32).tobytes()
 MESSAGE = Message(
     "ocr",
     "2",
-    (Tensor("A", "FP32", (1, 4), DATA), Tensor("B", "INT64", (300,), SharedRegion("r", 64, 2400))),
+    (
+        WireTensor("A", "FP32", (1, 4), DATA),
+        WireTensor("B", "INT64", (300,), SharedRegion("r", 64, 2400)),
+    ),
     (("OUT", None), ("SHM", SharedRegion("s", 0, 99))),
     {},
 )

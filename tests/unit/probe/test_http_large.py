@@ -11,9 +11,9 @@ import pytest
 
 from support.probe import SECOND
 from tritongen.probe.http.http_engine import HttpEngine
-from tritongen.probe.load_engine import EngineOptions, Plan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
-from tritongen.triton.messages import Expectation, TensorMeta
+from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
 FLOATS = 150_000
 REQUEST = b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
@@ -83,7 +83,7 @@ def _take_request(peer: socket.socket) -> bool:
 def run_until(port: int, finished: int) -> HttpEngine:
     """One request at a time until so many are done."""
     output = TensorMeta("OUT", "FP32", (-1, FLOATS))
-    plan = Plan("m", 1.0, [[REQUEST]], Expectation("m", {"OUT": output}, 1))
+    plan = RequestPlan("m", 1.0, [[REQUEST]], ExpectedResponse("m", {"OUT": output}, 1))
     engine = HttpEngine(Endpoint("127.0.0.1", port), [plan], EngineOptions(timeout_s=20.0))
     engine.open(1, closed=True)
     engine.start()

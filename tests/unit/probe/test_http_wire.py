@@ -10,13 +10,22 @@ from tritongen.probe.http.http_response import (
     error_text,
 )
 from tritongen.probe.http.http_verify import ResponsePrefixes, verify
-from tritongen.probe.load_engine import Plan, Target
-from tritongen.triton.messages import Expectation, Message, SharedRegion, Tensor, TensorMeta
+from tritongen.probe.load_engine import LoadTarget, RequestPlan
+from tritongen.triton.messages import (
+    ExpectedResponse,
+    Message,
+    SharedRegion,
+    TensorMeta,
+    WireTensor,
+)
 
 MESSAGE = Message(
     "ocr",
     "",
-    (Tensor("A", "FP32", (1, 2), b"12345678"), Tensor("B", "BYTES", (1, 1), b"\x03\0\0\0abc")),
+    (
+        WireTensor("A", "FP32", (1, 2), b"12345678"),
+        WireTensor("B", "BYTES", (1, 1), b"\x03\0\0\0abc"),
+    ),
     (("OUT", None),),
     {},
 )
@@ -26,7 +35,7 @@ OUTPUT = {
     "shape": [1, 2],
     "parameters": {"binary_data_size": 8},
 }
-EXPECTATION = Expectation("ocr", {"OUT": TensorMeta("OUT", "FP32", (-1, 2))}, 1)
+EXPECTATION = ExpectedResponse("ocr", {"OUT": TensorMeta("OUT", "FP32", (-1, 2))}, 1)
 
 
 def response(
@@ -78,7 +87,7 @@ def test_a_version_is_part_of_the_path():
 
 def test_shared_memory_stands_in_for_data():
     region = SharedRegion("r", 64, 8)
-    message = Message("ocr", "", (Tensor("A", "FP32", (1, 2), region),), (("OUT", region),), {})
+    message = Message("ocr", "", (WireTensor("A", "FP32", (1, 2), region),), (("OUT", region),), {})
     body = json.loads(request_bytes(message, "h").partition(b"\r\n\r\n")[2])
     wanted = {
         "shared_memory_region": "r",
@@ -198,9 +207,9 @@ def test_binary_data_must_be_as_long_as_the_outputs_say():
 
 
 def judged(data: bytes, reference=None, known=None):
-    plan = Plan("ocr", 1.0, [[b"request"]], EXPECTATION)
+    plan = RequestPlan("ocr", 1.0, [[b"request"]], EXPECTATION)
     parser = parsed(data, keep_all=reference is not None)
-    return verify(parser, Target(plan), reference or {}, known or ResponsePrefixes())
+    return verify(parser, LoadTarget(plan), reference or {}, known or ResponsePrefixes())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tritongen.probe.grpc.grpc_verify import judge
 from tritongen.probe.grpc.http2_connection import Http2Connection
 from tritongen.probe.grpc.http2_stream import StreamCarrier, StreamSlot
 from tritongen.probe.grpc.response_template import ResponseTemplates
-from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.triton.address import Endpoint
 
@@ -29,7 +29,9 @@ class GrpcEngine(SlotEngine[StreamSlot]):
 
     name = "fast gRPC"
 
-    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(
+        self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
+    ) -> None:
         """Look up the host; connections are opened by `open`.
 
         Raises:

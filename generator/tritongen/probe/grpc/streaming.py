@@ -18,7 +18,13 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.probe.dialer import Dialer
 from tritongen.probe.grpc.grpc_request import ID_DIGITS
 from tritongen.probe.grpc.grpc_response import MessageError, StreamedResponse, decode_streamed
-from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, Target, clock_ns
+from tritongen.probe.load_engine import (
+    EngineOptions,
+    FailureCode,
+    LoadTarget,
+    RequestPlan,
+    clock_ns,
+)
 from tritongen.probe.slot_engine import MAX_WAIT_S, LoadSlot, SlotEngine
 from tritongen.triton.address import Endpoint
 from tritongen.triton.grpc_channel import channel_credentials
@@ -85,7 +91,9 @@ class StreamEngine(SlotEngine[_CallSlot]):
 
     name = "grpcio streams"
 
-    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(
+        self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
+    ) -> None:
         """Make a channel; it connects with the first request.
 
         Raises:
@@ -267,7 +275,7 @@ class StreamEngine(SlotEngine[_CallSlot]):
         self._finish(slot, (code, message), now)
 
 
-def _failure(response: StreamedResponse, target: Target) -> tuple[str, str] | None:
+def _failure(response: StreamedResponse, target: LoadTarget) -> tuple[str, str] | None:
     if response.error:
         return "GRPC ERROR", response.error
     if response.response is None or not response.response.outputs:

@@ -12,7 +12,7 @@ from tritongen.probe.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.http.http_connection import HttpConnection
 from tritongen.probe.http.http_response import MalformedResponseError, ResponseParser
 from tritongen.probe.http.http_verify import ResponsePrefixes, verify
-from tritongen.probe.load_engine import EngineOptions, FailureCode, Plan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.triton.address import Endpoint
 
@@ -29,7 +29,9 @@ class HttpEngine(SlotEngine[HttpConnection]):
 
     name = "fast HTTP/1.1"
 
-    def __init__(self, endpoint: Endpoint, plans: Sequence[Plan], options: EngineOptions) -> None:
+    def __init__(
+        self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
+    ) -> None:
         """Look up the host; connections are opened by `open`.
 
         Raises:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tritongen.triton.messages import Message, SharedRegion, Template, Tensor
+from tritongen.triton.messages import Message, SharedRegion, Template, WireTensor
 
 _ID_GAP = 8_888_888_888
 _MARK = b"8888888888"
@@ -52,7 +52,7 @@ def _header(message: Message, *, sequence: bool) -> bytes:
     return json.dumps(head, separators=(",", ":")).encode()
 
 
-def _input(tensor: Tensor) -> dict[str, Any]:
+def _input(tensor: WireTensor) -> dict[str, Any]:
     inside = isinstance(tensor.data, SharedRegion)
     return {
         "name": tensor.name,

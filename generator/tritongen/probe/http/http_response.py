@@ -9,9 +9,11 @@ from typing import Any
 
 from tritongen.triton.messages import TensorMeta
 
-_MOST_HEAD = 65_536
-_MOST_JSON = 16 * 1024 * 1024
-_MOST_CHUNK_LINE = 1024
+# Chosen: what common servers send at most of headers, eight times over.
+_MAX_HEAD_BYTES = 65_536
+# Chosen: as for any other answer that nobody vouches for, see `triton/foreign_answer.py`.
+_MAX_JSON_BYTES = 16 * 1024 * 1024
+_MAX_CHUNK_LINE_BYTES = 1024
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -103,8 +105,8 @@ class ResponseParser:
         """Reads one head; True when an interim response was passed over and another may follow."""
         end = self._pending.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._pending) > _MOST_HEAD:
-                raise MalformedResponseError(f"the headers are longer than {_MOST_HEAD} bytes")
+            if len(self._pending) > _MAX_HEAD_BYTES:
+                raise MalformedResponseError(f"the headers are longer than {_MAX_HEAD_BYTES} bytes")
             if self._pending[:5] != b"HTTP/"[: len(self._pending)]:
                 raise MalformedResponseError("this is not an HTTP response")
             return False
@@ -142,8 +144,8 @@ class ResponseParser:
         if self.headers.get("content-encoding", "identity").lower().strip() != "identity":
             raise MalformedResponseError("the response is compressed though it must not be")
         json_size = self.json_size
-        self._keep = _MOST_JSON if self._keep_all or json_size is None else json_size
-        if self._keep > _MOST_JSON:
+        self._keep = _MAX_JSON_BYTES if self._keep_all or json_size is None else json_size
+        if self._keep > _MAX_JSON_BYTES:
             raise MalformedResponseError("the JSON part is too large")
         if self._length is not None and json_size is not None and json_size > self._length:
             raise MalformedResponseError("the JSON part is longer than the body")
@@ -178,7 +180,7 @@ class ResponseParser:
                 self._chunk_stage = "end"
             line_end = pending.find(b"\r\n", position)
             if line_end < 0:
-                if len(pending) - position > _MOST_CHUNK_LINE:
+                if len(pending) - position > _MAX_CHUNK_LINE_BYTES:
                     raise MalformedResponseError("a chunk's size line is too long")
                 break
             line = bytes(pending[position:line_end])

@@ -8,7 +8,7 @@ from tritongen.probe.http.http_response import (
     decode_outputs,
     error_text,
 )
-from tritongen.probe.load_engine import FailureCode, Target
+from tritongen.probe.load_engine import FailureCode, LoadTarget
 
 # Chosen: sizes of responses that a model may have; others are looked at in full.
 _MAX_PREFIXES = 64
@@ -50,7 +50,7 @@ class ResponsePrefixes:
 
 def verify(
     parser: ResponseParser,
-    target: Target,
+    target: LoadTarget,
     reference: Mapping[str, bytes],
     prefixes: ResponsePrefixes,
 ) -> tuple[str, str] | None:
