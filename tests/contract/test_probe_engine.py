@@ -158,6 +158,20 @@ def test_requests_beyond_the_cap_wait_for_a_free_slot(served):
     engine.close()
 
 
+def test_an_open_loop_has_no_more_outstanding_than_it_may(served):
+    engine = served.engine()
+    generator = Generator(engine, Open(20_000.0, max_outstanding=2), 1)
+    generator.start()
+    generator.mark(from_begin=True)
+    for _ in range(10):
+        generator.run(clock_ns() + SECOND // 50)
+        assert engine.outstanding <= 2
+    generator.finish(10.0)
+    assert generator.progress().capped > 0
+    assert generator.records().main[0].successes > 10
+    engine.close()
+
+
 def test_an_engine_is_used_again_for_other_levels(served):
     engine = served.engine()
     for slots in (1, 5, 2):

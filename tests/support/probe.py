@@ -83,7 +83,9 @@ class VirtualEngine:
     def waiting(self) -> int:
         return len(self._pending)
 
-    def open(self, slots: int, *, closed: bool) -> None:
+    def open(self, slots: int, *, closed: bool, max_outstanding: int | None = None) -> None:
+        if max_outstanding is not None:
+            self.max_outstanding = max_outstanding
         self.closed, self._sending, self._slots = closed, True, slots
 
     def start(self) -> None:

@@ -126,7 +126,9 @@ class Generator:
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached.
         """
-        self._engine.open(self._slots(), closed=self.closed)
+        cap = self._cap()
+        slots = self._slots() if cap is None else min(self._slots(), cap)
+        self._engine.open(slots, closed=self.closed, max_outstanding=cap)
         gc.collect()
         gc.disable()
         lead = 0 if self.closed else _LEAD_NS
@@ -146,6 +148,13 @@ class Generator:
             return len(self._engine.targets) * _FIRST_CONNECTIONS
         base, more = divmod(self._load.concurrency, self._parts)
         return base + (self._part < more)
+
+    def _cap(self) -> int | None:
+        """Requests that this part may have outstanding in an open loop, at least one a model."""
+        if isinstance(self._load, Closed) or self._load.max_outstanding is None:
+            return None
+        base, more = divmod(self._load.max_outstanding, self._parts)
+        return max(base + (self._part < more), len(self._engine.targets))
 
     def run(self, until_ns: int) -> None:
         """Make the load until that moment."""

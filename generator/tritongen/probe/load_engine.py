@@ -174,8 +174,13 @@ class Engine(Protocol):
     def waiting(self) -> int:
         """Requests that are due and wait for a free slot."""
 
-    def open(self, slots: int, *, closed: bool) -> None:
+    def open(self, slots: int, *, closed: bool, max_outstanding: int | None = None) -> None:
         """Prepare that many requests at a time; connections that exist are used again.
+
+        Args:
+            slots: requests at a time, to begin with.
+            closed: whether every answer is followed by the next request.
+            max_outstanding: requests of an open loop beyond this wait; None for the engine's limit.
 
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached.

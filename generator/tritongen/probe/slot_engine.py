@@ -87,6 +87,7 @@ class SlotEngine(ABC, Generic[S]):
         self._idle: list[list[S]] = [[] for _ in plans]
         self._pending: deque[tuple[int, int]] = deque()
         self._broken: list[S] = []
+        self._max_slots = options.max_outstanding
         self._sending = False
         # Whether an answer is followed by the next request.
         self._refilling = False
@@ -121,7 +122,7 @@ class SlotEngine(ABC, Generic[S]):
 
     def _may_grow(self) -> bool:
         """Whether an open loop may have one more slot."""
-        return len(self._slots) < self._options.max_outstanding
+        return len(self._slots) < self._max_slots
 
     def _flush(self) -> None:
         """Write what was begun."""
@@ -134,8 +135,10 @@ class SlotEngine(ABC, Generic[S]):
         """Requests that are due and wait for a free slot."""
         return len(self._pending)
 
-    def open(self, slots: int, *, closed: bool) -> None:
+    def open(self, slots: int, *, closed: bool, max_outstanding: int | None = None) -> None:
         """Prepare slots and connections; see `Engine.open`."""
+        limit = self._options.max_outstanding
+        self._max_slots = limit if max_outstanding is None else min(max_outstanding, limit)
         self.closed, self._sending, self._refilling = closed, True, closed
         self.last_success_ns, self.lost = clock_ns(), 0
         self._broken.clear()
