@@ -1,9 +1,12 @@
 """What can be asked of a Triton besides load, whichever protocol carries it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from tritongen.errors import EnvironmentProblem
+from tritongen.triton.address import Tls
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.messages import ModelMeta
 
@@ -60,46 +63,74 @@ class SequenceStep:
         }
 
 
-class ServerClient(Protocol):
-    """One connection to a server. Arrays are numpy's; BYTES are object arrays of bytes.
+@dataclass(slots=True)
+class ServerClient(ABC):
+    """One connection to a server, opened when needed. Not for several threads at once.
 
-    Every method raises EnvironmentProblem: TG814 when the server cannot be reached, TG834 when
-    TLS fails, TG815 with the server's reason when it refuses, TG839 when its answer is none of
-    Triton's or too large.
+    Arrays are numpy's; BYTES are object arrays of bytes. Every method raises EnvironmentProblem:
+    TG814 when the server cannot be reached, TG834 when TLS fails, TG815 with the server's reason
+    when it refuses, TG839 when its answer is none of Triton's or too large.
+
+    Attributes:
+        address: ``host:port``.
+        timeout: seconds for each answer.
+        tls: None for an open connection.
+        headers: sent with every request, such as those of restricted APIs.
     """
 
-    def connect(self) -> None:
-        """Reads certificates; the server is asked for nothing but its own, if that is needed."""
-        ...
+    address: str
+    timeout: float = 60.0
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def live(self) -> bool:
         """Whether the server answers; a server that cannot be reached is not live."""
-        ...
+        try:
+            return self.says_live()
+        except EnvironmentProblem as error:
+            if error.code == "TG814":
+                return False
+            raise
 
+    @abstractmethod
+    def connect(self) -> None:
+        """Reads certificates; the server is asked for nothing but its own, if that is needed."""
+
+    @abstractmethod
+    def says_live(self) -> bool:
+        """Whether the server says that it is live."""
+
+    @abstractmethod
     def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""
-        ...
 
+    @abstractmethod
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether this model answers requests."""
-        ...
 
+    @abstractmethod
     def model_metadata(self, name: str, version: str = "") -> ModelMeta:
         """Versions, inputs and outputs, the batch axis included in shapes."""
-        ...
 
+    @abstractmethod
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
         """The completed ModelConfig as the server holds it, in the terms of the HTTP API."""
-        ...
 
+    @abstractmethod
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
         """Counters and times of one model's versions, or of every model's."""
-        ...
 
+    @abstractmethod
     def index(self) -> tuple[IndexEntry, ...]:
         """Every model of the repository with its state."""
-        ...
 
+    @abstractmethod
     def load(
         self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
     ) -> None:
@@ -110,20 +141,20 @@ class ServerClient(Protocol):
             config: its configuration; None for the repository's.
             seconds: for the answer; the client's own limit when None.
         """
-        ...
 
+    @abstractmethod
     def unload(self, name: str) -> None:
         """Starts to unload a model; `index` says when it is gone."""
-        ...
 
+    @abstractmethod
     def register_shared_memory(self, name: str, key: str, size: int) -> None:
         """Lets the server use a system shared memory region of that many bytes."""
-        ...
 
+    @abstractmethod
     def unregister_shared_memory(self, name: str) -> None:
         """Lets the server forget a region."""
-        ...
 
+    @abstractmethod
     def infer(
         self,
         name: str,
@@ -146,8 +177,7 @@ class ServerClient(Protocol):
         Returns:
             name → array.
         """
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Closes the connection; the next request opens a new one."""
-        ...

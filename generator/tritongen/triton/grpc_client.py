@@ -4,12 +4,11 @@ import json
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.address import Tls
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerInfo
+from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_channel import call_metadata, channel_credentials, channel_options
 from tritongen.triton.messages import ModelMeta, model_meta
@@ -21,29 +20,15 @@ _UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolut
 
 
 @dataclass(slots=True)
-class GrpcClient:
-    """Asks a server over gRPC what `ServerClient` describes.
+class GrpcClient(ServerClient):
+    """See `ServerClient`.
 
     Attributes:
-        address: ``host:port``.
-        timeout: seconds for each answer.
-        tls: None for plain text.
-        headers: sent with every request, such as those of restricted protocols.
         most_bytes: of each answer.
     """
 
-    address: str
-    timeout: float = 60.0
-    tls: Tls | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
     most_bytes: int = MAX_BODY_BYTES
     _client: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the channel; the next request opens a new one."""
@@ -72,14 +57,9 @@ class GrpcClient:
             options += more
         self._client = InferenceServerClient(self.address, creds=credentials, channel_args=options)
 
-    def live(self) -> bool:
-        """Whether the server answers; a server that cannot be reached is not live."""
-        try:
-            return bool(self._call("is_server_live"))
-        except EnvironmentProblem as error:
-            if error.code == "TG814":
-                return False
-            raise
+    def says_live(self) -> bool:
+        """Whether the server says that it is live."""
+        return bool(self._call("is_server_live"))
 
     def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""

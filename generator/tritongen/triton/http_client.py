@@ -8,17 +8,17 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.triton.address import Tls
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerInfo
+from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
 from tritongen.triton.foreign_answer import MAX_BODY_BYTES, ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpAnswer, HttpChannel
-from tritongen.triton.messages import ModelMeta, model_meta
+from tritongen.triton.messages import ModelMeta, WireTensor, model_meta
+from tritongen.triton.request_json import request_json
 
 __all__ = ["HttpClient"]
 
@@ -27,27 +27,10 @@ _MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of
 
 
 @dataclass(slots=True)
-class HttpClient:
-    """A client over one HTTP connection, opened when needed. Not for several threads at once.
+class HttpClient(ServerClient):
+    """See `ServerClient`; `timeout` is from the question to the last byte of its answer."""
 
-    Attributes:
-        address: ``host:port``.
-        timeout: seconds for each answer, from the question to the last byte.
-        tls: None for plain HTTP.
-        headers: sent with every request, such as those of restricted APIs.
-    """
-
-    address: str
-    timeout: float = 60.0
-    tls: Tls | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
     _channel: HttpChannel | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the connection; the next request opens a new one."""
@@ -58,14 +41,9 @@ class HttpClient:
         """Reads the certificates; see `ServerClient.connect`."""
         self._opened()
 
-    def live(self) -> bool:
-        """Whether the server answers; a server that cannot be reached is not live."""
-        try:
-            return self._ask("GET", "/v2/health/live").status == 200
-        except EnvironmentProblem as error:
-            if error.code == "TG814":
-                return False
-            raise
+    def says_live(self) -> bool:
+        """Whether the server says that it is live."""
+        return self._ask("GET", "/v2/health/live").status == 200
 
     def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""
@@ -245,27 +223,16 @@ def _infer_request(
 ) -> tuple[bytes, list[bytes]]:
     from tritongen.triton.tensor_bytes import encode, sent_type
 
-    described, tensors = [], []
-    for name, array in inputs.items():
-        dtype = sent_type(name, array)
-        tensors.append(encode(array, dtype))
-        described.append(
-            {
-                "name": name,
-                "shape": list(array.shape),
-                "datatype": dtype.value,
-                "parameters": {"binary_data_size": len(tensors[-1])},
-            }
-        )
+    tensors = [
+        WireTensor(name, dtype.value, tuple(array.shape), encode(array, dtype))
+        for name, array in inputs.items()
+        for dtype in (sent_type(name, array),)
+    ]
     parameters: dict[str, object] = {"binary_data_output": True}
     if sequence is not None:
         parameters |= sequence.parameters
-    request: dict[str, Any] = {"inputs": described, "parameters": parameters}
-    if outputs:
-        request["outputs"] = [
-            {"name": name, "parameters": {"binary_data": True}} for name in outputs
-        ]
-    return json.dumps(request).encode(), tensors
+    header = request_json(tensors, [(name, None) for name in outputs], parameters)
+    return header, [tensor.data for tensor in tensors if isinstance(tensor.data, bytes)]
 
 
 def _infer_response(data: memoryview, header_length: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The server's metrics page: its samples, and the CPU and memory of its whole machine."""
+"""The server's metrics page: its samples, and the memory of its whole machine."""
 
 import math
 import re
@@ -46,20 +46,12 @@ def metric_samples(text: str) -> Iterator[MetricSample]:
 class Metrics:
     """A metrics endpoint."""
 
-    def __init__(self, host: str, port: int, cores: int | None = None) -> None:
-        """Remember the address.
-
-        Args:
-            host: of the server.
-            port: of its metrics.
-            cores: of its machine, None when not known; then CPU is not told.
-        """
-        self._host, self._port, self._cores = host, port, cores
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
 
     def use(self) -> ServerUse:
         """What the machine uses now; empty when the endpoint does not answer."""
-        page = metrics_page(self._host, self._port, _TIMEOUT_S)
-        return parse_metrics(page or "", self._cores)
+        return parse_metrics(metrics_page(self._host, self._port, _TIMEOUT_S) or "")
 
 
 def metrics_page(host: str, port: int, seconds: float) -> str | None:
@@ -74,18 +66,9 @@ def metrics_page(host: str, port: int, seconds: float) -> str | None:
     return answer.content.decode("utf-8", "replace") if answer.status == 200 else None
 
 
-def parse_metrics(text: str, cores: int | None) -> ServerUse:
-    """CPU and memory from Prometheus text."""
-    found = {
-        sample.name: sample.value
-        for sample in metric_samples(text)
-        if sample.name in {"nv_cpu_utilization", "nv_cpu_memory_used_bytes"}
-    }
-    if not found:
-        return ServerUse()
-    share, memory = found.get("nv_cpu_utilization"), found.get("nv_cpu_memory_used_bytes")
-    return ServerUse(
-        share * cores if share is not None and cores else None,
-        int(memory) if memory is not None else None,
-        "metrics",
-    )
+def parse_metrics(text: str) -> ServerUse:
+    """Memory from a page; a share of the CPU says nothing where the machine's cores are unknown."""
+    for sample in metric_samples(text):
+        if sample.name == "nv_cpu_memory_used_bytes":
+            return ServerUse(None, int(sample.value), "metrics")
+    return ServerUse()

@@ -1,9 +1,7 @@
 """Inference requests as HTTP/1.1 bytes, with the binary tensor data extension."""
 
-import json
-from typing import Any
-
-from tritongen.triton.messages import Message, SharedRegion, Template, WireTensor
+from tritongen.triton.messages import Message, Template
+from tritongen.triton.request_json import request_json
 
 _ID_GAP = 8_888_888_888
 _MARK = b"8888888888"
@@ -16,12 +14,13 @@ def request_bytes(message: Message, host: str) -> bytes:
         message: what to ask.
         host: for the Host header, with the port.
     """
-    return _assemble(message, host, _header(message, sequence=False))
+    return _assemble(message, host, request_json(message.inputs, message.outputs, {}))
 
 
 def request_template(message: Message, host: str) -> Template:
     """The same with gaps for a sequence's correlation id, start and end."""
-    header = _header(message, sequence=True)
+    gaps = {"sequence_id": _ID_GAP, "sequence_start": False, "sequence_end": False}
+    header = request_json(message.inputs, message.outputs, gaps)
     whole = _assemble(message, host, header)
     begin = whole.index(b'"sequence_id":' + _MARK) + len(b'"sequence_id":')
     start = whole.index(b'"sequence_start":false', begin) + len(b'"sequence_start":')
@@ -34,42 +33,6 @@ def request_template(message: Message, host: str) -> Template:
         whole[end + width :],
     )
     return Template(parts, grpc=False)
-
-
-def _header(message: Message, *, sequence: bool) -> bytes:
-    head: dict[str, Any] = {}
-    if sequence:
-        head["parameters"] = {
-            "sequence_id": _ID_GAP,
-            "sequence_start": False,
-            "sequence_end": False,
-        }
-    head["inputs"] = [_input(tensor) for tensor in message.inputs]
-    head["outputs"] = [
-        {"name": name, "parameters": _region(region) if region else {"binary_data": True}}
-        for name, region in message.outputs
-    ]
-    return json.dumps(head, separators=(",", ":")).encode()
-
-
-def _input(tensor: WireTensor) -> dict[str, Any]:
-    inside = isinstance(tensor.data, SharedRegion)
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "datatype": tensor.datatype,
-        "parameters": _region(tensor.data)
-        if isinstance(tensor.data, SharedRegion)
-        else {"binary_data_size": 0 if inside else len(tensor.data)},
-    }
-
-
-def _region(region: SharedRegion) -> dict[str, Any]:
-    return {
-        "shared_memory_region": region.name,
-        "shared_memory_offset": region.offset,
-        "shared_memory_byte_size": region.size,
-    }
 
 
 def _assemble(message: Message, host: str, header: bytes) -> bytes:
