@@ -160,7 +160,7 @@ def test_requests_beyond_the_cap_wait_for_a_free_slot(served):
 
 def test_an_open_loop_has_no_more_outstanding_than_it_may(served):
     engine = served.engine()
-    generator = Generator(engine, Open(20_000.0, max_outstanding=2), 1)
+    generator = Generator(engine, OpenLoop(20_000.0, max_outstanding=2), 1)
     generator.start()
     generator.mark(from_begin=True)
     for _ in range(10):

@@ -151,7 +151,7 @@ class Generator:
 
     def _cap(self) -> int | None:
         """Requests that this part may have outstanding in an open loop, at least one a model."""
-        if isinstance(self._load, Closed) or self._load.max_outstanding is None:
+        if isinstance(self._load, ClosedLoop) or self._load.max_outstanding is None:
             return None
         base, more = divmod(self._load.max_outstanding, self._parts)
         return max(base + (self._part < more), len(self._engine.targets))
