@@ -77,10 +77,10 @@ def test_without_the_memory_arena_is_offered_to_the_winner_alone():
     space = SearchSpace(ORT, 2, batchable=True, arena_test=True)
     assert all(candidate.arena for candidate in space.candidates())
     winner = Candidate(2, 1, 8, 0)
-    assert space.late(winner).key == "2x1 b8 d0 -arena"
-    assert space.late(winner).simplicity > winner.simplicity
-    assert space.late(space.late(winner)) is None
-    assert SearchSpace(ORT, 2, batchable=True).late(winner) is None
+    assert space.without_arena(winner).key == "2x1 b8 d0 -arena"
+    assert space.without_arena(winner).simplicity > winner.simplicity
+    assert space.without_arena(space.without_arena(winner)) is None
+    assert SearchSpace(ORT, 2, batchable=True).without_arena(winner) is None
 
 
 def test_memory_limits_the_instances():

@@ -152,7 +152,7 @@ class TestCandidates:
 
     def test_without_the_memory_arena_the_key_says_so_and_why(self):
         found = subject()
-        wanted = found.space.late(Candidate(2, 1, 8, 0))
+        wanted = found.space.without_arena(Candidate(2, 1, 8, 0))
         numbers = {"throughput_per_s": 840.0}
         tuned = replace(found.evidence, tuned=wanted.tuned("throughput", numbers, 2))
         cores = Planned(2, Reason(Source.TARGET, "2"))
