@@ -33,11 +33,11 @@ from tritongen.queueing import (
     ServicePoint,
     ServiceTimes,
     SimulatedModel,
-    Spread,
     Stream,
     simulate,
     simulate_rates,
 )
+from tritongen.queueing.service_times import Spread
 
 REQUESTS = 10_000
 REPEATS = 3

@@ -91,7 +91,6 @@ def test_erlang_is_a_probability_and_falls_with_servers(servers, load):
             batch=st.sampled_from([1, 2, 4, 16]),
             threads=st.sampled_from([1, 2, 4]),
             seconds=st.floats(1e-6, 10.0),
-            busy=st.sampled_from([1.0, 1.0, 2.0, 3.7]),
         ),
         min_size=1,
         max_size=12,

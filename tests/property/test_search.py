@@ -53,7 +53,6 @@ records = st.builds(
         mean_batch=finite,
         execution_s=finite,
         saturated=st.booleans(),
-        generator_cpu_s=finite,
     ),
     started_s=finite,
     ended_s=finite,

@@ -10,7 +10,7 @@ import math
 import random
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
 from tritongen.probe.load_engine import Engine, LoadTarget, Log, RequestPlan
-from tritongen.probe.recorder import Recorder
+from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
 from tritongen.probe.statistics.histogram import Histogram
@@ -293,6 +293,18 @@ def filled_log(sent: Sequence[int], done: Sequence[int], intended: Sequence[int]
     return Log(array("q", intended), array("q", sent), array("q", done))
 
 
+def durations_of(values_ns: Iterable[int]) -> Durations:
+    """These durations, counted."""
+    found = Durations()
+    found.add(np.array(list(values_ns), dtype=np.int64))
+    return found
+
+
+def histogram_of(values_ns: Iterable[int]) -> Histogram:
+    """The histogram of these durations."""
+    return durations_of(values_ns).histogram()
+
+
 def a_level(
     model: str = "m",
     load: Load | None = None,
@@ -302,7 +314,7 @@ def a_level(
     failed: int = 0,
 ) -> LevelResult:
     """A complete result, for reports."""
-    histogram = Histogram.of([round(value * 1e3) for value in latencies_us])
+    histogram = histogram_of([round(value * 1e3) for value in latencies_us])
     percentiles = {
         key: Interval(value, value * 0.95, value * 1.05)
         for key, fraction in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))

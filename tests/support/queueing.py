@@ -13,11 +13,11 @@ from tritongen.queueing import (
     ServicePoint,
     ServiceTimes,
     SimulatedModel,
-    Spread,
     Stream,
     simulate,
 )
 from tritongen.queueing.rate_profiles import CELLS, OperatingPoint
+from tritongen.queueing.service_times import Spread
 from tritongen.queueing.simulation_result import nearest_rank
 
 # Loads that are simulated, as shares of the capacity.

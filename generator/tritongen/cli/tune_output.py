@@ -1,6 +1,7 @@
 """What `tritongen tune` prints: progress, tables, JSON, and the page."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -104,15 +105,9 @@ def _offer_json(offer: "VariantComparison") -> dict[str, object]:
 
 
 def _candidate_json(candidate: "Candidate") -> dict[str, object]:
-    return {
-        "key": candidate.key,
-        "instances": candidate.instances,
-        "threads": candidate.threads,
-        "max_batch_size": candidate.max_batch_size,
-        "queue_delay_us": candidate.queue_delay_us,
-        "inter_op": candidate.inter_op,
-        "memory_arena": candidate.arena,
-    }
+    choices = asdict(candidate)
+    arena = choices.pop("arena")
+    return {"key": candidate.key, **choices, "memory_arena": arena}
 
 
 def _measurement_json(found: "Measurement | None") -> dict[str, object]:

@@ -7,14 +7,13 @@ from tritongen.queueing.load import ClosedLoop, LoadKind, Loop, OpenLoop, Pacing
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.rate_profiles import (
     OperatingCurve,
-    ProfileFigures,
     RateStep,
     simulate_rates,
 )
-from tritongen.queueing.service_times import ServicePoint, ServiceTimes, Spread
+from tritongen.queueing.service_times import ServicePoint, ServiceTimes
 from tritongen.queueing.simulate import simulate
 from tritongen.queueing.simulated_server import FrontEnd, Pauses, ServedModel, Server
-from tritongen.queueing.simulation_result import SimulatedModel, Simulation
+from tritongen.queueing.simulation_result import SimulatedModel
 
 __all__ = [
     "ClosedLoop",
@@ -25,15 +24,12 @@ __all__ = [
     "OperatingCurve",
     "Pacing",
     "Pauses",
-    "ProfileFigures",
     "RateStep",
     "ServedModel",
     "Server",
     "ServicePoint",
     "ServiceTimes",
     "SimulatedModel",
-    "Simulation",
-    "Spread",
     "Stream",
     "simulate",
     "simulate_rates",

@@ -37,24 +37,22 @@ class Spread(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServicePoint:
-    """One measured execution time.
+    """The measured time of an execution that ran alone.
 
     Attributes:
         batch: rows in the execution.
         threads: threads of the instance.
         seconds: mean time of one execution.
-        busy: instances that executed at the same time, this one included; may be an average.
         cv: coefficient of variation between executions.
     """
 
     batch: int
     threads: int
     seconds: float
-    busy: float = 1.0
     cv: float = 0.0
 
     def __post_init__(self) -> None:
-        sound = self.batch >= 1 and self.threads >= 1 and self.busy >= 1.0 and self.cv >= 0.0
+        sound = self.batch >= 1 and self.threads >= 1 and self.cv >= 0.0
         if not (sound and isfinite(self.seconds) and self.seconds > 0.0):
             raise InvalidInputError("TG304", f"not a service time: {self}")
 
@@ -66,8 +64,7 @@ class ServiceTimes:
     Attributes:
         points: measurements; at least one.
         cores: cores that all instances share; may be a fraction (a quota).
-        contention: slow-down by others on an otherwise full machine, None to take it from the
-            points with several busy instances, or the default where there are none.
+        contention: slow-down by others on an otherwise full machine, None for the default.
         oversubscription: cost of preemption beyond the fair share, per unit of the cores'
             overload, for a large team of threads.
         serial_share: Amdahl's serial share where only one thread count was measured.
@@ -83,25 +80,18 @@ class ServiceTimes:
     spread: Spread = Spread.LOGNORMAL
     idle_penalty: float = 0.0
     _curves: dict[int, tuple[tuple[int, float], ...]] = field(init=False, repr=False, compare=False)
-    _ratios: dict[int, tuple[tuple[float, float], ...]] = field(
-        init=False, repr=False, compare=False
-    )
     _amdahl: tuple[float, float] = field(init=False, repr=False, compare=False)
     _shared: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.points or not self.cores > 0.0 or not self.idle_penalty >= 0.0:
             raise InvalidInputError(
-                "TG304", "service times need a measured point, cores > 0, cold >= 0"
+                "TG304", "service times need a measured point, cores > 0, idle penalty >= 0"
             )
         put = object.__setattr__
-        put(self, "_curves", _alone_curves(self.points))
+        put(self, "_curves", _curves(self.points))
         put(self, "_amdahl", _fit_amdahl(self._curves, self.serial_share))
         put(self, "_shared", DEFAULT_CONTENTION if self.contention is None else self.contention)
-        ratios = self._measured_ratios()
-        if self.contention is None and ratios:
-            put(self, "_shared", self._fitted_contention(ratios))
-        put(self, "_ratios", ratios)
 
     @property
     def cv(self) -> float:
@@ -124,21 +114,19 @@ class ServiceTimes:
         return own[-1][1] * _along(shape, batch) / _along(shape, last)
 
     def slowdown(self, threads: int, busy: float = 1.0, foreign: float = 0.0) -> float:
-        """How much longer an execution takes than alone.
+        """How much longer an execution takes than alone: by shares, preemption and contention.
 
         Args:
             threads: of each instance of this model.
             busy: instances of this model that execute, this one included.
             foreign: threads of other models and of the front end that are busy.
         """
-        measured = self._ratios.get(threads)
-        if measured is None:
-            return self._modelled(threads, busy * threads + foreign)
-        own = _along_ratio(measured, busy)
-        if foreign <= 0.0:
-            return own
-        total = busy * threads
-        return own * self._modelled(threads, total + foreign) / self._modelled(threads, total)
+        total = busy * threads + foreign
+        overload = max(1.0, total / self.cores)
+        # A lone thread loses only its fair share; a team waits for its preempted members.
+        waiting = self.oversubscription * (1.0 - 1.0 / threads) * (overload - 1.0)
+        others = max(0.0, min(total, self.cores) - threads)
+        return overload * (1.0 + waiting) * (1.0 + self._shared * others / self.cores)
 
     def seconds(self, batch: int, threads: int, busy: float = 1.0, foreign: float = 0.0) -> float:
         """Seconds of one execution among others; see `slowdown` for the arguments."""
@@ -155,8 +143,7 @@ class ServiceTimes:
 
     def on_cores(self, cores: float) -> "ServiceTimes":
         """The same model in a container of another size; contention is carried over."""
-        alone = tuple(point for point in self.points if point.busy <= 1.0)
-        return replace(self, points=alone or self.points, cores=cores, contention=self._shared)
+        return replace(self, cores=cores, contention=self._shared)
 
     def _shape(self) -> tuple[tuple[int, float], ...]:
         """The curve that knows most batches; among equals the one of fewest threads."""
@@ -166,53 +153,12 @@ class ServiceTimes:
         serial, parallel = self._amdahl
         return serial + parallel / threads
 
-    def _modelled(self, threads: int, total: float) -> float:
-        """Slow-down by fair sharing, preemption and contention when `total` threads are busy."""
-        overload = max(1.0, total / self.cores)
-        # A lone thread loses only its fair share; a team waits for its preempted members.
-        waiting = self.oversubscription * (1.0 - 1.0 / threads) * (overload - 1.0)
-        others = max(0.0, min(total, self.cores) - threads)
-        return overload * (1.0 + waiting) * (1.0 + self._shared * others / self.cores)
 
-    def _measured_ratios(self) -> dict[int, tuple[tuple[float, float], ...]]:
-        found: dict[int, dict[float, list[float]]] = {}
-        for point in self.points:
-            if point.busy > 1.0 and self._knows_alone(point.threads):
-                ratio = point.seconds / self.alone(point.batch, point.threads)
-                found.setdefault(point.threads, {}).setdefault(point.busy, []).append(log(ratio))
-        return {
-            threads: (
-                (1.0, 1.0),
-                *((busy, exp(sum(logs) / len(logs))) for busy, logs in sorted(by_busy.items())),
-            )
-            for threads, by_busy in found.items()
-        }
-
-    def _knows_alone(self, threads: int) -> bool:
-        return any(point.busy <= 1.0 and point.threads == threads for point in self.points)
-
-    def _fitted_contention(self, ratios: dict[int, tuple[tuple[float, float], ...]]) -> float:
-        """The contention that explains the measured ratios best, between 0 and 2."""
-        weight = excess = 0.0
-        for threads, pairs in ratios.items():
-            for busy, ratio in pairs[1:]:
-                total = busy * threads
-                occupied = max(0.0, min(total, self.cores) - threads) / self.cores
-                excess += occupied * (ratio / max(1.0, total / self.cores) - 1.0)
-                weight += occupied * occupied
-        return min(2.0, max(0.0, excess / weight)) if weight > 0.0 else self._shared
-
-
-def _alone_curves(points: Sequence[ServicePoint]) -> dict[int, tuple[tuple[int, float], ...]]:
-    """By threads: (batch, mean seconds) of the executions that ran alone.
-
-    Where a set of points holds none that ran alone, the least busy ones stand in.
-    """
-    least = min(point.busy for point in points)
+def _curves(points: Sequence[ServicePoint]) -> dict[int, tuple[tuple[int, float], ...]]:
+    """By threads: (batch, mean seconds)."""
     grouped: dict[int, dict[int, list[float]]] = {}
     for point in points:
-        if point.busy <= max(1.0, least):
-            grouped.setdefault(point.threads, {}).setdefault(point.batch, []).append(point.seconds)
+        grouped.setdefault(point.threads, {}).setdefault(point.batch, []).append(point.seconds)
     return {
         threads: tuple(
             (batch, sum(values) / len(values)) for batch, values in sorted(batches.items())
@@ -238,17 +184,6 @@ def _along(curve: Sequence[tuple[int, float]], batch: int) -> float:
     # than the last point never take less time.
     floor = 0.05 * low if batch < left else min(low, high)
     return max(low + slope * (batch - left), floor)
-
-
-def _along_ratio(pairs: Sequence[tuple[float, float]], busy: float) -> float:
-    """Slow-down between the measured numbers of busy instances, and along the last two beyond."""
-    if busy <= 1.0:
-        return 1.0
-    index = 1
-    while index < len(pairs) - 1 and busy > pairs[index][0]:
-        index += 1
-    (left, low), (right, high) = pairs[index - 1], pairs[index]
-    return max(0.5, low + (high - low) / (right - left) * (busy - left))
 
 
 def _fit_amdahl(

@@ -191,7 +191,7 @@ class TaskRunner:
         if outcome.gone:
             return None, outcome.ended
         failed = result.requests.failed
-        reading = _reading(result, percentile, shared=self.server.cores.shared)
+        reading = _reading(result, percentile)
         if failed and not reading.sound:
             example = next(iter(result.requests.examples.values()), result.reason)
             return reading, f"{failed} of {failed + reading.requests} requests failed: {example}"
@@ -276,7 +276,7 @@ def _shape(subject: Subject, tensor: ObservedTensor, rows: int, batches: bool) -
     return tensor.shape or (1,)
 
 
-def _reading(result: LevelResult, percentile: float, *, shared: bool) -> LoadReading:
+def _reading(result: LevelResult, percentile: float) -> LoadReading:
     histogram = result.latency.histogram
     wanted = sorted({*PERCENTILES, percentile})
     attribution = result.attribution
@@ -291,7 +291,6 @@ def _reading(result: LevelResult, percentile: float, *, shared: bool) -> LoadRea
         mean_batch=own.average_batch or 0.0 if own is not None else 0.0,
         execution_s=(own.execution_us or 0.0) / 1e6 if own is not None else 0.0,
         saturated=result.verdict is LevelVerdict.SATURATED,
-        generator_cpu_s=result.client.cpu_us_per_request / 1e6 if shared else 0.0,
     )
 
 

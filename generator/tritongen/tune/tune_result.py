@@ -138,7 +138,6 @@ class TunedModel:
             for point in sorted(
                 calibration.service.points, key=lambda point: (point.threads, point.batch)
             )
-            if point.busy <= 1.0
         )
         return Served(
             cpus=float(self.cores),

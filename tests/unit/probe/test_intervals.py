@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from support.probe import histogram_of
 from tritongen.probe.recorder import BUCKETS, Stretch, buckets_of
-from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import (
     Interval,
     ar1_mean_interval,
@@ -189,5 +189,5 @@ def test_batches_without_requests_do_not_disturb():
 
 
 def test_ranks_of_a_histogram_are_interpolated():
-    histogram = Histogram.of([1_000_000 + 10_000 * index for index in range(100)])
+    histogram = histogram_of([1_000_000 + 10_000 * index for index in range(100)])
     assert histogram.value_at_rank(50.5) == pytest.approx(1_495_000, rel=0.01)

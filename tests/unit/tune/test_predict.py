@@ -16,9 +16,9 @@ SERVICE = ServiceTimes(
         ServicePoint(1, 1, 0.010, cv=0.1),
         ServicePoint(8, 1, 0.050),
         ServicePoint(1, 2, 0.006),
-        ServicePoint(1, 1, 0.012, busy=2.0),
     ),
     2.0,
+    contention=0.4,
 )
 CALIBRATION = Calibration(SERVICE, front_end_s=0.0001, transport_s=0.0002)
 SPACE = SearchSpace(ORT, 2, batchable=True, max_batch=8, delays_us=(5000,))

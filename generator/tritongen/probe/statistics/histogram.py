@@ -6,7 +6,7 @@ whole range up to 73 minutes takes 3,840 buckets.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -22,15 +22,8 @@ BUCKETS = ((_TOP_BITS - _SUB_BITS - 1 - _FIRST_SHIFT) << _SUB_BITS) + (2 << _SUB
 MAX_NS = (1 << _TOP_BITS) - 1
 
 
-def bucket_of(value: int) -> int:
-    """The bucket of a duration in nanoseconds; values outside of the range go to its ends."""
-    clipped = min(max(value, 0), MAX_NS)
-    shift = max(_FIRST_SHIFT, clipped.bit_length() - _SUB_BITS - 1)
-    return ((shift - _FIRST_SHIFT) << _SUB_BITS) + (clipped >> shift)
-
-
 def buckets_of(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`bucket_of` for an array of nanoseconds, of the same shape."""
+    """The bucket of each duration in nanoseconds; values outside of the range go to its ends."""
     clipped = np.clip(values, 0, MAX_NS)
     # frexp gives the bit length exactly: the values are far below 2⁵³.
     shift = np.maximum(np.frexp(clipped.astype(np.float64))[1].astype(np.int64) - 8, _FIRST_SHIFT)
@@ -64,17 +57,6 @@ class Histogram:
     sum_ns: int = 0
     min_ns: int = 0
     max_ns: int = 0
-
-    @classmethod
-    def of(cls, values: Iterable[int]) -> "Histogram":
-        """The histogram of some durations in nanoseconds."""
-        listed = list(values)
-        found: dict[int, int] = {}
-        for value in listed:
-            bucket = bucket_of(value)
-            found[bucket] = found.get(bucket, 0) + 1
-        low, high = (min(listed), max(listed)) if listed else (0, 0)
-        return cls(tuple(sorted(found.items())), len(listed), sum(listed), low, high)
 
     @property
     def mean_ns(self) -> float:
@@ -115,23 +97,6 @@ class Histogram:
                 break
             above += count if value_ns < low else count * (high - value_ns) / (high - low)
         return above
-
-    def merged(self, other: "Histogram") -> "Histogram":
-        """The histogram of both."""
-        if not other.total:
-            return self
-        if not self.total:
-            return other
-        joined = dict(self.counts)
-        for bucket, count in other.counts:
-            joined[bucket] = joined.get(bucket, 0) + count
-        return Histogram(
-            tuple(sorted(joined.items())),
-            self.total + other.total,
-            self.sum_ns + other.sum_ns,
-            min(self.min_ns, other.min_ns),
-            max(self.max_ns, other.max_ns),
-        )
 
     def spectrum(self) -> Iterator[tuple[float, float]]:
         """(fraction at or below, upper bound in nanoseconds) for every bucket, ascending."""

@@ -64,8 +64,6 @@ class LoadReading:
         mean_batch: rows in one execution, by the server's statistics; 0 when unknown.
         execution_s: mean time of one execution, by the server's statistics; 0 when unknown.
         saturated: whether requests came faster than they were answered.
-        generator_cpu_s: CPU time of the load generator for each request, 0 when unknown or when
-            it has cores of its own.
     """
 
     throughput_per_s: float
@@ -75,7 +73,6 @@ class LoadReading:
     mean_batch: float = 0.0
     execution_s: float = 0.0
     saturated: bool = False
-    generator_cpu_s: float = 0.0
 
     def latency_s(self, percentile: float) -> float:
         """Latency at a percentile, linear between those known; NaN without any."""

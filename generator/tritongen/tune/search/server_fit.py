@@ -138,7 +138,7 @@ def _prior_points(
     return tuple(
         replace(point, seconds=point.seconds * level, cv=0.0 if seen else point.cv)
         for point in prior.points
-        if point.busy <= 1.0 and (point.batch, point.threads) not in known
+        if (point.batch, point.threads) not in known
     )
 
 
