@@ -8,16 +8,16 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model import codec
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.own_files import open_own, read_own
-from tritongen.tune.search.measurement_records import History, TaskRecord
+from tritongen.tune.search.measurement_records import History, Task, TaskRecord
 
-SCHEMA = "tritongen.tune.journal/2"
+SCHEMA = "tritongen.tune.journal/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,19 @@ class Journal:
 
 
 def line_of(value: JournalHeader | TaskRecord) -> str:
-    """A line of the journal, with its line break."""
-    document = codec.shallow(value)
+    """A line of the journal, with its line break; a task's fields stand beside its record's own.
+
+    `report` reads these lines, too.
+    """
+    document = asdict(value)
     if isinstance(value, JournalHeader):
         document["schema"] = SCHEMA
-    return codec.text_of(document, ascii_only=True) + "\n"
+    else:
+        document |= document.pop("task")
+    line = json.dumps(
+        codec.finite(document), allow_nan=False, separators=(",", ":"), sort_keys=True
+    )
+    return line + "\n"
 
 
 def encode(header: JournalHeader, history: Iterable[TaskRecord]) -> str:
@@ -122,10 +130,20 @@ def decode(text: str, expected: JournalHeader, where: str = "journal") -> Histor
     records = []
     for number, line in enumerate(whole[1:], start=2):
         try:
-            records.append(codec.decode(TaskRecord, json.loads(line)))
-        except (ValueError, InvalidInputError) as error:
+            records.append(_record(json.loads(line)))
+        except (ValueError, TypeError, InvalidInputError) as error:
             raise _unusable(f"not a record ({error})", where, number) from error
     return tuple(records)
+
+
+def _record(line: object) -> TaskRecord:
+    if not isinstance(line, dict):
+        raise TypeError(f"not an object: {line!r}")
+    # JSON has no infinite number: a task without an end has none.
+    names = [item.name for item in fields(Task)]
+    task = {name: line.pop(name) for name in names if line.get(name) is not None}
+    line.pop("max_seconds", None)
+    return codec.decode(TaskRecord, {**line, "task": task})
 
 
 def _unusable(why: str, where: str, line: int) -> InvalidInputError:

@@ -79,8 +79,8 @@ def test_a_journal_of_something_else_is_refused(other):
         "[]",
         "{}",
         "null",
-        line_of(RECORD).strip().replace('"round": 3', '"round": "x"'),
-        line_of(RECORD).strip().replace('"instances": 2', '"instances": 0'),
+        line_of(RECORD).strip().replace('"round":3', '"round":"x"'),
+        line_of(RECORD).strip().replace('"instances":2', '"instances":0'),
         line_of(RECORD).strip().replace('"race"', '"nap"'),
     ],
 )

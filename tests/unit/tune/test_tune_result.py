@@ -9,6 +9,7 @@ import pytest
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.errors import InvalidInputError
+from tritongen.fleet.report.tuning_history import candidates_of
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import ClientProtocol
 from tritongen.model.codec import decode, encode
@@ -199,6 +200,20 @@ class TestJournal:
         assert again.begin(resume=True) == history[:3]
         again.append(history[3])
         assert Journal(tmp_path / "tune", HEADER).begin(resume=True) == history[:4]
+
+    def test_the_report_finds_in_it_what_was_measured(self, run, tmp_path):
+        result, history = run
+        (tmp_path / "tune").mkdir()
+        header = replace(HEADER, model="m")
+        journal = Journal(tmp_path / "tune", header)
+        journal.begin(resume=False)
+        for record in history:
+            journal.append(record)
+        found = candidates_of(tmp_path, "m", result.tuned)
+        assert [one.chosen for one in found if not one.baseline].count(True) == 1
+        assert sum(one.baseline for one in found) <= 1
+        raced = {record.task.candidate for record in history if record.sound}
+        assert len(found) >= len(raced) - 1
 
     def test_a_new_run_begins_afresh(self, run, tmp_path):
         journal = Journal(tmp_path, HEADER)
