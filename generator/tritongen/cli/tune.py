@@ -103,13 +103,13 @@ def run(options: argparse.Namespace) -> int:
         writable_file(options.html)
     project = with_selection(load_project(existing_folder(options.models), options.output))
     tell_of_code(project.root, programs(project), served=True)
+    wanted = from_flags(TuneOptions, options)
     with Live() as live:
-        listener = Listener(live.step, live.note, live.bar)
-        report = tune(Path.cwd(), project, from_flags(TuneOptions, options), listener)
+        report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
     if options.format == "json":
         emit_json(document(report))
     else:
-        print_report(report, options.models, whole=options.all, dry_run=options.dry_run)
+        print_report(report, options.models, whole=options.all, dry_run=wanted.dry_run)
     if options.html is not None:
         write_page(report, options.html)
     if report.interrupted:
