@@ -15,8 +15,10 @@ from tritongen.model.findings import Severity
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.system.paths import read_head
 
-_LIMIT = 4 << 20
+# Chosen: no module written by a person has it; parsed, one takes many times its size in memory.
+_MAX_SOURCE_BYTES = 4 << 20
 _BACKEND = "triton_python_backend_utils"
+# Chosen: names of one import, and files beside a model, that are looked at.
 _MAX_NAMES = 256
 _MAX_FILES = 10_000
 
@@ -28,7 +30,7 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is no Python that this interpreter can parse.
         OSError: it cannot be opened.
     """
-    tree = _parse(read_head(source.file, _LIMIT + 1))
+    tree = _parse(read_head(source.file, _MAX_SOURCE_BYTES + 1))
     model = next(
         (
             node
@@ -89,8 +91,8 @@ def _belongs(name: str) -> bool:
 
 
 def _parse(text: bytes) -> ast.Module:
-    if len(text) > _LIMIT:
-        raise DamagedError(f"the file has more than {_LIMIT >> 20} MiB of source")
+    if len(text) > _MAX_SOURCE_BYTES:
+        raise DamagedError(f"the file has more than {_MAX_SOURCE_BYTES >> 20} MiB of source")
     try:
         with warnings.catch_warnings():
             # A doubtful escape in the user's file is no business of this tool.

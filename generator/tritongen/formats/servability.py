@@ -12,7 +12,7 @@ from tritongen.model.releases import RELEASES, Release, at_least
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
 
 # protobuf reads no message of 2 GiB or more.
-_PROTOBUF_LIMIT = 1 << 31
+_PROTOBUF_LIMIT_BYTES = 1 << 31
 
 # Greatest opset that a release knows, for the domains that grow.
 _OPSETS: Mapping[str, Callable[[Release], int]] = MappingProxyType(
@@ -282,7 +282,7 @@ def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
 def _size(facts: ModelFacts) -> Iterator[Finding]:
     for version in facts.versions:
         main = version.files[0] if version.files else None
-        if main is not None and main.size >= _PROTOBUF_LIMIT:
+        if main is not None and main.size >= _PROTOBUF_LIMIT_BYTES:
             message = f"{main.source} has {main.size} bytes; protobuf reads less than 2 GiB"
             fix = "Save it with onnx.save_model(…, save_as_external_data=True)."
             yield facts.finding("TG123", message, fix=fix)

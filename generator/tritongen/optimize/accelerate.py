@@ -11,7 +11,8 @@ from tritongen.optimize.optimization import Base, Optimization
 from tritongen.repository.stored_variants import drop_variant, keep_variant, source_hashes
 from tritongen.system.files import translated
 
-_MAX_BATCH = 32
+# Chosen: what an engine is made for where the user names no batch.
+_MAX_BATCH_ROWS = 32
 INT8 = "int8-static"
 
 
@@ -27,7 +28,7 @@ def offer_accelerators(work: Optimization, base: Base) -> None:
         base.inputs,
         gpus=work.project.intent.target.gpus,
         isa=work.job.isa,
-        max_batch=work.intent.max_batch_size or (_MAX_BATCH if base.batched else 1),
+        max_batch=work.intent.max_batch_size or (_MAX_BATCH_ROWS if base.batched else 1),
         quantised=quantised is not None,
     )
     for item in found:

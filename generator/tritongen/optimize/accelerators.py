@@ -7,7 +7,8 @@ from tritongen.model.variants import Step, StepKind
 from tritongen.optimize.child_jobs import JobInput
 from tritongen.optimize.isa import Isa
 
-_WORKSPACE = 2**30
+# Chosen: what an engine may take of the device's memory while it is made.
+_MAX_WORKSPACE_BYTES = 2**30
 _NOT_RUN = "not run here: measure it on the target"
 
 
@@ -48,7 +49,7 @@ def _tensorrt(inputs: Sequence[JobInput], max_batch: int, precision: str) -> Ste
     name = f"tensorrt-{precision.lower()}"
     parameters: dict[str, str] = {
         "precision_mode": precision,
-        "max_workspace_size_bytes": str(_WORKSPACE),
+        "max_workspace_size_bytes": str(_MAX_WORKSPACE_BYTES),
         "trt_engine_cache_enable": "true",
         "trt_engine_cache_path": "/tmp/tritongen-trt",  # noqa: S108  (inside the server's container)
     }

@@ -27,7 +27,7 @@ from tritongen.optimize.rewrite_proof import (
 from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor
 
 MODEL_FILE = "model.onnx"
-_MAPPED_FROM = 256 * 2**20
+_MAPPED_FROM_BYTES = 256 * 2**20
 # Faults of odd graphs that a rewrite did not foresee end that rewrite, not the run.
 _ODD_GRAPH = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
@@ -76,7 +76,7 @@ def apply_fixes(
         OSError: the disk is full.
     """
     model = load(source)
-    if model.bytes_ >= _MAPPED_FROM and not model.data_files:
+    if model.bytes_ >= _MAPPED_FROM_BYTES and not model.data_files:
         model = _mapped(model, work / "original")
     expected, refusal = _originals(model.source, samples)
     fixing = _Fixing(model, expected, refusal, work, context, tolerance)

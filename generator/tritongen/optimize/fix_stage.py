@@ -15,6 +15,7 @@ from tritongen.optimize.onnx_files import load, save
 from tritongen.optimize.rewritten_graph import Graph, dims_of
 from tritongen.optimize.user_samples import load_samples
 
+# Chosen: sets of generated inputs, rows of a further one, and rows of the user's that prove a fix.
 _SEEDS = 4
 _ROWS = 3
 _USER_ROWS = 8

@@ -8,7 +8,7 @@ import numpy as np
 
 from tritongen.model.samples import Array
 from tritongen.optimize.libraries import Proto, onnx
-from tritongen.optimize.onnx_files import LARGE
+from tritongen.optimize.onnx_files import LARGE_BYTES
 from tritongen.optimize.rewritten_graph import Graph, subgraphs
 
 # Their results differ from run to run, or stand for something else than a value.
@@ -36,7 +36,7 @@ def fold_constants(graph: Graph) -> int:
             continue
         held = {name: value for name, value in inputs.items() if value is not None}
         results = _evaluate(graph, node, held)
-        if results is None or any(_bytes(value) > LARGE for value in results.values()):
+        if results is None or any(_bytes(value) > LARGE_BYTES for value in results.values()):
             continue
         for name, value in results.items():
             tensor = onnx().numpy_helper.from_array(np.ascontiguousarray(value), name)

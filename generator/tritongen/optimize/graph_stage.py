@@ -13,6 +13,8 @@ from tritongen.optimize.onnx_session import OrtRunner, RunSettings
 from tritongen.optimize.paired_speed import paired_speedup, points, speedups
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect
 
+# Chosen: so many sets of generated inputs compare two forms of a model, and so many pairs of loads
+# their times.
 _SEEDS = 4
 _LOADS = 7
 

@@ -22,11 +22,11 @@ from tritongen.formats.parsing.wire import LENGTH, VARINT
 from tritongen.optimize.libraries import Proto, onnx
 
 # Below this, a tensor stays in the message, so that constants can be read and rewritten.
-LARGE = 4096
+LARGE_BYTES = 4096
 # protobuf reads no message of 2 GiB or more.
-PROTOBUF_LIMIT = 2**31 - 2**20
-_CHUNK = 2**20
-_ALIGNMENT = 64
+PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
+_CHUNK_BYTES = 2**20
+_ALIGNMENT_BYTES = 64
 DATA_FILE = "model.onnx.data"
 # Location of weights that lie in the model's own file; no path can be spelled like this.
 _OWN = "\0own"
@@ -157,7 +157,7 @@ def _slim_graph(data: memoryview, graph: _Span, *, hoist: bool) -> Iterator[byte
     at = graph[0]
     for number, kind, first, last in wire.fields(data, *graph):
         span = first, last
-        large = kind == LENGTH and last - first > LARGE
+        large = kind == LENGTH and last - first > LARGE_BYTES
         tensor = None
         if large and number == _GRAPH_INITIALIZER:
             tensor = _slim_tensor(data, span)
@@ -198,7 +198,7 @@ def _slim_tensor(data: memoryview, tensor: _Span, name: bytes | None = None) -> 
     payload: _Span | None = None
     at = tensor[0]
     for number, kind, first, last in wire.fields(data, *tensor):
-        large = kind == LENGTH and last - first > LARGE
+        large = kind == LENGTH and last - first > LARGE_BYTES
         if number in _PAYLOADS and large and payload is None:
             payload = first, last
         elif number != _TENSOR_NAME or name is None:
@@ -243,7 +243,7 @@ def save(model: Model, path: Path, *, outside: bool = False) -> tuple[Path, ...]
     own = [tensor for tensor in _tensors(model.proto) if _reference(tensor)[0] == _OWN]
     top = {id(tensor) for tensor in model.proto.graph.initializer}
     inside = sum(_reference(tensor)[2] for tensor in own)
-    room = inside + model.proto.ByteSize() < PROTOBUF_LIMIT
+    room = inside + model.proto.ByteSize() < PROTOBUF_LIMIT_BYTES
     embeddable = room and not model.data_files and not outside
     if own and not (embeddable and all(id(tensor) in top for tensor in own)):
         files.append(path.parent / _free_name(model.data_files))
@@ -315,7 +315,7 @@ def _move_out(model: Model, tensors: list[Proto], path: Path) -> None:
     with path.open("wb") as sink, model.source.open("rb") as source:
         for tensor in tensors:
             _, offset, length = _reference(tensor)
-            sink.write(b"\0" * (-sink.tell() % _ALIGNMENT))
+            sink.write(b"\0" * (-sink.tell() % _ALIGNMENT_BYTES))
             _refer(tensor, path.name, sink.tell(), length)
             _copy(source, offset, length, sink)
 
@@ -324,7 +324,7 @@ def _copy(source: IO[bytes], offset: int, length: int, sink: IO[bytes]) -> None:
     source.seek(offset)
     left = length
     while left:
-        chunk = source.read(min(left, _CHUNK))
+        chunk = source.read(min(left, _CHUNK_BYTES))
         if not chunk:
             raise InvalidInputError("TG102", "the model file ends early", where=source.name)
         sink.write(chunk)

@@ -23,7 +23,7 @@ _FATAL = 4
 # Chosen: half of what protobuf reads, since tools may write more than they were given.
 _OUTSIDE_FROM_BYTES = 2**30
 # Weights are prepared a second time in memory unless told otherwise.
-_LEAN_FROM = 256 * 2**20
+_LEAN_FROM_BYTES = 256 * 2**20
 
 
 class RunRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
@@ -100,7 +100,7 @@ def session_options(library: Library, path: Path, settings: RunSettings) -> Libr
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
     if settings.lean:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if settings.lean and model_bytes(path) >= _LEAN_FROM:
+    if settings.lean and model_bytes(path) >= _LEAN_FROM_BYTES:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 

@@ -23,6 +23,7 @@ WEIGHTS_FILE = "model.bin"
 # Key of the recipe of a model that is computed more coarsely than it is written.
 COMPUTES_IN = "computes in"
 _SINGLE = Precision.SINGLE
+# Chosen: so many sets of generated inputs compare two forms of a model.
 _SEEDS = 4
 _PLACES = re.compile(r"(Exception from|Check '[^']*' failed at) \S+:\d+:\s*")
 

@@ -11,7 +11,7 @@ from tritongen.trial.child_request import Limits
 from tritongen.trial.confine import confine, own_stdout
 
 # From this size on, a block is mapped by itself.
-_MAPPED_FROM = 2**20
+_MAPPED_FROM_BYTES = 2**20
 _M_MMAP_THRESHOLD = -3
 
 
@@ -22,7 +22,7 @@ def give_memory_back() -> None:
     reserve: copies of a model that are long gone would count for memory.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
 
 
 def main() -> None:

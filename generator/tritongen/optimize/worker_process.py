@@ -12,7 +12,7 @@ from tritongen.trial.child_request import Limits
 _WORKER = "tritongen.optimize.worker"
 _GIB = 2**30
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
-_ADDRESS_SPARE = 8 * _GIB
+_ADDRESS_SPARE_BYTES = 8 * _GIB
 _SIGKILL = 9
 
 
@@ -41,7 +41,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
         timeout_s=limits.timeout_s,
         time_budget_s=job.time_budget_s,
         threads=job.threads,
-        address_space=2 * memory + 4 * size + _ADDRESS_SPARE,
+        address_space=2 * memory + 4 * size + _ADDRESS_SPARE_BYTES,
         writable=(job.work,),
     )
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})

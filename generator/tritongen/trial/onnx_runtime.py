@@ -15,7 +15,7 @@ from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.trial.libraries import library
-from tritongen.trial.runtime import MAX_MESSAGE, RuntimeRefusal
+from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
 _BFLOAT16 = 16
@@ -220,4 +220,4 @@ def described(error: Exception, folder: Path) -> str:
     text = re.sub(
         r"/\S*onnxruntime\S*\.(cc|h|cpp|hpp):\d+ (?:[^()]*\([^()]*\)(?: const)? ?)?", "", text
     )
-    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[: MAX_MESSAGE_CHARACTERS - 1]}…"

@@ -20,8 +20,8 @@ from tritongen.trial.trial_options import TrialOptions
 from tritongen.trial.undescribed_inputs import guess_inputs
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
-_ADDRESS_SPARE = 2 * 2**30
-_ADDRESS_PER_THREAD = 256 * 2**20
+_ADDRESS_SPARE_BYTES = 2 * 2**30
+_ADDRESS_PER_THREAD_BYTES = 256 * 2**20
 # Operators divided by the critical path; below it, running them side by side cannot pay.
 _PARALLEL = 1.5
 
@@ -76,12 +76,12 @@ def make_request(
 
 def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:
     """What a child that runs the model may take."""
-    address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE
+    address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE_BYTES
     return Limits.of_child(
         timeout_s=options.timeout_s,
         time_budget_s=options.time_budget_s,
         threads=threads,
-        address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD,
+        address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD_BYTES,
     )
 
 

@@ -19,7 +19,7 @@ from tritongen.model.samples import Array
 from tritongen.model.tensors import TensorSpec, is_dynamic
 from tritongen.trial import backend_utils
 from tritongen.trial.runtime import (
-    MAX_MESSAGE,
+    MAX_MESSAGE_CHARACTERS,
     DeclaredInterface,
     RuntimeRefusal,
     numbered,
@@ -176,7 +176,7 @@ class PythonSession:
         responses = self._responses(request, given)
         for response in responses:
             if response.has_error():
-                raise RuntimeRefusal(response.error().message()[:MAX_MESSAGE])
+                raise RuntimeRefusal(response.error().message()[:MAX_MESSAGE_CHARACTERS])
         return numbered(
             [
                 {

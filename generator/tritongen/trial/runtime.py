@@ -101,7 +101,7 @@ class ModelRuntime(Protocol):
 
 
 # Chosen: what a library has to say fits, a trace of its calls does not.
-MAX_MESSAGE = 300
+MAX_MESSAGE_CHARACTERS = 300
 
 
 def lines_of(error: Exception) -> list[str]:
@@ -124,7 +124,7 @@ def refusal(
         memory: what such messages say when memory is short.
         values: what they say when values are at fault.
     """
-    text = message[:MAX_MESSAGE]
+    text = message[:MAX_MESSAGE_CHARACTERS]
     short = memory is not None and memory.search(text) is not None
     return RuntimeRefusal(
         text,

@@ -165,7 +165,7 @@ def nested_graphs(depth: int) -> bytes:
         (length(7, length(5, b"\x08" + b"\xff" * 9 + b"\x01")), "sizes that no tensor can have"),
         (length(7, length(5, b"\x08\x01" * 65)), "sizes that no tensor can have"),
         (length(7, length(5, (b"\x08" + b"\xff" * 8 + b"\x7f") * 2)), "sizes that no tensor"),
-        (length(7, length(1, length(1, b"x" * (wire.MAX_TEXT + 1)))), "a name at byte"),
+        (length(7, length(1, length(1, b"x" * (wire.MAX_TEXT_BYTES + 1)))), "a name at byte"),
         (nested_types(200), "nested without end"),
         (nested_types(20_000), "nested without end"),
         (nested_graphs(40), "nested deeper"),

@@ -8,7 +8,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from support.optimize import faulty, run
 from tritongen.errors import InvalidInputError
-from tritongen.optimize.onnx_files import DATA_FILE, LARGE, is_reference, load, save, unlinked
+from tritongen.optimize.onnx_files import DATA_FILE, LARGE_BYTES, is_reference, load, save, unlinked
 
 SIZE = 64
 X = np.random.default_rng(0).normal(size=(2, SIZE)).astype(np.float32)
@@ -17,7 +17,7 @@ X = np.random.default_rng(0).normal(size=(2, SIZE)).astype(np.float32)
 def big(*, as_constant: bool = False, floats: bool = False, ir: int = 8) -> onnx.ModelProto:
     """y = x · w + b with a w that is large."""
     array = np.random.default_rng(1).normal(size=(SIZE, SIZE)).astype(np.float32)
-    assert array.nbytes > LARGE
+    assert array.nbytes > LARGE_BYTES
     weight = numpy_helper.from_array(array, "w")
     if floats:
         weight = helper.make_tensor("w", TensorProto.FLOAT, array.shape, array.ravel())
@@ -52,7 +52,7 @@ def test_a_model_survives_without_its_weights_in_memory(tmp_path: Path, form: di
     source = stored(tmp_path / "a", big(**form))
     model = load(source)
     if form.get("ir") != 3:
-        assert len(model.proto.SerializeToString()) < LARGE
+        assert len(model.proto.SerializeToString()) < LARGE_BYTES
         assert any(is_reference(item) for item in model.proto.graph.initializer)
     (tmp_path / "b").mkdir()
     (written,) = save(model, tmp_path / "b" / "model.onnx")
@@ -65,7 +65,7 @@ def test_weights_can_be_put_outside(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     written, data = save(load(source), tmp_path / "b" / "model.onnx", outside=True)
     assert data.name == DATA_FILE
-    assert written.stat().st_size < LARGE
+    assert written.stat().st_size < LARGE_BYTES
     same(source, written)
 
 

@@ -18,7 +18,8 @@ from tritongen.formats.parsing.zip_archives import zip_names
 from tritongen.model.facts import ModelFormat
 from tritongen.system.paths import read_head
 
-HEAD = 1 << 16
+# Chosen: every mark of a format stands in these.
+HEAD_BYTES = 1 << 16
 
 # What a file with this suffix claims to be.
 CLAIMS: dict[str, ModelFormat] = {
@@ -73,7 +74,7 @@ def detect(path: Path) -> ModelFormat | None:
     Raises:
         OSError: it cannot be read, or is no regular file.
     """
-    head = read_head(path, HEAD)
+    head = read_head(path, HEAD_BYTES)
     suffix = path.suffix.lower()
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)

@@ -8,7 +8,7 @@ _SERVABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _REPLACED = re.compile(r"[^A-Za-z0-9_.-]+")
 
 # A file name may have 255 bytes; the rest is room for the suffix of a file being written.
-_MAX_LENGTH = 200
+_MAX_NAME_CHARACTERS = 200
 
 # `GET /v2/models/stats` answers with every model's statistics, and the other names are files that
 # stand beside the models in a repository.
@@ -24,14 +24,14 @@ def name_fault(name: str) -> Finding | None:
     if name in _RESERVED:
         message = f"a model cannot be named {name!r}: Triton or tritongen uses that name itself"
         return finding("TG126", Severity.ERROR, message, model=name)
-    if _SERVABLE.fullmatch(name) and len(name) <= _MAX_LENGTH:
+    if _SERVABLE.fullmatch(name) and len(name) <= _MAX_NAME_CHARACTERS:
         return None
-    if len(name) > _MAX_LENGTH:
+    if len(name) > _MAX_NAME_CHARACTERS:
         return finding(
             "TG106",
             Severity.ERROR,
             f"the model's name has {len(name)} characters",
-            fix=f"Rename the folder or file to at most {_MAX_LENGTH} characters.",
+            fix=f"Rename the folder or file to at most {_MAX_NAME_CHARACTERS} characters.",
             model=name,
         )
     suggestion = _REPLACED.sub("_", name).strip("._-")

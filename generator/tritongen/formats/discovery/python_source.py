@@ -9,7 +9,8 @@ from tritongen.system.paths import read_head
 
 CLASS_NAME = "TritonPythonModel"
 
-_LIMIT = 1 << 20
+# Chosen: far more than a module written by a person; the class stands in it, not behind it.
+_MAX_SOURCE_BYTES = 1 << 20
 _CLASS = re.compile(rb"^\s*class\s+TritonPythonModel\b", re.MULTILINE)
 
 
@@ -21,7 +22,7 @@ def defines_triton_model(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    text = read_head(path, _LIMIT)
+    text = read_head(path, _MAX_SOURCE_BYTES)
     if not _CLASS.search(text):
         return False
     try:

@@ -10,6 +10,7 @@ from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError
 _EXTERNAL = 1
 # Typed data fields of TensorProto that hold the content when raw_data does not.
 _TYPED = frozenset({4, 5, 6, 7, 10, 11})
+# Chosen: numpy 2 holds no array of more axes.
 _MAX_RANK = 64
 # Beyond this the file is made to exhaust its reader.
 MAX_TENSORS = 5_000_000

@@ -10,10 +10,12 @@ from tritongen.formats.parsing.wire import DamagedError
 from tritongen.model.tensors import Dim
 from tritongen.system.paths import open_regular
 
-_MAX_BYTES: Final = 512 << 20
+# Chosen: weights lie in the file beside the XML, which stays far below these; beyond them the file
+# is made to exhaust its reader.
+_MAX_DOCUMENT_BYTES: Final = 512 << 20
 _MAX_LAYERS: Final = 2_000_000
 _MAX_DEPTH: Final = 64
-_MAX_TEXT: Final = 64
+_MAX_TEXT_CHARACTERS: Final = 64
 _CHUNK: Final = 1 << 20
 
 # Layer and port.
@@ -80,8 +82,8 @@ def read_document(path: Path) -> OpenVinoDocument:
     with open(open_regular(path), "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
         while chunk := file.read(_CHUNK):
             read += len(chunk)
-            if read > _MAX_BYTES:
-                raise DamagedError(f"the XML has more than {_MAX_BYTES >> 20} MiB")
+            if read > _MAX_DOCUMENT_BYTES:
+                raise DamagedError(f"the XML has more than {_MAX_DOCUMENT_BYTES >> 20} MiB")
             _feed(parser, chunk, last=False)
         _feed(parser, b"", last=True)
     if not builder.document.version:
@@ -143,8 +145,8 @@ class _Builder:
             self.layer = None
 
     def text(self, characters: str) -> None:
-        if self.characters is not None and len(self.characters) < _MAX_TEXT:
-            self.characters.append(characters[:_MAX_TEXT])
+        if self.characters is not None and len(self.characters) < _MAX_TEXT_CHARACTERS:
+            self.characters.append(characters[:_MAX_TEXT_CHARACTERS])
 
     def _inner(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "layer":

@@ -16,9 +16,11 @@ from tritongen.formats.parsing.wire import DamagedError
 # control character, which JSON forbids within one.
 _TOKEN: Final = re.compile(rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"(\s*:)?|[\[\]{}]')
 _CONTAINER: Final = re.compile(rb"\s*[\[{]")
-_MAX_VALUE: Final = 1 << 20
-_MAX_SCALAR: Final = 1 << 12
-_MAX_KEY: Final = 256
+# Chosen: values that are used, numbers, names and levels of models' documents stay far below
+# these; beyond them the file is made to exhaust its reader.
+_MAX_VALUE_BYTES: Final = 1 << 20
+_MAX_SCALAR_BYTES: Final = 1 << 12
+_MAX_KEY_BYTES: Final = 256
 _MAX_DEPTH: Final = 64
 _MAX_TOKENS: Final = 200_000_000
 
@@ -71,10 +73,10 @@ class _Scan:
         raise DamagedError("the JSON is cut off")
 
     def key(self, name: bytes, end: int) -> None:
-        self.keys[-1] = name[:_MAX_KEY].decode("utf-8", "replace")
+        self.keys[-1] = name[:_MAX_KEY_BYTES].decode("utf-8", "replace")
         path = tuple(self.keys)
         if path in self.wanted and path not in self.found:
-            head = bytes(self.data[end : end + _MAX_SCALAR])
+            head = bytes(self.data[end : end + _MAX_SCALAR_BYTES])
             if not _CONTAINER.match(head):
                 self.found[path] = _scalar(head)
 
@@ -110,7 +112,7 @@ def _scalar(head: bytes) -> object:
 
 
 def _container(data: mmap.mmap | bytes, start: int, stop: int) -> object:
-    if stop - start > _MAX_VALUE:
+    if stop - start > _MAX_VALUE_BYTES:
         raise DamagedError(f"a value of the JSON has {stop - start} bytes")
     try:
         return json.loads(bytes(data[start:stop]))

@@ -14,7 +14,8 @@ from tritongen.formats.parsing.wire import DamagedError
 
 # Far more than the graph of any model; a pickle can repeat an opcode for ever.
 _MAX_STEPS: Final = 4_000_000
-_MAX_TEXT: Final = 1 << 20
+# Chosen: names and documents are shorter, and sizes are numbers of 64 bits.
+_MAX_TEXT_LENGTH: Final = 1 << 20
 _MAX_BITS: Final = 8 * 64
 
 
@@ -184,7 +185,7 @@ def _hashable(key: object) -> object:
 
 
 def _bounded(value: object) -> object:
-    if isinstance(value, str | bytes) and len(value) > _MAX_TEXT:
+    if isinstance(value, str | bytes) and len(value) > _MAX_TEXT_LENGTH:
         raise DamagedError(f"the pickle has a text of {len(value)} bytes")
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
         raise DamagedError("the pickle has an absurdly long number")

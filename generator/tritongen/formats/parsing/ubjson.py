@@ -21,8 +21,9 @@ _FORMATS: Final = {
 }
 _WHOLE: Final = b"iUIlL"
 _LITERALS: Final = {ord("Z"): None, ord("T"): True, ord("F"): False}
+# Chosen as for JSON; of a list of numbers the first ones are kept.
 _MAX_DEPTH: Final = 64
-_MAX_TEXT: Final = 1 << 20
+_MAX_TEXT_BYTES: Final = 1 << 20
 _MAX_VALUES: Final = 20_000_000
 _MAX_LIST: Final = 64
 
@@ -86,7 +87,7 @@ class _Walk:
     def text(self) -> str:
         size = self.length()
         start = self.skip(size)
-        if size > _MAX_TEXT:
+        if size > _MAX_TEXT_BYTES:
             return ""
         return bytes(self.data[start : start + size]).decode("utf-8", "replace")
 

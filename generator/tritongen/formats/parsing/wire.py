@@ -19,7 +19,7 @@ LENGTH: Final = 2
 FIXED32: Final = 5
 
 # A name or a path is short; a longer claim is a fault, and would cost its size in memory.
-MAX_TEXT: Final = 1 << 20
+MAX_TEXT_BYTES: Final = 1 << 20
 
 _MASK64: Final = (1 << 64) - 1
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
@@ -136,7 +136,7 @@ def raw(data: Data, start: int, stop: int) -> bytes:
     Raises:
         DamagedError: it is longer than a name has reason to be.
     """
-    if stop - start > MAX_TEXT:
+    if stop - start > MAX_TEXT_BYTES:
         raise DamagedError(f"a name at byte {start} claims {stop - start} bytes")
     return bytes(data[start:stop])
 

@@ -12,8 +12,10 @@ from tritongen.formats.tensorflow.tensorflow_types import dtype_of, label_of, sh
 from tritongen.model.facts import GraphShape, ModelFacts
 from tritongen.model.tensors import DType, Shape, TensorSpec
 
+# Chosen: beyond this the file is made to exhaust its reader.
 _MAX_NODES = 5_000_000
 _ROLES = {"Const": Role.CONSTANT, "Identity": Role.PASS, "NoOp": Role.CONSTANT, "Shape": Role.SIZE}
+# Chosen: that many candidates for outputs are worth telling.
 _MAX_OUTPUTS = 64
 
 

@@ -15,6 +15,7 @@ from tritongen.model.tensors import TensorKind, TensorSpec
 
 SIGNATURE = "serving_default"
 TAG = "serve"
+# Chosen: models have a few tags, signatures and tensors; further ones are not kept.
 _MAX_ENTRIES = 100_000
 _MAIN = "saved_model.pb"
 

@@ -31,6 +31,7 @@ _NAMES: Mapping[int, str] = {
     20: "DT_RESOURCE",
     21: "DT_VARIANT",
 }
+# TensorShape::MaxDimensions() of TensorFlow.
 _MAX_RANK = 254
 
 

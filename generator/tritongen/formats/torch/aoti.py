@@ -13,8 +13,9 @@ from tritongen.model.facts import ModelFacts, TorchFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import Dim, DType, TensorSpec
 
-_MAX_SOURCE = 32 << 20
-_MAX_JSON = 1 << 20
+# Chosen: far more than the compiler's wrapper of a model, and than its metadata.
+_MAX_SOURCE_BYTES = 32 << 20
+_MAX_JSON_BYTES = 1 << 20
 _FOLDER = "data/aotinductor/"
 _SPEC = re.compile(r'\b(in|out)_spec_ = R"\((.*)\)";')
 _DTYPE = re.compile(r"(\w+)_expected_dtype = aoti_torch_dtype_(\w+)\(\)")
@@ -67,7 +68,8 @@ def read_aoti(source: ModelSource) -> ModelFacts:
 def _source(archive: Archive, inside: list[zipfile.ZipInfo]) -> str:
     wrappers = [entry for entry in inside if entry.filename.endswith(".wrapper.cpp")]
     try:
-        return archive.read(wrappers[0], _MAX_SOURCE).decode("utf-8", "replace") if wrappers else ""
+        source = archive.read(wrappers[0], _MAX_SOURCE_BYTES) if wrappers else b""
+        return source.decode("utf-8", "replace")
     except DamagedError:
         return ""
 
@@ -100,7 +102,7 @@ def _outputs(text: str) -> tuple[TensorSpec, ...]:
 def _specification(text: str, which: str) -> object:
     """The form of arguments or results, None when the source does not hold it."""
     for match in _SPEC.finditer(text):
-        if match[1] == which and len(match[2]) < _MAX_JSON:
+        if match[1] == which and len(match[2]) < _MAX_JSON_BYTES:
             try:
                 document = json.loads(match[2])
             except (ValueError, RecursionError):
@@ -148,9 +150,9 @@ def _keys(spec: dict[str, object], count: int) -> list[object]:
 def _platform(archive: Archive, inside: list[zipfile.ZipInfo]) -> str:
     """What the package was compiled for, in its own words."""
     for entry in inside:
-        if entry.filename.endswith("_metadata.json") and entry.file_size < _MAX_JSON:
+        if entry.filename.endswith("_metadata.json") and entry.file_size < _MAX_JSON_BYTES:
             try:
-                document = json.loads(archive.read(entry, _MAX_JSON))
+                document = json.loads(archive.read(entry, _MAX_JSON_BYTES))
             except (DamagedError, ValueError, RecursionError):
                 continue
             if isinstance(document, dict):

@@ -10,7 +10,7 @@ from tritongen.formats.torch.pickled_weights import foreign_names
 from tritongen.model.findings import Finding
 
 # A pickle describes modules and tensors; its size goes by their number, not by their bytes.
-MAX_PICKLE = 64 << 20
+MAX_PICKLE_BYTES = 64 << 20
 
 
 def root_of(archive: Archive) -> str:
@@ -26,7 +26,7 @@ def pickle_in(archive: Archive, name: str) -> Pickle | None:
         DamagedError: it cannot be followed.
     """
     entry = archive.get(name)
-    return None if entry is None else read_pickle(archive.read(entry, MAX_PICKLE))
+    return None if entry is None else read_pickle(archive.read(entry, MAX_PICKLE_BYTES))
 
 
 def weight_bytes(archive: Archive) -> int:

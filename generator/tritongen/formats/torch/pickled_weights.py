@@ -16,6 +16,7 @@ _HARMLESS = re.compile(
     r"|collections\.OrderedDict"
 )
 _REBUILD = re.compile(r"torch\._utils\._rebuild_(?:tensor|parameter|qtensor|sparse)\w*")
+# Chosen: beyond this the file is made to exhaust its reader.
 _MAX_OBJECTS = 2_000_000
 
 _STORAGES = {

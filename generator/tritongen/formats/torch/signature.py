@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tritongen.model.facts import TorchArgument
 
-_MAX_SIGNATURE = 64 << 10
+# Chosen: the arguments of `forward`, written out, have a few hundred.
+_MAX_SIGNATURE_CHARACTERS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def forward_of(source: str, name: str) -> ForwardSignature | None:
     found = re.search(r"^  def forward\(", body, re.MULTILINE)
     if found is None:
         return None
-    text = _header(body[found.start() : found.start() + _MAX_SIGNATURE].lstrip())
+    text = _header(body[found.start() : found.start() + _MAX_SIGNATURE_CHARACTERS].lstrip())
     return _parsed(text) if text else None
 
 

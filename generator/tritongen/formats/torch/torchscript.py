@@ -13,7 +13,8 @@ from tritongen.model.facts import ModelFacts, TorchFacts
 from tritongen.model.findings import Finding
 from tritongen.model.tensors import DType, TensorSpec
 
-_MAX_SOURCE = 16 << 20
+# Chosen: far more than the source of one module.
+_MAX_SOURCE_BYTES = 16 << 20
 # Enough to guess what the first layer takes.
 _FIRST_WEIGHTS = 6
 _TEXTS = "List[str]"
@@ -75,7 +76,7 @@ def _signature(archive: Archive, root: str, data: Pickle) -> ForwardSignature:
     entry = archive.get(path)
     if entry is None:
         raise DamagedError(f"the archive holds no {path}")
-    text = archive.read(entry, _MAX_SOURCE).decode("utf-8", "replace")
+    text = archive.read(entry, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
     found = forward_of(text, name.name)
     if found is None:
         raise DamagedError(f"{path} defines no forward() of {name.name}")

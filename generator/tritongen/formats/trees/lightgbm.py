@@ -9,8 +9,9 @@ from tritongen.model.facts import ModelFacts, TreeFacts
 from tritongen.system.paths import open_regular
 
 # Names and ranges of a million features fit.
-_MAX_HEADER = 64 << 20
-_MAX_KEPT = 1 << 10
+_MAX_HEADER_BYTES = 64 << 20
+# Chosen: what is used of a header are numbers and the objective; a longer value is cut.
+_MAX_KEPT_BYTES = 1 << 10
 
 
 def read_lightgbm(source: ModelSource) -> ModelFacts:
@@ -45,15 +46,15 @@ def _header(source: ModelSource) -> tuple[dict[str, str], int, int]:
     trees = read = 0
     with open(open_regular(source.file), "rb") as file:  # noqa: PTH123  (a descriptor)
         size = os.fstat(file.fileno()).st_size
-        while line := file.readline(_MAX_HEADER):
+        while line := file.readline(_MAX_HEADER_BYTES):
             read += len(line)
-            if line.startswith(b"Tree=") or read > _MAX_HEADER:
+            if line.startswith(b"Tree=") or read > _MAX_HEADER_BYTES:
                 break
             key, separator, value = line.partition(b"=")
             if key == b"tree_sizes":
                 trees = len(value.split())
             elif separator and len(key) < 64:
-                text = value[:_MAX_KEPT].decode("utf-8", "replace").strip()
+                text = value[:_MAX_KEPT_BYTES].decode("utf-8", "replace").strip()
                 values[key.decode("ascii", "replace")] = text
         else:
             if not trees:

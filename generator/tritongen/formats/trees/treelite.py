@@ -8,7 +8,8 @@ from tritongen.formats.trees.forest import forest_facts
 from tritongen.model.facts import ModelFacts, TreeFacts, TreeTask
 from tritongen.system.paths import read_head
 
-_HEAD = 1 << 20
+# Chosen: what is used stands in the first kilobytes.
+_HEAD_BYTES = 1 << 20
 _TASKS = {
     0: TreeTask.BINARY,
     1: TreeTask.REGRESSION,
@@ -16,6 +17,7 @@ _TASKS = {
     3: TreeTask.RANKING,
     4: TreeTask.REGRESSION,  # isolation forests: a score
 }
+# Chosen: beyond this a header is not what it seems to be.
 _MAX_TARGETS = 1 << 16
 _FIRST_MAJOR = 4
 
@@ -27,7 +29,7 @@ def read_treelite(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is cut off, or of a version whose header has another form.
         OSError: it cannot be opened.
     """
-    head = read_head(source.file, _HEAD)
+    head = read_head(source.file, _HEAD_BYTES)
     try:
         major, minor, patch = struct.unpack_from("<3i", head, 0)
         if major < _FIRST_MAJOR:

@@ -26,8 +26,10 @@ _TREES = (
 )
 _PARAMETERS = ("num_feature", "num_class", "num_target")
 
-_BINARY_HEAD = 136
-_MAX_NAME = 256
+# The parameters of a model (LearnerModelParam), as xgboost writes them.
+# Chosen: the name of an objective has some twenty letters.
+_BINARY_HEAD_BYTES = 136
+_MAX_NAME_BYTES = 256
 
 
 def read_xgboost_json(source: ModelSource) -> ModelFacts:
@@ -91,12 +93,12 @@ def read_xgboost_binary(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is cut off or no such file.
         OSError: it cannot be opened.
     """
-    head = read_head(source.file, _BINARY_HEAD + 4 * _MAX_NAME)
+    head = read_head(source.file, _BINARY_HEAD_BYTES + 4 * _MAX_NAME_BYTES)
     start = 4 if head.startswith(b"binf") else 0
-    if len(head) < start + _BINARY_HEAD + 8:
+    if len(head) < start + _BINARY_HEAD_BYTES + 8:
         raise DamagedError("the file is cut off in its header")
     _, features, classes, _, _, major, minor, targets = struct.unpack_from("<fIiiiIII", head, start)
-    objective, pos = _name(head, start + _BINARY_HEAD)
+    objective, pos = _name(head, start + _BINARY_HEAD_BYTES)
     booster, pos = _name(head, pos)
     task, classes = classified(objective, classes)
     facts = TreeFacts(
@@ -115,7 +117,7 @@ def _name(head: bytes, pos: int) -> tuple[str, int]:
     if len(head) < pos + 8:
         raise DamagedError("the file is cut off in its header")
     (size,) = struct.unpack_from("<Q", head, pos)
-    if size > _MAX_NAME or len(head) < pos + 8 + size:
+    if size > _MAX_NAME_BYTES or len(head) < pos + 8 + size:
         raise DamagedError(f"a name in the header claims {size} bytes")
     return head[pos + 8 : pos + 8 + size].decode("ascii", "replace"), pos + 8 + size
 

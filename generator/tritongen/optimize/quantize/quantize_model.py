@@ -28,11 +28,14 @@ from tritongen.optimize.quantize.tensor_ranges import calibrate
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
 from tritongen.optimize.user_samples import Samples, samples_of
 
+# Chosen: each row is an execution with all the model's values kept.
 CALIBRATION_ROWS = 200
 # Without data of the user's, so many generated samples say how similar the outputs are.
 SEEDED_ROWS = 32
 # Of the samples, one in so many is for calibration and not for evaluation.
 _CALIBRATE_EVERY = 3
+# Chosen: below the first, rows are for calibration and evaluation both; below the second, nothing
+# can be said. Ranking operators by their error takes one execution for each operator and row.
 _FEW_ROWS = 6
 _MIN_ROWS = 2
 _RANKING_ROWS = 8

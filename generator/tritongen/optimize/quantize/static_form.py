@@ -12,6 +12,7 @@ from tritongen.optimize.quantize.builders import BuildFault, StaticBuilder
 from tritongen.optimize.quantize.prepare import STATIC_TYPES, CannotQuantise, Prepared
 from tritongen.optimize.quantize.tensor_ranges import Ranges
 
+# Chosen: at most four forms are timed, before the speed of the kept one is measured at length.
 _TRIAL_S = 1.0
 
 
