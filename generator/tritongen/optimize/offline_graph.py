@@ -9,9 +9,7 @@ from types import MappingProxyType
 from tritongen.optimize.libraries import onnxruntime
 from tritongen.optimize.onnx_files import DATA_FILE
 from tritongen.optimize.onnx_session import RunRefusal, needs_data_file
-from tritongen.trial.onnx_runtime import described
-
-_FATAL = 4
+from tritongen.trial.onnx_runtime import described, silent_options
 
 
 class Level(StrEnum):
@@ -61,9 +59,7 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
         RunRefusal: ONNX Runtime does not load the model or cannot save it.
     """
     library = onnxruntime()
-    options = library.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.intra_op_num_threads = 1
+    options = silent_options(library, 1)
     options.graph_optimization_level = getattr(library.GraphOptimizationLevel, _LEVELS[level])
     options.optimized_model_filepath = os.fspath(target)
     if needs_data_file(source):

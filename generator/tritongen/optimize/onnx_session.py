@@ -12,14 +12,13 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
 from tritongen.optimize.onnx_files import load
-from tritongen.trial.onnx_runtime import as_bytes, as_texts, described
+from tritongen.trial.onnx_runtime import as_bytes, as_texts, described, silent_options
 
 # An array, a list for a sequence, a mapping for a map, None for an optional without a value.
 Value = object
 Arrays = Mapping[str, Array]
 Values = Mapping[str, Value]
 
-_FATAL = 4
 # Chosen: half of what protobuf reads, since tools may write more than they were given.
 _OUTSIDE_FROM_BYTES = 2**30
 # Weights are prepared a second time in memory unless told otherwise.
@@ -77,25 +76,12 @@ class OrtRunner:
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
         """See `Runner.run`."""
-        fed = {name: as_texts(array) for name, array in inputs.items()}
-        try:
-            results = self._session.run(self.output_names, fed)
-        except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(described(error, self._folder)) from None
-        return {
-            name: as_bytes(value) if isinstance(value, np.ndarray) else value
-            for name, value in zip(self.output_names, results, strict=True)
-        }
+        return _run(self._session, self.output_names, inputs, self._folder)
 
 
 def session_options(library: Library, path: Path, settings: RunSettings) -> Library:
     """Options of a silent session."""
-    options = library.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.intra_op_num_threads = settings.threads
-    if settings.inter_op > 1:
-        options.execution_mode = library.ExecutionMode.ORT_PARALLEL
-        options.inter_op_num_threads = settings.inter_op
+    options = silent_options(library, settings.threads, settings.inter_op)
     if not settings.optimize:
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
     if settings.lean:
@@ -136,13 +122,16 @@ class ReferenceRunner:
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
         """See `Runner.run`."""
-        names: Sequence[str] = self._evaluator.output_names
-        fed = {name: as_texts(array) for name, array in inputs.items()}
-        try:
-            results = self._evaluator.run(None, fed)
-        except Exception as error:  # noqa: BLE001  (as above)
-            raise RunRefusal(described(error, self._folder)) from None
-        return {
-            name: as_bytes(value) if isinstance(value, np.ndarray) else value
-            for name, value in zip(names, results, strict=True)
-        }
+        return _run(self._evaluator, self._evaluator.output_names, inputs, self._folder)
+
+
+def _run(loaded: Library, names: Sequence[str], inputs: Arrays, folder: Path) -> dict[str, Value]:
+    fed = {name: as_texts(array) for name, array in inputs.items()}
+    try:
+        results = loaded.run(names, fed)
+    except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
+        raise RunRefusal(described(error, folder)) from None
+    return {
+        name: as_bytes(value) if isinstance(value, np.ndarray) else value
+        for name, value in zip(names, results, strict=True)
+    }

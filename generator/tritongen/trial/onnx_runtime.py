@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.trial.libraries import library
 from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal
+
+# Of onnxruntime, which has no types.
+SessionOptions = Any
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
 _BFLOAT16 = 16
@@ -88,12 +91,7 @@ class OnnxRuntime:
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "OnnxSession":
         """Load a model; see `ModelRuntime.load`."""
         library = self._library
-        options = library.SessionOptions()
-        options.log_severity_level = _FATAL
-        options.intra_op_num_threads = threads
-        if inter_op > 1:
-            options.execution_mode = library.ExecutionMode.ORT_PARALLEL
-            options.inter_op_num_threads = inter_op
+        options = silent_options(library, threads, inter_op)
         try:
             session = library.InferenceSession(
                 os.fspath(path), options, providers=["CPUExecutionProvider"]
@@ -101,6 +99,23 @@ class OnnxRuntime:
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, path.parent, loading=True) from None
         return OnnxSession(session, library, path.parent)
+
+
+def silent_options(library: ModuleType, threads: int, inter_op: int = 1) -> SessionOptions:
+    """Options of a session that prints nothing.
+
+    Args:
+        library: onnxruntime.
+        threads: intra-op threads.
+        inter_op: operators side by side; 1 runs them in sequence.
+    """
+    options = library.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads
+    if inter_op > 1:
+        options.execution_mode = library.ExecutionMode.ORT_PARALLEL
+        options.inter_op_num_threads = inter_op
+    return options
 
 
 class OnnxSession:
