@@ -63,7 +63,11 @@ def test_a_repository_that_may_not_be_read(built: Project, embedded_runtime: Emb
     nothing_runs(built)
 
 
-@pytest.mark.parametrize("left", [0, 8192], ids=["nothing is left", "the log fills it"])
+@pytest.mark.parametrize(
+    "left",
+    [0, 4096, 8192, 12288],
+    ids=["nothing is left", "the tool's log fills it", "a lock fills it", "the server's log does"],
+)
 def test_disk_full_in_the_state_folder(
     built: Project, embedded_runtime: EmbeddedRuntime, left: int
 ):

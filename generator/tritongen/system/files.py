@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NoReturn, Self
@@ -157,7 +157,8 @@ class FileLock:
                 file.write(str(os.getpid()))
                 file.flush()
         except BaseException:
-            file.close()
+            with suppress(OSError):  # on a full disk it tries once more to write what is left
+                file.close()
             raise
         self._file = file
         return self
