@@ -161,13 +161,13 @@ class Project:
 
 
 def tree(folder: Path) -> Mapping[str, bytes]:
-    """Content of every file below a folder; links as where they lead."""
+    """Content of every file below a folder but the tool's log; links as where they lead."""
     return {
         path.relative_to(folder).as_posix(): (
             os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
+        if path.name != "tritongen.log" and (path.is_symlink() or path.is_file())
     }
 
 

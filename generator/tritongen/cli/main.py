@@ -191,8 +191,11 @@ def _run(arguments: list[str]) -> int:
         Path.cwd()
     except OSError as problem:
         raise InvalidInputError("TG002", "the current folder no longer exists") from problem
-    code = int(options.run(options))
-    sys.stdout.flush()
+    from tritongen.cli.activity import logged
+
+    with logged(options):
+        code = int(options.run(options))
+        sys.stdout.flush()
     return code
 
 

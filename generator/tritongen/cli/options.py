@@ -30,6 +30,11 @@ def add_command(
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"examples:\n{examples}",
     )
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0,
+        help="say on stderr what is done and decided; -vv in full",
+    )  # fmt: skip
+    parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     return parser
 
 

@@ -13,6 +13,8 @@ from tritongen.model.printable import json_text, printable, printable_line
 
 SCHEMA_VERSION = 1
 
+# An option of the whole command line.
+_wishes = {"quiet": False}
 _STYLES = {
     Severity.ERROR: "31",
     Severity.WARNING: "33",
@@ -169,10 +171,28 @@ def report_error(problem: TritongenError, *, as_json: bool) -> None:
         )
 
 
+def keep_quiet(*, wanted: bool) -> None:
+    """Whether only results and errors are printed from here on."""
+    _wishes["quiet"] = wanted
+
+
+def remark(text: str) -> None:
+    """A line on stderr beside the results; none for who wants it quiet."""
+    if not _wishes["quiet"]:
+        say_error(text)
+
+
 def progress(text: str) -> None:
     """A line of progress, on a terminal only."""
+    _log_stage(text)
     if sys.stderr.isatty():
-        say_error(paint(text, _DIM, sys.stderr))
+        remark(paint(text, _DIM, sys.stderr))
+
+
+def _log_stage(text: str) -> None:
+    import logging  # not for `--help`
+
+    logging.getLogger(__name__).info("%s", text)
 
 
 class ProgressBar:
@@ -180,6 +200,7 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._shown = False
+        self._what = ""
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +212,10 @@ class ProgressBar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show what is being done, and how far it is when the total is known."""
-        if not sys.stderr.isatty():
+        if total and what != self._what:
+            self._what = what
+            _log_stage(what)
+        if _wishes["quiet"] or not sys.stderr.isatty():
             return
         share = f" {100 * done // total} %" if total else ""
         line = styled_line(paint(what + share, _DIM, sys.stderr))
@@ -202,5 +226,7 @@ class ProgressBar:
 
 def suggest(command: str) -> None:
     """Name the next command, on a terminal or not; JSON has no such line."""
+    if _wishes["quiet"]:
+        return
     say()
     say(f"{dim('next:')} {command}")

@@ -10,6 +10,7 @@ from tritongen.cli.output import (
     emit,
     emit_json,
     print_table,
+    remark,
     report_error,
     say,
     say_error,
@@ -166,7 +167,7 @@ def _write(args: argparse.Namespace, text: str) -> None:
     from tritongen.system.files import write_atomic
 
     write_atomic(args.output, text.encode())
-    say_error(f"wrote {args.output}")
+    remark(f"wrote {args.output}")
 
 
 def _html(

@@ -1,6 +1,7 @@
 """`tritongen tune`."""
 
 import argparse
+import logging
 import re
 import shutil
 import sys
@@ -27,13 +28,14 @@ from tritongen.cli.options import (
     whole,
     writable_file,
 )
-from tritongen.cli.output import ProgressBar, emit_json, say_error
+from tritongen.cli.output import ProgressBar, emit_json, remark
 from tritongen.errors import ExitCode
 from tritongen.tune.tune_options import TuneOptions
 
 if TYPE_CHECKING:
     from tritongen.tune.tune_progress import TuneProgress
 
+_log = logging.getLogger(__name__)
 _EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
   tritongen tune ./models -m ocr --budget 60s   one model in one minute
@@ -133,6 +135,7 @@ class Live:
 
     def note(self, text: str) -> None:
         """What is done before the search."""
+        _log.info("%s", text)
         self._say(f"{text} …", always=True)
 
     def step(self, progress: "TuneProgress") -> None:
@@ -149,4 +152,4 @@ class Live:
         now = time.monotonic()
         if always or now - self._told >= _LINE_S:
             self._told = now
-            say_error(text)
+            remark(text)

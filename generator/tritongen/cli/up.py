@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -26,8 +27,8 @@ from tritongen.cli.output import (
     good,
     print_finding,
     print_table,
+    remark,
     say,
-    say_error,
     say_lines,
     severe,
     suggest,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tritongen.serving.docker.images import ImageChoice
     from tritongen.serving.lifecycle import UpOptions, UpResult
 
+_log = logging.getLogger(__name__)
 # Another run or another server stands in the way, wherever this one would have run.
 _NOT_THE_RUNTIME = frozenset({"TG008", "TG808"})
 _EXAMPLES = """\
@@ -152,6 +154,7 @@ def _start(options: argparse.Namespace) -> tuple["UpResult", str]:
     from tritongen.serving.runtimes import settle_runtime
 
     wanted, reason = settle_runtime(Path.cwd(), options.repository, _wanted(options))
+    _log.info("runtime %s: %s", wanted.runtime, reason)
     try:
         with ProgressBar() as bar:
             return up(Path.cwd(), options.repository, wanted, bar), reason
@@ -196,7 +199,7 @@ def _show_line(line: str, choice: "ImageChoice", form: str) -> None:
     if form == "json":
         emit_json({"docker_run": line, "image": choice.reference, "reason": choice.reason})
         return
-    say_error(f"image {choice.reference}: {choice.reason}")
+    remark(f"image {choice.reference}: {choice.reason}")
     say(line)
 
 

@@ -1,6 +1,7 @@
 """Evidence for every model: taken from the lock while the files are the same, else gathered."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tritongen.trial import TrialOptions, run_trial
 CACHED_SIZE = 8 * 2**20
 
 # A trial that ran out of time or memory: it may go otherwise with other limits, or tomorrow.
+_log = logging.getLogger(__name__)
 _CUT_OFF = frozenset({"TG202", "TG203"})
 
 Progress = Callable[[str], None]
@@ -118,7 +120,10 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
         evidence, lost = _still_good(evidence, earlier, declared)
-        if policy.runs(facts, evidence):
+        runs = policy.runs(facts, evidence)
+        kept = "the trial of the lock holds" if evidence.trial is not None else "it has no trial"
+        _log.info("model %s %s", facts.name, "is tried" if runs else f"is not tried: {kept}")
+        if runs:
             progress(facts.name)
             evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
         if evidence.trial is None:

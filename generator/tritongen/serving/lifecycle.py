@@ -1,5 +1,6 @@
 """`up`, `down`, `status` and `logs`: one server a project folder."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,7 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]
 
+_log = logging.getLogger(__name__)
 # What serves the others, where some models are at fault.
 _WAYS_ON = (
     "To serve the others: add --keep-going; or leave a model out, with `skip: true` under its name "
@@ -108,8 +110,11 @@ def up(
         _refuse(findings, EnvironmentProblem)
         if docker is not None:
             make_room(spec.label, docker)
+        _log.info("%s is served with %s", repository, name)
         server = runtime.start(spec)
         models = _until_ready(server, store, options, progress)
+        for model in models:
+            _log.info("model %s is %s", model.name, "ready" if model.ready else model.reason)
         return UpResult(
             name,
             server.endpoints,

@@ -1,5 +1,6 @@
 """Runs the worker within limits, and leaves no process behind whatever happens."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tritongen.system.interpreter import module_command, module_environment
 from tritongen.system.memory import resident_bytes_of
 from tritongen.system.process_files import descendants
 
+_log = logging.getLogger(__name__)
 _POLL_S = 0.01
 # Looking through every thread for what it has started takes a millisecond for each hundred.
 _FAMILY_POLL_S = 0.1
@@ -116,6 +118,7 @@ def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
             env=_environment(os.environ, folder),
             start_new_session=True,
         )
+        _log.debug("process %d started: %s", process.pid, module)
         try:
             yield process
         finally:
@@ -123,6 +126,7 @@ def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
             if process.returncode is None:
                 end_worker(process)
                 process.wait()
+            _log.debug("process %d ended with status %s", process.pid, process.returncode)
             for stream in (process.stdin, process.stdout, process.stderr):
                 _close(stream)
 

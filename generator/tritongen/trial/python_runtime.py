@@ -18,7 +18,7 @@ from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
 from tritongen.model.tensors import TensorSpec, is_dynamic
 from tritongen.trial import backend_utils
-from tritongen.trial.runtime import (
+from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, (
     MAX_MESSAGE_CHARACTERS,
     DeclaredInterface,
     RuntimeRefusal,
@@ -226,5 +226,5 @@ def _of_sandbox(error: BaseException | None) -> bool:
 def _refusal(error: Exception) -> RuntimeRefusal:
     message = " ".join(f"{type(error).__name__}: {error}".split())
     if _of_sandbox(error):
-        message = message[: MAX_MESSAGE - len(SANDBOXED)] + SANDBOXED
+        message = message[: MAX_MESSAGE_CHARACTERS - len(SANDBOXED)] + SANDBOXED
     return refusal(error, message)

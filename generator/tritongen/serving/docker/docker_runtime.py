@@ -1,5 +1,6 @@
 """The Docker runtime: preflight, start, and finding a server again."""
 
+import logging
 import os
 import time
 from contextlib import suppress
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerRuntime"]
 
+_log = logging.getLogger(__name__)
 # Another program may take a free port between the choice and the start.
 _PORT_ATTEMPTS = 3
 
@@ -231,6 +233,7 @@ class DockerRuntime:
         try:
             made = self.engine.create(settings)
             self.engine.start(made, settings.image)
+            _log.info("container %s of %s runs", made, settings.image)
             # All that is loaded from here on is loaded while Triton loads its models.
             from tritongen.serving.docker.docker_server import DockerServer
 

@@ -1,5 +1,6 @@
 """A running container, seen from the process that started it or from another one."""
 
+import logging
 import re
 import signal
 import threading
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerServer", "End"]
 
+_log = logging.getLogger(__name__)
 _ANSWER = 10.0  # seconds
 _LOG_LINES = 5000
 _SHOWN_LINES = 10
@@ -211,6 +213,7 @@ class DockerServer:
                         "TG816", f"container cannot be removed: {error.explanation}"
                     ) from error
         self._guard.dismiss()
+        _log.info("container %s is stopped and removed", self._state.container)
 
     def ended(self, fallback: str = "TG812") -> EnvironmentProblem:
         """The error for a container that has ended: how, and its last words.

@@ -1,5 +1,6 @@
 """A running embedded server, seen from the process that started it or from another one."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddedServer"]
 
+_log = logging.getLogger(__name__)
 _LAST_MOMENT = 5.0  # seconds
 _ANSWER = 10.0  # seconds
 _STUB = b"triton_python_backend_stub"
@@ -127,6 +129,7 @@ class EmbeddedServer:
             left = ", ".join(str(pid) for pid in reaper.marked(marker))
             raise EnvironmentProblem("TG816", f"processes {left} cannot be ended")
         self.detach()
+        _log.info("tritonserver of %s has ended", self._state.repository)
 
     def _log_text(self) -> str:
         with suppress(OSError, EnvironmentProblem):

@@ -1,5 +1,6 @@
 """The command, the environment and the process of an embedded server."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ __all__ = [
     "spawn",
 ]
 
+_log = logging.getLogger(__name__)
 # Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
 # so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
 _INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
@@ -134,4 +136,7 @@ def spawn(
     with translated(log):
         output = new_log(log)
     with output, _pinned(cpus):
-        return start(Program(arguments, variables, (keys.tool, keys.nobody), folder, output))
+        secrets = (keys.tool, keys.nobody)
+        process = start(Program(arguments, variables, secrets, folder, output))
+    _log.info("tritonserver runs as process %d, its log is %s", process.pid, log)
+    return process
