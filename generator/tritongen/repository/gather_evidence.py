@@ -113,6 +113,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     before = dict(cache)
     models: dict[str, ModelEvidence] = {}
     missing: dict[str, str] = {}
+    tried = 0
     for facts in project.models:
         if not facts.servable or project.intent.of(facts.name).skip:
             continue
@@ -120,15 +121,16 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
         evidence, lost = _still_good(evidence, earlier, declared)
-        runs = policy.runs(facts, evidence)
-        kept = "the trial of the lock holds" if evidence.trial is not None else "it has no trial"
-        _log.info("model %s %s", facts.name, "is tried" if runs else f"is not tried: {kept}")
-        if runs:
+        if policy.runs(facts, evidence):
+            _log.info("model %s is tried", facts.name)
+            tried += 1
             progress(facts.name)
             evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
+    kept = len(models) - len(missing) - tried
+    _log.info("trials: %d run, %d hold from the lock, %d missing", tried, kept, len(missing))
     if cache != before:
         _save_cache(project.root, cache)
     programs = {facts.name for facts in project.models if facts.format.is_code}

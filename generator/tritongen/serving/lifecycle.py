@@ -113,8 +113,7 @@ def up(
         _log.info("%s is served with %s", repository, name)
         server = runtime.start(spec)
         models = _until_ready(server, store, options, progress)
-        for model in models:
-            _log.info("model %s is %s", model.name, "ready" if model.ready else model.reason)
+        _log.info("%d of %d models are ready", sum(one.ready for one in models), len(models))
         return UpResult(
             name,
             server.endpoints,
