@@ -1,4 +1,4 @@
-"""Every stable code with its title and its general cure: the table `codes.tsv` beside this file.
+"""Every stable code with its title and its general fix: the table `codes.tsv` beside this file.
 
 Ranges: TG0xx the tool and its files · TG1xx model files and their I/O · TG20x the trial run ·
 TG21x to TG24x rewriting and quantising · TG30x to TG31x `tritongen.yaml` and the plan of a
@@ -24,12 +24,12 @@ class Code:
     Attributes:
         id: ``TG`` and three digits.
         title: a short name of the fault, shown as the rule's name in SARIF.
-        cure: what to do about it in general; a finding may say something more precise.
+        fix: what to do about it in general; a finding may say something more precise.
     """
 
     id: str
     title: str
-    cure: str
+    fix: str
 
 
 def _read() -> dict[str, Code]:

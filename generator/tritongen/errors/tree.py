@@ -1,4 +1,4 @@
-"""Exceptions that reach the user as one message, one cure and one exit code."""
+"""Exceptions that reach the user as one message, one fix and one exit code."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -24,7 +24,7 @@ class TritongenError(Exception):
         code: a key of `tritongen.errors.CODES`, such as ``TG301``.
         what: one sentence that says what is wrong, without a final full stop being required.
         where: the file, field or endpoint concerned; empty when there is none.
-        fix: what to do next; the code's general cure when not given.
+        fix: what to do next; the code's general fix when not given.
         details: further lines, each a fault or a line of a log, printed below the message.
     """
 
@@ -43,7 +43,7 @@ class TritongenError(Exception):
         self.code = code
         self.what = what
         self.where = where
-        self.fix = fix or CODES[code].cure
+        self.fix = fix or CODES[code].fix
         self.details = tuple(details)
 
     def __str__(self) -> str:

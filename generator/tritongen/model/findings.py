@@ -32,13 +32,13 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault or remark with a stable code and its cure.
+    """One fault or remark with a stable code and its fix.
 
     Attributes:
         code: a key of `tritongen.errors.CODES`.
         severity: error, warning or info.
         message: one sentence that names the model's part concerned.
-        fix: what to do; the code's general cure when empty at construction.
+        fix: what to do; the code's general fix when empty at construction.
         model: the model's name, empty for findings on the whole.
         location: file, line and field.
     """
@@ -51,9 +51,9 @@ class Finding:
     location: Location = Location()
 
     def __post_init__(self) -> None:
-        cure = CODES[self.code].cure
+        general = CODES[self.code].fix
         if not self.fix:
-            object.__setattr__(self, "fix", cure)
+            object.__setattr__(self, "fix", general)
 
 
 def finding(

@@ -85,4 +85,4 @@ def test_every_code_of_a_configuration_has_a_title_and_a_cure():
     for entry in CODES.values():
         if entry.id[2] in "456":
             assert entry.title
-            assert entry.cure.endswith(".")
+            assert entry.fix.endswith(".")

@@ -117,7 +117,7 @@ def test_github_annotations_escape_what_would_end_them():
     lines = as_github(FINDINGS, "repo").splitlines()
     assert lines[0] == (
         "::error title=TG531 threads exceed the cores::all models together: 6 threads. "
-        + CODES["TG531"].cure
+        + CODES["TG531"].fix
     )
     assert lines[1].startswith(
         "::error file=repo/a b/config.pbtxt,line=4,title=TG462 unknown enumeration value::"

@@ -1,4 +1,4 @@
-"""Every code stands once, with a title and a cure, and is one that the tool can say."""
+"""Every code stands once, with a title and a fix, and is one that the tool can say."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ def said_by_the_package() -> Iterator[str]:
 
 def test_the_table_is_one_line_a_code_in_order():
     head, *rows = Path(registry.__file__).with_name("codes.tsv").read_text("utf-8").splitlines()
-    assert head.split("\t") == ["code", "title", "cure"]
+    assert head.split("\t") == ["code", "title", "fix"]
     written = [row.split("\t")[0] for row in rows]
     assert written == sorted(set(written)) == list(CODES)
     assert all(re.fullmatch(r"TG\d{3}\t\S[^\t]*\S\t\S[^\t]*\S", row) for row in rows)
@@ -37,4 +37,4 @@ def test_the_table_holds_what_the_tool_says_and_nothing_else():
 def test_every_code_says_what_is_wrong_and_what_to_do():
     for entry in CODES.values():
         assert entry.title
-        assert entry.cure.endswith((".", "`", "?", "…")), entry.id
+        assert entry.fix.endswith((".", "`", "?", "…")), entry.id

@@ -97,7 +97,7 @@ def as_sarif(findings: Sequence[Finding], version: str, prefix: str = "") -> str
         {
             "id": code,
             "shortDescription": {"text": CODES[code].title},
-            "help": {"text": CODES[code].cure},
+            "help": {"text": CODES[code].fix},
         }
         for code in codes
     ]
