@@ -17,7 +17,7 @@ from tritongen.errors.tree import (
     GoalNotMetError,
     InvalidInputError,
     TritongenError,
-    told,
+    describe_error,
     words_of,
 )
 
@@ -29,6 +29,6 @@ __all__ = [
     "GoalNotMetError",
     "InvalidInputError",
     "TritongenError",
-    "told",
+    "describe_error",
     "words_of",
 ]

@@ -76,7 +76,7 @@ def words_of(error: Exception) -> str:
     return str(error)
 
 
-def told(problem: Exception) -> str:
+def describe_error(problem: Exception) -> str:
     """What Python says of a file that cannot be read, without its path and numbers."""
     if isinstance(problem, UnicodeDecodeError):
         return f"not UTF-8 text: byte {problem.start} is {problem.object[problem.start]:#04x}"

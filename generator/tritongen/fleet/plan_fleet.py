@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option
 from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_path, plan_text
 from tritongen.fleet.capacity.sizing import plan_capacity
@@ -120,7 +120,7 @@ def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
             return None
         raise InvalidInputError("TG354", "does not exist", where=str(place)) from problem
     except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG354", what, where=str(place)) from problem
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.requirements import handed_down
@@ -219,5 +219,5 @@ def _text(path: Path, code: str) -> str:
             raise InvalidInputError(code, "the file is larger than 200 MiB", where=str(path))
         return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError(code, what, where=str(path)) from problem

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.intent.contradictions import derived_fields
 from tritongen.intent.intent_faults import Fault
 from tritongen.intent.keys import key_fields, known_keys
@@ -57,7 +57,7 @@ def read_intent(path: Path) -> IntentDocument:
     except FileNotFoundError:
         return IntentDocument(Intent())
     except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG003", what, where=str(path)) from problem
     except UnicodeDecodeError as problem:
         raise InvalidInputError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, make_inputs, numpy_dtype
 from tritongen.optimize.child_jobs import ChildJob, DataSource, JobInput
 from tritongen.trial.onnx_runtime import as_bytes
@@ -189,7 +189,7 @@ def _arrays(source: DataSource) -> dict[str, Array]:
         raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidInputError(
-            "TG220", f"cannot be read: {told(error)}", where=str(path)
+            "TG220", f"cannot be read: {describe_error(error)}", where=str(path)
         ) from None
 
 

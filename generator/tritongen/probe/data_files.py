@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.triton.messages import ModelMeta, TensorMeta
@@ -87,7 +87,7 @@ def _read_numpy(path: Path, meta: ModelMeta) -> dict[str, Array]:
         with loaded:
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as fault:
-        raise _fault(path, f"it cannot be read: {told(fault)[:200]}") from None
+        raise _fault(path, f"it cannot be read: {describe_error(fault)[:200]}") from None
 
 
 def _requests(

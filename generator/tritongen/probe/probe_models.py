@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError, told
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_schedule
@@ -236,4 +236,6 @@ def read_schedule(text: str, rate: float, seconds: float) -> Schedule:
     try:
         return parse_schedule(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as fault:
-        raise InvalidInputError("TG003", f"cannot be read: {told(fault)}", where=text) from None
+        raise InvalidInputError(
+            "TG003", f"cannot be read: {describe_error(fault)}", where=text
+        ) from None

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -166,7 +166,7 @@ def _text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.repository.project import Project
@@ -221,7 +221,7 @@ def read_text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
@@ -237,7 +237,7 @@ def file_digest(path: Path) -> str:
         with os.fdopen(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen import __version__
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
@@ -52,7 +52,7 @@ def lock_text(repository: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG704", what, where=str(path)) from problem
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.formats import CandidateVersion, ModelCandidate, hash_files, inspect_model
 from tritongen.model.codec import decode, encode
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -156,7 +156,7 @@ def _read(path: Path) -> Variant:
         return decode(Variant, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as problem:
         raise InvalidInputError(
-            "TG242", f"the record cannot be read: {told(problem)}", where=str(path)
+            "TG242", f"the record cannot be read: {describe_error(problem)}", where=str(path)
         ) from problem
 
 

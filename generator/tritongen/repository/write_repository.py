@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.codec import decode, text_of
 from tritongen.model.intent import WeightsMode
 from tritongen.system.files import FileLock, remove_leftovers, translated, write_atomic
@@ -118,7 +118,7 @@ def recover(repository: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False  # a file in the folder's place is told by who writes there
     except (OSError, ValueError) as problem:
-        what = f"the journal of a killed build cannot be read: {told(problem)}"
+        what = f"the journal of a killed build cannot be read: {describe_error(problem)}"
         raise EnvironmentProblem("TG004", what, where=str(journal)) from problem
     for path in (*entries.removals, *chain.from_iterable(entries.renames)):
         _refuse_leaving(repository, path)

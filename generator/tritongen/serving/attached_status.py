@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
 from tritongen.serving.attached import AttachedRuntime
@@ -62,7 +62,9 @@ class AttachOptions:
                 text = self.header_file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as problem:
                 raise InvalidInputError(
-                    "TG003", f"cannot be read: {told(problem)}", where=str(self.header_file)
+                    "TG003",
+                    f"cannot be read: {describe_error(problem)}",
+                    where=str(self.header_file),
                 ) from problem
             lines += [line for line in text.splitlines() if line.strip()]
         found = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.sequence_states import INITIAL_FOLDER
 from tritongen.model.tensors import DType
@@ -88,7 +88,7 @@ def _content(path: Path, like: Array) -> Array:
     try:
         data = read_head(path, like.nbytes)
     except OSError as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG836", what, where=str(path)) from problem
     if len(data) < like.nbytes:
         message = f"has {len(data)} bytes; the state has {like.nbytes}"

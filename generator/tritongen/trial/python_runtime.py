@@ -18,7 +18,7 @@ from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
 from tritongen.model.tensors import TensorSpec, is_dynamic
 from tritongen.trial import backend_utils
-from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, (
+from tritongen.trial.runtime import (
     MAX_MESSAGE_CHARACTERS,
     DeclaredInterface,
     RuntimeRefusal,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from tritongen.errors import InvalidInputError, told
+from tritongen.errors import InvalidInputError, describe_error
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.deployment_from_repository import (
     DeploymentOptions,
@@ -178,7 +178,7 @@ def _manifest(output: Path, target: str) -> dict[str, str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as problem:
         raise InvalidInputError(
             "TG704",
-            f"no list of what `tritongen export` wrote: {told(problem)}",
+            f"no list of what `tritongen export` wrote: {describe_error(problem)}",
             where=str(path),
             fix="Restore it from version control, or export into another folder.",
         ) from problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise
 from tritongen.fleet.observe.expected import expectations
 from tritongen.fleet.observe.model_counters import (
@@ -167,7 +167,7 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {told(problem)}"
+        what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG003", what, where=str(path)) from problem
     rates = {change.model: (change.average, change.peak) for change in changes}
     write_atomic(path, with_rates(text, rates, str(path)).encode())

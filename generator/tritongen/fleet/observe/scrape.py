@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError, told
+from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.fleet.observe.model_counters import (
     CounterReading,
     ModelCounters,
@@ -175,7 +175,7 @@ def _get(url: str, path: str) -> bytearray:
     except OSError as problem:
         raise EnvironmentProblem(
             "TG980",
-            f"no Prometheus answers: {told(problem)}",
+            f"no Prometheus answers: {describe_error(problem)}",
             where=shown_address(url),
             fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
         ) from problem
