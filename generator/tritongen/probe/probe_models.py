@@ -7,7 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
+from tritongen.errors import (
+    EnvironmentProblem,
+    InvalidInputError,
+    TritongenError,
+    describe_error,
+)
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_schedule
