@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.scaling import LoadTrace, by_hour, by_load, changes, scheduled, static
+from tritongen.fleet.capacity.scaling import LoadTrace, by_hour, by_load, scheduled, static
 from tritongen.fleet.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
 from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Scaling
@@ -61,16 +61,6 @@ def test_a_constant_load_needs_no_change(loads: list[float]) -> None:
     level = loads[0]
     counts = by_load(trace([level] * len(loads)), 1, Scaling(), 1.0)
     assert set(counts.serving) == {counts.most}
-
-
-@given(st.lists(st.integers(1, 9), min_size=168, max_size=168))
-def test_the_changes_of_a_schedule_give_it_back(hourly: list[int]) -> None:
-    steps = dict(changes(hourly))
-    level, rebuilt = steps[0], []
-    for hour in range(168):
-        level = steps.get(hour, level)
-        rebuilt.append(level)
-    assert rebuilt == hourly
 
 
 @given(

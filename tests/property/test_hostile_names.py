@@ -20,7 +20,7 @@ from support.plans import facts, intents
 from support.probe import a_level
 from tritongen.cli import build, check, inspect
 from tritongen.cli.output import bold, good, print_table, progress, report_error, say, say_lines
-from tritongen.config.lint import as_github, as_json, as_sarif, as_text
+from tritongen.config.lint import as_document, as_github, as_sarif
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import same
 from tritongen.errors import InvalidInputError
@@ -91,7 +91,6 @@ def named(draw: st.DrawFn) -> ModelFacts:
 def test_check_prints_findings_harmlessly(found, terminal):
     text = printed(lambda: check._print(found, "text", Path("repo")), terminal=terminal)
     assert_harmless(text)
-    assert_harmless(as_text(found, "repo"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -114,7 +113,7 @@ def test_json_and_sarif_are_harmless_and_say_the_same(found, prefix):
         text = printed(lambda form=form: check._print(found, form, Path("repo")))
         assert_harmless(text)
         json.loads(text)
-    messages = [item["message"] for item in json.loads(as_json(found, prefix))["findings"]]
+    messages = [item["message"] for item in as_document(found, prefix)["findings"]]
     assert messages == [item.message for item in found]
     run = json.loads(as_sarif(found, "1", prefix))["runs"][0]
     texts = [result["message"]["text"] for result in run["results"]]

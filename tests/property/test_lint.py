@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.lint import BASE, context, model_view
 from support.lint_table import CASES
 from support.plans import evidence, facts, intents
-from tritongen.config.lint import RepositoryView, as_github, as_json, as_sarif, as_text, lint
+from tritongen.cli.output import document_text
+from tritongen.config.lint import RepositoryView, as_document, as_github, as_sarif, lint
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.model.cores import budget_of_limit
@@ -104,8 +105,8 @@ def read(text: str) -> None:
     view = RepositoryView((model_view("m", text, FILES), model_view("n", BASE)))
     findings = lint(view, context(cores=2.0, rate_limiter=True))
     assert findings == lint(view, context(cores=2.0, rate_limiter=True))
-    for report in (as_text, as_json, as_github):
-        report(findings, "repository").encode()
+    document_text(as_document(findings, "repository")).encode()
+    as_github(findings, "repository").encode()
     as_sarif(findings, "1", "repository").encode()
 
 

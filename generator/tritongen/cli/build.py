@@ -1,24 +1,16 @@
 """`tritongen build`."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_models,
-    existing_folder,
-    positive_float,
-)
+from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     print_table,
     progress,
     say,
@@ -26,7 +18,9 @@ from tritongen.cli.output import (
     severe,
     suggest,
 )
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.optimize.fix_before_build import FixedModels
@@ -41,35 +35,29 @@ _EXAMPLES = """\
   tritongen build ./models --weights none      configurations and hashes only, for git
 """
 
-# Of files that differ; a first build of many models is told in a screenful.
-_MOST_LINES = 60
+# Lines about files that differ. Chosen: a first build of many models is told in a screenful.
+_MAX_LINES = 60
 
 
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "build", "write the model repository", _EXAMPLES)
-    add_models(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("model_repository"),
-        metavar="REPO",
-        help="repository to write (default: %(default)s)",
+    parser.add_models()
+    parser.add_repository_option("-o", "--output", purpose="to write")
+    parser.add_flags(
+        parser.add_mutually_exclusive_group(),
+        check="write nothing; exit 1 on drift",
+        diff="write nothing; show the differences",
+        dry_run="write nothing; show the plan",
     )
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
-    mode.add_argument("--diff", action="store_true", help="write nothing; show the differences")
-    mode.add_argument("--dry-run", action="store_true", help="write nothing; show the plan")
     parser.add_argument(
         "--weights",
         choices=("copy", "hardlink", "symlink", "none"),
         help="how weights get into the repository (default: tritongen.yaml, else copy)",
     )
-    parser.add_argument(
-        "--fix", action="store_true",
-        help="make what cannot be served servable first, as `tritongen optimize --fix` does",
-    )  # fmt: skip
+    parser.add_flags(
+        fix="make what cannot be served servable first, as `tritongen optimize --fix` does",
+    )
     parser.add_argument(
         "--variant", action="append", default=[], type=_variant, metavar="MODEL=VARIANT",
         help="serve this variant of a model, or its `original`; may be repeated "
@@ -78,23 +66,20 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
     )
-    parser.add_argument("--no-trial", action="store_true", help="run no model; plan from syntax")
+    parser.add_flags(no_trial="run no model; plan from syntax")
     add_untrusted(parser)
-    parser.add_argument(
-        "--remeasure", action="store_true", help="run every model and read this machine anew"
+    parser.add_flags(
+        remeasure="run every model and read this machine anew",
     )
     parser.add_argument(
         "--trial-timeout", type=positive_float, default=60.0, metavar="SECONDS",
         help="per model (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--trial-memory", type=positive_float, metavar="GIB", help="per model (default: by size)"
+        "--trial-memory", type=gibibytes, metavar="GIB", help="per model (default: by size)"
     )
-    parser.add_argument(
-        "--force", action="store_true", help="overwrite hand edits; they are kept as *.orig"
-    )
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(force="overwrite hand edits; they are kept as *.orig")
+    parser.add_format()
 
 
 def _variant(text: str) -> tuple[str, str]:
@@ -148,8 +133,7 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
             "--dry-run",
             fix="Leave one out.",
         )
-    memory = int(options.trial_memory * 2**30) if options.trial_memory else None
-    limits = ChildLimits(memory_bytes=memory)
+    limits = ChildLimits(memory_bytes=options.trial_memory)
     return fix_models(project, OptimizeOptions(limits=limits), lambda text: progress(f"{text} …"))
 
 
@@ -162,14 +146,13 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
         mode = BuildMode.CHECK
     elif options.diff or options.dry_run:
         mode = BuildMode.DRY_RUN
-    memory = int(options.trial_memory * 2**30) if options.trial_memory else None
     return BuildOptions(
         mode=mode,
         trial=trial_policy(
             run=not options.no_trial and not options.check,
             remeasure=options.remeasure,
             timeout_s=options.trial_timeout,
-            memory_bytes=memory,
+            memory_bytes=options.trial_memory,
             code=mode is BuildMode.WRITE and not options.untrusted,
         ),
         remeasure=options.remeasure,
@@ -197,16 +180,13 @@ def _json(result: "BuildResult") -> dict[str, object]:
             }
             for item in result.models
         ],
-        "refused": [{"name": name, "codes": list(codes)} for name, codes in result.plan.refused],
+        "refused": [{"name": name, "codes": codes} for name, codes in result.plan.refused],
         "left_out": [
-            {"name": item.model, "code": item.code, "message": item.message, "fix": item.fix}
-            for item in result.left_out
+            {"name": item.model, **view(item, "code", "message", "fix")} for item in result.left_out
         ],
-        "differences": [
-            {"path": item.path, "kind": item.kind.value} for item in result.differences
-        ],
+        "differences": [view(item, "path", "kind") for item in result.differences],
         "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
-        "findings": [finding_json(item) for item in result.findings],
+        "findings": findings_json(result.findings),
     }
 
 
@@ -214,9 +194,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
     from tritongen.repository.stored_variants import FIX_TAKEN
 
-    for item in result.findings:
-        if item.severity is not Severity.INFO:
-            print_finding(item)
+    print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
         for difference in result.differences:
             say_lines("\n".join(difference.diff()))
@@ -246,9 +224,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))
-    for difference in result.differences[:_MOST_LINES]:
+    for difference in result.differences[:_MAX_LINES]:
         say(f"{_told(difference.kind, result.written)}: {difference.path}")
-    if (rest := len(result.differences) - _MOST_LINES) > 0:
+    if (rest := len(result.differences) - _MAX_LINES) > 0:
         say(f"and {rest} files more")
     if result.written:
         for path, name in result.kept.items():

@@ -1,19 +1,12 @@
 """`tritongen check`."""
 
 import argparse
-import json
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_repository,
-    existing_folder,
-    positive_float,
-    whole,
-)
-from tritongen.cli.output import emit, emit_json, good, print_finding, say
+from tritongen.cli.options import existing_folder, positive_float, whole
+from tritongen.cli.output import emit, emit_json, good, print_findings, say
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 from tritongen.model.findings import Finding, Severity
 
@@ -28,22 +21,18 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "check", "lint any model repository", _EXAMPLES)
-    add_repository(parser)
+    parser.add_repository()
     parser.add_argument("--cpus", type=positive_float, metavar="N", help="cores of the container")
     parser.add_argument("--gpus", type=whole, metavar="N", help="number of GPUs")
     parser.add_argument("--triton", default="", metavar="YY.MM", help="release that will serve it")
-    parser.add_argument(
-        "--no-auto-complete", action="store_true",
-        help="the server runs with --disable-auto-complete-config",
-    )  # fmt: skip
-    parser.add_argument(
-        "--strict", action="store_true", help="warnings count as errors for the exit code"
+    parser.add_flags(
+        no_auto_complete="the server runs with --disable-auto-complete-config",
+        strict="warnings count as errors for the exit code",
     )
     parser.add_argument(
         "--format", choices=("text", "json", "sarif", "github"), default="text",
         help="(default: %(default)s)",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,18 +53,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
-    from tritongen.config.lint import as_github, as_json, as_sarif
+    from tritongen.config.lint import as_document, as_github, as_sarif
 
     prefix = repository.as_posix()
     if form == "json":
-        emit_json(json.loads(as_json(findings, prefix)))
+        emit_json(as_document(findings, prefix))
     elif form == "sarif":
         emit(as_sarif(findings, __version__, prefix))
     elif form == "github":
         emit(as_github(findings, prefix))
     else:
-        for item in findings:
-            print_finding(item)
+        print_findings(findings)
         counts = [sum(item.severity is severity for item in findings) for severity in Severity]
         words = f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} remarks"
         say(good("nothing to report") if not findings else words)

@@ -2,8 +2,8 @@
 
 import argparse
 
-from tritongen.cli.options import Subparsers, add_command
 from tritongen.cli.output import emit
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\
@@ -16,7 +16,6 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "completion", "completion script for your shell", _EXAMPLES)
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format
 from tritongen.cli.output import ProgressBar, dim, emit_json, good, print_table, say, severe
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
 from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
+from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.serving.doctor import Check
@@ -18,7 +19,6 @@ _EXAMPLES = """\
   tritongen doctor --image NAME         in a container of that image
   tritongen doctor --format json
 """
-_DEFAULT = Path("model_repository")
 
 
 def register(commands: Subparsers) -> None:
@@ -27,11 +27,10 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "doctor", summary, _EXAMPLES)
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
-        help=f"model repository (default: {_DEFAULT}, where there is one)",
+        help=f"model repository (default: {DEFAULT_REPOSITORY}, where there is one)",
     )  # fmt: skip
     add_server_options(parser)
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,33 +39,18 @@ def run(options: argparse.Namespace) -> int:
 
     repository = options.repository
     if repository is None:
-        repository = _DEFAULT if _DEFAULT.is_dir() else None
+        repository = DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None
     elif not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
     with ProgressBar() as bar:
         diagnosis = diagnose(Path.cwd(), repository, wanted_server(options), bar)
     if options.format == "json":
-        emit_json(
-            {
-                "runtime": diagnosis.runtime.value,
-                "reason": diagnosis.reason,
-                "checks": [_json(item) for item in diagnosis.checks],
-            }
-        )
+        names = ("name", "ok", "severity", "message", "fix", "code")
+        checks = [view(item, *names) for item in diagnosis.checks]
+        emit_json({**view(diagnosis, "runtime", "reason"), "checks": checks})
     else:
         _print(diagnosis.checks)
     return int(diagnosis.exit_code)
-
-
-def _json(item: "Check") -> dict[str, object]:
-    return {
-        "name": item.name,
-        "ok": item.ok,
-        "severity": item.severity.value,
-        "message": item.message,
-        "fix": item.fix,
-        "code": item.code,
-    }
 
 
 def _print(checks: "tuple[Check, ...]") -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, add_format, positive_float
 from tritongen.cli.output import emit_json, good, say
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\
@@ -16,13 +16,9 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "down", "stop what `up` started", _EXAMPLES)
-    parser.add_argument("--all", action="store_true", help="every project's servers and orphans")
-    parser.add_argument(
-        "--grace", type=positive_float, default=30.0, metavar="SECONDS",
-        help="before it is killed (default: %(default)s)",
-    )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(all="every project's servers and orphans")
+    parser.add_grace("it")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
     stopped = down(Path.cwd(), everything=options.all, grace_s=options.grace)
     if options.format == "json":
-        emit_json({"stopped": list(stopped)})
+        emit_json({"stopped": stopped})
     elif stopped:
         say(good(f"stopped {', '.join(stopped)}"))
     else:

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
-from tritongen.cli.output import bold, dim, emit_json, finding_json, print_finding, say
+from tritongen.cli.options import existing_folder
+from tritongen.cli.output import bold, dim, emit_json, findings_json, print_findings, say
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
+from tritongen.model.codec import view
 
 _EXAMPLES = """\
   tritongen explain magika                      every value of magika's configuration
@@ -21,12 +23,8 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--models", type=Path, metavar="DIR", help="models folder (default: the last one built)"
     )
-    parser.add_argument(
-        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository with the evidence (default: %(default)s)",
-    )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_repository_option("-r", "--repository", purpose="with the evidence")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,15 +41,14 @@ def run(options: argparse.Namespace) -> int:
                 "model": result.model,
                 "values": [
                     {
-                        "field": item.field,
-                        "value": item.value,
-                        "source": item.reason.source.value,
+                        **view(item, "field", "value"),
+                        "source": item.reason.source,
                         "reason": item.reason.sentence,
                         "numbers": dict(item.reason.numbers),
                     }
                     for item in result.values
                 ],
-                "findings": [finding_json(item) for item in result.findings],
+                "findings": findings_json(result.findings),
             }
         )
         return int(ExitCode.OK)
@@ -61,6 +58,5 @@ def run(options: argparse.Namespace) -> int:
         if item.reason.numbers:
             figures = (show_number(name, value) for name, value in item.reason.numbers)
             say(f"  {dim(', '.join(figures))}")
-    for entry in result.findings:
-        print_finding(entry)
+    print_findings(result.findings)
     return int(ExitCode.OK)

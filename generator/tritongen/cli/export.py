@@ -5,19 +5,21 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format, add_repository
+from tritongen.cli.options import known_models
 from tritongen.cli.output import (
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     print_table,
     say,
     say_lines,
     suggest,
 )
-from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.cli.parser import Subparsers, add_command
+from tritongen.errors import ExitCode
+from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.fleet.export.export_files import ExportRequest, ExportResult
@@ -35,7 +37,7 @@ def register(commands: Subparsers) -> None:
 
     parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
     parser.add_argument("target", metavar="TARGET", help=", ".join(TARGETS))
-    add_repository(parser)
+    parser.add_repository()
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="folder to write (default: TARGET)"
     )
@@ -55,14 +57,13 @@ def register(commands: Subparsers) -> None:
         help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as:// "
         "(default: pvc://NAME-models)",
     )  # fmt: skip
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
-    mode.add_argument("--diff", action="store_true", help="write nothing; show the differences")
-    parser.add_argument(
-        "--force", action="store_true", help="overwrite hand edits; they are kept as *.orig"
+    parser.add_flags(
+        parser.add_mutually_exclusive_group(),
+        check="write nothing; exit 1 on drift",
+        diff="write nothing; show the differences",
     )
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(force="overwrite hand edits; they are kept as *.orig")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,24 +97,11 @@ def _request(options: argparse.Namespace) -> "ExportRequest":
             image=options.image,
             storage=options.storage,
         ),
-        models=_models(options),
+        models=known_models(options),  # a repository without its models can be deployed, too
         plan=options.plan,
         mode=mode,
         force=options.force,
     )
-
-
-def _models(options: argparse.Namespace) -> Path | None:
-    from tritongen.repository.project_registry import last_models
-
-    if options.models is not None:
-        if not options.models.is_dir():
-            raise InvalidInputError("TG002", "is not a folder", where=str(options.models))
-        return Path(options.models)
-    try:
-        return last_models(options.repository)
-    except InvalidInputError:
-        return None  # a repository without its models can be deployed, too
 
 
 def _json(target: str, result: "ExportResult") -> dict[str, object]:
@@ -125,28 +113,21 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
             {
                 "name": service.name,
                 "models": [model.name for model in service.models],
-                "image": service.container.image,
-                "cpus": service.container.cpus,
-                "memory_bytes": service.container.memory_bytes,
-                "shared_memory_bytes": service.container.shared_memory_bytes,
+                **view(service.container, "image", "cpus", "memory_bytes", "shared_memory_bytes"),
                 "threads": service.total_threads,
                 "replicas": {"min": service.replicas.least, "max": service.replicas.most},
-                "queue_target_us": service.queue_target_us,
-                "concurrency": service.concurrency,
+                **view(service, "queue_target_us", "concurrency"),
             }
             for service in result.deployment.services
         ],
         "files": [item.path for item in result.files],
-        "differences": [
-            {"path": item.path, "kind": item.kind.value} for item in result.differences
-        ],
-        "findings": [finding_json(item) for item in result.findings],
+        "differences": [view(item, "path", "kind") for item in result.differences],
+        "findings": findings_json(result.findings),
     }
 
 
 def _print(result: "ExportResult", options: argparse.Namespace) -> None:
-    for item in result.findings:
-        print_finding(item)
+    print_findings(result.findings)
     if options.diff:
         for difference in result.differences:
             say_lines("\n".join(difference.diff()))

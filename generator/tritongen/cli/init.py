@@ -3,9 +3,11 @@
 import argparse
 from shlex import quote
 
-from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
+from tritongen.cli.options import existing_folder
 from tritongen.cli.output import emit, emit_json, good, say, say_lines, suggest
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
 from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.model.codec import shallow, view
 from tritongen.model.printable import json_text
 
 _EXAMPLES = """\
@@ -22,8 +24,10 @@ def register(commands: Subparsers) -> None:
 
     parser = add_command(commands, "init", "draft tritongen.yaml from what is found", _EXAMPLES)
     parser.add_argument("models", type=Path, nargs="?", metavar="MODELS", help="folder of models")
-    parser.add_argument("--schema", action="store_true", help="print the file's JSON schema")
-    parser.add_argument("--stdout", action="store_true", help="print the draft, write nothing")
+    parser.add_flags(
+        schema="print the file's JSON schema",
+        stdout="print the draft, write nothing",
+    )
     parser.add_argument(
         "--step", choices=("image", "text", "table", "labels"),
         help="draft a step in Python before --model, or after it (labels)",
@@ -32,9 +36,8 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--name", default="", metavar="NAME", help="of the step (default: MODEL_STEP)"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(force="replace an existing file")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.stdout:
         write_atomic(draft.path, draft.text.encode())
     if options.format == "json":
-        document = {"path": str(draft.path), "models": list(draft.models), "text": draft.text}
-        emit_json({**document, "written": not options.stdout})
+        emit_json({**view(draft, "path", "models", "text"), "written": not options.stdout})
     elif options.stdout:
         say_lines(draft.text)
     else:
@@ -74,17 +76,16 @@ def _draft_step(options: argparse.Namespace) -> int:
         raise InvalidInputError(
             "TG009", "a step needs --step and --model", where="tritongen init --step"
         )
-    from tritongen.repository.project import DEFAULT_REPOSITORY, load_project
-    from tritongen.repository.step_scaffold import StepKind, draft_step, write_step
+    from tritongen.repository.project import load_project
+    from tritongen.repository.step_scaffold import ScaffoldKind, draft_step, write_step
 
     root = existing_folder(options.models)
     project = load_project(root, DEFAULT_REPOSITORY)
-    step = draft_step(project, StepKind(options.step), options.model, options.name)
+    step = draft_step(project, ScaffoldKind(options.step), options.model, options.name)
     if not options.stdout:
         write_step(root, step, force=options.force)
     if options.format == "json":
-        document = {"name": step.name, "files": dict(step.files), "pipeline": step.pipeline}
-        emit_json({**document, "written": not options.stdout})
+        emit_json({**shallow(step, whole=True), "written": not options.stdout})
         return int(ExitCode.OK)
     for path, text in step.files.items():
         if options.stdout:

@@ -1,33 +1,29 @@
 """`tritongen inspect`."""
 
 import argparse
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_models,
-    existing_folder,
-)
+from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
     bold,
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     say,
     severe,
     suggest,
 )
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
+from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
+    from tritongen.model.facts import OnnxFacts
     from tritongen.model.tensors import TensorSpec
     from tritongen.repository.inspect import InspectedModel
 
@@ -41,15 +37,11 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "inspect", "facts and findings for every model", _EXAMPLES)
-    add_models(parser)
-    parser.add_argument("--trial", action="store_true", help="run every model in a child process")
+    parser.add_models()
+    parser.add_flags(trial="run every model in a child process")
     add_untrusted(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository whose lock holds known evidence (default: %(default)s)",
-    )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_repository_option("-o", "--output", purpose="whose lock holds known evidence")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,14 +59,13 @@ def run(options: argparse.Namespace) -> int:
         emit_json(
             {
                 "models": [_json(item) for item in result.models],
-                "findings": [finding_json(item) for item in result.findings],
+                "findings": findings_json(result.findings),
             }
         )
     else:
         for model in result.models:
             _print(model)
-        for item in result.findings:
-            print_finding(item)
+        print_findings(result.findings)
         fixable = [item.facts.name for item in result.models if item.fixes]
         for name in fixable[:3]:
             suggest(f"tritongen optimize {quote(str(options.models))} -m {quote(name)} --fix")
@@ -84,56 +75,32 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _json(item: "InspectedModel") -> dict[str, object]:
-    facts = item.facts
-    document: dict[str, object] = {
-        "name": facts.name,
-        "path": facts.path,
-        "format": facts.format.value,
-        "servable": facts.servable,
-        "batchable": item.batchable,
-        "batch_reason": item.batch_reason,
+    facts, graph = item.facts, item.facts.graph
+    return {
+        **view(facts, "name", "path", "format", "servable"),
+        **view(item, "batchable", "batch_reason"),
         "versions": [version.number for version in facts.versions],
         "inputs": [_tensor_json(spec) for spec in facts.inputs],
         "outputs": [_tensor_json(spec) for spec in facts.outputs],
-        "parameters": facts.parameters,
-        "weight_bytes": facts.weight_bytes,
+        **view(facts, "parameters", "weight_bytes"),
         "precisions": dict(facts.precisions),
-        "callees": list(facts.python.callees) if facts.python is not None else [],
-        "graph": None,
-        "onnx": None,
-        "findings": [finding_json(entry) for entry in item.findings],
-        "cures": [{"code": fix.code, "fix": fix.fix, "summary": fix.summary} for fix in item.fixes],
+        "callees": facts.python.callees if facts.python is not None else [],
+        "graph": view(graph, "operators", "critical_path", "width") if graph is not None else None,
+        "onnx": _onnx_json(facts.onnx) if facts.onnx is not None else None,
+        "findings": findings_json(item.findings),
+        "cures": item.fixes,
     }
-    if facts.graph is not None:
-        document["graph"] = {
-            "operators": facts.graph.operators,
-            "critical_path": facts.graph.critical_path,
-            "width": facts.graph.width,
-        }
-    if facts.onnx is not None:
-        document["onnx"] = {
-            "ir_version": facts.onnx.ir_version,
-            "opsets": dict(facts.onnx.opsets),
-            "producer": facts.onnx.producer,
-            "custom_domains": list(facts.onnx.custom_domains),
-            "external_files": list(facts.onnx.external_files),
-            "quantized_operators": dict(facts.onnx.quantized_operators),
-            "dynamic_quantization": facts.onnx.dynamic_quantization,
-        }
-    return document
+
+
+def _onnx_json(facts: "OnnxFacts") -> dict[str, object]:
+    pairs = {"opsets": facts.opsets, "quantized_operators": facts.quantized_operators}
+    return {**shallow(facts, whole=True), **{key: dict(found) for key, found in pairs.items()}}
 
 
 def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
     from tritongen.model.tensors import json_shape
 
-    return {
-        "name": spec.name,
-        "dtype": spec.dtype.value if spec.dtype is not None else None,
-        "shape": json_shape(spec.shape),
-        "kind": spec.kind.value,
-        "declared_type": spec.declared_type,
-        "optional": spec.optional,
-    }
+    return {**shallow(spec, whole=True), "shape": json_shape(spec.shape)}
 
 
 def _print(item: "InspectedModel") -> None:
@@ -154,8 +121,7 @@ def _print(item: "InspectedModel") -> None:
     if facts.python is not None and facts.python.callees:
         say(f"  calls: {', '.join(facts.python.callees)}")
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
-    for entry in item.findings:
-        print_finding(entry)
+    print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")
     say()

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, add_format, positive_int
+from tritongen.cli.options import positive_int
 from tritongen.cli.output import emit_json, say
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode, InvalidInputError
 
 _EXAMPLES = """\
@@ -23,8 +24,7 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "-f", "--follow", action="store_true", help="stay until the server ends, or Ctrl-C"
     )
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         return _follow(options)
     lines = last_logs(Path.cwd(), options.lines)
     if options.format == "json":
-        emit_json({"lines": list(lines)})
+        emit_json({"lines": lines})
     else:
         for line in lines:
             say(line.removesuffix("\r").expandtabs(), flush=True)

@@ -3,7 +3,6 @@
 Only the module of the command that was named is imported, so that `--help` stays instant.
 """
 
-import argparse
 import errno
 import importlib
 import os
@@ -13,12 +12,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
 
 from tritongen import __version__
 from tritongen.cli import streams
 from tritongen.cli.commands import COMMANDS
 from tritongen.cli.output import report_error
+from tritongen.cli.parser import CommandParser
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
 
 _EXAMPLES = """\
@@ -41,64 +40,14 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal, which argparse would load archive formats to learn."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=streams.width() - 2)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose faults are the tool's own errors."""
-
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401  (argparse's own options)
-        # One spelling for each option: scripts and `--format json` can rely on it.
-        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401  (argparse's own types)
-        """A command tells of options that it does not know itself, not the program around it."""
-        found, rest = super().parse_known_args(args, namespace)
-        if rest and " " in self.prog:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
-        return found, rest
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of exiting, so that `--format json` holds for faults too."""
-        near = _near(message) or self._near_option(message)
-        hint = f"Did you mean {near!r}? " if near else ""
-        fix = f"{hint}See `{self.prog} --help`."
-        raise InvalidInputError("TG009", message, where=self.prog, fix=fix)
-
-    def _near_option(self, message: str) -> str:
-        """The option that a misspelt one resembles; empty without one."""
-        import difflib
-
-        unknown = message.partition("unrecognized arguments: ")[2]
-        wrong = next((word for word in unknown.split() if word.startswith("--")), "")
-        known = [*self._option_string_actions]
-        return next(iter(difflib.get_close_matches(wrong.partition("=")[0], known, n=1)), "")
-
-
-def _near(message: str) -> str:
-    """The choice that a misspelt one resembles; empty without one."""
-    import difflib
-    import re
-
-    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-    if found is None:
-        return ""
-    choices = re.findall(r"[\w.-]+", found[2])
-    return next(iter(difflib.get_close_matches(found[1], choices, n=1)), "")
-
-
-def build_parser(wanted: str | None, *, alone: bool = False) -> Parser:
+def build_parser(wanted: str | None, *, alone: bool = False) -> CommandParser:
     """The parser with one command complete; every command when `wanted` is None.
 
     Args:
         wanted: name of the command whose options are needed.
         alone: leave the other commands out, as nobody will be told of them.
     """
-    parser = Parser(
+    parser = CommandParser(
         prog="tritongen",
         description="Configuration generator, checker, runner and load probe for Triton "
         "Inference Server.",
@@ -106,7 +55,11 @@ def build_parser(wanted: str | None, *, alone: bool = False) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"tritongen {__version__}")
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", title="commands", prog=parser.prog, parser_class=Parser
+        dest="command",
+        metavar="COMMAND",
+        title="commands",
+        prog=parser.prog,
+        parser_class=CommandParser,
     )
     for name, summary in COMMANDS.items():
         if wanted in {None, name}:
@@ -194,7 +147,7 @@ def _run(arguments: list[str]) -> int:
     from tritongen.cli.activity import logged
 
     with logged(options):
-        code = int(options.run(options))
+        code = int(importlib.import_module(f"tritongen.cli.{options.command}").run(options))
         sys.stdout.flush()
     return code
 

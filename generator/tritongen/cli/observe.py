@@ -1,24 +1,27 @@
 """`tritongen observe`."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format, positive_float, positive_int
+from tritongen.cli.options import known_models, positive_float, positive_int, seconds
 from tritongen.cli.output import (
     ProgressBar,
     bold,
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     print_table,
     say,
     suggest,
 )
-from tritongen.errors import ExitCode, TritongenError
+from tritongen.cli.parser import Subparsers, add_command
+from tritongen.errors import ExitCode
+from tritongen.model.codec import significant, view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
@@ -30,31 +33,10 @@ _EXAMPLES = """\
   tritongen observe -u HOST:8000 --for 1h --write            state the observed rates
   tritongen observe --prometheus http://HOST:9090 --for 14d --csv traffic.csv
 """
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def duration(text: str) -> float:
-    """Seconds of ``90s``, ``10m``, ``2h`` or ``14d``, for `type=`."""
-    unit = _UNITS.get(text.strip()[-1:])
-    try:
-        value = float(text.strip()[:-1]) if unit is not None else float(text)
-    except ValueError:
-        value = 0.0
-    seconds = value * (unit or 1.0)
-    if not 1.0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"must be a duration such as 90s, 10m or 14d, got {text!r}"
-        )
-    return seconds
-
-
-def interval(text: str) -> float:
-    """Seconds between readings, such as ``0.5``, ``500ms`` or ``10s``, for `type=`."""
-    if text.strip().endswith("ms"):
-        return positive_float(text.strip()[:-2]) / 1e3
-    if text.strip()[-1:] in _UNITS:
-        return duration(text) if text.strip()[-1:] != "s" else positive_float(text.strip()[:-1])
-    return positive_float(text)
+_HEADERS = (
+    "model", "rate/s", "peak/s", "intent/s", "queue ms", "compute ms", "batch", "busy", "failed",
+)  # fmt: skip
+_length = partial(seconds, least=1.0, what="a duration such as 90s, 10m or 14d")
 
 
 def register(commands: Subparsers) -> None:
@@ -62,10 +44,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(
         commands, "observe", "what a live server does, and what to change", _EXAMPLES
     )
-    parser.add_argument(
-        "models", type=Path, nargs="?", metavar="MODELS",
-        help="folder of models with tritongen.yaml (default: the last one built)",
-    )  # fmt: skip
+    parser.add_known_models("folder of models with tritongen.yaml")
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "-u", "--url", action="append", default=[], metavar="HOST:PORT",
@@ -76,22 +55,17 @@ def register(commands: Subparsers) -> None:
         "--selector", default="", metavar="MATCHERS", help='of Prometheus, such as job="triton"'
     )
     parser.add_argument(
-        "--for", type=duration, default=600.0, dest="seconds", metavar="TIME",
+        "--for", type=_length, default=600.0, dest="seconds", metavar="TIME",
         help="how long, or how far back: 90s, 10m, 14d (default: 10m)",
     )  # fmt: skip
-    parser.add_argument("--interval", type=interval, metavar="TIME", help="between two readings")
+    parser.add_argument("--interval", type=seconds, metavar="TIME", help="between two readings")
     parser.add_argument(
         "--replicas", type=positive_int, default=1, metavar="N",
         help="servers that share the traffic evenly, of which one is observed",
     )  # fmt: skip
-    parser.add_argument(
-        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository whose lock and plan count (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="plan (default: REPO.plan.json)")
-    parser.add_argument(
-        "--write", action="store_true", help="state the observed rates in tritongen.yaml"
-    )
+    parser.add_repository_option("-r", "--repository", purpose="whose lock and plan count")
+    parser.add_plan()
+    parser.add_flags(write="state the observed rates in tritongen.yaml")
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the rates as a history for `pattern: file`"
     )
@@ -99,8 +73,7 @@ def register(commands: Subparsers) -> None:
         "--speedup", type=positive_float, default=1.0, metavar="N",
         help="of a replay that is observed: times of --csv are stretched by it",
     )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     )
     from tritongen.system.files import write_atomic
 
-    models = _models(options)
+    models = known_models(options, required=options.write)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
     source = CounterSource(
         addresses,
@@ -144,21 +117,6 @@ def run(options: argparse.Namespace) -> int:
     return int(ExitCode.FINDINGS if failed else ExitCode.OK)
 
 
-def _models(options: argparse.Namespace) -> Path | None:
-    """The models folder; None when none is named and none is remembered."""
-    from tritongen.cli.options import existing_folder
-    from tritongen.repository.project_registry import last_models
-
-    if options.models is not None:
-        return existing_folder(options.models)
-    try:
-        return last_models(options.repository)
-    except TritongenError:
-        if options.write:
-            raise
-        return None
-
-
 def _own() -> str:
     from tritongen.serving.lifecycle import running_server
 
@@ -171,40 +129,38 @@ def _json(
     from tritongen.triton.address import shown_address
 
     return {
-        "source": shown_address(source.prometheus) or list(source.addresses),
+        "source": shown_address(source.prometheus) or source.addresses,
         "models": [_model(one, found) for one in found.models],
         "changes": [
-            {"model": one.model, "rate": {"average": one.average, "peak": one.peak}}
-            for one in found.changes
+            {"model": one.model, "rate": view(one, "average", "peak")} for one in found.changes
         ],
-        "written": str(written) if written is not None else None,
-        "csv": str(csv) if csv is not None else None,
-        "findings": [finding_json(item) for item in found.findings],
+        "written": written,
+        "csv": csv,
+        "findings": findings_json(found.findings),
     }
 
 
 def _model(one: "Observed", found: "Observation") -> dict[str, object]:
-    wanted = found.expected[one.model]
-    instances = wanted.instances * one.sources if wanted.instances else None
+    wanted, instances = found.expected[one.model], _instances(one, found)
     total = one.total
     return {
         "name": one.model,
-        "seconds": _six(one.seconds),
+        "seconds": significant(one.seconds),
         "rate": {
-            "mean": _six(one.rate),
-            "peak": _six(one.peak),
+            "mean": significant(one.rate),
+            "peak": significant(one.peak),
             "intent_average": wanted.average,
             "intent_peak": wanted.peak,
-            "expected_now": _six(wanted.window_rate),
+            "expected_now": significant(wanted.window_rate),
         },
         "requests": round(total.requests),
         "failures": round(total.failures),
-        "failure_share": _six(one.failure_share),
-        "average_batch": _six(one.batch),
-        "queue_us": _six(one.queue_us),
-        "compute_us": _six(one.compute_us),
-        "request_us": _six(one.request_us),
-        "busy": _six(one.busy(instances)),
+        "failure_share": significant(one.failure_share),
+        "average_batch": significant(one.batch),
+        "queue_us": significant(one.queue_us),
+        "compute_us": significant(one.compute_us),
+        "request_us": significant(one.request_us),
+        "busy": significant(one.busy(instances)),
         "instances": instances,
         "servers": one.sources,
         "restarts": one.restarts,
@@ -212,24 +168,25 @@ def _model(one: "Observed", found: "Observation") -> dict[str, object]:
         "steps": [
             {
                 "begin_s": round(step.begin_s, 3),
-                "seconds": _six(step.seconds),
-                "rate": _six(step.rate),
+                "seconds": significant(step.seconds),
+                "rate": significant(step.rate),
             }
             for step in one.steps
         ],
     }
 
 
-def _six(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _instances(one: "Observed", found: "Observation") -> int | None:
+    """Of a model on all servers, None where they are not known."""
+    each = found.expected[one.model].instances
+    return each * one.sources if each else None
 
 
 def _print(found: "Observation", written: Path | None, csv: Path | None) -> None:
     rows = []
     for one in found.models:
         wanted = found.expected[one.model]
-        instances = wanted.instances * one.sources if wanted.instances else None
-        busy = one.busy(instances)
+        busy = one.busy(_instances(one, found))
         rows.append(
             (
                 one.model,
@@ -243,23 +200,9 @@ def _print(found: "Observation", written: Path | None, csv: Path | None) -> None
                 f"{one.failure_share:.2%}" if one.total.failures else "0",
             )
         )
-    print_table(
-        (
-            "model",
-            "rate/s",
-            "peak/s",
-            "intent/s",
-            "queue ms",
-            "compute ms",
-            "batch",
-            "busy",
-            "failed",
-        ),
-        rows,
-    )
+    print_table(_HEADERS, rows)
     say()
-    for item in found.findings:
-        print_finding(item)
+    print_findings(found.findings)
     if not found.findings:
         say(good("what is served agrees with intent and plan"))
     for change in found.changes:

@@ -6,31 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_models,
-    existing_folder,
-    positive_float,
-)
+from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     bold,
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     print_table,
     progress,
     say,
     suggest,
 )
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.model.variants import Proof, Speedup, Step, Variant
+    from tritongen.model.variants import Proof, Variant
     from tritongen.optimize.optimize_models import OptimizedModel, OptimizeOptions
 
 _EXAMPLES = """\
@@ -44,26 +39,15 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     summary = "make models servable, batchable and cheaper, each step proven"
     parser = add_command(commands, "optimize", summary, _EXAMPLES)
-    add_models(parser)
-    parser.add_argument(
-        "-m", "--model", action="append", default=[], metavar="MODEL",
-        help="only this model; may be repeated (default: every model)",
-    )  # fmt: skip
-    parser.add_argument("--fix", action="store_true", help="keep the fixes that are proven")
-    parser.add_argument(
-        "--quantize", action="store_true", help="8-bit variants (and FP16 for target.gpus)"
+    parser.add_models()
+    parser.add_model_names()
+    parser.add_flags(
+        fix="keep the fixes that are proven",
+        quantize="8-bit variants (and FP16 for target.gpus)",
+        graph="a variant with the graph optimised offline",
+        openvino="a variant as OpenVINO IR, which Triton's openvino backend serves",
+        accelerate="variants configured for TensorRT (target.gpus) or OpenVINO (an Intel CPU)",
     )
-    parser.add_argument(
-        "--graph", action="store_true", help="a variant with the graph optimised offline"
-    )
-    parser.add_argument(
-        "--openvino", action="store_true",
-        help="a variant as OpenVINO IR, which Triton's openvino backend serves",
-    )  # fmt: skip
-    parser.add_argument(
-        "--accelerate", action="store_true",
-        help="variants configured for TensorRT (target.gpus) or OpenVINO (an Intel CPU)",
-    )  # fmt: skip
     _add_gate(parser)
     parser.add_argument(
         "--labels", choices=("bytes", "indices"), default="bytes",
@@ -76,12 +60,9 @@ def register(commands: Subparsers) -> None:
     )  # fmt: skip
     _add_limits(parser)
     add_untrusted(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository whose lock holds the target's cores (default: %(default)s)",
-    )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    purpose = "whose lock holds the target's cores"
+    parser.add_repository_option("-o", "--output", purpose=purpose)
+    parser.add_format()
 
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +91,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="for each piece of work (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--memory", type=positive_float, metavar="GIB", help="for each piece (default: by size)"
+        "--memory", type=gibibytes, metavar="GIB", help="for each piece (default: by size)"
     )
 
 
@@ -149,7 +130,6 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
     from tritongen.optimize.optimize_models import OptimizeOptions
     from tritongen.optimize.worker_process import ChildLimits
 
-    memory = int(options.memory * 2**30) if options.memory else None
     return OptimizeOptions(
         fix=options.fix,
         quantize=options.quantize,
@@ -161,7 +141,7 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
         max_drop=options.max_drop,
         string_labels=options.labels == "bytes",
         isa=options.isa,
-        limits=ChildLimits(options.timeout, memory),
+        limits=ChildLimits(options.timeout, options.memory),
         budget_s=options.budget,
         code=not options.untrusted,
     )
@@ -169,68 +149,23 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
 
 def _json(model: "OptimizedModel") -> dict[str, object]:
     return {
-        "name": model.name,
-        "steps": [_step_json(step) for step in model.steps],
+        **view(model, "name", "steps"),
         "variants": [_variant_json(variant) for variant in model.variants],
         "chosen": model.chosen,
-        "findings": [finding_json(item) for item in model.findings],
-    }
-
-
-def _step_json(step: "Step") -> dict[str, object]:
-    return {
-        "name": step.name,
-        "kind": step.kind.value,
-        "applied": step.applied,
-        "reason": step.reason,
-        "proof": _proof_json(step.proof) if step.proof is not None else None,
-        "cures": list(step.cures),
-        "renamed": dict(step.renamed),
-        "overlay": dict(step.overlay),
-    }
-
-
-def _proof_json(proof: "Proof") -> dict[str, object]:
-    return {
-        "inputs": proof.inputs,
-        "max_abs_diff": proof.max_abs_diff,
-        "tolerance": proof.tolerance,
-        "rows_equal": proof.rows_equal,
+        "findings": findings_json(model.findings),
     }
 
 
 def _variant_json(variant: "Variant") -> dict[str, object]:
-    accuracy = variant.accuracy
+    ends = ("value", "low", "high")
     return {
         "name": variant.name,
         "path": variant.path or None,
-        "size_bytes": variant.size_bytes,
-        "verdict": variant.verdict.value,
-        "reason": variant.reason,
-        "accuracy": {
-            "metric": accuracy.metric,
-            "original": accuracy.original,
-            "variant": accuracy.variant,
-            "drop": accuracy.drop,
-            "threshold": accuracy.threshold,
-            "accepted": accuracy.accepted,
-            "rows": accuracy.rows,
-            "basis": accuracy.basis,
-        }
-        if accuracy is not None
-        else None,
-        "speedup": _speed_json(variant.speedup) if variant.speedup is not None else None,
-        "speedups": [
-            _speed_json(item) | {"batch": item.batch, "threads": item.threads}
-            for item in variant.speedups
-        ],
-        "rows_equal": variant.rows_equal,
-        "recipe": dict(variant.recipe),
+        **view(variant, "size_bytes", "verdict", "reason", "accuracy"),
+        "speedup": view(variant.speedup, *ends) if variant.speedup is not None else None,
+        "speedups": [view(item, *ends, "batch", "threads") for item in variant.speedups],
+        **view(variant, "rows_equal", "recipe"),
     }
-
-
-def _speed_json(speed: "Speedup") -> dict[str, object]:
-    return {"value": speed.value, "low": speed.low, "high": speed.high}
 
 
 def _print(model: "OptimizedModel", models: Path) -> None:
@@ -245,8 +180,7 @@ def _print(model: "OptimizedModel", models: Path) -> None:
             ("  variant", "size", "verdict", "accuracy", "speed-up"),
             [_row(variant) for variant in model.variants],
         )
-    for item in model.findings:
-        print_finding(item)
+    print_findings(model.findings)
     if model.chosen:
         how = f"tritongen build {models} --variant {model.name}={model.chosen}"
         say(f"  serve: {good(model.chosen)}, with `{how}`")

@@ -1,54 +1,25 @@
-"""Options that several commands share."""
+"""Values of options: their forms, and folders and files that they name."""
 
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[Any]  # noqa: SLF001  (argparse gives it no public name)
-else:
-    Subparsers = Any
-
 T = TypeVar("T")
 
-_SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNIT_S = {
+    "": 1.0, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0,
+    "d": 86_400.0, "w": 604_800.0,
+}  # fmt: skip
 
 
-def add_command(
-    commands: Subparsers, name: str, summary: str, examples: str
-) -> argparse.ArgumentParser:
-    """A command's parser with its examples at the end of its help."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"examples:\n{examples}",
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=0,
-        help="say on stderr what is done and decided; -vv in full",
-    )  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
-    return parser
-
-
-def add_format(parser: argparse.ArgumentParser, *choices: str) -> None:
-    """`--format`, text by default."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json", *choices),
-        default="text",
-        help="output for people or for programs (default: %(default)s)",
-    )
-
-
-def add_flags(
+def add_declared_options(
     parser: argparse.ArgumentParser, options: type, types: Mapping[str, Callable[[str], object]]
 ) -> None:
     """A flag for each field of an options dataclass that declares one.
@@ -69,7 +40,7 @@ def add_flags(
             )
 
 
-def from_flags(options: type[T], arguments: argparse.Namespace) -> T:
+def declared_options(options: type[T], arguments: argparse.Namespace) -> T:
     """The options that a command line holds; fields without a flag keep their defaults."""
     found = {}
     for item in fields(options):  # type: ignore[arg-type]  # a dataclass
@@ -84,23 +55,6 @@ def _dest(options: type, name: str) -> str:
     return f"{options.__name__}.{name}"
 
 
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """The models folder as positional argument."""
-    parser.add_argument("models", type=Path, metavar="MODELS", help="folder of models")
-
-
-def add_repository(parser: argparse.ArgumentParser) -> None:
-    """The repository as optional positional argument."""
-    parser.add_argument(
-        "repository",
-        type=Path,
-        nargs="?",
-        default=Path("model_repository"),
-        metavar="REPO",
-        help="model repository (default: %(default)s)",
-    )
-
-
 def positive_float(text: str) -> float:
     """A number above 0, for `type=`."""
     try:
@@ -112,18 +66,27 @@ def positive_float(text: str) -> float:
     return value
 
 
-def seconds(text: str) -> float:
-    """Seconds above 0 from a plain number or one with a unit (``500ms``, ``90s``, ``2m``, ``1h``).
+def seconds(
+    text: str,
+    *,
+    least: float = 0.0,
+    most: float = sys.float_info.max,
+    what: str = "a time above 0 such as 30, 500ms, 120s or 2m",
+) -> float:
+    """Seconds above 0 from a plain number or one with a unit (``500ms``, ``90s``, ``2m``, ``14d``).
 
-    For `type=`.
+    For `type=`, or with `partial` where the time is bounded.
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|sec|m|min|h)?\s*", text)
-    value = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"must be a time above 0 such as 30, 500ms, 120s or 2m, got {text!r}"
-        )
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text)
+    value = float(match[1]) * _UNIT_S.get(match[2], 0.0) if match else 0.0
+    if not 0.0 < value <= most or value < least:
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}")
     return value
+
+
+def gibibytes(text: str) -> int:
+    """Bytes of a number of GiB above 0, for `type=`."""
+    return int(positive_float(text) * 2**30)
 
 
 def whole(text: str) -> int:
@@ -155,6 +118,28 @@ def address(text: str) -> str:
 
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {shown_address(text)!r}")
     return text
+
+
+def known_models(options: argparse.Namespace, *, required: bool = False) -> Path | None:
+    """The models folder that is named, or that the repository was built from.
+
+    Args:
+        options: with ``models`` and ``repository``.
+        required: None is not enough.
+
+    Raises:
+        InvalidInputError: TG002, the named one is not a folder, or none is known and one is needed.
+    """
+    from tritongen.repository.project_registry import last_models
+
+    if options.models is not None:
+        return existing_folder(options.models)
+    try:
+        return last_models(options.repository)
+    except InvalidInputError:
+        if required:
+            raise
+        return None
 
 
 def existing_folder(path: Path) -> Path:

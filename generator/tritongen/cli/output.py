@@ -4,12 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
-from tritongen.errors import TritongenError
-from tritongen.model.codec import finite
+from tritongen.errors import ExitCode, TritongenError
+from tritongen.model.codec import encode, view
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.printable import json_text, printable, printable_line
+
+if TYPE_CHECKING:
+    from tritongen.triton.server import ModelStatus
 
 SCHEMA_VERSION = 1
 
@@ -88,14 +91,19 @@ def emit(document: str) -> None:
     sys.stdout.write(document.removesuffix("\n") + "\n" if document else "")
 
 
+def document_text(document: Mapping[str, object], *, ascii_only: bool = False) -> str:
+    """The JSON text of one object, whose values may be dataclasses, with its schema version."""
+    whole = encode({"schema_version": SCHEMA_VERSION, **document}, whole=True)
+    return json_text(whole, indent=2, ascii_only=ascii_only)
+
+
 def emit_json(document: Mapping[str, object]) -> None:
     """Print one object with its schema version, and nothing else."""
-    whole = finite({"schema_version": SCHEMA_VERSION, **document})
-    text = json_text(whole, indent=2)
+    text = document_text(document)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # another encoding, or bytes of a file name that are no text
-        text = json_text(whole, indent=2, ascii_only=True)
+        text = document_text(document, ascii_only=True)
     emit(text)
 
 
@@ -117,8 +125,13 @@ def _width(cell: str) -> int:
     return len(_STYLE.sub("", cell))
 
 
-def print_finding(item: Finding) -> None:
-    """Print one finding and its cure."""
+def print_findings(items: Iterable[Finding]) -> None:
+    """Print findings, each with its cure."""
+    for item in items:
+        _print_finding(item)
+
+
+def _print_finding(item: Finding) -> None:
     place = ":".join(
         part
         for part in (item.location.path, str(item.location.line or ""), item.location.field)
@@ -135,17 +148,42 @@ def print_finding(item: Finding) -> None:
         say(f"  {dim('→ ' + item.fix)}")
 
 
-def finding_json(item: Finding) -> dict[str, object]:
-    """One finding as JSON."""
+def print_states(models: "Sequence[ModelStatus]") -> None:
+    """Print whether each model serves, or why it does not."""
+    states = [good("ready") if one.ready else severe(one.reason, Severity.ERROR) for one in models]
+    names = [one.name for one in models]
+    print_table(("model", "state"), zip(names, states, strict=True))
+
+
+def states_json(models: "Sequence[ModelStatus]") -> list[dict[str, object]]:
+    """Whether each model serves, as JSON."""
+    return [view(one, "name", "ready", "reason") for one in models]
+
+
+def readiness(models: "Sequence[ModelStatus]") -> ExitCode:
+    """Whether every model serves."""
+    return ExitCode.OK if all(one.ready for one in models) else ExitCode.FINDINGS
+
+
+def findings_json(items: Iterable[Finding]) -> list[dict[str, object]]:
+    """Findings as JSON, each with its place beside the rest."""
+    return [
+        {
+            **view(item, "code", "severity", "message", "fix", "model"),
+            **view(item.location, "path", "line", "field"),
+        }
+        for item in items
+    ]
+
+
+def error_json(problem: TritongenError) -> dict[str, object]:
+    """An error as JSON."""
     return {
-        "code": item.code,
-        "severity": item.severity.value,
-        "message": item.message,
-        "fix": item.fix,
-        "model": item.model,
-        "path": item.location.path,
-        "line": item.location.line,
-        "field": item.location.field,
+        "code": problem.code,
+        "message": problem.what,
+        "where": problem.where,
+        "fix": problem.fix,
+        "details": list(problem.details),
     }
 
 
@@ -158,17 +196,7 @@ def report_error(problem: TritongenError, *, as_json: bool) -> None:
             say_error(f"  {line.expandtabs()}")
     say_error(paint(f"  → {problem.fix}", _DIM, sys.stderr))
     if as_json:
-        emit_json(
-            {
-                "error": {
-                    "code": problem.code,
-                    "message": problem.what,
-                    "where": problem.where,
-                    "fix": problem.fix,
-                    "details": list(problem.details),
-                }
-            }
-        )
+        emit_json({"error": error_json(problem)})
 
 
 def keep_quiet(*, wanted: bool) -> None:

@@ -7,34 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_models,
-    existing_folder,
-    positive_int,
-    writable_file,
-)
+from tritongen.cli.options import existing_folder, positive_int, writable_file
 from tritongen.cli.output import (
     bold,
     dim,
     emit_json,
-    finding_json,
+    findings_json,
     good,
-    print_finding,
+    print_findings,
     print_table,
     progress,
     say,
     suggest,
 )
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
+from tritongen.model.codec import shallow, significant, view
 
 if TYPE_CHECKING:
     from tritongen.fleet.capacity.capacity_plan import (
         CapacityPlan,
         ModelForecast,
         Option,
+        Range,
         ServicePlan,
     )
     from tritongen.fleet.plan_fleet import FleetPlan
@@ -53,11 +48,9 @@ _OVERLOADED_S = 60.0
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "plan", "which machines, how many, at what cost", _EXAMPLES)
-    add_models(parser)
-    parser.add_argument(
-        "-r", "--repository", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository with the evidence; the plan is stored beside it (default: %(default)s)",
-    )  # fmt: skip
+    parser.add_models()
+    purpose = "with the evidence; the plan is stored beside it"
+    parser.add_repository_option("-r", "--repository", purpose=purpose)
     parser.add_argument(
         "--catalogue", type=Path, metavar="CSV", help="machine types instead of the shipped ones"
     )
@@ -78,10 +71,8 @@ def register(commands: Subparsers) -> None:
         "-o", "--output", type=Path, metavar="FILE",
         help="where to store the plan (default: REPO.plan.json)",
     )  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="store nothing")
-    parser.add_argument("--no-trial", action="store_true", help="run no model")
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(dry_run="store nothing", no_trial="run no model")
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,24 +115,20 @@ def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
         "traffic": [
             {
                 "model": one.model,
-                "mean_per_s": _six(one.mean_rate),
-                "peak_per_s": _six(one.peak_rate),
+                "mean_per_s": significant(one.mean_rate),
+                "peak_per_s": significant(one.peak_rate),
                 "pattern": one.pattern,
             }
             for one in plan.traffic
         ],
-        "lower_bound_usd_per_month": _six(plan.lower_bound_usd_per_month),
+        "lower_bound_usd_per_month": significant(plan.lower_bound_usd_per_month),
         "nearest": [
-            {
-                "change": near.change,
-                "usd_per_month": _six(near.usd_per_month),
-                "machine": near.machine,
-            }
+            {**shallow(near, whole=True), "usd_per_month": significant(near.usd_per_month)}
             for near in plan.nearest
         ],
-        "assumptions": dict(plan.assumptions),
-        "plan_file": str(planned.path) if planned.path is not None else None,
-        "findings": [finding_json(item) for item in planned.findings],
+        "assumptions": plan.assumptions,
+        "plan_file": planned.path,
+        "findings": findings_json(planned.findings),
     }
 
 
@@ -149,80 +136,65 @@ def _option(option: "Option") -> dict[str, object]:
     machine, worst, usage = option.machine, option.worst, option.utilization
     return {
         "machine": machine.name,
-        "provider": machine.provider,
-        "region": machine.region,
-        "usd_per_hour": machine.usd_per_hour,
-        "price_date": machine.price_date,
-        "price_source": machine.price_source,
+        **view(machine, "provider", "region", "usd_per_hour", "price_date", "price_source"),
         "replicas": {"min": option.least, "max": option.most},
         "services": [_service(service) for service in option.services],
-        "usd_per_month": _six(option.usd_per_month),
-        "static_usd_per_month": _six(option.static_usd_per_month),
-        "usd_per_million": _six(option.usd_per_million),
-        "p99_us": _range_us(worst) if worst is not None else None,
-        "utilization": {"mean": _six(usage[0]), "peak": _six(usage[1])} if usage else None,
-        "spare": _six(1.0 - usage[1]) if usage else None,
-        "binding": option.binding.value,
-        "lower_bound_ratio": _six(option.lower_bound_ratio),
-        "feasible": option.feasible,
-        "reason": option.reason,
-        "estimate": option.estimate.value,
+        "usd_per_month": significant(option.usd_per_month),
+        "static_usd_per_month": significant(option.static_usd_per_month),
+        "usd_per_million": significant(option.usd_per_million),
+        "p99_us": _range_us(worst.p99_s) if worst is not None else None,
+        "utilization": {"mean": significant(usage[0]), "peak": significant(usage[1])}
+        if usage
+        else None,
+        "spare": significant(1.0 - usage[1]) if usage else None,
+        "binding": option.binding,
+        "lower_bound_ratio": significant(option.lower_bound_ratio),
+        **view(option, "feasible", "reason", "estimate"),
     }
 
 
 def _service(service: "ServicePlan") -> dict[str, object]:
     return {
-        "name": service.name,
-        "models": list(service.models),
+        **view(service, "name", "models"),
         "cpus": service.placement.cores,
-        "memory_bytes": service.memory_bytes,
-        "instances": service.instances,
-        "threads": service.threads,
+        **view(service, "memory_bytes", "instances", "threads"),
         "split": [
             {
                 "model": one.name,
-                "instances": one.instances,
-                "threads": one.threads,
+                **view(one, "instances", "threads"),
                 "max_batch_size": one.max_batch,
                 "queue_delay_us": None if one.delay_s is None else _us(one.delay_s),
             }
             for one in service.placement.models
         ],
-        "policy": service.policy.value,
-        "replicas": {"min": service.least, "max": service.most, "mean": _six(service.mean_paid)},
-        "hourly": list(service.hourly),
-        "rate_per_s": _six(service.rate_per_s),
+        "policy": service.policy,
+        "replicas": {
+            "min": service.least,
+            "max": service.most,
+            "mean": significant(service.mean_paid),
+        },
+        "hourly": service.hourly,
+        "rate_per_s": significant(service.rate_per_s),
         "concurrency": service.concurrency,
         "latency": [
             {
-                "model": one.model,
-                "percentile": one.percentile,
-                "us": {
-                    "value": _us(one.latency_s.value),
-                    "low": _us(one.latency_s.low),
-                    "high": _us(one.latency_s.high),
-                },
+                **view(one, "model", "percentile"),
+                "us": _range_us(one.latency_s),
                 "goal_us": _us(one.limit_s),
                 "stated": one.stated,
-                "late_share": _six(one.late_share),
+                "late_share": significant(one.late_share),
             }
             for one in service.forecasts
         ],
     }
 
 
-def _range_us(worst: "ModelForecast") -> dict[str, float]:
-    p99 = worst.p99_s
-    return {"value": _us(p99.value), "low": _us(p99.low), "high": _us(p99.high)}
+def _range_us(latency_s: "Range") -> dict[str, float]:
+    return {"value": _us(latency_s.value), "low": _us(latency_s.low), "high": _us(latency_s.high)}
 
 
 def _us(seconds: float) -> float:
     return round(seconds * 1e6, 1)
-
-
-def _six(value: float | None) -> float | None:
-    """Six digits; None where there is no number."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
 def _print(planned: "FleetPlan", top: int) -> None:
@@ -247,8 +219,7 @@ def _print(planned: "FleetPlan", top: int) -> None:
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
             )
         )
-    for item in _grouped(planned.findings):
-        print_finding(item)
+    print_findings(_grouped(planned.findings))
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
         suggest("tritongen export kubernetes -o deploy")

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, positive_float, seconds, writable_file
+from tritongen.cli.options import positive_float, seconds, writable_file
 from tritongen.cli.output import ProgressBar
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ def register(subparsers: Subparsers) -> None:
     _add_measurement(parser)
     _add_output(parser)
     _add_questions(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tritongen.cli.output import (
-    SCHEMA_VERSION,
     bold,
+    document_text,
     emit,
     emit_json,
+    error_json,
     print_table,
     remark,
     report_error,
@@ -17,8 +18,8 @@ from tritongen.cli.output import (
     say_lines,
 )
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
-from tritongen.model.codec import finite
-from tritongen.model.printable import json_text, printable
+from tritongen.model.codec import shallow, view
+from tritongen.model.printable import printable
 from tritongen.planner.context import show_rate
 from tritongen.probe.probe_request import ProbeReport
 from tritongen.probe.questions.comparison import Change, FigureComparison
@@ -110,26 +111,14 @@ def _document(
     if interrupted:
         found["interrupted"] = True
     if problem is not None:
-        found["error"] = {
-            "code": problem.code,
-            "message": problem.what,
-            "where": problem.where,
-            "fix": problem.fix,
-            "details": list(problem.details),
-        }
+        found["error"] = error_json(problem)
     return found
 
 
 def _answer_json(answer: SearchAnswer) -> dict[str, Any]:
     best = answer.best
     return {
-        "model": answer.model,
-        "question": answer.question,
-        "goal": answer.goal,
-        "kind": answer.kind,
-        "value": answer.value,
-        "beyond": answer.beyond,
-        "undecided": answer.undecided,
+        **view(answer, "model", "question", "goal", "kind", "value", "beyond", "undecided"),
         "capacity_per_s": round(answer.capacity_per_s, 3),
         "throughput_per_s": interval_json(best.throughput, 3) if best else None,
         "p99_us": interval_json(best.percentile(99.0)) if best else None,
@@ -137,23 +126,14 @@ def _answer_json(answer: SearchAnswer) -> dict[str, Any]:
 
 
 def _comparison_json(item: FigureComparison) -> dict[str, Any]:
-    return {
-        "model": item.model,
-        "load": item.load,
-        "metric": item.metric,
-        "before": item.before,
-        "after": item.after,
-        "ratio": interval_json(item.ratio, 4),
-        "change": str(item.change),
-    }
+    return {**shallow(item, whole=True), "ratio": interval_json(item.ratio, 4)}
 
 
 def _json(args: argparse.Namespace, found: dict[str, Any]) -> None:
     if args.output is None:
         emit_json(found)
-        return
-    whole = {"schema_version": SCHEMA_VERSION, **found}
-    _write(args, json_text(finite(whole), indent=2) + "\n")
+    else:
+        _write(args, document_text(found) + "\n")
 
 
 def _text(args: argparse.Namespace, text: str) -> None:

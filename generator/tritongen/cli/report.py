@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import Subparsers, add_command, existing_folder, writable_file
+from tritongen.cli.options import existing_folder, writable_file
 from tritongen.cli.output import good, say
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
 from tritongen.errors import ExitCode
 
-_REPOSITORY = Path("model_repository")
 _EXAMPLES = """\
   tritongen report                          model_repository/ with its plan, as report.html
   tritongen report ./models -o service.html
@@ -17,20 +17,13 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "report", "one HTML page about the service", _EXAMPLES)
-    parser.add_argument(
-        "models", type=Path, nargs="?", metavar="MODELS",
-        help="folder of models (default: the last one built)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-r", "--repository", type=Path, default=_REPOSITORY, metavar="REPO",
-        help="repository whose lock and plan are shown (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="plan (default: REPO.plan.json)")
+    parser.add_known_models()
+    parser.add_repository_option("-r", "--repository", purpose="whose lock and plan are shown")
+    parser.add_plan()
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("report.html"), metavar="FILE",
         help="page to write (default: %(default)s)",
     )  # fmt: skip
-    parser.set_defaults(run=run, format="text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.system.files import write_atomic
 
     root = existing_folder(options.models or last_models(options.repository))
-    if options.repository != _REPOSITORY:
+    if options.repository != DEFAULT_REPOSITORY:
         existing_folder(options.repository)  # a page without it is for who has built nothing yet
     writable_file(options.output)
     page = report_page(root, options.repository, options.plan)

@@ -1,22 +1,24 @@
 """`tritongen status`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import Subparsers, add_command, add_format, existing_folder
+from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
     emit_json,
-    finding_json,
-    good,
-    print_finding,
-    print_table,
+    findings_json,
+    print_findings,
+    print_states,
+    readiness,
     say,
-    severe,
+    states_json,
 )
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
 from tritongen.errors import ExitCode, InvalidInputError
-from tritongen.model.findings import Finding, Severity
+from tritongen.model.codec import view
+from tritongen.model.findings import Finding
 
 if TYPE_CHECKING:
     from tritongen.triton.server import Endpoints, ModelStatus
@@ -27,7 +29,6 @@ _EXAMPLES = """\
   tritongen status -u grpcs://HOST:8001 --ca ca.pem --header-file admin.txt
   tritongen status --format json
 """  # noqa: E501  (shown as it stands)
-_DEFAULT = Path("model_repository")
 
 
 def register(commands: Subparsers) -> None:
@@ -36,7 +37,7 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
         help="to compare the server with (default: the one it was started on; with -u "
-        f"{_DEFAULT}, where there is one)",
+        f"{DEFAULT_REPOSITORY}, where there is one)",
     )  # fmt: skip
     group = parser.add_argument_group("a server that runs elsewhere")
     group.add_argument(
@@ -46,7 +47,7 @@ def register(commands: Subparsers) -> None:
     group.add_argument("--ca", type=Path, metavar="PEM", help="authorities to trust")
     group.add_argument("--cert", type=Path, metavar="PEM", help="this client's certificate")
     group.add_argument("--key", type=Path, metavar="PEM", help="its private key")
-    group.add_argument("--insecure", action="store_true", help="accept any certificate")
+    parser.add_flags(group, insecure="accept any certificate")
     group.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'",
         help="for every request, such as those of restricted APIs; may be repeated",
@@ -55,8 +56,7 @@ def register(commands: Subparsers) -> None:
         "--header-file", type=Path, metavar="FILE",
         help="the same, one a line: keeps secrets out of the process list",
     )  # fmt: skip
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,10 +84,7 @@ def _own(options: argparse.Namespace) -> int:
     drift = [item for item in found if item.model not in failed]
     head = f"Triton {result.version} ({result.runtime.value}) serves {result.repository}"
     known = {
-        "runtime": result.runtime.value,
-        "version": result.version,
-        "repository": str(result.repository),
-        "log": str(result.log),
+        **view(result, "runtime", "version", "repository", "log"),
     }
     return _show(options.format, head, known, result.endpoints, result.models, drift)
 
@@ -104,7 +101,7 @@ def _elsewhere(options: argparse.Namespace) -> int:
         tuple(options.header),
         options.header_file,
     )
-    repository = options.repository or (_DEFAULT if _DEFAULT.is_dir() else None)
+    repository = options.repository or (DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None)
     result = attached_status(connection, existing_folder(repository) if repository else None)
     head = f"Triton {result.version} (attached)"
     if repository:
@@ -121,37 +118,25 @@ def _elsewhere(options: argparse.Namespace) -> int:
 def _show(
     form: str,
     head: str,
-    known: dict[str, str],
+    known: Mapping[str, object],
     ends: "Endpoints",
     models: "Sequence[ModelStatus]",
     drift: Sequence[Finding],
 ) -> int:
     """Print it, and the exit code."""
-    addresses = {"http": ends.http, "grpc": ends.grpc, "metrics": ends.metrics}
     if form == "json":
         emit_json(
             {
                 **known,
-                "endpoints": addresses,
-                "models": [
-                    {"name": model.name, "ready": model.ready, "reason": model.reason}
-                    for model in models
-                ],
-                "drift": [finding_json(item) for item in drift],
+                "endpoints": ends,
+                "models": states_json(models),
+                "drift": findings_json(drift),
             }
         )
     else:
         say(head)
-        say("  ".join(f"{name} {where}" for name, where in addresses.items() if where))
-        rows = [
-            (
-                model.name,
-                good("ready") if model.ready else severe(model.reason, Severity.ERROR),
-            )
-            for model in models
-        ]
-        print_table(("model", "state"), rows)
-        for item in drift:
-            print_finding(item)
-    ready = all(model.ready for model in models)
-    return int(ExitCode.OK if ready and not drift else ExitCode.FINDINGS)
+        listed = view(ends, "http", "grpc", "metrics").items()
+        say("  ".join(f"{name} {where}" for name, where in listed if where))
+        print_states(models)
+        print_findings(drift)
+    return int(ExitCode.FINDINGS if drift else readiness(models))

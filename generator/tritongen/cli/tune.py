@@ -2,11 +2,11 @@
 
 import argparse
 import logging
-import re
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,16 @@ from tritongen.cli.handed_over_code import (
     tell_of_code,
 )
 from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_flags,
-    add_format,
-    add_models,
+    add_declared_options,
+    declared_options,
     existing_folder,
-    from_flags,
     positive_float,
+    seconds,
     whole,
     writable_file,
 )
 from tritongen.cli.output import ProgressBar, emit_json, remark
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 from tritongen.tune.tune_options import TuneOptions
 
@@ -50,7 +48,6 @@ goals:
   p99<50ms@300/s       the same, and at most 50 ms
   rate=300,p99<50ms    fewest cores that hold 50 ms at 300 requests per second
 """
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # Seconds between lines of progress where there is no terminal. Chosen.
 _LINE_S = 5.0
 
@@ -59,32 +56,18 @@ def register(commands: Subparsers) -> None:
     """Add the command."""
     summary = "find the best configuration by measuring it, and keep the evidence"
     parser = add_command(commands, "tune", summary, _EXAMPLES)
-    add_models(parser)
-    add_flags(parser, TuneOptions, _TYPES)
+    parser.add_models()
+    add_declared_options(parser, TuneOptions, _TYPES)
     add_untrusted(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("model_repository"), metavar="REPO",
-        help="repository whose lock takes the evidence (default: %(default)s)",
-    )  # fmt: skip
+    parser.add_repository_option("-o", "--output", purpose="whose lock takes the evidence")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
-    parser.add_argument(
-        "--all", action="store_true", help="list candidates that were only predicted, too"
-    )
-    add_format(parser)
-    parser.set_defaults(run=run)
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
-    value = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if not 0.0 < value <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"must be a time such as 90s or 2m, got {text!r}")
-    return value
+    parser.add_flags(all="list candidates that were only predicted, too")
+    parser.add_format()
 
 
 # What reads a flag's text, by field of the options.
 _TYPES: dict[str, Callable[[str], object]] = {
-    "budget_s": _seconds,
+    "budget_s": partial(seconds, most=86_400.0, what="a time such as 90s or 2m"),
     "cpus": positive_float,
     "wheel": Path,
     "seed": whole,
@@ -103,9 +86,9 @@ def run(options: argparse.Namespace) -> int:
     refuse_to_serve(options)
     if options.html is not None:
         writable_file(options.html)
+    wanted = declared_options(TuneOptions, options)
     project = with_selection(load_project(existing_folder(options.models), options.output))
     tell_of_code(project.root, programs(project), served=True)
-    wanted = from_flags(TuneOptions, options)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
     if options.format == "json":

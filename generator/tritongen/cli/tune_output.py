@@ -1,13 +1,13 @@
 """What `tritongen tune` prints: progress, tables, JSON, and the page."""
 
-import math
-from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import bold, dim, good, print_table, say, suggest
+from tritongen.model.codec import significant, view
 from tritongen.planner.context import show_figure
+from tritongen.probe.statistics.measurement import percentile_key
 from tritongen.tune.tune_page import cells, load_text
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tritongen.probe.statistics.intervals import Interval
     from tritongen.tune.search.candidate_report import Evaluated
     from tritongen.tune.search.co_location import CoLocationForecast
+    from tritongen.tune.search.objective import Performance
     from tritongen.tune.search.search_space import Candidate
     from tritongen.tune.search.standings import Measurement
     from tritongen.tune.tune_progress import TuneProgress
@@ -43,30 +44,26 @@ def document(report: "TuneReport") -> dict[str, object]:
     return {
         "models": [_model_json(model) for model in report.models],
         "wall_s": round(report.wall_s, 3),
-        "runtime": report.runtime,
-        "server": report.server,
-        "machine": dict(report.machine),
-        "cores": report.cores,
-        "seed": report.seed,
-        "together": _together_json(report.together),
-        "notes": list(report.notes),
+        **view(report, "runtime", "server", "machine", "cores", "seed"),
+        "together": _together_json(report.together) if report.together is not None else None,
+        "notes": report.notes,
         "interrupted": report.interrupted or None,
         "met": report.met,
     }
 
 
-def _together_json(together: "CoLocationForecast | None") -> dict[str, object] | None:
-    if together is None:
-        return None
+def _together_json(together: "CoLocationForecast") -> dict[str, object]:
+    outcomes = together.outcomes.items()
     return {
         "feasible": together.feasible,
-        "models": {
-            name: {
-                "throughput_per_s": _number(outcome.throughput_per_s),
-                "latency_us": _number(outcome.latency_s * 1e6),
-            }
-            for name, outcome in together.outcomes.items()
-        },
+        "models": {name: _outcome_json(outcome) for name, outcome in outcomes},
+    }
+
+
+def _outcome_json(outcome: "Performance") -> dict[str, object]:
+    return {
+        "throughput_per_s": significant(outcome.throughput_per_s),
+        "latency_us": significant(outcome.latency_s * 1e6),
     }
 
 
@@ -74,9 +71,7 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
     return {
         "name": model.name,
         "goal": model.objective.text,
-        "protocol": model.protocol.value,
-        "met": model.met,
-        "cores": model.cores,
+        **view(model, "protocol", "met", "cores"),
         "default": {**_candidate_json(model.default_candidate), **_measurement_json(model.default)},
         "best": {**_candidate_json(model.choice.candidate), **_measurement_json(model.best)},
         "before": _candidate_json(model.incumbent),
@@ -86,18 +81,16 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
         "nearest": [goal.text for goal in model.choice.nearest],
         "verdict": model.verdict,
         "reason": model.sentence,
-        "notes": list(model.notes),
+        "notes": model.notes,
         "variants": [_offer_json(offer) for offer in model.offers],
-        "recorded": model.recorded,
-        "diff": list(model.diff),
+        **view(model, "recorded", "diff"),
         "wall_s": round(model.wall_s, 3),
     }
 
 
 def _offer_json(offer: "VariantComparison") -> dict[str, object]:
     return {
-        "name": offer.name,
-        "change": offer.change.value,
+        **view(offer, "name", "change"),
         "throughput_ratio": _interval_json(offer.throughput, 1.0),
         "latency_ratio": _interval_json(offer.latency, 1.0),
         "reason": offer.reason,
@@ -105,9 +98,8 @@ def _offer_json(offer: "VariantComparison") -> dict[str, object]:
 
 
 def _candidate_json(candidate: "Candidate") -> dict[str, object]:
-    choices = asdict(candidate)
-    arena = choices.pop("arena")
-    return {"key": candidate.key, **choices, "memory_arena": arena}
+    settings = ("instances", "threads", "max_batch_size", "queue_delay_us", "inter_op")
+    return {**view(candidate, "key", *settings), "memory_arena": candidate.arena}
 
 
 def _measurement_json(found: "Measurement | None") -> dict[str, object]:
@@ -122,49 +114,33 @@ def _measurement_json(found: "Measurement | None") -> dict[str, object]:
 
 
 def _row_json(row: "Evaluated") -> dict[str, object]:
-    predicted = row.predicted
     return {
         **_candidate_json(row.candidate),
         "load": load_text(row.load),
         "fate": row.fate,
-        "predicted": None
-        if predicted is None
-        else {
-            "throughput_per_s": _number(predicted.throughput_per_s),
-            "latency_us": _number(predicted.latency_s * 1e6),
-        },
+        "predicted": _outcome_json(row.predicted) if row.predicted is not None else None,
         "throughput_per_s": _interval_json(row.throughput, 1.0),
         "latency_us": _interval_json(row.latency, 1e6),
-        "rounds": row.rounds,
-        "why": row.why,
+        **view(row, "rounds", "why"),
     }
 
 
 def _rate_json(rate: "ServedRate") -> dict[str, object]:
     return {
-        "rate_per_s": _number(rate.per_s),
+        "rate_per_s": significant(rate.per_s),
         "requests": rate.requests,
-        "latency_us": {_percentile(at): _number(ms * 1e3) for at, ms in rate.ms},
+        "latency_us": {percentile_key(at): significant(ms * 1e3) for at, ms in rate.ms},
     }
-
-
-def _percentile(at: float) -> str:
-    """As the probe names it: p50, p999."""
-    return f"p{at:g}".replace(".", "")
 
 
 def _interval_json(interval: "Interval | None", scale: float) -> dict[str, object] | None:
     if interval is None:
         return None
     return {
-        "value": _number(interval.value * scale),
-        "low": _number(interval.low * scale),
-        "high": _number(interval.high * scale),
+        "value": significant(interval.value * scale),
+        "low": significant(interval.low * scale),
+        "high": significant(interval.high * scale),
     }
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bool) -> None:

@@ -12,29 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, refuse_to_serve
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_repository,
-    port,
-    positive_float,
-)
+from tritongen.cli.options import port
 from tritongen.cli.output import (
     ProgressBar,
     dim,
     emit_json,
-    good,
-    print_finding,
-    print_table,
+    print_findings,
+    print_states,
+    readiness,
     remark,
     say,
     say_lines,
-    severe,
+    states_json,
     suggest,
 )
+from tritongen.cli.parser import CommandParser, Subparsers, add_command
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
-from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.images import ImageChoice
@@ -56,25 +49,16 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "up", "serve a repository with a real Triton", _EXAMPLES)
-    add_repository(parser)
+    parser.add_repository()
     add_server_options(parser)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the docker run line and start nothing"
-    )
-    parser.add_argument(
-        "--timeout", type=positive_float, default=300.0, metavar="SECONDS",
-        help="until every model is ready (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--keep-going", action="store_true", help="leave the server up although a model failed"
-    )
+    parser.add_flags(dry_run="print the docker run line and start nothing")
+    parser.add_readiness()
     add_untrusted(parser)
-    parser.add_argument("--foreground", action="store_true", help="stay until Ctrl-C or SIGTERM")
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_flags(foreground="stay until Ctrl-C or SIGTERM")
+    parser.add_format()
 
 
-def add_server_options(parser: argparse.ArgumentParser) -> None:
+def add_server_options(parser: CommandParser) -> None:
     """Where a server runs, in what, and on which ports."""
     parser.add_argument(
         "--runtime",
@@ -91,9 +75,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user", default="", metavar="UID:GID", help="in the container (default: 1000:1000)"
     )
-    parser.add_argument(
-        "--writable", action="store_true", help="leave the container's root file system writable"
-    )
+    parser.add_flags(writable="leave the container's root file system writable")
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     for name, usual in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
@@ -122,8 +104,7 @@ def run(options: argparse.Namespace) -> int:
             _follow(result)
         finally:
             down(Path.cwd())
-    ready = all(model.ready for model in result.models)
-    return int(ExitCode.OK if ready else ExitCode.FINDINGS)
+    return int(readiness(result.models))
 
 
 @contextmanager
@@ -214,18 +195,11 @@ def show(result: "UpResult", form: str, reason: str) -> None:
 
 def _json(result: "UpResult", reason: str) -> dict[str, object]:
     return {
-        "runtime": result.runtime.value,
+        "runtime": result.runtime,
         "reason": reason,
-        "endpoints": {
-            "http": result.endpoints.http,
-            "grpc": result.endpoints.grpc,
-            "metrics": result.endpoints.metrics,
-        },
-        "models": [
-            {"name": model.name, "ready": model.ready, "reason": model.reason}
-            for model in result.models
-        ],
-        "log": str(result.log),
+        "endpoints": result.endpoints,
+        "models": states_json(result.models),
+        "log": result.log,
         "image": result.server.state.image,
         "docker_run": result.command,
     }
@@ -233,18 +207,8 @@ def _json(result: "UpResult", reason: str) -> dict[str, object]:
 
 def _print(result: "UpResult", reason: str) -> None:
     say(f"runtime {result.runtime.value}: {reason}")
-    for item in result.warnings:
-        print_finding(item)
-    print_table(
-        ("model", "state"),
-        [
-            (
-                model.name,
-                good("ready") if model.ready else severe(model.reason, Severity.ERROR),
-            )
-            for model in result.models
-        ],
-    )
+    print_findings(result.warnings)
+    print_states(result.models)
     ends = result.endpoints
     say(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
     say(f"log {result.log}")

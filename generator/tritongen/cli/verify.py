@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import (
-    Subparsers,
-    add_command,
-    add_format,
-    add_repository,
-    address,
-    existing_folder,
-)
+from tritongen.cli.options import address, existing_folder
 from tritongen.cli.output import emit_json, good, print_table, severe
+from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
+from tritongen.model.codec import view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
@@ -29,12 +24,11 @@ _EXAMPLES = """\
 def register(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
-    add_repository(parser)
+    parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
     add_untrusted(parser)
-    add_format(parser)
-    parser.set_defaults(run=run)
+    parser.add_format()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,13 +48,8 @@ def run(options: argparse.Namespace) -> int:
             {
                 "models": [
                     {
-                        "name": model.name,
-                        "ok": model.ok,
-                        "verdict": model.verdict,
-                        "outputs": [
-                            {"name": item.name, "max_abs_diff": item.max_abs_diff}
-                            for item in model.outputs
-                        ],
+                        **view(model, "name", "ok", "verdict"),
+                        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
                         "reason": model.reason,
                     }
                     for model in models

@@ -3,19 +3,14 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
 
 from tritongen.config.config_message import ConfigMessage
 from tritongen.config.config_nodes import nodes_of
+from tritongen.config.plain_template import plain_template
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.printable import printable
 from tritongen.model.serving_plan import Reason
-from tritongen.resources import template_text
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 WIDTH = 96
 # Printed even at its default: its absence would read as "not decided".
@@ -43,7 +38,8 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     Raises:
         EnvironmentProblem: TG001, the text would not parse back to the identical message.
     """
-    text = _template().render(
+    # Every value was escaped when the nodes were made.
+    text = plain_template("config.pbtxt.j2").render(
         header=header,
         nodes=nodes_of(config.message, config.reasons, _ALWAYS),
         remarks=_remarks(config.remarks),
@@ -52,17 +48,6 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     )
     _prove(text, config, header.model)
     return text
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined
-
-    # The output is protobuf text; every value was escaped for it when the nodes were made.
-    environment = Environment(  # noqa: S701  (protobuf text, not HTML)
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(template_text("config.pbtxt.j2"))
 
 
 def _wrap(text: str, depth: int) -> list[str]:

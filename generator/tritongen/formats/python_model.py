@@ -2,7 +2,6 @@
 
 import ast
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,9 +16,7 @@ from tritongen.system.paths import read_head
 
 # Chosen: no module written by a person has it; parsed, one takes many times its size in memory.
 _MAX_SOURCE_BYTES = 4 << 20
-_BACKEND = "triton_python_backend_utils"
-# Chosen: names of one import, and files beside a model, that are looked at.
-_MAX_NAMES = 256
+# Chosen: files beside a model that are looked at.
 _MAX_FILES = 10_000
 
 
@@ -47,7 +44,6 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         decoupled=_decoupled(completing, literals),
         max_batch_size=_max_batch_size(completing, literals),
         callees=tuple(dict.fromkeys(_callees(tree, literals))),
-        imports=tuple(sorted(set(_imports(source, tree)))),
         completes=completing is not None,
         sends=next(_calls(tree, "get_response_sender"), None) is not None,
     )
@@ -212,17 +208,3 @@ def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
         named = (item.value for item in call.keywords if item.arg == "model_name")
         value = next((_value(item, literals) for item in named), None)
         yield value if isinstance(value, str) else NAMED_LATER
-
-
-def _imports(source: ModelSource, tree: ast.AST) -> Iterator[str]:
-    beside = {path.stem for path in source.file.parent.iterdir()}
-    for node in list(ast.walk(tree)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in names[:_MAX_NAMES]:
-            root = name.partition(".")[0]
-            if root not in sys.stdlib_module_names | beside | {_BACKEND}:
-                yield root

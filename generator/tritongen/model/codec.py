@@ -1,9 +1,16 @@
-"""Frozen dataclasses ↔ plain JSON values, by their type hints.
+"""Frozen dataclasses ↔ plain JSON values, by their fields.
 
 Supported hints: dataclasses, enums, `str`, `int`, `float`, `bool`, `None` unions, `tuple[T, ...]`,
-`tuple[A, B]` and `Mapping[str, T]`. Fields that equal their default are left out when encoding, so
-that a committed file shows only what was decided. JSON has no word for a number that is not finite:
-it is written as null, and read again only where `None` is allowed.
+`tuple[A, B]` and `Mapping[str, T]`. Where JSON differs from a field, its hint says so:
+
+- `Annotated[T, JsonKey("name")]`: it has another name.
+- `Annotated[float, Digits(3)]`: it is rounded to decimal places when it is written.
+
+JSON has no word for a number that is not finite: it is written as null, and read again only where
+`None` is allowed.
+
+Fields that equal their default are left out of what is stored, so that a committed file shows only
+what was decided; a `whole` document has every field.
 """
 
 import io
@@ -12,29 +19,96 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar
+from pathlib import PurePath
+from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
 
-def shallow(value: object) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class JsonKey:
+    """The name of a field in JSON."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """Decimal places that a field is rounded to when it is written."""
+
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A field of a dataclass with what its hint says of its JSON."""
+
+    field: "Field[object]"
+    key: str
+    digits: int | None
+
+    @property
+    def required(self) -> bool:
+        return self.field.default is MISSING and self.field.default_factory is MISSING
+
+    def is_default(self, value: object) -> bool:
+        if self.field.default_factory is not MISSING:
+            return bool(value == self.field.default_factory())
+        return not self.required and bool(value == self.field.default)
+
+    def written(self, value: object) -> object:
+        if self.digits is not None and isinstance(value, float) and math.isfinite(value):
+            return round(value, self.digits)
+        return finite(value)
+
+
+@cache
+def _members(kind: type) -> Mapping[str, _Member]:
+    """The fields of a dataclass by their names."""
+    return {item.name: _member(item) for item in fields(kind)}
+
+
+def _member(item: "Field[object]") -> _Member:
+    marks = {type(mark): mark for mark in getattr(item.type, "__metadata__", ())}
+    key = marks[JsonKey].name if JsonKey in marks else item.name
+    return _Member(item, key, marks[Digits].places if Digits in marks else None)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def shallow(value: object, *, whole: bool = False) -> dict[str, Any]:
     """One level of a dataclass or a mapping; whoever writes JSON asks for the levels below.
 
     Raises:
         TypeError: it is neither.
     """
     if is_dataclass(value) and not isinstance(value, type):
+        members = _members(type(value))
         return {
-            item.name: finite(getattr(value, item.name))
-            for item in fields(value)
-            if not _is_default(item, getattr(value, item.name))
+            member.key: member.written(getattr(value, name))
+            for name, member in members.items()
+            if whole or not member.is_default(getattr(value, name))
         }
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no JSON value")
+
+
+def view(value: object, *names: str) -> dict[str, Any]:
+    """Some fields and properties of a dataclass, in that order, as its hints have them written."""
+    kind: type = type(value)
+    members = _members(kind)
+    found: dict[str, Any] = {}
+    for name in names:
+        item, member = getattr(value, name), members.get(name)
+        found[member.key if member else name] = member.written(item) if member else item
+    return found
 
 
 def finite(value: object) -> object:
@@ -46,6 +120,11 @@ def finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     return value
+
+
+def significant(value: float | None) -> float | None:
+    """The number to six significant digits; None where there is none, or none that is finite."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
 def text_of(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
@@ -65,17 +144,21 @@ def text_of(value: object, *, indent: int | None = None, ascii_only: bool = Fals
     return text.getvalue()
 
 
-def encode(value: object) -> Any:  # noqa: ANN401  (a JSON value)
-    """The JSON value of a dataclass or of anything that it may hold."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: encode(item) for name, item in shallow(value).items()}
+def encode(value: object, *, whole: bool = False) -> Any:  # noqa: ANN401  (a JSON value)
+    """The JSON value of a dataclass or of anything that it may hold.
+
+    Args:
+        value: a dataclass, a mapping, a sequence or a plain value.
+        whole: with the fields that equal their default.
+    """
+    if isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
+        levels = shallow(value, whole=whole).items()
+        return {key: encode(item, whole=whole) for key, item in levels}
+    if isinstance(value, tuple | list):
+        return [encode(item, whole=whole) for item in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
-    return finite(value)
+    return str(value) if isinstance(value, PurePath) else finite(value)
 
 
 def decode(kind: type[T], value: object, path: str = "") -> T:
@@ -88,7 +171,7 @@ def decode(kind: type[T], value: object, path: str = "") -> T:
     return result
 
 
-def decode_text(kind: type[T], text: str, what: str, version: int) -> T:
+def decode_text(kind: type[T], text: str | bytes, what: str, version: int) -> T:
     """The dataclass of a JSON document that says its ``schema_version``.
 
     Args:
@@ -113,21 +196,10 @@ def _no_number(word: str) -> float:
     raise ValueError(f"{word} is no number of JSON")
 
 
-def _is_default(item: "Field[object]", value: object) -> bool:
-    if item.default is not MISSING:
-        return bool(value == item.default)
-    if item.default_factory is not MISSING:
-        return bool(value == item.default_factory())
-    return False
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
 def _decode(hint: Any, value: object, path: str) -> Any:  # noqa: ANN401  (any hint, any value)
     origin = typing.get_origin(hint)
+    if origin is Annotated:
+        return _decode(typing.get_args(hint)[0], value, path)
     if origin in {types.UnionType, typing.Union}:
         return _union(hint, value, path)
     if origin is tuple:
@@ -188,22 +260,17 @@ def _tuple(hint: Any, value: object, path: str) -> tuple[object, ...]:  # noqa: 
 def _dataclass(hint: Any, value: object, path: str) -> object:  # noqa: ANN401  (a dataclass)
     if not isinstance(value, dict):
         raise _wrong(path, "a mapping", value)
-    hints, known = _hints(hint), {item.name: item for item in fields(hint)}
-    unknown = sorted(set(value) - set(known))
+    members, hints = _members(hint), _hints(hint)
+    unknown = sorted(set(value) - {member.key for member in members.values()})
     if unknown:
         raise ValueError(f"{path or 'document'}: unknown key {unknown[0]}")
-    arguments = {
-        name: _decode(hints[name], value[name], f"{path}.{name}" if path else name)
-        for name in known
-        if name in value
-    }
-    missing = [
-        name
-        for name, item in known.items()
-        if name not in arguments and item.default is MISSING and item.default_factory is MISSING
-    ]
-    if missing:
-        raise ValueError(f"{path or 'document'}: {missing[0]} is missing")
+    arguments = {}
+    for name, member in members.items():
+        if member.key in value:
+            place = f"{path}.{member.key}" if path else member.key
+            arguments[name] = _decode(hints[name], value[member.key], place)
+        elif member.required:
+            raise ValueError(f"{path or 'document'}: {member.key} is missing")
     return hint(**arguments)
 
 

@@ -186,14 +186,12 @@ class PythonFacts:
         sends: whether its code takes a response sender, with which it can do so.
         max_batch_size: that it sets, None when it does not say.
         callees: names of models that it calls; `NAMED_LATER` for one that no literal names.
-        imports: packages that it imports, its own folder's modules left out.
         completes: whether it has `auto_complete_config`.
     """
 
     decoupled: bool | None = None
     max_batch_size: int | None = None
     callees: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
     completes: bool = False
     sends: bool = False
 

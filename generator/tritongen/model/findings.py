@@ -1,6 +1,5 @@
 """A finding: something about a model, a configuration or a plan that a person should know."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,10 +68,3 @@ def finding(
 ) -> Finding:
     """A finding with its location spelled out; see `Finding` and `Location` for the arguments."""
     return Finding(code, severity, message, fix, model, Location(path, line, field))
-
-
-def worst(findings: Iterable[Finding]) -> Severity | None:
-    """The gravest severity among the findings, None when there are none."""
-    order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
-    present = {item.severity for item in findings}
-    return next((severity for severity in order if severity in present), None)

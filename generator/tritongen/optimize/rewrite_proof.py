@@ -1,7 +1,7 @@
 """The proof of a rewrite: both models on the same inputs, and every row alone and among others."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,7 +78,6 @@ class OutputComparison:
     tolerance: Tolerance
     worst: Gap | None = None
     sets: int = 0
-    _seen: set[str] = field(default_factory=set)
 
     def add(self, expected: Arrays, actual: Values, where: str) -> None:
         """Compare the tensors of two results.

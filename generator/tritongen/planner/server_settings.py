@@ -14,8 +14,6 @@ from tritongen.model.serving_plan import (
     Source,
 )
 
-# Triton refuses HTTP bodies above this size unless told otherwise.
-HTTP_BODY_LIMIT = 64 * 2**20
 CACHE_BYTES = 64 * 2**20
 
 

@@ -16,7 +16,7 @@ from tritongen.repository.compare import Difference, DifferenceKind, compare, re
 from tritongen.repository.gather_evidence import Gathered, TrialPolicy, gather_evidence
 from tritongen.repository.hand_edits import kept_before, kept_names, kept_texts
 from tritongen.repository.lock_file import CONFIG_FILE
-from tritongen.repository.project import Project, Target
+from tritongen.repository.project import CpuBudget, Project
 from tritongen.repository.render_repository import Outline, make_lock
 from tritongen.repository.stored_variants import with_selection
 from tritongen.repository.survey import Survey, Texts, survey_texts
@@ -153,7 +153,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _PlannedTexts:
     """A plan without errors, its texts, what they hold, and what is left out of it."""
 
     plan: ServingPlan
@@ -162,7 +162,7 @@ class _Planned:
     left_out: tuple[Finding, ...]
 
 
-def _planned(project: Project, gathered: Gathered, target: Target) -> _Planned:
+def _planned(project: Project, gathered: Gathered, target: CpuBudget) -> _PlannedTexts:
     """The plan of all that can be served; a model or pipeline with an error is left out of it.
 
     Raises:
@@ -183,7 +183,7 @@ def _planned(project: Project, gathered: Gathered, target: Target) -> _Planned:
             _refuse_broken(errors)
             lost = [item for item in plan.findings if item.model in project.intent.pipelines]
             first = {item.model: item for item in reversed([*faults, *lost])}
-            return _Planned(plan, texts, found, tuple(first[name] for name in sorted(first)))
+            return _PlannedTexts(plan, texts, found, tuple(first[name] for name in sorted(first)))
         # Without them the others have more cores, and may be planned otherwise. No text of theirs
         # is written that a line could be named of.
         faults += tuple(replace(item, location=Location(field=item.location.field)) for item in own)
@@ -275,7 +275,7 @@ def _lock(
     plan: ServingPlan,
     found: Survey,
     evidence: Evidence,
-    target: Target,
+    target: CpuBudget,
 ) -> Lock:
     lock = make_lock(plan, found.models, evidence, target, project.intent, found.ensembles)
     old = project.lock

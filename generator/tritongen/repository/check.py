@@ -1,13 +1,14 @@
 """Lints a repository: on disk, or as it is about to be written."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError, describe_error
+from tritongen.model.allowed_settings import CACHE, LIMITER, LIMITER_RESOURCE
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -25,7 +26,7 @@ from tritongen.system.paths import read_head
 # A configuration beyond this is refused by the linter; no more of it needs to be read.
 CONFIG_LIMIT = 8 * 2**20
 # A model has a handful; a link to a whole file system must not be walked to its end.
-MOST_FILES = 20_000
+MAX_FILES = 20_000
 # Weights that are not those of the lock.
 _CHANGED = "TG706"
 
@@ -70,16 +71,10 @@ def check_repository(
 
 def plan_context(plan: ServingPlan, release: Release) -> LintContext:
     """The server that a plan describes, as the linter wants it."""
-    flags = {name: value.value for name, value in plan.server.flags}
-    return LintContext(
-        release=release,
-        cores=plan.server.cores.value,
-        gpus=plan.server.gpus,
-        rate_limiter="rate-limit" in flags,
-        resources=_resources(tuple(flags.items())),
-        cache="cache-config" in flags,
-        environment=tuple((name, value.value) for name, value in plan.server.environment),
-    )
+    server = plan.server
+    flags = [(name, value.value) for name, value in server.flags]
+    environment = [(name, value.value) for name, value in server.environment]
+    return _started(LintContext(release, server.cores.value, server.gpus), flags, environment)
 
 
 def model_view(item: RenderedModel, trial: Trial | None) -> ModelView:
@@ -144,7 +139,7 @@ def _model(folder: Path, facts: ModelFacts | None, evidence: ModelEvidence) -> M
         (path.relative_to(folder).as_posix(), _text(path) or "")
         for path in sorted((folder / "configs").glob("*.pbtxt"))
     )
-    files = {file.path: file for file in islice(_files(folder), MOST_FILES)}
+    files = {file.path: file for file in islice(_files(folder), MAX_FILES)}
     for path in promised:
         files.setdefault(path, RepositoryFile(path, 1))
     inside = {entry.name for entry in folder.iterdir() if entry.is_dir()}
@@ -197,24 +192,28 @@ def _context(
     *,
     autocomplete: bool,
 ) -> LintContext:
-    flags = lock.server.flags if lock is not None else ()
+    if lock is None:
+        return LintContext(release, cores, gpus, autocomplete)
+    cores = lock.target.cores if cores is None else cores
+    gpus = lock.target.gpus if gpus is None else gpus
+    context = LintContext(release, cores, gpus, autocomplete)
+    return _started(context, lock.server.flags, lock.server.environment.items())
+
+
+def _started(
+    context: LintContext, flags: Sequence[tuple[str, str]], environment: Iterable[tuple[str, str]]
+) -> LintContext:
+    """What the linter knows of a server that is started with these flags and variables."""
     names = {name for name, _ in flags}
-    return LintContext(
-        release=release,
-        cores=cores if cores is not None or lock is None else lock.target.cores,
-        gpus=gpus if gpus is not None or lock is None else lock.target.gpus,
-        autocomplete=autocomplete,
-        rate_limiter="rate-limit" in names,
-        resources=_resources(flags),
-        cache="cache-config" in names if lock is not None else None,
-        environment=tuple(lock.server.environment.items()) if lock is not None else (),
+    # Resources are written as ``<name>:<count>``.
+    pairs = (value.partition(":") for name, value in flags if name == LIMITER_RESOURCE)
+    return replace(
+        context,
+        rate_limiter=LIMITER in names,
+        resources=tuple((name, int(count)) for name, _, count in pairs if count.isdigit()),
+        cache=CACHE in names,
+        environment=tuple(environment),
     )
-
-
-def _resources(flags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
-    """``rate-limit-resource`` values, ``<name>:<count>``."""
-    pairs = (value.partition(":") for name, value in flags if name == "rate-limit-resource")
-    return tuple((name, int(count)) for name, _, count in pairs if count.isdigit())
 
 
 def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[Finding]:

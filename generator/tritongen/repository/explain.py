@@ -13,7 +13,7 @@ from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
 from tritongen.planner import plan_serving
 from tritongen.repository.project import load_project
-from tritongen.repository.render_repository import render_models
+from tritongen.repository.render_repository import render_model
 from tritongen.repository.stored_variants import with_selection
 
 
@@ -65,17 +65,17 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
         )
     evidence = project.lock.evidence if project.lock is not None else Evidence()
     plan = plan_serving(project.models, project.intent, evidence, project.target().cores)
-    rendered = {
-        item.plan.name: item for item in render_models(plan, project.models, project.variants)
-    }
-    if model not in rendered:
+    planned = next((item for item in plan.models if item.name == model), None)
+    if planned is None:
         raise InvalidInputError(
             "TG306",
             f"{model} is not served, so it has no configuration",
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
         )
-    values = _explanations(rendered[model].config, plan.server)
+    facts = next(item for item in project.models if item.name == model)
+    config = render_model(planned, facts, project.variants.get(model)).config
+    values = _explanations(config, plan.server)
     wanted = tuple(item for item in values if field in item.field)
     if not wanted:
         known = ", ".join(item.field for item in values)
@@ -84,7 +84,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             f"no field {field!r} is explained; known: {known}",
             fix="Name one of them, or a part of its path.",
         )
-    return Explained(model, wanted, rendered[model].plan.findings)
+    return Explained(model, wanted, planned.findings)
 
 
 def _explanations(config: ConfigMessage, server: ServerPlan) -> list[Explanation]:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritongen.config.plain_template import plain_template
 from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE
 from tritongen.model.cores import budget_of
@@ -12,7 +13,6 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON, Intent
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
-from tritongen.resources import template_text
 from tritongen.system.machine import read_cpus
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
@@ -37,8 +37,6 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
     Raises:
         InvalidInputError: TG703 the file exists; TG101 no models.
     """
-    from jinja2 import Environment, StrictUndefined
-
     from tritongen.formats import inspect_folder
 
     path = root / INTENT_FILE
@@ -47,10 +45,7 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
             "TG703", "exists already", where=str(path), fix="Edit it, or draft anew with --force."
         )
     models = inspect_folder(root, find(DEFAULT_TRITON), intent=Intent()).models
-    environment = Environment(  # noqa: S701  (YAML; names were checked for their characters)
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    text = environment.from_string(template_text("tritongen.yaml.j2")).render(
+    text = plain_template("tritongen.yaml.j2").render(
         triton=DEFAULT_TRITON,
         cores=budget_of(read_cpus()).value,
         models=[_entry(model) for model in models],

@@ -24,14 +24,12 @@ from tritongen.system.machine import read_cpus
 if TYPE_CHECKING:
     from tritongen.formats import Inspection
 
-__all__ = ["DEFAULT_REPOSITORY", "Project", "Target", "load_project", "read_lock"]
-
-DEFAULT_REPOSITORY = Path("model_repository")
+__all__ = ["CpuBudget", "Project", "load_project", "read_lock"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The CPU budget to plan for.
+class CpuBudget:
+    """The cores to plan for.
 
     Attributes:
         cores: whole cores with their reason.
@@ -77,14 +75,14 @@ class Project:
             return self
         return replace(self, lock=parsed_lock(text, self.repository), lock_text=text)
 
-    def target(self, *, remeasure: bool = False) -> Target:
+    def target(self, *, remeasure: bool = False) -> CpuBudget:
         """The stated cores, else those recorded in the lock, else this machine's, read once."""
         cpus = self.intent.target.cpus
         if cpus is not None:
-            return Target(budget_of_limit(cpus), None)
+            return CpuBudget(budget_of_limit(cpus), None)
         recorded = self.lock.target.machine if self.lock is not None else None
         reading = read_cpus() if recorded is None or remeasure else recorded
-        return Target(budget_of(reading), reading)
+        return CpuBudget(budget_of(reading), reading)
 
 
 def load_project(

@@ -1,7 +1,7 @@
 """From a serving plan to the texts of a repository and its lock."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget
 from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
 from tritongen.model.variants import LABELS_FILE, StepKind, Variant
 from tritongen.repository import lock_file
-from tritongen.repository.project import Target
+from tritongen.repository.project import CpuBudget
 from tritongen.repository.shared_memory_size import Room, in_steps, room_of
 
 CONFIG_FILE = lock_file.CONFIG_FILE
@@ -68,18 +68,10 @@ def render_models(
     Raises:
         EnvironmentProblem: TG001, a text would not parse back to its message.
     """
-    return tuple(rendering(plan, models, variants))
-
-
-def rendering(
-    plan: ServingPlan,
-    models: tuple[ModelFacts, ...],
-    variants: Mapping[str, Variant] = MappingProxyType({}),
-) -> Iterator[RenderedModel]:
-    """As `render_models`, one model after the other: nobody need hold them all."""
     facts = {model.name: model for model in models}
-    for model in plan.models:
-        yield render_model(model, facts[model.name], variants.get(model.name))
+    return tuple(
+        render_model(model, facts[model.name], variants.get(model.name)) for model in plan.models
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +188,7 @@ def make_lock(
     plan: ServingPlan,
     outlines: Iterable[Outline],
     evidence: Evidence,
-    target: Target,
+    budget: CpuBudget,
     intent: Intent,
     ensembles: tuple[RenderedEnsemble, ...] = (),
 ) -> Lock:
@@ -216,8 +208,8 @@ def make_lock(
         tool=lock_file.TOOL,
         target=LockedTarget(
             triton=intent.target.triton,
-            cores=target.cores.value,
-            machine=target.machine,
+            cores=budget.cores.value,
+            machine=budget.machine,
             memory_bytes=intent.target.memory_bytes,
             gpus=intent.target.gpus,
         ),

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from tritongen.config.plain_template import plain_template
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.names import name_fault
 from tritongen.model.declared_tensors import with_observed
@@ -14,7 +15,6 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.printable import json_text
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.repository.project import Project
-from tritongen.resources import template_text
 from tritongen.system.files import translated, write_atomic
 
 MODEL_FILE = "model.py"
@@ -30,7 +30,7 @@ _INTEGERS = frozenset({DType.INT64, DType.INT32})
 _UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
 
 
-class StepKind(StrEnum):
+class ScaffoldKind(StrEnum):
     """What a step is for."""
 
     IMAGE = "image"
@@ -57,7 +57,7 @@ class Scaffold:
 _Values = dict[str, object]
 
 
-def draft_step(project: Project, kind: StepKind, model: str, name: str = "") -> Scaffold:
+def draft_step(project: Project, kind: ScaffoldKind, model: str, name: str = "") -> Scaffold:
     """The files of a step for a model, and the pipeline of both.
 
     Args:
@@ -80,8 +80,9 @@ def draft_step(project: Project, kind: StepKind, model: str, name: str = "") -> 
         raise InvalidInputError(
             "TG370", f"{model} has {_listed(facts)}: {_WANTED[kind]}", where=facts.path
         )
+    template = plain_template(f"steps/{kind.value}.py.j2")
     more = {"model": model, "batch": _BATCH, "subject": _subject(values)}
-    files = {f"{name}/{MODEL_FILE}": _render(kind, values | more)}
+    files = {f"{name}/{MODEL_FILE}": template.render(values | more)}
     classes = values.get("classes")
     if isinstance(classes, int):
         labels = "".join(f"class {number}\n" for number in range(classes))
@@ -117,16 +118,6 @@ def _facts(project: Project, model: str) -> ModelFacts:
         )  # fmt: skip
     seen = project.lock.evidence.models.get(model) if project.lock is not None else None
     return with_observed(known[model], seen.trial if seen is not None else None)
-
-
-def _render(kind: StepKind, values: _Values) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(  # noqa: S701  (Python; every name of the model passes through repr)
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["repr"] = repr
-    return environment.from_string(template_text(f"steps/{kind.value}.py.j2")).render(values)
 
 
 def _subject(values: _Values) -> str:
@@ -225,20 +216,20 @@ def _labels(facts: ModelFacts) -> _Values | None:
     }
 
 
-_VALUES: Mapping[StepKind, Callable[[ModelFacts], _Values | None]] = MappingProxyType(
+_VALUES: Mapping[ScaffoldKind, Callable[[ModelFacts], _Values | None]] = MappingProxyType(
     {
-        StepKind.IMAGE: _image,
-        StepKind.TEXT: _text,
-        StepKind.TABLE: _table,
-        StepKind.LABELS: _labels,
+        ScaffoldKind.IMAGE: _image,
+        ScaffoldKind.TEXT: _text,
+        ScaffoldKind.TABLE: _table,
+        ScaffoldKind.LABELS: _labels,
     }
 )
-_WANTED: Mapping[StepKind, str] = MappingProxyType(
+_WANTED: Mapping[ScaffoldKind, str] = MappingProxyType(
     {
-        StepKind.IMAGE: "an image step gives one float input of four axes",
-        StepKind.TEXT: "a text step gives integer inputs of two axes",
-        StepKind.TABLE: "a table step gives one float input [rows, columns]",
-        StepKind.LABELS: "a labels step takes one float output [rows, classes]",
+        ScaffoldKind.IMAGE: "an image step gives one float input of four axes",
+        ScaffoldKind.TEXT: "a text step gives integer inputs of two axes",
+        ScaffoldKind.TABLE: "a table step gives one float input [rows, columns]",
+        ScaffoldKind.LABELS: "a labels step takes one float output [rows, classes]",
     }
 )
 
@@ -250,16 +241,16 @@ def _listed(facts: ModelFacts) -> str:
     )
 
 
-def _pipeline(facts: ModelFacts, kind: StepKind, name: str) -> str:
+def _pipeline(facts: ModelFacts, kind: ScaffoldKind, name: str) -> str:
     """Tensors meet by their names: a step's are those of its model."""
-    after = kind is StepKind.LABELS
+    after = kind is ScaffoldKind.LABELS
     steps = (facts.name, name) if after else (name, facts.name)
     outputs = ["LABEL", "SCORE"] if after else [spec.name for spec in facts.outputs]
     lines = ["pipelines:", f"  {facts.name}_with_{kind.value}:", "    steps:"]
     lines += [f"      - model: {json_text(step)}" for step in steps]
     listed = ", ".join(json_text(output) for output in outputs)
     lines += [f"    outputs: [{listed}]", ""]
-    if kind is StepKind.TABLE:
+    if kind is ScaffoldKind.TABLE:
         # Texts that are no numbers would all become the same row, and nothing could be proven.
         values = '{ ROW: { values: "choice(0,1,2.5)" } }'
         lines += ["models:", f"  {name}:", f"    inputs: {values}", ""]

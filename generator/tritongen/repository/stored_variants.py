@@ -4,7 +4,6 @@
 a classifier, and ``variant.json`` with recipe and proof. Inspection passes hidden folders by.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.formats import CandidateVersion, ModelCandidate, hash_files, inspect_model
-from tritongen.model.codec import decode, encode
+from tritongen.model.codec import decode, text_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DeclaredTensor, Intent
@@ -28,6 +27,7 @@ from tritongen.model.variants import (
     VARIANTS_FOLDER,
     Variant,
 )
+from tritongen.repository.compare import file_digest
 from tritongen.repository.project import Project
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.process_files import exists
@@ -83,23 +83,16 @@ def keep_variant(root: Path, work: Path, files: Sequence[str], variant: Variant)
         if variant.labels:
             text = "".join(f"{label}\n" for label in variant.labels)
             (staged / LABELS_FILE).write_text(text, encoding="utf-8")
-        hashes = tuple((name, _digest(staged / name)) for name in files)
+        hashes = tuple((name, file_digest(staged / name)) for name in files)
         size = sum((staged / name).stat().st_size for name in files)
         full = replace(variant, path=f"{variant.folder}/{files[0]}", files=hashes, size_bytes=size)
-        record = json.dumps(
-            encode(full), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-        )
+        record = text_of(full, indent=1)
         (staged / RECORD_FILE).write_text(f"{record}\n", encoding="utf-8")
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
             place.replace(work / "replaced")
         staged.replace(place)
     return full
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def drop_variant(root: Path, model: str, name: str) -> None:
@@ -123,10 +116,7 @@ def note_refused(root: Path, variant: Variant) -> None:
     place = root / variant.folder
     with translated(place):
         place.mkdir(parents=True, exist_ok=True)
-    record = json.dumps(
-        encode(variant), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-    )
-    write_atomic(place / REFUSED_FILE, f"{record}\n".encode())
+    write_atomic(place / REFUSED_FILE, f"{text_of(variant, indent=1)}\n".encode())
 
 
 def judged_variants(root: Path, model: str) -> tuple[Variant, ...]:
@@ -310,7 +300,7 @@ def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
         raise InvalidInputError("TG241", "the original is not the one it was made of", where=where)
     for file, digest in variant.files:
         path = project.root / variant.folder / file
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or file_digest(path) != digest:
             raise InvalidInputError("TG242", f"{file} is not as it was proven", where=where)
     return variant
 

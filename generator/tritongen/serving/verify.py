@@ -14,7 +14,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
-from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType
 from tritongen.repository.project import read_lock
 from tritongen.repository.repository_models import StoredModel, stored_models
@@ -270,9 +270,7 @@ def _recipes(
         trial: None when it was not run.
     """
     if trial is not None and trial.ok and trial.inputs:
-        return [
-            InputRecipe(item.name, item.dtype, item.shape, item.values) for item in trial.inputs
-        ]
+        return list(observed_recipes(trial.inputs))
     declared = {spec.name: spec.shape for spec in facts.inputs if spec.shape is not None}
     recipes = []
     for item in inputs:

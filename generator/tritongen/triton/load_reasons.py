@@ -7,7 +7,6 @@ general one. Patterns are parts of what tritonserver and its backends print.
 import re
 from dataclasses import dataclass, replace
 
-from tritongen.model.findings import Finding, Severity, finding
 from tritongen.triton.server import ModelStatus
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "short_of_memory",
     "start_failure",
     "telling_lines",
-    "to_findings",
 ]
 
 # Why one model does not serve.
@@ -179,13 +177,4 @@ def short_of_memory(statuses: tuple[ModelStatus, ...]) -> tuple[ModelStatus, ...
         if status.code == "TG829"
         else status
         for status in statuses
-    )
-
-
-def to_findings(statuses: tuple[ModelStatus, ...]) -> tuple[Finding, ...]:
-    """One error for each model that does not serve, with its matching code and cure."""
-    return tuple(
-        finding(status.code or "TG820", Severity.ERROR, status.reason, model=status.name)
-        for status in statuses
-        if not status.ready
     )

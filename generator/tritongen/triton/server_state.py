@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.codec import decode_text, encode
 from tritongen.system.files import FileLock, translated, write_atomic
 from tritongen.system.own_files import check_folder, make_folders, read_own
-from tritongen.triton.server import LOOPBACK, Endpoints, RuntimeName, ServerState
+from tritongen.triton.server import LOOPBACK, ServerState
 
 __all__ = ["StateStore", "own_headers", "project_label"]
 
@@ -82,8 +81,8 @@ class StateStore:
                 "none; then `tritongen down` ends what still runs.",
             ) from error
         try:
-            state = _from_json(json.loads(text))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            state = decode_text(ServerState, text, "state file", _SCHEMA)
+        except ValueError as error:
             raise EnvironmentProblem(
                 "TG817", "state file is damaged or from another version", where=str(self.path)
             ) from error
@@ -103,7 +102,7 @@ class StateStore:
             EnvironmentProblem: TG004, TG005, TG011.
         """
         self.make_folder()
-        data = {"schema_version": _SCHEMA, **asdict(state)}
+        data = {"schema_version": _SCHEMA, **encode(state, whole=True)}
         write_atomic(self.path, json.dumps(data, indent=2).encode() + b"\n", mode=0o600)
 
     def clear(self) -> None:
@@ -140,27 +139,3 @@ def own_headers(project: Path, address: str, *, grpc: bool = False) -> dict[str,
         return {}
     own = state.endpoints.grpc if grpc else state.endpoints.http
     return state.headers(grpc=grpc) if address.replace("localhost", LOOPBACK) == own else {}
-
-
-def _from_json(data: Any) -> ServerState:  # noqa: ANN401  (what json.loads returns)
-    if data["schema_version"] != _SCHEMA:
-        raise ValueError(data["schema_version"])
-    endpoints = data["endpoints"]
-    return ServerState(
-        runtime=RuntimeName(data["runtime"]),
-        label=str(data["label"]),
-        server=str(data["server"]),
-        pid=int(data["pid"]),
-        start_ticks=int(data["start_ticks"]),
-        boot_id=str(data["boot_id"]),
-        container=str(data["container"]),
-        endpoints=Endpoints(*(str(endpoints[key]) for key in ("http", "grpc", "metrics"))),
-        models=tuple(str(name) for name in data["models"]),
-        repository=str(data["repository"]),
-        log=str(data["log"]),
-        version=str(data["version"]),
-        started=float(data["started"]),
-        host=str(data.get("host", "")),
-        image=str(data.get("image", "")),
-        key=str(data.get("key", "")),
-    )

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from tritongen.model.codec import Digits, JsonKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,9 @@ class ServerUse:
         source: ``process`` (all processes of a local server) or ``metrics`` (the whole machine).
     """
 
-    cpu_cores: float | None = None
+    cpu_cores: Annotated[float | None, Digits(3)] = None
     memory_bytes: int | None = None
-    source: str = ""
+    source: Annotated[str, JsonKey("use_source")] = ""
 
 
 def served_config(model: str, config: Mapping[str, Any]) -> ServedConfig:

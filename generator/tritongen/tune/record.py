@@ -11,7 +11,7 @@ from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.compare import DifferenceKind
 from tritongen.repository.gather_evidence import trial_policy
 from tritongen.repository.project import Project
-from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, rendering
+from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, render_models
 from tritongen.repository.write_repository import build_lock, recover
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
@@ -83,7 +83,9 @@ def _fresh_lock(project: Project, evidence: Evidence) -> Lock:
     known = tuple(facts for facts in project.models if facts.name in evidence.models)
     intent = replace(project.intent, pipelines={})
     plan = plan_serving(known, intent, evidence, target.cores)
-    return make_lock(plan, map(outline, rendering(plan, known)), evidence, target, project.intent)
+    return make_lock(
+        plan, map(outline, render_models(plan, known)), evidence, target, project.intent
+    )
 
 
 def record(

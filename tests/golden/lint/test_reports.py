@@ -1,16 +1,16 @@
-"""The four reports of one repository with many faults, as a person reads them in review."""
+"""The three reports of one repository with many faults, as a person reads them in review."""
 
 from pathlib import Path
 
 import pytest
 
 from support.lint import context, view_of
-from tritongen.config.lint import as_github, as_json, as_sarif, as_text, lint
+from tritongen.cli.output import document_text
+from tritongen.config.lint import as_document, as_github, as_sarif, lint
 
 FOLDER = Path(__file__).parent
 REPORTS = {
-    "report.txt": as_text,
-    "report.json": as_json,
+    "report.json": lambda findings, prefix: document_text(as_document(findings, prefix)) + "\n",
     "report.sarif": lambda findings, prefix: as_sarif(findings, "0.0.0", prefix),
     "report.github": as_github,
 }

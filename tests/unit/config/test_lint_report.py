@@ -1,10 +1,10 @@
-"""Findings as text, JSON, SARIF and GitHub annotations."""
+"""Findings as a JSON document, SARIF and GitHub annotations."""
 
 import json
 
 import pytest
 
-from tritongen.config.lint import as_github, as_json, as_sarif, as_text
+from tritongen.config.lint import as_document, as_github, as_sarif
 from tritongen.errors import CODES
 from tritongen.model.findings import Severity, finding
 
@@ -25,22 +25,8 @@ FINDINGS = (
 )
 
 
-def test_text_groups_by_model_and_ends_with_totals():
-    lines = as_text(FINDINGS, "repo/").splitlines()
-    assert lines[0] == "the repository"
-    assert lines[3] == "a b"
-    assert lines[4].startswith("  repo/a b/config.pbtxt:4: TG462 error: column 3: Unknown")
-    assert lines[5] == "      → Write `TYPE_FP32`."
-    assert lines[-1] == "2 errors, 1 warning, 1 info"
-
-
-def test_text_without_findings():
-    assert as_text(()) == "no findings\n"
-
-
 def test_json_holds_every_finding():
-    document = json.loads(as_json(FINDINGS, "./repo"))
-    assert document["schema_version"] == 1
+    document = as_document(FINDINGS, "./repo")
     assert document["summary"] == {"errors": 2, "warnings": 1, "infos": 1}
     assert document["findings"][1] == {
         "code": "TG462",

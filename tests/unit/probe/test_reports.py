@@ -98,7 +98,7 @@ OPEN = a_level(load=OpenLoop(50.0))
 
 
 def test_the_json_has_the_form_that_programs_rely_on():
-    found = json.loads(json.dumps(document(ENVIRONMENT, [a_level(), OPEN], histograms=True)))
+    found = json.loads(json.dumps(document(ENVIRONMENT, [a_level(), OPEN])))
     jsonschema.validate(found, SCHEMA)
     level = found["levels"][0]
     assert level["load"] == {"kind": "concurrency", "value": 8, "loop": "closed", "share": 1.0}

@@ -15,7 +15,7 @@ from tritongen.formats import inspect_folder
 from tritongen.intent.reader import parse_intent
 from tritongen.model.releases import find
 from tritongen.repository.project import load_project
-from tritongen.repository.step_scaffold import StepKind, draft_step, write_step
+from tritongen.repository.step_scaffold import ScaffoldKind, draft_step, write_step
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def root(tmp_path):
 
 def draft(root, kind, model, name=""):
     project = load_project(root, root.parent / "repository")
-    return draft_step(project, StepKind(kind), model, name)
+    return draft_step(project, ScaffoldKind(kind), model, name)
 
 
 CASES = [("image", "photo"), ("labels", "photo"), ("text", "words"), ("table", "ranker")]

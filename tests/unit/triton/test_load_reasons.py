@@ -11,9 +11,7 @@ from tritongen.triton.load_reasons import (
     poll_failures,
     start_failure,
     telling_lines,
-    to_findings,
 )
-from tritongen.triton.server import ModelStatus
 
 
 def test_every_code_of_the_tables_is_registered():
@@ -150,14 +148,3 @@ def test_start_failures(log, code, words):
     found, line = start_failure(log)
     assert found == code
     assert words in line
-
-
-def test_findings_are_for_models_that_do_not_serve():
-    statuses = (
-        ModelStatus("a", ready=True),
-        ModelStatus("b", ready=False, reason="failed to convert 'yes' to boolean", code="TG824"),
-        ModelStatus("c", ready=False, reason="?"),
-    )
-    found = to_findings(statuses)
-    assert [(item.model, item.code) for item in found] == [("b", "TG824"), ("c", "TG820")]
-    assert all(item.fix for item in found)

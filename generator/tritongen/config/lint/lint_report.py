@@ -1,16 +1,15 @@
-"""Findings as text, JSON, SARIF and GitHub annotations."""
+"""Findings as a JSON document, SARIF and GitHub annotations."""
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
 from tritongen.errors import CODES
+from tritongen.model.codec import view
 from tritongen.model.findings import Finding, Severity
-from tritongen.model.printable import json_text, printable, printable_line
+from tritongen.model.printable import json_text, printable
 
-SCHEMA_VERSION = 1
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -26,62 +25,31 @@ def summary(findings: Sequence[Finding]) -> dict[str, int]:
     }
 
 
-def as_text(findings: Sequence[Finding], prefix: str = "") -> str:
-    """For people: grouped by model, each finding with its fix; ends with a line of totals.
-
-    Args:
-        findings: in the order to print.
-        prefix: path of the repository, put before every file.
-    """
-    lines: list[str] = []
-    for model, group in groupby(findings, key=lambda item: item.model):
-        lines.append(model or "the repository")
-        for item in group:
-            lines.append(f"  {_place(item, prefix)}{item.code} {item.severity}: {item.message}")
-            if item.fix:
-                lines.append(f"      → {item.fix}")
-    counts = summary(findings)
-    totals = ", ".join(
-        f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items() if count
-    )
-    lines.append(totals or "no findings")
-    return "".join(f"{printable_line(line)}\n" for line in lines)
-
-
-def _place(item: Finding, prefix: str) -> str:
-    place = item.location
-    if not place.path:
-        return ""
-    line = f":{place.line}" if place.line else ""
-    return f"{_joined(prefix, place.path)}{line}: "
-
-
 def _joined(prefix: str, path: str) -> str:
     trimmed = prefix.rstrip("/").removeprefix("./")
     return f"{trimmed}/{path}" if trimmed not in {"", "."} else path
 
 
-def as_json(findings: Sequence[Finding], prefix: str = "") -> str:
-    """One object: ``schema_version``, ``findings[]`` and ``summary``; arguments as for text."""
-    document = {
-        "schema_version": SCHEMA_VERSION,
+def as_document(findings: Sequence[Finding], prefix: str = "") -> dict[str, Any]:
+    """For JSON: ``findings[]`` and ``summary``.
+
+    Args:
+        findings: in the order to print.
+        prefix: path of the repository, put before every file.
+    """
+    return {
         "findings": [
             {
-                "code": item.code,
-                "severity": item.severity.value,
+                **view(item, "code", "severity"),
                 "title": CODES[item.code].title,
-                "message": item.message,
-                "fix": item.fix,
-                "model": item.model,
+                **view(item, "message", "fix", "model"),
                 "path": _joined(prefix, item.location.path) if item.location.path else "",
-                "line": item.location.line,
-                "field": item.location.field,
+                **view(item.location, "line", "field"),
             }
             for item in findings
         ],
         "summary": summary(findings),
     }
-    return json_text(document, indent=2) + "\n"
 
 
 def as_sarif(findings: Sequence[Finding], version: str, prefix: str = "") -> str:
@@ -134,7 +102,7 @@ def _uri(path: str) -> str:
 
 
 def as_github(findings: Sequence[Finding], prefix: str = "") -> str:
-    """Workflow commands that GitHub shows beside the lines; arguments as for text."""
+    """Workflow commands that GitHub shows beside the lines; arguments as for JSON."""
     lines: list[str] = []
     for item in findings:
         place = item.location

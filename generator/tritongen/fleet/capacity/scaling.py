@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK, WEEK_S, hour_of_week
 from tritongen.model.business import Scaling
@@ -171,17 +170,6 @@ def by_load(
     return ReplicaCounts(
         policy, target, tuple(serving), tuple(paid), tuple(floor), least, max(paid)
     )
-
-
-def changes(hourly: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(hour of the week, replicas) wherever a schedule changes, beginning with hour 0."""
-    result = [(0, hourly[0])]
-    result += [
-        (hour + 1, after)
-        for hour, (before, after) in enumerate(pairwise(hourly))
-        if before != after
-    ]
-    return tuple(result)
 
 
 def hour_of(trace: LoadTrace, index: int, ahead_s: float = 0.0) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.codec import encode, view
 from tritongen.probe.statistics.attribution import Attribution
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import Interval
@@ -19,6 +20,7 @@ from tritongen.probe.statistics.measurement import (
 from tritongen.queueing import ClosedLoop
 
 KIND = "tritongen.probe"
+_SERVER_US = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")
 # Of a saved result, which is read into memory as a whole. Chosen.
 _MAX_BYTES = 256 * 1024 * 1024
 
@@ -48,80 +50,42 @@ class Environment:
     command: str = ""
 
 
-def document(
-    environment: Environment, levels: Sequence[LevelResult], *, histograms: bool = True
-) -> dict[str, Any]:
+def document(environment: Environment, levels: Sequence[LevelResult]) -> dict[str, Any]:
     """The whole result as plain data, without the schema version that the printer adds."""
-    return {
+    whole = {
         "kind": KIND,
-        "environment": asdict(environment),
-        "levels": [level_json(level, histograms=histograms) for level in levels],
+        "environment": environment,
+        "levels": [_level_json(level) for level in levels],
     }
+    found: dict[str, Any] = encode(whole, whole=True)
+    return found
 
 
-def level_json(level: LevelResult, *, histograms: bool = True) -> dict[str, Any]:
-    """One level as plain data."""
-    found: dict[str, Any] = {
-        "model": level.model,
-        "version": level.version,
-        "protocol": level.protocol,
-        "engine": level.engine,
+def _level_json(level: LevelResult) -> dict[str, Any]:
+    return {
+        **view(level, "model", "version", "protocol", "engine"),
         "load": _load_json(level),
-        "batch": level.batch,
-        "verdict": str(level.verdict),
-        "reason": level.reason,
-        **_rounded(level, duration_s=6, warmup_s=6),
+        **view(level, "batch", "verdict", "reason", "duration_s", "warmup_s"),
         "throughput_per_s": interval_json(level.throughput, 3),
         "inferences_per_s": interval_json(
             level.throughput.scaled(level.batch) if level.throughput else None, 3
         ),
-        "latency_us": latency_json(level.latency),
-        "latency_all_us": latency_json(level.latency_all),
-        "service_us": latency_json(level.service),
-        "requests": asdict(level.requests),
+        "latency_us": _latency_json(level.latency),
+        "latency_all_us": _latency_json(level.latency_all),
+        "service_us": _latency_json(level.service),
+        "requests": level.requests,
         "client": {
-            **_rounded(level.client, cpu_us_per_request=3, busy_share=4, processes=None),
+            **view(level.client, "cpu_us_per_request", "busy_share", "processes"),
             "lateness_us": _lateness_json(level),
         },
-        "server": _server_json(level.attribution),
-        "attribution": attribution_json(level.attribution),
-        "advice": [asdict(advice) for advice in level.advice],
-        "timeline": [_rounded(moment, **_MOMENT) for moment in level.timeline],
-    }
-    if histograms:
-        found["histograms"] = {
+        "server": _server_json(level.attribution) if level.attribution else None,
+        "attribution": _attribution_json(level.attribution) if level.attribution else None,
+        "advice": level.advice,
+        "timeline": level.timeline,
+        "histograms": {
             "latency_ns": level.latency.histogram.to_json(),
             "lateness_ns": level.client.lateness.histogram.to_json(),
-        }
-    return found
-
-
-# Digits behind the point; None leaves a value as it is.
-_PARTS: dict[str, int | None] = {
-    "queue_us": 1,
-    "compute_input_us": 1,
-    "compute_infer_us": 1,
-    "compute_output_us": 1,
-}
-_MOMENT: dict[str, int | None] = {
-    "at_s": 3,
-    "seconds": 3,
-    "completed": None,
-    "failed": None,
-    "mean_us": 1,
-    "p50_us": 1,
-    "p99_us": 1,
-    "outstanding": None,
-    "warmup": None,
-}
-
-
-def _rounded(item: object, **digits: int | None) -> dict[str, Any]:
-    """Attributes by name, each with so many digits behind the point; None stays."""
-    values = {name: getattr(item, name) for name in digits}
-    return {
-        name: value if value is None or digits[name] is None else round(value, digits[name])
-        for name, value in values.items()
+        },
     }
 
 
@@ -137,10 +101,12 @@ def _load_json(level: LevelResult) -> dict[str, Any]:
 
 def interval_json(interval: Interval | None, digits: int = 1) -> dict[str, Any] | None:
     """``{value, low, high}``, None without an interval."""
-    return None if interval is None else _rounded(interval, value=digits, low=digits, high=digits)
+    if interval is None:
+        return None
+    return {end: round(value, digits) for end, value in asdict(interval).items()}
 
 
-def latency_json(summary: LatencySummary) -> dict[str, Any]:
+def _latency_json(summary: LatencySummary) -> dict[str, Any]:
     """Percentiles by key and the mean; null where there are too few samples."""
     keys = [percentile_key(p) for p in PERCENTILES]
     found: dict[str, Any] = {key: interval_json(summary.percentiles.get(key)) for key in keys}
@@ -159,34 +125,22 @@ def _lateness_json(level: LevelResult) -> dict[str, float | None]:
     }
 
 
-def _server_json(attribution: Attribution | None) -> dict[str, Any] | None:
-    if attribution is None:
-        return None
-    own, use = attribution.own, attribution.use
+def _server_json(attribution: Attribution) -> dict[str, Any]:
+    own = attribution.own
     return {
-        **_rounded(attribution, **_PARTS),
-        **_rounded(own, average_batch=3, executions=None),
-        "instance_busy_share": _rounded(own, busy_share=4)["busy_share"],
-        **_rounded(own, cache_hit_share=4),
-        **_rounded(use, cpu_cores=3, memory_bytes=None),
-        "use_source": use.source,
+        **view(attribution, *_SERVER_US),
+        **view(own, "average_batch", "executions", "busy_share", "cache_hit_share"),
+        **view(attribution.use, "cpu_cores", "memory_bytes", "source"),
     }
 
 
-def attribution_json(attribution: Attribution | None) -> dict[str, Any] | None:
+def _attribution_json(attribution: Attribution) -> dict[str, Any]:
     """Where the time went; the parts add up to the total."""
-    if attribution is None:
-        return None
+    names = ("model", "requests", *_SERVER_US, "average_batch", "busy_share")
     return {
-        **_rounded(attribution, total_us=3),
+        "total_us": round(attribution.total_us, 3),
         "parts_us": {name.replace(" ", "_"): round(value, 3) for name, value in attribution.parts},
-        "composing": [
-            {
-                **_rounded(item, model=None, requests=None, **_PARTS, average_batch=3),
-                "instance_busy_share": _rounded(item, busy_share=4)["busy_share"],
-            }
-            for item in attribution.composing
-        ],
+        "composing": [view(item, *names) for item in attribution.composing],
     }
 
 

@@ -8,7 +8,9 @@ between them.
 
 from dataclasses import dataclass, field
 from shlex import quote
+from typing import Annotated
 
+from tritongen.model.codec import Digits, JsonKey
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
 
@@ -34,14 +36,14 @@ class Execution:
     model: str
     requests: int
     executions: int
-    average_batch: float | None
-    busy_share: float | None
-    queue_us: float
-    compute_input_us: float
-    compute_infer_us: float
-    compute_output_us: float
+    average_batch: Annotated[float | None, Digits(3)]
+    busy_share: Annotated[float | None, JsonKey("instance_busy_share"), Digits(4)]
+    queue_us: Annotated[float, Digits(1)]
+    compute_input_us: Annotated[float, Digits(1)]
+    compute_infer_us: Annotated[float, Digits(1)]
+    compute_output_us: Annotated[float, Digits(1)]
     request_us: float
-    cache_hit_share: float | None = None
+    cache_hit_share: Annotated[float | None, Digits(4)] = None
     execution_us: float | None = None
 
 
@@ -67,10 +69,10 @@ class Attribution:
     lateness_us: float
     client_us: float
     network_us: float
-    queue_us: float
-    compute_input_us: float
-    compute_infer_us: float
-    compute_output_us: float
+    queue_us: Annotated[float, Digits(1)]
+    compute_input_us: Annotated[float, Digits(1)]
+    compute_infer_us: Annotated[float, Digits(1)]
+    compute_output_us: Annotated[float, Digits(1)]
     own: Execution
     composing: tuple[Execution, ...] = ()
     use: ServerUse = field(default_factory=ServerUse)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
+from tritongen.model.codec import Digits
 from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.statistics.attribution import Advice, Attribution
 from tritongen.probe.statistics.histogram import Histogram
@@ -84,8 +86,8 @@ class ClientCost:
         processes: that made the load.
     """
 
-    cpu_us_per_request: float
-    busy_share: float
+    cpu_us_per_request: Annotated[float, Digits(3)]
+    busy_share: Annotated[float, Digits(4)]
     lateness: LatencySummary = field(default_factory=LatencySummary)
     processes: int = 1
 
@@ -106,13 +108,13 @@ class Moment:
         warmup: the stretch lies before the measured window.
     """
 
-    at_s: float
-    seconds: float
+    at_s: Annotated[float, Digits(3)]
+    seconds: Annotated[float, Digits(3)]
     completed: int
     failed: int
-    mean_us: float | None
-    p50_us: float | None
-    p99_us: float | None
+    mean_us: Annotated[float | None, Digits(1)]
+    p50_us: Annotated[float | None, Digits(1)]
+    p99_us: Annotated[float | None, Digits(1)]
     outstanding: int
     warmup: bool
 
@@ -149,8 +151,8 @@ class LevelResult:
     load: Load
     verdict: LevelVerdict
     reason: str
-    duration_s: float
-    warmup_s: float
+    duration_s: Annotated[float, Digits(6)]
+    warmup_s: Annotated[float, Digits(6)]
     throughput: Interval | None
     latency: LatencySummary
     latency_all: LatencySummary
