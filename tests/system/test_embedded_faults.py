@@ -356,7 +356,7 @@ def test_cores_pin_the_server_and_its_backends(repository, tmp_path):
 def test_control_apis_are_closed(repository, tmp_path):
     with start_server(repository, tmp_path / "project", auto_complete=False) as running:
         for path in ("/v2/logging", "/v2/trace/setting"):
-            answer = running.client._request("GET", path)
+            answer = running.client._ask("GET", path)
             assert answer.status == 403
             assert b"restricted" in answer.content
         with pytest.raises(EnvironmentProblem) as caught:

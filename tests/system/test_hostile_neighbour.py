@@ -124,7 +124,7 @@ def test_another_user_reads_no_region(watched: Watched):
 )
 def test_nobody_without_the_key_is_answered(method, path, headers, watched: Watched):
     with HttpClient(watched.state.endpoints.http, headers=headers) as client:
-        answer = client._request(method, path, region_of(watched))
+        answer = client._ask(method, path, region_of(watched))
     assert answer.status == 403
     assert b"restricted" in answer.content
 
@@ -165,8 +165,8 @@ def test_nobody_without_the_key_is_answered_over_grpc(method, arguments, watched
 def test_the_key_opens_what_the_tool_asks_and_no_more(watched: Watched):
     client = watched.server.client
     assert [entry.name for entry in client.index()] == ["m"]
-    assert client._request("GET", "/v2/systemsharedmemory/status").status == 200
-    assert client._request("GET", "/v2/trace/setting").status == 403
+    assert client._ask("GET", "/v2/systemsharedmemory/status").status == 200
+    assert client._ask("GET", "/v2/trace/setting").status == 403
     with pytest.raises(EnvironmentProblem, match="explicit"):
         client.load("m")
 
