@@ -26,11 +26,10 @@ from tritongen.probe.probe_models import probe
 from tritongen.probe.probe_request import ModelChoice, ProbeRequest
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.queueing import ClosedLoop
-from tritongen.serving.docker.container_settings import DockerOptions
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.docker.docker_server import DockerServer
 from tritongen.serving.protocol import Ports
-from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
+from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server_state import StateStore
 
@@ -140,13 +139,13 @@ def _figures(level: LevelResult) -> tuple[float, float]:
 
 
 @contextmanager
-def served(title: str, project: Path, runtime: DockerRuntime) -> Iterator[Side]:
+def served(title: str, project: Path, image: str) -> Iterator[Side]:
     """A container with one CPU for a project's repository."""
     repository = project / "model_repository"
-    wanted = UpOptions(ports=Ports(0, 0, 0))
+    wanted = UpOptions(ports=Ports(0, 0, 0), image=image)
     project.joinpath(".tritongen").mkdir(exist_ok=True)
-    spec = server_spec(StateStore(project), repository, readable_lock(repository), wanted)
-    server = runtime.start(replace(spec, cores=CORES))
+    spec = server_spec(StateStore(project), ServedRepository.read(repository), wanted)
+    server = DockerRuntime().start(replace(spec, cores=CORES))
     try:
         statuses = server.wait_ready(_READY_S)
         if failed := [item for item in statuses if not item.ready]:
@@ -166,13 +165,13 @@ def bare(project: Path, model: str, folder: Path) -> Path:
     return other
 
 
-def measure(model: str, folder: Path, runtime: DockerRuntime, effort: Effort) -> tuple[Side, Side]:
+def measure(model: str, folder: Path, image: str, effort: Effort) -> tuple[Side, Side]:
     """Both sides of one model."""
     project = folder / model
     build(project, (model,), cpus=CORES)
     with ExitStack() as stack:
-        own = stack.enter_context(served("Triton's own", bare(project, model, folder), runtime))
-        plan = stack.enter_context(served("generated", project, runtime))
+        own = stack.enter_context(served("Triton's own", bare(project, model, folder), image))
+        plan = stack.enter_context(served("generated", project, image))
         for number in range(effort.rounds):
             order = (own, plan) if number % 2 else (plan, own)
             for side in order:
@@ -211,13 +210,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--image", default="", help="of Triton (default: the slim image)")
     options = parser.parse_args(argv)
     effort = QUICK if options.quick else WHOLE
-    runtime = DockerRuntime(DockerOptions(image=options.image or slim_image()))
+    image = options.image or slim_image()
     table: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as name:
         # The container's user must be able to read it.
         Path(name).chmod(0o755)
         for model in effort.models:
-            table += rows(model, *measure(model, Path(name), runtime, effort))
+            table += rows(model, *measure(model, Path(name), image, effort))
     print(f"{machine()}; containers limited to {CORES} CPU, {CONCURRENCY} requests outstanding, "
           f"{effort.rounds} rounds of {effort.seconds:g} s on either side in turn\n")  # fmt: skip
     headers = (

@@ -22,13 +22,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serving_bench import MODELS, TRITONGEN, build, machine, print_table, slim_image, wait_ready
+from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.embedded.fetch import ensure_triton
-from tritongen.serving.embedded.launch import command, cpus_for, environment, spawn
+from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.serving.runtimes import docker_runtime
-from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
+from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
+from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server_state import StateStore
 
 GOAL = 1.2
@@ -63,18 +64,12 @@ def raw_embedded(spec: ServerSpec) -> float:
     """The program of the wheel, as the runtime would start it."""
     home = ensure_triton()
     layout = build_layout(home)
-    ports = choose(spec.host, spec.ports)
-    server = secrets.token_hex(8)
+    spec = replace(spec, ports=choose(spec.host, spec.ports))
+    server, keys = secrets.token_hex(8), ApiKeys.new()
     begun = time.monotonic()
-    process = spawn(
-        command(spec, home, layout, ports, server),
-        environment(spec, home, layout, server),
-        folder=layout.folder,
-        log=spec.log,
-        cpus=cpus_for(spec),
-    )
+    process = launch(spec, home, layout, server, keys)
     try:
-        wait_ready(f"127.0.0.1:{ports.http}", spec.models)
+        wait_ready(f"127.0.0.1:{spec.ports.http}", spec.models)
         return time.monotonic() - begun
     finally:
         process.terminate()
@@ -83,8 +78,8 @@ def raw_embedded(spec: ServerSpec) -> float:
 
 def raw_docker(spec: ServerSpec, image: str) -> float:
     """The printed command, as a shell would run it."""
-    chosen = replace(spec, ports=choose(spec.host, spec.ports))
-    line = docker_runtime(UpOptions(image=image)).run_line(chosen)
+    chosen = replace(spec, ports=choose(spec.host, spec.ports), image=image)
+    line = DockerRuntime().run_line(chosen)
     begun = time.monotonic()
     done = subprocess.run(shlex.split(line), stdout=subprocess.PIPE, text=True, check=True)
     container = done.stdout.strip()
@@ -102,7 +97,7 @@ def contests(project: Path, wanted: Sequence[str], image: str) -> list[Contest]:
     repository = project / "model_repository"
     project.joinpath(".tritongen").mkdir(exist_ok=True)
     options = UpOptions(ports=Ports(0, 0, 0))
-    spec = server_spec(StateStore(project), repository, readable_lock(repository), options)
+    spec = server_spec(StateStore(project), ServedRepository.read(repository), options)
     found = []
     if "embedded" in wanted:
         ensure_triton()  # the download is nobody's start

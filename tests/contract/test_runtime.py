@@ -1,8 +1,8 @@
-"""What every runtime promises: the fake, the embedded Triton, a container, and one attached to."""
+"""What every runtime promises: the fake, the embedded Triton, and a container."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,10 @@ from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import CODES, EnvironmentProblem
 from tritongen.model.findings import Severity
-from tritongen.serving.attached import AttachedRuntime
-from tritongen.serving.docker.container_settings import DockerOptions
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
-from tritongen.serving.protocol import RunningServer, Runtime, ServerSpec
-from tritongen.triton.address import Endpoint
+from tritongen.serving.protocol import ServerRuntime, ServerSpec
+from tritongen.serving.running_server import RunningServer
 from tritongen.triton.server import ModelStatus
 from tritongen.triton.server_state import StateStore
 
@@ -29,50 +27,23 @@ class Harness:
 
     Attributes:
         runtime: to start with.
-        owns: stopping it ends the server.
-        logs: its log can be read.
+        image: of its containers.
     """
 
-    runtime: Runtime
-    owns: bool = True
-    logs: bool = True
+    runtime: ServerRuntime
+    image: str = ""
 
 
-@contextmanager
-def fake(_spec: ServerSpec) -> Iterator[Harness]:
-    yield Harness(FakeRuntime())
+def fake() -> Harness:
+    return Harness(FakeRuntime())
 
 
-@contextmanager
-def embedded(_spec: ServerSpec) -> Iterator[Harness]:
-    yield Harness(EmbeddedRuntime())
+def embedded() -> Harness:
+    return Harness(EmbeddedRuntime())
 
 
-@contextmanager
-def docker(_spec: ServerSpec) -> Iterator[Harness]:
-    yield Harness(DockerRuntime(DockerOptions(image=build_slim_image())))
-
-
-@contextmanager
-def _attached(spec: ServerSpec, scheme: str) -> Iterator[Harness]:
-    server = EmbeddedRuntime().start(spec)
-    try:
-        server.wait_ready(READY_SECONDS)
-        host = server.endpoints.http if scheme == "http" else server.endpoints.grpc
-        headers = server.state.headers(grpc=scheme == "grpc")
-        endpoint = Endpoint.parse(f"{scheme}://{host}", headers=headers)
-        yield Harness(AttachedRuntime(endpoint), owns=False, logs=False)
-        assert server.alive(), "an attached server must outlive its visitors"
-    finally:
-        server.stop()
-
-
-def attached_http(spec: ServerSpec):
-    return _attached(spec, "http")
-
-
-def attached_grpc(spec: ServerSpec):
-    return _attached(spec, "grpc")
+def docker() -> Harness:
+    return Harness(DockerRuntime(), image=build_slim_image())
 
 
 MODELS = ("good", "bad", "other", "absent")
@@ -81,8 +52,6 @@ HARNESSES = [
     fake,
     pytest.param(embedded, marks=[REAL, pytest.mark.smoke]),
     pytest.param(docker, marks=[REAL, pytest.mark.xdist_group("docker")]),
-    pytest.param(attached_http, marks=REAL),
-    pytest.param(attached_grpc, marks=REAL),
 ]
 
 
@@ -96,15 +65,13 @@ def repository(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module", params=HARNESSES, ids=lambda harness: harness.__name__)
-def harness(request, repository, tmp_path_factory) -> Iterator[Harness]:
-    owner = tmp_path_factory.mktemp("owner")
-    with request.param(server_spec(repository, owner, auto_complete=False)) as made:
-        yield made
+def harness(request) -> Harness:
+    return request.param()
 
 
 @contextmanager
 def started(harness: Harness, spec: ServerSpec) -> Iterator[RunningServer]:
-    server = harness.runtime.start(spec)
+    server = harness.runtime.start(replace(spec, image=harness.image))
     try:
         yield server
     finally:
@@ -133,14 +100,13 @@ def test_life_of_a_server(harness, repository, tmp_path):
 
         assert isinstance(server.logs(5), tuple)
         assert len(server.logs(1)) <= 1
-        assert bool(server.logs()) is harness.logs
+        assert server.logs()
 
+        # A second shell finds it by its state file.
         state = server.state
-        if harness.owns:
-            # A second shell finds it by its state file.
-            store = StateStore(spec.project)
-            store.write(state)
-            assert store.read() == state
+        store = StateStore(spec.project)
+        store.write(state)
+        assert store.read() == state
         again = harness.runtime.attach_to(state)
         assert again is not None
         assert again.alive()
@@ -148,26 +114,27 @@ def test_life_of_a_server(harness, repository, tmp_path):
         assert again.statuses() == statuses
 
         again.stop()
-        if harness.owns:
-            assert not server.alive()
-            assert harness.runtime.attach_to(state) is None
-            with pytest.raises(EnvironmentProblem) as caught:
-                server.statuses()
-            assert caught.value.code == "TG812"
+        assert not server.alive()
+        assert harness.runtime.attach_to(state) is None
+        with pytest.raises(EnvironmentProblem) as caught:
+            server.statuses()
+        assert caught.value.code == "TG812"
         server.stop()  # once more does nothing
 
 
 def test_preflight_of_a_good_spec(harness, repository, tmp_path):
-    spec = server_spec(repository, tmp_path / "project", ("good",), backends=("onnxruntime",))
+    spec = server_spec(
+        repository, tmp_path / "project", ("good",), backends=("onnxruntime",), image=harness.image
+    )
     findings = harness.runtime.preflight(spec)
     assert [item for item in findings if item.severity is Severity.ERROR] == []
 
 
 def test_preflight_of_a_missing_repository(harness, tmp_path):
-    spec = server_spec(tmp_path / "absent", tmp_path / "project", ())
+    spec = server_spec(tmp_path / "absent", tmp_path / "project", (), image=harness.image)
     findings = harness.runtime.preflight(spec)
     errors = [item.code for item in findings if item.severity is Severity.ERROR]
-    assert errors == (["TG831"] if harness.owns else [])
+    assert errors == ["TG831"]
 
 
 def test_a_timeout_is_told_with_the_models_that_wait(repository, tmp_path):

@@ -1,8 +1,8 @@
 """A real Docker Engine and the slim image for tests.
 
 ``slim_image`` is the name of the slim CPU image, built once and found again by its content.
-``DockerRuntime(DockerOptions(image=slim_image))`` serves with it; `left_over` says what a server
-has left behind. `Project` is a folder in which the tool is run as a user runs it.
+A spec with ``image=slim_image`` is served with it; `left_over` says what a server has
+left behind. `Project` is a folder in which the tool is run as a user runs it.
 """
 
 import json
@@ -18,10 +18,10 @@ import pytest
 
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
-from tritongen.serving.docker.container_settings import DockerOptions
-from tritongen.serving.docker.docker_orphans import FoundContainer, find_containers
+from tritongen.serving.docker.docker_orphans import find_containers
 from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.docker.docker_server import DockerServer
+from tritongen.serving.orphans import FoundServer
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import ServerState
@@ -43,12 +43,6 @@ def slim_image() -> str:
     return build_slim_image()
 
 
-@pytest.fixture(scope="session")
-def docker_runtime(slim_image: str) -> DockerRuntime:
-    """A runtime that serves with the slim image."""
-    return DockerRuntime(DockerOptions(image=slim_image))
-
-
 def engine(*arguments: str) -> str:
     """What a ``docker`` command prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
@@ -64,11 +58,11 @@ def add_good(folder: Path) -> Path:
 
 @contextmanager
 def start_container(
-    runtime: DockerRuntime, repository: Path, project: Path, **options
+    image: str, repository: Path, project: Path, **options
 ) -> Iterator[tuple[DockerServer, HttpClient]]:
     """A real Triton in a container, ready or decided, with its client; gone when the block ends."""
-    spec: ServerSpec = server_spec(repository, project, **options)
-    server = runtime.start(spec)
+    spec: ServerSpec = server_spec(repository, project, image=image, **options)
+    server = DockerRuntime().start(spec)
     try:
         server.wait_ready(READY_SECONDS)
         with HttpClient(server.endpoints.http, headers=server.state.headers()) as client:
@@ -139,7 +133,7 @@ class Project:
         """What the state file says."""
         return StateStore(self.folder).read()
 
-    def containers(self) -> list[FoundContainer]:
+    def containers(self) -> list[FoundServer]:
         """Every container of this project, running or not."""
         label = project_label(self.folder)
         return [item for item in find_containers() if item.label == label]

@@ -23,14 +23,13 @@ from tritongen.fleet.export.deployment import (
     Container,
     DeployedModel,
     Deployment,
-    Health,
     Replicas,
     Service,
 )
 from tritongen.fleet.export.render_texts import ExportFile
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
-from tritongen.serving.docker.container_settings import HEALTH
+from tritongen.serving.docker.health_check import HEALTH
 from tritongen.system.files import FileLock
 from tritongen.system.user_cache import user_cache
 
@@ -59,7 +58,7 @@ def container(**changes: Any) -> Container:
         "read_only": True,
         "tmp_bytes": 64 << 20,
         "ulimits": (("stack", 64 << 20),),
-        "health": Health(HEALTH, 10, 5, 300, 3, 35),
+        "health": HEALTH,
         "key": KEY,
     }
     return Container(**{**values, **changes})

@@ -97,6 +97,10 @@ class FakeServer:
     def endpoints(self) -> Endpoints:
         return self._state.endpoints
 
+    @property
+    def run_line(self) -> str:
+        return ""
+
     def alive(self) -> bool:
         return not self.stopped
 
@@ -148,6 +152,9 @@ class FakeRuntime:
         if spec.repository.is_dir():
             return ()
         return (finding("TG831", Severity.ERROR, "model repository does not exist"),)
+
+    def make_room(self, label: str) -> None:
+        """Nothing is left of a fake."""
 
     def start(self, spec: ServerSpec) -> FakeServer:
         ports = choose(spec.host, Ports(0, 0, 0))

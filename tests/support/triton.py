@@ -32,7 +32,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.embedded.embedded_server import EmbeddedServer
 from tritongen.serving.embedded.fetch import ensure_triton
-from tritongen.serving.embedded.layout import Layout, build_layout
+from tritongen.serving.embedded.layout import TritonLayout, build_layout
 from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean, poll_failures
@@ -202,7 +202,7 @@ def embedded_runtime() -> EmbeddedRuntime:
 
 
 @pytest.fixture(scope="session")
-def embedded_layout() -> Layout:
+def embedded_layout() -> TritonLayout:
     """The backend folder of the embedded runtime."""
     return build_layout(ensure_triton())
 

@@ -18,7 +18,7 @@ from support.serving_models import config_text
 from support.small_disk import full_disk
 from support.triton import READY_SECONDS, server_spec, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.docker_orphans import find_orphans
+from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.triton.server import RuntimeName
 
 MODEL = "1/model.onnx"
@@ -89,12 +89,12 @@ def test_container_removed_by_somebody_else(project):
     project.down()
 
 
-def test_backend_killed_for_memory(docker_runtime, tmp_path):
+def test_backend_killed_for_memory(slim_image, tmp_path):
     repository = add_good(tmp_path)
     config = config_text(batch=0).replace('"onnxruntime"', '"python"')
     write_model(repository, "hungry", config, {"1/model.py": HUNGRY.encode()})
     options = {"memory_bytes": 400 << 20, "auto_complete": False}
-    with start_container(docker_runtime, repository, tmp_path / "p", **options) as (server, client):
+    with start_container(slim_image, repository, tmp_path / "p", **options) as (server, client):
         assert all(status.ready for status in server.statuses())
         import numpy as np
 
@@ -106,9 +106,10 @@ def test_backend_killed_for_memory(docker_runtime, tmp_path):
         assert "lack of memory" in hungry.reason
 
 
-def test_server_killed_for_memory(docker_runtime, tmp_path):
+def test_server_killed_for_memory(slim_image, tmp_path):
     repository = add_good(tmp_path)
-    server = docker_runtime.start(server_spec(repository, tmp_path / "p", memory_bytes=8 << 20))
+    options = {"memory_bytes": 8 << 20, "image": slim_image}
+    server = DockerRuntime().start(server_spec(repository, tmp_path / "p", **options))
     try:
         with pytest.raises(EnvironmentProblem) as caught:
             server.wait_ready(READY_SECONDS)
@@ -128,7 +129,7 @@ def test_port_taken(project):
     nothing_runs(project)
 
 
-def test_port_lost_between_the_check_and_the_start(docker_runtime, tmp_path, monkeypatch):
+def test_port_lost_between_the_check_and_the_start(slim_image, tmp_path, monkeypatch):
     repository = add_good(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -136,9 +137,11 @@ def test_port_lost_between_the_check_and_the_start(docker_runtime, tmp_path, mon
         from tritongen.serving.protocol import Ports
 
         with pytest.raises(EnvironmentProblem) as caught:
-            docker_runtime.start(server_spec(repository, tmp_path / "p", ports=Ports(port, 0, 0)))
+            DockerRuntime().start(
+                server_spec(repository, tmp_path / "p", ports=Ports(port, 0, 0), image=slim_image)
+            )
     assert caught.value.code == "TG807"
-    assert Project(tmp_path / "p", docker_runtime.options.image).containers() == []
+    assert Project(tmp_path / "p", slim_image).containers() == []
 
 
 def test_image_missing(project):
@@ -288,7 +291,9 @@ def test_orphans_are_found_by_their_label(project):
     project.up()
     name = project.state().server
     (project.folder / ".tritongen/server.json").unlink()
-    assert name in {item.server for item in find_orphans()}
+    (found,) = project.containers()
+    assert found.server == name
+    assert found.orphaned
     # It still holds nobody's ports, but is not forgotten either.
     assert project.error(*project.UP, "--image", project.image)["code"] == "TG808"
     out, _ = project.run("down", "--format", "json")

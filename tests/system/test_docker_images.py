@@ -11,7 +11,7 @@ import pytest
 from support.docker import Project, engine
 from support.registry import Registry, registry_of
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.docker.docker_engine import connect
+from tritongen.serving.docker.docker_engine import DockerEngine
 from tritongen.serving.docker.images import describe, pull
 
 
@@ -50,11 +50,11 @@ def name(registry: Registry) -> Iterator[str]:
 
 
 def test_a_pull_tells_of_its_progress(registry: Registry, name: str):
-    client = connect()
-    assert describe(client, name) is None
+    docker = DockerEngine()
+    assert describe(docker, name) is None
     told: list[tuple[str, int, int]] = []
-    pull(client, name, lambda *step: told.append(step))
-    found = describe(client, name)
+    pull(docker.client(), name, lambda *step: told.append(step))
+    found = describe(docker, name)
     assert found is not None
     assert found.server == "2.51.0"
     assert all(what == f"pulling {name}" and 0 <= done <= total for what, done, total in told)
@@ -87,8 +87,8 @@ def test_a_local_image_is_never_pulled_over(docker_project: Project, registry: R
 
 def test_a_pull_that_breaks_off_leaves_no_image(registry: Registry, name: str):
     registry.broken = True
-    client = connect()
+    docker = DockerEngine()
     with pytest.raises(EnvironmentProblem) as caught:
-        pull(client, name, None)
+        pull(docker.client(), name, None)
     assert caught.value.code == "TG842"
-    assert describe(client, name) is None
+    assert describe(docker, name) is None

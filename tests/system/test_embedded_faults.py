@@ -16,14 +16,9 @@ from support.triton import READY_SECONDS, server_spec, start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
-from tritongen.serving.orphans import (
-    end_server,
-    find_orphans,
-    find_servers,
-    region_prefix,
-)
+from tritongen.serving.orphans import end_server, find_servers
 from tritongen.serving.protocol import Ports
-from tritongen.system.processes import SERVER
+from tritongen.system.processes import SERVER, region_prefix
 from tritongen.triton.server_state import StateStore
 
 MODEL = "1/model.onnx"
@@ -262,8 +257,8 @@ def test_a_detached_server_is_found_from_another_shell(repository, tmp_path):
     state = StateStore(project).read()
     assert state is not None
     assert state.server == name
-    assert name in {found.server for found in find_servers()}
-    assert name not in {found.server for found in find_orphans()}
+    (found,) = (item for item in find_servers() if item.server == name)
+    assert not found.orphaned
     server = EmbeddedRuntime().attach_to(state)
     assert server is not None
     try:
@@ -282,7 +277,8 @@ def test_an_orphan_is_found_and_ended(repository, tmp_path):
         name = line_of(process)
         assert line_of(process) == "ready"
     StateStore(project).clear()
-    (found,) = (item for item in find_orphans() if item.server == name)
+    (found,) = (item for item in find_servers() if item.server == name)
+    assert found.orphaned
     assert found.project == project.resolve()
     end_server(found)
     assert left_over(name) == []
@@ -294,7 +290,7 @@ def test_a_server_whose_starter_lives_is_no_orphan(repository, tmp_path):
         (found,) = (item for item in find_servers() if item.server == name)
         assert found.owned
         assert running.server.state.pid in found.pids
-        assert name not in {item.server for item in find_orphans()}
+        assert not found.orphaned
 
 
 def test_stale_states_are_recognised(repository, tmp_path):

@@ -7,9 +7,10 @@ from support.certificates import certificate
 from support.serving_models import config_text, identity
 from support.triton import client_of, start_server, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.attached import AttachedRuntime
+from tritongen.serving.attached import AttachOptions, attached_status
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
+from tritongen.triton.server import Endpoints
 
 
 @pytest.fixture(scope="module")
@@ -33,32 +34,32 @@ def secured(tmp_path_factory):
 
 def test_grpc_over_tls(secured):
     server, folder = secured
-    tls = Tls(authority=folder / "server.pem")
     port = server.server.endpoints.grpc.rpartition(":")[2]
-    attached = AttachedRuntime(Endpoint.parse(f"grpcs://localhost:{port}", tls)).connect()
-    assert [status.ready for status in attached.wait_ready(30)] == [True]
-    assert attached.version() == "2.51.0"
+    url, authority = f"grpcs://localhost:{port}", folder / "server.pem"
+    found = attached_status(AttachOptions(url, authority), None)
+    assert [(status.name, status.ready) for status in found.models] == [("m", True)]
+    assert found.version == "2.51.0"
+    assert found.endpoints == Endpoints(grpc=f"localhost:{port}")
     x = np.array([[1, 2]], np.float32)
-    assert attached.client.infer("m", {"x": x}, outputs=["y"])["y"].tolist() == [[1.0, 2.0]]
-    attached.stop()
-    assert server.server.alive()
+    with client_for(Endpoint.parse(url, Tls(authority))) as client:
+        assert client.infer("m", {"x": x}, outputs=["y"])["y"].tolist() == [[1.0, 2.0]]
+    assert server.server.alive(), "an attached server must outlive its visitors"
 
 
 def test_a_stranger_s_certificate_is_not_trusted(secured):
     server, folder = secured
-    tls = Tls(authority=folder / "stranger.pem")
     port = server.server.endpoints.grpc.rpartition(":")[2]
+    stranger = AttachOptions(f"grpcs://localhost:{port}", folder / "stranger.pem")
     with pytest.raises(EnvironmentProblem) as caught:
-        AttachedRuntime(Endpoint.parse(f"grpcs://localhost:{port}", tls)).connect()
+        attached_status(stranger, None)
     assert caught.value.code in {"TG814", "TG834"}
 
 
 def test_verification_can_be_skipped_over_grpc(secured):
     server, _ = secured
-    endpoint = Endpoint.parse(f"grpcs://{server.server.endpoints.grpc}", Tls(verify=False))
-    attached = AttachedRuntime(endpoint).connect()
-    assert [status.ready for status in attached.wait_ready(30)] == [True]
-    attached.stop()
+    url = f"grpcs://{server.server.endpoints.grpc}"
+    found = attached_status(AttachOptions(url, insecure=True), None)
+    assert [status.ready for status in found.models] == [True]
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpcs"])

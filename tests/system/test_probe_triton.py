@@ -262,11 +262,11 @@ def test_without_a_name_every_ready_model_is_probed_on_the_projects_server(serve
 
 
 @protocols
-def test_a_triton_in_a_container_is_probed(protocol, docker_runtime, tmp_path):
+def test_a_triton_in_a_container_is_probed(protocol, slim_image, tmp_path):
     repository = tmp_path / "model_repository"
     write_model(repository, "good", config_text(), {"1/model.onnx": identity()})
     project = Project(tmp_path)
-    with start_container(docker_runtime, repository, tmp_path / "state") as (server, _):
+    with start_container(slim_image, repository, tmp_path / "state") as (server, _):
         ends = server.endpoints
         url = ends.http if protocol == "http" else ends.grpc
         words = ("probe", "-u", url, "--protocol", protocol, "-m", "good", *QUICK)

@@ -215,7 +215,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
     cores = result.plan.server.cores.value
-    limited = any(name == "rate-limit" for name, _ in result.plan.server.flags)
+    from tritongen.model.allowed_settings import is_rate_limited
+
+    limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
     say(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
     if result.plan.refused:

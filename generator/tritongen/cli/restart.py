@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.output import ProgressBar, readiness
+from tritongen.cli.output import ProgressBar
 from tritongen.cli.parser import Subparsers, add_command
 
 _EXAMPLES = """\
@@ -22,10 +22,14 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Restart; exit 1 when a model is not ready."""
     from tritongen.cli.up import show
-    from tritongen.serving.restart import RestartOptions, restart
+    from tritongen.serving.restart import restart
 
-    wanted = RestartOptions(options.grace, options.timeout, options.keep_going)
     with ProgressBar() as bar:
-        result = restart(Path.cwd(), wanted, bar)
-    show(result, options.format, "as before")
-    return int(readiness(result.models))
+        result = restart(
+            Path.cwd(),
+            grace_s=options.grace,
+            timeout_s=options.timeout,
+            keep_going=options.keep_going,
+            progress=bar,
+        )
+    return show(result, options.format)

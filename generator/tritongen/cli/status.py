@@ -1,7 +1,6 @@
 """`tritongen status`."""
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,9 @@ from tritongen.cli.output import (
 from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
-from tritongen.model.findings import Finding
 
 if TYPE_CHECKING:
-    from tritongen.triton.server import Endpoints, ModelStatus
+    from tritongen.serving.attached import ServerStatus
 
 _EXAMPLES = """\
   tritongen status                      this project's server; exit 0 when every model is ready
@@ -64,11 +62,15 @@ def run(options: argparse.Namespace) -> int:
 
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
-    return _elsewhere(options) if options.url else _own(options)
+    result = _elsewhere(options) if options.url else _own(options)
+    if options.format == "json":
+        emit_json(_json(result))
+    else:
+        _print(result)
+    return int(ExitCode.FINDINGS if result.drift else readiness(result.models))
 
 
-def _own(options: argparse.Namespace) -> int:
-    from tritongen.serving.attached_status import own_drift
+def _own(options: argparse.Namespace) -> "ServerStatus":
     from tritongen.serving.lifecycle import status
 
     only_elsewhere = ("ca", "cert", "key", "insecure", "header", "header_file")
@@ -76,21 +78,11 @@ def _own(options: argparse.Namespace) -> int:
         if getattr(options, name):
             flag = name.replace("_", "-")
             raise InvalidInputError("TG009", f"--{flag} is for a server named with --url")
-    result = status(Path.cwd())
-    repository = existing_folder(options.repository) if options.repository else result.repository
-    failed = {model.name for model in result.models if not model.ready}
-    # A model that does not serve has said so already, with the server's reason.
-    found = own_drift(result.endpoints, repository, result.headers)
-    drift = [item for item in found if item.model not in failed]
-    head = f"Triton {result.version} ({result.runtime.value}) serves {result.repository}"
-    known = {
-        **view(result, "runtime", "version", "repository", "log"),
-    }
-    return _show(options.format, head, known, result.endpoints, result.models, drift)
+    return status(Path.cwd(), existing_folder(options.repository) if options.repository else None)
 
 
-def _elsewhere(options: argparse.Namespace) -> int:
-    from tritongen.serving.attached_status import AttachOptions, attached_status
+def _elsewhere(options: argparse.Namespace) -> "ServerStatus":
+    from tritongen.serving.attached import AttachOptions, attached_status
 
     connection = AttachOptions(
         options.url,
@@ -102,41 +94,23 @@ def _elsewhere(options: argparse.Namespace) -> int:
         options.header_file,
     )
     repository = options.repository or (DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None)
-    result = attached_status(connection, existing_folder(repository) if repository else None)
-    head = f"Triton {result.version} (attached)"
-    if repository:
-        head += f", compared with {repository}"
-    known = {
-        "runtime": "attached",
-        "version": result.version,
-        "repository": str(repository or ""),
-        "log": "",
+    return attached_status(connection, existing_folder(repository) if repository else None)
+
+
+def _json(result: "ServerStatus") -> dict[str, object]:
+    return {
+        **view(result, "runtime", "version", "repository", "log", "endpoints"),
+        "models": states_json(result.models),
+        "drift": findings_json(result.drift),
     }
-    return _show(options.format, head, known, result.endpoints, result.models, result.drift)
 
 
-def _show(
-    form: str,
-    head: str,
-    known: Mapping[str, object],
-    ends: "Endpoints",
-    models: "Sequence[ModelStatus]",
-    drift: Sequence[Finding],
-) -> int:
-    """Print it, and the exit code."""
-    if form == "json":
-        emit_json(
-            {
-                **known,
-                "endpoints": ends,
-                "models": states_json(models),
-                "drift": findings_json(drift),
-            }
-        )
-    else:
-        say(head)
-        listed = view(ends, "http", "grpc", "metrics").items()
-        say("  ".join(f"{name} {where}" for name, where in listed if where))
-        print_states(models)
-        print_findings(drift)
-    return int(ExitCode.FINDINGS if drift else readiness(models))
+def _print(result: "ServerStatus") -> None:
+    own = bool(result.log)
+    link = " serves " if own else ", compared with "
+    about = f"{link}{result.repository}" if result.repository else ""
+    say(f"Triton {result.version} ({result.runtime.value}){about}")
+    listed = view(result.endpoints, "http", "grpc", "metrics").items()
+    say("  ".join(f"{name} {where}" for name, where in listed if where))
+    print_states(result.models)
+    print_findings(result.drift)

@@ -1,12 +1,8 @@
 """`tritongen up`."""
 
 import argparse
-import gc
-import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +26,9 @@ from tritongen.cli.parser import CommandParser, Subparsers, add_command
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.serving.docker.images import ImageChoice
-    from tritongen.serving.lifecycle import UpOptions, UpResult
+    from tritongen.serving.server_spec import UpOptions
+    from tritongen.serving.up import RunCommand, UpResult
 
-_log = logging.getLogger(__name__)
-# Another run or another server stands in the way, wherever this one would have run.
-_NOT_THE_RUNTIME = frozenset({"TG008", "TG808"})
 _EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
   tritongen up --foreground            stay, print the log, stop on Ctrl-C
@@ -89,65 +82,27 @@ def add_server_options(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, wait for each model, and leave the server running or stay with it."""
-    with _uncollected():
-        if options.dry_run:
-            return _dry_run(options)
-        refuse_to_serve(options)
-        result, reason = _start(options)
+    from tritongen.serving.up import run_command, up
+
+    wanted = replace(
+        wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going
+    )
+    if options.dry_run:
+        _show_command(run_command(Path.cwd(), options.repository, wanted), options.format)
+        return int(ExitCode.OK)
+    refuse_to_serve(options)
+    with ProgressBar() as bar:
+        result = up(Path.cwd(), options.repository, wanted, bar)
     if not options.foreground:
-        show(result, options.format, reason)
-    else:
-        from tritongen.serving.lifecycle import down
+        return show(result, options.format)
+    from tritongen.serving.lifecycle import down
 
-        try:
-            show(result, options.format, reason)
-            _follow(result)
-        finally:
-            down(Path.cwd())
-    return int(readiness(result.models))
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Collects no garbage meanwhile: that would only take time from the server's own start."""
-    collected = gc.isenabled()
-    gc.disable()
     try:
-        yield
+        code = show(result, options.format)
+        _follow(result)
     finally:
-        if collected:
-            gc.enable()
-
-
-def _dry_run(options: argparse.Namespace) -> int:
-    from tritongen.serving.lifecycle import dry_run
-    from tritongen.serving.runtimes import image_choice
-
-    wanted = _wanted(options)
-    line = dry_run(Path.cwd(), options.repository, wanted)
-    _show_line(line, image_choice(Path.cwd(), options.repository, wanted), options.format)
-    return int(ExitCode.OK)
-
-
-def _start(options: argparse.Namespace) -> tuple["UpResult", str]:
-    """A server that is up, and why it runs where it does."""
-    from tritongen.serving.lifecycle import up
-    from tritongen.serving.runtimes import settle_runtime
-
-    wanted, reason = settle_runtime(Path.cwd(), options.repository, _wanted(options))
-    _log.info("runtime %s: %s", wanted.runtime, reason)
-    try:
-        with ProgressBar() as bar:
-            return up(Path.cwd(), options.repository, wanted, bar), reason
-    except EnvironmentProblem as problem:
-        # Whoever asked for no runtime should learn which one failed, and why it was taken.
-        if options.runtime == "auto" and problem.code not in _NOT_THE_RUNTIME:
-            problem.details = (*problem.details, f"runtime {wanted.runtime}: {reason}")
-        raise
-
-
-def _wanted(options: argparse.Namespace) -> "UpOptions":
-    return replace(wanted_server(options), timeout_s=options.timeout, keep_going=options.keep_going)
+        down(Path.cwd())
+    return code
 
 
 def wanted_server(options: argparse.Namespace) -> "UpOptions":
@@ -156,8 +111,8 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     Raises:
         InvalidInputError: TG009, two of them exclude each other.
     """
-    from tritongen.serving.lifecycle import UpOptions
     from tritongen.serving.protocol import Ports
+    from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName
 
     if options.image and options.runtime == "embedded":
@@ -175,46 +130,49 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     )
 
 
-def _show_line(line: str, choice: "ImageChoice", form: str) -> None:
+def _show_command(command: "RunCommand", form: str) -> None:
     """Print the command, and beside it why it names that image."""
+    image = command.image
     if form == "json":
-        emit_json({"docker_run": line, "image": choice.reference, "reason": choice.reason})
+        emit_json({"docker_run": command.line, "image": image.reference, "reason": image.reason})
         return
-    remark(f"image {choice.reference}: {choice.reason}")
-    say(line)
+    remark(f"image {image.reference}: {image.reason}")
+    say(command.line)
 
 
-def show(result: "UpResult", form: str, reason: str) -> None:
-    """Print a server that is up, as text or as JSON; `reason` says why it runs where it does."""
+def show(result: "UpResult", form: str) -> int:
+    """Print a server that is up, as text or as JSON; the exit code, by its models."""
     if form == "json":
-        emit_json(_json(result, reason))
+        emit_json(_json(result))
     else:
-        _print(result, reason)
+        _print(result)
     sys.stdout.flush()
+    return int(readiness(result.models))
 
 
-def _json(result: "UpResult", reason: str) -> dict[str, object]:
+def _json(result: "UpResult") -> dict[str, object]:
+    state = result.server.state
     return {
-        "runtime": result.runtime,
-        "reason": reason,
-        "endpoints": result.endpoints,
+        "runtime": state.runtime,
+        "reason": result.reason,
+        "endpoints": state.endpoints,
         "models": states_json(result.models),
-        "log": result.log,
-        "image": result.server.state.image,
-        "docker_run": result.command,
+        "log": state.log,
+        "image": state.image,
+        "docker_run": result.server.run_line,
     }
 
 
-def _print(result: "UpResult", reason: str) -> None:
-    say(f"runtime {result.runtime.value}: {reason}")
+def _print(result: "UpResult") -> None:
+    state, ends = result.server.state, result.server.endpoints
+    say(f"runtime {state.runtime.value}: {result.reason}")
     print_findings(result.warnings)
     print_states(result.models)
-    ends = result.endpoints
     say(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
-    say(f"log {result.log}")
-    if result.command:
-        say(f"image {result.server.state.image}")
-        say(dim(result.command))
+    say(f"log {state.log}")
+    if result.server.run_line:
+        say(f"image {state.image}")
+        say(dim(result.server.run_line))
     suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
 
 
@@ -225,11 +183,11 @@ def _follow(result: "UpResult") -> None:
         EnvironmentProblem: TG812, the server ended by itself.
     """
     try:
-        with result.log.open("rb") as log:
+        with Path(result.server.state.log).open("rb") as log:
             while result.server.alive():
                 for line in log:
                     say_lines(line.decode("utf-8", "replace"), stream=sys.stderr)
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return  # the asked-for end
-    raise EnvironmentProblem("TG812", "the server ended", where=str(result.log))
+    raise EnvironmentProblem("TG812", "the server ended", where=result.server.state.log)

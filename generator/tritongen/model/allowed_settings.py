@@ -5,7 +5,7 @@ nobody can name all that do; so whatever `build` would not have written is refus
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "LIMITER_RESOURCE",
     "TELEMETRY",
     "THREADS",
+    "is_rate_limited",
     "refused_settings",
 ]
 
@@ -32,6 +33,15 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
         CACHE: f"local,size={_NUMBER}",
     }
 )
+
+
+def is_rate_limited(flags: Iterable[tuple[str, object]]) -> bool:
+    """Whether flags turn the rate limiter on, which holds executions to the cores.
+
+    Args:
+        flags: (flag without dashes, value).
+    """
+    return any(flag == LIMITER for flag, _ in flags)
 
 
 def refused_settings(

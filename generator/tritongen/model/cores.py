@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tritongen.model.serving_plan import Planned, Reason, Source
+if TYPE_CHECKING:
+    from tritongen.model.serving_plan import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,15 @@ class CpuReading:
     model: str = ""
 
 
-def budget_of(reading: CpuReading) -> Planned[int]:
+def budget_of(reading: CpuReading) -> "Planned[int]":
     """The least of affinity, cpuset, physical cores and quota (rounded down, at least 1).
 
     Hyper-threads do not count: two of them share one core's arithmetic units. A quota of 1.5 gives
     one core, since a second busy thread would be throttled for part of every period.
     """
+    # A lock holds readings, and `up` waits for what they load.
+    from tritongen.model.serving_plan import Planned, Reason, Source
+
     bounds: list[tuple[str, int]] = [("affinity", reading.affinity)]
     if reading.cpuset is not None:
         bounds.append(("cpuset", reading.cpuset))
@@ -46,8 +51,10 @@ def budget_of(reading: CpuReading) -> Planned[int]:
     )
 
 
-def budget_of_limit(cpus: float) -> Planned[int]:
+def budget_of_limit(cpus: float) -> "Planned[int]":
     """The whole cores of a stated CPU limit, at least 1."""
+    from tritongen.model.serving_plan import Planned, Reason, Source
+
     cores = max(1, math.floor(cpus))
     rounded = "" if cores == cpus else f", rounded down from {cpus:g}"
     sentence = f"{cores} cores: target.cpus in tritongen.yaml{rounded}"

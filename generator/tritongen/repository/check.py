@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.model.allowed_settings import CACHE, LIMITER, LIMITER_RESOURCE
+from tritongen.model.allowed_settings import CACHE, LIMITER_RESOURCE, is_rate_limited
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -209,7 +209,7 @@ def _started(
     pairs = (value.partition(":") for name, value in flags if name == LIMITER_RESOURCE)
     return replace(
         context,
-        rate_limiter=LIMITER in names,
+        rate_limiter=is_rate_limited(flags),
         resources=tuple((name, int(count)) for name, _, count in pairs if count.isdigit()),
         cache=CACHE in names,
         environment=tuple(environment),

@@ -1,178 +1,148 @@
-"""Any Triton that runs already, by its address. It is looked at and never started or stopped."""
+"""Any Triton that runs already: it is looked at and never started or stopped.
 
-import time
-from collections.abc import Iterator
-from typing import Any
+How it is reached, what it serves, and how far that is what lies on the disk.
+"""
 
-from tritongen.errors import EnvironmentProblem
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.business import ClientProtocol
-from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.progress import Progress
-from tritongen.serving.protocol import ServerSpec
-from tritongen.triton.address import Endpoint
-from tritongen.triton.client import ServerClient
+from tritongen.model.findings import Finding
+from tritongen.serving.drift import repository_drift
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
-from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.http_client import HttpClient
+from tritongen.triton.readiness import model_statuses
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
+from tritongen.triton.server_state import own_headers
 
-__all__ = ["AttachedRuntime", "AttachedServer"]
+__all__ = ["AttachOptions", "ServerStatus", "attached_status", "own_drift"]
+
+_ANSWER_S = 10.0
 
 
-class AttachedServer:
-    """A server that somebody else runs.
+@dataclass(frozen=True, slots=True)
+class AttachOptions:
+    """How a server elsewhere is reached.
 
-    Args:
-        endpoint: of it.
-        models: names to ask for; every model of its repository when empty.
+    Attributes:
+        url: ``host:port``, or with ``http://``, ``https://``, ``grpc://`` or ``grpcs://``.
+        authority: PEM file of the authorities to trust.
+        certificate: PEM file of the client's own certificate.
+        key: PEM file of its private key.
+        insecure: accept any certificate.
+        headers: ``NAME: VALUE`` each, such as those of restricted APIs.
+        header_file: a file with one such line each, which keeps secrets off the command line.
+        project: whose own server's key is sent to that server without being asked for.
     """
 
-    def __init__(self, endpoint: Endpoint, models: tuple[str, ...] = ()) -> None:
-        self._endpoint = endpoint
-        self._client = client_for(endpoint, timeout=10.0)
-        self._models = models
-        self._version = ""
+    url: str
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
+    headers: tuple[str, ...] = ()
+    header_file: Path | None = None
+    project: Path = Path()
 
-    @property
-    def client(self) -> ServerClient:
-        """For everything else that can be asked of it: metadata, configuration, statistics."""
-        return self._client
+    def endpoint(self) -> Endpoint:
+        """The address with TLS and headers.
 
-    @property
-    def state(self) -> ServerState:
-        """What may be remembered of it: its address, and none of its headers."""
-        return ServerState(
-            runtime=RuntimeName.ATTACHED,
-            label="",
-            server=self._endpoint.address,
-            pid=0,
-            start_ticks=0,
-            boot_id="",
-            container="",
-            endpoints=self.endpoints,
-            models=self._models,
-            repository="",
-            log="",
-            version=self._version,
-            started=time.time(),
-        )
+        Raises:
+            InvalidInputError: TG304, it is none; TG003, the file of headers cannot be read.
+        """
+        given = (self.authority, self.certificate, self.key)
+        secured = self.insecure or any(item is not None for item in given)
+        tls = Tls(*given, verify=not self.insecure) if secured else None
+        found = Endpoint.parse(self.url, tls, self._headers())
+        grpc = found.protocol is ClientProtocol.GRPC
+        known = own_headers(self.project, found.address, grpc=grpc)
+        return replace(found, headers={**known, **found.headers})
 
-    @property
-    def endpoints(self) -> Endpoints:
-        """The one address that is known."""
-        address = self._endpoint.address
-        grpc = self._endpoint.protocol is ClientProtocol.GRPC
-        return Endpoints(grpc=address) if grpc else Endpoints(http=address)
-
-    def alive(self) -> bool:
-        """Whether it answers."""
-        return self._client.live()
-
-    def wait_ready(
-        self, timeout: float, progress: Progress | None = None
-    ) -> tuple[ModelStatus, ...]:
-        """Waits until every expected model is decided; see `RunningServer.wait_ready`."""
-        found = wait_for_models(
-            self._client,
-            self._expected(),
-            timeout=timeout,
-            check_alive=self._check_alive,
-            read_log=lambda: "",
-            progress=progress,
-        )
-        self._version = self.version()
+    def _headers(self) -> Mapping[str, str]:
+        lines = list(self.headers)
+        if self.header_file is not None:
+            try:
+                text = self.header_file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as problem:
+                raise InvalidInputError(
+                    "TG003",
+                    f"cannot be read: {describe_error(problem)}",
+                    where=str(self.header_file),
+                ) from problem
+            lines += [line for line in text.splitlines() if line.strip()]
+        found = {}
+        for number, line in enumerate(lines, 1):
+            name, separator, value = line.partition(":")
+            if not separator or not _is_token(name.strip()) or not value.strip().isprintable():
+                # The line may be a secret that was put in the wrong place: it is not repeated.
+                raise InvalidInputError("TG304", f"header {number} is not NAME: VALUE")
+            found[name.strip()] = value.strip()
         return found
 
-    def statuses(self) -> tuple[ModelStatus, ...]:
-        """The expected models as they are now; see `RunningServer.statuses`."""
-        self._check_alive()
-        return model_statuses(self._client, self._expected(), "")[0]
 
-    def version(self) -> str:
-        """Triton's version.
-
-        Raises:
-            EnvironmentProblem: TG814 when it does not answer.
-        """
-        return self._client.metadata().version
-
-    def config(self, model: str) -> dict[str, Any]:
-        """The configuration that it serves a model with, for a comparison with the one on disk.
-
-        Raises:
-            EnvironmentProblem: TG814, or TG815 when it has no such model.
-        """
-        return self._client.model_config(model)
-
-    def logs(self, lines: int = 50) -> tuple[str, ...]:  # noqa: ARG002  (the protocol's argument)
-        """Nothing: its log is not within reach."""
-        return ()
-
-    def follow(self, lines: int = 50) -> Iterator[str]:  # noqa: ARG002  (the protocol's argument)
-        """Nothing: its log is not within reach."""
-        return iter(())
-
-    def detach(self) -> None:
-        """Nothing: it is independent of this process anyway."""
-
-    def stop(self, grace: float = 30.0) -> None:  # noqa: ARG002  (the protocol's argument)
-        """Closes the connection; the server is not this tool's to stop."""
-        self._client.close()
-
-    def _expected(self) -> tuple[str, ...]:
-        if self._models:
-            return self._models
-        return tuple(sorted({entry.name for entry in self._client.index()}))
-
-    def _check_alive(self) -> None:
-        if not self._client.live():
-            raise EnvironmentProblem(
-                "TG814", "server does not answer", where=self._endpoint.address
-            )
+def _is_token(name: str) -> bool:
+    return bool(name) and all(part.isalnum() for part in name.replace("_", "-").split("-"))
 
 
-class AttachedRuntime:
-    """Looks at a server that runs already.
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """A server as it is now.
 
-    Args:
-        endpoint: of it.
+    Attributes:
+        runtime: where it runs.
+        endpoints: where it listens, as far as it is known.
+        version: of Triton.
+        models: those expected of the project's own server, every one of another's repository.
+        drift: against the repository on disk; empty when there is none to compare with.
+        repository: that the own server was started on, or another is compared with; empty for none.
+        log: of the project's own server.
     """
 
-    name = RuntimeName.ATTACHED
+    runtime: RuntimeName
+    endpoints: Endpoints
+    version: str
+    models: tuple[ModelStatus, ...]
+    drift: tuple[Finding, ...]
+    repository: str
+    log: str = ""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
 
-    def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:  # noqa: ARG002  (it runs already)
-        """Whether it answers; what runs already needs nothing else."""
-        try:
-            reachable = client_for(self._endpoint, timeout=10.0).live()
-        except EnvironmentProblem as problem:
-            return (finding(problem.code, Severity.ERROR, problem.what),)
-        if reachable:
-            return ()
-        message = f"no server answers at {self._endpoint.address}"
-        return (finding("TG814", Severity.ERROR, message),)
+def attached_status(connection: AttachOptions, repository: Path | None) -> ServerStatus:
+    """What a server says of itself.
 
-    def start(self, spec: ServerSpec) -> AttachedServer:
-        """Connects to it and asks for the models of `spec`; nothing is started."""
-        return self.connect(spec.models)
+    Args:
+        connection: to it.
+        repository: to compare with; None compares nothing.
 
-    def connect(self, models: tuple[str, ...] = ()) -> AttachedServer:
-        """Connects to it without a spec; every model of its repository when none is named.
+    Raises:
+        InvalidInputError: TG304, the address or a header is none.
+        EnvironmentProblem: TG814 it does not answer, TG815 it refuses, TG834 TLS fails.
+    """
+    endpoint = connection.endpoint()
+    address = endpoint.address
+    with closing(client_for(endpoint, _ANSWER_S)) as client:
+        if not client.live():
+            raise EnvironmentProblem("TG814", "server does not answer", where=address)
+        drift = repository_drift(client, repository) if repository is not None else ()
+        version = client.metadata().version
+        names = sorted({entry.name for entry in client.index()})
+        models, _ = model_statuses(client, names, "")
+    grpc = endpoint.protocol is ClientProtocol.GRPC
+    ends = Endpoints(grpc=address) if grpc else Endpoints(http=address)
+    return ServerStatus(RuntimeName.ATTACHED, ends, version, models, drift, str(repository or ""))
 
-        Raises:
-            EnvironmentProblem: TG814 when it does not answer, TG834 when TLS fails.
-        """
-        server = AttachedServer(self._endpoint, models)
-        if not server.alive():
-            raise EnvironmentProblem(
-                "TG814", "server does not answer", where=self._endpoint.address
-            )
-        return server
 
-    def attach_to(self, state: ServerState) -> AttachedServer | None:
-        """The server of a state file, with this runtime's TLS and headers; None when it is gone."""
-        if state.runtime is not self.name or state.server != self._endpoint.address:
-            return None
-        server = AttachedServer(self._endpoint, state.models)
-        return server if server.alive() else None
+def own_drift(state: ServerState, repository: Path) -> tuple[Finding, ...]:
+    """How the project's own server differs from a repository on disk; none where there is none.
+
+    Raises:
+        EnvironmentProblem: TG814.
+    """
+    if not repository.is_dir():
+        return ()
+    with HttpClient(state.endpoints.http, _ANSWER_S, headers=state.headers()) as client:
+        return repository_drift(client, repository)

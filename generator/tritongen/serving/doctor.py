@@ -1,12 +1,12 @@
 """`doctor`: what this machine can run, by the checks of a start, without starting anything."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 from tritongen.model.findings import Severity
-from tritongen.model.lock import Lock
+from tritongen.model.progress import Progress, silent
 from tritongen.repository.check import check_repository
 from tritongen.repository.lock_file import read_lock
 from tritongen.serving.doctor_checks import (
@@ -24,14 +24,12 @@ from tritongen.serving.doctor_checks import (
     sandbox_check,
 )
 from tritongen.serving.protocol import ServerSpec
-from tritongen.serving.runtimes import choose_with_reason, find_running
-from tritongen.serving.server_spec import UpOptions, readable_lock, server_spec
-from tritongen.triton.server import RuntimeName
-from tritongen.triton.server_state import StateStore, project_label
+from tritongen.serving.runtimes import choose_runtime, find_running
+from tritongen.serving.server_spec import ServedRepository, UpOptions, bare_spec, server_spec
+from tritongen.triton.server import Endpoints, RuntimeName
+from tritongen.triton.server_state import StateStore
 
 __all__ = ["Check", "Diagnosis", "diagnose"]
-
-Progress = Callable[[str, int, int], None]
 
 _SHOWN = 10
 
@@ -76,7 +74,7 @@ def diagnose(
     Raises:
         InvalidInputError: TG304, an option is wrong in itself.
     """
-    report = progress or _silent
+    report = progress or silent
     store = StateStore(project)
     report("checking the repository", 0, 0)
     spec, about_repository = _repository(store, repository, options)
@@ -94,20 +92,16 @@ def diagnose(
     report("checking the embedded Triton", 0, 0)
     embedded = list(embedded_checks(spec, options.wheel, needed=repository is not None))
     report("checking the Docker Engine and the image", 0, 0)
-    docker = list(docker_checks(spec, options, with_repository=bool(spec.models)))
-    name, reason = choose_with_reason(spec, options)
+    docker = list(docker_checks(spec, with_repository=bool(spec.models)))
+    chosen = choose_runtime(spec, options)
     checks = [
         *about_repository,
         *machine,
-        *_as_needed(embedded, name is RuntimeName.EMBEDDED),
-        *_as_needed(docker, name is RuntimeName.DOCKER),
-        passed("runtime", f"{name.value}: {reason}"),
+        *_as_needed(embedded, chosen.name is RuntimeName.EMBEDDED),
+        *_as_needed(docker, chosen.name is RuntimeName.DOCKER),
+        passed("runtime", f"{chosen.name.value}: {chosen.reason}"),
     ]
-    return Diagnosis(tuple(checks), name, reason)
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Progress for those who do not ask."""
+    return Diagnosis(tuple(checks), chosen.name, chosen.reason)
 
 
 def _as_needed(checks: list[Check], needed: bool) -> Iterator[Check]:
@@ -117,17 +111,16 @@ def _as_needed(checks: list[Check], needed: bool) -> Iterator[Check]:
         yield replace(item, severity=Severity.WARNING) if demoted else item
 
 
-def _own_server(store: StateStore) -> tuple[tuple[str, ...], Check]:
-    """Addresses of the project's own server, which may hold the ports; and whether it runs."""
+def _own_server(store: StateStore) -> tuple[Endpoints | None, Check]:
+    """Where the project's own server listens, which may hold the ports; and whether it runs."""
     try:
         running = find_running(store)
     except EnvironmentProblem as problem:
-        return (), problem_check("server", problem)
+        return None, problem_check("server", problem)
     if running is None:
-        return (), passed("server", "none of this project runs")
-    ends = running.endpoints
-    message = f"this project's own runs at {ends.http}"
-    return (ends.http, ends.grpc, ends.metrics), passed("server", message)
+        return None, passed("server", "none of this project runs")
+    message = f"this project's own runs at {running.endpoints.http}"
+    return running.endpoints, passed("server", message)
 
 
 def _repository(
@@ -136,33 +129,23 @@ def _repository(
     """The spec of a server for it, and what there is to say of it."""
     if repository is None:
         message = "there is none here yet; `tritongen build MODELS` writes one"
-        return _bare_spec(store, options), [passed("repository", message)]
+        return bare_spec(store, options), [passed("repository", message)]
     checks: list[Check] = []
-    lock: Lock | None = None
+    served: ServedRepository | None = None
     try:
-        lock = readable_lock(repository)
+        served = ServedRepository.read(repository)
     except InvalidInputError as problem:
         checks.append(problem_check("repository.files", problem))
     try:
-        lock = lock or (read_lock(repository) if repository.is_dir() else None)
+        if served is None:
+            lock = read_lock(repository) if repository.is_dir() else None
+            served = ServedRepository(repository, lock)
         checks += _lint_checks(repository)
-        return server_spec(store, repository, lock, options), checks
+        return server_spec(store, served, options), checks
     except InvalidInputError as problem:
         if all(item.code != problem.code for item in checks):
             checks.append(problem_check("repository", problem))
-        return _bare_spec(store, options), checks
-
-
-def _bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
-    return ServerSpec(
-        repository=store.project,
-        models=(),
-        log=store.log,
-        project=store.project,
-        label=project_label(store.project),
-        ports=options.ports,
-        host=options.host,
-    )
+        return bare_spec(store, options), checks
 
 
 def _lint_checks(repository: Path) -> Iterator[Check]:

@@ -6,21 +6,20 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.cores import CpuReading, budget_of
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.embedded import embedded_preflight, fetch
-from tritongen.serving.ports import port_findings
+from tritongen.serving.ports import port_findings, ports_of
 from tritongen.serving.preflight import repository_findings
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.serving.runtimes import docker_runtime
-from tritongen.serving.server_spec import UpOptions
 from tritongen.system.machine import read_cpus
 from tritongen.system.sandbox import sandbox_gaps
+from tritongen.triton.server import Endpoints
 from tritongen.triton.server_state import StateStore
 
 __all__ = [
@@ -40,7 +39,7 @@ __all__ = [
 
 _MIB = 1 << 20
 # Logs, state and the like; beyond that a server writes nothing.
-_LEAST_DISK = 64 * _MIB
+_MIN_DISK_BYTES = 64 * _MIB
 _GPU_DEVICES = "nvidia[0-9]*"
 
 
@@ -129,13 +128,13 @@ def memory_checks(spec: ServerSpec) -> Iterator[Check]:
 
 def disk_checks(store: StateStore) -> Iterator[Check]:
     """Room and permission where the tool writes: the project's folder and the user's cache."""
-    yield _disk_check("disk.project", store.project, _LEAST_DISK)
+    yield _disk_check("disk.project", store.project, _MIN_DISK_BYTES)
     try:
         cache = fetch.default_cache()
     except EnvironmentProblem as problem:
         yield problem_check("disk.cache", problem)
         return
-    needed = _LEAST_DISK if fetch.installed(cache) else fetch.NEEDED_BYTES
+    needed = _MIN_DISK_BYTES if fetch.installed(cache) else fetch.NEEDED_BYTES
     yield _disk_check("disk.cache", cache, needed)
 
 
@@ -150,29 +149,29 @@ def _disk_check(name: str, folder: Path, needed: int) -> Check:
     return passed(name, f"{free // _MIB} MiB are free in {folder}")
 
 
-def port_checks(spec: ServerSpec, own: tuple[str, ...]) -> Iterator[Check]:
+def port_checks(spec: ServerSpec, own: Endpoints | None) -> Iterator[Check]:
     """The ports of a start; those that the project's own server holds are as they should be.
 
     Args:
         spec: of the server.
-        own: addresses of the project's server when it runs.
+        own: of the project's server when it runs.
     """
+    wanted = spec.ports
+    mine = set(astuple(ports_of(own))) if own is not None else set()
+    unlike_own = Ports(*(0 if port in mine else port for port in astuple(wanted)))
     try:
-        taken = port_findings(spec.host, spec.ports)
+        others = port_findings(spec.host, unlike_own)
     except EnvironmentProblem as problem:
         yield problem_check("ports", problem)
         return
-    mine = {int(address.rpartition(":")[2]) for address in own if address}
-    others = [item for item in taken if not any(f"port {port} " in item.message for port in mine)]
     for item in others:
         yield failed("ports", item)
     if others:
         return
-    if taken:
+    if unlike_own != wanted:
         yield passed("ports", "held by this project's own server")
         return
-    numbers = (spec.ports.http, spec.ports.grpc, spec.ports.metrics)
-    words = ", ".join("any" if number == 0 else str(number) for number in numbers)
+    words = ", ".join("any" if number == 0 else str(number) for number in astuple(wanted))
     yield passed("ports", f"{words} are free on {spec.host}")
 
 
@@ -216,16 +215,9 @@ def _backend_check(spec: ServerSpec, backend: str, *, needed: bool) -> Check:
     packages, extra = embedded_preflight.PACKAGES.get(backend, ((), ""))
     absent = [package for package in packages if importlib.util.find_spec(package) is None]
     if needed:
-        message = f"the embedded runtime has no backend {backend!r}"
-        if backend not in embedded_preflight.PACKAGES:
-            return failed(name, finding("TG806", Severity.ERROR, message))
-        faults = [
-            item
-            for item in embedded_preflight.backend_findings(spec)
-            if f"{backend!r}" in item.message
-        ]
-        if faults:
-            return failed(name, faults[0])
+        alone = replace(spec, backends=(backend,), gpus=0)
+        if fault := next(embedded_preflight.backend_findings(alone), None):
+            return failed(name, fault)
     if absent:
         how = f"; pip install 'tritongen[{extra}]' brings it" if extra else ""
         return passed(name, f"not installed: {', '.join(absent)}{how}")
@@ -240,26 +232,24 @@ def _version(package: str) -> str:
         return "of unknown version"
 
 
-def docker_checks(
-    spec: ServerSpec, options: UpOptions, *, with_repository: bool
-) -> Iterator[Check]:
+def docker_checks(spec: ServerSpec, *, with_repository: bool) -> Iterator[Check]:
     """Whether the Docker Engine runs a container of the spec.
 
     Args:
         spec: of the server.
-        options: as for `up`.
         with_repository: whether the spec has a real repository to be mounted.
     """
     from tritongen.serving.docker import docker_preflight as container
+    from tritongen.serving.docker.docker_engine import DockerEngine
 
-    runtime = docker_runtime(options)
     if with_repository and not list(repository_findings(spec)):
-        faults = list(container.mount_findings(spec, runtime.options))
+        faults = list(container.mount_findings(spec))
         yield from (failed("docker.mount", item) for item in faults)
         if not faults:
-            yield passed("docker.mount", f"user {runtime.options.user} can read the repository")
+            yield passed("docker.mount", f"user {spec.user} can read the repository")
+    engine = DockerEngine()
     try:
-        facts = runtime.engine.facts()
+        facts = engine.facts()
     except EnvironmentProblem as problem:
         yield problem_check("docker.engine", problem)
         return
@@ -268,10 +258,7 @@ def docker_checks(
     limits = [*container.engine_findings(facts), *container.resource_findings(spec, facts)]
     yield from (failed("docker.limits", item) for item in limits)
     try:
-        choice = runtime.choice_for(spec)
-        for item in container.image_findings(
-            choice, spec, facts, runtime.engine.image, runtime.engine.client
-        ):
+        for item in container.image_findings(spec, engine):
             yield failed("docker.image", item)
     except EnvironmentProblem as problem:
         yield problem_check("docker.image", problem)

@@ -9,7 +9,7 @@ from tritongen.serving.protocol import Ports
 from tritongen.system.ports import MIN_PORT, ephemeral_start, is_free
 from tritongen.triton.server import Endpoints
 
-__all__ = ["choose", "endpoints", "port_findings"]
+__all__ = ["choose", "endpoints", "port_findings", "ports_of", "refuse_taken"]
 
 _ATTEMPTS = 200
 
@@ -47,9 +47,21 @@ def port_findings(host: str, ports: Ports) -> tuple[Finding, ...]:
     )
 
 
+def refuse_taken(findings: tuple[Finding, ...]) -> None:
+    """Raises the error for ports that are taken, which is TG807; none where there are no such."""
+    if findings:
+        others = [item.message for item in findings[1:]]
+        raise EnvironmentProblem(findings[0].code, findings[0].message, details=others)
+
+
 def endpoints(host: str, ports: Ports) -> Endpoints:
     """Where clients on this machine reach a server that listens on `host`."""
     reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  (compared only)
     if ":" in reach and not reach.startswith("["):
         reach = f"[{reach}]"
     return Endpoints(f"{reach}:{ports.http}", f"{reach}:{ports.grpc}", f"{reach}:{ports.metrics}")
+
+
+def ports_of(ends: Endpoints) -> Ports:
+    """The ports of a server's endpoints, as its state file has them."""
+    return Ports(*(int(end.rpartition(":")[2]) for end in (ends.http, ends.grpc, ends.metrics)))

@@ -2,15 +2,14 @@
 
 ::
 
-    ServerSpec ──Runtime.preflight──▶ findings
-        └──────Runtime.start──▶ RunningServer ──wait_ready──▶ ModelStatus, one a model
-                                     └──state──▶ ServerState ──Runtime.attach_to──▶ RunningServer
+    ServerSpec ──ServerRuntime.preflight──▶ findings
+        └──────ServerRuntime.start──▶ RunningServer ──wait_ready──▶ ModelStatus, one a model
+                            └──state──▶ ServerState ──ServerRuntime.attach_to──▶ RunningServer
 
-`embedded`, `docker` and `attached` implement the two protocols; callers know no others.
+`embedded` and `docker` implement both; callers know no others.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,18 +17,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
-from tritongen.model.progress import Progress
-from tritongen.triton.server import LOOPBACK, Endpoints, ModelStatus, RuntimeName, ServerState
+from tritongen.triton.server import LOOPBACK, RuntimeName, ServerState
 
 if TYPE_CHECKING:
+    from tritongen.serving.running_server import RunningServer
     from tritongen.serving.runtime_requirements import ModelNeeds
 
-__all__ = ["ModelControl", "Ports", "RunningServer", "Runtime", "ServerSpec"]
+__all__ = ["DEFAULT_USER", "ModelControl", "Ports", "ServerRuntime", "ServerSpec"]
+
+# The triton-server user of official images. A number holds in every image.
+DEFAULT_USER = "1000:1000"
 
 
 _FLAG = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODEL = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 
 # Set by the runtimes themselves, from fields of the spec.
 _OWN_FLAGS = frozenset(
@@ -89,6 +92,9 @@ class ServerSpec:
         release: Triton release ``YY.MM`` that was planned for; empty when not known.
         shared_memory_bytes: room for the tensors of Python-based backends; None for the usual.
         needs: of the files of a repository that nobody planned, by which an image is chosen.
+        image: of the container; empty takes the official one that fits.
+        user: ``uid:gid`` in the container.
+        read_only: keep the container's root file system read-only; None where it is known to work.
 
     Raises:
         InvalidInputError: TG106, TG304 or TG830, with every fault in `details`.
@@ -114,6 +120,9 @@ class ServerSpec:
     release: str = ""
     shared_memory_bytes: int | None = None
     needs: "tuple[ModelNeeds, ...]" = ()
+    image: str = ""
+    user: str = DEFAULT_USER
+    read_only: bool | None = None
 
     def __post_init__(self) -> None:
         faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())
@@ -133,6 +142,8 @@ class ServerSpec:
             faults.append(("TG304", f"host {self.host!r} is not an address"))
         if self.release and not re.fullmatch(r"[0-9]{2}\.[0-9]{2}", self.release):
             faults.append(("TG304", f"release {self.release!r} is not YY.MM"))
+        if not _USER.fullmatch(self.user):
+            faults.append(("TG304", f"user {self.user!r} is not UID:GID"))
         return faults
 
     def _option_faults(self) -> list[tuple[str, str]]:
@@ -164,72 +175,7 @@ class ServerSpec:
         return faults
 
 
-class RunningServer(Protocol):
-    """A server that was started, or found again."""
-
-    @property
-    def state(self) -> ServerState:
-        """What to remember of it."""
-        ...
-
-    @property
-    def endpoints(self) -> Endpoints:
-        """Where it listens."""
-        ...
-
-    def alive(self) -> bool:
-        """Whether its process or container still runs."""
-        ...
-
-    def wait_ready(
-        self, timeout: float, progress: Progress | None = None
-    ) -> tuple[ModelStatus, ...]:
-        """Waits until every expected model is ready or has failed for good.
-
-        Args:
-            timeout: seconds.
-            progress: told of the models that are decided.
-
-        Raises:
-            EnvironmentProblem: TG810 or a more precise code when the server ended, with the log's
-                tail in `details`; TG811 when time ran out. The server is left as it is.
-        """
-        ...
-
-    def statuses(self) -> tuple[ModelStatus, ...]:
-        """The expected models as they are now.
-
-        Raises:
-            EnvironmentProblem: TG812 when the server ended, TG814 when it does not answer.
-        """
-        ...
-
-    def logs(self, lines: int = 50) -> tuple[str, ...]:
-        """The last lines of its log, without line ends."""
-        ...
-
-    def follow(self, lines: int = 50) -> Iterator[str]:
-        """The last lines of its log, then every further one until the server ends.
-
-        Raises:
-            EnvironmentProblem: TG840, the Docker Engine went away.
-        """
-        ...
-
-    def detach(self) -> None:
-        """From now on the server outlives this process; until then it ends with it."""
-        ...
-
-    def stop(self, grace: float = 30.0) -> None:
-        """Ends it and everything it started: SIGTERM, `grace` seconds, then SIGKILL. Idempotent.
-
-        Raises:
-            EnvironmentProblem: TG816 when it cannot be ended.
-        """
-        ...
-
-
-class Runtime(Protocol):
+class ServerRuntime(Protocol):
     """A way to run Triton."""
 
     @property
@@ -241,7 +187,15 @@ class Runtime(Protocol):
         """What stands in the way of `start`, without starting anything; errors forbid it."""
         ...
 
-    def start(self, spec: ServerSpec) -> RunningServer:
+    def make_room(self, label: str) -> None:
+        """Removes what a project's servers that have ended left behind.
+
+        Raises:
+            EnvironmentProblem: TG808, one of them still runs and no state file names it.
+        """
+        ...
+
+    def start(self, spec: ServerSpec) -> "RunningServer":
         """Starts the server and returns without waiting for its models.
 
         Raises:
@@ -249,6 +203,6 @@ class Runtime(Protocol):
         """
         ...
 
-    def attach_to(self, state: ServerState) -> RunningServer | None:
+    def attach_to(self, state: ServerState) -> "RunningServer | None":
         """The server of a state file, None when it no longer runs."""
         ...

@@ -1,19 +1,21 @@
 """From a repository and the wishes of `up` to the spec of a server."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
-from tritongen.repository.lock_file import CONFIG_FILE, read_lock
-from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
-from tritongen.triton.server import RuntimeName
+from tritongen.repository.lock_file import CONFIG_FILE, as_built, read_lock
+from tritongen.serving.protocol import DEFAULT_USER, ModelControl, Ports, ServerSpec
+from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
+    from tritongen.serving.runtime_requirements import ModelNeeds
 
-__all__ = ["UpOptions", "model_names", "readable_lock", "server_spec"]
+__all__ = ["ServedRepository", "UpOptions", "bare_spec", "model_names", "server_spec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,14 @@ class UpOptions:
         image: of the container; the official one that fits the plan when empty.
         user: ``uid:gid`` in the container; the image's triton-server when empty.
         read_only: keep the container's root read-only; None where that is known to work.
+
+    Raises:
+        InvalidInputError: TG304, the image's name is none.
     """
 
     runtime: RuntimeName | None = RuntimeName.EMBEDDED
     ports: Ports = field(default_factory=Ports)
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     timeout_s: float = 300.0
     keep_going: bool = False
     wheel: Path | None = None
@@ -45,38 +50,106 @@ class UpOptions:
     user: str = ""
     read_only: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.image:
+            from tritongen.serving.docker.images import checked
 
-def readable_lock(repository: Path) -> "Lock | None":
-    """The repository's lock, after checks that nothing stands in the way of serving it.
+            checked(self.image)
 
-    Raises:
-        InvalidInputError: TG708 no such folder, TG705 weights are missing, TG003 not readable.
+
+@dataclass(frozen=True)
+class ServedRepository:
+    """A repository that can be served.
+
+    Attributes:
+        folder: of models.
+        lock: its lock, None for a hand-written one.
     """
-    if not repository.is_dir():
-        what = "is a file, not a folder" if repository.exists() else "there is no such folder"
-        raise InvalidInputError("TG708", what, where=str(repository))
-    from tritongen.repository.write_repository import settle
 
-    settle(repository)
-    lock = read_lock(repository)
+    folder: Path
+    lock: "Lock | None"
+
+    @classmethod
+    def read(cls, folder: Path) -> "ServedRepository":
+        """A repository, after checks that nothing stands in the way of serving it.
+
+        Raises:
+            InvalidInputError: TG708 no such folder, TG705 weights are missing, TG003 not readable,
+                TG704 its lock cannot be read.
+        """
+        if not folder.is_dir():
+            what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+            raise InvalidInputError("TG708", what, where=str(folder))
+        from tritongen.repository.write_repository import settle
+
+        settle(folder)
+        lock = read_lock(folder)
+        if lock is not None:
+            _refuse_absent(folder, lock)
+        return cls(folder, lock)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Their names.
+
+        Raises:
+            InvalidInputError: TG708 there are none; TG003, a folder cannot be read.
+        """
+        names = model_names(self.folder)
+        if not names:
+            raise InvalidInputError("TG708", "it holds no models", where=str(self.folder))
+        return names
+
+    @cached_property
+    def as_built(self) -> bool:
+        """Whether every text is, byte for byte, what this version of the tool wrote and linted."""
+        return as_built(self.folder, self.lock, self.models)
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Triton backends that the models need."""
+        planned = self.lock.models if self.lock is not None else {}
+        found = {
+            planned[name].backend if name in planned else _configured_backend(self.folder / name)
+            for name in self.models
+        }
+        return tuple(sorted(found - {""}))
+
+    @property
+    def complete(self) -> bool:
+        """Whether `build` wrote every model's configuration, which Triton need not complete."""
+        written = self.lock.written if self.lock is not None else {}
+        return set(self.models) == {path.partition("/")[0] for path in written}
+
+    @property
+    def shared_memory_bytes(self) -> int:
+        """Room that its tensors take between Triton and Python-based backends."""
+        if self.as_built and self.lock is not None:
+            known = self.lock.server.shared_memory_bytes
+            if known is not None:
+                return known
+        # What reads configurations takes longer to load than the rest of `up`.
+        from tritongen.repository.shared_memory_size import shared_memory_bytes
+
+        return shared_memory_bytes(self.folder, self.lock)
+
+
+def _refuse_absent(folder: Path, lock: "Lock") -> None:
+    """Weights that the lock names must be there."""
     try:
         absent = [
             f"{name}/{path}"
-            for name, model in (lock.models.items() if lock is not None else ())
+            for name, model in lock.models.items()
             for path, _ in model.evidence.files
-            if not (repository / name / path).exists()
+            if not (folder / name / path).exists()
         ]
     except OSError as problem:
         raise InvalidInputError(
             "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
         ) from problem
     if absent:
-        raise InvalidInputError(
-            "TG705",
-            f"{len(absent)} weight files are missing, {absent[0]} first",
-            where=str(repository),
-        )
-    return lock
+        what = f"{len(absent)} weight files are missing, {absent[0]} first"
+        raise InvalidInputError("TG705", what, where=str(folder))
 
 
 def model_names(repository: Path) -> tuple[str, ...]:
@@ -122,50 +195,62 @@ def _configured_backend(folder: Path) -> str:
     return next(known, "ensemble" if platform == "ensemble" else "")
 
 
-def server_spec(
-    store: StateStore, repository: Path, lock: "Lock | None", options: UpOptions
-) -> ServerSpec:
+def server_spec(store: StateStore, served: ServedRepository, options: UpOptions) -> ServerSpec:
     """What a runtime needs to serve the repository as it was planned.
 
     Raises:
         InvalidInputError: TG708 it holds no models; what `ServerSpec` refuses.
     """
-    from tritongen.repository.shared_memory_size import shared_memory_bytes
-    from tritongen.serving.hand_written_requirements import model_needs
-
-    names = model_names(repository)
-    if not names:
-        raise InvalidInputError("TG708", "it holds no models", where=str(repository))
-    backends = {
-        lock.models[name].backend
-        if lock is not None and name in lock.models
-        else _configured_backend(repository / name)
-        for name in names
-    }
-    return ServerSpec(
-        repository=repository.resolve(),
-        models=names,
-        log=store.log,
-        project=store.project,
-        label=project_label(store.project),
-        backends=tuple(sorted(backends - {""})),
-        environment=tuple(lock.server.environment.items()) if lock is not None else (),
-        flags=lock.server.flags if lock is not None else (),
-        ports=options.ports,
-        host=options.host,
-        cores=lock.target.cores if lock is not None else None,
-        memory_bytes=lock.target.memory_bytes if lock is not None else None,
-        gpus=lock.target.gpus if lock is not None else 0,
-        model_control=options.model_control,
-        # Generated configurations are complete; Triton would spend a second a model on a guess.
-        auto_complete=lock is None
-        or set(names) != {path.partition("/")[0] for path in lock.written},
-        release=lock.target.triton if lock is not None else "",
-        shared_memory_bytes=shared_memory_bytes(repository, lock),
-        needs=model_needs(repository, names) if _chooses_image(lock, options) else (),
+    lock = served.lock
+    bare = bare_spec(store, options)
+    if lock is None:
+        # The files themselves must say which image serves them.
+        chooses = not options.image and options.runtime is not RuntimeName.EMBEDDED
+        needs = _needs(served) if chooses else ()
+        planned = replace(bare, needs=needs)
+    else:
+        planned = replace(
+            bare,
+            environment=tuple(lock.server.environment.items()),
+            flags=lock.server.flags,
+            cores=lock.target.cores,
+            memory_bytes=lock.target.memory_bytes,
+            gpus=lock.target.gpus,
+            release=lock.target.triton,
+        )
+    return replace(
+        planned,
+        repository=served.folder.resolve(),
+        models=served.models,
+        backends=served.backends,
+        # Triton would spend a second a model on a guess.
+        auto_complete=not served.complete,
+        shared_memory_bytes=served.shared_memory_bytes,
     )
 
 
-def _chooses_image(lock: "Lock | None", options: UpOptions) -> bool:
-    """Whether the files themselves must say which image serves them."""
-    return lock is None and not options.image and options.runtime is not RuntimeName.EMBEDDED
+def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
+    """What a runtime needs to serve no models, as it is wished for.
+
+    Raises:
+        InvalidInputError: what `ServerSpec` refuses.
+    """
+    return ServerSpec(
+        repository=store.project,
+        models=(),
+        log=store.log,
+        project=store.project,
+        label=project_label(store.project),
+        ports=options.ports,
+        host=options.host,
+        model_control=options.model_control,
+        image=options.image,
+        user=options.user or DEFAULT_USER,
+        read_only=options.read_only,
+    )
+
+
+def _needs(served: ServedRepository) -> "tuple[ModelNeeds, ...]":
+    from tritongen.serving.hand_written_requirements import model_needs
+
+    return model_needs(served.folder, served.models)

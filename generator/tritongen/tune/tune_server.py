@@ -8,10 +8,10 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.business import ClientProtocol
@@ -20,17 +20,20 @@ from tritongen.model.findings import Severity
 from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress
 from tritongen.repository.write_repository import RepositoryChange, WeightFile, apply_change
-from tritongen.serving.protocol import ModelControl, Ports, RunningServer, ServerSpec
-from tritongen.serving.runtimes import choose_runtime, make_runtime
-from tritongen.serving.server_spec import UpOptions
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.serving.runtimes import choose_runtime
+from tritongen.serving.server_spec import UpOptions, bare_spec
 from tritongen.system.own_files import check_folder
 from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean
 from tritongen.triton.server import Endpoints, RuntimeName
-from tritongen.triton.server_state import project_label
+from tritongen.triton.server_state import StateStore
 from tritongen.tune.tune_options import TuneOptions
+
+if TYPE_CHECKING:
+    from tritongen.serving.running_server import RunningServer
 
 # For the server to end by itself, to start, and to load one configuration with its warm-up; between
 # looks whether it still lives. Chosen.
@@ -107,7 +110,7 @@ class PrivateServer:
     starts: int = 0
     control: ServerControl | None = None
     _client: HttpClient | None = None
-    _server: RunningServer | None = None
+    _server: "RunningServer | None" = None
     _environment: tuple[tuple[str, str], ...] = ()
     # Slot by what is loaded there, least recently used first, with the instances that it holds.
     _slots: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
@@ -269,20 +272,19 @@ class PrivateServer:
         # Not private by its own mode: a container's user reads it, by a mount of its own.
         self.repository.mkdir(exist_ok=True)
         check_folder(self.repository)
-        spec = self._spec()
         wanted = self.wish.options
         options = UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
-        name = choose_runtime(spec, options)
-        runtime = make_runtime(name, options, self.progress)
-        findings = runtime.preflight(spec)
+        spec = self._spec(options)
+        chosen = choose_runtime(spec, options, self.progress)
+        findings = chosen.preflight(spec)
         errors = [item for item in findings if item.severity is Severity.ERROR]
         if errors:
             details = [f"{item.message} [{item.code}] → {item.fix}" for item in errors[1:]]
             raise EnvironmentProblem(
                 errors[0].code, errors[0].message, fix=errors[0].fix, details=details
             )
-        self.runtime = name
-        server = runtime.start(spec)
+        self.runtime = chosen.name
+        server = chosen.runtime.start(spec)
         self._server = server
         try:
             server.wait_ready(_START_S, self.progress)
@@ -295,13 +297,11 @@ class PrivateServer:
         self.control = ServerControl(Endpoint.parse(address, headers=headers))
         self._client = HttpClient(address, _LOAD_S, headers=headers)
 
-    def _spec(self) -> ServerSpec:
-        return ServerSpec(
+    def _spec(self, options: UpOptions) -> ServerSpec:
+        return replace(
+            bare_spec(StateStore(self.wish.project), options),
             repository=self.repository.resolve(),
-            models=(),
             log=self.wish.folder / "server.log",
-            project=self.wish.project,
-            label=project_label(self.wish.project),
             backends=self.wish.backends,
             environment=self._environment,
             ports=Ports(0, 0, 0),

@@ -9,11 +9,7 @@ import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.serving.docker.container_binds import Mount, repository_mounts
-from tritongen.serving.docker.container_settings import (
-    DockerOptions,
-    container_settings,
-    shared_memory,
-)
+from tritongen.serving.docker.container_settings import ContainerSettings, shared_memory
 from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.runtime_requirements import ModelNeeds
@@ -30,11 +26,11 @@ def spec(folder: Path, **fields) -> ServerSpec:
     )  # fmt: skip
 
 
-def settings(spec: ServerSpec, **options):
+def settings(spec: ServerSpec) -> ContainerSettings:
     mount = Mount(str(spec.repository), "/models")
-    return container_settings(
-        spec, DockerOptions(**options), "image:1", server="0" * 16, ports=Ports(1, 2, 3),
-        mounts=(mount,), engine_cpus=8, keys=ApiKeys.new(),
+    return ContainerSettings(
+        replace(spec, ports=Ports(1, 2, 3)), "image:1", server="0" * 16, mounts=(mount,),
+        engine_cpus=8, keys=ApiKeys.new(),
     )  # fmt: skip
 
 
@@ -124,9 +120,9 @@ def test_what_is_no_name_of_an_image(name):
 
 
 @pytest.mark.parametrize("user", ["", "-1", "a b", "1000:1000:1", "1000:"])
-def test_what_is_no_user(user):
+def test_what_is_no_user(tmp_path, user):
     with pytest.raises(InvalidInputError):
-        DockerOptions(user=user)
+        spec(tmp_path, user=user)
 
 
 def test_links_out_of_the_repository(tmp_path):

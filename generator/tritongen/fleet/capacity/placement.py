@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
@@ -85,7 +86,7 @@ class Placer:
             budget = Planned(cores, Reason(Source.TARGET, f"{cores} cores of the machine"))
             facts = [self._facts[name] for name in key[0]]
             plan = plan_serving(facts, self._intent, self._evidence, budget)
-            limited = any(name == "rate-limit" for name, _ in plan.server.flags)
+            limited = is_rate_limited(plan.server.flags)
             found = ContainerPlacement(
                 cores, tuple(_placed(model) for model in plan.models), limited
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
+from tritongen.serving.docker.health_check import HealthCheck
 
 # A DNS label with room for what Kubernetes adds to the names of pods.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -38,27 +39,6 @@ class DeployedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """How an engine finds out whether a container serves, and how it ends one.
-
-    Attributes:
-        command: to run inside; exit code 0 is healthy.
-        interval_s: between two checks.
-        timeout_s: of one check.
-        start_s: failures within are not counted after the start.
-        retries: failures in a row that make it unhealthy.
-        stop_grace_s: between SIGTERM and SIGKILL; Triton itself waits 30 s for its requests.
-    """
-
-    command: tuple[str, ...]
-    interval_s: int
-    timeout_s: int
-    start_s: int
-    retries: int
-    stop_grace_s: int
-
-
-@dataclass(frozen=True, slots=True)
 class Container:
     """The container of a service, the same that `tritongen up --runtime docker` starts.
 
@@ -78,6 +58,7 @@ class Container:
         ulimits: (name, soft and hard limit).
         health: checks.
         key: value of the header that the closed APIs ask for; part of `arguments`.
+        rate_limited: whether its arguments turn the rate limiter on.
     """
 
     image: str
@@ -93,8 +74,9 @@ class Container:
     read_only: bool
     tmp_bytes: int
     ulimits: tuple[tuple[str, int], ...]
-    health: Health
+    health: HealthCheck
     key: str = ""
+    rate_limited: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -216,7 +198,7 @@ class Service:
     @property
     def limited(self) -> bool:
         """Whether the rate limiter holds executions to the cores."""
-        return any(argument.startswith("--rate-limit=") for argument in self.container.arguments)
+        return self.container.rate_limited
 
 
 @dataclass(frozen=True, slots=True)

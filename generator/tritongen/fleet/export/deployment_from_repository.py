@@ -13,32 +13,27 @@ from tritongen.fleet.export.deployment import (
     Container,
     DeployedModel,
     Deployment,
-    Health,
     PlannedService,
     Replicas,
     Service,
 )
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
+from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
 from tritongen.repository.write_repository import settle
-from tritongen.serving.docker.container_settings import (
-    HEALTH,
-    ContainerSettings,
-    DockerOptions,
-    container_settings,
-)
+from tritongen.serving.docker.container_settings import ContainerSettings
+from tritongen.serving.docker.health_check import HEALTH
 from tritongen.serving.docker.images import checked, official_image
-from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
-from tritongen.serving.server_spec import UpOptions, server_spec
+from tritongen.serving.protocol import ModelControl, ServerSpec
+from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 
-_NANO = 10**9
 _MIB = 1 << 20
 # Of Triton itself, and of a model about which nothing is known.
 _SERVER_BYTES = 256 * _MIB
@@ -89,7 +84,8 @@ def make_deployment(
     """
     # Only its paths differ from what `up` makes; none of them is written down.
     store = StateStore(options.repository.parent)
-    spec = server_spec(store, options.repository, lock, UpOptions(RuntimeName.DOCKER))
+    served = ServedRepository(options.repository, lock)
+    spec = server_spec(store, served, UpOptions(RuntimeName.DOCKER))
     digest = _digest(lock)
     image = checked(options.image or official_image(spec.release, spec.backends))
     planned = plan.services or (_unplanned(intent, options.name, lock, spec.models),)
@@ -205,8 +201,7 @@ def _split_findings(lock: Lock, service: PlannedService) -> Iterable[Finding]:
     """Where the plan splits the cores in another way than the repository was built."""
     fix = f"Run `tritongen build MODELS --cpus {service.cores}`, then export."
     threads = sum(math.prod(_shares(lock, name)) for name, _, _ in service.models)
-    limited = any(flag == "rate-limit" for flag, _ in lock.server.flags)
-    if threads > service.cores and not limited:
+    if threads > service.cores and not is_rate_limited(lock.server.flags):
         message = (
             f"{service.name} is planned for {service.cores} cores, the repository was built for "
             f"{lock.target.cores} and runs {threads} threads"
@@ -321,16 +316,8 @@ def _settings(
         cores=planned.cores,
         memory_bytes=planned.memory_bytes or spec.memory_bytes,
     )
-    return container_settings(
-        wanted,
-        DockerOptions(image),
-        image,
-        server=key,
-        ports=Ports(),
-        mounts=(),
-        engine_cpus=None,
-        keys=ApiKeys.new(),  # of nothing: the flags above close what is closed
-    )
+    # The keys are of nothing: the flags above close what is closed.
+    return ContainerSettings(wanted, image, server=key, mounts=(), keys=ApiKeys.new())
 
 
 def _needed(
@@ -352,34 +339,22 @@ def _needed(
 
 
 def _container(settings: ContainerSettings, needed: int, key: str) -> Container:
-    tmp = dict(settings.tmpfs).get("/tmp", "")  # noqa: S108  (inside the container)
+    spec = settings.spec
     return Container(
         image=settings.image,
         entrypoint=settings.entrypoint,
         arguments=settings.command,
         environment=settings.environment,
         cpus=settings.cpus,
-        memory_bytes=settings.memory_bytes,
+        memory_bytes=spec.memory_bytes,
         memory_request_bytes=needed,
         shared_memory_bytes=settings.shared_memory_bytes,
-        gpus=settings.gpus,
-        user=settings.user,
+        gpus=spec.gpus,
+        user=spec.user,
         read_only=settings.read_only,
-        tmp_bytes=1 << 30 if "size=1g" in tmp else 64 * _MIB,
+        tmp_bytes=settings.tmp_bytes,
         ulimits=settings.ulimits,
-        health=_health(settings),
+        health=HEALTH,
         key=key,
-    )
-
-
-def _health(settings: ContainerSettings) -> Health:
-    given = settings.body()
-    check = given["Healthcheck"]
-    return Health(
-        command=HEALTH,
-        interval_s=check["Interval"] // _NANO,
-        timeout_s=check["Timeout"] // _NANO,
-        start_s=check["StartPeriod"] // _NANO,
-        retries=check["Retries"],
-        stop_grace_s=given["StopTimeout"],
+        rate_limited=is_rate_limited(spec.flags),
     )

@@ -2,16 +2,16 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.docker.container_binds import repository_mounts
-from tritongen.serving.docker.container_settings import MODELS, DockerOptions, shared_memory
-from tritongen.serving.docker.docker_engine import EngineFacts, speaking
-from tritongen.serving.docker.images import ImageChoice, ImageFacts
+from tritongen.serving.docker.container_settings import MODELS, shared_memory
+from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
+from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe, image_for
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 
@@ -30,36 +30,21 @@ _CORE_BACKENDS = frozenset({"", "ensemble"})
 _SHOWN = 3
 
 
-def findings(
-    spec: ServerSpec,
-    options: DockerOptions,
-    ask: Callable[[], EngineFacts],
-    choice_for: Callable[[ServerSpec], ImageChoice],
-    find: Callable[[str], ImageFacts | None],
-    connect: Callable[[], "DockerClient"],
-) -> tuple[Finding, ...]:
-    """Everything that `spec` meets; errors forbid the start.
+def findings(spec: ServerSpec, engine: DockerEngine) -> tuple[Finding, ...]:
+    """Everything that `spec` meets on an engine; errors forbid the start.
 
-    Args:
-        spec: of the server.
-        options: the user's further choices.
-        ask: what the engine offers.
-        choice_for: the image of a spec.
-        find: what a local image says of itself, None when it is not here.
-        connect: gives a client of the engine, which is wanted for an image that is not here.
+    Raises:
+        InvalidInputError: TG304, the image's name is none.
     """
     found = [*repository_findings(spec)]
     if not found:
-        found += mount_findings(spec, options)
+        found += mount_findings(spec)
     found += network_findings(spec)
     try:
-        facts = ask()
-    except EnvironmentProblem as problem:
-        return (*found, _error(problem))
-    found += engine_findings(facts)
-    found += resource_findings(spec, facts)
-    try:
-        found += image_findings(choice_for(spec), spec, facts, find, connect)
+        facts = engine.facts()
+        found += engine_findings(facts)
+        found += resource_findings(spec, facts)
+        found += image_findings(spec, engine)
     except EnvironmentProblem as problem:
         found.append(_error(problem))
     return tuple(found)
@@ -103,29 +88,18 @@ def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]
         yield finding("TG826", Severity.ERROR, message, fix=fix)
 
 
-def image_findings(
-    choice: ImageChoice,
-    spec: ServerSpec,
-    facts: EngineFacts,
-    find: Callable[[str], ImageFacts | None],
-    connect: Callable[[], "DockerClient"],
-) -> Iterator[Finding]:
+def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
     """Whether the image is here or can be had, and whether it fits the plan.
 
-    Args:
-        choice: the image.
-        spec: of the server.
-        facts: of the engine.
-        find: what a local image says of itself, None when it is not here.
-        connect: gives a client of the engine, which is wanted for an image that is not here.
-
     Raises:
-        EnvironmentProblem: TG840.
+        InvalidInputError: TG304, the image's name is none.
+        EnvironmentProblem: TG840, TG852.
     """
+    choice, facts = image_for(spec), engine.facts()
     reference = choice.reference
-    image = find(reference)
+    image = describe(engine, reference)
     if image is None:
-        yield from _pullable(connect(), choice)
+        yield from _pullable(engine.client(), choice)
         return
     yield from weakness_findings(spec, image.release or image.server)
     message = f"image {reference}: {choice.reason}; it is here and is not pulled over"
@@ -167,17 +141,17 @@ def _pullable(client: "DockerClient", choice: ImageChoice) -> Iterator[Finding]:
         yield finding("TG854", Severity.INFO, message)
 
 
-def mount_findings(spec: ServerSpec, options: DockerOptions) -> Iterator[Finding]:
+def mount_findings(spec: ServerSpec) -> Iterator[Finding]:
     """Links and files of the repository that the container's user cannot follow or read."""
     mounts, bad = repository_mounts(spec.repository, MODELS)
     for link in bad:
         yield finding("TG846", Severity.ERROR, f"{link.path} {link.reason}", path=link.path)
-    hidden = [path for mount in mounts for path in _hidden(Path(mount.source), options.user)]
+    hidden = [path for mount in mounts for path in _hidden(Path(mount.source), spec.user)]
     if hidden:
         shown = ", ".join(str(path) for path in hidden[:_SHOWN])
         more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
         yield finding(
-            "TG847", Severity.ERROR, f"user {options.user} cannot read {shown}{more}",
+            "TG847", Severity.ERROR, f"user {spec.user} cannot read {shown}{more}",
             path=str(spec.repository),
         )  # fmt: skip
 

@@ -12,28 +12,13 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
 from tritongen.serving.docker import docker_preflight
-from tritongen.serving.docker.access import EngineAccess
 from tritongen.serving.docker.container_binds import repository_mounts
 from tritongen.serving.docker.container_reaper import container_guard
-from tritongen.serving.docker.container_settings import (
-    LABEL,
-    MODELS,
-    SERVER,
-    ContainerSettings,
-    DockerOptions,
-    container_settings,
-)
-from tritongen.serving.docker.docker_engine import EngineFacts, context_host, speaking
-from tritongen.serving.docker.images import (
-    PYTHON_LABEL,
-    ImageChoice,
-    ImageFacts,
-    checked,
-    choose_image,
-    pull,
-)
+from tritongen.serving.docker.container_settings import LABEL, MODELS, SERVER, ContainerSettings
+from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
+from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log
-from tritongen.serving.ports import choose, endpoints, port_findings
+from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
 from tritongen.triton.api_keys import ApiKeys
@@ -44,63 +29,48 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerRuntime"]
 
-_log = logging.getLogger(__name__)
 # Another program may take a free port between the choice and the start.
 _PORT_ATTEMPTS = 3
+_log = logging.getLogger(__name__)
 
 
 class DockerRuntime:
     """Runs Triton in a container.
 
     Args:
-        options: image and further choices.
         progress: told of the pull.
     """
 
     name = RuntimeName.DOCKER
 
-    def __init__(
-        self, options: DockerOptions | None = None, progress: Progress | None = None
-    ) -> None:
-        self._options = options or DockerOptions()
+    def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
-        self.engine = EngineAccess()
-        if self._options.image:
-            self._options = replace(self._options, image=checked(self._options.image))
-
-    @property
-    def options(self) -> DockerOptions:
-        """What the user chose."""
-        return self._options
-
-    def image_for(self, spec: ServerSpec) -> str:
-        """The image that serves a spec: the user's, or the official one that fits the plan.
-
-        Raises:
-            EnvironmentProblem: TG852, no official image of the release does.
-        """
-        return self.choice_for(spec).reference
-
-    def choice_for(self, spec: ServerSpec) -> ImageChoice:
-        """The image of `image_for`, with the reason.
-
-        Raises:
-            EnvironmentProblem: TG852.
-        """
-        if self._options.image:
-            return ImageChoice(self._options.image, "named with --image")
-        return choose_image(spec.release, spec.backends, spec.needs)
+        self.engine = DockerEngine()
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
-        """What stands in the way; see `Runtime.preflight`."""
-        return docker_preflight.findings(
-            spec,
-            self._options,
-            self.engine.facts,
-            self.choice_for,
-            self.engine.image,
-            self.engine.client,
-        )
+        """What stands in the way; see `ServerRuntime.preflight`."""
+        return docker_preflight.findings(spec, self.engine)
+
+    def make_room(self, label: str) -> None:
+        """Removes a project's containers that have ended; see `ServerRuntime.make_room`.
+
+        Raises:
+            EnvironmentProblem: TG808 one of them still runs and no state file names it, TG840,
+                TG816.
+        """
+        from tritongen.serving.docker.docker_orphans import end_container, find_containers
+
+        for found in find_containers(self.engine, label):
+            if not found.orphaned:
+                continue
+            if found.running:
+                raise EnvironmentProblem(
+                    "TG808",
+                    f"container {found.container[:12]} of this project runs, and no state file "
+                    "names it",
+                    fix="End it with `tritongen down`.",
+                )
+            end_container(found)
 
     def run_line(self, spec: ServerSpec) -> str:
         """The ``docker run`` command that starts the same container; nothing is started.
@@ -113,26 +83,21 @@ class DockerRuntime:
         facts: EngineFacts | None = None
         with suppress(EnvironmentProblem):
             facts = self.engine.facts()
-        ports = choose(spec.host, spec.ports)
-        settings = self._settings(replace(spec, ports=ports), _new_name(), facts, ApiKeys.new())
-        return settings.run_line()
+        return _settings(replace(spec, ports=choose(spec.host, spec.ports)), facts).run_line()
 
     def start(self, spec: ServerSpec) -> "DockerServer":
-        """Starts the container and returns without waiting for its models; see `Runtime.start`."""
+        """Starts the container and returns at once; see `ServerRuntime.start`."""
         facts = self.engine.facts()
-        image = self._present(self.image_for(spec))
+        image = self._present(image_for(spec).reference)
         with translated(spec.log):
             new_log(spec.log).close()
         fixed = spec.ports
         for attempt in range(_PORT_ATTEMPTS):
-            taken = port_findings(spec.host, fixed) if facts.local else ()
-            if taken:
-                raise EnvironmentProblem(
-                    "TG807", taken[0].message, details=[item.message for item in taken[1:]]
-                )
+            if facts.local:
+                refuse_taken(port_findings(spec.host, fixed))
             chosen = replace(spec, ports=choose(spec.host, fixed))
             try:
-                return self._start(chosen, facts, image)
+                return self._start(_settings(chosen, facts), image)
             except EnvironmentProblem as problem:
                 last = attempt + 1 == _PORT_ATTEMPTS
                 if problem.code != "TG807" or last or chosen.ports == fixed:
@@ -148,24 +113,18 @@ class DockerRuntime:
         server = self.find(state)
         return server if server is not None and server.alive() else None
 
-    def options_of(self, state: ServerState) -> DockerOptions | None:
-        """What the user chose for the container of a state file; None when it is gone.
+    def user_choices(self, state: ServerState) -> tuple[str, bool] | None:
+        """User and read-only root of the container of a state file; None when it is gone.
 
         Raises:
             EnvironmentProblem: TG840.
         """
-        import docker.errors
-
-        with speaking(state.container):
-            try:
-                attributes = self.engine.container(state.container).attrs
-            except docker.errors.NotFound:
-                return None
-        return DockerOptions(
-            image=state.image,
-            user=str(attributes["Config"]["User"]),
-            read_only=bool(attributes["HostConfig"]["ReadonlyRootfs"]),
-        )
+        container = self.engine.container(state.container)
+        if container is None:
+            return None
+        attributes = container.attrs
+        read_only = bool(attributes["HostConfig"]["ReadonlyRootfs"])
+        return str(attributes["Config"]["User"]), read_only
 
     def find(self, state: ServerState) -> "DockerServer | None":
         """The container of a state file, also one that has ended; None when it is gone.
@@ -173,74 +132,46 @@ class DockerRuntime:
         Raises:
             EnvironmentProblem: TG840.
         """
-        import docker.errors
-
         if state.runtime is not self.name or not state.container:
             return None
-        from tritongen.serving.docker.docker_server import DockerServer
-
-        with speaking(state.container):
-            try:
-                container = self.engine.container(state.container)
-            except docker.errors.NotFound:
-                return None
+        container = self.engine.container(state.container)
+        if container is None:
+            return None
         marks = container.labels
         if (marks.get(SERVER), marks.get(LABEL)) != (state.server, state.label):
             return None
+        from tritongen.serving.docker.docker_server import DockerServer
+
         backends = frozenset((marks.get(PYTHON_LABEL) or "python").split())
-        return DockerServer(
-            state, self.engine, container=container, python_backends=backends, host=context_host()
-        )
+        return DockerServer(state, self.engine, backends, container=container)
 
     def _present(self, reference: str) -> ImageFacts:
         """The image, pulled when it is not here; one that is here is never pulled over."""
-        found = self.engine.image(reference)
+        found = describe(self.engine, reference)
         if found is None:
             pull(self.engine.client(), reference, self._progress)
-            found = self.engine.image(reference)
+            found = describe(self.engine, reference)
         if found is None:
             raise EnvironmentProblem("TG842", "image is not here after its pull", where=reference)
         return found
 
-    def _settings(
-        self, spec: ServerSpec, server: str, facts: EngineFacts | None, keys: ApiKeys
-    ) -> ContainerSettings:
-        mounts, bad = repository_mounts(spec.repository, MODELS)
-        if bad:
-            raise EnvironmentProblem(
-                "TG846",
-                f"{bad[0].path} {bad[0].reason}",
-                where=str(spec.repository),
-                details=[f"{link.path} {link.reason}" for link in bad[1:]],
-            )
-        return container_settings(
-            spec,
-            self._options,
-            self.image_for(spec),
-            server=server,
-            ports=spec.ports,
-            mounts=mounts,
-            engine_cpus=facts.cpus if facts else None,
-            keys=keys,
-        )
-
-    def _start(self, spec: ServerSpec, facts: EngineFacts, image: ImageFacts) -> "DockerServer":
-        server, keys = _new_name(), ApiKeys.new()
-        settings = self._settings(spec, server, facts, keys)
-        host = self.engine.host()
+    def _start(self, settings: ContainerSettings, image: ImageFacts) -> "DockerServer":
         # The guard stands before the container does, so that no moment is without one.
-        guard = container_guard(server, host)
+        guard = container_guard(settings.server, self.engine.host())
         try:
-            made = self.engine.create(settings)
-            self.engine.start(made, settings.image)
+            made = self.engine.start(settings.body(), settings.name)
             _log.info("container %s of %s runs", made, settings.image)
             # All that is loaded from here on is loaded while Triton loads its models.
             from tritongen.serving.docker.docker_server import DockerServer
 
-            state = _new_state(spec, server, made, settings.image, image.server)
-            state = replace(state, key=keys.tool)
+            # Who starts the same by hand is not told the keys of this one.
+            line = _renewed(settings).run_line()
             running = DockerServer(
-                state, self.engine, python_backends=image.python_backends, guard=guard, host=host
+                _state(settings, made, image.server),
+                self.engine,
+                image.python_backends,
+                guard=guard,
+                run_line=line,
             )
             running.mirror_log()
         except EnvironmentProblem as problem:
@@ -252,18 +183,45 @@ class DockerRuntime:
         return running
 
 
+def _settings(spec: ServerSpec, facts: EngineFacts | None) -> ContainerSettings:
+    """The container of a spec whose ports are settled.
+
+    Raises:
+        EnvironmentProblem: TG846, a link of the repository leads nowhere inside; TG852.
+    """
+    mounts, bad = repository_mounts(spec.repository, MODELS)
+    if bad:
+        raise EnvironmentProblem(
+            "TG846",
+            f"{bad[0].path} {bad[0].reason}",
+            where=str(spec.repository),
+            details=[f"{link.path} {link.reason}" for link in bad[1:]],
+        )
+    return ContainerSettings(
+        spec=spec,
+        image=image_for(spec).reference,
+        server=_new_name(),
+        mounts=mounts,
+        keys=ApiKeys.new(),
+        engine_cpus=facts.cpus if facts else None,
+    )
+
+
+def _renewed(settings: ContainerSettings) -> ContainerSettings:
+    return replace(settings, server=_new_name(), keys=ApiKeys.new())
+
+
 def _new_name() -> str:
     """A name for one start that nobody can guess."""
     return os.urandom(8).hex()
 
 
-def _new_state(
-    spec: ServerSpec, server: str, container: str, image: str, version: str
-) -> ServerState:
+def _state(settings: ContainerSettings, container: str, version: str) -> ServerState:
+    spec = settings.spec
     return ServerState(
         runtime=RuntimeName.DOCKER,
         label=spec.label,
-        server=server,
+        server=settings.server,
         pid=0,
         start_ticks=0,
         boot_id="",
@@ -275,5 +233,6 @@ def _new_state(
         version=version,
         started=time.time(),
         host=spec.host,
-        image=image,
+        image=settings.image,
+        key=settings.keys.tool,
     )

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.progress import Progress
 from tritongen.model.releases import RELEASES, at_least, find
-from tritongen.serving.docker.docker_engine import speaking
+from tritongen.serving.docker.docker_engine import DockerEngine, speaking
+from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.runtime_requirements import ModelNeeds, unmet
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = [
     "checked",
     "choose_image",
     "describe",
-    "image_facts",
+    "image_for",
     "official_image",
     "pull",
     "releases_with",
@@ -70,6 +71,18 @@ class ImageChoice:
 
     reference: str
     reason: str
+
+
+def image_for(spec: ServerSpec) -> ImageChoice:
+    """The image that serves a spec: the user's, or the official one that fits the plan.
+
+    Raises:
+        InvalidInputError: TG304, the user's is no name of an image.
+        EnvironmentProblem: TG852, no official image of the release does.
+    """
+    if spec.image:
+        return ImageChoice(checked(spec.image), "named with --image")
+    return choose_image(spec.release, spec.backends, spec.needs)
 
 
 def checked(reference: str) -> str:
@@ -200,24 +213,15 @@ def releases_with(backends: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def describe(client: "DockerClient", reference: str) -> ImageFacts | None:
+def describe(engine: DockerEngine, reference: str) -> ImageFacts | None:
     """What a local image says of itself, None when it is not here.
 
     Raises:
         EnvironmentProblem: TG840.
     """
-    import docker.errors
-
-    with speaking(reference):
-        try:
-            attributes = client.images.get(reference).attrs
-        except docker.errors.ImageNotFound:
-            return None
-    return image_facts(reference, attributes)
-
-
-def image_facts(reference: str, attributes: dict[str, Any]) -> ImageFacts:
-    """What the engine's answer says of a local image."""
+    attributes = engine.image(reference)
+    if attributes is None:
+        return None
     config = attributes.get("Config") or {}
     pairs = (entry.partition("=") for entry in config.get("Env") or ())
     variables = {name: value for name, _, value in pairs}

@@ -37,7 +37,8 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "pytorch": (("numpy", "torch"), "torch"),
     }
 )
-_LEAST_SHARED_MEMORY = 64 << 20
+# What the Docker Engine gives a container: Triton's Python backend starts with it.
+_MIN_SHARED_MEMORY_BYTES = 64 << 20
 _TRACING_BY_ROOT = 2  # 3 is for nobody
 
 
@@ -52,7 +53,7 @@ def machine_findings() -> tuple[Finding, ...]:
     if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
         message = f"{SHARED_MEMORY} is missing or cannot be written"
         found.append(finding("TG818", Severity.ERROR, message))
-    elif (free := _free(SHARED_MEMORY)) < _LEAST_SHARED_MEMORY:
+    elif (free := _free(SHARED_MEMORY)) < _MIN_SHARED_MEMORY_BYTES:
         message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
         found.append(finding("TG818", Severity.WARNING, message))
     if not _hides_arguments():

@@ -12,10 +12,10 @@ from tritongen.model.progress import Progress
 from tritongen.serving import reaper
 from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
-from tritongen.serving.embedded.launch import command, cpus_for, environment, spawn
+from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.guard import Guard
-from tritongen.serving.ports import choose, endpoints, port_findings
+from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.processes import (
     LABEL,
@@ -56,32 +56,23 @@ class EmbeddedRuntime:
         self._progress = progress
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
-        """What stands in the way on this machine; see `Runtime.preflight`."""
+        """What stands in the way on this machine; see `ServerRuntime.preflight`."""
         return embedded_preflight.findings(spec)
 
+    def make_room(self, label: str) -> None:
+        """Nothing: a server that has ended leaves nothing in the way of another."""
+
     def start(self, spec: ServerSpec) -> "EmbeddedServer":
-        """Starts the server and returns at once; see `Runtime.start`."""
+        """Starts the server and returns at once; see `ServerRuntime.start`."""
         home = ensure_triton(self._cache, self._wheel, self._progress)
         layout = build_layout(home, self._cache)
-        taken = port_findings(spec.host, spec.ports)
-        if taken:
-            raise EnvironmentProblem(
-                "TG807", taken[0].message, details=[item.message for item in taken[1:]]
-            )
+        refuse_taken(port_findings(spec.host, spec.ports))
         spec = replace(spec, ports=choose(spec.host, spec.ports))
         server, keys = os.urandom(8).hex(), ApiKeys.new()
-        state = _new_state(spec, server, keys)
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(reaper.__name__, f"{SERVER}={server}", region_prefix(server), packages=False)
         try:
-            process = spawn(
-                command(spec, home, layout, server, keys),
-                environment(spec, home, layout, server),
-                keys=keys,
-                folder=layout.folder,
-                log=spec.log,
-                cpus=cpus_for(spec),
-            )
+            process = launch(spec, home, layout, server, keys)
         except OSError as error:
             guard.dismiss()
             raise EnvironmentProblem(
@@ -92,12 +83,11 @@ class EmbeddedRuntime:
             raise
         try:
             reference = ProcessRef.of(process.pid)
-            ticks = reference.start_ticks if reference else 0
+            state = _state(spec, server, keys, reference or ProcessRef(process.pid, 0))
             # What watches a server is loaded while it starts.
             from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
-            found = replace(state, pid=process.pid, start_ticks=ticks)
-            return EmbeddedServer(found, process, guard)
+            return EmbeddedServer(state, process, guard)
         except BaseException:
             guard.finish()
             raise
@@ -116,13 +106,13 @@ class EmbeddedRuntime:
         return EmbeddedServer(state)
 
 
-def _new_state(spec: ServerSpec, server: str, keys: ApiKeys) -> ServerState:
+def _state(spec: ServerSpec, server: str, keys: ApiKeys, process: ProcessRef) -> ServerState:
     return ServerState(
         runtime=RuntimeName.EMBEDDED,
         label=spec.label,
         server=server,
-        pid=0,
-        start_ticks=0,
+        pid=process.pid,
+        start_ticks=process.start_ticks,
         boot_id=boot_id(),
         container="",
         endpoints=endpoints(spec.host, spec.ports),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.progress import Progress
+from tritongen.model.progress import Progress, silent
 from tritongen.system.files import FileLock, translated
 from tritongen.system.interpreter import module_command, module_environment
 from tritongen.system.user_cache import cache_folder, user_cache
@@ -140,7 +140,7 @@ def ensure_triton(
         return home
     home = _home(cache)
     parent = cache_folder("triton", cache)
-    report = progress or _silent
+    report = progress or silent
     with FileLock(
         parent / "lock",
         "fetching Triton",
@@ -191,10 +191,6 @@ def _given(wheel: Path | None) -> Path | None:
     """The local copy of the wheel that the user named, by argument or by variable."""
     named = os.environ.get(WHEEL_VARIABLE)
     return wheel or (Path(named) if named else None)
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Progress for those who do not ask."""
 
 
 def _fetch(parent: Path, home: TritonHome, wheel: Path | None, progress: Progress) -> None:

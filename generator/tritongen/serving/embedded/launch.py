@@ -5,12 +5,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden_arguments import Program, start
-from tritongen.serving.embedded.layout import Layout
+from tritongen.serving.embedded.layout import TritonLayout
 from tritongen.serving.embedded.shell_safe_paths import plain_path
 from tritongen.serving.growing_log import new_log
 from tritongen.serving.protocol import ServerSpec
@@ -22,7 +21,7 @@ __all__ = [
     "command",
     "cpus_for",
     "environment",
-    "spawn",
+    "launch",
 ]
 
 _log = logging.getLogger(__name__)
@@ -35,18 +34,11 @@ _INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 def command(
     spec: ServerSpec,
     home: TritonHome,
-    layout: Layout,
+    layout: TritonLayout,
     server: str,
     keys: ApiKeys,
 ) -> list[str]:
-    """The server's argument list; the ports of `spec` are settled.
-
-    Args:
-        spec: of the server.
-        home: the unpacked Triton.
-        layout: the folder that it is started with.
-        server: this start's name.
-        keys: of its restricted APIs.
+    """The server's argument list; for the arguments see `launch`.
 
     Raises:
         EnvironmentProblem: TG004, a path that needs a link cannot get one.
@@ -69,7 +61,9 @@ def command(
     return [str(home.executable), *server_arguments(spec, options, keys)]
 
 
-def environment(spec: ServerSpec, home: TritonHome, layout: Layout, server: str) -> dict[str, str]:
+def environment(
+    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str
+) -> dict[str, str]:
     """The server's whole environment."""
     inherited = _INHERITED + (_INHERITED_WITH_GPU if spec.gpus else ())
     own = {name: os.environ[name] for name in inherited if name in os.environ}
@@ -115,28 +109,31 @@ def _pinned(cpus: frozenset[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def spawn(
-    arguments: list[str],
-    variables: dict[str, str],
-    *,
-    keys: ApiKeys,
-    folder: Path,
-    log: Path,
-    cpus: frozenset[int],
-) -> subprocess.Popen[bytes]:
+def launch(
+    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str, keys: ApiKeys
+) -> "subprocess.Popen[bytes]":
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
 
     Its log, its regions of shared memory and its keys are for this user alone.
+
+    Args:
+        spec: of the server; its ports are settled.
+        home: the unpacked Triton.
+        layout: the folder that it is started with.
+        server: this start's name.
+        keys: of its restricted APIs.
 
     Raises:
         EnvironmentProblem: TG004 or TG005 when the log cannot be written, TG011 when it is no
             plain file of this user.
         OSError: the program cannot be executed.
     """
-    with translated(log):
-        output = new_log(log)
-    with output, _pinned(cpus):
-        secrets = (keys.tool, keys.nobody)
-        process = start(Program(arguments, variables, secrets, folder, output))
-    _log.info("tritonserver runs as process %d, its log is %s", process.pid, log)
+    arguments = command(spec, home, layout, server, keys)
+    variables = environment(spec, home, layout, server)
+    with translated(spec.log):
+        output = new_log(spec.log)
+    secrets = (keys.tool, keys.nobody)
+    with output, _pinned(cpus_for(spec)):
+        process = start(Program(arguments, variables, secrets, layout.folder, output))
+    _log.info("tritonserver runs as process %d, its log is %s", process.pid, spec.log)
     return process

@@ -25,7 +25,7 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.system.files import translated
 from tritongen.system.user_cache import cache_folder
 
-__all__ = ["BACKENDS", "MINORS", "Layout", "build_layout", "check_python", "find_libpython"]
+__all__ = ["BACKENDS", "MINORS", "TritonLayout", "build_layout", "check_python", "find_libpython"]
 
 # Backends that the embedded runtime serves.
 BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
@@ -56,7 +56,7 @@ _SYSTEM_FOLDERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TritonLayout:
     """A finished folder.
 
     Attributes:
@@ -113,7 +113,7 @@ def find_libpython() -> Path | None:
     return None
 
 
-def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
+def build_layout(home: TritonHome, cache: Path | None = None) -> TritonLayout:
     """Builds the folder for this Python and this package, or finds it built already.
 
     Raises:
@@ -138,7 +138,7 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> Layout:
     if not folder.is_dir():
         with translated(parent):
             _build(folder, home, stub, (name, library))
-    return Layout(folder, python or folder / "bin")
+    return TritonLayout(folder, python or folder / "bin")
 
 
 def _libpython_of(stub: Path, home: TritonHome) -> str:
