@@ -4,6 +4,7 @@ import argparse
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -255,6 +256,7 @@ def _live(bar: ProgressBar) -> "Tell":
 def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.model.business import ClientProtocol
     from tritongen.probe.level import Conditions
+    from tritongen.probe.load_engine import EngineOptions
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.request_inputs import InputOptions
     from tritongen.probe.statistics.verdicts import WantedPrecision
@@ -264,6 +266,9 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     loads = _loads(args)
     budget = args.duration or args.time_budget or max(_BUDGET_S, *map(_least_length, loads))
     authority = Path(args.ca) if args.ca else None
+    options = EngineOptions()
+    if args.max_outstanding is not None:
+        options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
         url=args.url,
@@ -288,6 +293,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
         shared_memory=args.shm,
         secure=args.tls,
         tls=Tls(authority, verify=not args.insecure),
+        options=options,
         command=shlex.join(["tritongen", *sys.argv[1:]]),
     )
 

@@ -7,7 +7,10 @@ from tritongen.probe.statistics.measurement import LevelVerdict
 
 PAGE = (Path(__file__).parents[3] / "docs/probe.md").read_text()
 # What speaks for itself in --help, or belongs to the server.
-UNTOLD = {"--help", "--model", "--url", "--tls", "--ca", "--insecure", "--output", "--tolerance"}
+UNTOLD = {
+    "--help", "--verbose", "--quiet",
+    "--model", "--url", "--tls", "--ca", "--insecure", "--output", "--tolerance",
+}  # fmt: skip
 
 
 def flags_of(text: str) -> set[str]:

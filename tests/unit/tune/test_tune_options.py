@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tritongen.cli.main import build_parser
-from tritongen.cli.options import from_flags
+from tritongen.cli.options import declared_options
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.server import RuntimeName
 from tritongen.tune.tune_options import TuneOptions
@@ -12,7 +12,7 @@ from tritongen.tune.tune_options import TuneOptions
 def options_of(*words):
     arguments = build_parser("tune", alone=True).parse_args(["tune", "models", *words])
     assert arguments.models == Path("models")
-    return from_flags(TuneOptions, arguments)
+    return declared_options(TuneOptions, arguments)
 
 
 def test_without_flags_the_defaults_of_the_fields_hold():

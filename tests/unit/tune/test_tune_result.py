@@ -9,7 +9,7 @@ import pytest
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.report.tuning_history import candidates_of
+from tritongen.fleet.report.tuning_history import measured_configurations
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import ClientProtocol
 from tritongen.model.codec import decode, encode
@@ -209,7 +209,7 @@ class TestJournal:
         journal.begin(resume=False)
         for record in history:
             journal.append(record)
-        found = candidates_of(tmp_path, "m", result.tuned)
+        found = measured_configurations(tmp_path, "m", result.tuned)
         assert [one.chosen for one in found if not one.baseline].count(True) == 1
         assert sum(one.baseline for one in found) <= 1
         raced = {record.task.candidate for record in history if record.sound}
