@@ -17,8 +17,6 @@ from tritongen.triton.address import shown_address
 
 _log = logging.getLogger(__name__)
 _STATE_FOLDER = ".tritongen"
-# Of the parsers, not of the user.
-_INTERNAL = frozenset({"run", "command"})
 
 
 class _Told(logging.Handler):
@@ -83,7 +81,7 @@ def shown_options(options: argparse.Namespace) -> Sequence[str]:
     given = {
         name: value
         for name, value in sorted(vars(options).items())
-        if name not in _INTERNAL and value not in (None, False, "", [], 0)
+        if name != "command" and value not in (None, False, "", [], 0)
     }
     return [f"{name}={_shown(name, value)}" for name, value in given.items()]
 

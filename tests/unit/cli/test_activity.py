@@ -24,7 +24,7 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def options(**given: object) -> argparse.Namespace:
-    return argparse.Namespace(command="status", run=print, verbose=0, quiet=False, **given)
+    return argparse.Namespace(command="status", verbose=0, quiet=False, **given)
 
 
 def test_secrets_are_not_shown():

@@ -45,7 +45,7 @@ def test_older_journals_are_read_and_damaged_lines_passed_by(tmp_path):
         "purpose": "race",
         "reading": {"throughput_per_s": 10.0, "latencies_s": [[99.0, 0.1]]},
     }
-    lines = ["{}", json.dumps(older), "[1]", "null", '{"task": 3, "reading": 1}', '{"cut": ']
+    lines = ["{}", json.dumps(older), "[1]", "null", '{"candidate": 3}', '{"cut": ']
     (tmp_path / "tune/m.jsonl").write_text("\n".join(lines))
     (found,) = measured_configurations(tmp_path, "m", None)
     assert (found.throughput, found.p99_ms, found.chosen) == (10.0, 100.0, False)

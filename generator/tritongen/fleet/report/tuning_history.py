@@ -55,8 +55,7 @@ def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
     """One line of a journal; None for what holds no reading or is cut off."""
     try:
         record = json.loads(line)
-        task, reading = record.get("task", record), record["reading"]  # flat in older journals
-        settings = task["candidate"]
+        settings, reading = record["candidate"], record["reading"]
         throughput = float(reading["throughput_per_s"])
         latency = max(
             (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None),
@@ -65,13 +64,13 @@ def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
         key = (
             int(settings["instances"]),
             int(settings["threads"]),
-            int(settings.get("max_batch_size", 0)),
-            settings.get("queue_delay_us"),
+            int(settings["max_batch_size"]),
+            settings["queue_delay_us"],
             int(settings.get("inter_op", 1)),
             bool(settings.get("arena", True)),
         )
-        baseline = task["purpose"] == "baseline"
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        baseline = record["purpose"] == "baseline"
+    except (ValueError, TypeError, KeyError, IndexError):
         return None
     if latency is None or not throughput > 0.0 or not math.isfinite(float(latency[1])):
         return None
