@@ -347,7 +347,8 @@ def test_the_log_is_followed(project):
 
 
 def test_an_open_address_is_warned_of(project):
-    out, _ = project.run(*project.UP, "--image", project.image, "--host", "0.0.0.0")  # noqa: S104  (the warning)
+    host = ("--host", "0.0.0.0", "--expose")  # noqa: S104  (the warning)
+    out, _ = project.run(*project.UP, "--image", project.image, *host)
     assert "TG819" in out
     assert "TG837" in out
     published = engine("port", project.state().container)

@@ -235,7 +235,12 @@ def test_down_all_finds_every_orphan(built: Project, embedded_runtime: EmbeddedR
 
 def test_an_open_address_is_warned_of(built: Project, embedded_runtime: EmbeddedRuntime):
     try:
-        out = built.run(*UP, "--host", "0.0.0.0").out  # noqa: S104  (the warning)
+        host = ("--host", "0.0.0.0")  # noqa: S104  (the warning)
+        problem = built.error(*UP, *host, expect=2)
+        assert problem["code"] == "TG819"
+        assert "--expose" in problem["fix"]
+        assert not servers_of(built)
+        out = built.run(*UP, *host, "--expose").out
         assert "TG819" in out
         assert "TG837" in out
         assert "24.10" in out

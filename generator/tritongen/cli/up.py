@@ -68,7 +68,10 @@ def add_server_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--user", default="", metavar="UID:GID", help="in the container (default: 1000:1000)"
     )
-    parser.add_flags(writable="leave the container's root file system writable")
+    parser.add_flags(
+        writable="leave the container's root file system writable",
+        expose="listen on a --host that others reach; the server has no password",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     for name, usual in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
@@ -109,12 +112,21 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     """The wishes of `add_server_options`.
 
     Raises:
-        InvalidInputError: TG009, two of them exclude each other.
+        InvalidInputError: TG009, two of them exclude each other; TG819, the address is one that
+            others reach.
     """
+    from tritongen.serving.ports import is_loopback
     from tritongen.serving.protocol import Ports
     from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName
 
+    if not options.expose and not is_loopback(options.host):
+        raise InvalidInputError(
+            "TG819",
+            f"on {options.host} others reach the server, which has no password",
+            where="--host",
+            fix="Leave --host out, or add --expose where a firewall or a proxy guards the ports.",
+        )
     if options.image and options.runtime == "embedded":
         raise InvalidInputError(
             "TG009", "--image and --runtime embedded exclude each other", fix="Leave one out."

@@ -13,6 +13,8 @@ __all__ = ["choose", "endpoints", "port_findings", "ports_of", "refuse_taken"]
 
 _ATTEMPTS = 200
 
+_LOOPBACK = ("127.", "::1", "localhost")
+
 
 def choose(host: str, ports: Ports) -> Ports:
     """Replaces each 0 by a free port, drawn at random so that two starts rarely meet.
@@ -65,3 +67,8 @@ def endpoints(host: str, ports: Ports) -> Endpoints:
 def ports_of(ends: Endpoints) -> Ports:
     """The ports of a server's endpoints, as its state file has them."""
     return Ports(*(int(end.rpartition(":")[2]) for end in (ends.http, ends.grpc, ends.metrics)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    return host.startswith(_LOOPBACK)

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import MENDED, RELEASES, at_least
-from tritongen.serving.ports import port_findings
+from tritongen.serving.ports import is_loopback, port_findings
 from tritongen.serving.protocol import ModelControl, ServerSpec
 
 __all__ = ["network_findings", "repository_findings", "weakness_findings"]
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def repository_findings(spec: ServerSpec) -> Iterator[Finding]:
@@ -37,7 +35,7 @@ def network_findings(spec: ServerSpec) -> Iterator[Finding]:
         yield from port_findings(spec.host, spec.ports)
     except EnvironmentProblem as problem:
         yield finding(problem.code, Severity.ERROR, problem.what)
-    if not spec.host.startswith(_LOOPBACK):
+    if not is_loopback(spec.host):
         yield finding(
             "TG819", Severity.WARNING, f"the server listens on {spec.host}, without a password"
         )
@@ -55,7 +53,7 @@ def weakness_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:
         version: of the server, or the release's ``YY.MM``; one that is in no table says nothing.
     """
     release = next((item for item in RELEASES if version in {item.tag, item.server}), None)
-    if spec.host.startswith(_LOOPBACK) or release is None or at_least(release.tag, MENDED):
+    if is_loopback(spec.host) or release is None or at_least(release.tag, MENDED):
         return
     yield finding(
         "TG837",
