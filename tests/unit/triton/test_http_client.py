@@ -89,7 +89,10 @@ def answered(server: socket.socket, text: bytes) -> None:
     with server:
         connection, _ = server.accept()
         with connection:
-            connection.recv(65536)
+            request = connection.recv(65536)
+            # A body comes by itself; who closes before it is read resets the connection.
+            if request.startswith(b"POST") and request.endswith(b"\r\n\r\n"):
+                connection.recv(65536)
             connection.sendall(text)
 
 
