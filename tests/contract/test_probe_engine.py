@@ -41,7 +41,7 @@ class TritonPythonModel:
     def execute(self, requests):
         return [
             pb_utils.InferenceResponse(
-                [pb_utils.WireTensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
+                [pb_utils.Tensor("OUT", pb_utils.get_input_tensor_by_name(r, "IN").as_numpy())]
             )
             for r in requests
         ]

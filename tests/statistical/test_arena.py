@@ -18,7 +18,7 @@ def test_the_winner_goes_without_it_where_that_is_faster():
         assert len({task.candidate for task in without_arena(history)}) <= 1
         if choice.candidate.arena:
             continue
-        rows = {row.candidate: row for row in evaluated(tuner, history)}
+        rows = {row.candidate: row for row in evaluated(tuner)}
         assert rows[choice.candidate].fate == "best"
         before = rows[replace(choice.candidate, arena=True)]
         assert "slower than" in before.why or before.fate == "tied"
@@ -33,5 +33,5 @@ def test_the_default_stays_where_it_is_not(profile):
         assert len(asked) <= 5
         # What it was asked of is what is chosen: the question changed nothing else.
         assert {replace(task.candidate, arena=True) for task in asked} <= {choice.candidate}
-        whys = [row.why for row in evaluated(tuner, history) if not row.candidate.arena]
+        whys = [row.why for row in evaluated(tuner) if not row.candidate.arena]
         assert all(whys)

@@ -90,7 +90,7 @@ def ask(client: HttpClient, model: str, rows: np.ndarray) -> dict[str, np.ndarra
     limit = client.model_config(model)["max_batch_size"] or len(rows)
     (given,) = client.model_metadata(model).inputs
     parts = [
-        client.infer(model, {given["name"]: rows[begin : begin + limit]})
+        client.infer(model, {given.name: rows[begin : begin + limit]})
         for begin in range(0, len(rows), limit)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

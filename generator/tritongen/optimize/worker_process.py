@@ -42,7 +42,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
         time_budget_s=job.time_budget_s,
         threads=job.threads,
         address_space=2 * memory + 4 * size + _ADDRESS_SPARE_BYTES,
-        writable=(job.work,),
+        writable=_writable(job),
     )
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})
     result = run_worker(request, limits.timeout_s, memory, _WORKER)
@@ -50,6 +50,16 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
         return decode(JobResult, json.loads(result.output))
     except ValueError:
         return _failure(result, limits, memory)
+
+
+def _writable(job: ChildJob) -> tuple[str, ...]:
+    """Folders that a job may write to.
+
+    A link of a large file needs the same rights where the file is as where the link is. Functions
+    of the user's get none there: they might write to the file through its other name.
+    """
+    functions = (job.gate.function, job.data.function if job.data is not None else "")
+    return (job.work,) if any(functions) else (job.work, str(Path(job.path).parent))
 
 
 def _failure(result: ChildResult, limits: ChildLimits, memory: int) -> JobResult:
