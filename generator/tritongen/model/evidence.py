@@ -63,6 +63,7 @@ class BatchProof:
         rows: batch sizes that were compared with single rows.
         max_abs_diff: greatest absolute difference row by row.
         tolerance: absolute part of the tolerance that was applied.
+        bound: most rows that the runtime takes at once, where it refuses more; 0 for no bound.
     """
 
     verdict: BatchVerdict
@@ -70,6 +71,7 @@ class BatchProof:
     rows: tuple[int, ...] = ()
     max_abs_diff: float = 0.0
     tolerance: float = 0.0
+    bound: int = 0
 
 
 @dataclass(frozen=True, slots=True)

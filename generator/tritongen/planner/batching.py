@@ -47,13 +47,14 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
     best = _best_batch(model, trial, threads)
     if best is None:
         return _no_gain(model, trial)
-    return _merging(model, best, instances, threads)
+    return _merging(model, trial, best, instances, threads)
 
 
 def _limit(model: ModelInput, size: int) -> int:
-    """The size within the user's limit and, for a model in Python, within its own."""
+    """The size within the user's limit, that of a model in Python, and what the runtime takes."""
     own = model.facts.python.max_batch_size if model.facts.python is not None else None
-    limits = [limit for limit in (model.intent.max_batch_size, own) if limit is not None]
+    bound = model.trial.proof.bound or None if model.trial is not None else None
+    limits = [limit for limit in (model.intent.max_batch_size, own, bound) if limit is not None]
     return min((size, *limits))
 
 
@@ -179,12 +180,19 @@ def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
         why = f"an item costs {share:.2f} of its cost alone at batch {batch}, the best measured"
         if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
             why += ", and batches that gain do not fit the latency goal"
-    reason = Reason(Source.TRIAL, f"{rows}: batch axis proven; room for rows of one client request")
+    what = f"{rows}: batch axis proven; room for rows of one client request{_bound(trial)}"
+    reason = Reason(Source.TRIAL, what)
     off = Reason(Source.TRIAL, f"merging gains too little ({why})", numbers)
     return BatchPlan(Planned(rows, reason), None, off)
 
 
-def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
+def _bound(trial: Trial) -> str:
+    """That the runtime refuses more rows, where it does."""
+    rows = trial.proof.bound
+    return f"; the runtime refuses more than {rows} rows" if rows else ""
+
+
+def _merging(model: ModelInput, trial: Trial, best: int, instances: int, threads: int) -> BatchPlan:
     alone = _item_cost(model, 1, threads) or 0.0
     item = _item_cost(model, best, threads) or alone
     rows = _limit(model, max(best, model.intent.request_batch))
@@ -192,7 +200,7 @@ def _merging(model: ModelInput, best: int, instances: int, threads: int) -> Batc
     reason = Reason(
         Source.TRIAL,
         f"{rows}: batch axis proven; an item costs {item / alone:.2f} of its cost alone at batch "
-        f"{best}, within {KNEE_STEP:.0%} of the best measured",
+        f"{best}, within {KNEE_STEP:.0%} of the best measured{_bound(trial)}",
         numbers,
     )
     execution_ms = item * best

@@ -7,7 +7,7 @@ differ from the single row too, the result depends on the position or on the num
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -96,6 +96,7 @@ class Prover:
     tested: tuple[int, ...] = ()
     _worst: Gap | None = None
     _varied: bool = False
+    _bound: int = 0
 
     def prove(self) -> BatchProof:
         """The verdict on axis 0 with its reason."""
@@ -116,13 +117,31 @@ class Prover:
                 "apart; describe real values in tritongen.yaml",
                 self._worst,
             )
+        return self._proven()
+
+    def prove_most(self) -> BatchProof:
+        """The verdict after as many rows as max_batch_size will allow, once fewer have proven it.
+
+        Three rows stand there again and again. Where the runtime refuses so many, as many as it
+        takes, by halves; what would take too long is not run.
+        """
+        try:
+            self._compare_most()
+        except _Contradiction as end:
+            return self._proof(end.verdict, end.reason, end.gap)
+        return self._proven()
+
+    def _proven(self) -> BatchProof:
         difference = self._worst.difference if self._worst else 0.0
-        return self._proof(
+        more = "".join(f", and {count} rows together," for count in self.tested if count > ROWS[-1])
+        bound = f"; the runtime takes no more than {self._bound} rows" if self._bound else ""
+        proof = self._proof(
             BatchVerdict.PROVEN,
-            "1, 2 and 3 different rows give what each row gives alone (greatest difference "
-            f"{difference:.2g})",
+            f"1, 2 and 3 different rows{more} give what each row gives alone (greatest difference "
+            f"{difference:.2g}){bound}",
             self._worst,
         )
+        return replace(proof, bound=self._bound)
 
     def _proof(self, verdict: BatchVerdict, reason: str, found: Gap | None) -> BatchProof:
         if found is None:
@@ -168,6 +187,32 @@ class Prover:
             if (found := worst(gaps)) is not None and found.exceeds:
                 raise self._explain(rows, singles, found, count)
 
+    def _compare_most(self) -> None:
+        rows = self._rows(self.request.seed)
+        begun = time.monotonic()
+        singles = [self._run(item, 1) for item in rows]
+        row_s = (time.monotonic() - begun) / len(rows)
+        least, most = ROWS[-1], self.request.most_rows
+        while most > least:
+            if time.monotonic() + most * row_s > self.deadline:
+                most //= 2
+                continue
+            order = [index % len(rows) for index in range(most)]
+            self.stage(most)
+            together = stack_rows([rows[index] for index in order])
+            try:
+                outputs = self.session.run(together)
+            except RuntimeRefusal:
+                most = self._bound = max(least, most // 2)
+                continue
+            self._check_rows(outputs, most)
+            gaps = self._gaps([singles[index] for index in order], outputs, self._tolerance)
+            self._note(gaps)
+            self.tested = tuple(sorted({*self.tested, most}))
+            if (found := worst(gaps)) is not None and found.exceeds:
+                raise self._explain(rows, singles, found, most)
+            return
+
     def _note(self, gaps: list[Gap]) -> None:
         known = [self._worst] if self._worst else []
         self._worst = max([*known, *gaps], key=lambda item: item.difference, default=None)
@@ -184,6 +229,12 @@ class Prover:
             raise _Contradiction(
                 verdict, f"the runtime refuses {_many(count)}: {refusal.message}"
             ) from None
+        self._check_rows(outputs, count)
+        return outputs
+
+    @staticmethod
+    def _check_rows(outputs: Outputs, count: int) -> None:
+        """Raises _Contradiction where an output has another number of rows."""
         for name, array in outputs.items():
             if array.ndim == 0:
                 raise _Contradiction(
@@ -194,7 +245,6 @@ class Prover:
                     BatchVerdict.DISPROVEN,
                     f"output {name!r} has {array.shape[0]} in axis 0 for {_many(count)}",
                 )
-        return outputs
 
     def _gaps(
         self, singles: Sequence[Outputs], together: Outputs, tolerance: Tolerance

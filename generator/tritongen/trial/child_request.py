@@ -11,6 +11,10 @@ from tritongen.model.precision import Precision
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
 
+# Rows of one execution that are measured. Chosen: beyond 16, what an item costs hardly changes on a
+# CPU, and executions get long.
+MEASURED_BATCHES = (1, 2, 4, 8, 16)
+
 
 @dataclass(frozen=True, slots=True)
 class Feed:
@@ -87,6 +91,7 @@ class TrialRequest:
         threads: intra-op threads to try at most.
         seed: of the generated inputs.
         limits: of time and memory.
+        most_rows: of one execution; as many are compared with rows alone.
         guesses: inputs to feed instead when those do not run, for formats that do not describe
             them.
         open_shapes: whether axes are to be tried with other sizes, to find those that vary.
@@ -103,6 +108,7 @@ class TrialRequest:
     threads: int
     seed: int
     limits: Limits
+    most_rows: int = MEASURED_BATCHES[-1]
     guesses: tuple[tuple[Feed, ...], ...] = ()
     open_shapes: bool = False
     interface: DeclaredInterface = field(default_factory=DeclaredInterface)

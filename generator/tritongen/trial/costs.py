@@ -13,11 +13,10 @@ from pathlib import Path
 
 from tritongen.model.evidence import Cost
 from tritongen.model.samples import InputRecipe, make_inputs
-from tritongen.trial.child_request import TrialRequest
+from tritongen.trial.child_request import MEASURED_BATCHES, TrialRequest
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal
 from tritongen.trial.sampling import SETTLE_S, Sampler
 
-BATCHES = (1, 2, 4, 8, 16)
 # Chosen: a median needs a few rounds, and more than many take time from the next points.
 _MIN_ROUNDS, _MAX_ROUNDS = 3, 25
 # The part of the budget for rows; threads get the rest.
@@ -75,7 +74,7 @@ class Stopwatch:
         end = time.monotonic() + seconds * (_ROWS_SHARE if self._alternatives() else 1.0)
         points: list[_Point] = []
         expected = 0.0
-        for batch in BATCHES if self.batched else BATCHES[:1]:
+        for batch in MEASURED_BATCHES if self.batched else MEASURED_BATCHES[:1]:
             point = self._point(self.session, batch, threads=1)
             try:
                 expected += point.sampler.warm() * point.sampler.repeats

@@ -14,7 +14,7 @@ from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
-from tritongen.trial.child_request import Feed, Limits, TrialRequest
+from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialRequest
 from tritongen.trial.runtime import DeclaredInterface
 from tritongen.trial.trial_options import TrialOptions
 from tritongen.trial.undescribed_inputs import guess_inputs
@@ -62,6 +62,7 @@ def make_request(
         threads=threads,
         seed=options.seed,
         limits=child_limits(facts, options, threads),
+        most_rows=_most_rows(facts, intent),
         guesses=guesses,
         open_shapes=facts.format in _GUESSED,
         interface=DeclaredInterface(
@@ -72,6 +73,13 @@ def make_request(
             decoupled=_decoupled(facts, intent),
         ),
     )
+
+
+def _most_rows(facts: ModelFacts, intent: ModelIntent) -> int:
+    """Rows that max_batch_size will allow at most, as far as it is known before the trial."""
+    own = facts.python.max_batch_size if facts.python is not None else None
+    limits = [limit for limit in (intent.max_batch_size, own) if limit]
+    return min(limits, default=MEASURED_BATCHES[-1])
 
 
 def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:

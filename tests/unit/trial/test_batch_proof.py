@@ -45,15 +45,25 @@ def request(precision=Precision.SINGLE, *, dynamic=False):
     )
 
 
-def prove(function, *, values="", dtype=F, stages=None, **wishes):
-    prover = Prover(
+def prover_of(function, *, values="", dtype=F, stages=None, seconds=60.0, **wishes):
+    return Prover(
         FunctionSession(function),
         (InputRecipe("x", dtype, (1, 6), values),),
         request(**wishes),
-        time.monotonic() + 60,
+        time.monotonic() + seconds,
         (stages if stages is not None else []).append,
     )
-    return prover.prove()
+
+
+def prove(function, **wishes):
+    return prover_of(function, **wishes).prove()
+
+
+def prove_most(function, **wishes):
+    """After a proof of few rows, that of many."""
+    prover = prover_of(function, **wishes)
+    assert prover.prove().verdict is BatchVerdict.PROVEN
+    return prover.prove_most()
 
 
 def recurrent(x):
@@ -229,3 +239,44 @@ def test_syntax_alone_rules_some_axes_out(feeds, batch, verdict, words):
     found = obstacle(feeds, batch)
     assert (found.verdict if found else None) is verdict
     assert words in (found.reason if found else "")
+
+
+def right_up_to(limit):
+    def run(x):
+        found = x @ WEIGHTS
+        found[limit:] += 1.0
+        return found
+
+    return run
+
+
+def test_as_many_rows_as_will_be_allowed_are_compared():
+    stages = []
+    proof = prove_most(lambda x: x @ WEIGHTS, stages=stages)
+    assert (proof.verdict, proof.rows, proof.bound) == (BatchVerdict.PROVEN, (1, 2, 3, 16), 0)
+    assert "and 16 rows together" in proof.reason
+    assert stages[-1] == 16
+
+
+@pytest.mark.parametrize("limit", [3, 4, 15])
+def test_rows_that_are_wrong_from_some_on_disprove_it(limit):
+    proof = prove_most(right_up_to(limit))
+    assert proof.verdict is BatchVerdict.DISPROVEN
+    assert "position" in proof.reason
+
+
+@pytest.mark.parametrize(("limit", "bound"), [(3, 3), (4, 4), (7, 4), (8, 8), (15, 8), (16, 0)])
+def test_a_runtime_that_takes_only_so_many_rows_bounds_it(limit, bound):
+    proof = prove_most(refuse(limit))
+    assert (proof.verdict, proof.bound) == (BatchVerdict.PROVEN, bound)
+    assert proof.rows[-1] == (bound or 16)
+
+
+def test_what_would_take_too_long_is_not_run():
+    def slow(x):
+        time.sleep(0.02 * len(x))
+        return x @ WEIGHTS
+
+    proof = prove_most(slow, seconds=0.5)
+    assert (proof.verdict, proof.bound) == (BatchVerdict.PROVEN, 0)
+    assert proof.rows == (1, 2, 3)
