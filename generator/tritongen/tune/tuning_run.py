@@ -17,6 +17,7 @@ from tritongen.probe.level import signal_of
 from tritongen.probe.questions.comparison import Change
 from tritongen.queueing import OpenLoop
 from tritongen.repository.project import Project
+from tritongen.serving.embedded.layout import OWN_BACKENDS
 from tritongen.system.files import FileLock
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
@@ -114,8 +115,14 @@ class TuningRun:
         return FileLock(self._store.make_folder("tune") / "lock", "tuning")
 
     def notes(self) -> tuple[str, ...]:
-        """What the measurements suffered from."""
+        """What was measured on, and what the measurements suffered from."""
         notes = []
+        own = sorted({one.space.backend.name for one in self._subjects} & OWN_BACKENDS)
+        if own and self._bench.server.runtime is RuntimeName.EMBEDDED:
+            notes.append(
+                f"measured with this project's own backend for {', '.join(own)}, in Python, which "
+                "the embedded Triton has in place of NVIDIA's in C++: times there are others"
+            )
         cores = self._bench.server.cores
         if cores.shared and self._bench.server.starts:
             listed = ", ".join(map(str, cores.server))
