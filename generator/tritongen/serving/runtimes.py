@@ -52,7 +52,7 @@ def choose_runtime(
 
     Args:
         spec: of the server.
-        options: the user's wishes.
+        options: as they were given.
         progress: told of downloads.
     """
     if options.runtime is not None:

@@ -1,4 +1,4 @@
-"""From a model's facts and the user's wishes to the child's request."""
+"""From a model's facts and what the user asks for to the child's request."""
 
 import os
 from collections.abc import Mapping
