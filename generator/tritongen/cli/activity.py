@@ -65,7 +65,7 @@ def _from_begin_to_end(options: argparse.Namespace) -> Iterator[None]:
         _log.error("%s %s", problem.code, "\n".join((str(problem), *problem.details)))
         how = f" with {problem.code}"
         raise
-    except Exception as problem:
+    except Exception as problem:  # whatever ended the command: noted, and raised again
         _log.exception("not foreseen")
         how = f" with {type(problem).__name__}"
         raise

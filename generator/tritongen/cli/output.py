@@ -126,7 +126,7 @@ def _width(cell: str) -> int:
 
 
 def print_findings(items: Iterable[Finding]) -> None:
-    """Print findings, each with its cure."""
+    """Print findings, each with its fix."""
     for item in items:
         _print_finding(item)
 

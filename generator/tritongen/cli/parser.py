@@ -10,8 +10,8 @@ from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
     # argparse gives them no public names.
-    Subparsers = argparse._SubParsersAction["CommandParser"]  # noqa: SLF001
-    OptionGroup = argparse._ArgumentGroup  # noqa: SLF001
+    Subparsers = argparse._SubParsersAction["CommandParser"]  # noqa: SLF001  (as above)
+    OptionGroup = argparse._ArgumentGroup  # noqa: SLF001  (as above)
 else:
     Subparsers = Any
 

@@ -135,7 +135,7 @@ def _typed(kind: Any, value: Any, path: str, faults: FaultList) -> object:  # no
     return kind(value) if isinstance(kind, type) and issubclass(kind, Enum) else value
 
 
-def _entry(kind: Any, name: str, value: Any, path: str, faults: FaultList) -> object:  # noqa: ANN401
+def _entry(kind: Any, name: str, value: Any, path: str, faults: FaultList) -> object:  # noqa: ANN401  (as `_typed`)
     """A value of a mapping from names; a dataclass that has a name takes it from there."""
     if not is_dataclass(kind):
         return _typed(kind, value, path, faults)

@@ -28,7 +28,7 @@ _PROC = Path("/proc")
 
 def running_pids() -> tuple[int, ...]:
     """Every process that this one can see, in the order of their numbers."""
-    return tuple(sorted(int(name) for name in os.listdir(_PROC) if name.isdigit()))  # noqa: PTH208
+    return tuple(sorted(int(name) for name in os.listdir(_PROC) if name.isdigit()))  # noqa: PTH208  (names alone)
 
 
 def exists(pid: int) -> bool:
@@ -59,7 +59,7 @@ def children(pid: int) -> tuple[int, ...]:
 def descendants(pid: int) -> Iterator[int]:
     """All that a process and its threads have started; none where the kernel does not say."""
     with suppress(OSError):
-        for thread in os.listdir(_PROC / str(pid) / "task"):  # noqa: PTH208
+        for thread in os.listdir(_PROC / str(pid) / "task"):  # noqa: PTH208  (as above)
             for child in map(int, _read(pid, f"task/{thread}/children").split()):
                 yield child
                 yield from descendants(child)

@@ -39,7 +39,7 @@ class TunedModel:
         cores: that it was tuned on.
         choice: the best, with the search's own view of it.
         best: as measured, with its 99th percentile; None when it was not.
-        default: Triton's own completion likewise.
+        default: the auto-completed configuration likewise.
         default_candidate: what that is.
         incumbent: today's configuration.
         rows: every candidate.

@@ -17,7 +17,7 @@ _CHUNK_BYTES = 1 << 16
 # What `zipfile` raises for contents that make no sense.
 _DAMAGE = (
     zipfile.BadZipFile,
-    NotImplementedError,
+    NotImplementedError,  # a compression or an encryption that it does not know
     ValueError,
     OverflowError,
     EOFError,
