@@ -26,7 +26,5 @@ def test_without_percentiles_no_latency_is_known():
     ("requests", "failures", "sound"),
     [(1000, 0, True), (0, 0, False), (0, 5, False), (999, 1, True), (500, 500, False)],
 )
-def test_a_reading_is_sound_where_next_to_nothing_failed(
-    requests: int, failures: int, sound: bool
-):
+def test_a_reading_is_sound_where_next_to_nothing_failed(requests: int, failures: int, sound: bool):
     assert LoadReading(1.0, (), requests, failures).sound is sound
