@@ -201,8 +201,8 @@ def _merging(model: ModelInput, trial: Trial, best: int, instances: int, threads
     numbers = (("item_ms_alone", alone), (f"item_ms_at_{best}", item))
     reason = Reason(
         Source.TRIAL,
-        f"{rows}: batch axis proven{room}; an item costs {item / alone:.2f} of its cost alone at batch "
-        f"{best}, within {KNEE_STEP:.0%} of the best measured{_bound(trial)}",
+        f"{rows}: batch axis proven{room}; an item costs {item / alone:.2f} of its cost alone at "
+        f"batch {best}, within {KNEE_STEP:.0%} of the best measured{_bound(trial)}",
         numbers,
     )
     execution_ms = item * best
