@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
 from tritongen.probe.load_engine import Engine, LoadTarget, Log, RequestPlan
@@ -32,6 +31,7 @@ from tritongen.probe.statistics.measurement import (
     LevelVerdict,
     RequestCounts,
 )
+from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.messages import ExpectedResponse, TensorMeta
 

@@ -9,7 +9,7 @@ import pytest
 
 from support.probe_engines import SECOND, grpc_engine
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
-from tritongen.probe.grpc.grpc_engine import GrpcEngine
+from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.load_engine import Engine, clock_ns
 
 

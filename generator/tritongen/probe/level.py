@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tritongen.probe.arrivals.workload import Load, Replay
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
+from tritongen.probe.schedule import Replay
 from tritongen.probe.statistics.intervals import Interval, mean_interval
-from tritongen.probe.statistics.verdicts import WantedPrecision
+from tritongen.probe.statistics.measurement import WantedPrecision
+from tritongen.probe.workload import Load
 from tritongen.queueing import OpenLoop
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 

@@ -15,13 +15,13 @@ from tritongen.errors import (
 )
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
-from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_schedule
-from tritongen.probe.arrivals.workload import Load
-from tritongen.probe.connection import ProbedServer, connect, environment
 from tritongen.probe.level import Conditions, signal_of
 from tritongen.probe.load_job import LoadJob, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
+from tritongen.probe.probed_server import ProbedServer, connect, environment
 from tritongen.probe.prober import LevelOutcome, Prober
+from tritongen.probe.schedule import Schedule, named_schedule, parse_schedule
+from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.

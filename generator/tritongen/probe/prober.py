@@ -16,18 +16,18 @@ from typing import Self
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.engines.grpc_engine import GrpcEngine
+from tritongen.probe.engines.http_engine import HttpEngine
+from tritongen.probe.engines.streaming import StreamEngine
 from tritongen.probe.generator import Generator
-from tritongen.probe.grpc.grpc_engine import GrpcEngine
-from tritongen.probe.grpc.streaming import StreamEngine
-from tritongen.probe.http.http_engine import HttpEngine
 from tritongen.probe.level import Conditions, LoadSource, Update, run_load
 from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.load_processes import LoadProcesses
-from tritongen.probe.observer import Observer
+from tritongen.probe.probed_server import Observer
 from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.workload import Load
 from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl

@@ -23,9 +23,10 @@ from tritongen.probe.statistics.measurement import (
     LevelResult,
     Moment,
     RequestCounts,
+    VerdictInputs,
+    judge,
     percentile_key,
 )
-from tritongen.probe.statistics.verdicts import VerdictInputs, judge
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.statistics import ServedConfig, ServerUse
 

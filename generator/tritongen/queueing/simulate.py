@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from tritongen.queueing.load import ClosedLoop
-from tritongen.queueing.queues import BatchQueue, DirectQueue, RequestTable
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.service_times import ServiceTimes, Spread
-from tritongen.queueing.simulated_server import PAUSED_SHARE, FrontEnd, Pauses, ServedModel, Server
-from tritongen.queueing.simulation_result import SimulatedModel, Simulation
-from tritongen.queueing.station import Station, rows_of
+from tritongen.queueing.simulated_server import (
+    PAUSED_SHARE,
+    FrontEnd,
+    Pauses,
+    ServedModel,
+    Server,
+    SimulatedModel,
+    Simulation,
+)
+from tritongen.queueing.station import BatchQueue, DirectQueue, RequestTable, Station, rows_of
 
 # Share of the requests that are left out while queues fill.
 WARMUP_SHARE = 0.1

@@ -7,10 +7,8 @@ from typing import Any, Self
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.address import Tls
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES
+from tritongen.triton.http_channel import MAX_BODY_BYTES
 from tritongen.triton.messages import ModelMeta
-
-__all__ = ["IndexEntry", "SequenceStep", "ServerClient", "ServerInfo"]
 
 
 @dataclass(frozen=True, slots=True)

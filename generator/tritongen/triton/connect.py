@@ -6,8 +6,6 @@ from tritongen.triton.client import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
 
-__all__ = ["client_for"]
-
 
 def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
     """A client for an endpoint; nothing is sent yet.

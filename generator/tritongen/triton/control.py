@@ -16,8 +16,6 @@ from tritongen.triton.connect import client_for
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics, model_statistics
 
-__all__ = ["ServerControl"]
-
 # What helps where the list of models is restricted.
 _NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
 _MAX_SHOWN_CHARACTERS = 500  # Chosen: some lines of a terminal.

@@ -1,7 +1,7 @@
 """The client over HTTP: the standard library's, and tensors by the protocol's binary extension.
 
 tritonclient's own reads whatever comes, for as long as it comes, and unpacks it; here every answer
-is within a time and a size, see `tritongen.triton.foreign_answer`.
+is within a time and a size, see `tritongen.triton.http_channel`.
 """
 
 import json
@@ -15,12 +15,14 @@ from urllib.parse import quote, urlsplit
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
 from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES, ForeignAnswerError, read_json
-from tritongen.triton.http_channel import HttpAnswer, HttpChannel
-from tritongen.triton.messages import ModelMeta, WireTensor, model_meta
-from tritongen.triton.request_json import request_json
-
-__all__ = ["HttpClient"]
+from tritongen.triton.http_channel import (
+    MAX_BODY_BYTES,
+    ForeignAnswerError,
+    HttpAnswer,
+    HttpChannel,
+    read_json,
+)
+from tritongen.triton.messages import ModelMeta, WireTensor, model_meta, request_json
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of a proxy.

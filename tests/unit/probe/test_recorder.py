@@ -5,7 +5,7 @@ import pytest
 
 from support.probe import SECOND, filled_log
 from tritongen.probe.generator import Progress, Records
-from tritongen.probe.record_transfer import (
+from tritongen.probe.load_processes import (
     merge_records,
     pack_progress,
     pack_records,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.probe.arrivals.workload import LevelGoal, Load, describe
 from tritongen.probe.level import Conditions
 from tritongen.probe.probe_models import ProbeRun
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
@@ -23,6 +22,7 @@ from tritongen.probe.questions.ladder import (
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.workload import LevelGoal, Load, describe
 from tritongen.queueing import ClosedLoop, OpenLoop
 
 # Levels of one search, how close it comes to the greatest rate, and the greatest loads. Chosen.

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.probe.arrivals.workload import GoalMetric, LevelGoal
 from tritongen.probe.statistics.intervals import Interval, sample_floor
 from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
+from tritongen.probe.workload import GoalMetric, LevelGoal
 
 # A goal counts as missed where what was seen would come about less often than this if it held.
 _STRANGE = 0.01

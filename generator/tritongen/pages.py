@@ -1,9 +1,43 @@
-"""Drawing: axes, lines, bars and words as inline SVG, styled by the page's own CSS."""
+"""Pages that stand alone: one file of HTML, no script, nothing from a network; drawings as SVG.
+
+Axes, lines, bars and words are styled by the page's own CSS.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
+from typing import TYPE_CHECKING
+
+from tritongen.model.printable import printable_page
+from tritongen.resources import template_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render_page(name: str, **values: object) -> str:
+    """The text of a page; every value is escaped.
+
+    Args:
+        name: of its template below ``templates/pages``, without the suffix.
+        values: by the names that the template uses.
+    """
+    return printable_page(_environment().get_template(f"pages/{name}.html.j2").render(values))
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FunctionLoader  # only pages need it
+
+    return Environment(
+        loader=FunctionLoader(template_text),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
 
 # In the drawing's own units, which the page stretches to its width.
 WIDTH, HEIGHT = 640, 360

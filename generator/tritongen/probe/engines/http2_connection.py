@@ -4,12 +4,11 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from tritongen.probe.dialer import WOULD_BLOCK
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.flood_guard import DECODING_COST, FULL_DATA, MAX_COST, FloodGuard
-from tritongen.probe.grpc.frames import END_STREAM, HEAD, FrameError, frame, header_prefix
-from tritongen.probe.grpc.grpc_headers import HeaderReader
-from tritongen.probe.grpc.http2_stream import StreamOwner, StreamSlot
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import END_STREAM, HEAD, MAX_COST, FloodGuard, FrameError
+from tritongen.probe.engines.grpc_messages import HeaderReader
+from tritongen.probe.engines.http2_stream import StreamOwner, StreamSlot
+from tritongen.probe.engines.slot_engine import WOULD_BLOCK
 
 _TOP_UP_BYTES = 1 << 29  # Chosen: a quarter of what the peer may send before it is told more.
 _MAX_BLOCK_BYTES = 1 << 16  # Chosen: what hpack takes of headers; gRPC takes a quarter of it.
@@ -49,7 +48,7 @@ class Http2Connection:
         self._last_id = last_id
         self._owner = owner
         self._block = block
-        self._prefix = header_prefix(frames.HEADERS, frames.END_HEADERS, len(block))
+        self._prefix = frames.header_prefix(frames.HEADERS, frames.END_HEADERS, len(block))
         self._data_prefixes: dict[int, bytes] = {}
         self._headers = HeaderReader()
         self._out: list[bytes] = [frames.GREETING]
@@ -93,7 +92,7 @@ class Http2Connection:
             self._send_window -= size
             data_prefix = self._data_prefixes.get(size)
             if data_prefix is None:
-                data_prefix = self._block + header_prefix(frames.DATA, END_STREAM, size)
+                data_prefix = self._block + frames.header_prefix(frames.DATA, END_STREAM, size)
                 self._data_prefixes[size] = data_prefix
             self._out += (self._prefix, key, data_prefix, key, slot.request)
             return
@@ -122,14 +121,14 @@ class Http2Connection:
             self._send_window -= len(piece)
             slot.window -= len(piece)
             flags = END_STREAM if slot.offset == len(request) else 0
-            self._out += (header_prefix(frames.DATA, flags, len(piece)), slot.key, piece)
+            self._out += (frames.header_prefix(frames.DATA, flags, len(piece)), slot.key, piece)
         return True
 
     def cancel(self, slot: StreamSlot) -> None:
         """Forget the slot's stream and tell the peer."""
         if self.streams.pop(slot.key, None) is not None:
-            code = int(frames.ErrorCode.CANCEL).to_bytes(4, "big")
-            self._out.append(frame(frames.RST_STREAM, 0, int.from_bytes(slot.key, "big"), code))
+            stream, code = int.from_bytes(slot.key, "big"), int(frames.ErrorCode.CANCEL)
+            self._out.append(frames.frame(frames.RST_STREAM, 0, stream, code.to_bytes(4, "big")))
             self._lost_streams += 1
         if slot in self.waiting:
             self.waiting.remove(slot)
@@ -229,7 +228,7 @@ class Http2Connection:
             # Padding counts for flow control.
             content = frames.unpadded(payload, flags, headers=False)
             self._received += len(payload) - len(content)
-            if len(content) < FULL_DATA:
+            if len(content) < frames.FULL_DATA:
                 self._guard.spent += 1
             self._data(key, flags, content, now)
         elif kind == frames.HEADERS:
@@ -328,7 +327,7 @@ class Http2Connection:
         self._fragments = None
         block = bytes(collected)
         if not self._headers.is_known(block):
-            self._guard.spent += DECODING_COST
+            self._guard.spent += frames.DECODING_COST
         facts = self._headers.read(block)
         slot = self._live(key)
         if slot is None:
@@ -366,7 +365,7 @@ class Http2Connection:
                 self._max_streams = value
         self._quick_limit = min(self._frame_limit, self._stream_window)
         self.ready = True
-        self._reply(frame(frames.SETTINGS, frames.ACK, 0))
+        self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._resume()
         self.admit()
 

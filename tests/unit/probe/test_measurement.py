@@ -3,8 +3,14 @@ from dataclasses import replace
 import pytest
 
 from tritongen.probe.statistics.intervals import Interval
-from tritongen.probe.statistics.measurement import LevelVerdict, percentile_key
-from tritongen.probe.statistics.verdicts import VerdictInputs, WantedPrecision, judge, saturation
+from tritongen.probe.statistics.measurement import (
+    LevelVerdict,
+    VerdictInputs,
+    WantedPrecision,
+    judge,
+    percentile_key,
+    saturation,
+)
 
 GOOD = VerdictInputs(
     ok=10_000,

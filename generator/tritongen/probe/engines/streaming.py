@@ -15,9 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.dialer import Dialer
-from tritongen.probe.grpc.grpc_request import ID_DIGITS
-from tritongen.probe.grpc.grpc_response import MessageError, StreamedResponse, decode_streamed
+from tritongen.probe.engines.grpc_messages import (
+    ID_DIGITS,
+    MessageError,
+    StreamedResponse,
+    decode_streamed,
+)
+from tritongen.probe.engines.slot_engine import MAX_WAIT_S, Dialer, LoadSlot, SlotEngine
 from tritongen.probe.load_engine import (
     EngineOptions,
     FailureCode,
@@ -25,9 +29,8 @@ from tritongen.probe.load_engine import (
     RequestPlan,
     clock_ns,
 )
-from tritongen.probe.slot_engine import MAX_WAIT_S, LoadSlot, SlotEngine
 from tritongen.triton.address import Endpoint
-from tritongen.triton.grpc_channel import channel_credentials
+from tritongen.triton.grpc_client import channel_credentials
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _MAX_STREAMS = 8

@@ -4,39 +4,16 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from tritongen.errors import InvalidInputError
-from tritongen.probe.arrivals.schedule import Schedule
-from tritongen.queueing import ClosedLoop, LoadKind, OpenLoop, Pacing
+from tritongen.probe.schedule import Replay
+from tritongen.queueing import ClosedLoop, OpenLoop
 
 # Levels of one run, requests outstanding, requests per second: chosen, beyond what one client
 # machine can make.
 _MAX_LEVELS = 64
 _MAX_CONCURRENCY = 16_384
 _MAX_RATE_PER_S = 1_000_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """An open loop along a schedule.
-
-    Attributes:
-        schedule: when requests are due, already compressed.
-        pacing: how the gaps within its periods are drawn; time stamps are kept as they are.
-        max_outstanding: requests beyond this wait in the client, None for the engine's limit.
-    """
-
-    kind: ClassVar[LoadKind] = LoadKind.SCHEDULE
-
-    schedule: Schedule
-    pacing: Pacing = Pacing.POISSON
-    max_outstanding: int | None = None
-
-    @property
-    def value(self) -> float:
-        """Mean requests per second over the whole schedule."""
-        return self.schedule.mean_rate
 
 
 Load = ClosedLoop | OpenLoop | Replay

@@ -1,17 +1,65 @@
-"""An incremental parser for HTTP/1.1 responses, strict about what it does not understand.
+"""HTTP/1.1 messages: requests with the binary tensor data extension, and a parser of responses.
 
-It takes the bytes as they come, in pieces of any size, and keeps no more than it must: the body
-of a large binary response is counted, not stored, beyond the JSON at its begin.
+The parser is strict about what it does not understand. It takes the bytes as they come, in pieces
+of any size, and keeps no more than it must: the body of a large binary response is counted, not
+stored, beyond the JSON at its begin.
 """
 
 import json
 from typing import Any
 
-from tritongen.triton.messages import TensorMeta
+from tritongen.triton.messages import Message, Template, TensorMeta, request_json
+
+_ID_GAP = 8_888_888_888
+_MARK = b"8888888888"
+
+
+def request_bytes(message: Message, host: str) -> bytes:
+    """The whole request: request line, headers, JSON, tensors.
+
+    Args:
+        message: what to ask.
+        host: for the Host header, with the port.
+    """
+    return _assemble(message, host, request_json(message.inputs, message.outputs, {}))
+
+
+def request_template(message: Message, host: str) -> Template:
+    """The same with gaps for a sequence's correlation id, start and end."""
+    gaps = {"sequence_id": _ID_GAP, "sequence_start": False, "sequence_end": False}
+    header = request_json(message.inputs, message.outputs, gaps)
+    whole = _assemble(message, host, header)
+    begin = whole.index(b'"sequence_id":' + _MARK) + len(b'"sequence_id":')
+    start = whole.index(b'"sequence_start":false', begin) + len(b'"sequence_start":')
+    end = whole.index(b'"sequence_end":false', start) + len(b'"sequence_end":')
+    width = len(b"false")
+    parts = (
+        whole[:begin],
+        whole[begin + len(_MARK) : start],
+        whole[start + width : end],
+        whole[end + width :],
+    )
+    return Template(parts, grpc=False)
+
+
+def _assemble(message: Message, host: str, header: bytes) -> bytes:
+    version = f"/versions/{message.version}" if message.version else ""
+    body = [tensor.data for tensor in message.inputs if isinstance(tensor.data, bytes)]
+    size = len(header) + sum(map(len, body))
+    head = (
+        f"POST /v2/models/{message.model}{version}/infer HTTP/1.1\r\n"
+        f"Host: {host}\r\n"
+        "Content-Type: application/octet-stream\r\n"
+        "Accept-Encoding: identity\r\n"
+        f"Inference-Header-Content-Length: {len(header)}\r\n"
+        f"Content-Length: {size}\r\n\r\n"
+    )
+    return b"".join((head.encode("ascii"), header, *body))
+
 
 # Chosen: what common servers send at most of headers, eight times over.
 _MAX_HEAD_BYTES = 65_536
-# Chosen: as for any other answer that nobody vouches for, see `triton/foreign_answer.py`.
+# Chosen: as for any other answer that nobody vouches for, see `triton/http_channel.py`.
 _MAX_JSON_BYTES = 16 * 1024 * 1024
 _MAX_CHUNK_LINE_BYTES = 1024
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
