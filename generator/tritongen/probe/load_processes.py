@@ -7,16 +7,14 @@ one that started them is gone.
 
 import contextlib
 import json
+import math
 import os
 import signal
-import socket
-import struct
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.probe.generator import Generator, Progress, Records
@@ -24,107 +22,12 @@ from tritongen.probe.load_engine import Engine, clock_ns
 from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.workload import Load
 
-_ARRAYS = ("latencies", "counts", "sums", "completed", "failed", "outstanding")
-_DURATIONS = ("everything", "service", "lateness")
-
-
-def pack_progress(progress: Progress) -> bytes:
-    """A progress as JSON."""
-    return json.dumps(asdict(progress)).encode()
-
-
-def unpack_progress(data: bytes) -> Progress:
-    """The inverse of `pack_progress`."""
-    return Progress(**json.loads(data))
-
-
-def pack_records(records: Records) -> bytes:
-    """Records as a line of JSON and the arrays behind it."""
-    pieces: list[bytes] = []
-    head = {
-        "warmup": [_pack_recorder(recorder, pieces) for recorder in records.warmup],
-        "main": [_pack_recorder(recorder, pieces) for recorder in records.main],
-        "due": records.due,
-        "unsent": records.unsent,
-        "unfinished": records.unfinished,
-    }
-    return json.dumps(head).encode() + b"\n" + b"".join(pieces)
-
-
-def unpack_records(data: bytes) -> Records:
-    """The inverse of `pack_records`."""
-    line, _, body = data.partition(b"\n")
-    head = json.loads(line)
-    reader = _RecordReader(body)
-    return Records(
-        warmup=[_unpack_recorder(item, reader) for item in head["warmup"]],
-        main=[_unpack_recorder(item, reader) for item in head["main"]],
-        due=head["due"],
-        unsent=head["unsent"],
-        unfinished=head["unfinished"],
-    )
-
-
-def merge_records(parts: list[Records]) -> Records:
-    """The records of several processes as if one had made the whole load."""
-    whole = parts[0]
-    for part in parts[1:]:
-        for mine, other in zip(whole.warmup, part.warmup, strict=True):
-            mine.merge(other)
-        for mine, other in zip(whole.main, part.main, strict=True):
-            mine.merge(other)
-        whole.due += part.due
-        whole.unsent += part.unsent
-        whole.unfinished += part.unfinished
-    return whole
-
-
-class _RecordReader:
-    def __init__(self, data: bytes) -> None:
-        self._data, self._position = data, 0
-
-    def fill(self, array: NDArray[Any]) -> None:
-        """The next bytes into an array of the right size."""
-        flat = np.frombuffer(self._data, array.dtype, array.size, self._position)
-        array[...] = flat.reshape(array.shape)
-        self._position += array.nbytes
-
-
-def _pack_recorder(recorder: Recorder, pieces: list[bytes]) -> dict[str, Any]:
-    pieces += [getattr(recorder, name).tobytes() for name in _ARRAYS]
-    durations: dict[str, Durations] = {name: getattr(recorder, name) for name in _DURATIONS}
-    pieces += [item.counts.tobytes() for item in durations.values()]
-    return {
-        "begin_ns": recorder.begin_ns,
-        "slot_ns": recorder.slot_ns,
-        "least": recorder.least,
-        "most": recorder.most,
-        "codes": recorder.codes,
-        "examples": recorder.examples,
-        "durations": {
-            name: [item.total_ns, item.least, item.most] for name, item in durations.items()
-        },
-    }
-
-
-def _unpack_recorder(head: dict[str, Any], reader: _RecordReader) -> Recorder:
-    recorder = Recorder(head["begin_ns"])
-    recorder.slot_ns = head["slot_ns"]
-    recorder.least, recorder.most = head["least"], head["most"]
-    recorder.codes, recorder.examples = head["codes"], head["examples"]
-    for name in _ARRAYS:
-        reader.fill(getattr(recorder, name))
-    for name in _DURATIONS:
-        item: Durations = getattr(recorder, name)
-        reader.fill(item.counts)
-        item.total_ns, item.least, item.most = head["durations"][name]
-    return recorder
-
-
-_HEAD = struct.Struct(">cQ")
-_FINE, _FAULT = b"+", b"-"
 # For each process to start and to open its connections before all begin together. Chosen.
 _LEAD_NS = 20_000_000
+# What travels besides plain values and arrays, by name.
+_KINDS = {kind.__name__: kind for kind in (Progress, Records, Recorder, Durations)}
+# Of a progress, what adds up over processes.
+_SUMS = ("outstanding", "capped", "lost", "cpu_ns", "request_ns", "finished")
 
 
 class LoadProcesses:
@@ -159,14 +62,18 @@ class LoadProcesses:
         self._ask("start", begin_ns=begin)
         self._refresh()
 
-    def _serve(self, part: int, link: socket.socket) -> None:
-        """What a load process does until it is told to end."""
+    def _serve(self, part: int, link: Connection) -> None:
+        """What a load process does until the link is closed."""
         engine = self._make_engine(part)
         generator = Generator(engine, self._load, self._seed, part, self._count)
         try:
-            while (message := _receive(link)) is not None:
-                order, arguments = json.loads(message[1])
-                _obey(order, arguments, generator, link)
+            while True:
+                order, arguments = unpacked(link.recv_bytes())
+                try:
+                    answer = [None, getattr(generator, order)(**arguments)]
+                except TritongenError as fault:
+                    answer = _refusal(fault)
+                link.send_bytes(packed(answer))
         finally:
             engine.close()
 
@@ -201,23 +108,18 @@ class LoadProcesses:
 
     def records(self) -> Records:
         """What was recorded so far, of all processes together."""
-        return merge_records([unpack_records(part) for part in self._ask("records")])
+        return merge_records(self._ask("records"))
 
     def _refresh(self) -> None:
-        parts = [unpack_progress(part) for part in self._ask("progress")]
+        parts: list[Progress] = self._ask("progress")
         self._progress = Progress(
-            now_ns=clock_ns(),
-            outstanding=sum(part.outstanding for part in parts),
-            capped=sum(part.capped for part in parts),
             last_success_ns=max(part.last_success_ns for part in parts),
-            lost=sum(part.lost for part in parts),
             exhausted=all(part.exhausted for part in parts),
-            cpu_ns=sum(part.cpu_ns for part in parts),
-            request_ns=sum(part.request_ns for part in parts),
-            finished=sum(part.finished for part in parts),
         )
+        for name in _SUMS:
+            setattr(self._progress, name, sum(getattr(part, name) for part in parts))
 
-    def _ask(self, order: str, **arguments: float) -> list[bytes]:
+    def _ask(self, order: str, **arguments: float) -> list[Any]:
         """Call the same method of every process's generator, and wait for all of them."""
         for worker in self._workers:
             worker.send(order, arguments)
@@ -228,12 +130,9 @@ class _Worker:
     """One process and the link to it."""
 
     def __init__(
-        self,
-        part: int,
-        serve: Callable[[int, socket.socket], None],
-        others: list[socket.socket],
+        self, part: int, serve: Callable[[int, Connection], None], others: list[Connection]
     ) -> None:
-        self.link, theirs = socket.socketpair()
+        self.link, theirs = Pipe()
         self.pid = os.fork()
         if self.pid == 0:
             # Nothing of the parent may run here: no exit handlers, no cleaning up of its things.
@@ -244,31 +143,30 @@ class _Worker:
                 for link in (self.link, *others):
                     link.close()
                 serve(part, theirs)
-                code = 0
             except TritongenError as fault:
-                _send(theirs, _FAULT, _fault_json(fault))
-            except (BrokenPipeError, ConnectionResetError):
+                theirs.send_bytes(packed(_refusal(fault)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
                 code = 0
             finally:
                 os._exit(code)
         theirs.close()
 
-    def send(self, order: str, arguments: Mapping[str, float]) -> None:
+    def send(self, order: str, arguments: dict[str, float]) -> None:
         """Give an order."""
         with contextlib.suppress(BrokenPipeError):
             # Its last words are read by `receive`.
-            _send(self.link, _FINE, json.dumps([order, arguments]).encode())
+            self.link.send_bytes(packed([order, arguments]))
 
-    def receive(self) -> bytes:
+    def receive(self) -> Any:  # noqa: ANN401  (what a generator's method gives)
         """The answer to the last order."""
-        message = _receive(self.link)
-        if message is None:
-            raise EnvironmentProblem("TG917", f"load process {self.pid} ended")
-        kind, data = message
-        if kind == _FAULT:
-            fault = json.loads(data)
-            raise EnvironmentProblem(fault["code"], fault["what"], where=fault["where"])
-        return data
+        try:
+            fault, answer = unpacked(self.link.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            raise EnvironmentProblem("TG917", f"load process {self.pid} ended") from None
+        if fault is not None:
+            code, what, where = fault
+            raise EnvironmentProblem(code, what, where=where)
+        return answer
 
     def end(self) -> None:
         """Close the link, which ends the process, and wait for that."""
@@ -277,51 +175,55 @@ class _Worker:
             os.waitpid(self.pid, 0)
 
 
-def _fault_json(fault: TritongenError) -> bytes:
-    return json.dumps({"code": fault.code, "what": fault.what, "where": fault.where}).encode()
+def _refusal(fault: TritongenError) -> list[Any]:
+    """In place of an answer: a fault, and nothing else."""
+    return [[fault.code, fault.what, fault.where], None]
 
 
-def _obey(
-    order: str, arguments: Mapping[str, float], generator: Generator, link: socket.socket
-) -> None:
-    """Carry out one order and answer."""
-    orders: dict[str, Callable[..., object]] = {
-        "start": generator.start,
-        "run": generator.run,
-        "mark": generator.mark,
-        "finish": generator.finish,
-        "progress": lambda: pack_progress(generator.progress()),
-        "records": lambda: pack_records(generator.records()),
-    }
-    try:
-        answer = orders[order](**arguments)
-    except TritongenError as fault:
-        _send(link, _FAULT, _fault_json(fault))
-        return
-    _send(link, _FINE, answer if isinstance(answer, bytes) else b"")
+def packed(value: object) -> bytes:
+    """Records, progress or plain values as a line of JSON, and the arrays behind it."""
+    pieces: list[bytes] = []
+
+    def plain(item: Any) -> dict[str, Any]:  # noqa: ANN401  (what JSON has no word for)
+        if isinstance(item, np.ndarray):
+            pieces.append(item.tobytes())
+            return {"array": item.dtype.str, "shape": item.shape}
+        names = getattr(item, "__slots__", None) or vars(item)
+        return {"kind": type(item).__name__, **{name: getattr(item, name) for name in names}}
+
+    return json.dumps(value, default=plain).encode() + b"\n" + b"".join(pieces)
 
 
-def _send(link: socket.socket, kind: bytes, data: bytes) -> None:
-    link.sendall(_HEAD.pack(kind, len(data)) + data)
+def unpacked(data: bytes) -> Any:  # noqa: ANN401  (what was packed)
+    """The inverse of `packed`."""
+    line, _, body = data.partition(b"\n")
+    position = 0
+
+    def restored(item: dict[str, Any]) -> Any:  # noqa: ANN401  (of one of the kinds)
+        nonlocal position
+        if "array" in item:
+            flat = np.frombuffer(body, item["array"], math.prod(item["shape"]), position)
+            position += flat.nbytes
+            return flat.reshape(item["shape"]).copy()
+        if "kind" not in item:
+            return item
+        kind = _KINDS[item.pop("kind")]
+        made: Any = object.__new__(kind)
+        for name, content in item.items():
+            setattr(made, name, content)
+        return made
+
+    return json.loads(line, object_hook=restored)
 
 
-def _receive(link: socket.socket) -> tuple[bytes, bytes] | None:
-    head = _exactly(link, _HEAD.size)
-    if head is None:
-        return None
-    kind, size = _HEAD.unpack(head)
-    data = _exactly(link, size)
-    return None if data is None else (kind, data)
-
-
-def _exactly(link: socket.socket, size: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < size:
-        try:
-            piece = link.recv(min(size - len(data), 1 << 20))
-        except ConnectionResetError:
-            return None
-        if not piece:
-            return None
-        data += piece
-    return bytes(data)
+def merge_records(parts: list[Records]) -> Records:
+    """The records of several processes as if one had made the whole load."""
+    whole = parts[0]
+    for part in parts[1:]:
+        ours, theirs = (*whole.warmup, *whole.main), (*part.warmup, *part.main)
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.merge(other)
+        whole.due += part.due
+        whole.unsent += part.unsent
+        whole.unfinished += part.unfinished
+    return whole

@@ -5,13 +5,7 @@ import pytest
 
 from support.probe import SECOND, filled_log
 from tritongen.probe.generator import Progress, Records
-from tritongen.probe.load_processes import (
-    merge_records,
-    pack_progress,
-    pack_records,
-    unpack_progress,
-    unpack_records,
-)
+from tritongen.probe.load_processes import merge_records, packed, unpacked
 from tritongen.probe.recorder import FIRST_SLOT_NS, SLOTS, Durations, Recorder
 
 BEGIN = 5_000 * SECOND
@@ -135,7 +129,7 @@ def test_records_travel_between_processes_unchanged():
     log = filled_log([], [])
     log.fail(BEGIN, BEGIN, BEGIN + MILLI, "HTTP 500", "é")
     records.main[0].take(log, closed=True, window=FOREVER)
-    found = unpack_records(pack_records(records))
+    found = unpacked(packed(records))
     end = BEGIN + SECOND
     assert found.main[0].latency(0, end) == records.main[0].latency(0, end)
     assert found.main[0].codes == {"HTTP 500": 1}
@@ -146,7 +140,7 @@ def test_records_travel_between_processes_unchanged():
 
 def test_progress_travels_between_processes_unchanged():
     progress = Progress(1, 2, 3, 4, 5, exhausted=True, cpu_ns=7, request_ns=2, finished=8)
-    assert unpack_progress(pack_progress(progress)) == progress
+    assert unpacked(packed(progress)) == progress
 
 
 def test_a_quick_quantile_is_about_the_right_one():
