@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.address import Endpoint
-from tritongen.triton.client import IndexEntry, ServerClient, ServerInfo
-from tritongen.triton.connect import client_for
+from tritongen.triton.client import IndexEntry, ServerInfo
+from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics, model_statistics
 
@@ -36,7 +36,7 @@ class ServerControl:
         """Remember the servers; nothing is sent yet, but for a certificate to trust unverified.
 
         Raises:
-            EnvironmentProblem: TG006, TG834, TG814, see `ServerClient.connect`.
+            EnvironmentProblem: TG006, TG834, TG814, see `GrpcClient.connect`.
         """
         self._servers = [(endpoint, client_for(endpoint, timeout_s)) for endpoint in endpoints]
         for _, client in self._servers:

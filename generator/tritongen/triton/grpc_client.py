@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.address import Tls
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
+from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.http_channel import MAX_BODY_BYTES
 from tritongen.triton.messages import ModelMeta, model_meta
 
@@ -132,8 +132,8 @@ _UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolut
 
 
 @dataclass(slots=True)
-class GrpcClient(ServerClient):
-    """See `ServerClient`.
+class GrpcClient(ClientBase):
+    """See `ClientBase`; its methods are those of `HttpClient`, and `stream`.
 
     Attributes:
         most_bytes: of each answer.
@@ -210,7 +210,7 @@ class GrpcClient(ServerClient):
     def load(
         self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
     ) -> None:
-        """Loads or reloads a model; see `ServerClient.load`."""
+        """Loads or reloads a model; see `HttpClient.load`."""
         text = None if config is None else json.dumps(config)
         self._call("load_model", name, seconds=seconds, config=text)
 
@@ -233,9 +233,9 @@ class GrpcClient(ServerClient):
         outputs: Sequence[str] = (),
         version: str = "",
         sequence: SequenceStep | None = None,
-        most_bytes: int = MAX_BODY_BYTES,  # noqa: ARG002  (the protocol's; the channel has its own)
+        most_bytes: int = MAX_BODY_BYTES,  # noqa: ARG002  (HttpClient's; the channel has its own)
     ) -> dict[str, Any]:
-        """Runs a model once; see `ServerClient.infer`."""
+        """Runs a model once; see `HttpClient.infer`."""
         from tritonclient.grpc import InferRequestedOutput
 
         tensors = _tensors(inputs)

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
+from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.http_channel import (
     MAX_BODY_BYTES,
     ForeignAnswerError,
@@ -29,8 +29,8 @@ _MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of
 
 
 @dataclass(slots=True)
-class HttpClient(ServerClient):
-    """See `ServerClient`; `timeout` is from the question to the last byte of its answer."""
+class HttpClient(ClientBase):
+    """See `ClientBase`; `timeout` is from the question to the last byte of its answer."""
 
     _channel: HttpChannel | None = None
 
@@ -40,7 +40,7 @@ class HttpClient(ServerClient):
             self._channel.close()
 
     def connect(self) -> None:
-        """Reads the certificates; see `ServerClient.connect`."""
+        """Reads certificates; the server is asked for nothing."""
         self._opened()
 
     def says_live(self) -> bool:
@@ -87,7 +87,13 @@ class HttpClient(ServerClient):
     def load(
         self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
     ) -> None:
-        """Loads or reloads a model; see `ServerClient.load`."""
+        """Loads or reloads a model, with another configuration when one is given.
+
+        Args:
+            name: the model.
+            config: its configuration; None for the repository's.
+            seconds: for the answer; the client's own limit when None.
+        """
         body = {"parameters": {"config": json.dumps(config)}} if config is not None else {}
         path = f"/v2/repository/models/{quote(name, safe='')}/load"
         self._checked("POST", path, body, seconds)
@@ -114,7 +120,19 @@ class HttpClient(ServerClient):
         sequence: SequenceStep | None = None,
         most_bytes: int = MAX_BODY_BYTES,
     ) -> dict[str, Any]:
-        """Runs a model once; see `ServerClient.infer`."""
+        """Runs a model once.
+
+        Args:
+            name: the model.
+            inputs: name → array, the batch axis included when the model batches.
+            outputs: names to return; all when empty.
+            version: of the model; the server's choice when empty.
+            sequence: for a model that keeps state; None for any other.
+            most_bytes: of the answer.
+
+        Returns:
+            name → array.
+        """
         header, tensors = _infer_request(inputs, outputs, sequence)
         answer = self._ask(
             "POST",

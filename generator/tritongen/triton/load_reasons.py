@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
-from tritongen.triton.client import IndexEntry, ServerClient
+from tritongen.triton.client import IndexEntry
+from tritongen.triton.connect import ServerClient
 from tritongen.triton.server import ModelStatus
 
 # Why one model does not serve.
