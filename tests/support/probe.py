@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
-from tritongen.probe.load_engine import Engine, LoadTarget, Log, RequestPlan
+from tritongen.probe.load_engine import LoadTarget, Log, RequestPlan
 from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.results import LevelLabels, level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
@@ -58,7 +59,7 @@ def a_plan(name: str = "m", share: float = 1.0) -> RequestPlan:
 
 @dataclass
 class VirtualEngine:
-    """See `tritongen.probe.load_engine.Engine`."""
+    """See `tritongen.probe.engines.slot_engine.SlotEngine`."""
 
     clock: VirtualClock
     service: Service

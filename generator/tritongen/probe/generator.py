@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tritongen.probe.load_engine import Engine, clock_ns
+from tritongen.probe.engines.slot_engine import Engine
+from tritongen.probe.load_engine import clock_ns
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.schedule import arrivals
 from tritongen.probe.workload import Load
@@ -40,24 +41,12 @@ class _Itimerspec(ctypes.Structure):
     _fields_ = (("interval", _Timespec), ("value", _Timespec))
 
 
-class Waiter(Protocol):
-    """Lets an engine work until a moment.
+class Pacer:
+    """Waits for due times while an engine handles what comes in between.
 
     Attributes:
         spun_ns: spent on spinning so far, without anything to do.
     """
-
-    spun_ns: int
-
-    def wait(self, due_ns: int) -> int:
-        """Work until then, or a little less; returns the time now."""
-
-    def close(self) -> None:
-        """Free what it holds."""
-
-
-class Pacer:
-    """Waits for due times while an engine handles what comes in between."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -78,7 +67,7 @@ class Pacer:
             self._timer = -1
 
     def wait(self, due_ns: int) -> int:
-        """Let the engine work until that moment; returns the time now.
+        """Let the engine work until that moment, or a little less; returns the time now.
 
         Returns earlier when there is something in between, so call it in a loop.
         """
@@ -180,7 +169,7 @@ class Generator:
         part: int = 0,
         parts: int = 1,
         clock: Callable[[], int] = clock_ns,
-        pacer: Callable[[Engine], Waiter] = Pacer,
+        pacer: Callable[[Engine], Pacer] = Pacer,
     ) -> None:
         """Prepare a load.
 
@@ -207,7 +196,7 @@ class Generator:
         self._block: list[int] = []
         self._position = 0
         self._next_due = _FOREVER
-        self._pacer: Waiter | None = None
+        self._pacer: Pacer | None = None
         self._picks = _picks(seed, [target.plan.share for target in engine.targets])
         self._collecting = gc.isenabled()
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator, Progress, Records
-from tritongen.probe.load_engine import Engine, clock_ns
+from tritongen.probe.load_engine import clock_ns
 from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.workload import Load
 

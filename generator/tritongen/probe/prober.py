@@ -18,10 +18,11 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.engines.http_engine import HttpEngine
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.engines.streaming import StreamEngine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, LoadSource, Update, run_load
-from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, RequestPlan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.probed_server import Observer

@@ -32,7 +32,7 @@ _MAX_CONNECTIONS = 8
 
 
 class GrpcEngine(SlotEngine[StreamSlot]):
-    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
+    """See `SlotEngine` for attributes and methods."""
 
     name = "fast gRPC"
 
@@ -98,7 +98,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
                 )
 
     def serve(self, until_ns: int) -> None:
-        """Run the closed loop; see `Engine.serve`."""
+        """Run the closed loop; see `SlotEngine.serve`."""
         poll, by_fd, clock = self._epoll.poll, self._by_fd, clock_ns
         now = clock()
         self._until = until_ns
@@ -112,7 +112,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         self._see_last_success()
 
     def poll(self, timeout_s: float) -> None:
-        """Handle what the sockets have; see `Engine.poll`."""
+        """Handle what the sockets have; see `SlotEngine.poll`."""
         self._until = 0  # one large read a connection: due times do not wait
         for fd, event in self._epoll.poll(timeout_s):
             connection = self._by_fd.get(fd)

@@ -23,7 +23,7 @@ _MAX_OPENING = 16
 
 
 class HttpEngine(SlotEngine[HttpConnection]):
-    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
+    """See `SlotEngine` for attributes and methods."""
 
     name = "fast HTTP/1.1"
 
@@ -62,7 +62,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
         return super()._may_grow() and opening < _MAX_OPENING
 
     def serve(self, until_ns: int) -> None:
-        """Run the closed loop; see `Engine.serve`."""
+        """Run the closed loop; see `SlotEngine.serve`."""
         poll, by_fd, buffer, clock = self._epoll.poll, self._by_fd, self._buffer, clock_ns
         quick = self._sending and not self._dialer.tls
         now = clock()
@@ -100,7 +100,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
         self._see_last_success()
 
     def poll(self, timeout_s: float) -> None:
-        """Handle what the sockets have; see `Engine.poll`."""
+        """Handle what the sockets have; see `SlotEngine.poll`."""
         for fd, event in self._epoll.poll(timeout_s):
             connection = self._by_fd.get(fd)
             if connection is not None:

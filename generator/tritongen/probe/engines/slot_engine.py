@@ -1,5 +1,9 @@
 """What the load engines share: sockets, slots of concurrency, requests that wait, time-outs.
 
+An engine owns the connections of one process. It is driven from outside: `serve` runs a closed
+loop, `submit` and `poll` an open one. It never waits for anything but its sockets, and writes
+down three times for each request: when it was due, when it was sent, when it was done.
+
 A slot is one request at a time. In a closed loop its next request follows the answer; in an open
 one it rests until a request is due. How requests travel is the engine's own.
 """
@@ -11,7 +15,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.load_engine import (
@@ -149,7 +153,18 @@ S = TypeVar("S", bound=LoadSlot)
 
 
 class SlotEngine(ABC, Generic[S]):
-    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
+    """A load engine of one process.
+
+    Attributes:
+        name: for reports.
+        targets: what it sends, one a model.
+        closed: whether it runs a closed loop: every answer is followed by the next request.
+        outstanding: requests sent and not answered.
+        last_success_ns: when an answer last was right; monotonic.
+        lost: connections that could not be opened since the last success.
+    """
+
+    name: str
 
     def __init__(self, plans: Sequence[RequestPlan], options: EngineOptions) -> None:
         self.targets: Sequence[LoadTarget] = [LoadTarget(plan) for plan in plans]
@@ -167,6 +182,18 @@ class SlotEngine(ABC, Generic[S]):
         self._sending = False
         # Whether an answer is followed by the next request.
         self._refilling = False
+
+    @abstractmethod
+    def serve(self, until_ns: int) -> None:
+        """Run the closed loop until that moment, or until nothing is outstanding."""
+
+    @abstractmethod
+    def poll(self, timeout_s: float) -> None:
+        """Handle what the sockets have, waiting at most that long for the first of it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection."""
 
     @abstractmethod
     def _new_slot(self) -> S:
@@ -212,7 +239,16 @@ class SlotEngine(ABC, Generic[S]):
         return len(self._pending)
 
     def open(self, slots: int, *, closed: bool, max_outstanding: int | None = None) -> None:
-        """Prepare slots and connections; see `Engine.open`."""
+        """Prepare that many requests at a time; connections that exist are used again.
+
+        Args:
+            slots: requests at a time, to begin with.
+            closed: whether every answer is followed by the next request.
+            max_outstanding: requests of an open loop beyond this wait; None for the engine's limit.
+
+        Raises:
+            EnvironmentProblem: TG901, the server cannot be reached.
+        """
         limit = self._options.max_outstanding
         self._max_slots = limit if max_outstanding is None else min(max_outstanding, limit)
         self.closed, self._sending, self._refilling = closed, True, closed
@@ -237,7 +273,7 @@ class SlotEngine(ABC, Generic[S]):
                 number += 1
 
     def start(self) -> None:
-        """Send the first request of every slot."""
+        """Send the first request of every slot of a closed loop."""
         for idle in self._idle:
             for slot in idle:
                 self.outstanding += 1
@@ -246,7 +282,7 @@ class SlotEngine(ABC, Generic[S]):
         self._flush()
 
     def submit(self, target: int, intended_ns: int) -> None:
-        """Send a request of an open loop; see `Engine.submit`."""
+        """Send a request that was due at that moment, or let it wait for a free slot."""
         idle = self._idle[target]
         if idle:
             slot = idle.pop()
@@ -266,7 +302,7 @@ class SlotEngine(ABC, Generic[S]):
         self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
 
     def inspect(self) -> None:
-        """Look at the next response of every model in full; see `Engine.inspect`."""
+        """Look at the next response of every model in full, its values too."""
 
     def stop_sending(self) -> None:
         """Send no next request, and none that waits."""
@@ -290,7 +326,7 @@ class SlotEngine(ABC, Generic[S]):
         self._flush()
 
     def cancel_outstanding(self) -> int:
-        """Give up what is outstanding."""
+        """Give up what is outstanding; returns how many requests that were."""
         busy = [slot for slot in self._slots if slot.busy]
         now = clock_ns()
         for slot in busy:
@@ -353,3 +389,6 @@ def divide_slots(shares: Sequence[float], slots: int) -> list[int]:
         counts[counts.index(max(counts))] -= 1
         counts[counts.index(0)] += 1
     return counts
+
+
+Engine = SlotEngine[Any]

@@ -90,7 +90,7 @@ class _CallSlot(LoadSlot):
 
 
 class StreamEngine(SlotEngine[_CallSlot]):
-    """See `tritongen.probe.load_engine.Engine` for attributes and methods."""
+    """See `SlotEngine` for attributes and methods."""
 
     name = "grpcio streams"
 
@@ -179,14 +179,14 @@ class StreamEngine(SlotEngine[_CallSlot]):
                 os.eventfd_write(self._wake, 1)
 
     def serve(self, until_ns: int) -> None:
-        """Run the closed loop; see `Engine.serve`."""
+        """Run the closed loop; see `SlotEngine.serve`."""
         now = clock_ns()
         while now < until_ns and (self._sending or self.outstanding):
             self.poll(min(MAX_WAIT_S, (until_ns - now) / 1e9))
             now = clock_ns()
 
     def poll(self, timeout_s: float) -> None:
-        """Handle what the threads have read; see `Engine.poll`."""
+        """Handle what the threads have read; see `SlotEngine.poll`."""
         if not self._events:
             for descriptor, _ in self._epoll.poll(timeout_s):
                 if descriptor == self._wake:
