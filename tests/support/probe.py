@@ -21,13 +21,14 @@ from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
 from tritongen.probe.load_engine import LoadTarget, Log, RequestPlan
 from tritongen.probe.recorder import Durations, Recorder
-from tritongen.probe.results import LevelLabels, level_results
+from tritongen.probe.results import level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import (
     ClientCost,
     LatencySummary,
+    LevelLabels,
     LevelResult,
     LevelVerdict,
     RequestCounts,

@@ -13,7 +13,7 @@ from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
 from tritongen.probe.schedule import Replay
 from tritongen.probe.statistics.intervals import Interval, mean_interval
-from tritongen.probe.statistics.measurement import WantedPrecision
+from tritongen.probe.statistics.measurement import LevelResult, WantedPrecision
 from tritongen.probe.workload import Load
 from tritongen.queueing import OpenLoop
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
@@ -108,7 +108,7 @@ class Update:
 
 @dataclass(slots=True)
 class Run:
-    """The raw outcome of a level.
+    """The outcome of a level.
 
     Attributes:
         load: what was asked for.
@@ -124,6 +124,7 @@ class Run:
         ended: why it ended early, empty when it did not.
         gone: the server cannot be reached any more, or answers nothing.
         interrupted: number of the signal by which the user ended it, 0 for none.
+        results: one for each model, once they were made of the rest.
     """
 
     load: Load
@@ -139,6 +140,7 @@ class Run:
     ended: str = ""
     gone: bool = False
     interrupted: int = 0
+    results: list[LevelResult] = field(default_factory=list)
 
     @property
     def window_s(self) -> float:

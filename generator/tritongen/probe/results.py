@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from shlex import quote
 
 from tritongen.probe.level import Run, throughput
@@ -20,6 +20,7 @@ from tritongen.probe.statistics.measurement import (
     PERCENTILES,
     ClientCost,
     LatencySummary,
+    LevelLabels,
     LevelResult,
     Moment,
     RequestCounts,
@@ -36,31 +37,6 @@ _UNUSUAL = 3.0
 _MIN_SLOTS = 8
 # How Triton words that a queue policy refused a request.
 _POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
-
-
-@dataclass(frozen=True, slots=True)
-class LevelLabels:
-    """What was measured: labels for a result.
-
-    Attributes:
-        model: its name.
-        version: empty for the server's choice.
-        batch: rows of each request.
-        share: of the load.
-        payload_bytes: of one request and its response.
-        protocol: ``http`` or ``grpc``.
-        engine: which client sent the requests.
-        processes: that made the load.
-    """
-
-    model: str
-    version: str
-    batch: int
-    share: float
-    payload_bytes: int
-    protocol: str
-    engine: str
-    processes: int = 1
 
 
 def level_results(run: Run, subjects: Sequence[LevelLabels]) -> list[LevelResult]:
@@ -81,7 +57,7 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
     verdict, reason = judge(evidence, precision)
     attribution = _attribution(run, recorder, subject)
     return LevelResult(
-        model=subject.model,
+        **asdict(subject),
         load=run.load,
         verdict=verdict,
         reason=reason,
@@ -99,11 +75,6 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
             *_timeline(run.records.warmup[index], run.begin_ns, run.mark_ns, run, warmup=True),
             *_timeline(recorder, run.mark_ns, run.end_ns, run, warmup=False),
         ),
-        batch=subject.batch,
-        version=subject.version,
-        protocol=subject.protocol,
-        engine=subject.engine,
-        share=subject.share,
     )
 
 
@@ -174,7 +145,6 @@ def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
         lateness=LatencySummary()
         if isinstance(run.load, ClosedLoop)
         else summary(recorder.lateness),
-        processes=processes,
     )
 
 

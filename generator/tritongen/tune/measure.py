@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor, instance_bytes
-from tritongen.probe.level import Conditions
+from tritongen.probe.level import Conditions, Run
 from tritongen.probe.load_job import InputOptions, LoadJob, make_messages
-from tritongen.probe.prober import LevelOutcome, Prober
+from tritongen.probe.prober import Prober
 from tritongen.probe.statistics.measurement import (
     PERCENTILES,
     LevelResult,
@@ -187,7 +187,7 @@ class TaskRunner:
             seed=self.seed + task.round,
         )
 
-    def _read(self, outcome: LevelOutcome, percentile: float) -> tuple[LoadReading | None, str]:
+    def _read(self, outcome: Run, percentile: float) -> tuple[LoadReading | None, str]:
         result = outcome.results[0]
         if outcome.interrupted:
             return None, "interrupted"

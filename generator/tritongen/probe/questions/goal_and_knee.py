@@ -1,8 +1,7 @@
 """`probe --goal` and `probe --find knee`: levels chosen by what the earlier ones gave."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.probe.level import Conditions
@@ -12,13 +11,9 @@ from tritongen.probe.prober import Prober
 from tritongen.probe.questions.ladder import (
     Held,
     LadderStep,
-    holds,
-    holds_by_estimate,
+    bounds,
     knee_of,
-    next_concurrency,
     next_for_knee,
-    next_rate,
-    requests_needed,
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelResult
@@ -152,68 +147,10 @@ class _Climber:
             if held is None or held is Held.UNDECIDED:
                 break
             history.append(LadderStep(load.value, held))
-        return self._goal_answer(history, wanted)
-
-    def _next_value(
-        self, history: Sequence[LadderStep], wanted: LoadSearch, first: float
-    ) -> float | None:
-        if wanted.by_concurrency:
-            return next_concurrency(history, round(first), round(wanted.most or _MAX_CONCURRENCY))
-        return next_rate(history, first, wanted.most or _MAX_RATE_PER_S, _RESOLUTION)
-
-    def _first_rate(self, goals: Sequence[LevelGoal]) -> float:
-        """Half of what one request after the other reaches; 0 when even that misses the goal."""
-        level = self._measure(ClosedLoop(1), self._shorter())
-        if level is None or level.throughput is None:
-            return 0.0
-        if holds(level, goals) is Held.NO:
-            return 0.0
-        return max(level.throughput.value / 2.0, 0.1)
-
-    def _shorter(self) -> Conditions:
-        return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
-
-    def _decide(self, load: Load, goals: Sequence[LevelGoal]) -> Held | None:
-        """Whether a load holds the goals; a close call is measured once more, longer."""
-        level = self._measure(load, self._conditions)
-        if level is None:
-            return None
-        held = holds(level, goals)
-        if held is not Held.UNDECIDED:
-            return held
-        budget = self._conditions.budget_s
-        needed = requests_needed(goals, self._conditions.precision.confidence)
-        served = level.throughput.value if level.throughput else 0.0
-        rate = load.rate_per_s if isinstance(load, OpenLoop) else served
-        seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
-        if seconds > _MAX_LONGER * budget:
-            self._undecided = _too_slow(load, needed, seconds)
-            return Held.UNDECIDED
-        longer = replace(self._conditions, budget_s=seconds, least_s=seconds / _LONGER)
-        again = self._measure(load, longer)
-        if again is None:
-            return None
-        held = holds(again, goals)
-        if held is Held.UNDECIDED:
-            held = holds_by_estimate(again, goals)
-        if held is Held.UNDECIDED:
-            self._undecided = _too_slow(load, needed, seconds)
-        return held
-
-    def _goal_answer(self, history: Sequence[LadderStep], wanted: LoadSearch) -> SearchAnswer:
-        good = max((step.value for step in history if step.held is Held.YES), default=None)
-        bad = min((step.value for step in history if step.held is Held.NO), default=None)
-        return SearchAnswer(
-            model=self._model,
-            question="goal",
-            goal=",".join(goal.text for goal in wanted.goals),
-            kind="concurrency" if wanted.by_concurrency else "rate",
-            value=good,
-            beyond=bad,
-            best=self._level_at(good),
-            capacity_per_s=self._capacity(),
-            undecided=self._undecided,
-        )
+        good, bad = bounds(history)
+        goal = ",".join(goal.text for goal in wanted.goals)
+        kind = "concurrency" if wanted.by_concurrency else "rate"
+        return self._answer("goal", good, goal=goal, kind=kind, beyond=bad)
 
     def find_knee(self, wanted: LoadSearch) -> SearchAnswer:
         """The concurrency at which throughput divided by latency is greatest."""
@@ -227,24 +164,21 @@ class _Climber:
             if level is None:
                 break
             history.append(step_of(level))
-        knee = knee_of(history).value if history else None
+        return self._answer("knee", knee_of(history).value if history else None)
+
+    def _answer(
+        self,
+        question: str,
+        value: float | None,
+        *,
+        goal: str = "",
+        kind: str = "concurrency",
+        beyond: float | None = None,
+    ) -> SearchAnswer:
+        """A load, with the last level that was measured there."""
+        at = (level for level in reversed(self._levels) if level.load.value == value)
+        rates = (level.throughput.value for level in self._levels if level.throughput)
+        best, capacity = next(at, None), max(rates, default=0.0)
         return SearchAnswer(
-            model=self._model,
-            question="knee",
-            goal="",
-            kind="concurrency",
-            value=knee,
-            beyond=None,
-            best=self._level_at(knee),
-            capacity_per_s=self._capacity(),
-        )
-
-    def _level_at(self, value: float | None) -> LevelResult | None:
-        """The last level that was measured at that load."""
-        at: Callable[[LevelResult], bool] = lambda level: level.load.value == value  # noqa: E731  (typed where it is chosen)
-        return next(filter(at, reversed(self._levels)), None)
-
-    def _capacity(self) -> float:
-        return max(
-            (level.throughput.value for level in self._levels if level.throughput), default=0.0
+            self._model, question, goal, kind, value, beyond, best, capacity, self._undecided
         )

@@ -125,6 +125,14 @@ def measured(result: LevelResult, goal: LevelGoal) -> Interval | None:
     return result.percentile(goal.percentile)
 
 
+def bounds(history: Sequence[LadderStep]) -> tuple[float | None, float | None]:
+    """The greatest load that held and the least that did not, None where there is none."""
+    return (
+        max((step.value for step in history if step.held is Held.YES), default=None),
+        min((step.value for step in history if step.held is Held.NO), default=None),
+    )
+
+
 def next_rate(
     history: Sequence[LadderStep], first: float, most: float, resolution: float
 ) -> float | None:
@@ -137,12 +145,10 @@ def next_rate(
         resolution: the search ends when the least failing rate is no more than this share above
             the greatest holding one.
     """
-    good = max((step.value for step in history if step.held is Held.YES), default=None)
-    bad = min((step.value for step in history if step.held is Held.NO), default=None)
-    if good is None and bad is None:
-        return min(first, most)
+    good, bad = bounds(history)
     if bad is None:
-        assert good is not None  # noqa: S101  (one of the two is there)
+        if good is None:
+            return min(first, most)
         return None if good >= most else min(good * 2.0, most)
     if good is None:
         lower = bad / 4.0
@@ -154,11 +160,10 @@ def next_rate(
 
 def next_concurrency(history: Sequence[LadderStep], first: int, most: int) -> int | None:
     """The same for whole numbers."""
-    good = max((round(step.value) for step in history if step.held is Held.YES), default=0)
-    bad = min((round(step.value) for step in history if step.held is Held.NO), default=0)
-    if not good and not bad:
-        return min(first, most)
+    good, bad = (round(value or 0) for value in bounds(history))
     if not bad:
+        if not good:
+            return min(first, most)
         return None if good >= most else min(good * 2, most)
     if bad - good <= 1:
         return None

@@ -75,7 +75,8 @@ def _level_json(level: LevelResult) -> dict[str, Any]:
         "service_us": _latency_json(level.service),
         "requests": level.requests,
         "client": {
-            **view(level.client, "cpu_us_per_request", "busy_share", "processes"),
+            **view(level.client, "cpu_us_per_request", "busy_share"),
+            "processes": level.processes,
             "lateness_us": _lateness_json(level),
         },
         "server": _server_json(level.attribution) if level.attribution else None,

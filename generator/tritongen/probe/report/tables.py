@@ -127,8 +127,8 @@ def _client_line(level: LevelResult) -> str:
         f"client: {client.cpu_us_per_request:.1f} µs of CPU a request",
         f"{client.busy_share:.0%} of a core",
     ]
-    if client.processes > 1:
-        parts.append(f"{client.processes} processes")
+    if level.processes > 1:
+        parts.append(f"{level.processes} processes")
     if not isinstance(level.load, ClosedLoop):
         late = client.lateness.percentiles
         p50, p99 = late.get("p50"), late.get("p99")

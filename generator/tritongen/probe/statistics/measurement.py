@@ -84,13 +84,11 @@ class ClientCost:
         cpu_us_per_request: its CPU time divided by its requests.
         busy_share: its CPU time divided by wall time and processes; 1.0 is a full core each.
         lateness: sent minus intended, microseconds; of an open loop only.
-        processes: that made the load.
     """
 
     cpu_us_per_request: Annotated[float, Digits(3)]
     busy_share: Annotated[float, Digits(4)]
     lateness: LatencySummary = field(default_factory=LatencySummary)
-    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +119,35 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelResult:
-    """The result of one level for one model.
+class LevelLabels:
+    """What a level measures.
 
     Attributes:
         model: its name.
+        version: empty for the server's choice.
+        batch: rows of each request.
+        share: of the load, where several models are probed at once.
+        payload_bytes: of one request and its response.
+        protocol: ``http`` or ``grpc``.
+        engine: which client sends the requests.
+        processes: that make the load.
+    """
+
+    model: str
+    version: str = ""
+    batch: int = 1
+    share: float = 1.0
+    payload_bytes: int = 0
+    protocol: str = "http"
+    engine: str = ""
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelResult(LevelLabels):
+    """The result of one level for one model. See `LevelLabels`, too.
+
+    Attributes:
         load: what was asked for.
         verdict: how far to trust the numbers.
         reason: why that verdict, one sentence.
@@ -141,14 +163,8 @@ class LevelResult:
         attribution: where the time went, None where the server gives no statistics.
         advice: what the numbers mean, with commands to try.
         timeline: from the begin of the load to its end.
-        batch: rows of each request.
-        version: of the model, empty for the server's choice.
-        protocol: ``http`` or ``grpc``.
-        engine: which client sent the requests.
-        share: of the load, where several models are probed at once.
     """
 
-    model: str
     load: Load
     verdict: LevelVerdict
     reason: str
@@ -163,11 +179,6 @@ class LevelResult:
     attribution: Attribution | None = None
     advice: tuple[Advice, ...] = ()
     timeline: tuple[Moment, ...] = ()
-    batch: int = 1
-    version: str = ""
-    protocol: str = "http"
-    engine: str = ""
-    share: float = 1.0
 
     def percentile(self, percentile: float) -> Interval | None:
         """A latency percentile, microseconds, None below its sample floor."""
