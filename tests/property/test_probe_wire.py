@@ -151,7 +151,7 @@ def conversation(pieces: list[bytes]) -> object:
             slot = StreamSlot()
             slot.serve_target(target, 0, 0)
             slot.compare_with(templates)
-            slot.connection, slot.request = connection, b"r" * 20_000
+            slot.request = b"r" * 20_000
             connection.open_stream(slot)
         for piece in pieces:
             connection.receive(piece, 0)

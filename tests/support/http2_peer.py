@@ -67,7 +67,6 @@ class Peer:
         slot = StreamSlot()
         slot.serve_target(self.target, 0, 0)
         slot.compare_with(self.templates)
-        slot.connection = self.connection
         slot.request = request
         return slot
 

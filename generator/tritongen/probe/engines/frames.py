@@ -105,51 +105,27 @@ def unpadded(payload: bytes, flags: int, *, headers: bool) -> bytes:
     return payload[begin:end]
 
 
+def see_size(payload: bytes, size: int, name: str) -> None:
+    """See that a frame is as long as its kind must be.
+
+    Raises:
+        FrameError: of a wrong length.
+    """
+    if len(payload) != size:
+        raise FrameError(f"{name} of a wrong length")
+
+
 def increment_of(payload: bytes) -> int:
     """The increment of a WINDOW_UPDATE frame.
 
     Raises:
         FrameError: of a wrong length, or zero.
     """
-    if len(payload) != 4:
-        raise FrameError("WINDOW_UPDATE of a wrong length")
+    see_size(payload, 4, "WINDOW_UPDATE")
     value = int.from_bytes(payload, "big") & MAX_WINDOW
     if not value:
         raise FrameError("WINDOW_UPDATE by nothing")
     return value
-
-
-def answer_of(payload: bytes) -> bytes:
-    """The answer to a PING frame.
-
-    Raises:
-        FrameError: of a wrong length.
-    """
-    if len(payload) != 8:
-        raise FrameError("PING of a wrong length")
-    return frame(PING, ACK, 0, payload)
-
-
-def code_of(payload: bytes) -> int:
-    """The error code of a RST_STREAM frame.
-
-    Raises:
-        FrameError: of a wrong length.
-    """
-    if len(payload) != 4:
-        raise FrameError("RST_STREAM of a wrong length")
-    return int.from_bytes(payload, "big")
-
-
-def last_stream_of(payload: bytes) -> int:
-    """The last stream that a GOAWAY frame's sender began.
-
-    Raises:
-        FrameError: of a wrong length.
-    """
-    if len(payload) < 8:
-        raise FrameError("GOAWAY of a wrong length")
-    return int.from_bytes(payload[:4], "big") & MAX_WINDOW
 
 
 _SETTINGS = (

@@ -16,7 +16,6 @@ from tritongen.probe.engines.http2_connection import Http2Connection
 from tritongen.probe.engines.http2_stream import (
     ResponseTemplate,
     ResponseTemplates,
-    StreamCarrier,
     StreamSlot,
 )
 from tritongen.probe.engines.slot_engine import MAX_WAIT_S, WOULD_BLOCK, Dialer, SlotEngine
@@ -31,7 +30,18 @@ _READ_BYTES, _MAX_READ_BYTES = 16_384, 262_144
 _MAX_CONNECTIONS = 8
 
 
-class GrpcEngine(SlotEngine[StreamSlot]):
+class _Slot(StreamSlot):
+    """A slot and the connection that it uses."""
+
+    __slots__ = ("connection",)
+
+    connection: "Http2Connection[_Slot]"
+
+
+_Connection = Http2Connection[_Slot]
+
+
+class GrpcEngine(SlotEngine[_Slot]):
     """See `SlotEngine` for attributes and methods."""
 
     name = "fast gRPC"
@@ -49,14 +59,14 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         self._where = endpoint.address
         self._block = request_block(self._where, secure=endpoint.tls is not None)
         self._templates = [ResponseTemplates() for _ in plans]
-        self._by_fd: dict[int, Http2Connection] = {}
-        self._connections: list[Http2Connection] = []
+        self._by_fd: dict[int, _Connection] = {}
+        self._connections: list[_Connection] = []
         self._turn = 0
         self._read_size = _READ_BYTES
         self._until = 0
 
-    def _new_slot(self) -> StreamSlot:
-        return StreamSlot()
+    def _new_slot(self) -> _Slot:
+        return _Slot()
 
     def _connect(self, slots: int) -> None:
         """Open the connections, waiting for the server's settings."""
@@ -69,13 +79,13 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         self._await_settings()
         self._turn = 0
 
-    def _assign(self, slot: StreamSlot, target: int, place: int) -> None:
+    def _assign(self, slot: _Slot, target: int, place: int) -> None:
         super()._assign(slot, target, place)
         slot.compare_with(self._templates[target])
         slot.connection = self._connections[self._turn % len(self._connections)]
         self._turn += 1
 
-    def _dial(self, *, wait: bool) -> Http2Connection:
+    def _dial(self, *, wait: bool) -> _Connection:
         opened, _ = self._dialer.dial(wait=wait)
         connection = Http2Connection(opened, self._block, self, self._options.renew_streams_at)
         self._by_fd[connection.fd] = connection
@@ -133,12 +143,12 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         self._slots.clear()
         self._epoll.close()
 
-    def _drop(self, connection: Http2Connection) -> None:
+    def _drop(self, connection: _Connection) -> None:
         if self._by_fd.get(connection.fd) is connection:
             del self._by_fd[connection.fd]
         connection.close()
 
-    def _work(self, connection: Http2Connection, event: int) -> None:
+    def _work(self, connection: _Connection, event: int) -> None:
         """Read what came, and write what follows from it."""
         fault = self._take(connection, event)
         if fault:
@@ -148,7 +158,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
             if connection.draining and not connection.streams:
                 self._drop(connection)
 
-    def _take(self, connection: Http2Connection, event: int) -> str:
+    def _take(self, connection: _Connection, event: int) -> str:
         """Read what came; returns why the connection is lost, empty when it is not."""
         exhaustive = self._dialer.tls or event & _ENDING
         while True:
@@ -176,18 +186,18 @@ class GrpcEngine(SlotEngine[StreamSlot]):
                     self._epoll.modify(connection.fd, _EVENTS)
                 return ""
 
-    def _holds_back(self, connection: Http2Connection) -> bool:
+    def _holds_back(self, connection: _Connection) -> bool:
         """Whether TLS has read more of the socket than it gave: no event tells of that."""
         return isinstance(connection.socket, SSLSocket) and connection.socket.pending() > 0
 
-    def _flush_one(self, slot: StreamSlot) -> None:
+    def _flush_one(self, slot: _Slot) -> None:
         self._write(slot.connection)
 
     def _flush(self) -> None:
         for connection in list(self._by_fd.values()):
             self._write(connection)
 
-    def _write(self, connection: StreamCarrier) -> None:
+    def _write(self, connection: _Connection) -> None:
         try:
             connection.flush()
         except OSError as fault:
@@ -195,7 +205,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
             if lost is not None:
                 self._lose(lost, fault.strerror or str(fault))
 
-    def _lose(self, connection: Http2Connection, fault: str) -> None:
+    def _lose(self, connection: _Connection, fault: str) -> None:
         """The connection is lost: its requests have failed."""
         refused = not connection.ready
         self._drop(connection)
@@ -216,7 +226,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
                 self._proceed(slot, now)
         self._flush()
 
-    def _replace(self, old: StreamCarrier) -> StreamCarrier:
+    def _replace(self, old: _Connection) -> _Connection:
         """A connection in place of one that takes no more streams.
 
         Raises:
@@ -228,7 +238,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         usable = [connection for connection in self._connections if not connection.draining]
         return min(usable, key=lambda connection: len(connection.streams), default=old)
 
-    def _begin(self, slot: StreamSlot, intended_ns: int) -> None:
+    def _begin(self, slot: _Slot, intended_ns: int) -> None:
         """Send the slot's next request."""
         slot.forget()
         slot.busy = True
@@ -237,7 +247,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
         slot.sent = clock_ns()
         self._open_stream(slot)
 
-    def _open_stream(self, slot: StreamSlot) -> None:
+    def _open_stream(self, slot: _Slot) -> None:
         if slot.connection.draining:
             try:
                 slot.connection = self._replace(slot.connection)
@@ -248,13 +258,13 @@ class GrpcEngine(SlotEngine[StreamSlot]):
                 return
         slot.connection.open_stream(slot)
 
-    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
+    def send_elsewhere(self, slots: list[_Slot]) -> None:
         """The server did not begin these: send them over another connection, times unchanged."""
         for slot in slots:
             self._open_stream(slot)
             self._write(slot.connection)
 
-    def succeed(self, slot: StreamSlot, now: int) -> None:
+    def succeed(self, slot: _Slot, now: int) -> None:
         """A response that matches its pattern."""
         slot.log_sent(slot.sent)
         slot.log_done(now)
@@ -268,7 +278,7 @@ class GrpcEngine(SlotEngine[StreamSlot]):
             slot.target.log.intended.append(slot.intended)
         self._proceed(slot, now)
 
-    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, now: int) -> None:
+    def complete(self, slot: _Slot, failure: tuple[str, str] | None, now: int) -> None:
         """A stream that ended, in any way."""
         if failure is None:
             failure = judge(slot)
@@ -278,11 +288,11 @@ class GrpcEngine(SlotEngine[StreamSlot]):
             self._note_success(slot, now)
         self._proceed(slot, now)
 
-    def _fail(self, slot: StreamSlot, code: str, message: str, now: int) -> None:
+    def _fail(self, slot: _Slot, code: str, message: str, now: int) -> None:
         slot.connection.cancel(slot)
         self.complete(slot, (code, message), now)
 
-    def _proceed(self, slot: StreamSlot, now: int) -> None:
+    def _proceed(self, slot: _Slot, now: int) -> None:
         if slot.connection.waiting:
             slot.connection.admit()
         super()._proceed(slot, now)

@@ -6,6 +6,7 @@ which takes half a second: it is imported by whoever makes a request or reads a 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,25 +16,6 @@ from hpack.exceptions import HPACKError
 from tritongen.probe.engines.frames import FrameError
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template, TensorMeta
 
-_STATUS_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 _PATH = "/inference.GRPCInferenceService/ModelInfer"
 # Chosen: a server has a handful of different blocks, and each takes some 100 bytes.
 _MAX_BLOCKS = 256
@@ -61,8 +43,9 @@ class HeaderFacts:
             return f"HTTP {self.http_status}", self.message or "the server is not gRPC"
         if self.grpc_status == 0:
             return None
-        if 0 < self.grpc_status < len(_STATUS_NAMES):
-            return f"GRPC {_STATUS_NAMES[self.grpc_status]}", self.message
+        name = _status_names().get(self.grpc_status)
+        if name is not None:
+            return f"GRPC {name}", self.message
         return "MALFORMED", "the response has no grpc-status"
 
 
@@ -112,6 +95,13 @@ def _facts(headers: Iterable[tuple[bytes, bytes]]) -> HeaderFacts:
             text = unquote(value.decode("latin-1"), errors="replace")
             message = " ".join(text.split())[:_MAX_MESSAGE_CHARACTERS]
     return HeaderFacts(http_status, grpc_status, message)
+
+
+@cache
+def _status_names() -> dict[int, str]:
+    import grpc
+
+    return {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 def _number(value: bytes) -> int:

@@ -3,11 +3,12 @@
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Generic
 
 from tritongen.probe.engines import frames
 from tritongen.probe.engines.frames import END_STREAM, HEAD, MAX_COST, FloodGuard, FrameError
 from tritongen.probe.engines.grpc_messages import HeaderReader
-from tritongen.probe.engines.http2_stream import StreamOwner, StreamSlot
+from tritongen.probe.engines.http2_stream import S, StreamOwner
 from tritongen.probe.engines.slot_engine import WOULD_BLOCK
 
 _TOP_UP_BYTES = 1 << 29  # Chosen: a quarter of what the peer may send before it is told more.
@@ -16,7 +17,7 @@ _MAX_REFUSALS = 20  # Chosen: a server that refuses a stream so often will not t
 _NOTHING = memoryview(b"")
 
 
-class Http2Connection:
+class Http2Connection(Generic[S]):
     """A socket that speaks HTTP/2.
 
     Attributes:
@@ -29,7 +30,7 @@ class Http2Connection:
     """
 
     def __init__(
-        self, opened: socket.socket, block: bytes, owner: StreamOwner, last_id: int
+        self, opened: socket.socket, block: bytes, owner: StreamOwner[S], last_id: int
     ) -> None:
         """Greet the peer over a connected socket; the greeting goes out with the next `flush`.
 
@@ -41,7 +42,7 @@ class Http2Connection:
         """
         self.socket = opened
         self.fd = opened.fileno()
-        self.streams: dict[bytes, StreamSlot] = {}
+        self.streams: dict[bytes, S] = {}
         self.draining = False
         self.ready = False
         self._next_id = 1
@@ -56,11 +57,11 @@ class Http2Connection:
         self._written_id = 1
         self._guard = FloodGuard()
         self._lost_streams = 0
-        self._blocked: list[StreamSlot] = []
+        self._blocked: list[S] = []
         self._send_window = self._stream_window = frames.DEFAULT_WINDOW
         self._frame_limit = self._quick_limit = frames.DEFAULT_FRAME
         self._max_streams = 1 << 30
-        self.waiting: list[StreamSlot] = []
+        self.waiting: list[S] = []
         self._received = 0
         self._pending = b""
         self._skip: tuple[bytes, int, int] | None = None
@@ -71,7 +72,7 @@ class Http2Connection:
         with contextlib.suppress(OSError):
             self.socket.close()
 
-    def open_stream(self, slot: StreamSlot) -> None:
+    def open_stream(self, slot: S) -> None:
         """Send the slot's request as soon as the peer allows it; `flush` puts it on the wire."""
         if self.waiting or len(self.streams) >= self._max_streams:
             self.waiting.append(slot)
@@ -79,7 +80,7 @@ class Http2Connection:
         else:
             self._start(slot)
 
-    def _start(self, slot: StreamSlot) -> None:
+    def _start(self, slot: S) -> None:
         """Open the slot's stream."""
         number = self._next_id
         self._next_id = number + 2
@@ -109,7 +110,7 @@ class Http2Connection:
             if self.streams.get(slot.key) is slot and not self._push(slot)
         ]
 
-    def _push(self, slot: StreamSlot) -> bool:
+    def _push(self, slot: S) -> bool:
         """Frame as much of one request as the windows allow; True when all of it was."""
         request = slot.request
         while slot.offset < len(request):
@@ -124,7 +125,7 @@ class Http2Connection:
             self._out += (frames.header_prefix(frames.DATA, flags, len(piece)), slot.key, piece)
         return True
 
-    def cancel(self, slot: StreamSlot) -> None:
+    def cancel(self, slot: S) -> None:
         """Forget the slot's stream and tell the peer."""
         if self.streams.pop(slot.key, None) is not None:
             stream, code = int.from_bytes(slot.key, "big"), int(frames.ErrorCode.CANCEL)
@@ -194,7 +195,9 @@ class Http2Connection:
             begin = position + HEAD
             if end - begin < length:
                 if kind == frames.DATA and not flags & frames.PADDED and end > begin:
-                    self._begin_data(key, flags, data[begin:], length, now)
+                    # The rest of the frame is still on its way.
+                    self._skip = (key, flags, length - (end - begin))
+                    self._data(key, 0, data[begin:], now)
                     return
                 self._pending = data[position:]
                 return
@@ -202,13 +205,8 @@ class Http2Connection:
             self._frame(kind, flags, key, data[begin:position], now)
         self._pending = data[position:]
 
-    def _begin_data(self, key: bytes, flags: int, data: bytes, length: int, now: int) -> None:
-        """The first part of a DATA frame that is still on its way."""
-        self._skip = (key, flags, length - len(data))
-        self._data(key, 0, data, now)
-
     def _continue_data(self, data: bytes, now: int) -> bytes:
-        """More of it; returns what lies behind the frame."""
+        """More of a DATA frame; returns what lies behind it."""
         assert self._skip is not None  # noqa: S101  (asked for only then)
         key, flags, left = self._skip
         part = data[:left]
@@ -252,11 +250,12 @@ class Http2Connection:
             if not flags & frames.ACK:
                 self._settings(payload)
         elif kind == frames.PING:
-            answer = frames.answer_of(payload)
+            frames.see_size(payload, 8, "PING")
             if not flags & frames.ACK:
-                self._reply(answer)
+                self._reply(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind == frames.RST_STREAM:
-            self._reset(key, frames.code_of(payload), now)
+            frames.see_size(payload, 4, "RST_STREAM")
+            self._reset(key, int.from_bytes(payload, "big"), now)
         elif kind == frames.GOAWAY:
             self._goaway(payload)
         elif kind == frames.PUSH_PROMISE:
@@ -272,7 +271,7 @@ class Http2Connection:
         """Streams that the peer has answered, so that right answers need not be counted."""
         return self._next_id // 2 - len(self.streams) - self._lost_streams
 
-    def _live(self, key: bytes) -> StreamSlot | None:
+    def _live(self, key: bytes) -> S | None:
         """The slot of a stream, whose request must have been sent."""
         slot = self.streams.get(key)
         if slot is not None and int.from_bytes(key, "big") >= self._written_id:
@@ -382,7 +381,8 @@ class Http2Connection:
             self._resume()
 
     def _goaway(self, payload: bytes) -> None:
-        last = frames.last_stream_of(payload)
+        frames.see_size(payload[:8], 8, "GOAWAY")  # what follows is for people
+        last = int.from_bytes(payload[:4], "big") & frames.MAX_WINDOW
         self.draining = True
         unseen = [slot for key, slot in self.streams.items() if int.from_bytes(key, "big") > last]
         for slot in unseen:

@@ -5,8 +5,7 @@ comes as three frames, HEADERS, one DATA, HEADERS with the trailers. Between two
 stream's number and the tensor's values differ; everything else is compared.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tritongen.probe.engines.frames import (
     DATA,
@@ -105,39 +104,11 @@ class ResponseTemplates:
 MAX_KEPT_BYTES = 65_536
 
 
-class StreamCarrier(Protocol):
-    """What a slot needs of its `tritongen.probe.engines.http2_connection.Http2Connection`."""
-
-    draining: bool
-    fd: int
-
-    @property
-    def streams(self) -> "Mapping[bytes, StreamSlot]":
-        """Slots by the stream's number."""
-
-    @property
-    def waiting(self) -> "list[StreamSlot]":
-        """Slots whose stream waits for the peer's limit."""
-
-    def open_stream(self, slot: "StreamSlot") -> None:
-        """Send the slot's request as soon as the peer allows it."""
-
-    def cancel(self, slot: "StreamSlot") -> None:
-        """Forget the slot's stream and tell the peer."""
-
-    def flush(self) -> None:
-        """Write what is to be written."""
-
-    def admit(self) -> None:
-        """Open the streams that waited for the peer's limit."""
-
-
 class StreamSlot(LoadSlot):
     """A request, and what has come back of its response. See `LoadSlot`, too.
 
     Attributes:
         templates: of the target's responses.
-        connection: that it uses.
         key: the stream's number as four bytes, empty while nothing is outstanding.
         offset: bytes of the request that were framed.
         window: what the peer lets us send on the stream, while not all was framed.
@@ -151,7 +122,6 @@ class StreamSlot(LoadSlot):
     """
 
     __slots__ = (
-        "connection",
         "data_frames",
         "first_block",
         "head",
@@ -167,7 +137,6 @@ class StreamSlot(LoadSlot):
     )
 
     templates: ResponseTemplates
-    connection: StreamCarrier
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,14 +160,17 @@ class StreamSlot(LoadSlot):
         self.keep = (1 << 62) if self.target.plan.references else MAX_KEPT_BYTES
 
 
-class StreamOwner(Protocol):
+S = TypeVar("S", bound=StreamSlot)
+
+
+class StreamOwner(Protocol[S]):
     """Who is told what happens to streams."""
 
-    def succeed(self, slot: StreamSlot, now: int) -> None:
+    def succeed(self, slot: S, now: int) -> None:
         """The slot's response is complete and matches its template."""
 
-    def complete(self, slot: StreamSlot, failure: tuple[str, str] | None, now: int) -> None:
+    def complete(self, slot: S, failure: tuple[str, str] | None, now: int) -> None:
         """The slot's stream has ended; the message is still to be looked at without a failure."""
 
-    def send_elsewhere(self, slots: list[StreamSlot]) -> None:
+    def send_elsewhere(self, slots: list[S]) -> None:
         """The server did not begin these streams and wants no more of them here."""
