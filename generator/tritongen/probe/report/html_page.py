@@ -31,7 +31,9 @@ from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict, Moment
 from tritongen.queueing import ClosedLoop
 
-_CURVES = (("p50", "p50", 0), ("p95", "p95", 1), ("p99", "p99", 2))
+_CURVES = ("p50", "p95", "p99")
+# Ticks where every further nine takes the same room.
+_FRACTIONS = (0.5, 0.9, 0.99, 0.999, 0.9999)
 # As many as the page has colours that can be told apart.
 _MAX_CURVES = 8
 _LABEL_LEFT = 132
@@ -61,10 +63,6 @@ def _chosen(levels: Sequence[LevelResult]) -> list[LevelResult]:
     return [levels[0], levels[len(levels) // 2], levels[-1]]
 
 
-def _microseconds(value: float) -> str:
-    return duration_text(value) if value else "0"
-
-
 def _tick(value: float) -> str:
     """A duration on an axis: no more figures than needed."""
     if not value:
@@ -75,48 +73,39 @@ def _tick(value: float) -> str:
     return f"{value / 1e6:g} s"
 
 
-def _x(high: float, wanted: int = 6) -> Axis:
-    return linear_axis(high, LEFT, WIDTH - RIGHT, wanted=wanted)
-
-
 def latency_against_throughput(levels: Sequence[LevelResult]) -> Chart:
     """Percentiles against requests per second, each with both intervals."""
     figure = Figure("Latency against throughput")
-    usable = [level for level in levels if level.throughput]
-    values = [
-        end
-        for level in usable
-        for key, _, _ in _CURVES
-        if (interval := level.latency.percentiles.get(key))
-        for end in (interval.low, interval.high)
-    ] or [level.latency.histogram.mean_ns / 1e3 for level in levels]
-    x = _x(max((level.throughput.high for level in usable if level.throughput), default=1.0) * 1.03)
+    known = [(level, level.throughput) for level in levels if level.throughput]
+    found = [level.latency.percentiles.get(key) for level, _ in known for key in _CURVES]
+    values = [end for interval in found if interval for end in (interval.low, interval.high)]
+    values = values or [level.latency.histogram.mean_ns / 1e3 for level in levels]
+    fastest = max((rate.high for _, rate in known), default=1.0)
+    x = linear_axis(fastest * 1.03, LEFT, WIDTH - RIGHT)
     # Room below the lowest curve for the names of the levels.
     y = log_axis(min(values) / 1.8, max(values), figure.bottom, TOP, _tick)
     figure.axes(x, y, "successful requests per second", "latency")
-    for key, name, colour in _CURVES:
-        points = []
-        for level in usable:
-            interval, rate = level.latency.percentiles.get(key), level.throughput
-            if interval is None or rate is None:
+    for colour, key in enumerate(_CURVES):
+        points, style = [], f"whisker c{colour}"
+        for level, rate in known:
+            interval = level.latency.percentiles.get(key)
+            if interval is None:
                 continue
             at = (x.at(rate.value), y.at(interval.value))
             points.append(at)
-            style = f"whisker c{colour}"
             figure.whisker(at[0], y.at(interval.low), at[0], y.at(interval.high), style)
             figure.whisker(x.at(rate.low), at[1], x.at(rate.high), at[1], style)
-            tip = f"{load_text(level)}: {rate_text(rate)} requests/s, {name} " + duration_text(
-                interval.value
-            )
-            figure.dot(*at, f"dot c{colour}", f"{tip} {share_text(interval)}")
+            shown = f"{key} {duration_text(interval.value)} {share_text(interval)}"
+            tip = f"{load_text(level)}: {rate_text(rate)} requests/s, {shown}"
+            figure.dot(*at, f"dot c{colour}", tip)
         figure.path(points, f"line c{colour}")
-    _label_levels(figure, usable, x, y)
+    _label_levels(figure, levels, x, y)
     return Chart(
         "Latency against throughput",
         "One point a level and percentile; crosses are 95 % intervals. Where the curve turns "
         "upwards more load only lengthens the queue.",
         figure.svg(),
-        tuple((f"c{colour}", name) for _, name, colour in _CURVES),
+        tuple((f"c{colour}", name) for colour, name in enumerate(_CURVES)),
     )
 
 
@@ -129,7 +118,7 @@ def _label_levels(figure: Figure, levels: Sequence[LevelResult], x: Axis, y: Axi
             continue
         at = (x.at(rate.value), y.at(median.value) + 20)
         if all(abs(at[0] - px) > 70 or abs(at[1] - py) > 16 for px, py in placed):
-            text = load_text(level).replace(" poisson", "").replace(" constant", "")
+            text = _without_gaps(load_text(level))
             anchor = "end" if at[0] > WIDTH - 90 else "middle"
             figure.text(at[0], min(at[1], figure.bottom - 6), text, anchor=anchor, style="note")
             placed.append(at)
@@ -142,34 +131,44 @@ def _nines(fraction: float) -> float:
 
 def spectrum(levels: Sequence[LevelResult]) -> Chart:
     """Latency by percentile; every further nine takes the same room."""
-    shown = list(levels[:_MAX_CURVES])
-    figure = Figure("Percentile spectrum")
-    most = max(level.latency.histogram.total for level in shown)
-    deepest = min(max(_nines(1.0 - 1.0 / max(most, 10)), 1.0), 6.0)
-    names = ((0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99"))
-    ticks = tuple((_nines(f), f"{name} %") for f, name in names if _nines(f) <= deepest + 0.01)
-    x = Axis(0.0, deepest, LEFT, WIDTH - RIGHT, ticks)
-    low = min(level.latency.histogram.min_ns for level in shown) / 1e3
-    high = max(level.latency.histogram.max_ns for level in shown) / 1e3
-    y = log_axis(low, high, figure.bottom, TOP, _tick)
-    figure.axes(x, y, "percentile", "latency")
-    for colour, level in enumerate(shown):
-        histogram = level.latency.histogram
-        figure.path(
-            [
-                (x.at(_nines(fraction)), y.at(value / 1e3))
-                for fraction, value in _sampled(histogram)
-                if _nines(fraction) <= deepest
-            ],
-            f"line c{colour}",
-        )
-    return Chart(
+    curves = [(load_text(level), level.latency.histogram) for level in levels[:_MAX_CURVES]]
+    most = max(histogram.total for _, histogram in curves)
+    return _by_percentile(
         "Percentile spectrum",
         "How long the slowest requests take. A step tells of something that happens to that share "
         "of the requests: a queue, a pause, another model.",
-        figure.svg(),
-        tuple((f"c{colour}", load_text(level)) for colour, level in enumerate(shown)),
+        "latency",
+        curves,
+        min(max(_nines(1.0 - 1.0 / max(most, 10)), 1.0), 6.0),
+        min(histogram.min_ns for _, histogram in curves) / 1e3,
+        max(histogram.max_ns for _, histogram in curves) / 1e3,
     )
+
+
+def _by_percentile(
+    title: str,
+    caption: str,
+    y_title: str,
+    curves: Sequence[tuple[str, Histogram]],
+    deepest: float,
+    low_us: float,
+    high_us: float,
+) -> Chart:
+    """Durations by percentile, up to a number of nines."""
+    figure = Figure(title)
+    ticks = tuple((_nines(f), f"{f * 100:g} %") for f in _FRACTIONS if _nines(f) <= deepest + 0.01)
+    x = Axis(0.0, deepest, LEFT, WIDTH - RIGHT, ticks)
+    y = log_axis(low_us, high_us, figure.bottom, TOP, _tick)
+    figure.axes(x, y, "percentile", y_title)
+    for colour, (_, histogram) in enumerate(curves):
+        points = [
+            (x.at(_nines(fraction)), y.at(value / 1e3))
+            for fraction, value in _sampled(histogram)
+            if _nines(fraction) <= deepest
+        ]
+        figure.path(points, f"line c{colour}")
+    legend = tuple((f"c{colour}", name) for colour, (name, _) in enumerate(curves))
+    return Chart(title, caption, figure.svg(), legend)
 
 
 def _sampled(histogram: Histogram) -> list[tuple[float, float]]:
@@ -198,7 +197,7 @@ def attribution(levels: Sequence[LevelResult]) -> Chart:
         begin = 0.0
         names = [name for name, _ in found.parts]
         for colour, (name, value) in enumerate(found.parts):
-            tip = f"{name}: {_microseconds(value)}, {found.share(name):.0%}"
+            tip = f"{name}: {duration_text(value) if value else 0}, {found.share(name):.0%}"
             left = x.at(begin)
             figure.box(left, top, x.at(begin + value) - left, row - 10, f"bar p{colour}", tip)
             begin += value
@@ -211,8 +210,12 @@ def attribution(levels: Sequence[LevelResult]) -> Chart:
     )
 
 
+def _without_gaps(text: str) -> str:
+    return text.replace(" poisson", "").replace(" constant", "")
+
+
 def _short(text: str) -> str:
-    text = text.replace(" poisson", "").replace(" constant", "")
+    text = _without_gaps(text)
     return text if len(text) <= 17 else text[:16] + "…"
 
 
@@ -273,26 +276,17 @@ def _stretches(moments: Sequence[Moment], pick: str) -> list[list[tuple[float, f
 
 def lateness(levels: Sequence[LevelResult]) -> Chart:
     """How much later than due requests were sent."""
-    shown = [level for level in levels if level.client.lateness.histogram.total][:_MAX_CURVES]
-    figure = Figure("Lateness of the generator")
-    ticks = tuple((_nines(f), f"{f * 100:g} %") for f in (0.5, 0.9, 0.99, 0.999))
-    x = Axis(0.0, 3.5, LEFT, WIDTH - RIGHT, ticks)
-    high = max((level.client.lateness.max_us for level in shown), default=10.0)
-    y = log_axis(1.0, max(high, 10.0), figure.bottom, TOP, _tick)
-    figure.axes(x, y, "percentile", "sent later than due")
-    for colour, level in enumerate(shown):
-        points = [
-            (x.at(_nines(f)), y.at(max(value / 1e3, 1.0)))
-            for f, value in _sampled(level.client.lateness.histogram)
-            if _nines(f) <= 3.5
-        ]
-        figure.path(points, f"line c{colour}")
-    return Chart(
+    late = [(load_text(level), level.client.lateness) for level in levels]
+    shown = [(name, one) for name, one in late if one.histogram.total][:_MAX_CURVES]
+    return _by_percentile(
         "Lateness of the generator",
         "The schedule never moves: a request that leaves late still counts from when it was due. "
         "Where this is not far below the latency, the generator is part of what was measured.",
-        figure.svg(),
-        tuple((f"c{colour}", load_text(level)) for colour, level in enumerate(shown)),
+        "sent later than due",
+        [(name, one.histogram) for name, one in shown],
+        3.5,
+        1.0,
+        max(10.0, *(one.max_us for _, one in shown)),
     )
 
 
