@@ -160,21 +160,17 @@ def run_load(
     Raises:
         EnvironmentProblem: TG901, the server cannot be reached at the begin.
     """
-    return _LevelRun(source, load, conditions, read, tell).run()
+    return _LevelRun(source, load, conditions, read, tell, Run(load, conditions)).run()
 
 
+@dataclass(frozen=True, slots=True)
 class _LevelRun:
-    def __init__(
-        self,
-        source: LoadSource,
-        load: Load,
-        conditions: Conditions,
-        read: Callable[[], ServerReading | None],
-        tell: Callable[[Update], None] | None,
-    ) -> None:
-        self._source, self._load, self._conditions = source, load, conditions
-        self._read, self._tell = read, tell
-        self._run = Run(load, conditions)
+    _source: LoadSource
+    _load: Load
+    _conditions: Conditions
+    _read: Callable[[], ServerReading | None]
+    _tell: Callable[[Update], None] | None
+    _run: Run
 
     def run(self) -> Run:
         run, source = self._run, self._source

@@ -6,6 +6,7 @@ from stretch to stretch, can be told afterwards.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,14 @@ Integers = NDArray[np.int64]
 _PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
 
 
+@dataclass(slots=True, eq=False)
 class Durations:
     """A dense histogram with exact sum and ends."""
 
-    __slots__ = ("counts", "least", "most", "total_ns")
-
-    def __init__(self) -> None:
-        self.counts = np.zeros(BUCKETS, dtype=np.int64)
-        self.total_ns = 0
-        self.least = (1 << 62) - 1
-        self.most = 0
+    counts: Integers = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
+    total_ns: int = 0
+    least: int = (1 << 62) - 1
+    most: int = 0
 
     def add(self, values: Integers) -> None:
         """Count these durations, nanoseconds."""

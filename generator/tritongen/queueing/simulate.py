@@ -132,7 +132,7 @@ class _Run:
             if not warm and warmup <= self._finished < requests:
                 warm = True
                 for station in self._all:
-                    station.counters.reset(self._now)
+                    station.counters = station.counters.since(self._now)
         return Simulation(
             tuple(
                 _figures(

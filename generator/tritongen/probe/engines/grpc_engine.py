@@ -2,6 +2,7 @@
 
 import select
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ssl import SSLSocket
 
 from tritongen.errors import EnvironmentProblem
@@ -30,12 +31,11 @@ _READ_BYTES, _MAX_READ_BYTES = 16_384, 262_144
 _MAX_CONNECTIONS = 8
 
 
+@dataclass(slots=True, eq=False)
 class _Slot(StreamSlot):
     """A slot and the connection that it uses."""
 
-    __slots__ = ("connection",)
-
-    connection: "Http2Connection[_Slot]"
+    connection: "Http2Connection[_Slot]" = field(init=False)
 
 
 _Connection = Http2Connection[_Slot]

@@ -5,6 +5,7 @@ comes as three frames, HEADERS, one DATA, HEADERS with the trailers. Between two
 stream's number and the tensor's values differ; everything else is compared.
 """
 
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from tritongen.probe.engines.frames import (
@@ -104,6 +105,7 @@ class ResponseTemplates:
 MAX_KEPT_BYTES = 65_536
 
 
+@dataclass(slots=True, eq=False)
 class StreamSlot(LoadSlot):
     """A request, and what has come back of its response. See `LoadSlot`, too.
 
@@ -121,30 +123,18 @@ class StreamSlot(LoadSlot):
         refusals: how often the peer reset the request's stream.
     """
 
-    __slots__ = (
-        "data_frames",
-        "first_block",
-        "head",
-        "keep",
-        "key",
-        "last_block",
-        "offset",
-        "quick",
-        "refusals",
-        "size",
-        "templates",
-        "window",
-    )
-
-    templates: ResponseTemplates
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.key = b""
-        self.offset = self.window = 0
-        self.keep = 0
-        self.head = bytearray()
-        self.forget()
+    templates: ResponseTemplates = field(init=False)
+    key: bytes = b""
+    offset: int = 0
+    window: int = 0
+    head: bytearray = field(default_factory=bytearray)
+    size: int = 0
+    first_block: bytes = b""
+    last_block: bytes = b""
+    quick: bool = True
+    data_frames: int = 0
+    keep: int = 0
+    refusals: int = 0
 
     def forget(self) -> None:
         """Make room for the next response."""

@@ -3,9 +3,10 @@
 import contextlib
 import errno
 import os
-import socket
+import socket as sockets
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tritongen.probe.engines.http_messages import (
     MalformedResponseError,
@@ -96,6 +97,15 @@ def verify(
 _PIECE_BYTES = 65_536
 
 
+def _no_send(_: bytes | memoryview) -> int:
+    raise OSError(errno.ENOTCONN, "not connected")
+
+
+def _no_receive(_: bytearray) -> int:
+    raise OSError(errno.ENOTCONN, "not connected")
+
+
+@dataclass(slots=True, eq=False)
 class HttpConnection(LoadSlot):
     """A socket and its request; at most one is outstanding. See `LoadSlot`, too.
 
@@ -110,45 +120,28 @@ class HttpConnection(LoadSlot):
         prefixes: of right responses.
         whole: for speed, the same by size of the response.
         waits_for_rest: the socket keeps silent until the rest of a large response is there.
+        send, recv_into: the socket's, bound once.
     """
 
-    __slots__ = (
-        "connecting",
-        "fd",
-        "parser",
-        "prefixes",
-        "received",
-        "recv_into",
-        "remaining",
-        "send",
-        "socket",
-        "unsent",
-        "waits_for_rest",
-        "whole",
-    )
-
-    prefixes: ResponsePrefixes
-    whole: dict[int, bytes]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.socket: socket.socket | None = None
-        self.fd = -1
-        self.unsent = -1
-        self.connecting = False
-        self.remaining = 0
-        self.parser: ResponseParser | None = None
-        self.received = 0
-        self.waits_for_rest = False
-        self.send: Callable[[bytes | memoryview], int] = _no_send
-        self.recv_into: Callable[[bytearray], int] = _no_receive
+    prefixes: ResponsePrefixes = field(init=False)
+    whole: dict[int, bytes] = field(init=False)
+    socket: sockets.socket | None = None
+    fd: int = -1
+    unsent: int = -1
+    connecting: bool = False
+    remaining: int = 0
+    parser: ResponseParser | None = None
+    received: int = 0
+    waits_for_rest: bool = False
+    send: Callable[[bytes | memoryview], int] = _no_send
+    recv_into: Callable[[bytearray], int] = _no_receive
 
     def compare_with(self, prefixes: ResponsePrefixes) -> None:
         """Compare responses with these from now on."""
         self.prefixes = prefixes
         self.whole = prefixes.whole
 
-    def attach(self, opened: socket.socket, *, connecting: bool) -> None:
+    def attach(self, opened: sockets.socket, *, connecting: bool) -> None:
         """Use this socket from now on."""
         self.socket = opened
         self.fd = opened.fileno()
@@ -172,14 +165,14 @@ class HttpConnection(LoadSlot):
         wait = rest > _PIECE_BYTES and not isinstance(self.socket, ssl.SSLSocket)
         if (wait or self.waits_for_rest) and self.socket is not None:
             # After a part was read the mark must fall: what is above it would never come.
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, rest if wait else 1)
+            self.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVLOWAT, rest if wait else 1)
             self.waits_for_rest = wait
 
     def error(self) -> OSError | None:
         """What came of connecting."""
         if self.socket is None:
             return OSError(errno.ENOTCONN, "not connected")
-        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code = self.socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
         return OSError(code, os.strerror(code)) if code else None
 
     def detach(self) -> None:
@@ -191,11 +184,3 @@ class HttpConnection(LoadSlot):
         self.fd = -1
         self.connecting = False
         self.send, self.recv_into = _no_send, _no_receive
-
-
-def _no_send(_: bytes | memoryview) -> int:
-    raise OSError(errno.ENOTCONN, "not connected")
-
-
-def _no_receive(_: bytearray) -> int:
-    raise OSError(errno.ENOTCONN, "not connected")

@@ -15,6 +15,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from tritongen.errors import EnvironmentProblem
@@ -102,6 +103,7 @@ class Dialer:
 MAX_WAIT_S = 0.1
 
 
+@dataclass(slots=True, eq=False)
 class LoadSlot:
     """A request and its place in the load.
 
@@ -116,28 +118,15 @@ class LoadSlot:
         busy: whether a request is outstanding.
     """
 
-    __slots__ = (
-        "busy",
-        "intended",
-        "log_done",
-        "log_sent",
-        "next_request",
-        "request",
-        "sent",
-        "target",
-        "target_index",
-    )
-
-    target: LoadTarget
-    next_request: Callable[[], bytes]
-    log_sent: Callable[[int], None]
-    log_done: Callable[[int], None]
-
-    def __init__(self) -> None:
-        self.target_index = 0
-        self.request = b""
-        self.intended = self.sent = 0
-        self.busy = False
+    target: LoadTarget = field(init=False)
+    next_request: Callable[[], bytes] = field(init=False)
+    log_sent: Callable[[int], None] = field(init=False)
+    log_done: Callable[[int], None] = field(init=False)
+    target_index: int = 0
+    request: bytes = b""
+    intended: int = 0
+    sent: int = 0
+    busy: bool = False
 
     def serve_target(self, target: LoadTarget, index: int, place: int) -> None:
         """Send requests of this target from now on, as its slot of that number."""

@@ -73,6 +73,7 @@ class _Stream:
         return iter(self.outbox.get, None)
 
 
+@dataclass(slots=True, eq=False)
 class _CallSlot(LoadSlot):
     """A request on one of the streams. See `LoadSlot`, too.
 
@@ -81,12 +82,8 @@ class _CallSlot(LoadSlot):
         key: the request's id.
     """
 
-    __slots__ = ("key", "stream")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stream: _Stream | None = None
-        self.key = b""
+    stream: _Stream | None = None
+    key: bytes = b""
 
 
 class StreamEngine(SlotEngine[_CallSlot]):
