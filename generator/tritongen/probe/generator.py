@@ -231,15 +231,17 @@ class Generator:
         """Requests that this part has outstanding in a closed loop; connections to begin with."""
         if not isinstance(self._load, ClosedLoop):
             return len(self._engine.targets) * _FIRST_CONNECTIONS
-        base, more = divmod(self._load.concurrency, self._parts)
-        return base + (self._part < more)
+        return self._share(self._load.concurrency)
 
     def _cap(self) -> int | None:
         """Requests that this part may have outstanding in an open loop, at least one a model."""
         if isinstance(self._load, ClosedLoop) or self._load.max_outstanding is None:
             return None
-        base, more = divmod(self._load.max_outstanding, self._parts)
-        return max(base + (self._part < more), len(self._engine.targets))
+        return max(self._share(self._load.max_outstanding), len(self._engine.targets))
+
+    def _share(self, whole: int) -> int:
+        base, more = divmod(whole, self._parts)
+        return base + (self._part < more)
 
     def run(self, until_ns: int) -> None:
         """Make the load until that moment."""

@@ -86,7 +86,6 @@ def make_messages(
             where=meta.name,
             fix="Leave --batch out, or build the model with max_batch_size above 0.",
         )
-    outputs = tuple((output.name, None) for output in meta.outputs)
     data = (
         read_data(options.data, meta, batches, options.batch) if options.data else DataSet((), ())
     )
@@ -97,8 +96,7 @@ def make_messages(
         source: Sequence[Mapping[str, Array]] = data.inputs or ({},)
         rows = [{**made, **source[index % len(source)]} for index, made in enumerate(generated)]
     return tuple(
-        _message(meta, version, one, outputs, data.expected_of(index))
-        for index, one in enumerate(rows)
+        _message(meta, version, one, data.expected_of(index)) for index, one in enumerate(rows)
     )
 
 
@@ -106,15 +104,14 @@ def _message(
     meta: ModelMeta,
     version: str,
     arrays: Mapping[str, Array],
-    outputs: tuple[tuple[str, None], ...],
     expected: Mapping[str, bytes],
 ) -> Message:
+    given = [(tensor, arrays[tensor.name]) for tensor in meta.inputs]
     inputs = tuple(
-        WireTensor(
-            t.name, t.datatype, tuple(arrays[t.name].shape), encode(arrays[t.name], _dtype(t))
-        )
-        for t in meta.inputs
+        WireTensor(t.name, t.datatype, tuple(array.shape), encode(array, _dtype(t)))
+        for t, array in given
     )
+    outputs = tuple((output.name, None) for output in meta.outputs)
     return Message(meta.name, version, inputs, outputs, expected)
 
 
@@ -143,12 +140,14 @@ def _generate(
     meta: ModelMeta, batches: bool, options: InputOptions, data: DataSet
 ) -> list[dict[str, Array]]:
     given = set(data.inputs[0]) if data.inputs else set()
+    declared = {name: tensor.values for name, tensor in options.declared.items()}
+    described = {**declared, **options.values}
     recipes = [
         InputRecipe(
             tensor.name,
             _dtype(tensor),
             input_shape(tensor, batches, options),
-            _described(tensor.name, options),
+            described.get(tensor.name, ""),
         )
         for tensor in meta.inputs
         if tensor.name not in given
@@ -158,13 +157,6 @@ def _generate(
         raise InvalidInputError("TG907", "an input has more than 2³⁰ elements", where=meta.name)
     count = min(_MAX_REQUESTS, max(2, _POOL_BYTES // max(size, 1)))
     return [make_inputs(recipes, options.seed + index) for index in range(count)]
-
-
-def _described(name: str, options: InputOptions) -> str:
-    if name in options.values:
-        return options.values[name]
-    declared = options.declared.get(name)
-    return declared.values if declared else ""
 
 
 def input_shape(tensor: TensorMeta, batches: bool, options: InputOptions) -> tuple[int, ...]:

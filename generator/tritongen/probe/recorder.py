@@ -18,7 +18,6 @@ from tritongen.probe.statistics.intervals import (
     BATCHES,
     CONFIDENCE,
     Interval,
-    ar1_mean_interval,
     batch_quantile_interval,
     effective_batches,
     effective_size,
@@ -323,7 +322,7 @@ class Stretch:
         size = self._effective_size(fraction, self._histogram.quantile(fraction), confidence)
         needed = _ENOUGH * sample_floor(fraction, confidence)
         if size < needed <= total:
-            mean = ar1_mean_interval(self._counts, self._sums, confidence)
+            mean = mean_interval(self._counts, self._sums, confidence, autocorrelated=True)
             return mean is not None and mean.relative_width <= _CALM
         return size >= needed
 

@@ -35,7 +35,8 @@ _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.
 _UNUSUAL = 3.0
 _MIN_SLOTS = 8
-# How Triton words that a queue policy refused a request.
+# A queue policy, and how Triton words that one refused a request.
+_QUEUE_POLICY = "dynamic_batching.default_queue_policy"
 _POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
 
 
@@ -124,16 +125,12 @@ def summary(durations: Durations) -> LatencySummary:
     histogram = durations.histogram()
     if not histogram.total:
         return LatencySummary()
-    percentiles = {
-        percentile_key(p): _point(histogram.quantile(p / 100.0) / 1e3) for p in PERCENTILES
-    }
+    points = {percentile_key(p): histogram.quantile(p / 100.0) / 1e3 for p in PERCENTILES}
+    percentiles = {key: Interval(value, value, value) for key, value in points.items()}
+    mean = histogram.mean_ns / 1e3
     return LatencySummary(
-        percentiles, _point(histogram.mean_ns / 1e3), histogram.max_ns / 1e3, histogram
+        percentiles, Interval(mean, mean, mean), histogram.max_ns / 1e3, histogram
     )
-
-
-def _point(value: float) -> Interval:
-    return Interval(value, value, value)
 
 
 def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
@@ -252,14 +249,11 @@ def _advice(
         share = count / max(requests.ok + requests.failed, 1)
         message = requests.examples.get(code, "")
         sentence = f"{share:.2%} of the requests failed with {code}: {message}"
+        command = ""
         if any(words in message for words in _POLICY_REFUSALS):
             sentence += "; the model's queue policy gives up requests rather than let them wait"
-            command = (
-                f"tritongen explain {quote(subject.model)} dynamic_batching.default_queue_policy"
-            )
-            found.append(Advice(sentence, command))
-        else:
-            found.append(Advice(sentence))
+            command = f"tritongen explain {quote(subject.model)} {_QUEUE_POLICY}"
+        found.append(Advice(sentence, command))
     if attribution is not None and run.after is not None:
         config = run.after.configs.get(subject.model, ServedConfig(subject.model))
         found.extend(

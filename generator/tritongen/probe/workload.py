@@ -120,7 +120,8 @@ def _levels(flag: str, text: str, *, whole: bool) -> list[float]:
     number = r"[0-9]{1,7}" if whole else r"[0-9]{1,7}(?:\.[0-9]{1,6})?"
     span = re.fullmatch(rf"({number}):({number})(?::({number}))?", text.strip())
     if span is not None:
-        levels = _spread(flag, text, *(float(part) if part else None for part in span.groups()))
+        step = float(span[3]) if span[3] else None
+        levels = _spread(flag, text, float(span[1]), float(span[2]), step)
     elif re.fullmatch(rf"{number}(?:\s*,\s*{number})*", text.strip()):
         levels = [float(part) for part in text.split(",")]
     else:
@@ -134,11 +135,7 @@ def _levels(flag: str, text: str, *, whole: bool) -> list[float]:
     return levels
 
 
-def _spread(
-    flag: str, text: str, first: float | None, last: float | None, step: float | None
-) -> list[float]:
-    assert first is not None  # noqa: S101  (the pattern has two mandatory groups)
-    assert last is not None  # noqa: S101  (as above)
+def _spread(flag: str, text: str, first: float, last: float, step: float | None) -> list[float]:
     if first <= 0 or last < first or step == 0:
         raise _unreadable(flag, text, "A range goes upwards from at least 1, in steps above 0.")
     if step is None:

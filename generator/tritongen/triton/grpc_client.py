@@ -25,18 +25,6 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 Options = list[tuple[str, int | str]]
 
 
-def channel_options(most_bytes: int = MAX_BODY_BYTES) -> Options:
-    """Options of a channel.
-
-    Args:
-        most_bytes: of one answer; what is sent has no limit but gRPC's own.
-    """
-    return [
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", most_bytes),
-    ]
-
-
 def call_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers as gRPC takes them, whose names have no capitals; to HTTP they are the same."""
     return {name.lower(): value for name, value in headers.items()}
@@ -163,7 +151,11 @@ class GrpcClient(ClientBase):
             raise EnvironmentProblem(
                 "TG006", "tritonclient has no gRPC part", fix="pip install 'tritonclient[grpc]'"
             ) from None
-        credentials, options = None, channel_options(self.most_bytes)
+        credentials = None
+        options: Options = [
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", self.most_bytes),
+        ]
         if self.tls is not None:
             credentials, more = channel_credentials(self.address, self.tls, self.timeout)
             options += more

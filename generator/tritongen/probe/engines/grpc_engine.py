@@ -180,15 +180,13 @@ class GrpcEngine(SlotEngine[_Slot]):
             elif not exhaustive:
                 self._read_size = max(_READ_BYTES, min(self._read_size, 2 * len(data)))
                 return ""
-            if clock_ns() >= self._until and not self._holds_back(connection):
+            # TLS may have read more of the socket than it gave: no event tells of that.
+            held = isinstance(connection.socket, SSLSocket) and connection.socket.pending() > 0
+            if clock_ns() >= self._until and not held:
                 # The rest is announced again: nobody keeps the loop from looking at the time.
                 if self._by_fd.get(connection.fd) is connection:  # not lost by what it brought
                     self._epoll.modify(connection.fd, _EVENTS)
                 return ""
-
-    def _holds_back(self, connection: _Connection) -> bool:
-        """Whether TLS has read more of the socket than it gave: no event tells of that."""
-        return isinstance(connection.socket, SSLSocket) and connection.socket.pending() > 0
 
     def _flush_one(self, slot: _Slot) -> None:
         self._write(slot.connection)

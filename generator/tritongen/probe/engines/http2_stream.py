@@ -37,18 +37,6 @@ class ResponseTemplate:
         payload: bytes of the DATA frame, for flow control.
     """
 
-    __slots__ = (
-        "body",
-        "data_stream",
-        "first",
-        "payload",
-        "prefix",
-        "size",
-        "tail",
-        "tail_prefix",
-        "trailers",
-    )
-
     def __init__(self, headers: bytes, body: bytes, payload: int, trailers: bytes) -> None:
         self.prefix = header_prefix(HEADERS, END_HEADERS, len(headers))
         self.first = headers + header_prefix(DATA, 0, payload)

@@ -139,11 +139,6 @@ class ResponseParser:
         raise MalformedResponseError("the connection was closed in the middle of the response")
 
     @property
-    def started(self) -> bool:
-        """Whether any byte of the response has come."""
-        return not self._in_head or bool(self._pending)
-
-    @property
     def json_size(self) -> int | None:
         """Length of the JSON at the body's begin, None when the whole body is JSON."""
         text = self.headers.get("inference-header-content-length")

@@ -131,15 +131,12 @@ class StreamEngine(SlotEngine[_CallSlot]):
     def _connect(self, slots: int) -> None:
         """See that the server is there, and open streams."""
         if not self._streams:
-            self._see_that_it_listens()
+            # One connection of our own, so that a wrong address or certificate is told at once.
+            dialer = Dialer(self._endpoint, self._options.connect_timeout_s, alpn="h2")
+            dialer.dial(wait=True)[0].close()
         self._reconnect(clock_ns())
         while len(self._streams) < min(slots, _MAX_STREAMS):
             self._streams.append(self._open_stream())
-
-    def _see_that_it_listens(self) -> None:
-        """One connection of our own, so that a wrong address or certificate is told at once."""
-        dialer = Dialer(self._endpoint, self._options.connect_timeout_s, alpn="h2")
-        dialer.dial(wait=True)[0].close()
 
     def _open_stream(self) -> _Stream:
         stream = _Stream(clock_ns())

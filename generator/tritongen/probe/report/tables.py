@@ -2,10 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.probe.level import Update
+from tritongen.probe.statistics.attribution import Attribution
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.probe.workload import Load, describe
@@ -90,7 +92,7 @@ def details(level: LevelResult) -> list[str]:
         ]
         mean = duration_text(attribution.total_us)
         lines.append(f"  mean {mean} = {' + '.join(parts)}")
-        lines.append(f"  {_server_line(level)}")
+        lines.append(f"  {_server_line(attribution)}")
         lines += [
             f"  {item.model}: queue {duration_text(item.queue_us)}, infer "
             f"{duration_text(item.compute_infer_us)}, batch {item.average_batch or 0:.1f}"
@@ -102,9 +104,7 @@ def details(level: LevelResult) -> list[str]:
     return lines
 
 
-def _server_line(level: LevelResult) -> str:
-    attribution = level.attribution
-    assert attribution is not None  # noqa: S101  (asked for only where there is one)
+def _server_line(attribution: Attribution) -> str:
     own, use = attribution.own, attribution.use
     parts = [f"server: {own.executions:,} executions"]
     if own.average_batch is not None:
@@ -161,32 +161,58 @@ def live_line(model: str, load: Load, update: Update) -> str:
     )
 
 
-_SHARED = (
-    "Inferences/Second",
-    "Client Send",
-    "Network+Server Send/Recv",
-    "Server Queue",
-    "Server Compute Input",
-    "Server Compute Infer",
-    "Server Compute Output",
-    "Client Recv",
-    "p50 latency",
-    "p90 latency",
-    "p95 latency",
-    "p99 latency",
-)
-_OURS = (
-    "Model",
-    "Verdict",
-    "p50 low",
-    "p50 high",
-    "p99 low",
-    "p99 high",
-    "p99.9 latency",
-    "Requests",
-    "Failed",
-    "Lateness p99",
-    "Client CPU",
+def _part(place: int) -> Callable[[LevelResult], str]:
+    """A part of the mean latency, by its place among them; 0 where they are not known."""
+    return lambda level: f"{level.attribution.parts[place][1] if level.attribution else 0:.0f}"
+
+
+def _latency(key: str, end: str = "value") -> Callable[[LevelResult], str]:
+    """A percentile, or an end of its interval."""
+
+    def cell(level: LevelResult) -> str:
+        interval = level.latency.percentiles.get(key)
+        return f"{getattr(interval, end):.0f}" if interval else ""
+
+    return cell
+
+
+def _inferences(level: LevelResult) -> str:
+    return f"{level.throughput.value * level.batch if level.throughput else 0.0:.3f}"
+
+
+def _late(level: LevelResult) -> str:
+    late = level.client.lateness.percentiles.get("p99")
+    return f"{late.value:.0f}" if late else ""
+
+
+# perf_analyzer's columns, and ours behind them. The client's part of a latency is its CPU time as a
+# whole; it is not divided into sending and receiving.
+_COLUMNS: Mapping[str, Callable[[LevelResult], str]] = MappingProxyType(
+    {
+        "Inferences/Second": _inferences,
+        "Client Send": _part(1),
+        "Network+Server Send/Recv": _part(2),
+        "Server Queue": _part(3),
+        "Server Compute Input": _part(4),
+        "Server Compute Infer": _part(5),
+        "Server Compute Output": _part(6),
+        "Client Recv": lambda _: "0",
+        "p50 latency": _latency("p50"),
+        "p90 latency": _latency("p90"),
+        "p95 latency": _latency("p95"),
+        "p99 latency": _latency("p99"),
+        "Model": lambda level: level.model,
+        "Verdict": lambda level: str(level.verdict),
+        "p50 low": _latency("p50", "low"),
+        "p50 high": _latency("p50", "high"),
+        "p99 low": _latency("p99", "low"),
+        "p99 high": _latency("p99", "high"),
+        "p99.9 latency": _latency("p999"),
+        "Requests": lambda level: str(level.requests.sent),
+        "Failed": lambda level: str(level.requests.failed),
+        "Lateness p99": _late,
+        "Client CPU": lambda level: f"{level.client.cpu_us_per_request:.1f}",
+    }
 )
 
 
@@ -198,46 +224,8 @@ def csv_text(levels: Sequence[LevelResult]) -> str:
     closed = all(isinstance(level.load, ClosedLoop) for level in levels)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("Concurrency" if closed else "Request Rate", *_SHARED, *_OURS))
+    writer.writerow(("Concurrency" if closed else "Request Rate", *_COLUMNS))
     for level in levels:
-        cells = (f"{level.load.value:g}", *_shared(level), *_ours(level))
+        cells = (f"{level.load.value:g}", *(cell(level) for cell in _COLUMNS.values()))
         writer.writerow(map(spreadsheet_cell, cells))
     return text.getvalue()
-
-
-def _shared(level: LevelResult) -> list[str]:
-    found = level.attribution
-    rate = level.throughput.value * level.batch if level.throughput else 0.0
-    # The client's part is its CPU time as a whole; it is not divided into sending and receiving.
-    parts = [0.0] * 7 if found is None else [*(us for _, us in found.parts[1:]), 0.0]
-    keys = ("p50", "p90", "p95", "p99")
-    return [
-        f"{rate:.3f}",
-        *(f"{value:.0f}" for value in parts),
-        *(_percentile(level, key) for key in keys),
-    ]
-
-
-def _ours(level: LevelResult) -> list[str]:
-    late = level.client.lateness.percentiles.get("p99")
-    return [
-        level.model,
-        str(level.verdict),
-        *_ends(level, "p50"),
-        *_ends(level, "p99"),
-        _percentile(level, "p999"),
-        str(level.requests.sent),
-        str(level.requests.failed),
-        f"{late.value:.0f}" if late else "",
-        f"{level.client.cpu_us_per_request:.1f}",
-    ]
-
-
-def _percentile(level: LevelResult, key: str) -> str:
-    interval = level.latency.percentiles.get(key)
-    return f"{interval.value:.0f}" if interval else ""
-
-
-def _ends(level: LevelResult, key: str) -> tuple[str, str]:
-    interval = level.latency.percentiles.get(key)
-    return (f"{interval.low:.0f}", f"{interval.high:.0f}") if interval else ("", "")
