@@ -269,16 +269,14 @@ class _LevelRun:
             return False
         now = self._source.progress().now_ns
         precision = self._conditions.precision
-        return all(
-            precision.reached(*self._estimate(recorder, now))
-            and recorder.tells_enough(precision.percentile, 0, now, precision.confidence)
-            for recorder in self._source.records().main
-        )
-
-    def _estimate(self, recorder: Recorder, now_ns: int) -> tuple[Interval | None, Interval | None]:
-        precision = self._conditions.precision
-        rate = throughput(recorder, 0, now_ns, precision.confidence)
-        return rate, recorder.percentile(precision.percentile, 0, now_ns, precision.confidence)
+        fraction, confidence = precision.percentile / 100.0, precision.confidence
+        for recorder in self._source.records().main:
+            stretch, rate = recorder.stretch(0, now), throughput(recorder, 0, now, confidence)
+            if not precision.reached(rate, stretch.quantile(fraction, confidence)):
+                return False
+            if not stretch.tells_enough(fraction, confidence):
+                return False
+        return True
 
     def _advance(self, until_s: float, phase: str, budget_s: float) -> bool:
         """Run until so many seconds after the phase began; True when the level must end."""

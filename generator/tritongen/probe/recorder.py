@@ -234,23 +234,8 @@ class Recorder:
         used = self.used_slots(end_ns)
         return warmup_end(self.counts[:used].tolist(), (self.sums[:used] / 1e3).tolist())
 
-    def percentile(
-        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
-    ) -> Interval | None:
-        """One percentile of successful requests from a slot on, microseconds."""
-        return self._stretch(first, end_ns).quantile(percentile / 100.0, confidence)
-
-    def tells_enough(
-        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
-    ) -> bool:
-        """Whether enough of it is independent for the width of an interval to be believed."""
-        return self._stretch(first, end_ns).tells_enough(percentile / 100.0, confidence)
-
-    def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
-        """Distribution of successful requests from a slot on, microseconds."""
-        return self._stretch(first, end_ns).summary(confidence)
-
-    def _stretch(self, first: int, end_ns: int) -> "Stretch":
+    def stretch(self, first: int, end_ns: int) -> "Stretch":
+        """Successful requests from a slot on, up to a moment."""
         used = self.used_slots(end_ns)
         sums = self.sums[first:used].tolist()
         return Stretch(self.latencies[first:used], sums, (self.least, self.most))

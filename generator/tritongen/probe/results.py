@@ -49,11 +49,12 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
     recorder = run.records.main[index]
     precision = run.conditions.precision
     first = _leading_warmup(run, index)
-    latency = recorder.latency(first, run.end_ns, precision.confidence)
+    stretch = recorder.stretch(first, run.end_ns)
+    latency = stretch.summary(precision.confidence)
     rate = throughput(recorder, first, run.end_ns, precision.confidence)
     client = _client(run, recorder, subject.processes)
     requests = _counts(recorder, run)
-    deciding = _deciding(run, recorder, latency, first)
+    deciding = stretch.quantile(precision.percentile / 100.0, precision.confidence)
     evidence = _evidence(run, recorder, latency, rate, deciding, requests, client)
     verdict, reason = judge(evidence, precision)
     attribution = _attribution(run, recorder, subject)
@@ -77,14 +78,6 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
             *_timeline(recorder, run.mark_ns, run.end_ns, run, warmup=False),
         ),
     )
-
-
-def _deciding(run: Run, recorder: Recorder, latency: LatencySummary, first: int) -> Interval | None:
-    """The percentile that the verdict rests on."""
-    precision = run.conditions.precision
-    if precision.percentile in PERCENTILES:
-        return latency.percentiles.get(percentile_key(precision.percentile))
-    return recorder.percentile(precision.percentile, first, run.end_ns, precision.confidence)
 
 
 def _leading_warmup(run: Run, index: int) -> int:
@@ -168,20 +161,13 @@ def _evidence(
     requests: RequestCounts,
     client: ClientCost,
 ) -> VerdictInputs:
-    commonest = next(iter(requests.failures_by_code), "")
-    example = requests.examples.get(commonest, "")
-    median = latency.percentiles.get("p50")
-    late = client.lateness.percentiles.get("p99")
     seen = recorder.outstanding[: recorder.used_slots(run.end_ns)]
     return VerdictInputs(
-        ok=requests.ok,
-        failed=requests.failed,
-        commonest_failure=f"{commonest} {example}".strip(),
-        throughput=rate,
-        latency=deciding,
-        median_us=median.value if median else None,
-        lateness_us=late.value if late else None,
-        busy_share=client.busy_share,
+        requests,
+        client,
+        rate,
+        deciding,
+        latency.percentiles.get("p50"),
         capped=run.at_end.capped,
         due=run.records.due,
         outstanding=seen[seen >= 0].tolist(),

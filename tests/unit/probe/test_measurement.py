@@ -4,7 +4,10 @@ import pytest
 
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import (
+    ClientCost,
+    LatencySummary,
     LevelVerdict,
+    RequestCounts,
     VerdictInputs,
     WantedPrecision,
     judge,
@@ -12,15 +15,23 @@ from tritongen.probe.statistics.measurement import (
     saturation,
 )
 
+
+def late(lateness_us: float = 100.0, busy_share: float = 0.3) -> ClientCost:
+    interval = Interval(lateness_us, lateness_us, lateness_us)
+    return ClientCost(10.0, busy_share, LatencySummary({"p99": interval}))
+
+
+def few(ok: int, failed: int = 0, code: str = "", example: str = "") -> RequestCounts:
+    codes = {code: failed} if code else {}
+    return RequestCounts(ok + failed, ok, failed, codes, {code: example} if code else {})
+
+
 GOOD = VerdictInputs(
-    ok=10_000,
-    failed=0,
-    commonest_failure="",
+    requests=RequestCounts(10_000, 10_000, 0),
+    client=late(),
     throughput=Interval(1_000.0, 980.0, 1_020.0),
     latency=Interval(5_000.0, 4_800.0, 5_200.0),
-    median_us=2_000.0,
-    lateness_us=100.0,
-    busy_share=0.3,
+    median=Interval(2_000.0, 2_000.0, 2_000.0),
     capped=0,
     due=10_000,
     outstanding=[3, 4, 3, 5, 4, 3],
@@ -55,17 +66,29 @@ def test_precise_numbers_are_valid():
             "p99 is not known within ±100%",
         ),
         ({"ended": "interrupted"}, LevelVerdict.UNSTABLE, "interrupted"),
-        ({"ok": 100, "latency": None}, LevelVerdict.TOO_FEW, "at least 368 successful requests"),
         (
-            {"ok": 0, "failed": 50, "commonest_failure": "HTTP 503 no"},
+            {"requests": few(100), "latency": None},
             LevelVerdict.TOO_FEW,
-            "all 50",
+            "at least 368 successful requests",
         ),
-        ({"ok": 0, "unanswered": 4}, LevelVerdict.TOO_FEW, "4 still wait"),
-        ({"ok": 0}, LevelVerdict.TOO_FEW, "no request was due"),
-        ({"ok": 0, "failed": 9, "lateness_us": 9e3}, LevelVerdict.TOO_FEW, "all 9 requests failed"),
-        ({"lateness_us": 900.0}, LevelVerdict.GENERATOR_LATE, "left 0.9 ms or more after"),
-        ({"closed": True, "busy_share": 0.99}, LevelVerdict.GENERATOR_LATE, "99% of a core"),
+        (
+            {"requests": few(0, 50, "HTTP 503", "no")},
+            LevelVerdict.TOO_FEW,
+            "all 50 requests failed: HTTP 503 no",
+        ),
+        ({"requests": few(0), "unanswered": 4}, LevelVerdict.TOO_FEW, "4 still wait"),
+        ({"requests": few(0)}, LevelVerdict.TOO_FEW, "no request was due"),
+        (
+            {"requests": few(0, 9), "client": late(9e3)},
+            LevelVerdict.TOO_FEW,
+            "all 9 requests failed",
+        ),
+        ({"client": late(900.0)}, LevelVerdict.GENERATOR_LATE, "left 0.9 ms or more after"),
+        (
+            {"closed": True, "client": late(busy_share=0.99)},
+            LevelVerdict.GENERATOR_LATE,
+            "99% of a core",
+        ),
         ({"outstanding": list(range(0, 3_000, 10))}, LevelVerdict.SATURATED, "does not keep up"),
     ],
 )
@@ -77,12 +100,15 @@ def test_each_verdict_has_its_reason(change, verdict, says):
 
 def test_lateness_that_is_little_beside_the_latency_is_none():
     assert (
-        judge(replace(GOOD, lateness_us=900.0, median_us=50_000.0), WantedPrecision())[0] == "VALID"
+        judge(replace(GOOD, client=late(900.0), median=Interval(5e4, 5e4, 5e4)), WantedPrecision())[
+            0
+        ]
+        == "VALID"
     )
 
 
 def test_requests_that_wait_for_a_free_slot_are_not_late():
-    assert judge(replace(GOOD, lateness_us=90_000.0, capped=5), WantedPrecision())[0] == "VALID"
+    assert judge(replace(GOOD, client=late(90_000.0), capped=5), WantedPrecision())[0] == "VALID"
 
 
 def test_a_backlog_that_comes_and_goes_is_no_saturation():

@@ -226,14 +226,11 @@ class VerdictInputs:
     """What a verdict rests on.
 
     Attributes:
-        ok: successful requests in the window.
-        failed: failed requests in the window.
-        commonest_failure: code and message of it, empty without failures.
+        requests: what became of them.
+        client: what the generator itself took.
         throughput: successful requests a second.
         latency: the deciding percentile, microseconds, None below its floor.
-        median_us: latency, None without it.
-        lateness_us: 99th percentile, None in a closed loop.
-        busy_share: of a core, by each generator process.
+        median: latency, None without it.
         capped: requests that waited in the client for a free slot.
         due: requests due in the window; 0 in a closed loop.
         outstanding: greatest number without an answer, slot by slot.
@@ -242,14 +239,11 @@ class VerdictInputs:
         closed: whether the loop was closed.
     """
 
-    ok: int
-    failed: int
-    commonest_failure: str
+    requests: RequestCounts
+    client: ClientCost
     throughput: Interval | None
     latency: Interval | None
-    median_us: float | None
-    lateness_us: float | None
-    busy_share: float
+    median: Interval | None
     capped: int
     due: int
     outstanding: Sequence[int]
@@ -260,7 +254,7 @@ class VerdictInputs:
 
 def judge(evidence: VerdictInputs, precision: WantedPrecision) -> tuple[LevelVerdict, str]:
     """The verdict and its reason, one sentence without a full stop."""
-    if not evidence.ok:
+    if not evidence.requests.ok:
         return LevelVerdict.TOO_FEW, _nothing(evidence)
     saturated = "" if evidence.closed else saturation(evidence.outstanding, evidence.due)
     if saturated:
@@ -304,26 +298,27 @@ def saturation(outstanding: Sequence[int], due: int) -> str:
 
 
 def _lateness(evidence: VerdictInputs) -> str:
+    requests, busy = evidence.requests, evidence.client.busy_share
     if evidence.closed:
-        if evidence.busy_share < _BUSY:
+        if busy < _BUSY:
             return ""
-        return (
-            f"the generator used {evidence.busy_share:.0%} of a core: it may be slower than the "
-            "server"
-        )
-    late = evidence.lateness_us
-    if late is None or evidence.capped or evidence.ok + evidence.failed < _MIN_REQUESTS_LATE:
+        return f"the generator used {busy:.0%} of a core: it may be slower than the server"
+    late = evidence.client.lateness.percentiles.get("p99")
+    if late is None or evidence.capped or requests.ok + requests.failed < _MIN_REQUESTS_LATE:
         return ""
-    if late <= max(_LATE_US, _LATE_SHARE * (evidence.median_us or 0.0)):
+    median_us = evidence.median.value if evidence.median else 0.0
+    if late.value <= max(_LATE_US, _LATE_SHARE * median_us):
         return ""
-    return f"1 % of the requests left {late / 1e3:.1f} ms or more after they were due"
+    return f"1 % of the requests left {late.value / 1e3:.1f} ms or more after they were due"
 
 
 def _nothing(evidence: VerdictInputs) -> str:
     """Why there is not one answer."""
-    if evidence.failed:
-        failed = f": {evidence.commonest_failure}" if evidence.commonest_failure else ""
-        return f"all {evidence.failed} requests failed{failed}"
+    requests = evidence.requests
+    if requests.failed:
+        code = next(iter(requests.failures_by_code), "")
+        failure = f"{code} {requests.examples.get(code, '')}".strip()
+        return f"all {requests.failed} requests failed" + (f": {failure}" if failure else "")
     if evidence.ended:
         return evidence.ended
     if evidence.unanswered:
@@ -333,11 +328,12 @@ def _nothing(evidence: VerdictInputs) -> str:
 
 def _scarcity(evidence: VerdictInputs, precision: WantedPrecision) -> str:
     needed = sample_floor(precision.percentile / 100.0, precision.confidence)
-    if evidence.latency is None or evidence.ok < needed:
+    ok = evidence.requests.ok
+    if evidence.latency is None or ok < needed:
         ended = f"; {evidence.ended}" if evidence.ended else ""
         return (
             f"p{precision.percentile:g} needs at least {needed} successful requests, there were "
-            f"{evidence.ok}{ended}"
+            f"{ok}{ended}"
         )
     return ""
 
