@@ -6,6 +6,7 @@ Inputs are generated from the model's metadata, or are real tensors.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -304,9 +305,6 @@ def _encoders(
 ) -> tuple[Callable[[Message], bytes], Callable[[Message], Template]]:
     if endpoint.protocol is ClientProtocol.HTTP:
         host = endpoint.address
-        return (lambda m: request_bytes(m, host)), (lambda m: request_template(m, host))
+        return partial(request_bytes, host=host), partial(request_template, host=host)
     streamed = endpoint.streaming
-    return (
-        lambda message: grpc_bytes(message, streamed=streamed),
-        lambda message: grpc_template(message, streamed=streamed),
-    )
+    return partial(grpc_bytes, streamed=streamed), partial(grpc_template, streamed=streamed)

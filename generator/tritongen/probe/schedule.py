@@ -139,10 +139,6 @@ def parse_schedule(text: str, name: str) -> Schedule:
     return Schedule(name, stamps_ns=_parse_stamps(entries, name))
 
 
-def _lines(faults: Sequence[str]) -> str:
-    return "one line is" if len(faults) == 1 else f"{len(faults)} lines are"
-
-
 def _parse_periods(entries: Sequence[tuple[int, str]], name: str) -> tuple[Period, ...]:
     periods, faults = [], []
     for number, line in entries:
@@ -154,7 +150,7 @@ def _parse_periods(entries: Sequence[tuple[int, str]], name: str) -> tuple[Perio
         seconds = float(match["length"]) * _SECONDS[match["unit"]]
         periods.append(Period(seconds, rate, float(match["to"]) if match["to"] else rate))
     if faults:
-        raise _fault(name, f"{_lines(faults)} not like a period", faults)
+        raise _fault(name, "not like a period", faults)
     if not math.fsum(period.requests for period in periods) > 0.0:
         raise _fault(name, "the schedule holds no requests")
     return tuple(period for period in periods if period.seconds > 0.0)
@@ -171,7 +167,7 @@ def _parse_stamps(entries: Sequence[tuple[int, str]], name: str) -> tuple[int, .
         else:
             stamps.append(stamp)
     if faults:
-        raise _fault(name, f"{_lines(faults)} not like a time stamp", faults)
+        raise _fault(name, "not like a time stamp", faults)
     late = next((i for i in range(1, len(stamps)) if stamps[i] < stamps[i - 1]), None)
     if late is not None:
         raise _fault(name, f"time stamps must ascend; line {entries[late][0]} is earlier")
@@ -192,6 +188,8 @@ def _stamp(line: str) -> float | None:
 
 
 def _fault(name: str, what: str, faults: Sequence[str] = ()) -> InvalidInputError:
+    if faults:
+        what = f"{'one line is' if len(faults) == 1 else f'{len(faults)} lines are'} {what}"
     shown = list(faults[:_MAX_FAULTS])
     if len(faults) > _MAX_FAULTS:
         shown.append(f"… and {len(faults) - _MAX_FAULTS} more")

@@ -142,8 +142,7 @@ class _Run:
                     _network_delay(source.model, self._seed),
                 )
                 for source in self._sources
-            ),
-            self._seed,
+            )
         )
 
     def _begin(self) -> None:

@@ -173,10 +173,9 @@ class SimulatedModel:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The figures of every model, and the seed that gives them again."""
+    """The figures of every model."""
 
     models: tuple[SimulatedModel, ...]
-    seed: int
 
     def of(self, name: str) -> SimulatedModel:
         """One model's figures.

@@ -186,13 +186,13 @@ class RunningServer(ABC):
 
 def end_problem(code: str, what: str, where: str, log: str) -> EnvironmentProblem:
     """The error for a server that has ended, with its last words."""
-    failed = load_failures(log) if code == "TG820" else ()
+    failed = load_failures(log) if code == "TG820" else {}
     return EnvironmentProblem(
         code,
         what,
         where=where,
         details=[
-            *(f"model {failure.model}: {failure.reason}" for failure in failed),
+            *(f"model {model}: {reason}" for model, reason in failed.items()),
             *telling_lines(log, _SHOWN_LINES),
         ],
     )

@@ -174,19 +174,15 @@ class HttpChannel:
                 if not kept:
                     raise
                 return self._exchange(method, path, body, headers or {}, bounds)
-        except http.client.RemoteDisconnected:
+        except (OSError, http.client.HTTPException) as problem:
             self.close()
-            raise
-        except http.client.IncompleteRead as problem:
-            self.close()
-            raise ConnectionError("the connection ended in the middle of the answer") from problem
-        except http.client.HTTPException as problem:
-            self.close()
+            if isinstance(problem, OSError):  # as a connection that ends before the answer is
+                raise
+            if isinstance(problem, http.client.IncompleteRead):
+                what = "the connection ended in the middle of the answer"
+                raise ConnectionError(what) from problem
             what = f"its answer is not HTTP ({type(problem).__name__})"
             raise ForeignAnswerError(what) from problem
-        except OSError:
-            self.close()
-            raise
 
     def _exchange(
         self,

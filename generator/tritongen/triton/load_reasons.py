@@ -7,7 +7,7 @@ Every expected model is asked for by name: one whose configuration cannot be rea
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
@@ -73,9 +73,6 @@ _START_REASONS: tuple[tuple[str, str], ...] = (
     (r"failed to load all models|load failed for model", "TG820"),
 )
 
-_COMPILED_MODEL = tuple((re.compile(pattern), code) for pattern, code in _MODEL_REASONS)
-_COMPILED_START = tuple((re.compile(pattern), code) for pattern, code in _START_REASONS)
-
 _POLL = re.compile(r"Poll failed for model directory '([^']*)': (.*?)\"?$")
 _LOAD = re.compile(r"failed to load '([^']*)' version \d+: (.*?)\"?$")
 _PARSER = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*?)\"?$")
@@ -86,17 +83,9 @@ _STATUS = re.compile(
 _LOG_PREFIX = re.compile(r"^[EWI]\d{4} [\d:.]+ \d+ \S+\] ")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFailure:
-    """A model that does not serve, and why."""
-
-    model: str
-    reason: str
-
-
 def code_for(reason: str) -> str:
     """The code of a model's reason; TG820 when no pattern matches."""
-    return next((code for pattern, code in _COMPILED_MODEL if pattern.search(reason)), "TG820")
+    return next((code for pattern, code in _MODEL_REASONS if re.search(pattern, reason)), "TG820")
 
 
 def clean(reason: str) -> str:
@@ -119,9 +108,9 @@ def _is_frame(line: str) -> bool:
     return re.match(r"\S+\.py\(\d+\): \S+$", line) is not None
 
 
-def poll_failures(log: str) -> tuple[ModelFailure, ...]:
-    """Models that failed when the repository was read; no API tells of them, only the log."""
-    failures: dict[str, ModelFailure] = {}
+def poll_failures(log: str) -> dict[str, str]:
+    """Why models failed when the repository was read; no API tells of them, only the log."""
+    failures: dict[str, str] = {}
     parser = ""
     for line in log.splitlines():
         if match := _PARSER.search(line):
@@ -131,17 +120,17 @@ def poll_failures(log: str) -> tuple[ModelFailure, ...]:
             if parser and "text proto" in reason:
                 reason = f"config.pbtxt:{parser}"
             parser = ""
-            failures[name] = ModelFailure(name, clean(reason))
-    return tuple(failures.values())
+            failures[name] = clean(reason)
+    return failures
 
 
-def load_failures(log: str) -> tuple[ModelFailure, ...]:
-    """Models that the log says failed, when the repository was read or when they were loaded."""
-    found = {failure.model: failure for failure in poll_failures(log)}
+def load_failures(log: str) -> dict[str, str]:
+    """Why the log says that models failed, when the repository was read or they were loaded."""
+    found = poll_failures(log)
     for line in log.splitlines():
         if match := _LOAD.search(line):
-            found[match[1]] = ModelFailure(match[1], clean(match[2]))
-    return tuple(found.values())
+            found[match[1]] = clean(match[2])
+    return found
 
 
 def telling_lines(log: str, lines: int) -> tuple[str, ...]:
@@ -154,9 +143,9 @@ def start_failure(log: str) -> tuple[str, str]:
     """Code and line that say best why the server ended; TG810 and its last line otherwise."""
     lines = [_LOG_PREFIX.sub("", line).strip().strip('"') for line in log.splitlines()]
     lines = [line for line in lines if line]
-    for pattern, code in _COMPILED_START:
+    for pattern, code in _START_REASONS:
         for line in reversed(lines):
-            if pattern.search(line):
+            if re.search(pattern, line):
                 return code, line
     return "TG810", lines[-1] if lines else ""
 
@@ -203,7 +192,7 @@ def model_statuses(
     index: dict[str, list[IndexEntry]] = {}
     for entry in client.index():
         index.setdefault(entry.name, []).append(entry)
-    unread = {failure.model: failure.reason for failure in poll_failures(log)}
+    unread = poll_failures(log)
     statuses, decided = [], True
     for name in models:
         entries = index.get(name, [])

@@ -148,10 +148,6 @@ class HttpConnection(LoadSlot):
         self.connecting = connecting
         self.send = opened.send
         self.recv_into = opened.recv_into
-        self.remaining = 0
-        self.parser = None
-        self.received = 0
-        self.unsent = -1
         self.waits_for_rest = False
 
     def expect(self, rest: int) -> None:

@@ -145,7 +145,6 @@ class HttpEngine(SlotEngine[HttpConnection]):
             except EnvironmentProblem as fault:
                 self._fail(connection, FailureCode.CONNECTION, fault.what, clock_ns())
                 return
-            connection.unsent = 0
         if not connection.connecting:
             self._push(connection)
 

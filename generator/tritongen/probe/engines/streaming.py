@@ -10,7 +10,7 @@ import queue
 import select
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,10 +67,6 @@ class _Stream:
     call: Any = None
     reader: threading.Thread | None = None
     fault: tuple[str, str] | None = None
-
-    def requests(self) -> Iterator[bytes]:
-        """What grpcio sends, until there is a None."""
-        return iter(self.outbox.get, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +136,8 @@ class StreamEngine(SlotEngine[_CallSlot]):
 
     def _open_stream(self) -> _Stream:
         stream = _Stream(clock_ns())
-        stream.call = self._method(stream.requests())
+        # grpcio sends what is put into the box, until there is a None.
+        stream.call = self._method(iter(stream.outbox.get, None))
         stream.reader = threading.Thread(
             target=self._read, args=(stream,), name="tritongen-stream", daemon=True
         )

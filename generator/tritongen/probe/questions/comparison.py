@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from tritongen.errors import InvalidInputError
@@ -322,7 +323,9 @@ class _PairedComparison:
         before, after = ([_figure(level, metric) for level in arm.levels] for arm in arms)
         pairs = [(a, b) for a, b in zip(before, after, strict=False) if a > 0 and b > 0]
         ratio = paired_ratio([b / a for a, b in pairs], self._conditions.precision.confidence)
-        values = (_geometric_mean([a for a, _ in pairs]), _geometric_mean([b for _, b in pairs]))
+        values: tuple[float | None, float | None] = (None, None)
+        if pairs:
+            values = (geometric_mean([a for a, _ in pairs]), geometric_mean([b for _, b in pairs]))
         shown = f"{load.kind} {load.value:g}"
         return compared(self._choice.name, shown, metric, values, ratio, tolerance)
 
@@ -335,12 +338,6 @@ def _figure(level: LevelResult, metric: str) -> float:
     if not level.latency.histogram.total:
         return 0.0
     return level.latency.histogram.quantile(fraction) / 1e3
-
-
-def _geometric_mean(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def _is_decided(found: Sequence[FigureComparison], tolerance: float) -> bool:

@@ -96,16 +96,14 @@ def holds_by_estimate(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """
     if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
+    histogram = result.latency.histogram
     for goal in goals:
-        if goal.metric is GoalMetric.FAILURES:
-            if result.requests.failure_share >= goal.limit:
-                return Held.NO
-            continue
         interval = measured(result, goal)
-        histogram = result.latency.histogram
-        if not histogram.total:
+        if goal.metric is GoalMetric.FAILURES:
+            value = result.requests.failure_share
+        elif not histogram.total:
             return Held.NO
-        if interval is not None:
+        elif interval is not None:
             value = interval.value
         elif goal.metric is GoalMetric.MEAN:
             value = histogram.mean_ns / 1e3
