@@ -166,14 +166,14 @@ def _in_the_probe(
 ) -> EnvironmentProblem:
     """A client's error as one of the probe's."""
     what = " ".join(problem.what.split())[:_MAX_SHOWN_CHARACTERS]
+    code, place = "TG901", endpoint.address
     if problem.code == "TG815":
-        return EnvironmentProblem(refusal, what, where=where or endpoint.address)
-    if problem.code == "TG839":
-        return EnvironmentProblem("TG902", what, where=endpoint.address)
-    if endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
-        what = f"something listens there and does not speak gRPC: {what}"
-        return EnvironmentProblem("TG902", what, where=endpoint.address)
-    return EnvironmentProblem("TG901", what, where=endpoint.address)
+        code, place = refusal, where or place
+    elif problem.code == "TG839":
+        code = "TG902"
+    elif endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
+        code, what = "TG902", f"something listens there and does not speak gRPC: {what}"
+    return EnvironmentProblem(code, what, where=place)
 
 
 def _listens(endpoint: Endpoint) -> bool:

@@ -310,16 +310,12 @@ class GrpcClient(ClientBase):
             text = str(error.message())
             status = str(error.status() or "")
             unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
+            code = "TG815"
             if unreachable or "DEADLINE_EXCEEDED" in status:
                 tls = self.tls is not None and "handshake" in text.lower()
-                raise EnvironmentProblem(
-                    "TG834" if tls else "TG814",
-                    f"server cannot be reached: {text}",
-                    where=self.address,
-                ) from error
-            code = (
-                "TG839" if "RESOURCE_EXHAUSTED" in status and "larger than max" in text else "TG815"
-            )
+                code, text = "TG834" if tls else "TG814", f"server cannot be reached: {text}"
+            elif "RESOURCE_EXHAUSTED" in status and "larger than max" in text:
+                code = "TG839"
             raise EnvironmentProblem(code, text, where=self.address) from error
 
 

@@ -201,33 +201,29 @@ def model_statuses(
             continue
         if any(entry.state in _PENDING_STATES for entry in entries):
             decided = False
-        statuses.append(_failed(name, entries, unread.get(name, "")))
+        reason, code = _failed(entries, unread.get(name, ""))
+        statuses.append(ModelStatus(name, ready=False, reason=reason, code=code))
     return tuple(statuses), decided
 
 
-def _failed(name: str, entries: Sequence[IndexEntry], unread: str) -> ModelStatus:
+def _failed(entries: Sequence[IndexEntry], unread: str) -> tuple[str, str]:
+    """Why a model is not ready, and the code for that."""
     states = [entry for entry in entries if entry.state]
     given = next((entry.reason for entry in states if entry.reason), "")
     if any(entry.state in _PENDING_STATES for entry in states):
-        return ModelStatus(name, ready=False, reason="still loading", code="TG811")
+        return "still loading", "TG811"
     if unread and not states:
-        return ModelStatus(name, ready=False, reason=unread, code=_unread_code(unread))
+        code = code_for(unread)
+        # At the poll stage everything that has no better code is a fault of the configuration.
+        return unread, "TG821" if code == "TG820" else code
     if given:
         reason = clean(given)
-        return ModelStatus(name, ready=False, reason=reason, code=code_for(reason))
+        return reason, code_for(reason)
     if not entries:
-        reason = "the server's repository holds no such model"
-        return ModelStatus(name, ready=False, reason=reason, code="TG828")
+        return "the server's repository holds no such model", "TG828"
     if not states:
-        reason = "the server could not read its configuration; its log says why"
-        return ModelStatus(name, ready=False, reason=reason, code="TG821")
-    return ModelStatus(name, ready=False, reason="not loaded", code="TG820")
-
-
-def _unread_code(reason: str) -> str:
-    """At the poll stage everything that has no better code is a fault of the configuration."""
-    code = code_for(reason)
-    return "TG821" if code == "TG820" else code
+        return "the server could not read its configuration; its log says why", "TG821"
+    return "not loaded", "TG820"
 
 
 def wait_for_models(

@@ -213,12 +213,7 @@ class WantedPrecision:
 
     def reached(self, throughput: Interval | None, latency: Interval | None) -> bool:
         """Whether both intervals are narrow enough."""
-        return (
-            throughput is not None
-            and latency is not None
-            and throughput.relative_width <= self.width
-            and latency.relative_width <= self.width
-        )
+        return max(_width_of(throughput), _width_of(latency)) <= self.width
 
 
 @dataclass(frozen=True, slots=True)
