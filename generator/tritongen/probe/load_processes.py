@@ -11,6 +11,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -31,25 +32,24 @@ _KINDS = {kind.__name__: kind for kind in (Progress, Records, Recorder, Duration
 _SUMS = ("outstanding", "capped", "lost", "cpu_ns", "request_ns", "finished")
 
 
+@dataclass(slots=True)
 class LoadProcesses:
-    """Several generators that make one load together; see `Generator` for the calls."""
+    """Several generators that make one load together; see `Generator` for the calls.
 
-    def __init__(
-        self, make_engine: Callable[[int], Engine], load: Load, seed: int, processes: int
-    ) -> None:
-        """Prepare a load.
+    Attributes:
+        make_engine: called once in each process, with the process's number.
+        load: the whole of it.
+        seed: of the arrivals.
+        processes: how many.
+    """
 
-        Args:
-            make_engine: called once in each process, with the process's number.
-            load: the whole of it.
-            seed: of the arrivals.
-            processes: how many.
-        """
-        self._make_engine = make_engine
-        self._load, self._seed, self._count = load, seed, processes
-        self._workers: list[_Worker] = []
-        self._progress = Progress()
-        self._begin = 0
+    make_engine: Callable[[int], Engine]
+    load: Load
+    seed: int
+    processes: int
+    _workers: "list[_Worker]" = field(default_factory=list)
+    _progress: Progress = field(default_factory=Progress)
+    _begin: int = 0
 
     def start(self) -> None:
         """Start the processes, open their connections and begin together.
@@ -57,16 +57,16 @@ class LoadProcesses:
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
         """
-        self._begin = begin = clock_ns() + _LEAD_NS * self._count
-        for part in range(self._count):
+        self._begin = begin = clock_ns() + _LEAD_NS * self.processes
+        for part in range(self.processes):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
         self._ask("start", begin_ns=begin)
         self._refresh()
 
     def _serve(self, part: int, link: Connection) -> None:
         """What a load process does until the link is closed."""
-        engine = self._make_engine(part)
-        generator = Generator(engine, self._load, self._seed, part, self._count)
+        engine = self.make_engine(part)
+        generator = Generator(engine, self.load, self.seed, part, self.processes)
         try:
             while True:
                 order, arguments = unpacked(link.recv_bytes())

@@ -5,7 +5,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,60 +132,54 @@ def _hashes(connection: ProbedServer, request: ProbeRequest) -> dict[str, str]:
     return found
 
 
+@dataclass(slots=True)
 class Observer:
-    """Reads what the server tells about some models, those of their ensembles included."""
+    """Reads what the server tells about some models, those of their ensembles included.
 
-    def __init__(
-        self,
-        control: ServerControl,
-        configs: Mapping[str, ServedConfig],
-        *,
-        pid: int | None = None,
-        metrics: Metrics | None = None,
-    ) -> None:
-        """Remember what to read.
+    Attributes:
+        control: of the server.
+        configs: of the models, by name; those of ensembles' steps are added.
+        pid: of a local server, None when it is not known.
+        metrics: its metrics endpoint, None when it is not known.
+    """
 
-        Args:
-            control: of the server.
-            configs: of the models, by name.
-            pid: of a local server, None when it is not known.
-            metrics: its metrics endpoint, None when it is not known.
-        """
-        self._control = control
-        self._configs = dict(configs)
-        self._pid = pid
-        self._metrics = metrics
-        for config in configs.values():
+    control: ServerControl
+    configs: dict[str, ServedConfig]
+    pid: int | None = None
+    metrics: Metrics | None = None
+
+    def __post_init__(self) -> None:
+        for config in list(self.configs.values()):
             self._add_steps(config)
 
     def _add_steps(self, config: ServedConfig) -> None:
         for step in config.steps:
-            if step and step not in self._configs:
+            if step and step not in self.configs:
                 try:
-                    found = served_config(step, self._control.config(step))
+                    found = served_config(step, self.control.config(step))
                 except TritongenError:
                     found = ServedConfig(step)
-                self._configs[step] = found
+                self.configs[step] = found
                 self._add_steps(found)
 
     def read(self) -> ServerReading | None:
         """The server's state now, None when it does not answer."""
         statistics: dict[str, ModelStatistics] = {}
         try:
-            for name in self._configs:
-                statistics[name] = self._control.statistics(name)
+            for name in self.configs:
+                statistics[name] = self.control.statistics(name)
         except TritongenError:
             # The load goes on, and its numbers are good without the server's own.
             return None
         cpu_s, use = self._resources()
-        return ServerReading(statistics, dict(self._configs), cpu_s, use)
+        return ServerReading(statistics, dict(self.configs), cpu_s, use)
 
     def _resources(self) -> tuple[float | None, ServerUse]:
-        if self._pid is not None:
-            pids = process_tree(self._pid)
+        if self.pid is not None:
+            pids = process_tree(self.pid)
             memory = sum(map(resident_bytes, pids))
             if pids:
                 return cpu_seconds(*pids), ServerUse(None, memory, "process")
-        if self._metrics is not None:
-            return None, self._metrics.use()
+        if self.metrics is not None:
+            return None, self.metrics.use()
         return None, ServerUse()

@@ -121,18 +121,20 @@ class HttpAnswer:
     headers: Mapping[str, str]
 
 
+@dataclass(slots=True)
 class HttpChannel:
     """One connection to a server, opened when needed and kept. Not for several threads at once.
 
-    Args:
+    Attributes:
         host: of the server, without brackets.
         port: of it.
         context: for TLS, None for plain HTTP.
     """
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
-        self._host, self._port, self._context = host, port, context
-        self._connection: http.client.HTTPConnection | None = None
+    host: str
+    port: int
+    context: ssl.SSLContext | None = None
+    _connection: http.client.HTTPConnection | None = None
 
     def close(self) -> None:
         """Close the connection; the next question opens a new one."""
@@ -212,10 +214,10 @@ class HttpChannel:
 
     def _opened(self, seconds: float) -> http.client.HTTPConnection:
         connection = (
-            http.client.HTTPConnection(self._host, self._port, timeout=seconds)
-            if self._context is None
+            http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+            if self.context is None
             else http.client.HTTPSConnection(
-                self._host, self._port, timeout=seconds, context=self._context
+                self.host, self.port, timeout=seconds, context=self.context
             )
         )
         try:

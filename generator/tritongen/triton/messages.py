@@ -179,7 +179,7 @@ class Template:
         grpc: whether the gaps are filled for protobuf instead of JSON.
     """
 
-    parts: tuple[bytes, bytes, bytes, bytes]
+    parts: tuple[bytes, ...]
     grpc: bool
 
     def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:

@@ -130,8 +130,8 @@ def request_block(authority: str, *, secure: bool) -> bytes:
 
 # Digits of the id at the end of a streamed request.
 ID_DIGITS = 10
-# Bytes of the two kinds of values of a sequence on the wire: a varint of five, and a bool.
-_ID_BYTES, _FLAG_BYTES = 5, 1
+# Bytes before a message, and of the two kinds of values of a sequence: a varint, and a bool.
+_PREFIX_BYTES, _ID_BYTES, _FLAG_BYTES = 5, 5, 1
 
 
 def request_bytes(message: Message, *, streamed: bool = False) -> bytes:
@@ -155,17 +155,8 @@ def request_template(message: Message, *, streamed: bool = False) -> Template:
     start = _parameter("sequence_start", bool_param=False)
     end = _parameter("sequence_end", bool_param=False)
     tail = _request(message, streamed=streamed)
-    whole = _prefixed(number + start + end, tail)
-    begin = len(whole) - len(tail) - len(number + start + end)
-    first = begin + len(number)
-    second = first + len(start)
-    third = second + len(end)
-    parts = (
-        whole[: first - _ID_BYTES],
-        whole[first : second - _FLAG_BYTES],
-        whole[second : third - _FLAG_BYTES],
-        whole[third:],
-    )
+    prefix = _prefixed(number + start + end, tail)[:_PREFIX_BYTES]
+    parts = (prefix + number[:-_ID_BYTES], start[:-_FLAG_BYTES], end[:-_FLAG_BYTES], tail)
     return Template(parts, grpc=True)
 
 

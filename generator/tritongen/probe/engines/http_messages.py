@@ -28,18 +28,12 @@ def request_template(message: Message, host: str) -> Template:
     """The same with gaps for a sequence's correlation id, start and end."""
     gaps = {"sequence_id": _ID_GAP, "sequence_start": False, "sequence_end": False}
     header = request_json(message.inputs, message.outputs, gaps)
-    whole = _assemble(message, host, header)
-    begin = whole.index(b'"sequence_id":' + _MARK) + len(b'"sequence_id":')
-    start = whole.index(b'"sequence_start":false', begin) + len(b'"sequence_start":')
-    end = whole.index(b'"sequence_end":false', start) + len(b'"sequence_end":')
-    width = len(b"false")
-    parts = (
-        whole[:begin],
-        whole[begin + len(_MARK) : start],
-        whole[start + width : end],
-        whole[end + width :],
-    )
-    return Template(parts, grpc=False)
+    rest, parts = _assemble(message, host, header), []
+    for key, gap in zip(gaps, (_MARK, b"false", b"false"), strict=True):
+        # The request's own parameters come first of its JSON.
+        before, place, rest = rest.partition(b'"%s":' % key.encode() + gap)
+        parts.append(before + place.removesuffix(gap))
+    return Template((*parts, rest), grpc=False)
 
 
 def _assemble(message: Message, host: str, header: bytes) -> bytes:
