@@ -274,10 +274,7 @@ class Generator:
                 self._records.due += 1
                 engine.submit(next(self._picks), self._next_due)
                 self._advance()
-            if now < until_ns:
-                now = pacer.wait(min(self._next_due, until_ns))
-            else:
-                now = pacer.wait(min(self._next_due, latest))
+            now = pacer.wait(min(self._next_due, until_ns if now < until_ns else latest))
 
     def _advance(self) -> None:
         """Find the next due time."""

@@ -79,6 +79,7 @@ class RequestPlan:
     sequence_length: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class LoadTarget:
     """A plan at work: what comes next, and what came back.
 
@@ -88,13 +89,10 @@ class LoadTarget:
         seen: bytes of each output in the last response that was looked at in full.
     """
 
-    __slots__ = ("_sequences", "log", "plan", "seen")
-
-    def __init__(self, plan: RequestPlan) -> None:
-        self.plan = plan
-        self.log = Log()
-        self.seen: dict[str, int] = {}
-        self._sequences = FIRST_SEQUENCE_ID
+    plan: RequestPlan
+    log: Log = field(default_factory=Log)
+    seen: dict[str, int] = field(default_factory=dict)
+    _sequences: int = FIRST_SEQUENCE_ID
 
     def source(self, slot: int) -> Callable[[], bytes]:
         """A function that gives that slot of concurrency its next request."""

@@ -6,6 +6,7 @@ are added up.
 
 import socket
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem
@@ -107,12 +108,10 @@ class ServerControl:
 
     def statistics(self, model: str, version: str = "") -> ModelStatistics:
         """Sums since the model was loaded, over the versions asked for."""
-        total = ModelStatistics()
-        for one in self._ask(
+        found = self._ask(
             lambda client: model_statistics(client.statistics(model, version)), where=model
-        ):
-            total = total.plus(one)
-        return total
+        )
+        return reduce(ModelStatistics.plus, found)
 
     def load(self, model: str, config: Mapping[str, Any] | None = None) -> None:
         """Load or reload a model everywhere, with another configuration where one is given.

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -154,6 +155,7 @@ _MAX_UNREAD_REPLIES = 10_000
 _MAX_UNSENT_BYTES = 64 << 20
 
 
+@dataclass(slots=True)
 class FloodGuard:
     """Counts frames that bring no answer, and ends a connection that brings nothing else.
 
@@ -161,12 +163,9 @@ class FloodGuard:
         spent: cost of these frames since the last answer that was noticed; looked at once a read.
     """
 
-    __slots__ = ("_answered", "_unread", "spent")
-
-    def __init__(self) -> None:
-        self.spent = 0
-        self._answered = 0
-        self._unread = 0
+    spent: int = 0
+    _answered: int = 0
+    _unread: int = 0
 
     def spend(self, payload: bytes) -> None:
         """Count a frame whose bytes have to be looked at one by one."""

@@ -1,7 +1,8 @@
 """`probe --goal` and `probe --find knee`: levels chosen by what the earlier ones gave."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.probe.level import Conditions
@@ -12,8 +13,13 @@ from tritongen.probe.questions.ladder import (
     Held,
     LadderStep,
     bounds,
+    holds,
+    holds_by_estimate,
     knee_of,
+    next_concurrency,
     next_for_knee,
+    next_rate,
+    requests_needed,
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelResult
@@ -151,6 +157,50 @@ class _Climber:
         goal = ",".join(goal.text for goal in wanted.goals)
         kind = "concurrency" if wanted.by_concurrency else "rate"
         return self._answer("goal", good, goal=goal, kind=kind, beyond=bad)
+
+    def _next_value(
+        self, history: Sequence[LadderStep], wanted: LoadSearch, first: float
+    ) -> float | None:
+        if wanted.by_concurrency:
+            return next_concurrency(history, round(first), round(wanted.most or _MAX_CONCURRENCY))
+        return next_rate(history, first, wanted.most or _MAX_RATE_PER_S, _RESOLUTION)
+
+    def _first_rate(self, goals: Sequence[LevelGoal]) -> float:
+        """Half of what one request after the other reaches; 0 when even that misses the goal."""
+        level = self._measure(ClosedLoop(1), self._shorter())
+        if level is None or level.throughput is None or holds(level, goals) is Held.NO:
+            return 0.0
+        return max(level.throughput.value / 2.0, 0.1)
+
+    def _shorter(self) -> Conditions:
+        return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
+
+    def _decide(self, load: Load, goals: Sequence[LevelGoal]) -> Held | None:
+        """Whether a load holds the goals; a close call is measured once more, longer."""
+        level = self._measure(load, self._conditions)
+        if level is None:
+            return None
+        held = holds(level, goals)
+        if held is not Held.UNDECIDED:
+            return held
+        budget = self._conditions.budget_s
+        needed = requests_needed(goals, self._conditions.precision.confidence)
+        served = level.throughput.value if level.throughput else 0.0
+        rate = load.rate_per_s if isinstance(load, OpenLoop) else served
+        seconds = max(_LONGER * budget, _SPARE * needed / rate if rate else math.inf)
+        if seconds > _MAX_LONGER * budget:
+            self._undecided = _too_slow(load, needed, seconds)
+            return Held.UNDECIDED
+        longer = replace(self._conditions, budget_s=seconds, least_s=seconds / _LONGER)
+        again = self._measure(load, longer)
+        if again is None:
+            return None
+        held = holds(again, goals)
+        if held is Held.UNDECIDED:
+            held = holds_by_estimate(again, goals)
+        if held is Held.UNDECIDED:
+            self._undecided = _too_slow(load, needed, seconds)
+        return held
 
     def find_knee(self, wanted: LoadSearch) -> SearchAnswer:
         """The concurrency at which throughput divided by latency is greatest."""
