@@ -96,7 +96,8 @@ def compare_levels(
         for metric, first, second in pairs:
             values = (first.value if first else None, second.value if second else None)
             ratio = ratio_of(first, second, confidence) if first and second else None
-            found.append(compared(level.model, level.load, metric, values, ratio, tolerance))
+            change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
+            found.append(FigureComparison(level.model, level.load, metric, *values, ratio, change))
         if level.failure_share or other.failure_share:
             found.append(_compare_failures(level, other))
     return tuple(found)
@@ -113,28 +114,8 @@ def _compare_failures(before: SavedLevel, after: SavedLevel) -> FigureComparison
         change = Change.SAME
         if abs(gap) > max(_FAILURE_GAP, _FAILURE_SPREADS * spread):
             change = Change.WORSE if gap > 0 else Change.BETTER
-    return FigureComparison(
-        after.model,
-        after.load,
-        "failures",
-        before.failure_share,
-        after.failure_share,
-        None,
-        change,
-    )
-
-
-def compared(
-    model: str,
-    load: str,
-    metric: str,
-    values: tuple[float | None, float | None],
-    ratio: Interval | None,
-    tolerance: float,
-) -> FigureComparison:
-    """A figure before and after, with the verdict on its ratio."""
-    change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
-    return FigureComparison(model, load, metric, *values, ratio, change)
+    shares = (before.failure_share, after.failure_share)
+    return FigureComparison(after.model, after.load, "failures", *shares, None, change)
 
 
 def ratio_of(before: Interval, after: Interval, confidence: float) -> Interval | None:
@@ -327,7 +308,8 @@ class _PairedComparison:
         if pairs:
             values = (geometric_mean([a for a, _ in pairs]), geometric_mean([b for _, b in pairs]))
         shown = f"{load.kind} {load.value:g}"
-        return compared(self._choice.name, shown, metric, values, ratio, tolerance)
+        change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
+        return FigureComparison(self._choice.name, shown, metric, *values, ratio, change)
 
 
 def _figure(level: LevelResult, metric: str) -> float:

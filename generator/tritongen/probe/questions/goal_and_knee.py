@@ -31,6 +31,7 @@ _MAX_STEPS = 24
 _RESOLUTION = 0.05
 _MAX_RATE_PER_S = 1_000_000.0
 _MAX_CONCURRENCY = 1024
+_MAX_FIRST_LOOK_S = 3.0
 # A level whose interval holds the goal's limit is measured again for so much longer, and one
 # with too few requests for as long as they need, but not for more than so many budgets.
 _LONGER = 2.0
@@ -167,13 +168,11 @@ class _Climber:
 
     def _first_rate(self, goals: Sequence[LevelGoal]) -> float:
         """Half of what one request after the other reaches; 0 when even that misses the goal."""
-        level = self._measure(ClosedLoop(1), self._shorter())
+        budget = min(self._conditions.budget_s, _MAX_FIRST_LOOK_S)
+        level = self._measure(ClosedLoop(1), replace(self._conditions, budget_s=budget))
         if level is None or level.throughput is None or holds(level, goals) is Held.NO:
             return 0.0
         return max(level.throughput.value / 2.0, 0.1)
-
-    def _shorter(self) -> Conditions:
-        return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
 
     def _decide(self, load: Load, goals: Sequence[LevelGoal]) -> Held | None:
         """Whether a load holds the goals; a close call is measured once more, longer."""
