@@ -179,9 +179,9 @@ def _evidence(
 
 def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribution | None:
     before, after = run.before, run.after
-    if before is None or after is None or subject.model not in after.statistics:
+    if before is None or after is None or not recorder.successes:
         return None
-    if not recorder.successes:
+    if subject.model not in after.statistics:
         return None
     executions = {
         name: execution_of(

@@ -22,20 +22,23 @@ class SharedRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class WireTensor:
-    """A tensor as it travels.
-
-    Attributes:
-        name: of the input or output.
-        datatype: name in the v2 protocol.
-        shape: full shape, batch axis included.
-        data: its bytes, little-endian, BYTES elements each after a 4-byte length; or the region
-            that holds them.
-    """
+class TensorMeta:
+    """An input or output as the server describes it: -1 for a dynamic size, batch axis included."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WireTensor(TensorMeta):
+    """A tensor as it travels, its shape without -1.
+
+    Attributes:
+        data: its bytes, little-endian, BYTES elements each after a 4-byte length; or the region
+            that holds them.
+    """
+
     data: bytes | SharedRegion
 
 
@@ -64,15 +67,6 @@ class Message:
         return sum(
             t.data.size if isinstance(t.data, SharedRegion) else len(t.data) for t in self.inputs
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TensorMeta:
-    """An input or output as the server describes it: -1 for a dynamic size, batch axis included."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

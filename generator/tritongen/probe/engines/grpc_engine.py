@@ -45,6 +45,7 @@ class GrpcEngine(SlotEngine[_Slot]):
     """See `SlotEngine` for attributes and methods."""
 
     name = "fast gRPC"
+    _slot_kind = _Slot
 
     def __init__(
         self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
@@ -64,9 +65,6 @@ class GrpcEngine(SlotEngine[_Slot]):
         self._turn = 0
         self._read_size = _READ_BYTES
         self._until = 0
-
-    def _new_slot(self) -> _Slot:
-        return _Slot()
 
     def _connect(self, slots: int) -> None:
         """Open the connections, waiting for the server's settings."""

@@ -26,6 +26,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
     """See `SlotEngine` for attributes and methods."""
 
     name = "fast HTTP/1.1"
+    _slot_kind = HttpConnection
 
     def __init__(
         self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
@@ -41,9 +42,6 @@ class HttpEngine(SlotEngine[HttpConnection]):
         self._by_fd: dict[int, HttpConnection] = {}
         self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
-
-    def _new_slot(self) -> HttpConnection:
-        return HttpConnection()
 
     def _assign(self, slot: HttpConnection, target: int, place: int) -> None:
         super()._assign(slot, target, place)

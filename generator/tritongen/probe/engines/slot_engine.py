@@ -154,6 +154,7 @@ class SlotEngine(ABC, Generic[S]):
     """
 
     name: str
+    _slot_kind: type[S]
 
     def __init__(self, plans: Sequence[RequestPlan], options: EngineOptions) -> None:
         self.targets: Sequence[LoadTarget] = [LoadTarget(plan) for plan in plans]
@@ -183,10 +184,6 @@ class SlotEngine(ABC, Generic[S]):
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
-
-    @abstractmethod
-    def _new_slot(self) -> S:
-        """A slot that serves no target yet."""
 
     @abstractmethod
     def _begin(self, slot: S, intended_ns: int) -> None:
@@ -254,7 +251,7 @@ class SlotEngine(ABC, Generic[S]):
         for target, count in enumerate(shares):
             for place in range(count):
                 if number == len(self._slots):
-                    self._slots.append(self._new_slot())
+                    self._slots.append(self._slot_kind())
                 slot = self._slots[number]
                 self._assign(slot, target, place)
                 self._prepare(slot)
@@ -276,7 +273,7 @@ class SlotEngine(ABC, Generic[S]):
         if idle:
             slot = idle.pop()
         elif self._may_grow():
-            slot = self._new_slot()
+            slot = self._slot_kind()
             self._assign(slot, target, sum(one.target_index == target for one in self._slots))
             self._slots.append(slot)
         else:

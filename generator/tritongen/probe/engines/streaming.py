@@ -86,6 +86,7 @@ class StreamEngine(SlotEngine[_CallSlot]):
     """See `SlotEngine` for attributes and methods."""
 
     name = "grpcio streams"
+    _slot_kind = _CallSlot
 
     def __init__(
         self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
@@ -120,9 +121,6 @@ class StreamEngine(SlotEngine[_CallSlot]):
             return self._grpc.insecure_channel(address, options=_CHANNEL)
         credentials, more = channel_credentials(address, tls, options.connect_timeout_s)
         return self._grpc.secure_channel(address, credentials, options=[*_CHANNEL, *more])
-
-    def _new_slot(self) -> _CallSlot:
-        return _CallSlot()
 
     def _connect(self, slots: int) -> None:
         """See that the server is there, and open streams."""

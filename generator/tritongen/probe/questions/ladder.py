@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from tritongen.probe.statistics.intervals import Interval, sample_floor
 from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
@@ -183,13 +184,9 @@ def next_for_knee(history: Sequence[LadderStep], most: int) -> int | None:
         return min(last * 2, most)
     values = [value for value, _ in tried]
     place = values.index(round(knee_of(history).value))
-    gaps = [
-        (values[place + 1], values[place]) if place + 1 < len(values) else None,
-        (values[place], values[place - 1]) if place else None,
-    ]
-    for gap in gaps:
-        if gap and gap[0] - gap[1] > 1 and gap[0] / gap[1] > _FINE:
-            return round(math.sqrt(gap[0] * gap[1]))
+    for low, high in reversed(list(pairwise(values[max(place - 1, 0) : place + 2]))):
+        if high - low > 1 and high / low > _FINE:
+            return round(math.sqrt(high * low))
     return None
 
 
