@@ -324,7 +324,7 @@ def a_level(
     }
     mean = Interval(histogram.mean_ns / 1e3, 1.0, 2.0) if histogram.total else None
     summary = LatencySummary({**percentiles, "p999": None}, mean, histogram.max_ns / 1e3, histogram)
-    own = Execution(model, 1000, 1000, 1.0, 0.5, 100.0, 10.0, 700.0, 20.0, 900.0)
+    own = Execution(model, 1000, 1000, 1.0, 0.5, 100.0, 10.0, 700.0, 20.0)
     failures = {"HTTP 503": failed} if failed else {}
     return LevelResult(
         model=model,

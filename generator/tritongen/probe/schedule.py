@@ -297,7 +297,8 @@ def _unit_arrivals(pacing: Pacing, seed: int) -> Iterator[Floats]:
         while True:
             yield last + np.arange(_BLOCK, dtype=np.float64)
             last += _BLOCK
-    bits = np.random.PCG64(_seed_of(seed, "arrivals"))
+    digest = hashlib.sha256(f"{seed}\0arrivals".encode()).digest()
+    bits = np.random.PCG64(int.from_bytes(digest[:16], "little"))
     while True:
         raw = np.asarray(bits.random_raw(_BLOCK), dtype=np.uint64)
         # 53 random bits in (0, 1]; the raw stream is the same in every version of numpy.
@@ -305,11 +306,6 @@ def _unit_arrivals(pacing: Pacing, seed: int) -> Iterator[Floats]:
         block = last + np.cumsum(-np.log(uniform))
         last = float(block[-1])
         yield block
-
-
-def _seed_of(seed: int, purpose: str) -> int:
-    digest = hashlib.sha256(f"{seed}\0{purpose}".encode()).digest()
-    return int.from_bytes(digest[:16], "little")
 
 
 class _Inverse:

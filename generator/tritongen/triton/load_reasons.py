@@ -80,6 +80,7 @@ _STATUS = re.compile(
     r"(?:(?:Internal|Invalid argument|Unavailable|Unsupported|Not found|Already exists|Unknown)"
     r"(?:: | - )|TritonModelException: )"
 )
+_TRACEBACK = re.compile(r"At:|\S+\.py\(\d+\): \S+$")
 _LOG_PREFIX = re.compile(r"^[EWI]\d{4} [\d:.]+ \d+ \S+\] ")
 
 
@@ -100,12 +101,8 @@ def clean(reason: str) -> str:
         text = text[match.end() :]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # The Python backend appends a traceback to what its model raised.
-    kept = [line for line in lines if not line.startswith("At:") and not _is_frame(line)]
+    kept = [line for line in lines if not _TRACEBACK.match(line)]
     return " ".join(kept) or text
-
-
-def _is_frame(line: str) -> bool:
-    return re.match(r"\S+\.py\(\d+\): \S+$", line) is not None
 
 
 def poll_failures(log: str) -> dict[str, str]:

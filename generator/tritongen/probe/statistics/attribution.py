@@ -28,7 +28,6 @@ class Execution:
         compute_input_us: preparing inputs.
         compute_infer_us: in the backend.
         compute_output_us: extracting outputs.
-        request_us: inside the server altogether.
         cache_hit_share: of requests looked up in the response cache, None without any.
         execution_us: mean time of one execution, however many requests it served; None without.
     """
@@ -42,7 +41,6 @@ class Execution:
     compute_input_us: Annotated[float, Digits(1)]
     compute_infer_us: Annotated[float, Digits(1)]
     compute_output_us: Annotated[float, Digits(1)]
-    request_us: float
     cache_hit_share: Annotated[float | None, Digits(4)] = None
     execution_us: float | None = None
 
@@ -113,7 +111,6 @@ def execution_of(delta: ModelStatistics, config: ServedConfig, wall_s: float) ->
         compute_input_us=delta.compute_input_ns / count,
         compute_infer_us=delta.compute_infer_ns / count,
         compute_output_us=delta.compute_output_ns / count,
-        request_us=delta.request_ns / count,
         cache_hit_share=delta.cache_hits / looked_up if looked_up else None,
         execution_us=delta.executed_ns / delta.executions / 1e3 if delta.executions else None,
     )
