@@ -304,18 +304,8 @@ class _LevelRun:
             if recorder.successes:
                 rate = float(recorder.completed.sum()) / elapsed_s
                 latency = recorder.everything.quantile(percentile / 100.0) / 1e3
-        self.tell(
-            Update(
-                phase,
-                elapsed_s,
-                budget_s,
-                progress.finished,
-                progress.outstanding,
-                rate,
-                percentile,
-                latency,
-            )
-        )
+        counts = (progress.finished, progress.outstanding)
+        self.tell(Update(phase, elapsed_s, budget_s, *counts, rate, percentile, latency))
 
     def _is_hopeless(self, progress: Progress) -> bool:
         """Whether going on cannot give better numbers; says why."""
@@ -331,12 +321,9 @@ class _LevelRun:
 
     def _patience_s(self) -> float:
         """Longer than the gaps of a slow open loop."""
-        patience = self.conditions.patience_s
-        return (
-            max(patience, 10.0 / self.load.rate_per_s)
-            if isinstance(self.load, OpenLoop)
-            else patience
-        )
+        if isinstance(self.load, OpenLoop):
+            return max(self.conditions.patience_s, 10.0 / self.load.rate_per_s)
+        return self.conditions.patience_s
 
 
 def signal_of(interrupt: KeyboardInterrupt) -> int:

@@ -58,19 +58,13 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[ProbedServer]:
         EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
     """
     (endpoint, *replicas), metrics = _locate(project, request)
-    control = ServerControl(endpoint, *replicas)
-    try:
+    with contextlib.closing(ServerControl(endpoint, *replicas)) as control:
         info = control.server()
         if "binary_tensor_data" not in info.extensions:
-            raise EnvironmentProblem(
-                "TG902",
-                f"{info.name or 'the server'} lacks the binary tensor data extension",
-                where=endpoint.address,
-            )
+            what = f"{info.name or 'the server'} lacks the binary tensor data extension"
+            raise EnvironmentProblem("TG902", what, where=endpoint.address)
         server = f"{info.name} {info.version}".strip()
         yield ProbedServer(endpoint, control, server, metrics, tuple(replicas))
-    finally:
-        control.close()
 
 
 def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metrics | None]:

@@ -221,17 +221,16 @@ def make_engine(endpoint: Endpoint, plans: Sequence[RequestPlan], options: Engin
 
 def check_targets(engine: Engine, timeout_s: float) -> None:
     """One request for each target, looked at in full; see `Prober.check`."""
-    for attempt in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         failures = _failures_of_first(engine, timeout_s)
-        refusals = [_refusal(*failure) for failure in failures]
-        certain = [fault for fault in refusals if fault is not None and fault.code in _CERTAIN]
+        refusals = [fault for one in failures if (fault := _refusal(*one)) is not None]
+        certain = [fault for fault in refusals if fault.code in _CERTAIN]
         if certain:
             raise certain[0]
         if not failures:
             return
-        found = next((fault for fault in refusals if fault is not None), None)
-        if found is not None and attempt == _ATTEMPTS - 1:
-            raise found
+    if refusals:
+        raise refusals[0]
 
 
 def _failures_of_first(engine: Engine, timeout_s: float) -> list[tuple[str, str, str]]:
