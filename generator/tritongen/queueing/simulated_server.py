@@ -183,7 +183,4 @@ class Simulation:
         Raises:
             KeyError: no model of that name was simulated.
         """
-        for model in self.models:
-            if model.name == name:
-                return model
-        raise KeyError(name)
+        return {model.name: model for model in self.models}[name]

@@ -6,6 +6,7 @@ stored, beyond the JSON at its begin.
 """
 
 import json
+import re
 from typing import Any
 
 from tritongen.triton.messages import Message, Template, TensorMeta, request_json
@@ -56,7 +57,8 @@ _MAX_HEAD_BYTES = 65_536
 # Chosen: as for any other answer that nobody vouches for, see `triton/http_channel.py`.
 _MAX_JSON_BYTES = 16 * 1024 * 1024
 _MAX_CHUNK_LINE_BYTES = 1024
-_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class MalformedResponseError(Exception):
@@ -236,9 +238,7 @@ class ResponseParser:
             self._chunk_stage = "size"
         elif self._chunk_stage == "size":
             digits = line.split(b";", 1)[0].strip()
-            if not 1 <= len(digits) <= 15 or any(
-                d not in b"0123456789abcdefABCDEF" for d in digits
-            ):
+            if not _CHUNK_SIZE.fullmatch(digits):
                 raise MalformedResponseError("a chunk has no size")
             self._chunk_left = int(digits, 16)
             self._chunk_stage = "data" if self._chunk_left else "trailer"
@@ -265,7 +265,7 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not name or any(byte not in _TOKEN for byte in name):
+        if not colon or not _TOKEN.fullmatch(name):
             raise MalformedResponseError("a header line has no name")
         key, text = name.decode("ascii").lower(), value.strip().decode("latin-1")
         found[key] = f"{found[key]}, {text}" if key in found else text

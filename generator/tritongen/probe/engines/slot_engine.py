@@ -246,17 +246,15 @@ class SlotEngine(ABC, Generic[S]):
         for idle in self._idle:
             idle.clear()
         self._connect(slots)
-        number = 0
         shares = divide_slots([target.plan.share for target in self.targets], slots)
-        for target, count in enumerate(shares):
-            for place in range(count):
-                if number == len(self._slots):
-                    self._slots.append(self._slot_kind())
-                slot = self._slots[number]
-                self._assign(slot, target, place)
-                self._prepare(slot)
-                self._idle[target].append(slot)
-                number += 1
+        places = [(target, place) for target, count in enumerate(shares) for place in range(count)]
+        for number, (target, place) in enumerate(places):
+            if number == len(self._slots):
+                self._slots.append(self._slot_kind())
+            slot = self._slots[number]
+            self._assign(slot, target, place)
+            self._prepare(slot)
+            self._idle[target].append(slot)
 
     def start(self) -> None:
         """Send the first request of every slot of a closed loop."""

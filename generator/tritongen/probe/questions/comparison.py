@@ -247,6 +247,7 @@ class _PairedComparison:
 
     def __init__(self, run: ProbeRun, choice: ModelChoice) -> None:
         self._run, self._choice, self._conditions = run, choice, run.request.conditions
+        self._block_s = min(_MAX_BLOCK_S, self._conditions.budget_s)
 
     def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[FigureComparison, ...]:
         """Measure pairs until the difference is known or the time is up."""
@@ -254,9 +255,10 @@ class _PairedComparison:
         served = dict(control.config(self._choice.name))
         arms = (_ComparedArm(served), _ComparedArm({**other, "name": self._choice.name}))
         load = self._run.request.loads[0]
+        pairs = max(_MIN_PAIRS, round(2.0 * self._conditions.budget_s / self._block_s))
         found: tuple[FigureComparison, ...] = ()
         try:
-            for index in range(self._pairs()):
+            for index in range(pairs):
                 order = arms if index % 2 == 0 else (arms[1], arms[0])
                 for position, arm in enumerate(order):
                     # The second block of a pair and the first of the next one share one arm.
@@ -272,12 +274,6 @@ class _PairedComparison:
             control.load(self._choice.name, served)
         return found
 
-    def _pairs(self) -> int:
-        return max(_MIN_PAIRS, round(2.0 * self._conditions.budget_s / self._block_s()))
-
-    def _block_s(self) -> float:
-        return min(_MAX_BLOCK_S, self._conditions.budget_s)
-
     def _block(self, arm: _ComparedArm, load: Load, *, reload: bool) -> bool:
         """Measure one arm for a block; False once there is no point in going on."""
         if reload:
@@ -286,10 +282,10 @@ class _PairedComparison:
             arm.prober = self._run.prober((self._choice,))
             arm.prober.check()
         block = Conditions(
-            budget_s=self._block_s(),
+            budget_s=self._block_s,
             fixed=True,
             precision=self._conditions.precision,
-            warmup_s=min(1.0, self._block_s() / 2.0),
+            warmup_s=min(1.0, self._block_s / 2.0),
             seed=self._conditions.seed + len(arm.levels),
         )
         outcome = self._run.measure(arm.prober, load, block)

@@ -106,11 +106,6 @@ def _search_model(run: ProbeRun, choice: ModelChoice, wanted: LoadSearch) -> Sea
         return climber.find_goal(wanted) if wanted.goals else climber.find_knee(wanted)
 
 
-def _round(rate: float) -> float:
-    """Three figures are enough for a rate."""
-    return float(f"{rate:.3g}")
-
-
 def _too_slow(load: Load, needed: int, seconds: float) -> str:
     """Why a level could not decide, and what would."""
     if not math.isfinite(seconds):
@@ -147,9 +142,10 @@ class _Climber:
             value = self._next_value(history, wanted, first)
             if value is None:
                 break
-            load: Load = (
-                ClosedLoop(round(value)) if wanted.by_concurrency else OpenLoop(_round(value))
-            )
+            # Three figures are enough for a rate.
+            load: Load = OpenLoop(float(f"{value:.3g}"))
+            if wanted.by_concurrency:
+                load = ClosedLoop(round(value))
             held = self._decide(load, wanted.goals)
             if held is None or held is Held.UNDECIDED:
                 break
