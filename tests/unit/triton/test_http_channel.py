@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tritongen.triton.foreign_answer import AnswerBounds, ForeignAnswerError, read_json
+from tritongen.triton.http_channel import AnswerBounds, ForeignAnswerError, read_json
 
 
 def test_the_time_that_is_left_is_counted_from_the_question():

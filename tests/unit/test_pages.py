@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tritongen.pages.svg import linear_axis, log_axis, plain_number
+from tritongen.pages import linear_axis, log_axis, plain_number
 
 
 @pytest.mark.parametrize(

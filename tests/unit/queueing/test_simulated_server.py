@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tritongen.queueing.simulation_result import SimulatedModel
+from tritongen.queueing.simulated_server import SimulatedModel
 
 RESULT = SimulatedModel(
     name="a",
