@@ -128,9 +128,8 @@ def summary(durations: Durations) -> LatencySummary:
 
 def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
     cpu_ns = run.at_end.cpu_ns - run.at_mark.cpu_ns
-    finished = run.at_end.finished - run.at_mark.finished
     return ClientCost(
-        cpu_us_per_request=cpu_ns / 1e3 / finished if finished else 0.0,
+        cpu_us_per_request=_us_a_request(run, cpu_ns),
         busy_share=cpu_ns / (run.window_s * _NS) / processes,
         lateness=LatencySummary()
         if isinstance(run.load, ClosedLoop)
@@ -192,6 +191,8 @@ def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribut
         for name, statistics in after.statistics.items()
     }
     config = after.configs.get(subject.model, ServedConfig(subject.model))
+    # Book-keeping and waiting are no part of a latency.
+    spent_ns = run.at_end.request_ns - run.at_mark.request_ns
     lateness = 0.0
     if not isinstance(run.load, ClosedLoop):
         late = recorder.lateness.histogram()
@@ -201,16 +202,15 @@ def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribut
         tuple(executions[name] for name in config.steps if name in executions),
         float(recorder.sums.sum()) / recorder.successes / 1e3,
         lateness,
-        _client_us(run),
+        _us_a_request(run, max(spent_ns, 0)),
         _use(run),
     )
 
 
-def _client_us(run: Run) -> float:
-    """CPU time on the way of one request: book-keeping and waiting are no part of a latency."""
-    spent_ns = run.at_end.request_ns - run.at_mark.request_ns
+def _us_a_request(run: Run, spent_ns: int) -> float:
+    """CPU time that was spent in the window, by the requests that ended in it."""
     finished = run.at_end.finished - run.at_mark.finished
-    return max(spent_ns, 0) / 1e3 / finished if finished else 0.0
+    return spent_ns / 1e3 / finished if finished else 0.0
 
 
 def _use(run: Run) -> ServerUse:

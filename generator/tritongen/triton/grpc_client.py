@@ -48,14 +48,12 @@ def channel_credentials(address: str, tls: Tls, seconds: float) -> tuple[Any, Op
     import grpc
 
     context = tls.context()  # says which file cannot be used; gRPC would not
-    roots = tls.authority.read_bytes() if tls.authority is not None else None
+    files = (tls.authority, tls.key, tls.certificate)
+    roots, key, chain = (file.read_bytes() if file is not None else None for file in files)
     options: Options = []
     if not tls.verify:
         shown, name = _shown_certificate(address, context, tls, seconds)
-        roots = shown.encode()
-        options = [("grpc.ssl_target_name_override", name)]
-    key = tls.key.read_bytes() if tls.key is not None else None
-    chain = tls.certificate.read_bytes() if tls.certificate is not None else None
+        roots, options = shown.encode(), [("grpc.ssl_target_name_override", name)]
     return grpc.ssl_channel_credentials(roots, key, chain), options
 
 

@@ -63,6 +63,7 @@ class ResponseTemplate:
         )
 
 
+@dataclass(slots=True)
 class ResponseTemplates:
     """Templates of one target's responses.
 
@@ -72,11 +73,8 @@ class ResponseTemplates:
         heads: beginnings of messages that were found right, by the length of the message.
     """
 
-    __slots__ = ("heads", "newest")
-
-    def __init__(self) -> None:
-        self.newest: ResponseTemplate | None = None
-        self.heads: dict[int, bytes] = {}
+    newest: ResponseTemplate | None = None
+    heads: dict[int, bytes] = field(default_factory=dict)
 
     def set_aside(self) -> None:
         """Look at the next response in full."""

@@ -21,6 +21,7 @@ from tritongen.probe.load_engine import FailureCode, LoadTarget
 _MAX_PREFIXES = 64
 
 
+@dataclass(slots=True)
 class ResponsePrefixes:
     """Beginnings of responses that were found right; what follows them is tensor data.
 
@@ -28,11 +29,8 @@ class ResponsePrefixes:
         whole: beginning by the size of the whole response.
     """
 
-    __slots__ = ("_set_aside", "whole")
-
-    def __init__(self) -> None:
-        self.whole: dict[int, bytes] = {}
-        self._set_aside: dict[int, bytes] = {}
+    whole: dict[int, bytes] = field(default_factory=dict)
+    _set_aside: dict[int, bytes] = field(default_factory=dict)
 
     def learn(self, prefix: bytes, size: int) -> None:
         """A response of that size with this beginning is right."""

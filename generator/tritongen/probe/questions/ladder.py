@@ -48,10 +48,8 @@ def holds(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """Whether a level holds every goal, as far as its intervals tell."""
     if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
-    found = [_holds_one(result, goal) for goal in goals]
-    if Held.NO in found:
-        return Held.NO
-    return Held.UNDECIDED if Held.UNDECIDED in found else Held.YES
+    found = {_holds_one(result, goal) for goal in goals}
+    return next((held for held in (Held.NO, Held.UNDECIDED) if held in found), Held.YES)
 
 
 def _holds_one(result: LevelResult, goal: LevelGoal) -> Held:
