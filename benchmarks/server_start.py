@@ -29,7 +29,7 @@ from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 from tritongen.triton.server_state import StateStore
 
 GOAL = 1.2

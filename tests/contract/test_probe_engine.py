@@ -14,9 +14,10 @@ from support.synthetic_server import Behaviour, synthetic_server
 from support.triton import start_server, write_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.business import ClientProtocol
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load
-from tritongen.probe.load_engine import Engine, EngineOptions, RequestPlan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop

@@ -31,10 +31,9 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, Target
 from tritongen.model.lock import Lock, LockedTarget
 from tritongen.planner import plan_serving
-from tritongen.probe.report.csv_table import csv_text
 from tritongen.probe.report.html_page import html_page
 from tritongen.probe.report.json_document import Environment
-from tritongen.probe.report.text_table import details
+from tritongen.probe.report.tables import csv_text, details
 from tritongen.repository.build import BuildResult
 from tritongen.repository.compare import Difference, DifferenceKind
 from tritongen.repository.inspect import ApplicableFix, InspectedModel

@@ -12,24 +12,27 @@ from hypothesis import strategies as st
 from support.http2_peer import literal
 from support.probe import durations_of, histogram_of
 from tritongen.errors import InvalidInputError
-from tritongen.probe.arrivals.schedule import parse_schedule
-from tritongen.probe.arrivals.workload import parse_concurrency, parse_goals, parse_rates
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.frames import FrameError, frame
-from tritongen.probe.grpc.grpc_headers import HeaderReader
-from tritongen.probe.grpc.grpc_response import MessageError, decode_response, decode_streamed
-from tritongen.probe.grpc.grpc_verify import judge
-from tritongen.probe.grpc.http2_connection import Http2Connection
-from tritongen.probe.grpc.http2_stream import StreamSlot
-from tritongen.probe.grpc.response_template import ResponseTemplates
-from tritongen.probe.http.http_response import (
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import FrameError, frame
+from tritongen.probe.engines.grpc_engine import judge
+from tritongen.probe.engines.grpc_messages import (
+    HeaderReader,
+    MessageError,
+    decode_response,
+    decode_streamed,
+)
+from tritongen.probe.engines.http2_connection import Http2Connection
+from tritongen.probe.engines.http2_stream import ResponseTemplates, StreamSlot
+from tritongen.probe.engines.http_messages import (
     MalformedResponseError,
     ResponseParser,
     decode_outputs,
     error_text,
 )
 from tritongen.probe.load_engine import LoadTarget, RequestPlan
+from tritongen.probe.schedule import parse_schedule
 from tritongen.probe.statistics.histogram import BUCKETS, Histogram, bucket_bounds, buckets_of
+from tritongen.probe.workload import parse_concurrency, parse_goals, parse_rates
 from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
 
@@ -148,7 +151,7 @@ def conversation(pieces: list[bytes]) -> object:
             slot = StreamSlot()
             slot.serve_target(target, 0, 0)
             slot.compare_with(templates)
-            slot.connection, slot.request = connection, b"r" * 20_000
+            slot.request = b"r" * 20_000
             connection.open_stream(slot)
         for piece in pieces:
             connection.receive(piece, 0)

@@ -45,7 +45,7 @@ def test_levels_that_end_early_hold_the_truth_as_often_as_they_say(phi):
         series = lfilter([1.0], [1.0, -phi], noise)[200:]
         source = ReplayedLoad(np.round(2.4e6 * np.exp(0.3 * series)).astype(np.int64))
         run = run_load(source, ClosedLoop(1), conditions, lambda: None)
-        found = run.records.main[0].percentile(99.0, 0, run.end_ns)
+        found = run.records.main[0].stretch(0, run.end_ns).quantile(0.99)
         held += found.contains(truth)
         early += run.window_s < 29.0
     assert early > 0.8 * runs

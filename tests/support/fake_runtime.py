@@ -12,7 +12,7 @@ from tritongen.model.findings import Severity, finding
 from tritongen.serving.ports import choose
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.load_reasons import model_statuses, wait_for_models
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 
 

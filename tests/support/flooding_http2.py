@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.http2_peer import HEADERS, literal
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.frames import frame
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import frame
 
 _CHUNK = 1 << 18
 _PING = frame(frames.PING, 0, 0, b"12345678")

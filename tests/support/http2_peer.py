@@ -5,12 +5,11 @@ import socket
 from hpack import Encoder
 from tritonclient.grpc import service_pb2
 
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.frames import frame
-from tritongen.probe.grpc.grpc_verify import judge
-from tritongen.probe.grpc.http2_connection import Http2Connection
-from tritongen.probe.grpc.http2_stream import StreamSlot
-from tritongen.probe.grpc.response_template import ResponseTemplates
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import frame
+from tritongen.probe.engines.grpc_engine import judge
+from tritongen.probe.engines.http2_connection import Http2Connection
+from tritongen.probe.engines.http2_stream import ResponseTemplates, StreamSlot
 from tritongen.probe.load_engine import LoadTarget, RequestPlan
 from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
@@ -68,7 +67,6 @@ class Peer:
         slot = StreamSlot()
         slot.serve_target(self.target, 0, 0)
         slot.compare_with(self.templates)
-        slot.connection = self.connection
         slot.request = request
         return slot
 

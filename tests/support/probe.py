@@ -16,22 +16,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.level import Conditions, Run, ServerReading, run_load
-from tritongen.probe.load_engine import Engine, LoadTarget, Log, RequestPlan
+from tritongen.probe.load_engine import LoadTarget, Log, RequestPlan
 from tritongen.probe.recorder import Durations, Recorder
-from tritongen.probe.results import LevelLabels, level_results
+from tritongen.probe.results import level_results
 from tritongen.probe.statistics.attribution import Execution, attribute
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import (
     ClientCost,
     LatencySummary,
+    LevelLabels,
     LevelResult,
     LevelVerdict,
     RequestCounts,
 )
+from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.messages import ExpectedResponse, TensorMeta
 
@@ -58,7 +60,7 @@ def a_plan(name: str = "m", share: float = 1.0) -> RequestPlan:
 
 @dataclass
 class VirtualEngine:
-    """See `tritongen.probe.load_engine.Engine`."""
+    """See `tritongen.probe.engines.slot_engine.SlotEngine`."""
 
     clock: VirtualClock
     service: Service
@@ -322,7 +324,7 @@ def a_level(
     }
     mean = Interval(histogram.mean_ns / 1e3, 1.0, 2.0) if histogram.total else None
     summary = LatencySummary({**percentiles, "p999": None}, mean, histogram.max_ns / 1e3, histogram)
-    own = Execution(model, 1000, 1000, 1.0, 0.5, 100.0, 10.0, 700.0, 20.0, 900.0)
+    own = Execution(model, 1000, 1000, 1.0, 0.5, 100.0, 10.0, 700.0, 20.0)
     failures = {"HTTP 503": failed} if failed else {}
     return LevelResult(
         model=model,

@@ -3,7 +3,8 @@
 import numpy as np
 
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.load_engine import Engine, EngineOptions
+from tritongen.probe.engines.slot_engine import Engine
+from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint, Tls

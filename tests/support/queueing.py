@@ -18,7 +18,7 @@ from tritongen.queueing import (
 )
 from tritongen.queueing.rate_profiles import CELLS, OperatingPoint
 from tritongen.queueing.service_times import Spread
-from tritongen.queueing.simulation_result import nearest_rank
+from tritongen.queueing.simulated_server import nearest_rank
 
 # Loads that are simulated, as shares of the capacity.
 LOADS: tuple[float, ...] = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.86, 0.91, 0.95, 0.98)

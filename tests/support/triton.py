@@ -85,9 +85,8 @@ class TestServer:
             if problem.code != "TG815":
                 problem.add_note(f"end of the server's log:\n{log[-4000:]}")
                 raise
-            unread = {item.model: item.reason for item in poll_failures(log)}
             if "failed to poll" in problem.what:
-                return unread.get(name, problem.what)
+                return poll_failures(log).get(name, problem.what)
             return clean(problem.what)
         return None if self.client.model_ready(name) else "loaded, but not ready"
 

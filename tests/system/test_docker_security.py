@@ -9,8 +9,8 @@ import pytest
 from support.docker import Project, engine
 from support.triton import READY_SECONDS
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.api_keys import key_headers
 from tritongen.triton.http_client import HttpClient
+from tritongen.triton.server import key_headers
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pathlib import Path
 from tritongen.serving.docker.container_binds import Mount
 from tritongen.serving.docker.container_settings import ContainerSettings
 from tritongen.serving.docker.docker_engine import DockerEngine
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 from tritongen.serving.protocol import Ports, ServerSpec
 
 folder, image, server = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

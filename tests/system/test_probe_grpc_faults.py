@@ -9,8 +9,9 @@ import pytest
 
 from support.probe_engines import SECOND, grpc_engine
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
-from tritongen.probe.grpc.grpc_engine import GrpcEngine
-from tritongen.probe.load_engine import Engine, clock_ns
+from tritongen.probe.engines.grpc_engine import GrpcEngine
+from tritongen.probe.engines.slot_engine import Engine
+from tritongen.probe.load_engine import clock_ns
 
 
 def run(engine: Engine, slots: int, seconds: float, ticks: int = 10):

@@ -14,9 +14,8 @@ from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.level import Conditions
-from tritongen.probe.load_job import prepare_job
+from tritongen.probe.load_job import InputOptions, prepare_job
 from tritongen.probe.prober import Prober
-from tritongen.probe.request_inputs import InputOptions
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.serving.protocol import ModelControl
 from tritongen.triton.address import Endpoint, parse_endpoint

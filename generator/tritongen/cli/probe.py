@@ -16,10 +16,10 @@ from tritongen.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritongen.probe.arrivals.workload import Load
     from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
     from tritongen.probe.questions.comparison import FigureComparison
     from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer
+    from tritongen.probe.workload import Load
 
 _EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
@@ -173,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_question(args)
     if args.compare:
-        from tritongen.probe.questions.compare_levels import compare_files
+        from tritongen.probe.questions.comparison import compare_files
 
         before, after = args.compare
         return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
@@ -188,7 +188,7 @@ def _measure(
     """What was asked for; answers and comparisons are empty where there was no such question."""
     request = _request(args)
     if args.against:
-        from tritongen.probe.questions.compare_levels import compare_against
+        from tritongen.probe.questions.comparison import compare_against
 
         against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return against[0], (), against[1]
@@ -229,8 +229,8 @@ def _check_question(args: argparse.Namespace) -> None:
 
 def _search(args: argparse.Namespace) -> "LoadSearch":
     """The question of --goal or --find; --concurrency and --rate bound it."""
-    from tritongen.probe.arrivals.workload import parse_concurrency, parse_goals, parse_rates
     from tritongen.probe.questions.goal_and_knee import LoadSearch
+    from tritongen.probe.workload import parse_concurrency, parse_goals, parse_rates
 
     levels: tuple[float, ...] = ()
     if args.concurrency:
@@ -248,7 +248,7 @@ def _search(args: argparse.Namespace) -> "LoadSearch":
 
 
 def _live(bar: ProgressBar) -> "Tell":
-    from tritongen.probe.report.text_table import live_line
+    from tritongen.probe.report.tables import live_line
 
     return lambda model, load, update: bar(live_line(model, load, update), 0, 0)
 
@@ -257,9 +257,9 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.model.business import ClientProtocol
     from tritongen.probe.level import Conditions
     from tritongen.probe.load_engine import EngineOptions
+    from tritongen.probe.load_job import InputOptions
     from tritongen.probe.probe_request import ProbeRequest
-    from tritongen.probe.request_inputs import InputOptions
-    from tritongen.probe.statistics.verdicts import WantedPrecision
+    from tritongen.probe.statistics.measurement import WantedPrecision
     from tritongen.triton.address import Tls
 
     _check_numbers(args)
@@ -312,7 +312,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
-    from tritongen.probe.arrivals.workload import parse_concurrency, parse_rates
+    from tritongen.probe.workload import parse_concurrency, parse_rates
     from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 
     pacing, cap = Pacing(args.arrivals), args.max_outstanding
@@ -331,14 +331,15 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
 
 def _least_length(load: "Load") -> float:
     """Seconds of a schedule, 0 for other loads: they may end at any time."""
-    from tritongen.probe.arrivals.workload import Replay
+    from tritongen.probe.schedule import Replay
 
     return load.schedule.duration_s if isinstance(load, Replay) else 0.0
 
 
 def _replay(args: argparse.Namespace) -> "Load":
-    from tritongen.probe.arrivals.workload import Replay, parse_rates
     from tritongen.probe.probe_models import read_schedule
+    from tritongen.probe.schedule import Replay
+    from tritongen.probe.workload import parse_rates
     from tritongen.queueing import Pacing
 
     rate = parse_rates(args.rate)[0] if args.rate else 10.0

@@ -24,11 +24,11 @@ from tritongen.planner.context import show_rate
 from tritongen.probe.probe_request import ProbeReport
 from tritongen.probe.questions.comparison import Change, FigureComparison
 from tritongen.probe.questions.goal_and_knee import SearchAnswer
-from tritongen.probe.report.csv_table import csv_text
 from tritongen.probe.report.json_document import document, interval_json
-from tritongen.probe.report.text_table import (
+from tritongen.probe.report.tables import (
     HEADERS,
     by_model,
+    csv_text,
     details,
     duration_text,
     latency_text,

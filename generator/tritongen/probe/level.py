@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tritongen.probe.arrivals.workload import Load, Replay
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
+from tritongen.probe.schedule import Replay
 from tritongen.probe.statistics.intervals import Interval, mean_interval
-from tritongen.probe.statistics.verdicts import WantedPrecision
+from tritongen.probe.statistics.measurement import LevelResult, WantedPrecision
+from tritongen.probe.workload import Load
 from tritongen.queueing import OpenLoop
 from tritongen.triton.statistics import ModelStatistics, ServedConfig, ServerUse
 
@@ -107,7 +108,7 @@ class Update:
 
 @dataclass(slots=True)
 class Run:
-    """The raw outcome of a level.
+    """The outcome of a level.
 
     Attributes:
         load: what was asked for.
@@ -123,6 +124,7 @@ class Run:
         ended: why it ended early, empty when it did not.
         gone: the server cannot be reached any more, or answers nothing.
         interrupted: number of the signal by which the user ended it, 0 for none.
+        results: one for each model, once they were made of the rest.
     """
 
     load: Load
@@ -138,6 +140,7 @@ class Run:
     ended: str = ""
     gone: bool = False
     interrupted: int = 0
+    results: list[LevelResult] = field(default_factory=list)
 
     @property
     def window_s(self) -> float:
@@ -157,26 +160,22 @@ def run_load(
     Raises:
         EnvironmentProblem: TG901, the server cannot be reached at the begin.
     """
-    return _LevelRun(source, load, conditions, read, tell).run()
+    return _LevelRun(source, load, conditions, read, tell, Run(load, conditions)).run()
 
 
+@dataclass(frozen=True, slots=True)
 class _LevelRun:
-    def __init__(
-        self,
-        source: LoadSource,
-        load: Load,
-        conditions: Conditions,
-        read: Callable[[], ServerReading | None],
-        tell: Callable[[Update], None] | None,
-    ) -> None:
-        self._source, self._load, self._conditions = source, load, conditions
-        self._read, self._tell = read, tell
-        self._run = Run(load, conditions)
+    source: LoadSource
+    load: Load
+    conditions: Conditions
+    read: Callable[[], ServerReading | None]
+    tell: Callable[[Update], None] | None
+    outcome: Run
 
     def run(self) -> Run:
-        run, source = self._run, self._source
+        run, source = self.outcome, self.source
         if not self._warmup_limit():
-            run.before = self._read()
+            run.before = self.read()
         source.start()
         try:
             try:
@@ -189,8 +188,8 @@ class _LevelRun:
                 run.ended, run.interrupted = "interrupted", signal_of(signalled)
             run.at_end = source.progress()
             quick = run.gone or run.interrupted
-            run.end_ns = source.finish(_QUICK_DRAIN_S if quick else self._conditions.drain_s)
-            run.after = None if run.gone else self._read()
+            run.end_ns = source.finish(_QUICK_DRAIN_S if quick else self.conditions.drain_s)
+            run.after = None if run.gone else self.read()
             run.records = source.records()
         finally:
             source.stop()
@@ -200,7 +199,7 @@ class _LevelRun:
 
     def _promote_warmup(self) -> None:
         """The level ended before its window told anything: the warm-up is better than nothing."""
-        run = self._run
+        run = self.outcome
         for warmup, main in zip(run.records.warmup, run.records.main, strict=False):
             warmup.take_failures_of(main)
         run.mark_ns = run.begin_ns
@@ -209,15 +208,15 @@ class _LevelRun:
         run.records.warmup = [Recorder(run.begin_ns) for _ in run.records.main]
 
     def _enter_window(self) -> None:
-        run = self._run
+        run = self.outcome
         warmed = bool(self._warmup_limit())
         if warmed:
-            run.before = self._read()
-            self._source.run(self._source.progress().now_ns + _SETTLE_NS)
-        run.mark_ns = self._source.mark(from_begin=not warmed)
+            run.before = self.read()
+            self.source.run(self.source.progress().now_ns + _SETTLE_NS)
+        run.mark_ns = self.source.mark(from_begin=not warmed)
         if not warmed:
             run.begin_ns = run.mark_ns
-        run.at_mark = self._source.progress()
+        run.at_mark = self.source.progress()
 
     def _warm_up(self) -> None:
         """Run until a cut in the first half of the data makes the rest steady."""
@@ -228,20 +227,20 @@ class _LevelRun:
         while True:
             if self._advance(look, "warm-up", limit):
                 return
-            now = self._source.progress().now_ns
-            if now >= self._run.begin_ns + round(limit * _NS) or self._is_warm(now):
+            now = self.source.progress().now_ns
+            if now >= self.outcome.begin_ns + round(limit * _NS) or self._is_warm(now):
                 return
             look = min(look * _NEXT_LOOK, limit)
 
     def _warmup_limit(self) -> float:
         """Longest warm-up, seconds; 0 for none. A schedule is measured from its begin."""
-        if isinstance(self._load, Replay):
+        if isinstance(self.load, Replay):
             return 0.0
-        wanted = self._conditions.warmup_s
-        return _WARMUP_SHARE * self._conditions.budget_s if wanted is None else wanted
+        wanted = self.conditions.warmup_s
+        return _WARMUP_SHARE * self.conditions.budget_s if wanted is None else wanted
 
     def _is_warm(self, now_ns: int) -> bool:
-        for recorder in self._source.records().warmup:
+        for recorder in self.source.records().warmup:
             cut, used = recorder.warmup_slots(now_ns), recorder.used_slots(now_ns)
             if recorder.successes < _MIN_WARM_REQUESTS or cut * 2 >= used:
                 return False
@@ -249,16 +248,16 @@ class _LevelRun:
 
     def _measure(self) -> None:
         """Run until the numbers are precise or the time is up."""
-        conditions = self._conditions
+        conditions = self.conditions
         budget = conditions.budget_s
-        if isinstance(self._load, Replay):
-            budget = min(budget, self._load.schedule.duration_s)
+        if isinstance(self.load, Replay):
+            budget = min(budget, self.load.schedule.duration_s)
         look = budget if conditions.fixed else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
         precise = 0
-        while not self._run.ended:
+        while not self.outcome.ended:
             if self._advance(look, "measuring", budget):
                 return
-            if self._source.progress().exhausted or look >= budget:
+            if self.source.progress().exhausted or look >= budget:
                 return
             precise = precise + 1 if self._is_precise() else 0
             if precise == _LOOKS:
@@ -266,29 +265,27 @@ class _LevelRun:
             look = min(look * _NEXT_LOOK, budget)
 
     def _is_precise(self) -> bool:
-        if isinstance(self._load, Replay):
+        if isinstance(self.load, Replay):
             return False
-        now = self._source.progress().now_ns
-        precision = self._conditions.precision
-        return all(
-            precision.reached(*self._estimate(recorder, now))
-            and recorder.tells_enough(precision.percentile, 0, now, precision.confidence)
-            for recorder in self._source.records().main
-        )
-
-    def _estimate(self, recorder: Recorder, now_ns: int) -> tuple[Interval | None, Interval | None]:
-        precision = self._conditions.precision
-        rate = throughput(recorder, 0, now_ns, precision.confidence)
-        return rate, recorder.percentile(precision.percentile, 0, now_ns, precision.confidence)
+        now = self.source.progress().now_ns
+        precision = self.conditions.precision
+        fraction, confidence = precision.percentile / 100.0, precision.confidence
+        for recorder in self.source.records().main:
+            stretch, rate = recorder.stretch(0, now), throughput(recorder, 0, now, confidence)
+            if not precision.reached(rate, stretch.quantile(fraction, confidence)):
+                return False
+            if not stretch.tells_enough(fraction, confidence):
+                return False
+        return True
 
     def _advance(self, until_s: float, phase: str, budget_s: float) -> bool:
         """Run until so many seconds after the phase began; True when the level must end."""
-        begin = self._run.mark_ns or self._run.begin_ns
+        begin = self.outcome.mark_ns or self.outcome.begin_ns
         until = begin + round(until_s * _NS)
-        now = self._source.progress().now_ns
+        now = self.source.progress().now_ns
         while now < until:
-            self._source.run(min(until, now + round(_MAX_STEP_S * _NS)))
-            progress = self._source.progress()
+            self.source.run(min(until, now + round(_MAX_STEP_S * _NS)))
+            progress = self.source.progress()
             self._report(progress, phase, (progress.now_ns - begin) / _NS, budget_s)
             if self._is_hopeless(progress):
                 return True
@@ -298,31 +295,21 @@ class _LevelRun:
         return False
 
     def _report(self, progress: Progress, phase: str, elapsed_s: float, budget_s: float) -> None:
-        if self._tell is None:
+        if self.tell is None:
             return
-        percentile = self._conditions.precision.percentile
+        percentile = self.conditions.precision.percentile
         rate, latency = None, None
         # A glance that costs next to nothing: the load waits while it is taken.
-        for recorder in self._source.records().main[:1]:
+        for recorder in self.source.records().main[:1]:
             if recorder.successes:
                 rate = float(recorder.completed.sum()) / elapsed_s
                 latency = recorder.everything.quantile(percentile / 100.0) / 1e3
-        self._tell(
-            Update(
-                phase,
-                elapsed_s,
-                budget_s,
-                progress.finished,
-                progress.outstanding,
-                rate,
-                percentile,
-                latency,
-            )
-        )
+        counts = (progress.finished, progress.outstanding)
+        self.tell(Update(phase, elapsed_s, budget_s, *counts, rate, percentile, latency))
 
     def _is_hopeless(self, progress: Progress) -> bool:
         """Whether going on cannot give better numbers; says why."""
-        run, silent_s = self._run, (progress.now_ns - progress.last_success_ns) / _NS
+        run, silent_s = self.outcome, (progress.now_ns - progress.last_success_ns) / _NS
         if progress.lost and silent_s > _GONE_S:
             run.ended, run.gone = "the server cannot be reached any more", True
         elif progress.outstanding and silent_s > self._patience_s():
@@ -334,12 +321,9 @@ class _LevelRun:
 
     def _patience_s(self) -> float:
         """Longer than the gaps of a slow open loop."""
-        patience = self._conditions.patience_s
-        return (
-            max(patience, 10.0 / self._load.rate_per_s)
-            if isinstance(self._load, OpenLoop)
-            else patience
-        )
+        if isinstance(self.load, OpenLoop):
+            return max(self.conditions.patience_s, 10.0 / self.load.rate_per_s)
+        return self.conditions.patience_s
 
 
 def signal_of(interrupt: KeyboardInterrupt) -> int:

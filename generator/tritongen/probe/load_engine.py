@@ -1,9 +1,4 @@
-"""What every load engine offers, and what it shares with the part that drives it.
-
-An engine owns the connections of one process. It is driven from outside: `serve` runs a closed
-loop, `submit` and `poll` an open one. It never waits for anything but its sockets, and writes
-down three times for each request: when it was due, when it was sent, when it was done.
-"""
+"""What a load engine shares with the part that drives it: requests, options, and a log of times."""
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import cycle
 from time import monotonic_ns
-from typing import Protocol
 
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, ExpectedResponse, Template
 
@@ -85,6 +79,7 @@ class RequestPlan:
     sequence_length: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class LoadTarget:
     """A plan at work: what comes next, and what came back.
 
@@ -94,13 +89,10 @@ class LoadTarget:
         seen: bytes of each output in the last response that was looked at in full.
     """
 
-    __slots__ = ("_sequences", "log", "plan", "seen")
-
-    def __init__(self, plan: RequestPlan) -> None:
-        self.plan = plan
-        self.log = Log()
-        self.seen: dict[str, int] = {}
-        self._sequences = FIRST_SEQUENCE_ID
+    plan: RequestPlan
+    log: Log = field(default_factory=Log)
+    seen: dict[str, int] = field(default_factory=dict)
+    _sequences: int = FIRST_SEQUENCE_ID
 
     def source(self, slot: int) -> Callable[[], bytes]:
         """A function that gives that slot of concurrency its next request."""
@@ -148,73 +140,6 @@ class EngineOptions:
     max_outstanding: int = 512
     connections: int | None = None
     renew_streams_at: int = (1 << 31) - 1_000_000
-
-
-class Engine(Protocol):
-    """A load engine of one process.
-
-    Attributes:
-        name: for reports.
-        targets: what it sends, one a model.
-        closed: whether it runs a closed loop: every answer is followed by the next request.
-        outstanding: requests sent and not answered.
-        waiting: requests that are due and wait for a free slot.
-        last_success_ns: when an answer last was right; monotonic.
-        lost: connections that could not be opened since the last success.
-    """
-
-    name: str
-    targets: Sequence[LoadTarget]
-    closed: bool
-    outstanding: int
-    last_success_ns: int
-    lost: int
-
-    @property
-    def waiting(self) -> int:
-        """Requests that are due and wait for a free slot."""
-
-    def open(self, slots: int, *, closed: bool, max_outstanding: int | None = None) -> None:
-        """Prepare that many requests at a time; connections that exist are used again.
-
-        Args:
-            slots: requests at a time, to begin with.
-            closed: whether every answer is followed by the next request.
-            max_outstanding: requests of an open loop beyond this wait; None for the engine's limit.
-
-        Raises:
-            EnvironmentProblem: TG901, the server cannot be reached.
-        """
-
-    def start(self) -> None:
-        """Send the first request of every slot of a closed loop."""
-
-    def serve(self, until_ns: int) -> None:
-        """Run the closed loop until that moment, or until nothing is outstanding."""
-
-    def submit(self, target: int, intended_ns: int) -> None:
-        """Send a request that was due at that moment, or let it wait for a free slot."""
-
-    def poll(self, timeout_s: float) -> None:
-        """Handle what the sockets have, waiting at most that long for the first of it."""
-
-    def inspect(self) -> None:
-        """Look at the next response of every model in full, its values too."""
-
-    def watch(self, descriptor: int) -> None:
-        """Let `poll` return when that descriptor can be read."""
-
-    def stop_sending(self) -> None:
-        """Stop sending: a closed loop sends no next request, waiting ones are dropped."""
-
-    def check_timeouts(self, now_ns: int) -> None:
-        """Fail the requests whose time is up, and open lost connections again."""
-
-    def cancel_outstanding(self) -> int:
-        """Give up what is outstanding; returns how many requests that were."""
-
-    def close(self) -> None:
-        """Close every connection."""
 
 
 # The one clock of every measurement. It is monotonic: a step of the wall clock does not touch it.

@@ -1,19 +1,204 @@
-"""What is asked of one model: its requests, what its responses must say, how it is served."""
+"""What is asked of one model: different requests, what their responses must say, how it is served.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Inputs are generated from the model's metadata, or are real tensors.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.grpc.grpc_request import request_bytes as grpc_bytes
-from tritongen.probe.grpc.grpc_request import request_template as grpc_template
-from tritongen.probe.http.http_request import request_bytes, request_template
+from tritongen.model.intent import DeclaredTensor
+from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.model.tensors import DType
+from tritongen.probe.data_files import DataSet, read_data
+from tritongen.probe.engines.grpc_messages import request_bytes as grpc_bytes
+from tritongen.probe.engines.grpc_messages import request_template as grpc_template
+from tritongen.probe.engines.http_messages import request_bytes, request_template
 from tritongen.probe.load_engine import RequestPlan
-from tritongen.probe.request_inputs import InputOptions, make_messages
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
-from tritongen.triton.messages import ExpectedResponse, Message, ModelMeta, Template
+from tritongen.triton.messages import (
+    ExpectedResponse,
+    Message,
+    ModelMeta,
+    Template,
+    TensorMeta,
+    WireTensor,
+)
 from tritongen.triton.statistics import ServedConfig, served_config
+from tritongen.triton.tensor_bytes import encode
+
+# Different requests of a model, their size together, and elements of one input. Chosen: enough that
+# no cache answers, within memory.
+_MAX_REQUESTS = 64
+_POOL_BYTES = 64 * 1024 * 1024
+_MAX_ELEMENTS = 1 << 30
+# Sizes for dynamic axes of which nothing is known: an image's sides, its channels, anything else.
+_IMAGE_SIDE = 224
+_CHANNELS = (1, 3, 4)
+_ANY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Where inputs come from.
+
+    Attributes:
+        batch: rows of each request; 1 for models without batch axis.
+        shapes: by input; full, or without the batch axis.
+        values: descriptions of values by input, see `tritongen.model.input_values`.
+        declared: inputs declared in `tritongen.yaml`.
+        data: a file with real tensors, None to generate them.
+        seed: of generated values.
+    """
+
+    batch: int = 1
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, DeclaredTensor] = field(default_factory=dict)
+    data: Path | None = None
+    seed: int = 0
+
+
+def make_messages(
+    meta: ModelMeta, version: str, batches: bool, options: InputOptions
+) -> tuple[Message, ...]:
+    """Different requests for a model.
+
+    Args:
+        meta: the model's metadata.
+        version: to ask for, empty for the server's choice.
+        batches: whether axis 0 of every tensor is a batch axis.
+        options: where inputs come from.
+
+    Raises:
+        InvalidInputError: TG907, a shape is unknown or contradicts the model; TG906, the data
+            file cannot be used; TG304, a description of values is wrong.
+    """
+    _check_names(meta, options)
+    if options.batch > 1 and not batches:
+        raise InvalidInputError(
+            "TG907",
+            f"--batch {options.batch} needs a model with a batch axis",
+            where=meta.name,
+            fix="Leave --batch out, or build the model with max_batch_size above 0.",
+        )
+    data = (
+        read_data(options.data, meta, batches, options.batch) if options.data else DataSet((), ())
+    )
+    if data.inputs and all(set(one) >= {t.name for t in meta.inputs} for one in data.inputs):
+        rows = list(data.inputs)
+    else:
+        generated = _generate(meta, batches, options, data)
+        source: Sequence[Mapping[str, Array]] = data.inputs or ({},)
+        rows = [{**made, **source[index % len(source)]} for index, made in enumerate(generated)]
+    return tuple(
+        _message(meta, version, one, data.expected_of(index)) for index, one in enumerate(rows)
+    )
+
+
+def _message(
+    meta: ModelMeta,
+    version: str,
+    arrays: Mapping[str, Array],
+    expected: Mapping[str, bytes],
+) -> Message:
+    given = [(tensor, arrays[tensor.name]) for tensor in meta.inputs]
+    inputs = tuple(
+        WireTensor(t.name, t.datatype, tuple(array.shape), encode(array, _dtype(t)))
+        for t, array in given
+    )
+    outputs = tuple((output.name, None) for output in meta.outputs)
+    return Message(meta.name, version, inputs, outputs, expected)
+
+
+def _dtype(tensor: TensorMeta) -> DType:
+    try:
+        return DType(tensor.datatype)
+    except ValueError:
+        raise InvalidInputError(
+            "TG907", f"input {tensor.name} has the unknown type {tensor.datatype!r}"
+        ) from None
+
+
+def _check_names(meta: ModelMeta, options: InputOptions) -> None:
+    known = {tensor.name for tensor in meta.inputs}
+    for flag, given in (("--shape", options.shapes), ("--values", options.values)):
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise InvalidInputError(
+                "TG907",
+                f"{flag} names {', '.join(unknown)}, which is no input of {meta.name}",
+                fix=f"Its inputs are: {', '.join(sorted(known)) or 'none'}.",
+            )
+
+
+def _generate(
+    meta: ModelMeta, batches: bool, options: InputOptions, data: DataSet
+) -> list[dict[str, Array]]:
+    given = set(data.inputs[0]) if data.inputs else set()
+    declared = {name: tensor.values for name, tensor in options.declared.items()}
+    described = {**declared, **options.values}
+    recipes = [
+        InputRecipe(
+            tensor.name,
+            _dtype(tensor),
+            input_shape(tensor, batches, options),
+            described.get(tensor.name, ""),
+        )
+        for tensor in meta.inputs
+        if tensor.name not in given
+    ]
+    size = sum(math.prod(r.shape) * max(r.dtype.itemsize, 16) for r in recipes)
+    if any(math.prod(recipe.shape) > _MAX_ELEMENTS for recipe in recipes):
+        raise InvalidInputError("TG907", "an input has more than 2³⁰ elements", where=meta.name)
+    count = min(_MAX_REQUESTS, max(2, _POOL_BYTES // max(size, 1)))
+    return [make_inputs(recipes, options.seed + index) for index in range(count)]
+
+
+def input_shape(tensor: TensorMeta, batches: bool, options: InputOptions) -> tuple[int, ...]:
+    """The full shape to send, batch axis included.
+
+    Raises:
+        InvalidInputError: TG907, a given shape contradicts the model.
+    """
+    declared = options.declared.get(tensor.name)
+    given = options.shapes.get(tensor.name) or (declared.shape if declared else None)
+    served = tensor.shape[1:] if batches else tensor.shape
+    lead = (options.batch,) if batches else ()
+    if given is not None:
+        inner = given[1:] if batches and len(given) == len(served) + 1 else given
+        if len(inner) != len(served) or any(
+            want not in {-1, size} or size < 1 for want, size in zip(served, inner, strict=True)
+        ):
+            raise InvalidInputError(
+                "TG907",
+                f"shape {list(given)} of input {tensor.name} does not fit the model's "
+                f"{list(tensor.shape)}",
+                fix=f"Give it like --shape {tensor.name}:"
+                + ",".join(str(d if d > 0 else _ANY) for d in tensor.shape),
+            )
+        return (*lead, *inner)
+    return (*lead, *_guess(served))
+
+
+def _guess(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes for the dynamic axes by what the others look like."""
+    if len(dims) >= 3 and dims[-3] in _CHANNELS:
+        spatial = {len(dims) - 2, len(dims) - 1}
+    elif len(dims) >= 3 and dims[-1] in _CHANNELS:
+        spatial = {len(dims) - 3, len(dims) - 2}
+    else:
+        spatial = set()
+    return tuple(
+        size if size > 0 else (_IMAGE_SIDE if axis in spatial else _ANY)
+        for axis, size in enumerate(dims)
+    )
+
 
 # Fills in the regions for one slot of concurrency; see `tritongen.triton.shared_memory`.
 Placer = Callable[[Message, int, int], Message]
@@ -120,9 +305,6 @@ def _encoders(
 ) -> tuple[Callable[[Message], bytes], Callable[[Message], Template]]:
     if endpoint.protocol is ClientProtocol.HTTP:
         host = endpoint.address
-        return (lambda m: request_bytes(m, host)), (lambda m: request_template(m, host))
+        return partial(request_bytes, host=host), partial(request_template, host=host)
     streamed = endpoint.streaming
-    return (
-        lambda message: grpc_bytes(message, streamed=streamed),
-        lambda message: grpc_template(message, streamed=streamed),
-    )
+    return partial(grpc_bytes, streamed=streamed), partial(grpc_template, streamed=streamed)

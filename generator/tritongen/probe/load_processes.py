@@ -1,54 +1,55 @@
 """A load made by several processes, for servers that are faster than one core's client.
 
 Each process has an engine and connections of its own and makes every n-th request of the same
-load. They end when they are told to, and also when the process that started them is gone.
+load; its records come back as bytes. The processes end when they are told to, and also when the
+one that started them is gone.
 """
 
 import contextlib
 import json
+import math
 import os
 import signal
-import socket
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+import numpy as np
 
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator, Progress, Records
-from tritongen.probe.load_engine import Engine, clock_ns
-from tritongen.probe.record_transfer import (
-    merge_records,
-    pack_progress,
-    pack_records,
-    unpack_progress,
-    unpack_records,
-)
+from tritongen.probe.load_engine import clock_ns
+from tritongen.probe.recorder import Durations, Recorder
+from tritongen.probe.workload import Load
 
-_HEAD = struct.Struct(">cQ")
-_FINE, _FAULT = b"+", b"-"
 # For each process to start and to open its connections before all begin together. Chosen.
 _LEAD_NS = 20_000_000
+# What travels besides plain values and arrays, by name.
+_KINDS = {kind.__name__: kind for kind in (Progress, Records, Recorder, Durations)}
+# Of a progress, what adds up over processes.
+_SUMS = ("outstanding", "capped", "lost", "cpu_ns", "request_ns", "finished")
 
 
+@dataclass(slots=True)
 class LoadProcesses:
-    """Several generators that make one load together; see `Generator` for the calls."""
+    """Several generators that make one load together; see `Generator` for the calls.
 
-    def __init__(
-        self, make_engine: Callable[[int], Engine], load: Load, seed: int, processes: int
-    ) -> None:
-        """Prepare a load.
+    Attributes:
+        make_engine: called once in each process, with the process's number.
+        load: the whole of it.
+        seed: of the arrivals.
+        processes: how many.
+    """
 
-        Args:
-            make_engine: called once in each process, with the process's number.
-            load: the whole of it.
-            seed: of the arrivals.
-            processes: how many.
-        """
-        self._make_engine = make_engine
-        self._load, self._seed, self._count = load, seed, processes
-        self._workers: list[_Worker] = []
-        self._progress = Progress()
-        self._begin = 0
+    make_engine: Callable[[int], Engine]
+    load: Load
+    seed: int
+    processes: int
+    _workers: "list[_Worker]" = field(default_factory=list)
+    _progress: Progress = field(default_factory=Progress)
+    _begin: int = 0
 
     def start(self) -> None:
         """Start the processes, open their connections and begin together.
@@ -56,20 +57,24 @@ class LoadProcesses:
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
         """
-        self._begin = begin = clock_ns() + _LEAD_NS * self._count
-        for part in range(self._count):
+        self._begin = begin = clock_ns() + _LEAD_NS * self.processes
+        for part in range(self.processes):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
         self._ask("start", begin_ns=begin)
         self._refresh()
 
-    def _serve(self, part: int, link: socket.socket) -> None:
-        """What a load process does until it is told to end."""
-        engine = self._make_engine(part)
-        generator = Generator(engine, self._load, self._seed, part, self._count)
+    def _serve(self, part: int, link: Connection) -> None:
+        """What a load process does until the link is closed."""
+        engine = self.make_engine(part)
+        generator = Generator(engine, self.load, self.seed, part, self.processes)
         try:
-            while (message := _receive(link)) is not None:
-                order, arguments = json.loads(message[1])
-                _obey(order, arguments, generator, link)
+            while True:
+                order, arguments = unpacked(link.recv_bytes())
+                try:
+                    answer = [None, getattr(generator, order)(**arguments)]
+                except TritongenError as fault:
+                    answer = _refusal(fault)
+                link.send_bytes(packed(answer))
         finally:
             engine.close()
 
@@ -104,23 +109,18 @@ class LoadProcesses:
 
     def records(self) -> Records:
         """What was recorded so far, of all processes together."""
-        return merge_records([unpack_records(part) for part in self._ask("records")])
+        return merge_records(self._ask("records"))
 
     def _refresh(self) -> None:
-        parts = [unpack_progress(part) for part in self._ask("progress")]
+        parts: list[Progress] = self._ask("progress")
         self._progress = Progress(
-            now_ns=clock_ns(),
-            outstanding=sum(part.outstanding for part in parts),
-            capped=sum(part.capped for part in parts),
             last_success_ns=max(part.last_success_ns for part in parts),
-            lost=sum(part.lost for part in parts),
             exhausted=all(part.exhausted for part in parts),
-            cpu_ns=sum(part.cpu_ns for part in parts),
-            request_ns=sum(part.request_ns for part in parts),
-            finished=sum(part.finished for part in parts),
         )
+        for name in _SUMS:
+            setattr(self._progress, name, sum(getattr(part, name) for part in parts))
 
-    def _ask(self, order: str, **arguments: float) -> list[bytes]:
+    def _ask(self, order: str, **arguments: float) -> list[Any]:
         """Call the same method of every process's generator, and wait for all of them."""
         for worker in self._workers:
             worker.send(order, arguments)
@@ -131,12 +131,9 @@ class _Worker:
     """One process and the link to it."""
 
     def __init__(
-        self,
-        part: int,
-        serve: Callable[[int, socket.socket], None],
-        others: list[socket.socket],
+        self, part: int, serve: Callable[[int, Connection], None], others: list[Connection]
     ) -> None:
-        self.link, theirs = socket.socketpair()
+        self.link, theirs = Pipe()
         self.pid = os.fork()
         if self.pid == 0:
             # Nothing of the parent may run here: no exit handlers, no cleaning up of its things.
@@ -147,31 +144,30 @@ class _Worker:
                 for link in (self.link, *others):
                     link.close()
                 serve(part, theirs)
-                code = 0
             except TritongenError as fault:
-                _send(theirs, _FAULT, _fault_json(fault))
-            except (BrokenPipeError, ConnectionResetError):
+                theirs.send_bytes(packed(_refusal(fault)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
                 code = 0
             finally:
                 os._exit(code)
         theirs.close()
 
-    def send(self, order: str, arguments: Mapping[str, float]) -> None:
+    def send(self, order: str, arguments: dict[str, float]) -> None:
         """Give an order."""
         with contextlib.suppress(BrokenPipeError):
             # Its last words are read by `receive`.
-            _send(self.link, _FINE, json.dumps([order, arguments]).encode())
+            self.link.send_bytes(packed([order, arguments]))
 
-    def receive(self) -> bytes:
+    def receive(self) -> Any:  # noqa: ANN401  (what a generator's method gives)
         """The answer to the last order."""
-        message = _receive(self.link)
-        if message is None:
-            raise EnvironmentProblem("TG917", f"load process {self.pid} ended")
-        kind, data = message
-        if kind == _FAULT:
-            fault = json.loads(data)
-            raise EnvironmentProblem(fault["code"], fault["what"], where=fault["where"])
-        return data
+        try:
+            fault, answer = unpacked(self.link.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            raise EnvironmentProblem("TG917", f"load process {self.pid} ended") from None
+        if fault is not None:
+            code, what, where = fault
+            raise EnvironmentProblem(code, what, where=where)
+        return answer
 
     def end(self) -> None:
         """Close the link, which ends the process, and wait for that."""
@@ -180,51 +176,55 @@ class _Worker:
             os.waitpid(self.pid, 0)
 
 
-def _fault_json(fault: TritongenError) -> bytes:
-    return json.dumps({"code": fault.code, "what": fault.what, "where": fault.where}).encode()
+def _refusal(fault: TritongenError) -> list[Any]:
+    """In place of an answer: a fault, and nothing else."""
+    return [[fault.code, fault.what, fault.where], None]
 
 
-def _obey(
-    order: str, arguments: Mapping[str, float], generator: Generator, link: socket.socket
-) -> None:
-    """Carry out one order and answer."""
-    orders: dict[str, Callable[..., object]] = {
-        "start": generator.start,
-        "run": generator.run,
-        "mark": generator.mark,
-        "finish": generator.finish,
-        "progress": lambda: pack_progress(generator.progress()),
-        "records": lambda: pack_records(generator.records()),
-    }
-    try:
-        answer = orders[order](**arguments)
-    except TritongenError as fault:
-        _send(link, _FAULT, _fault_json(fault))
-        return
-    _send(link, _FINE, answer if isinstance(answer, bytes) else b"")
+def packed(value: object) -> bytes:
+    """Records, progress or plain values as a line of JSON, and the arrays behind it."""
+    pieces: list[bytes] = []
+
+    def plain(item: Any) -> dict[str, Any]:  # noqa: ANN401  (what JSON has no word for)
+        if isinstance(item, np.ndarray):
+            pieces.append(item.tobytes())
+            return {"array": item.dtype.str, "shape": item.shape}
+        names = getattr(item, "__slots__", None) or vars(item)
+        return {"kind": type(item).__name__, **{name: getattr(item, name) for name in names}}
+
+    return json.dumps(value, default=plain).encode() + b"\n" + b"".join(pieces)
 
 
-def _send(link: socket.socket, kind: bytes, data: bytes) -> None:
-    link.sendall(_HEAD.pack(kind, len(data)) + data)
+def unpacked(data: bytes) -> Any:  # noqa: ANN401  (what was packed)
+    """The inverse of `packed`."""
+    line, _, body = data.partition(b"\n")
+    position = 0
+
+    def restored(item: dict[str, Any]) -> Any:  # noqa: ANN401  (of one of the kinds)
+        nonlocal position
+        if "array" in item:
+            flat = np.frombuffer(body, item["array"], math.prod(item["shape"]), position)
+            position += flat.nbytes
+            return flat.reshape(item["shape"]).copy()
+        if "kind" not in item:
+            return item
+        kind = _KINDS[item.pop("kind")]
+        made: Any = object.__new__(kind)
+        for name, content in item.items():
+            setattr(made, name, content)
+        return made
+
+    return json.loads(line, object_hook=restored)
 
 
-def _receive(link: socket.socket) -> tuple[bytes, bytes] | None:
-    head = _exactly(link, _HEAD.size)
-    if head is None:
-        return None
-    kind, size = _HEAD.unpack(head)
-    data = _exactly(link, size)
-    return None if data is None else (kind, data)
-
-
-def _exactly(link: socket.socket, size: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < size:
-        try:
-            piece = link.recv(min(size - len(data), 1 << 20))
-        except ConnectionResetError:
-            return None
-        if not piece:
-            return None
-        data += piece
-    return bytes(data)
+def merge_records(parts: list[Records]) -> Records:
+    """The records of several processes as if one had made the whole load."""
+    whole = parts[0]
+    for part in parts[1:]:
+        ours, theirs = (*whole.warmup, *whole.main), (*part.warmup, *part.main)
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.merge(other)
+        whole.due += part.due
+        whole.unsent += part.unsent
+        whole.unfinished += part.unfinished
+    return whole

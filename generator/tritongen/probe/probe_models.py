@@ -15,13 +15,13 @@ from tritongen.errors import (
 )
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
-from tritongen.probe.arrivals.schedule import Schedule, named_schedule, parse_schedule
-from tritongen.probe.arrivals.workload import Load
-from tritongen.probe.connection import ProbedServer, connect, environment
-from tritongen.probe.level import Conditions, signal_of
+from tritongen.probe.level import Conditions, Run, signal_of
 from tritongen.probe.load_job import LoadJob, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
-from tritongen.probe.prober import LevelOutcome, Prober
+from tritongen.probe.probed_server import ProbedServer, connect, environment
+from tritongen.probe.prober import Prober
+from tritongen.probe.schedule import Schedule, named_schedule, parse_schedule
+from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.
@@ -147,7 +147,7 @@ class ProbeRun:
             replicas=server.replicas,
         )
 
-    def measure(self, prober: Prober, load: Load, conditions: Conditions) -> LevelOutcome:
+    def measure(self, prober: Prober, load: Load, conditions: Conditions) -> Run:
         """Measure one level, and take what it gave and how it ended into the report."""
         name = " + ".join(job.model for job in prober.jobs)
         tell = self._tell
@@ -164,7 +164,7 @@ class ProbeRun:
         """Whether there is no point in going on with this model."""
         return bool(self.report.interrupted) or self.report.problem is not None
 
-    def _problem(self, outcome: LevelOutcome) -> EnvironmentProblem | None:
+    def _problem(self, outcome: Run) -> EnvironmentProblem | None:
         where = self.server.endpoint.address
         if outcome.gone:
             return EnvironmentProblem("TG908", outcome.ended, where=where)
@@ -174,7 +174,7 @@ class ProbeRun:
                 continue
             if result.requests.failed:
                 found = EnvironmentProblem("TG919", result.reason, where=result.model)
-            elif outcome.unanswered:
+            elif outcome.records.unfinished:
                 found = EnvironmentProblem("TG918", result.reason, where=where)
         return found
 

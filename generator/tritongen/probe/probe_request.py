@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tritongen.errors import TritongenError
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.load_engine import EngineOptions
+from tritongen.probe.load_job import InputOptions
 from tritongen.probe.report.json_document import Environment
-from tritongen.probe.request_inputs import InputOptions
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.address import Tls
 

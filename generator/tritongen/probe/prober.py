@@ -10,24 +10,24 @@ This is the probe as a library::
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import TracebackType
+from dataclasses import replace
 from typing import Self
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.arrivals.workload import Load
+from tritongen.probe.engines.grpc_engine import GrpcEngine
+from tritongen.probe.engines.http_engine import HttpEngine
+from tritongen.probe.engines.slot_engine import Engine
+from tritongen.probe.engines.streaming import StreamEngine
 from tritongen.probe.generator import Generator
-from tritongen.probe.grpc.grpc_engine import GrpcEngine
-from tritongen.probe.grpc.streaming import StreamEngine
-from tritongen.probe.http.http_engine import HttpEngine
-from tritongen.probe.level import Conditions, LoadSource, Update, run_load
-from tritongen.probe.load_engine import Engine, EngineOptions, FailureCode, RequestPlan, clock_ns
+from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
+from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.load_processes import LoadProcesses
-from tritongen.probe.observer import Observer
-from tritongen.probe.results import LevelLabels, level_results
-from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.probed_server import Observer
+from tritongen.probe.results import level_results
+from tritongen.probe.statistics.measurement import LevelLabels
+from tritongen.probe.workload import Load
 from tritongen.system.process_usage import local_server
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
@@ -106,12 +106,7 @@ class Prober:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -160,7 +155,7 @@ class Prober:
         load: Load,
         conditions: Conditions | None = None,
         tell: Callable[[Update], None] | None = None,
-    ) -> "LevelOutcome":
+    ) -> Run:
         """Measure one level.
 
         Args:
@@ -176,13 +171,8 @@ class Prober:
         if self.processes > 1:
             source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes)
         run = run_load(source, load, wanted, self._observer.read, tell)
-        return LevelOutcome(
-            level_results(run, self._subjects()),
-            run.ended,
-            run.gone,
-            run.interrupted,
-            run.records.unfinished,
-        )
+        run.results = level_results(run, self._subjects())
+        return run
 
     def _subjects(self) -> list[LevelLabels]:
         return [
@@ -198,25 +188,6 @@ class Prober:
             )
             for job, target in zip(self.jobs, self._engine.targets, strict=True)
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class LevelOutcome:
-    """What a level gave.
-
-    Attributes:
-        results: one for each model.
-        ended: why it ended early, empty when it did not.
-        gone: the server cannot be reached any more, or answers nothing.
-        interrupted: number of the signal by which the user ended it, 0 for none.
-        unanswered: requests that were given up at the end.
-    """
-
-    results: list[LevelResult]
-    ended: str
-    gone: bool
-    interrupted: int
-    unanswered: int
 
 
 def _room(size: int, job: LoadJob, name: str) -> int:
@@ -250,17 +221,16 @@ def make_engine(endpoint: Endpoint, plans: Sequence[RequestPlan], options: Engin
 
 def check_targets(engine: Engine, timeout_s: float) -> None:
     """One request for each target, looked at in full; see `Prober.check`."""
-    for attempt in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         failures = _failures_of_first(engine, timeout_s)
-        refusals = [_refusal(*failure) for failure in failures]
-        certain = [fault for fault in refusals if fault is not None and fault.code in _CERTAIN]
+        refusals = [fault for one in failures if (fault := _refusal(*one)) is not None]
+        certain = [fault for fault in refusals if fault.code in _CERTAIN]
         if certain:
             raise certain[0]
         if not failures:
             return
-        found = next((fault for fault in refusals if fault is not None), None)
-        if found is not None and attempt == _ATTEMPTS - 1:
-            raise found
+    if refusals:
+        raise refusals[0]
 
 
 def _failures_of_first(engine: Engine, timeout_s: float) -> list[tuple[str, str, str]]:

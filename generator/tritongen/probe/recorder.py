@@ -6,6 +6,7 @@ from stretch to stretch, can be told afterwards.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from tritongen.probe.statistics.intervals import (
     BATCHES,
     CONFIDENCE,
     Interval,
-    ar1_mean_interval,
     batch_quantile_interval,
     effective_batches,
     effective_size,
@@ -45,16 +45,14 @@ Integers = NDArray[np.int64]
 _PER_SLOT = ("counts", "sums", "completed", "failed", "outstanding")
 
 
+@dataclass(slots=True, eq=False)
 class Durations:
     """A dense histogram with exact sum and ends."""
 
-    __slots__ = ("counts", "least", "most", "total_ns")
-
-    def __init__(self) -> None:
-        self.counts = np.zeros(BUCKETS, dtype=np.int64)
-        self.total_ns = 0
-        self.least = (1 << 62) - 1
-        self.most = 0
+    counts: Integers = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
+    total_ns: int = 0
+    least: int = (1 << 62) - 1
+    most: int = 0
 
     def add(self, values: Integers) -> None:
         """Count these durations, nanoseconds."""
@@ -240,23 +238,8 @@ class Recorder:
         used = self.used_slots(end_ns)
         return warmup_end(self.counts[:used].tolist(), (self.sums[:used] / 1e3).tolist())
 
-    def percentile(
-        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
-    ) -> Interval | None:
-        """One percentile of successful requests from a slot on, microseconds."""
-        return self._stretch(first, end_ns).quantile(percentile / 100.0, confidence)
-
-    def tells_enough(
-        self, percentile: float, first: int, end_ns: int, confidence: float = CONFIDENCE
-    ) -> bool:
-        """Whether enough of it is independent for the width of an interval to be believed."""
-        return self._stretch(first, end_ns).tells_enough(percentile / 100.0, confidence)
-
-    def latency(self, first: int, end_ns: int, confidence: float = CONFIDENCE) -> LatencySummary:
-        """Distribution of successful requests from a slot on, microseconds."""
-        return self._stretch(first, end_ns).summary(confidence)
-
-    def _stretch(self, first: int, end_ns: int) -> "Stretch":
+    def stretch(self, first: int, end_ns: int) -> "Stretch":
+        """Successful requests from a slot on, up to a moment."""
         used = self.used_slots(end_ns)
         sums = self.sums[first:used].tolist()
         return Stretch(self.latencies[first:used], sums, (self.least, self.most))
@@ -328,7 +311,7 @@ class Stretch:
         size = self._effective_size(fraction, self._histogram.quantile(fraction), confidence)
         needed = _ENOUGH * sample_floor(fraction, confidence)
         if size < needed <= total:
-            mean = ar1_mean_interval(self._counts, self._sums, confidence)
+            mean = mean_interval(self._counts, self._sums, confidence, autocorrelated=True)
             return mean is not None and mean.relative_width <= _CALM
         return size >= needed
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from shlex import quote
 
 from tritongen.probe.level import Run, throughput
@@ -20,12 +20,14 @@ from tritongen.probe.statistics.measurement import (
     PERCENTILES,
     ClientCost,
     LatencySummary,
+    LevelLabels,
     LevelResult,
     Moment,
     RequestCounts,
+    VerdictInputs,
+    judge,
     percentile_key,
 )
-from tritongen.probe.statistics.verdicts import VerdictInputs, judge
 from tritongen.queueing import ClosedLoop
 from tritongen.triton.statistics import ServedConfig, ServerUse
 
@@ -33,33 +35,9 @@ _NS = 1_000_000_000
 # A slot is unlike the rest beyond so many standard deviations of the slots' means.
 _UNUSUAL = 3.0
 _MIN_SLOTS = 8
-# How Triton words that a queue policy refused a request.
+# A queue policy, and how Triton words that one refused a request.
+_QUEUE_POLICY = "dynamic_batching.default_queue_policy"
 _POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
-
-
-@dataclass(frozen=True, slots=True)
-class LevelLabels:
-    """What was measured: labels for a result.
-
-    Attributes:
-        model: its name.
-        version: empty for the server's choice.
-        batch: rows of each request.
-        share: of the load.
-        payload_bytes: of one request and its response.
-        protocol: ``http`` or ``grpc``.
-        engine: which client sent the requests.
-        processes: that made the load.
-    """
-
-    model: str
-    version: str
-    batch: int
-    share: float
-    payload_bytes: int
-    protocol: str
-    engine: str
-    processes: int = 1
 
 
 def level_results(run: Run, subjects: Sequence[LevelLabels]) -> list[LevelResult]:
@@ -71,16 +49,17 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
     recorder = run.records.main[index]
     precision = run.conditions.precision
     first = _leading_warmup(run, index)
-    latency = recorder.latency(first, run.end_ns, precision.confidence)
+    stretch = recorder.stretch(first, run.end_ns)
+    latency = stretch.summary(precision.confidence)
     rate = throughput(recorder, first, run.end_ns, precision.confidence)
     client = _client(run, recorder, subject.processes)
     requests = _counts(recorder, run)
-    deciding = _deciding(run, recorder, latency, first)
+    deciding = stretch.quantile(precision.percentile / 100.0, precision.confidence)
     evidence = _evidence(run, recorder, latency, rate, deciding, requests, client)
     verdict, reason = judge(evidence, precision)
     attribution = _attribution(run, recorder, subject)
     return LevelResult(
-        model=subject.model,
+        **asdict(subject),
         load=run.load,
         verdict=verdict,
         reason=reason,
@@ -98,20 +77,7 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
             *_timeline(run.records.warmup[index], run.begin_ns, run.mark_ns, run, warmup=True),
             *_timeline(recorder, run.mark_ns, run.end_ns, run, warmup=False),
         ),
-        batch=subject.batch,
-        version=subject.version,
-        protocol=subject.protocol,
-        engine=subject.engine,
-        share=subject.share,
     )
-
-
-def _deciding(run: Run, recorder: Recorder, latency: LatencySummary, first: int) -> Interval | None:
-    """The percentile that the verdict rests on."""
-    precision = run.conditions.precision
-    if precision.percentile in PERCENTILES:
-        return latency.percentiles.get(percentile_key(precision.percentile))
-    return recorder.percentile(precision.percentile, first, run.end_ns, precision.confidence)
 
 
 def _leading_warmup(run: Run, index: int) -> int:
@@ -152,28 +118,22 @@ def summary(durations: Durations) -> LatencySummary:
     histogram = durations.histogram()
     if not histogram.total:
         return LatencySummary()
-    percentiles = {
-        percentile_key(p): _point(histogram.quantile(p / 100.0) / 1e3) for p in PERCENTILES
-    }
+    points = {percentile_key(p): histogram.quantile(p / 100.0) / 1e3 for p in PERCENTILES}
+    percentiles = {key: Interval(value, value, value) for key, value in points.items()}
+    mean = histogram.mean_ns / 1e3
     return LatencySummary(
-        percentiles, _point(histogram.mean_ns / 1e3), histogram.max_ns / 1e3, histogram
+        percentiles, Interval(mean, mean, mean), histogram.max_ns / 1e3, histogram
     )
-
-
-def _point(value: float) -> Interval:
-    return Interval(value, value, value)
 
 
 def _client(run: Run, recorder: Recorder, processes: int) -> ClientCost:
     cpu_ns = run.at_end.cpu_ns - run.at_mark.cpu_ns
-    finished = run.at_end.finished - run.at_mark.finished
     return ClientCost(
-        cpu_us_per_request=cpu_ns / 1e3 / finished if finished else 0.0,
+        cpu_us_per_request=_us_a_request(run, cpu_ns),
         busy_share=cpu_ns / (run.window_s * _NS) / processes,
         lateness=LatencySummary()
         if isinstance(run.load, ClosedLoop)
         else summary(recorder.lateness),
-        processes=processes,
     )
 
 
@@ -200,20 +160,13 @@ def _evidence(
     requests: RequestCounts,
     client: ClientCost,
 ) -> VerdictInputs:
-    commonest = next(iter(requests.failures_by_code), "")
-    example = requests.examples.get(commonest, "")
-    median = latency.percentiles.get("p50")
-    late = client.lateness.percentiles.get("p99")
     seen = recorder.outstanding[: recorder.used_slots(run.end_ns)]
     return VerdictInputs(
-        ok=requests.ok,
-        failed=requests.failed,
-        commonest_failure=f"{commonest} {example}".strip(),
-        throughput=rate,
-        latency=deciding,
-        median_us=median.value if median else None,
-        lateness_us=late.value if late else None,
-        busy_share=client.busy_share,
+        requests,
+        client,
+        rate,
+        deciding,
+        latency.percentiles.get("p50"),
         capped=run.at_end.capped,
         due=run.records.due,
         outstanding=seen[seen >= 0].tolist(),
@@ -225,9 +178,9 @@ def _evidence(
 
 def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribution | None:
     before, after = run.before, run.after
-    if before is None or after is None or subject.model not in after.statistics:
+    if before is None or after is None or not recorder.successes:
         return None
-    if not recorder.successes:
+    if subject.model not in after.statistics:
         return None
     executions = {
         name: execution_of(
@@ -238,6 +191,8 @@ def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribut
         for name, statistics in after.statistics.items()
     }
     config = after.configs.get(subject.model, ServedConfig(subject.model))
+    # Book-keeping and waiting are no part of a latency.
+    spent_ns = run.at_end.request_ns - run.at_mark.request_ns
     lateness = 0.0
     if not isinstance(run.load, ClosedLoop):
         late = recorder.lateness.histogram()
@@ -247,16 +202,15 @@ def _attribution(run: Run, recorder: Recorder, subject: LevelLabels) -> Attribut
         tuple(executions[name] for name in config.steps if name in executions),
         float(recorder.sums.sum()) / recorder.successes / 1e3,
         lateness,
-        _client_us(run),
+        _us_a_request(run, max(spent_ns, 0)),
         _use(run),
     )
 
 
-def _client_us(run: Run) -> float:
-    """CPU time on the way of one request: book-keeping and waiting are no part of a latency."""
-    spent_ns = run.at_end.request_ns - run.at_mark.request_ns
+def _us_a_request(run: Run, spent_ns: int) -> float:
+    """CPU time that was spent in the window, by the requests that ended in it."""
     finished = run.at_end.finished - run.at_mark.finished
-    return max(spent_ns, 0) / 1e3 / finished if finished else 0.0
+    return spent_ns / 1e3 / finished if finished else 0.0
 
 
 def _use(run: Run) -> ServerUse:
@@ -281,14 +235,11 @@ def _advice(
         share = count / max(requests.ok + requests.failed, 1)
         message = requests.examples.get(code, "")
         sentence = f"{share:.2%} of the requests failed with {code}: {message}"
+        command = ""
         if any(words in message for words in _POLICY_REFUSALS):
             sentence += "; the model's queue policy gives up requests rather than let them wait"
-            command = (
-                f"tritongen explain {quote(subject.model)} dynamic_batching.default_queue_policy"
-            )
-            found.append(Advice(sentence, command))
-        else:
-            found.append(Advice(sentence))
+            command = f"tritongen explain {quote(subject.model)} {_QUEUE_POLICY}"
+        found.append(Advice(sentence, command))
     if attribution is not None and run.after is not None:
         config = run.after.configs.get(subject.model, ServedConfig(subject.model))
         found.extend(

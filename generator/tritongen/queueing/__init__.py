@@ -12,8 +12,13 @@ from tritongen.queueing.rate_profiles import (
 )
 from tritongen.queueing.service_times import ServicePoint, ServiceTimes
 from tritongen.queueing.simulate import simulate
-from tritongen.queueing.simulated_server import FrontEnd, Pauses, ServedModel, Server
-from tritongen.queueing.simulation_result import SimulatedModel
+from tritongen.queueing.simulated_server import (
+    FrontEnd,
+    Pauses,
+    ServedModel,
+    Server,
+    SimulatedModel,
+)
 
 __all__ = [
     "ClosedLoop",

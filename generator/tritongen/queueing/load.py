@@ -8,6 +8,7 @@ orders of magnitude near saturation, so every load names its loop.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import ClassVar
 
 from tritongen.errors import InvalidInputError
@@ -69,11 +70,7 @@ class OpenLoop:
 
     def times(self, stream: Stream) -> Iterator[float]:
         """Arrival times in seconds from 0, without end."""
-        now = 0.0
-        gaps = _gaps(1.0 / self.rate_per_s, self.cv, stream)
-        for gap in gaps:
-            now += gap
-            yield now
+        return accumulate(_gaps(1.0 / self.rate_per_s, self.cv, stream))
 
 
 @dataclass(frozen=True, slots=True)

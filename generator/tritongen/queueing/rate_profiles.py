@@ -213,13 +213,13 @@ class _Profile:
         weight, moment = self._late.get(bucket, (0.0, 0.0))
         self._late[bucket] = (weight + requests, moment + requests * delay_s)
 
-    def _rate(self, level: int) -> float:
-        return self._curve.capacity_per_s * level / _LEVELS
-
     def _spread(self) -> list[tuple[float, float]]:
-        parts = [(self._rate(level), 0.0, weight) for level, weight in self._levels.items()]
+        capacity = self._curve.capacity_per_s
+        parts = [
+            (capacity * level / _LEVELS, 0.0, weight) for level, weight in self._levels.items()
+        ]
         parts += [
-            (self._curve.capacity_per_s, moment / weight, weight)
+            (capacity, moment / weight, weight)
             for weight, moment in self._late.values()
             if weight > 0.0
         ]

@@ -18,7 +18,7 @@ DEFAULT_SERIAL_SHARE = 0.1
 DEFAULT_CONTENTION = 0.10
 # Threads of one operator wait for each other: what preemption costs beyond the fair share. With
 # it two teams of two threads on two cores take three times as long as one alone, not twice.
-DEFAULT_OVERSUBSCRIPTION = 1.0
+OVERSUBSCRIPTION = 1.0
 # After a rest of this length caches are cold and the core sleeps: measured rests of 0.2 ms cost an
 # execution nothing, rests of 3 ms the full price.
 REST_S = 0.001
@@ -65,8 +65,6 @@ class ServiceTimes:
         points: measurements; at least one.
         cores: cores that all instances share; may be a fraction (a quota).
         contention: slow-down by others on an otherwise full machine, None for the default.
-        oversubscription: cost of preemption beyond the fair share, per unit of the cores'
-            overload, for a large team of threads.
         serial_share: Amdahl's serial share where only one thread count was measured.
         spread: the distribution between executions.
         idle_penalty: how much longer the first execution after a rest takes, as a share.
@@ -75,7 +73,6 @@ class ServiceTimes:
     points: tuple[ServicePoint, ...]
     cores: float
     contention: float | None = None
-    oversubscription: float = DEFAULT_OVERSUBSCRIPTION
     serial_share: float = DEFAULT_SERIAL_SHARE
     spread: Spread = Spread.LOGNORMAL
     idle_penalty: float = 0.0
@@ -124,7 +121,7 @@ class ServiceTimes:
         total = busy * threads + foreign
         overload = max(1.0, total / self.cores)
         # A lone thread loses only its fair share; a team waits for its preempted members.
-        waiting = self.oversubscription * (1.0 - 1.0 / threads) * (overload - 1.0)
+        waiting = OVERSUBSCRIPTION * (1.0 - 1.0 / threads) * (overload - 1.0)
         others = max(0.0, min(total, self.cores) - threads)
         return overload * (1.0 + waiting) * (1.0 + self._shared * others / self.cores)
 

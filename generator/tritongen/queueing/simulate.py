@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from tritongen.queueing.load import ClosedLoop
-from tritongen.queueing.queues import BatchQueue, DirectQueue, RequestTable
 from tritongen.queueing.random_stream import Stream
 from tritongen.queueing.service_times import ServiceTimes, Spread
-from tritongen.queueing.simulated_server import PAUSED_SHARE, FrontEnd, Pauses, ServedModel, Server
-from tritongen.queueing.simulation_result import SimulatedModel, Simulation
-from tritongen.queueing.station import Station, rows_of
+from tritongen.queueing.simulated_server import (
+    PAUSED_SHARE,
+    FrontEnd,
+    Pauses,
+    ServedModel,
+    Server,
+    SimulatedModel,
+    Simulation,
+)
+from tritongen.queueing.station import BatchQueue, DirectQueue, RequestTable, Station, rows_of
 
 # Share of the requests that are left out while queues fill.
 WARMUP_SHARE = 0.1
@@ -126,7 +132,7 @@ class _Run:
             if not warm and warmup <= self._finished < requests:
                 warm = True
                 for station in self._all:
-                    station.counters.reset(self._now)
+                    station.counters = station.counters.since(self._now)
         return Simulation(
             tuple(
                 _figures(
@@ -136,8 +142,7 @@ class _Run:
                     _network_delay(source.model, self._seed),
                 )
                 for source in self._sources
-            ),
-            self._seed,
+            )
         )
 
     def _begin(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tritongen.serving.protocol import ModelControl, ServerSpec
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 
 __all__ = ["closed_apis", "server_arguments", "without_gpu"]
 

@@ -15,7 +15,7 @@ from tritongen.serving.drift import repository_drift
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.readiness import model_statuses
+from tritongen.triton.load_reasons import model_statuses
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 from tritongen.triton.server_state import own_headers
 

@@ -10,7 +10,7 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.serving.served_config import config_message
 from tritongen.serving.server_spec import model_names
-from tritongen.triton.client import ServerClient
+from tritongen.triton.connect import ServerClient
 
 __all__ = ["repository_drift"]
 

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
 from tritongen.serving.guard import Guard
-from tritongen.triton.load_reasons import load_failures, short_of_memory, telling_lines
-from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.load_reasons import (
+    load_failures,
+    model_statuses,
+    short_of_memory,
+    telling_lines,
+    wait_for_models,
+)
 from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 
 if TYPE_CHECKING:
@@ -181,13 +186,13 @@ class RunningServer(ABC):
 
 def end_problem(code: str, what: str, where: str, log: str) -> EnvironmentProblem:
     """The error for a server that has ended, with its last words."""
-    failed = load_failures(log) if code == "TG820" else ()
+    failed = load_failures(log) if code == "TG820" else {}
     return EnvironmentProblem(
         code,
         what,
         where=where,
         details=[
-            *(f"model {failure.model}: {failure.reason}" for failure in failed),
+            *(f"model {model}: {reason}" for model, reason in failed.items()),
             *telling_lines(log, _SHOWN_LINES),
         ],
     )

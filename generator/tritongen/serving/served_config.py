@@ -4,7 +4,7 @@ from typing import Any
 
 from tritongen.config.protobuf import new_model_config
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.client import ServerClient
+from tritongen.triton.connect import ServerClient
 
 __all__ = ["config_document", "config_message"]
 

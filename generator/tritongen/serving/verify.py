@@ -26,8 +26,7 @@ from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.child_session import ChildSession
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
-from tritongen.triton.grpc_channel import MAX_MESSAGE_BYTES
-from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.grpc_client import MAX_MESSAGE_BYTES, GrpcClient
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.messages import TensorMeta
 

@@ -7,9 +7,10 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
 from tritongen.trial.runtime import numbered
-from tritongen.triton.client import SequenceStep, ServerClient
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES
+from tritongen.triton.client import SequenceStep
+from tritongen.triton.connect import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_channel import MAX_BODY_BYTES
 
 Outputs = Mapping[str, Array]
 

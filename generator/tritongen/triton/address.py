@@ -12,9 +12,6 @@ from tritongen.model.business import ClientProtocol
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Endpoint", "Tls", "parse_endpoint", "shown_address"]
-
-
 _DEFAULT_PORTS = {ClientProtocol.HTTP: 8000, ClientProtocol.GRPC: 8001}
 # Whether a scheme means TLS.
 _SCHEMES = {

@@ -1,16 +1,12 @@
-"""What can be asked of a Triton besides load, whichever protocol carries it."""
+"""What the clients of both protocols have in common: their words, and how they are opened."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.address import Tls
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES
-from tritongen.triton.messages import ModelMeta
-
-__all__ = ["IndexEntry", "SequenceStep", "ServerClient", "ServerInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class SequenceStep:
 
 
 @dataclass(slots=True)
-class ServerClient(ABC):
+class ClientBase(ABC):
     """One connection to a server, opened when needed. Not for several threads at once.
 
     Arrays are numpy's; BYTES are object arrays of bytes. Every method raises EnvironmentProblem:
@@ -99,84 +95,8 @@ class ServerClient(ABC):
             raise
 
     @abstractmethod
-    def connect(self) -> None:
-        """Reads certificates; the server is asked for nothing but its own, if that is needed."""
-
-    @abstractmethod
     def says_live(self) -> bool:
         """Whether the server says that it is live."""
-
-    @abstractmethod
-    def metadata(self) -> ServerInfo:
-        """Name, version and extensions of the server."""
-
-    @abstractmethod
-    def model_ready(self, name: str, version: str = "") -> bool:
-        """Whether this model answers requests."""
-
-    @abstractmethod
-    def model_metadata(self, name: str, version: str = "") -> ModelMeta:
-        """Versions, inputs and outputs, the batch axis included in shapes."""
-
-    @abstractmethod
-    def model_config(self, name: str, version: str = "") -> dict[str, Any]:
-        """The completed ModelConfig as the server holds it, in the terms of the HTTP API."""
-
-    @abstractmethod
-    def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
-        """Counters and times of one model's versions, or of every model's."""
-
-    @abstractmethod
-    def index(self) -> tuple[IndexEntry, ...]:
-        """Every model of the repository with its state."""
-
-    @abstractmethod
-    def load(
-        self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
-    ) -> None:
-        """Loads or reloads a model, with another configuration when one is given.
-
-        Args:
-            name: the model.
-            config: its configuration; None for the repository's.
-            seconds: for the answer; the client's own limit when None.
-        """
-
-    @abstractmethod
-    def unload(self, name: str) -> None:
-        """Starts to unload a model; `index` says when it is gone."""
-
-    @abstractmethod
-    def register_shared_memory(self, name: str, key: str, size: int) -> None:
-        """Lets the server use a system shared memory region of that many bytes."""
-
-    @abstractmethod
-    def unregister_shared_memory(self, name: str) -> None:
-        """Lets the server forget a region."""
-
-    @abstractmethod
-    def infer(
-        self,
-        name: str,
-        inputs: Mapping[str, Any],
-        outputs: Sequence[str] = (),
-        version: str = "",
-        sequence: SequenceStep | None = None,
-        most_bytes: int = MAX_BODY_BYTES,
-    ) -> dict[str, Any]:
-        """Runs a model once.
-
-        Args:
-            name: the model.
-            inputs: name → array, the batch axis included when the model batches.
-            outputs: names to return; all when empty.
-            version: of the model; the server's choice when empty.
-            sequence: for a model that keeps state; None for any other.
-            most_bytes: of the answer over HTTP.
-
-        Returns:
-            name → array.
-        """
 
     @abstractmethod
     def close(self) -> None:

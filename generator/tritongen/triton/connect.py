@@ -2,11 +2,11 @@
 
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.address import Endpoint
-from tritongen.triton.client import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
 
-__all__ = ["client_for"]
+# What can be asked of a Triton besides load, whichever protocol carries it: both offer the same.
+ServerClient = HttpClient | GrpcClient
 
 
 def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
@@ -16,5 +16,6 @@ def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
         endpoint: of the server.
         timeout: seconds for each answer.
     """
-    kind = GrpcClient if endpoint.protocol is ClientProtocol.GRPC else HttpClient
-    return kind(endpoint.address, timeout, endpoint.tls, endpoint.headers)
+    if endpoint.protocol is ClientProtocol.GRPC:
+        return GrpcClient(endpoint.address, timeout, endpoint.tls, endpoint.headers)
+    return HttpClient(endpoint.address, timeout, endpoint.tls, endpoint.headers)

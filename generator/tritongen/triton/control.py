@@ -6,17 +6,16 @@ are added up.
 
 import socket
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.address import Endpoint
-from tritongen.triton.client import IndexEntry, ServerClient, ServerInfo
-from tritongen.triton.connect import client_for
+from tritongen.triton.client import IndexEntry, ServerInfo
+from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.statistics import ModelStatistics, model_statistics
-
-__all__ = ["ServerControl"]
 
 # What helps where the list of models is restricted.
 _NAME_MODELS = "Name the models with -m, or probe from the folder of the project that serves them."
@@ -38,7 +37,7 @@ class ServerControl:
         """Remember the servers; nothing is sent yet, but for a certificate to trust unverified.
 
         Raises:
-            EnvironmentProblem: TG006, TG834, TG814, see `ServerClient.connect`.
+            EnvironmentProblem: TG006, TG834, TG814, see `GrpcClient.connect`.
         """
         self._servers = [(endpoint, client_for(endpoint, timeout_s)) for endpoint in endpoints]
         for _, client in self._servers:
@@ -109,12 +108,10 @@ class ServerControl:
 
     def statistics(self, model: str, version: str = "") -> ModelStatistics:
         """Sums since the model was loaded, over the versions asked for."""
-        total = ModelStatistics()
-        for one in self._ask(
+        found = self._ask(
             lambda client: model_statistics(client.statistics(model, version)), where=model
-        ):
-            total = total.plus(one)
-        return total
+        )
+        return reduce(ModelStatistics.plus, found)
 
     def load(self, model: str, config: Mapping[str, Any] | None = None) -> None:
         """Load or reload a model everywhere, with another configuration where one is given.
@@ -168,14 +165,14 @@ def _in_the_probe(
 ) -> EnvironmentProblem:
     """A client's error as one of the probe's."""
     what = " ".join(problem.what.split())[:_MAX_SHOWN_CHARACTERS]
+    code, place = "TG901", endpoint.address
     if problem.code == "TG815":
-        return EnvironmentProblem(refusal, what, where=where or endpoint.address)
-    if problem.code == "TG839":
-        return EnvironmentProblem("TG902", what, where=endpoint.address)
-    if endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
-        what = f"something listens there and does not speak gRPC: {what}"
-        return EnvironmentProblem("TG902", what, where=endpoint.address)
-    return EnvironmentProblem("TG901", what, where=endpoint.address)
+        code, place = refusal, where or place
+    elif problem.code == "TG839":
+        code = "TG902"
+    elif endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
+        code, what = "TG902", f"something listens there and does not speak gRPC: {what}"
+    return EnvironmentProblem(code, what, where=place)
 
 
 def _listens(endpoint: Endpoint) -> bool:

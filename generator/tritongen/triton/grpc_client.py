@@ -1,27 +1,125 @@
-"""The client over gRPC, which is tritonclient's. It takes half a second to import: when used."""
+"""The client over gRPC, which is tritonclient's, and its channel to servers nobody vouches for.
+
+tritonclient takes half a second to import: when used.
+"""
 
 import json
 import queue
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES
-from tritongen.triton.grpc_channel import call_metadata, channel_credentials, channel_options
+from tritongen.triton.address import Tls
+from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
+from tritongen.triton.http_channel import MAX_BODY_BYTES
 from tritongen.triton.messages import ModelMeta, model_meta
 
-__all__ = ["GrpcClient"]
+# What Triton and gRPC can send at all.
+MAX_MESSAGE_BYTES = 2**31 - 1
+
+Options = list[tuple[str, int | str]]
+
+
+def call_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as gRPC takes them, whose names have no capitals; to HTTP they are the same."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def channel_credentials(address: str, tls: Tls, seconds: float) -> tuple[Any, Options]:
+    """Credentials for a channel, and the options that belong to them.
+
+    gRPC verifies every certificate. Where none is to be verified, the one that the server shows now
+    is fetched first, and trusted for the name that stands in it.
+
+    Args:
+        address: ``host:port``.
+        tls: whom to trust.
+        seconds: for each of the two connections that fetch a certificate.
+
+    Raises:
+        EnvironmentProblem: TG834, a file or the server's certificate cannot be used; TG814, there
+            is no server to ask for it.
+    """
+    import grpc
+
+    context = tls.context()  # says which file cannot be used; gRPC would not
+    files = (tls.authority, tls.key, tls.certificate)
+    roots, key, chain = (file.read_bytes() if file is not None else None for file in files)
+    options: Options = []
+    if not tls.verify:
+        shown, name = _shown_certificate(address, context, tls, seconds)
+        roots, options = shown.encode(), [("grpc.ssl_target_name_override", name)]
+    return grpc.ssl_channel_credentials(roots, key, chain), options
+
+
+def _shown_certificate(
+    address: str, anything: ssl.SSLContext, tls: Tls, seconds: float
+) -> tuple[str, str]:
+    """The certificate of a server in PEM, and a name that it is for."""
+    try:
+        with _connected(address, anything, seconds) as connection:
+            shown = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+        exactly = tls.context()
+        exactly.verify_mode = ssl.CERT_REQUIRED
+        exactly.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        exactly.load_verify_locations(cadata=shown)
+        with _connected(address, exactly, seconds) as connection:
+            found = connection.getpeercert() or {}
+    except ssl.SSLError as problem:
+        reason = getattr(problem, "verify_message", "") or problem.reason or str(problem)
+        raise _unusable(address, reason) from problem
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        what = f"server cannot be reached: {reason}"
+        raise EnvironmentProblem("TG814", what, where=address) from problem
+    name = _name(found)
+    if not name:
+        raise _unusable(address, "it is for no name")
+    return shown, name
+
+
+def _connected(address: str, context: ssl.SSLContext, seconds: float) -> ssl.SSLSocket:
+    parts = urlsplit(f"//{address}")
+    plain = socket.create_connection((parts.hostname, parts.port), seconds)
+    try:
+        return context.wrap_socket(plain, server_hostname=parts.hostname)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _name(certificate: Mapping[str, Any]) -> str:
+    """A name that a certificate is for; gRPC looks at the subject only where there is no other."""
+    subject = [item for part in certificate.get("subject", ()) for item in part]
+    names = [
+        str(value)
+        for kind, value in certificate.get("subjectAltName", ()) or subject
+        if kind in {"DNS", "IP Address", "commonName"}
+    ]
+    return names[0].replace("*", "any", 1) if names else ""
+
+
+def _unusable(address: str, reason: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "TG834",
+        f"gRPC cannot trust the server's certificate even unverified: {reason}",
+        where=address,
+        fix="Renew the certificate with a name, or ask over HTTP (https://), which can skip this.",
+    )
+
 
 # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
 _UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
 
 
 @dataclass(slots=True)
-class GrpcClient(ServerClient):
-    """See `ServerClient`.
+class GrpcClient(ClientBase):
+    """See `ClientBase`; its methods are those of `HttpClient`, and `stream`.
 
     Attributes:
         most_bytes: of each answer.
@@ -51,7 +149,11 @@ class GrpcClient(ServerClient):
             raise EnvironmentProblem(
                 "TG006", "tritonclient has no gRPC part", fix="pip install 'tritonclient[grpc]'"
             ) from None
-        credentials, options = None, channel_options(self.most_bytes)
+        credentials = None
+        options: Options = [
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", self.most_bytes),
+        ]
         if self.tls is not None:
             credentials, more = channel_credentials(self.address, self.tls, self.timeout)
             options += more
@@ -98,7 +200,7 @@ class GrpcClient(ServerClient):
     def load(
         self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
     ) -> None:
-        """Loads or reloads a model; see `ServerClient.load`."""
+        """Loads or reloads a model; see `HttpClient.load`."""
         text = None if config is None else json.dumps(config)
         self._call("load_model", name, seconds=seconds, config=text)
 
@@ -121,9 +223,9 @@ class GrpcClient(ServerClient):
         outputs: Sequence[str] = (),
         version: str = "",
         sequence: SequenceStep | None = None,
-        most_bytes: int = MAX_BODY_BYTES,  # noqa: ARG002  (the protocol's; the channel has its own)
+        most_bytes: int = MAX_BODY_BYTES,  # noqa: ARG002  (HttpClient's; the channel has its own)
     ) -> dict[str, Any]:
-        """Runs a model once; see `ServerClient.infer`."""
+        """Runs a model once; see `HttpClient.infer`."""
         from tritonclient.grpc import InferRequestedOutput
 
         tensors = _tensors(inputs)
@@ -206,16 +308,12 @@ class GrpcClient(ServerClient):
             text = str(error.message())
             status = str(error.status() or "")
             unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
+            code = "TG815"
             if unreachable or "DEADLINE_EXCEEDED" in status:
                 tls = self.tls is not None and "handshake" in text.lower()
-                raise EnvironmentProblem(
-                    "TG834" if tls else "TG814",
-                    f"server cannot be reached: {text}",
-                    where=self.address,
-                ) from error
-            code = (
-                "TG839" if "RESOURCE_EXHAUSTED" in status and "larger than max" in text else "TG815"
-            )
+                code, text = "TG834" if tls else "TG814", f"server cannot be reached: {text}"
+            elif "RESOURCE_EXHAUSTED" in status and "larger than max" in text:
+                code = "TG839"
             raise EnvironmentProblem(code, text, where=self.address) from error
 
 

@@ -1,7 +1,7 @@
 """The client over HTTP: the standard library's, and tensors by the protocol's binary extension.
 
 tritonclient's own reads whatever comes, for as long as it comes, and unpacks it; here every answer
-is within a time and a size, see `tritongen.triton.foreign_answer`.
+is within a time and a size, see `tritongen.triton.http_channel`.
 """
 
 import json
@@ -14,21 +14,23 @@ from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
-from tritongen.triton.client import IndexEntry, SequenceStep, ServerClient, ServerInfo
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES, ForeignAnswerError, read_json
-from tritongen.triton.http_channel import HttpAnswer, HttpChannel
-from tritongen.triton.messages import ModelMeta, WireTensor, model_meta
-from tritongen.triton.request_json import request_json
-
-__all__ = ["HttpClient"]
+from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
+from tritongen.triton.http_channel import (
+    MAX_BODY_BYTES,
+    ForeignAnswerError,
+    HttpAnswer,
+    HttpChannel,
+    read_json,
+)
+from tritongen.triton.messages import ModelMeta, WireTensor, model_meta, request_json
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of a proxy.
 
 
 @dataclass(slots=True)
-class HttpClient(ServerClient):
-    """See `ServerClient`; `timeout` is from the question to the last byte of its answer."""
+class HttpClient(ClientBase):
+    """See `ClientBase`; `timeout` is from the question to the last byte of its answer."""
 
     _channel: HttpChannel | None = None
 
@@ -38,7 +40,7 @@ class HttpClient(ServerClient):
             self._channel.close()
 
     def connect(self) -> None:
-        """Reads the certificates; see `ServerClient.connect`."""
+        """Reads certificates; the server is asked for nothing."""
         self._opened()
 
     def says_live(self) -> bool:
@@ -85,7 +87,13 @@ class HttpClient(ServerClient):
     def load(
         self, name: str, config: Mapping[str, Any] | None = None, seconds: float | None = None
     ) -> None:
-        """Loads or reloads a model; see `ServerClient.load`."""
+        """Loads or reloads a model, with another configuration when one is given.
+
+        Args:
+            name: the model.
+            config: its configuration; None for the repository's.
+            seconds: for the answer; the client's own limit when None.
+        """
         body = {"parameters": {"config": json.dumps(config)}} if config is not None else {}
         path = f"/v2/repository/models/{quote(name, safe='')}/load"
         self._checked("POST", path, body, seconds)
@@ -112,7 +120,19 @@ class HttpClient(ServerClient):
         sequence: SequenceStep | None = None,
         most_bytes: int = MAX_BODY_BYTES,
     ) -> dict[str, Any]:
-        """Runs a model once; see `ServerClient.infer`."""
+        """Runs a model once.
+
+        Args:
+            name: the model.
+            inputs: name → array, the batch axis included when the model batches.
+            outputs: names to return; all when empty.
+            version: of the model; the server's choice when empty.
+            sequence: for a model that keeps state; None for any other.
+            most_bytes: of the answer.
+
+        Returns:
+            name → array.
+        """
         header, tensors = _infer_request(inputs, outputs, sequence)
         answer = self._ask(
             "POST",

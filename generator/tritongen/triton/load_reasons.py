@@ -1,24 +1,19 @@
-"""Triton's own words matched to the tool's codes.
+"""Readiness of each expected model, and Triton's own words for why one does not serve as codes.
 
-The table is read from the top and the first match wins, so that a precise pattern stands above a
-general one. Patterns are parts of what tritonserver and its backends print.
+Every expected model is asked for by name: one whose configuration cannot be read leaves the server
+"ready" and appears nowhere but in the log.
 """
 
 import re
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from tritongen.errors import EnvironmentProblem
+from tritongen.model.progress import Progress
+from tritongen.triton.client import IndexEntry
+from tritongen.triton.connect import ServerClient
 from tritongen.triton.server import ModelStatus
-
-__all__ = [
-    "ModelFailure",
-    "clean",
-    "code_for",
-    "load_failures",
-    "poll_failures",
-    "short_of_memory",
-    "start_failure",
-    "telling_lines",
-]
 
 # Why one model does not serve.
 _MODEL_REASONS: tuple[tuple[str, str], ...] = (
@@ -78,9 +73,6 @@ _START_REASONS: tuple[tuple[str, str], ...] = (
     (r"failed to load all models|load failed for model", "TG820"),
 )
 
-_COMPILED_MODEL = tuple((re.compile(pattern), code) for pattern, code in _MODEL_REASONS)
-_COMPILED_START = tuple((re.compile(pattern), code) for pattern, code in _START_REASONS)
-
 _POLL = re.compile(r"Poll failed for model directory '([^']*)': (.*?)\"?$")
 _LOAD = re.compile(r"failed to load '([^']*)' version \d+: (.*?)\"?$")
 _PARSER = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*?)\"?$")
@@ -88,20 +80,13 @@ _STATUS = re.compile(
     r"(?:(?:Internal|Invalid argument|Unavailable|Unsupported|Not found|Already exists|Unknown)"
     r"(?:: | - )|TritonModelException: )"
 )
+_TRACEBACK = re.compile(r"At:|\S+\.py\(\d+\): \S+$")
 _LOG_PREFIX = re.compile(r"^[EWI]\d{4} [\d:.]+ \d+ \S+\] ")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailure:
-    """A model that does not serve, and why."""
-
-    model: str
-    reason: str
 
 
 def code_for(reason: str) -> str:
     """The code of a model's reason; TG820 when no pattern matches."""
-    return next((code for pattern, code in _COMPILED_MODEL if pattern.search(reason)), "TG820")
+    return next((code for pattern, code in _MODEL_REASONS if re.search(pattern, reason)), "TG820")
 
 
 def clean(reason: str) -> str:
@@ -116,17 +101,13 @@ def clean(reason: str) -> str:
         text = text[match.end() :]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # The Python backend appends a traceback to what its model raised.
-    kept = [line for line in lines if not line.startswith("At:") and not _is_frame(line)]
+    kept = [line for line in lines if not _TRACEBACK.match(line)]
     return " ".join(kept) or text
 
 
-def _is_frame(line: str) -> bool:
-    return re.match(r"\S+\.py\(\d+\): \S+$", line) is not None
-
-
-def poll_failures(log: str) -> tuple[ModelFailure, ...]:
-    """Models that failed when the repository was read; no API tells of them, only the log."""
-    failures: dict[str, ModelFailure] = {}
+def poll_failures(log: str) -> dict[str, str]:
+    """Why models failed when the repository was read; no API tells of them, only the log."""
+    failures: dict[str, str] = {}
     parser = ""
     for line in log.splitlines():
         if match := _PARSER.search(line):
@@ -136,17 +117,17 @@ def poll_failures(log: str) -> tuple[ModelFailure, ...]:
             if parser and "text proto" in reason:
                 reason = f"config.pbtxt:{parser}"
             parser = ""
-            failures[name] = ModelFailure(name, clean(reason))
-    return tuple(failures.values())
+            failures[name] = clean(reason)
+    return failures
 
 
-def load_failures(log: str) -> tuple[ModelFailure, ...]:
-    """Models that the log says failed, when the repository was read or when they were loaded."""
-    found = {failure.model: failure for failure in poll_failures(log)}
+def load_failures(log: str) -> dict[str, str]:
+    """Why the log says that models failed, when the repository was read or they were loaded."""
+    found = poll_failures(log)
     for line in log.splitlines():
         if match := _LOAD.search(line):
-            found[match[1]] = ModelFailure(match[1], clean(match[2]))
-    return tuple(found.values())
+            found[match[1]] = clean(match[2])
+    return found
 
 
 def telling_lines(log: str, lines: int) -> tuple[str, ...]:
@@ -159,9 +140,9 @@ def start_failure(log: str) -> tuple[str, str]:
     """Code and line that say best why the server ended; TG810 and its last line otherwise."""
     lines = [_LOG_PREFIX.sub("", line).strip().strip('"') for line in log.splitlines()]
     lines = [line for line in lines if line]
-    for pattern, code in _COMPILED_START:
+    for pattern, code in _START_REASONS:
         for line in reversed(lines):
-            if pattern.search(line):
+            if re.search(pattern, line):
                 return code, line
     return "TG810", lines[-1] if lines else ""
 
@@ -177,4 +158,127 @@ def short_of_memory(statuses: tuple[ModelStatus, ...]) -> tuple[ModelStatus, ...
         if status.code == "TG829"
         else status
         for status in statuses
+    )
+
+
+# What a wait may be longer than it has to be, as a share of it, within these bounds (seconds).
+_LATE_SHARE = 0.005
+_MIN_POLL_S = 0.002
+_MAX_POLL_S = 0.5
+_PENDING_STATES = {"LOADING", "UNLOADING"}
+# It went away between two questions, or another program has its port: `check_alive` knows.
+_NO_SERVER = {"TG814", "TG839"}
+
+
+def model_statuses(
+    client: ServerClient, models: Sequence[str], log: str
+) -> tuple[tuple[ModelStatus, ...], bool]:
+    """The state of each expected model, and whether all of them are decided for good.
+
+    Args:
+        client: of a server that is live.
+        models: expected names.
+        log: the server's log so far; empty when it is not at hand.
+
+    Raises:
+        EnvironmentProblem: TG814 when the server went away.
+    """
+    if all(client.model_ready(name) for name in models):
+        return tuple(ModelStatus(name, ready=True) for name in models), True
+    # The index first: a model that finishes meanwhile is then ready, and not one that failed.
+    index: dict[str, list[IndexEntry]] = {}
+    for entry in client.index():
+        index.setdefault(entry.name, []).append(entry)
+    unread = poll_failures(log)
+    statuses, decided = [], True
+    for name in models:
+        entries = index.get(name, [])
+        if client.model_ready(name):
+            statuses.append(ModelStatus(name, ready=True))
+            continue
+        if any(entry.state in _PENDING_STATES for entry in entries):
+            decided = False
+        reason, code = _failed(entries, unread.get(name, ""))
+        statuses.append(ModelStatus(name, ready=False, reason=reason, code=code))
+    return tuple(statuses), decided
+
+
+def _failed(entries: Sequence[IndexEntry], unread: str) -> tuple[str, str]:
+    """Why a model is not ready, and the code for that."""
+    states = [entry for entry in entries if entry.state]
+    given = next((entry.reason for entry in states if entry.reason), "")
+    if any(entry.state in _PENDING_STATES for entry in states):
+        return "still loading", "TG811"
+    if unread and not states:
+        code = code_for(unread)
+        # At the poll stage everything that has no better code is a fault of the configuration.
+        return unread, "TG821" if code == "TG820" else code
+    if given:
+        reason = clean(given)
+        return reason, code_for(reason)
+    if not entries:
+        return "the server's repository holds no such model", "TG828"
+    if not states:
+        return "the server could not read its configuration; its log says why", "TG821"
+    return "not loaded", "TG820"
+
+
+def wait_for_models(
+    client: ServerClient,
+    models: Sequence[str],
+    *,
+    timeout: float,
+    check_alive: Callable[[], None],
+    read_log: Callable[[], str],
+    progress: Progress | None = None,
+) -> tuple[ModelStatus, ...]:
+    """Polls until the server is live and every model is ready or has failed for good.
+
+    Args:
+        client: of the server that is starting.
+        models: expected names.
+        timeout: seconds.
+        check_alive: raises when the server ended.
+        read_log: the log so far.
+        progress: told of the number of models that are ready.
+
+    Raises:
+        EnvironmentProblem: TG811 when time ran out; what `check_alive` raises.
+    """
+    begun = time.monotonic()
+    deadline = begun + timeout
+    statuses: tuple[ModelStatus, ...] = ()
+    while True:
+        check_alive()
+        try:
+            decided = client.live()
+            if decided:
+                statuses, decided = model_statuses(client, models, "")
+            if decided and not all(status.ready for status in statuses):
+                statuses, decided = model_statuses(client, models, read_log())
+        except EnvironmentProblem as error:
+            if error.code not in _NO_SERVER:
+                raise
+            decided = False
+        if decided:
+            return statuses
+        if progress:
+            progress("loading models", sum(status.ready for status in statuses), len(models))
+        if time.monotonic() >= deadline:
+            raise _too_late(timeout, models, statuses, read_log())
+        waited = time.monotonic() - begun
+        time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, _LATE_SHARE * waited)))
+
+
+def _too_late(
+    timeout: float, models: Sequence[str], statuses: Sequence[ModelStatus], log: str
+) -> EnvironmentProblem:
+    waiting = [status.name for status in statuses if not status.ready] or list(models)
+    shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
+    return EnvironmentProblem(
+        "TG811",
+        f"after {timeout:g} s these models are not ready: {shown}"
+        if shown
+        else f"after {timeout:g} s the server does not answer",
+        details=telling_lines(log, 10),
     )

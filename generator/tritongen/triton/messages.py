@@ -1,5 +1,6 @@
-"""One inference request and what its response must look like, whatever the protocol."""
+"""One inference request, its JSON over HTTP, and what its response must look like."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,20 +22,23 @@ class SharedRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class WireTensor:
-    """A tensor as it travels.
-
-    Attributes:
-        name: of the input or output.
-        datatype: name in the v2 protocol.
-        shape: full shape, batch axis included.
-        data: its bytes, little-endian, BYTES elements each after a 4-byte length; or the region
-            that holds them.
-    """
+class TensorMeta:
+    """An input or output as the server describes it: -1 for a dynamic size, batch axis included."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WireTensor(TensorMeta):
+    """A tensor as it travels, its shape without -1.
+
+    Attributes:
+        data: its bytes, little-endian, BYTES elements each after a 4-byte length; or the region
+            that holds them.
+    """
+
     data: bytes | SharedRegion
 
 
@@ -63,15 +67,6 @@ class Message:
         return sum(
             t.data.size if isinstance(t.data, SharedRegion) else len(t.data) for t in self.inputs
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TensorMeta:
-    """An input or output as the server describes it: -1 for a dynamic size, batch axis included."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +173,7 @@ class Template:
         grpc: whether the gaps are filled for protobuf instead of JSON.
     """
 
-    parts: tuple[bytes, bytes, bytes, bytes]
+    parts: tuple[bytes, ...]
     grpc: bool
 
     def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:
@@ -192,3 +187,46 @@ class Template:
             first, last = (b"true ", b"false")[not start], (b"true ", b"false")[not end]
         before, between, middle, after = self.parts
         return b"".join((before, number, between, first, middle, last, after))
+
+
+def request_json(
+    inputs: Sequence[WireTensor],
+    outputs: Sequence[tuple[str, SharedRegion | None]],
+    parameters: Mapping[str, object],
+) -> bytes:
+    """The JSON of a request.
+
+    Args:
+        inputs: in the order of their bytes.
+        outputs: that are wanted, each with the region that it goes to, or None for the response
+            itself; every one of the model's when there is none.
+        parameters: of the request.
+    """
+    content: dict[str, Any] = {"parameters": dict(parameters)} if parameters else {}
+    content["inputs"] = [_input(tensor) for tensor in inputs]
+    if outputs:
+        content["outputs"] = [
+            {"name": name, "parameters": _region(region) if region else {"binary_data": True}}
+            for name, region in outputs
+        ]
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _input(tensor: WireTensor) -> dict[str, Any]:
+    data = tensor.data
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "datatype": tensor.datatype,
+        "parameters": _region(data)
+        if isinstance(data, SharedRegion)
+        else {"binary_data_size": len(data)},
+    }
+
+
+def _region(region: SharedRegion) -> dict[str, Any]:
+    return {
+        "shared_memory_region": region.name,
+        "shared_memory_offset": region.offset,
+        "shared_memory_byte_size": region.size,
+    }

@@ -43,15 +43,16 @@ def metric_samples(text: str) -> Iterator[MetricSample]:
             yield MetricSample(match[1], value, match[2] or "")
 
 
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """A metrics endpoint."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    host: str
+    port: int
 
     def use(self) -> ServerUse:
         """What the machine uses now; empty when the endpoint does not answer."""
-        return parse_metrics(metrics_page(self._host, self._port, _TIMEOUT_S) or "")
+        return parse_metrics(metrics_page(self.host, self.port, _TIMEOUT_S) or "")
 
 
 def metrics_page(host: str, port: int, seconds: float) -> str | None:

@@ -10,8 +10,6 @@ from tritongen.system.files import FileLock, translated, write_atomic
 from tritongen.system.own_files import check_folder, make_folders, read_own
 from tritongen.triton.server import LOOPBACK, ServerState
 
-__all__ = ["StateStore", "own_headers", "project_label"]
-
 _SCHEMA = 1
 
 

@@ -94,8 +94,16 @@ class SharedTensors:
         Raises:
             EnvironmentProblem: TG909.
         """
+        raws = {
+            (index, tensor.name): _data(tensor.data)
+            for index, message in enumerate(messages)
+            for tensor in message.inputs
+        }
         self._offsets: dict[tuple[int, str], int] = {}
-        position = self._lay_out(messages)
+        position = 0
+        for key, raw in raws.items():
+            self._offsets[key] = position
+            position += _aligned(len(raw))
         self._outputs: dict[str, tuple[int, int]] = {}
         self._slot_size = 0
         for name, size in output_sizes.items():
@@ -108,20 +116,9 @@ class SharedTensors:
         except TritongenError:
             self._inputs.close()
             raise
-        for index, message in enumerate(messages):
-            for tensor in message.inputs:
-                begin = self._offsets[index, tensor.name]
-                raw = _data(tensor.data)
-                self._inputs.memory[begin : begin + len(raw)] = raw
-
-    def _lay_out(self, messages: Sequence[Message]) -> int:
-        """Give every input a place; returns the size of all."""
-        position = 0
-        for index, message in enumerate(messages):
-            for tensor in message.inputs:
-                self._offsets[index, tensor.name] = position
-                position += _aligned(len(_data(tensor.data)))
-        return position
+        for key, raw in raws.items():
+            begin = self._offsets[key]
+            self._inputs.memory[begin : begin + len(raw)] = raw
 
     def __call__(self, message: Message, index: int, slot: int) -> Message:
         """The message with regions in place of data, for one slot."""

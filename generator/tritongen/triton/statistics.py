@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import reduce
 from typing import Annotated, Any
 
 from tritongen.model.codec import Digits, JsonKey
@@ -128,10 +129,7 @@ def model_statistics(versions: Iterable[Mapping[str, Any]]) -> ModelStatistics:
     Raises:
         AttributeError, TypeError, ValueError: they have another form.
     """
-    total = ModelStatistics()
-    for version in versions:
-        total = total.plus(_one_version(version))
-    return total
+    return reduce(ModelStatistics.plus, map(_one_version, versions), ModelStatistics())
 
 
 def _one_version(item: Mapping[str, Any]) -> ModelStatistics:

@@ -9,8 +9,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
 
-__all__ = ["cast", "decode", "dtype_of", "encode", "sent_type"]
-
 
 def dtype_of(array: Array) -> DType | None:
     """The element type of an array, None when the protocol has no name for it.

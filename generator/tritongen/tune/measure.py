@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.evidence import ObservedTensor, instance_bytes
-from tritongen.probe.level import Conditions
-from tritongen.probe.load_job import LoadJob
-from tritongen.probe.prober import LevelOutcome, Prober
-from tritongen.probe.request_inputs import InputOptions, make_messages
-from tritongen.probe.statistics.measurement import PERCENTILES, LevelResult, LevelVerdict
-from tritongen.probe.statistics.verdicts import WantedPrecision
+from tritongen.probe.level import Conditions, Run
+from tritongen.probe.load_job import InputOptions, LoadJob, make_messages
+from tritongen.probe.prober import Prober
+from tritongen.probe.statistics.measurement import (
+    PERCENTILES,
+    LevelResult,
+    LevelVerdict,
+    WantedPrecision,
+)
 from tritongen.queueing import OpenLoop
 from tritongen.system.machine import read_cpus
 from tritongen.system.memory import available_bytes
@@ -184,7 +187,7 @@ class TaskRunner:
             seed=self.seed + task.round,
         )
 
-    def _read(self, outcome: LevelOutcome, percentile: float) -> tuple[LoadReading | None, str]:
+    def _read(self, outcome: Run, percentile: float) -> tuple[LoadReading | None, str]:
         result = outcome.results[0]
         if outcome.interrupted:
             return None, "interrupted"

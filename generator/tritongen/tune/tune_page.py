@@ -5,8 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.pages.html import render_page
-from tritongen.pages.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
+from tritongen.pages import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Chart,
+    Figure,
+    linear_axis,
+    render_page,
+)
 from tritongen.planner.context import show_figure
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop

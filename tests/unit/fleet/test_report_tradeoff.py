@@ -17,7 +17,7 @@ from tritongen.fleet.report.tradeoff import Priced, tradeoff
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.optimize.accuracy import judge_drop
-from tritongen.pages.svg import Chart
+from tritongen.pages import Chart
 from tritongen.repository.project import load_project
 from tritongen.repository.stored_variants import (
     find_variant,

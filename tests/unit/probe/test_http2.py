@@ -3,10 +3,9 @@
 import pytest
 
 from support.http2_peer import HEADERS, NO_TABLE, OK, Peer, answer, literal, response_message
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.flood_guard import MAX_COST
-from tritongen.probe.grpc.frames import GREETING, FrameError, frame
-from tritongen.probe.grpc.http2_stream import MAX_KEPT_BYTES
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import GREETING, MAX_COST, FrameError, frame
+from tritongen.probe.engines.http2_stream import MAX_KEPT_BYTES
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from support.http2_peer import Peer, answer
-from tritongen.probe.grpc import frames
-from tritongen.probe.grpc.frames import frame
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.frames import frame
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from support.probe import SECOND
-from tritongen.probe.http.http_engine import HttpEngine
+from tritongen.probe.engines.http_engine import HttpEngine
 from tritongen.probe.load_engine import EngineOptions, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
 from tritongen.triton.messages import ExpectedResponse, TensorMeta

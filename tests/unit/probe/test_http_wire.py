@@ -2,14 +2,15 @@ import json
 
 import pytest
 
-from tritongen.probe.http.http_request import request_bytes, request_template
-from tritongen.probe.http.http_response import (
+from tritongen.probe.engines.http_connection import ResponsePrefixes, verify
+from tritongen.probe.engines.http_messages import (
     MalformedResponseError,
     ResponseParser,
     decode_outputs,
     error_text,
+    request_bytes,
+    request_template,
 )
-from tritongen.probe.http.http_verify import ResponsePrefixes, verify
 from tritongen.probe.load_engine import LoadTarget, RequestPlan
 from tritongen.triton.messages import (
     ExpectedResponse,

@@ -8,7 +8,6 @@ from support.probe import histogram_of
 from tritongen.probe.recorder import BUCKETS, Stretch, buckets_of
 from tritongen.probe.statistics.intervals import (
     Interval,
-    ar1_mean_interval,
     batch_quantile_interval,
     chi_square_quantile,
     effective_batches,
@@ -148,11 +147,12 @@ def test_batches_that_drift_count_for_few_independent_ones():
 
 def test_a_mean_that_moves_in_waves_is_known_less_well():
     wave = [100.0 * (2.0 + math.sin(2 * math.pi * slot / 60)) for slot in range(120)]
-    plain, wider = mean_interval([100.0] * 120, wave), ar1_mean_interval([100.0] * 120, wave)
+    plain = mean_interval([100.0] * 120, wave)
+    wider = mean_interval([100.0] * 120, wave, autocorrelated=True)
     assert plain is not None
     assert wider is not None
     assert wider.relative_width > 2 * plain.relative_width
-    assert ar1_mean_interval([5.0], [10.0]) is None
+    assert mean_interval([5.0], [10.0], autocorrelated=True) is None
 
 
 def test_percentiles_are_refused_below_their_floor():

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from support.probe import a_level
-from tritongen.probe.arrivals.workload import parse_goals
 from tritongen.probe.questions.ladder import (
     Held,
     LadderStep,
@@ -17,6 +16,7 @@ from tritongen.probe.questions.ladder import (
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelVerdict
+from tritongen.probe.workload import parse_goals
 from tritongen.queueing import ClosedLoop, OpenLoop
 
 

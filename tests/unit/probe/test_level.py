@@ -18,12 +18,10 @@ from support.probe import (
     virtual_level,
     virtual_run,
 )
-from tritongen.probe.arrivals.schedule import parse_schedule
-from tritongen.probe.arrivals.workload import Replay
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, ServerReading, Update, run_load
-from tritongen.probe.statistics.measurement import LevelVerdict
-from tritongen.probe.statistics.verdicts import WantedPrecision
+from tritongen.probe.schedule import Replay, parse_schedule
+from tritongen.probe.statistics.measurement import LevelVerdict, WantedPrecision
 from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 from tritongen.triton.statistics import ModelStatistics, ServedConfig
 

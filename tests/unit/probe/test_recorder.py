@@ -5,13 +5,7 @@ import pytest
 
 from support.probe import SECOND, filled_log
 from tritongen.probe.generator import Progress, Records
-from tritongen.probe.record_transfer import (
-    merge_records,
-    pack_progress,
-    pack_records,
-    unpack_progress,
-    unpack_records,
-)
+from tritongen.probe.load_processes import merge_records, packed, unpacked
 from tritongen.probe.recorder import FIRST_SLOT_NS, SLOTS, Durations, Recorder
 
 BEGIN = 5_000 * SECOND
@@ -38,7 +32,7 @@ def test_latency_counts_from_when_a_request_was_due():
     recorder = Recorder(BEGIN)
     log = filled_log([BEGIN + 30 * MILLI], [BEGIN + 40 * MILLI], [BEGIN + 10 * MILLI])
     recorder.take(log, closed=False, window=FOREVER)
-    found = recorder.latency(0, BEGIN + SECOND)
+    found = recorder.stretch(0, BEGIN + SECOND).summary()
     assert found.histogram.mean_ns == 30 * MILLI
     assert recorder.service.histogram().mean_ns == 10 * MILLI
     assert recorder.lateness.histogram().mean_ns == 20 * MILLI
@@ -93,9 +87,9 @@ def test_ten_million_requests_take_no_more_memory_than_a_few():
     tracemalloc.stop()
     assert recorder.successes == 10_000_000
     assert peaks[-1] <= peaks[10] + 100_000
-    assert recorder.latency(0, BEGIN + 100 * SECOND).percentiles["p999"].value == pytest.approx(
-        500.0, rel=0.008
-    )
+    assert recorder.stretch(0, BEGIN + 100 * SECOND).summary().percentiles[
+        "p999"
+    ].value == pytest.approx(500.0, rel=0.008)
 
 
 def test_outstanding_keeps_its_greatest_value_and_knows_where_nobody_looked():
@@ -116,7 +110,7 @@ def test_processes_merge_into_what_one_would_have_recorded():
         parts[index % 2].take(log, closed=True, window=FOREVER)
     parts[0].merge(parts[1])
     end = BEGIN + 4 * SECOND
-    assert parts[0].latency(0, end) == whole.latency(0, end)
+    assert parts[0].stretch(0, end).summary() == whole.stretch(0, end).summary()
     assert parts[0].slot_ns == whole.slot_ns
     assert (parts[0].completed == whole.completed).all()
 
@@ -135,9 +129,9 @@ def test_records_travel_between_processes_unchanged():
     log = filled_log([], [])
     log.fail(BEGIN, BEGIN, BEGIN + MILLI, "HTTP 500", "é")
     records.main[0].take(log, closed=True, window=FOREVER)
-    found = unpack_records(pack_records(records))
+    found = unpacked(packed(records))
     end = BEGIN + SECOND
-    assert found.main[0].latency(0, end) == records.main[0].latency(0, end)
+    assert found.main[0].stretch(0, end).summary() == records.main[0].stretch(0, end).summary()
     assert found.main[0].codes == {"HTTP 500": 1}
     assert found.main[0].examples == {"HTTP 500": "é"}
     assert (found.due, found.unsent, found.unfinished) == (7, 1, 2)
@@ -146,7 +140,7 @@ def test_records_travel_between_processes_unchanged():
 
 def test_progress_travels_between_processes_unchanged():
     progress = Progress(1, 2, 3, 4, 5, exhausted=True, cpu_ns=7, request_ns=2, finished=8)
-    assert unpack_progress(pack_progress(progress)) == progress
+    assert unpacked(packed(progress)) == progress
 
 
 def test_a_quick_quantile_is_about_the_right_one():

@@ -9,14 +9,13 @@ import jsonschema
 import pytest
 
 from support.probe import a_level, constant, one_server, virtual_level
-from tritongen.pages.svg import linear_axis, log_axis
+from tritongen.pages import linear_axis, log_axis
 from tritongen.probe.level import Conditions, Update
-from tritongen.probe.report.csv_table import csv_text
-from tritongen.probe.report.html_page import html_page
+from tritongen.probe.report.html_page import charts_of, html_page
 from tritongen.probe.report.json_document import Environment, document
-from tritongen.probe.report.probe_charts import charts_of
-from tritongen.probe.report.text_table import (
+from tritongen.probe.report.tables import (
     HEADERS,
+    csv_text,
     details,
     duration_text,
     latency_text,

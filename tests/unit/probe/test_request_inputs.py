@@ -8,7 +8,7 @@ import pytest
 from tritongen.errors import InvalidInputError
 from tritongen.model.intent import DeclaredTensor
 from tritongen.model.tensors import DType
-from tritongen.probe.request_inputs import InputOptions, input_shape, make_messages
+from tritongen.probe.load_job import InputOptions, input_shape, make_messages
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.tensor_bytes import cast, encode
 

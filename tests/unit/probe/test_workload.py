@@ -1,10 +1,9 @@
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.probe.arrivals.schedule import Period, Schedule
-from tritongen.probe.arrivals.workload import (
+from tritongen.probe.schedule import Period, Replay, Schedule
+from tritongen.probe.workload import (
     GoalMetric,
-    Replay,
     describe,
     parse_concurrency,
     parse_goals,

@@ -13,7 +13,7 @@ from tritongen.serving.docker.container_settings import ContainerSettings, share
 from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.runtime_requirements import ModelNeeds
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 from tritongen.triton.server_state import project_label
 
 MODELS = PurePosixPath("/models")

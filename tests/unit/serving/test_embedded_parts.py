@@ -19,8 +19,7 @@ from tritongen.serving.embedded.layout import TritonLayout, build_layout, find_l
 from tritongen.serving.protocol import ModelControl, Ports
 from tritongen.serving.runtimes import choose_runtime
 from tritongen.serving.server_spec import UpOptions
-from tritongen.triton.api_keys import ApiKeys
-from tritongen.triton.server import RuntimeName
+from tritongen.triton.server import ApiKeys, RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
 LAYOUT = TritonLayout(Path("/layout"), Path("/venv/bin"))

@@ -14,8 +14,8 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.control import ServerControl
-from tritongen.triton.foreign_answer import MAX_BODY_BYTES
 from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_channel import MAX_BODY_BYTES
 
 
 class Huge(grpc.GenericRpcHandler):

@@ -14,7 +14,7 @@ from tritongen.model.tensors import DType
 from tritongen.triton.address import Endpoint, Tls, parse_endpoint
 from tritongen.triton.client import IndexEntry
 from tritongen.triton.http_client import HttpClient
-from tritongen.triton.readiness import model_statuses, wait_for_models
+from tritongen.triton.load_reasons import model_statuses, wait_for_models
 from tritongen.triton.tensor_bytes import decode, dtype_of, encode
 
 READY = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"

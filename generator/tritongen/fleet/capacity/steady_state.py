@@ -22,7 +22,7 @@ from itertools import accumulate
 
 from tritongen.queueing import OpenLoop, OperatingCurve, ServiceTimes, Stream
 from tritongen.queueing.rate_profiles import CELLS, OperatingPoint
-from tritongen.queueing.simulation_result import nearest_rank
+from tritongen.queueing.simulated_server import nearest_rank
 
 # Loads as shares of the capacity, and requests simulated at each; tails need more near the limit.
 LOADS: tuple[tuple[float, int], ...] = (

@@ -30,8 +30,7 @@ from tritongen.serving.docker.health_check import HEALTH
 from tritongen.serving.docker.images import checked, official_image
 from tritongen.serving.protocol import ModelControl, ServerSpec
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
-from tritongen.triton.api_keys import ApiKeys
-from tritongen.triton.server import RuntimeName
+from tritongen.triton.server import ApiKeys, RuntimeName
 from tritongen.triton.server_state import StateStore
 
 _MIB = 1 << 20

@@ -33,8 +33,7 @@ from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
 from tritongen.triton.address import Endpoint, parse_endpoint
-from tritongen.triton.client import ServerClient
-from tritongen.triton.connect import client_for
+from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.metrics import metrics_page
 
 # A reading is taken so many times in the whole, within these bounds in seconds; chosen: shorter

@@ -16,8 +16,7 @@ from tritongen.fleet.observe.model_counters import (
 )
 from tritongen.fleet.traffic.prometheus_answer import samples_of
 from tritongen.triton.address import shown_address
-from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
-from tritongen.triton.http_channel import HttpChannel
+from tritongen.triton.http_channel import ForeignAnswerError, HttpChannel, read_json
 from tritongen.triton.metrics import metric_samples
 from tritongen.triton.statistics import model_statistics
 

@@ -7,7 +7,7 @@ from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Est
 from tritongen.fleet.capacity.option_reasons import replica_range
 from tritongen.fleet.report.tuning_history import MeasuredConfiguration
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
-from tritongen.pages.svg import (
+from tritongen.pages import (
     LEFT,
     RIGHT,
     TOP,

@@ -18,8 +18,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
-from tritongen.pages.html import render_page
-from tritongen.pages.svg import Chart
+from tritongen.pages import Chart, render_page
 from tritongen.planner.context import show_rate
 from tritongen.repository.explain import Explanation, explain
 from tritongen.repository.project import Project, load_project

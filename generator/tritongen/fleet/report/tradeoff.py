@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.model.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
-from tritongen.pages.svg import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
+from tritongen.pages import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 
 _LINE = 16.0
 # Widths of a letter and of the gap between a point and its words, in the drawing's units.

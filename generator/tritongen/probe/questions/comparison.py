@@ -1,17 +1,31 @@
-"""Is one measurement slower than another? A ratio with its interval, and a verdict."""
+"""`probe --compare` and `probe --against`: is one measurement slower than another?
+
+A ratio with its interval, and a verdict: of two saved results, or of two configurations in turn.
+"""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
 
-from tritongen.probe.report.json_document import SavedLevel
+from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Severity
+from tritongen.probe.level import Conditions
+from tritongen.probe.probe_models import ProbeRun
+from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
+from tritongen.probe.prober import Prober
+from tritongen.probe.report.json_document import SavedLevel, read_saved
 from tritongen.probe.statistics.intervals import (
     CONFIDENCE,
     Interval,
     normal_quantile,
     student_quantile,
 )
+from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.workload import Load
 
 # A change within this share is none: what runs on different days differ by. Chosen.
 TOLERANCE = 0.05
@@ -82,7 +96,8 @@ def compare_levels(
         for metric, first, second in pairs:
             values = (first.value if first else None, second.value if second else None)
             ratio = ratio_of(first, second, confidence) if first and second else None
-            found.append(compared(level.model, level.load, metric, values, ratio, tolerance))
+            change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
+            found.append(FigureComparison(level.model, level.load, metric, *values, ratio, change))
         if level.failure_share or other.failure_share:
             found.append(_compare_failures(level, other))
     return tuple(found)
@@ -99,28 +114,8 @@ def _compare_failures(before: SavedLevel, after: SavedLevel) -> FigureComparison
         change = Change.SAME
         if abs(gap) > max(_FAILURE_GAP, _FAILURE_SPREADS * spread):
             change = Change.WORSE if gap > 0 else Change.BETTER
-    return FigureComparison(
-        after.model,
-        after.load,
-        "failures",
-        before.failure_share,
-        after.failure_share,
-        None,
-        change,
-    )
-
-
-def compared(
-    model: str,
-    load: str,
-    metric: str,
-    values: tuple[float | None, float | None],
-    ratio: Interval | None,
-    tolerance: float,
-) -> FigureComparison:
-    """A figure before and after, with the verdict on its ratio."""
-    change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
-    return FigureComparison(model, load, metric, *values, ratio, change)
+    shares = (before.failure_share, after.failure_share)
+    return FigureComparison(after.model, after.load, "failures", *shares, None, change)
 
 
 def ratio_of(before: Interval, after: Interval, confidence: float) -> Interval | None:
@@ -157,3 +152,178 @@ def judge_ratio(ratio: Interval | None, tolerance: float, *, larger_is_better: b
     if ratio.high < 1.0 / (1.0 + tolerance):
         return Change.WORSE if larger_is_better else Change.BETTER
     return Change.SAME
+
+
+# Pairs below which no difference is believed, and the length of one block: chosen, short enough
+# that what disturbs a machine for seconds spoils a pair and not a configuration.
+_MIN_PAIRS = 3
+_MAX_BLOCK_S = 2.0
+# Figures that are compared, latencies with their quantile.
+_METRICS = {"throughput": None, "p50": 0.5, "p99": 0.99}
+
+
+def compare_files(before: Path, after: Path, tolerance: float) -> tuple[FigureComparison, ...]:
+    """Compare two saved results.
+
+    Raises:
+        InvalidInputError: TG002 or TG912, a file is not a result, or no level is in both.
+    """
+    found = compare_levels(read_saved(before), read_saved(after), tolerance)
+    if not found:
+        raise InvalidInputError(
+            "TG912",
+            "the two results have no level in common",
+            where=f"{before}, {after}",
+            fix="Measure the same models with the same loads.",
+        )
+    return found
+
+
+@dataclass(slots=True)
+class _ComparedArm:
+    """One of the two configurations, and its prober once it was loaded."""
+
+    config: Mapping[str, Any]
+    prober: Prober | None = None
+    levels: list[LevelResult] = field(default_factory=list)
+
+
+def compare_against(
+    project: Path,
+    request: ProbeRequest,
+    config_file: Path,
+    tolerance: float,
+    tell: Tell | None = None,
+) -> tuple[ProbeReport, tuple[FigureComparison, ...]]:
+    """Measure one model as it is served and with another configuration, in interleaved pairs.
+
+    The server must have explicit model control. The first configuration is loaded again at the
+    end, whatever happens.
+
+    Raises:
+        EnvironmentProblem: TG913, the server does not load models or refuses the configuration.
+        InvalidInputError: the configuration cannot be read, or not exactly one model is meant.
+    """
+    with ProbeRun.on_server(project, request, tell) as run:
+        choices = run.choices()
+        if len(choices) != 1:
+            raise InvalidInputError(
+                "TG905", "--against compares one model", fix="Name it with -m NAME."
+            )
+        other = read_config(config_file)
+        return run.report, _PairedComparison(run, choices[0]).run(other, tolerance)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A `config.pbtxt` as the JSON that the server's load request takes.
+
+    Raises:
+        InvalidInputError: TG002, or what is wrong in the text, with its line.
+    """
+    from google.protobuf import json_format  # only this question needs it
+
+    from tritongen.config.pbtxt import parse_config
+
+    if not path.is_file():
+        raise InvalidInputError("TG002", "there is no such file", where=str(path))
+    parsed = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    faults = [item for item in parsed.findings if item.severity is Severity.ERROR]
+    if faults:
+        first = faults[0]
+        raise InvalidInputError(
+            first.code,
+            first.message,
+            where=f"{path}:{first.location.line}",
+            details=[item.message for item in faults[1:]],
+        )
+    found: dict[str, Any] = json_format.MessageToDict(
+        parsed.message, preserving_proto_field_name=True
+    )
+    return found
+
+
+class _PairedComparison:
+    """Two configurations of one model, measured in turn: A B B A, again and again."""
+
+    def __init__(self, run: ProbeRun, choice: ModelChoice) -> None:
+        self._run, self._choice, self._conditions = run, choice, run.request.conditions
+        self._block_s = min(_MAX_BLOCK_S, self._conditions.budget_s)
+
+    def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[FigureComparison, ...]:
+        """Measure pairs until the difference is known or the time is up."""
+        control = self._run.server.control
+        served = dict(control.config(self._choice.name))
+        arms = (_ComparedArm(served), _ComparedArm({**other, "name": self._choice.name}))
+        load = self._run.request.loads[0]
+        pairs = max(_MIN_PAIRS, round(2.0 * self._conditions.budget_s / self._block_s))
+        found: tuple[FigureComparison, ...] = ()
+        try:
+            for index in range(pairs):
+                order = arms if index % 2 == 0 else (arms[1], arms[0])
+                for position, arm in enumerate(order):
+                    # The second block of a pair and the first of the next one share one arm.
+                    if not self._block(arm, load, reload=position == 1 or not arm.levels):
+                        return found
+                found = tuple(self._verdict(arms, load, one, tolerance) for one in _METRICS)
+                if index + 1 >= _MIN_PAIRS and _is_decided(found, tolerance):
+                    break
+        finally:
+            for arm in arms:
+                if arm.prober is not None:
+                    arm.prober.close()
+            control.load(self._choice.name, served)
+        return found
+
+    def _block(self, arm: _ComparedArm, load: Load, *, reload: bool) -> bool:
+        """Measure one arm for a block; False once there is no point in going on."""
+        if reload:
+            self._run.server.control.load(self._choice.name, arm.config)
+        if arm.prober is None:
+            arm.prober = self._run.prober((self._choice,))
+            arm.prober.check()
+        block = Conditions(
+            budget_s=self._block_s,
+            fixed=True,
+            precision=self._conditions.precision,
+            warmup_s=min(1.0, self._block_s / 2.0),
+            seed=self._conditions.seed + len(arm.levels),
+        )
+        outcome = self._run.measure(arm.prober, load, block)
+        if outcome.interrupted or outcome.gone:
+            return False
+        arm.levels += outcome.results
+        return True
+
+    def _verdict(
+        self, arms: Sequence[_ComparedArm], load: Load, metric: str, tolerance: float
+    ) -> FigureComparison:
+        before, after = ([_figure(level, metric) for level in arm.levels] for arm in arms)
+        pairs = [(a, b) for a, b in zip(before, after, strict=False) if a > 0 and b > 0]
+        ratio = paired_ratio([b / a for a, b in pairs], self._conditions.precision.confidence)
+        values: tuple[float | None, float | None] = (None, None)
+        if pairs:
+            values = (geometric_mean([a for a, _ in pairs]), geometric_mean([b for _, b in pairs]))
+        shown = f"{load.kind} {load.value:g}"
+        change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
+        return FigureComparison(self._choice.name, shown, metric, *values, ratio, change)
+
+
+def _figure(level: LevelResult, metric: str) -> float:
+    """A figure of one block, 0 where there is none; below its floor a percentile is a guess."""
+    fraction = _METRICS[metric]
+    if fraction is None:
+        return level.throughput.value if level.throughput else 0.0
+    if not level.latency.histogram.total:
+        return 0.0
+    return level.latency.histogram.quantile(fraction) / 1e3
+
+
+def _is_decided(found: Sequence[FigureComparison], tolerance: float) -> bool:
+    """Whether throughput and median are known to differ, or to be the same within tolerance."""
+    for item in found[:2]:
+        if item.ratio is None:
+            return False
+        inside = item.ratio.low > 1.0 / (1.0 + tolerance) and item.ratio.high < 1.0 + tolerance
+        if item.change is Change.SAME and not inside:
+            return False
+    return True

@@ -1,11 +1,10 @@
 """`probe --goal` and `probe --find knee`: levels chosen by what the earlier ones gave."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.probe.arrivals.workload import LevelGoal, Load, describe
 from tritongen.probe.level import Conditions
 from tritongen.probe.probe_models import ProbeRun
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
@@ -13,6 +12,7 @@ from tritongen.probe.prober import Prober
 from tritongen.probe.questions.ladder import (
     Held,
     LadderStep,
+    bounds,
     holds,
     holds_by_estimate,
     knee_of,
@@ -23,6 +23,7 @@ from tritongen.probe.questions.ladder import (
     step_of,
 )
 from tritongen.probe.statistics.measurement import LevelResult
+from tritongen.probe.workload import LevelGoal, Load, describe
 from tritongen.queueing import ClosedLoop, OpenLoop
 
 # Levels of one search, how close it comes to the greatest rate, and the greatest loads. Chosen.
@@ -30,6 +31,7 @@ _MAX_STEPS = 24
 _RESOLUTION = 0.05
 _MAX_RATE_PER_S = 1_000_000.0
 _MAX_CONCURRENCY = 1024
+_MAX_FIRST_LOOK_S = 3.0
 # A level whose interval holds the goal's limit is measured again for so much longer, and one
 # with too few requests for as long as they need, but not for more than so many budgets.
 _LONGER = 2.0
@@ -104,11 +106,6 @@ def _search_model(run: ProbeRun, choice: ModelChoice, wanted: LoadSearch) -> Sea
         return climber.find_goal(wanted) if wanted.goals else climber.find_knee(wanted)
 
 
-def _round(rate: float) -> float:
-    """Three figures are enough for a rate."""
-    return float(f"{rate:.3g}")
-
-
 def _too_slow(load: Load, needed: int, seconds: float) -> str:
     """Why a level could not decide, and what would."""
     if not math.isfinite(seconds):
@@ -145,14 +142,18 @@ class _Climber:
             value = self._next_value(history, wanted, first)
             if value is None:
                 break
-            load: Load = (
-                ClosedLoop(round(value)) if wanted.by_concurrency else OpenLoop(_round(value))
-            )
+            # Three figures are enough for a rate.
+            load: Load = OpenLoop(float(f"{value:.3g}"))
+            if wanted.by_concurrency:
+                load = ClosedLoop(round(value))
             held = self._decide(load, wanted.goals)
             if held is None or held is Held.UNDECIDED:
                 break
             history.append(LadderStep(load.value, held))
-        return self._goal_answer(history, wanted)
+        good, bad = bounds(history)
+        goal = ",".join(goal.text for goal in wanted.goals)
+        kind = "concurrency" if wanted.by_concurrency else "rate"
+        return self._answer("goal", good, goal=goal, kind=kind, beyond=bad)
 
     def _next_value(
         self, history: Sequence[LadderStep], wanted: LoadSearch, first: float
@@ -163,15 +164,11 @@ class _Climber:
 
     def _first_rate(self, goals: Sequence[LevelGoal]) -> float:
         """Half of what one request after the other reaches; 0 when even that misses the goal."""
-        level = self._measure(ClosedLoop(1), self._shorter())
-        if level is None or level.throughput is None:
-            return 0.0
-        if holds(level, goals) is Held.NO:
+        budget = min(self._conditions.budget_s, _MAX_FIRST_LOOK_S)
+        level = self._measure(ClosedLoop(1), replace(self._conditions, budget_s=budget))
+        if level is None or level.throughput is None or holds(level, goals) is Held.NO:
             return 0.0
         return max(level.throughput.value / 2.0, 0.1)
-
-    def _shorter(self) -> Conditions:
-        return replace(self._conditions, budget_s=min(self._conditions.budget_s, 3.0))
 
     def _decide(self, load: Load, goals: Sequence[LevelGoal]) -> Held | None:
         """Whether a load holds the goals; a close call is measured once more, longer."""
@@ -200,21 +197,6 @@ class _Climber:
             self._undecided = _too_slow(load, needed, seconds)
         return held
 
-    def _goal_answer(self, history: Sequence[LadderStep], wanted: LoadSearch) -> SearchAnswer:
-        good = max((step.value for step in history if step.held is Held.YES), default=None)
-        bad = min((step.value for step in history if step.held is Held.NO), default=None)
-        return SearchAnswer(
-            model=self._model,
-            question="goal",
-            goal=",".join(goal.text for goal in wanted.goals),
-            kind="concurrency" if wanted.by_concurrency else "rate",
-            value=good,
-            beyond=bad,
-            best=self._level_at(good),
-            capacity_per_s=self._capacity(),
-            undecided=self._undecided,
-        )
-
     def find_knee(self, wanted: LoadSearch) -> SearchAnswer:
         """The concurrency at which throughput divided by latency is greatest."""
         history: list[LadderStep] = []
@@ -227,24 +209,21 @@ class _Climber:
             if level is None:
                 break
             history.append(step_of(level))
-        knee = knee_of(history).value if history else None
+        return self._answer("knee", knee_of(history).value if history else None)
+
+    def _answer(
+        self,
+        question: str,
+        value: float | None,
+        *,
+        goal: str = "",
+        kind: str = "concurrency",
+        beyond: float | None = None,
+    ) -> SearchAnswer:
+        """A load, with the last level that was measured there."""
+        at = (level for level in reversed(self._levels) if level.load.value == value)
+        rates = (level.throughput.value for level in self._levels if level.throughput)
+        best, capacity = next(at, None), max(rates, default=0.0)
         return SearchAnswer(
-            model=self._model,
-            question="knee",
-            goal="",
-            kind="concurrency",
-            value=knee,
-            beyond=None,
-            best=self._level_at(knee),
-            capacity_per_s=self._capacity(),
-        )
-
-    def _level_at(self, value: float | None) -> LevelResult | None:
-        """The last level that was measured at that load."""
-        at: Callable[[LevelResult], bool] = lambda level: level.load.value == value  # noqa: E731  (typed where it is chosen)
-        return next(filter(at, reversed(self._levels)), None)
-
-    def _capacity(self) -> float:
-        return max(
-            (level.throughput.value for level in self._levels if level.throughput), default=0.0
+            self._model, question, goal, kind, value, beyond, best, capacity, self._undecided
         )

@@ -9,10 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
-from tritongen.probe.arrivals.workload import GoalMetric, LevelGoal
 from tritongen.probe.statistics.intervals import Interval, sample_floor
 from tritongen.probe.statistics.measurement import LevelResult, LevelVerdict
+from tritongen.probe.workload import GoalMetric, LevelGoal
 
 # A goal counts as missed where what was seen would come about less often than this if it held.
 _STRANGE = 0.01
@@ -47,10 +48,8 @@ def holds(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """Whether a level holds every goal, as far as its intervals tell."""
     if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
-    found = [_holds_one(result, goal) for goal in goals]
-    if Held.NO in found:
-        return Held.NO
-    return Held.UNDECIDED if Held.UNDECIDED in found else Held.YES
+    found = {_holds_one(result, goal) for goal in goals}
+    return next((held for held in (Held.NO, Held.UNDECIDED) if held in found), Held.YES)
 
 
 def _holds_one(result: LevelResult, goal: LevelGoal) -> Held:
@@ -96,16 +95,14 @@ def holds_by_estimate(result: LevelResult, goals: Sequence[LevelGoal]) -> Held:
     """
     if result.verdict is LevelVerdict.SATURATED:
         return Held.NO
+    histogram = result.latency.histogram
     for goal in goals:
-        if goal.metric is GoalMetric.FAILURES:
-            if result.requests.failure_share >= goal.limit:
-                return Held.NO
-            continue
         interval = measured(result, goal)
-        histogram = result.latency.histogram
-        if not histogram.total:
+        if goal.metric is GoalMetric.FAILURES:
+            value = result.requests.failure_share
+        elif not histogram.total:
             return Held.NO
-        if interval is not None:
+        elif interval is not None:
             value = interval.value
         elif goal.metric is GoalMetric.MEAN:
             value = histogram.mean_ns / 1e3
@@ -125,6 +122,14 @@ def measured(result: LevelResult, goal: LevelGoal) -> Interval | None:
     return result.percentile(goal.percentile)
 
 
+def bounds(history: Sequence[LadderStep]) -> tuple[float | None, float | None]:
+    """The greatest load that held and the least that did not, None where there is none."""
+    return (
+        max((step.value for step in history if step.held is Held.YES), default=None),
+        min((step.value for step in history if step.held is Held.NO), default=None),
+    )
+
+
 def next_rate(
     history: Sequence[LadderStep], first: float, most: float, resolution: float
 ) -> float | None:
@@ -137,12 +142,10 @@ def next_rate(
         resolution: the search ends when the least failing rate is no more than this share above
             the greatest holding one.
     """
-    good = max((step.value for step in history if step.held is Held.YES), default=None)
-    bad = min((step.value for step in history if step.held is Held.NO), default=None)
-    if good is None and bad is None:
-        return min(first, most)
+    good, bad = bounds(history)
     if bad is None:
-        assert good is not None  # noqa: S101  (one of the two is there)
+        if good is None:
+            return min(first, most)
         return None if good >= most else min(good * 2.0, most)
     if good is None:
         lower = bad / 4.0
@@ -154,11 +157,10 @@ def next_rate(
 
 def next_concurrency(history: Sequence[LadderStep], first: int, most: int) -> int | None:
     """The same for whole numbers."""
-    good = max((round(step.value) for step in history if step.held is Held.YES), default=0)
-    bad = min((round(step.value) for step in history if step.held is Held.NO), default=0)
-    if not good and not bad:
-        return min(first, most)
+    good, bad = (round(value or 0) for value in bounds(history))
     if not bad:
+        if not good:
+            return min(first, most)
         return None if good >= most else min(good * 2, most)
     if bad - good <= 1:
         return None
@@ -180,13 +182,9 @@ def next_for_knee(history: Sequence[LadderStep], most: int) -> int | None:
         return min(last * 2, most)
     values = [value for value, _ in tried]
     place = values.index(round(knee_of(history).value))
-    gaps = [
-        (values[place + 1], values[place]) if place + 1 < len(values) else None,
-        (values[place], values[place - 1]) if place else None,
-    ]
-    for gap in gaps:
-        if gap and gap[0] - gap[1] > 1 and gap[0] / gap[1] > _FINE:
-            return round(math.sqrt(gap[0] * gap[1]))
+    for low, high in reversed(list(pairwise(values[max(place - 1, 0) : place + 2]))):
+        if high - low > 1 and high / low > _FINE:
+            return round(math.sqrt(high * low))
     return None
 
 

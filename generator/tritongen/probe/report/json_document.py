@@ -75,7 +75,8 @@ def _level_json(level: LevelResult) -> dict[str, Any]:
         "service_us": _latency_json(level.service),
         "requests": level.requests,
         "client": {
-            **view(level.client, "cpu_us_per_request", "busy_share", "processes"),
+            **view(level.client, "cpu_us_per_request", "busy_share"),
+            "processes": level.processes,
             "lateness_us": _lateness_json(level),
         },
         "server": _server_json(level.attribution) if level.attribution else None,
@@ -198,6 +199,11 @@ def read_saved(path: Path) -> tuple[SavedLevel, ...]:
 
 
 def _saved(level: Mapping[str, Any]) -> SavedLevel:
+    def interval(data: Any) -> Interval | None:  # noqa: ANN401  (content of a file)
+        if data is None:
+            return None
+        return Interval(float(data["value"]), float(data["low"]), float(data["high"]))
+
     load, requests = level["load"], level["requests"]
     whole = int(requests["ok"]) + int(requests["failed"])
     latency = level["latency_us"]
@@ -205,17 +211,11 @@ def _saved(level: Mapping[str, Any]) -> SavedLevel:
         model=str(level["model"]),
         load=f"{load['kind']} {float(load['value']):g}",
         verdict=str(level["verdict"]),
-        throughput=_interval(level["throughput_per_s"]),
+        throughput=interval(level["throughput_per_s"]),
         percentiles={
-            key: _interval(latency.get(key)) for key in [percentile_key(p) for p in PERCENTILES]
+            key: interval(latency.get(key)) for key in [percentile_key(p) for p in PERCENTILES]
         },
         requests=whole,
         failure_share=int(requests["failed"]) / whole if whole else 0.0,
         latency=Histogram.from_json(level["histograms"]["latency_ns"]),
     )
-
-
-def _interval(data: Any) -> Interval | None:  # noqa: ANN401  (content of a file)
-    if data is None:
-        return None
-    return Interval(float(data["value"]), float(data["low"]), float(data["high"]))

@@ -28,7 +28,6 @@ class Execution:
         compute_input_us: preparing inputs.
         compute_infer_us: in the backend.
         compute_output_us: extracting outputs.
-        request_us: inside the server altogether.
         cache_hit_share: of requests looked up in the response cache, None without any.
         execution_us: mean time of one execution, however many requests it served; None without.
     """
@@ -42,7 +41,6 @@ class Execution:
     compute_input_us: Annotated[float, Digits(1)]
     compute_infer_us: Annotated[float, Digits(1)]
     compute_output_us: Annotated[float, Digits(1)]
-    request_us: float
     cache_hit_share: Annotated[float | None, Digits(4)] = None
     execution_us: float | None = None
 
@@ -113,7 +111,6 @@ def execution_of(delta: ModelStatistics, config: ServedConfig, wall_s: float) ->
         compute_input_us=delta.compute_input_ns / count,
         compute_infer_us=delta.compute_infer_ns / count,
         compute_output_us=delta.compute_output_ns / count,
-        request_us=delta.request_ns / count,
         cache_hit_share=delta.cache_hits / looked_up if looked_up else None,
         execution_us=delta.executed_ns / delta.executions / 1e3 if delta.executions else None,
     )
@@ -160,19 +157,15 @@ def attribute(
     )
 
 
-def _inside(own: Execution, composing: tuple[Execution, ...]) -> tuple[float, float, float, float]:
+def _inside(own: Execution, composing: tuple[Execution, ...]) -> list[float]:
     """Queue, compute input, infer and output of one request, its composing models included."""
     inside = [own]
     if composing and own.compute_infer_us == 0.0 and own.queue_us == 0.0:
         inside = list(composing)
     # A composing model may run more than once for each request of the ensemble.
     weighted = [(item.requests / own.requests if own.requests else 0.0, item) for item in inside]
-    return (
-        sum(weight * item.queue_us for weight, item in weighted),
-        sum(weight * item.compute_input_us for weight, item in weighted),
-        sum(weight * item.compute_infer_us for weight, item in weighted),
-        sum(weight * item.compute_output_us for weight, item in weighted),
-    )
+    names = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")
+    return [sum(weight * getattr(item, name) for weight, item in weighted) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,72 +208,47 @@ def advise(
         payload_bytes: of one request and its response.
     """
     name = quote(config.model)
+    optimize, probe = f"tritongen optimize -m {name}", f"tritongen probe -m {name}"
     queue = attribution.share("queue")
     transport = attribution.share("client", "network")
-    found = [_queue_advice(attribution, config, queue)] if queue >= _DOMINANT else []
     infer = attribution.share("compute infer")
+    busy, hits = attribution.own.busy_share, attribution.own.cache_hit_share
+    found = [_queue_advice(attribution, config, queue)] if queue >= _DOMINANT else []
     if infer >= _DOMINANT:
         what = f"{infer:.0%} of the time is the model's own computation"
-        found.append(
-            Advice(
-                f"{what}: only a cheaper model or more threads help",
-                f"tritongen optimize -m {name}",
-            )
-        )
+        found.append(Advice(f"{what}: only a cheaper model or more threads help", optimize))
     if transport >= _DOMINANT and payload_bytes > _LARGE:
-        what = (
-            f"{transport:.0%} of the time is transport of {payload_bytes / 1024:.0f} KiB a request"
-        )
-        found.append(
-            Advice(f"{what}: shared memory avoids the copies", f"tritongen probe -m {name} --shm")
-        )
+        payload = f"{payload_bytes / 1024:.0f} KiB a request"
+        what = f"{transport:.0%} of the time is transport of {payload}"
+        found.append(Advice(f"{what}: shared memory avoids the copies", f"{probe} --shm"))
     if client_busy >= _BUSY:
         what = f"the generator itself used {client_busy:.0%} of a core"
-        found.append(
-            Advice(f"{what}: it may be the bottleneck", f"tritongen probe -m {name} --processes 2")
-        )
-    idle = _idle_advice(attribution)
-    if closed and idle and queue < _LITTLE and transport < _DOMINANT:
-        found.append(Advice(idle, f"tritongen probe -m {name} --concurrency 1:64"))
-    if attribution.own.cache_hit_share:
-        what = f"{attribution.own.cache_hit_share:.0%} of the requests came from the response cache"
+        found.append(Advice(f"{what}: it may be the bottleneck", f"{probe} --processes 2"))
+    idle = busy if busy is not None and busy < _DOMINANT else None
+    if closed and idle is not None and queue < _LITTLE and transport < _DOMINANT:
+        what = f"the instances were busy for {idle:.0%} of the time"
+        more = f"{probe} --concurrency 1:64"
+        found.append(Advice(f"{what}: more concurrency raises throughput", more))
+    if hits:
+        what = f"{hits:.0%} of the requests came from the response cache"
         found.append(Advice(f"{what}: requests that do not repeat will take longer"))
     return tuple(found)
-
-
-def _idle_advice(attribution: Attribution) -> str:
-    """What instances without work tell, empty where they have enough or are not known."""
-    busy = attribution.own.busy_share
-    if busy is None or busy >= _DOMINANT:
-        return ""
-    return f"the instances were busy for {busy:.0%} of the time: more concurrency raises throughput"
 
 
 def _queue_advice(attribution: Attribution, config: ServedConfig, share: float) -> Advice:
     """What to try where waiting for an instance dominates."""
     worst = max((attribution.own, *attribution.composing), key=lambda item: item.queue_us)
-    batch = worst.average_batch
-    shown = f"{share:.0%} queue" + (f", batch {batch:.1f}" if batch is not None else "")
+    batch, busy, name = worst.average_batch, worst.busy_share, quote(config.model)
+    why, command = ": requests wait for an instance", f"tritongen tune -m {name}"
     if worst.model != config.model:
-        return Advice(
-            f"{shown}, most of it in front of {worst.model}",
-            f"tritongen tune -m {quote(worst.model)}",
-        )
-    if batch is not None and batch < _SINGLE and not config.dynamic_batching:
-        if config.max_batch_size > 1:
-            return Advice(
-                f"{shown}: dynamic batching is off", f"tritongen tune -m {quote(config.model)}"
-            )
-        return Advice(
-            f"{shown}: the model is served without a batch axis, one request at a time",
-            f"tritongen optimize -m {quote(config.model)} --fix",
-        )
-    if worst.busy_share is not None and worst.busy_share >= _BUSY:
-        return Advice(
-            f"{shown}: the instances were busy for {worst.busy_share:.0%} of the time; this is "
-            "their capacity",
-            f"tritongen tune -m {quote(config.model)}",
-        )
-    return Advice(
-        f"{shown}: requests wait for an instance", f"tritongen tune -m {quote(config.model)}"
-    )
+        why = f", most of it in front of {worst.model}"
+        command = f"tritongen tune -m {quote(worst.model)}"
+    elif batch is not None and batch < _SINGLE and not config.dynamic_batching:
+        why = ": dynamic batching is off"
+        if config.max_batch_size <= 1:
+            why = ": the model is served without a batch axis, one request at a time"
+            command = f"tritongen optimize -m {name} --fix"
+    elif busy is not None and busy >= _BUSY:
+        why = f": the instances were busy for {busy:.0%} of the time; this is their capacity"
+    shown = f"{share:.0%} queue" + (f", batch {batch:.1f}" if batch is not None else "")
+    return Advice(shown + why, command)

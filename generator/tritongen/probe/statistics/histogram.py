@@ -8,7 +8,6 @@ whole range up to 73 minutes takes 3,840 buckets.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -100,9 +99,9 @@ class Histogram:
 
     def spectrum(self) -> Iterator[tuple[float, float]]:
         """(fraction at or below, upper bound in nanoseconds) for every bucket, ascending."""
-        for (bucket, _), running in zip(
-            self.counts, accumulate(count for _, count in self.counts), strict=True
-        ):
+        running = 0
+        for bucket, count in self.counts:
+            running += count
             yield running / self.total, min(float(bucket_bounds(bucket)[1]), float(self.max_ns))
 
     def to_json(self) -> dict[str, Any]:

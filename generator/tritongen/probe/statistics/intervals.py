@@ -148,11 +148,16 @@ def ratio_variance(counts: Sequence[float], sums: Sequence[float]) -> tuple[floa
 
 
 def mean_interval(
-    counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
+    counts: Sequence[float],
+    sums: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    autocorrelated: bool = False,
 ) -> Interval | None:
     """The mean Σsums / Σcounts with its interval by batch means; None without two batches.
 
-    Nothing that is measured here can be negative, so neither is the interval.
+    Nothing that is measured here can be negative, so neither is the interval. Where batches are
+    `autocorrelated` it is widened as for an AR(1) process of their lag-1 autocorrelation.
     """
     grouped_counts, grouped_sums = group(counts), group(sums)
     variance, freedom = ratio_variance(grouped_counts, grouped_sums)
@@ -160,6 +165,9 @@ def mean_interval(
         return None
     mean = math.fsum(sums) / math.fsum(counts)
     reach = student_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(variance)
+    if autocorrelated:
+        rho = lag1_autocorrelation(grouped_counts, grouped_sums)
+        reach *= math.sqrt((1.0 + rho) / (1.0 - rho))
     return Interval(mean, max(mean - reach, 0.0), mean + reach)
 
 
@@ -183,18 +191,6 @@ def lag1_autocorrelation(counts: Sequence[float], sums: Sequence[float]) -> floa
         return 0.0
     found = math.fsum(one * two for one, two in pairwise(off)) / spread
     return min(max(found + (1.0 + 3.0 * max(found, 0.0)) / size, 0.0), _MAX_AUTOCORRELATION)
-
-
-def ar1_mean_interval(
-    counts: Sequence[float], sums: Sequence[float], confidence: float = CONFIDENCE
-) -> Interval | None:
-    """`mean_interval`, widened as for an AR(1) process of the batches' lag-1 autocorrelation."""
-    plain = mean_interval(counts, sums, confidence)
-    if plain is None:
-        return None
-    rho = lag1_autocorrelation(group(counts), group(sums))
-    reach = (plain.high - plain.value) * math.sqrt((1.0 + rho) / (1.0 - rho))
-    return Interval(plain.value, max(plain.value - reach, 0.0), plain.value + reach)
 
 
 def effective_size(

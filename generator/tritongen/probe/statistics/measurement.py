@@ -1,15 +1,16 @@
-"""What one level of load gave: numbers with intervals, a verdict, and the reason for it."""
+"""What one level of load gave: numbers with intervals, how far they can be trusted, and why."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
 from tritongen.model.codec import Digits
-from tritongen.probe.arrivals.workload import Load
 from tritongen.probe.statistics.attribution import Advice, Attribution
 from tritongen.probe.statistics.histogram import Histogram
-from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.statistics.intervals import CONFIDENCE, Interval, sample_floor
+from tritongen.probe.workload import Load
 
 PERCENTILES: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -83,13 +84,11 @@ class ClientCost:
         cpu_us_per_request: its CPU time divided by its requests.
         busy_share: its CPU time divided by wall time and processes; 1.0 is a full core each.
         lateness: sent minus intended, microseconds; of an open loop only.
-        processes: that made the load.
     """
 
     cpu_us_per_request: Annotated[float, Digits(3)]
     busy_share: Annotated[float, Digits(4)]
     lateness: LatencySummary = field(default_factory=LatencySummary)
-    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,35 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelResult:
-    """The result of one level for one model.
+class LevelLabels:
+    """What a level measures.
 
     Attributes:
         model: its name.
+        version: empty for the server's choice.
+        batch: rows of each request.
+        share: of the load, where several models are probed at once.
+        payload_bytes: of one request and its response.
+        protocol: ``http`` or ``grpc``.
+        engine: which client sends the requests.
+        processes: that make the load.
+    """
+
+    model: str
+    version: str = ""
+    batch: int = 1
+    share: float = 1.0
+    payload_bytes: int = 0
+    protocol: str = "http"
+    engine: str = ""
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelResult(LevelLabels):
+    """The result of one level for one model. See `LevelLabels`, too.
+
+    Attributes:
         load: what was asked for.
         verdict: how far to trust the numbers.
         reason: why that verdict, one sentence.
@@ -140,14 +163,8 @@ class LevelResult:
         attribution: where the time went, None where the server gives no statistics.
         advice: what the numbers mean, with commands to try.
         timeline: from the begin of the load to its end.
-        batch: rows of each request.
-        version: of the model, empty for the server's choice.
-        protocol: ``http`` or ``grpc``.
-        engine: which client sent the requests.
-        share: of the load, where several models are probed at once.
     """
 
-    model: str
     load: Load
     verdict: LevelVerdict
     reason: str
@@ -162,12 +179,174 @@ class LevelResult:
     attribution: Attribution | None = None
     advice: tuple[Advice, ...] = ()
     timeline: tuple[Moment, ...] = ()
-    batch: int = 1
-    version: str = ""
-    protocol: str = "http"
-    engine: str = ""
-    share: float = 1.0
 
     def percentile(self, percentile: float) -> Interval | None:
         """A latency percentile, microseconds, None below its sample floor."""
         return self.latency.percentiles.get(percentile_key(percentile))
+
+
+# Outstanding requests that come and go are no backlog.
+_BACKLOG = 10
+_BACKLOG_SHARE = 0.02
+_GROWTH = 1.5
+# A generator this late changes what is measured.
+_LATE_US = 500.0
+_LATE_SHARE = 0.1
+# Of fewer requests the latest one says nothing about one in a hundred.
+_MIN_REQUESTS_LATE = 100
+_BUSY = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPrecision:
+    """What the numbers must reach.
+
+    Attributes:
+        percentile: whose interval decides.
+        width: half of the interval divided by the estimate, at most.
+        confidence: of every interval.
+    """
+
+    percentile: float = 99.0
+    width: float = 0.10
+    confidence: float = CONFIDENCE
+
+    def reached(self, throughput: Interval | None, latency: Interval | None) -> bool:
+        """Whether both intervals are narrow enough."""
+        return max(_width_of(throughput), _width_of(latency)) <= self.width
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictInputs:
+    """What a verdict rests on.
+
+    Attributes:
+        requests: what became of them.
+        client: what the generator itself took.
+        throughput: successful requests a second.
+        latency: the deciding percentile, microseconds, None below its floor.
+        median: latency, None without it.
+        capped: requests that waited in the client for a free slot.
+        due: requests due in the window; 0 in a closed loop.
+        outstanding: greatest number without an answer, slot by slot.
+        unanswered: requests that were given up at the end, those due before the window included.
+        ended: why the level ended early, empty when it did not.
+        closed: whether the loop was closed.
+    """
+
+    requests: RequestCounts
+    client: ClientCost
+    throughput: Interval | None
+    latency: Interval | None
+    median: Interval | None
+    capped: int
+    due: int
+    outstanding: Sequence[int]
+    unanswered: int
+    ended: str
+    closed: bool
+
+
+def judge(evidence: VerdictInputs, precision: WantedPrecision) -> tuple[LevelVerdict, str]:
+    """The verdict and its reason, one sentence without a full stop."""
+    if not evidence.requests.ok:
+        return LevelVerdict.TOO_FEW, _nothing(evidence)
+    saturated = "" if evidence.closed else saturation(evidence.outstanding, evidence.due)
+    if saturated:
+        return LevelVerdict.SATURATED, saturated
+    late = _lateness(evidence)
+    if late:
+        return LevelVerdict.GENERATOR_LATE, late
+    few = _scarcity(evidence, precision)
+    if few:
+        return LevelVerdict.TOO_FEW, few
+    if evidence.ended:
+        return LevelVerdict.UNSTABLE, evidence.ended
+    wide = _width(evidence, precision)
+    if wide:
+        return LevelVerdict.UNSTABLE, wide
+    return LevelVerdict.VALID, (
+        f"p{precision.percentile:g} within ±{_width_of(evidence.latency):.1%}, throughput within "
+        f"±{_width_of(evidence.throughput):.1%} at {precision.confidence:.0%} confidence"
+    )
+
+
+def saturation(outstanding: Sequence[int], due: int) -> str:
+    """Why an open loop is saturated: its backlog grew all the time; empty when it did not."""
+    size = len(outstanding)
+    if size < 3:
+        return ""
+    third = size // 3
+    means = [
+        math.fsum(part) / len(part)
+        for part in (outstanding[:third], outstanding[third : 2 * third], outstanding[2 * third :])
+    ]
+    growth = outstanding[-1] - means[0]
+    if growth <= max(_BACKLOG, _BACKLOG_SHARE * due):
+        return ""
+    if not means[0] < means[1] < means[2] or means[2] < _GROWTH * means[0]:
+        return ""
+    return (
+        f"requests without an answer grew from {means[0]:.0f} to {outstanding[-1]}: the server "
+        "does not keep up with the rate"
+    )
+
+
+def _lateness(evidence: VerdictInputs) -> str:
+    requests, busy = evidence.requests, evidence.client.busy_share
+    if evidence.closed:
+        if busy < _BUSY:
+            return ""
+        return f"the generator used {busy:.0%} of a core: it may be slower than the server"
+    late = evidence.client.lateness.percentiles.get("p99")
+    if late is None or evidence.capped or requests.ok + requests.failed < _MIN_REQUESTS_LATE:
+        return ""
+    median_us = evidence.median.value if evidence.median else 0.0
+    if late.value <= max(_LATE_US, _LATE_SHARE * median_us):
+        return ""
+    return f"1 % of the requests left {late.value / 1e3:.1f} ms or more after they were due"
+
+
+def _nothing(evidence: VerdictInputs) -> str:
+    """Why there is not one answer."""
+    requests = evidence.requests
+    if requests.failed:
+        code = next(iter(requests.failures_by_code), "")
+        failure = f"{code} {requests.examples.get(code, '')}".strip()
+        return f"all {requests.failed} requests failed" + (f": {failure}" if failure else "")
+    if evidence.ended:
+        return evidence.ended
+    if evidence.unanswered:
+        return f"no request was answered; {evidence.unanswered} still wait for an answer"
+    return "no request was due in the measured window"
+
+
+def _scarcity(evidence: VerdictInputs, precision: WantedPrecision) -> str:
+    needed = sample_floor(precision.percentile / 100.0, precision.confidence)
+    ok = evidence.requests.ok
+    if evidence.latency is None or ok < needed:
+        ended = f"; {evidence.ended}" if evidence.ended else ""
+        return (
+            f"p{precision.percentile:g} needs at least {needed} successful requests, there were "
+            f"{ok}{ended}"
+        )
+    return ""
+
+
+def _width(evidence: VerdictInputs, precision: WantedPrecision) -> str:
+    found = []
+    for name, interval in (
+        (f"p{precision.percentile:g}", evidence.latency),
+        ("throughput", evidence.throughput),
+    ):
+        width = _width_of(interval)
+        if width > precision.width:
+            known = f"only known within ±{width:.0%}" if width <= 1.0 else "not known within ±100%"
+            found.append(f"{name} is {known}")
+    if not found:
+        return ""
+    return f"{' and '.join(found)}, ±{precision.width:.0%} was wanted"
+
+
+def _width_of(interval: Interval | None) -> float:
+    return math.inf if interval is None else interval.relative_width

@@ -13,7 +13,7 @@ from tritongen.serving.arguments import server_arguments
 from tritongen.serving.docker.container_binds import Mount
 from tritongen.serving.docker.health_check import HEALTH
 from tritongen.serving.protocol import ServerSpec
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 
 __all__ = ["LABEL", "MODELS", "PROJECT", "SERVER", "ContainerSettings", "shared_memory"]
 

@@ -21,8 +21,7 @@ from tritongen.serving.growing_log import new_log
 from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
-from tritongen.triton.api_keys import ApiKeys
-from tritongen.triton.server import RuntimeName, ServerState
+from tritongen.triton.server import ApiKeys, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.docker_server import DockerServer

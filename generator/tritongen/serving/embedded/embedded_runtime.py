@@ -25,8 +25,7 @@ from tritongen.system.processes import (
     environment_of,
     region_prefix,
 )
-from tritongen.triton.api_keys import ApiKeys
-from tritongen.triton.server import RuntimeName, ServerState
+from tritongen.triton.server import ApiKeys, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.embedded.embedded_server import EmbeddedServer

@@ -15,7 +15,7 @@ from tritongen.serving.growing_log import new_log
 from tritongen.serving.protocol import ServerSpec
 from tritongen.system.files import translated
 from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
-from tritongen.triton.api_keys import ApiKeys
+from tritongen.triton.server import ApiKeys
 
 __all__ = [
     "command",

@@ -1,1 +1,0 @@
-"""Pages of HTML: drawings, and the frame around them."""

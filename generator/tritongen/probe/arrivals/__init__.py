@@ -1,1 +1,0 @@
-"""When requests are sent: closed and open loops, schedules, due times."""

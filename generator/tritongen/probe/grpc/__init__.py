@@ -1,1 +1,0 @@
-"""The fast gRPC engine: hand-framed HTTP/2 over non-blocking sockets."""

@@ -1,0 +1,179 @@
+"""The server that `probe` measures: found, seen to be a Triton, described, and read."""
+
+import contextlib
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritongen import __version__
+from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.model.business import ClientProtocol
+from tritongen.probe.level import ServerReading
+from tritongen.probe.probe_request import ProbeRequest
+from tritongen.probe.report.json_document import Environment
+from tritongen.system.machine import read_cpus
+from tritongen.system.memory import resident_bytes
+from tritongen.system.process_usage import cpu_seconds, process_tree
+from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.control import ServerControl
+from tritongen.triton.metrics import Metrics
+from tritongen.triton.server_state import StateStore, own_headers
+from tritongen.triton.statistics import (
+    ModelStatistics,
+    ServedConfig,
+    ServerUse,
+    served_config,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedServer:
+    """A server that answers.
+
+    Attributes:
+        endpoint: where requests go.
+        control: its side channel.
+        server: its name and version.
+        metrics: its metrics endpoint, None when it is not known.
+        replicas: further servers of the same models.
+    """
+
+    endpoint: Endpoint
+    control: ServerControl
+    server: str
+    metrics: Metrics | None
+    replicas: tuple[Endpoint, ...] = ()
+
+
+@contextlib.contextmanager
+def connect(project: Path, request: ProbeRequest) -> Iterator[ProbedServer]:
+    """Find the server and see that it is a Triton.
+
+    Raises:
+        EnvironmentProblem: TG901 nothing listens there, TG902 it is no Triton.
+    """
+    (endpoint, *replicas), metrics = _locate(project, request)
+    with contextlib.closing(ServerControl(endpoint, *replicas)) as control:
+        info = control.server()
+        if "binary_tensor_data" not in info.extensions:
+            what = f"{info.name or 'the server'} lacks the binary tensor data extension"
+            raise EnvironmentProblem("TG902", what, where=endpoint.address)
+        server = f"{info.name} {info.version}".strip()
+        yield ProbedServer(endpoint, control, server, metrics, tuple(replicas))
+
+
+def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metrics | None]:
+    """Servers to ask, one or more, and the metrics endpoint of the project's own."""
+    url, metrics = request.url, None
+    if not url:
+        state = StateStore(project).read()
+        if state is None:
+            raise EnvironmentProblem("TG901", "no server runs for this project", where=str(project))
+        ends = state.endpoints
+        url = ends.http if request.protocol is ClientProtocol.HTTP else ends.grpc
+        if ends.metrics:
+            metrics = Metrics(*parse_endpoint(ends.metrics, ClientProtocol.HTTP))
+    return [_endpoint(project, text.strip(), request) for text in url.split(",")], metrics
+
+
+def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
+    host, port = parse_endpoint(url, request.protocol)
+    secure = request.secure or url.startswith(("https://", "grpcs://"))
+    tls = request.tls if secure else None
+    found = Endpoint(host, port, request.protocol, tls, request.streaming)
+    own = own_headers(project, found.address, grpc=request.protocol is ClientProtocol.GRPC)
+    return replace(found, headers=own)
+
+
+def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:
+    """Where and how this runs."""
+    reading = read_cpus()
+    endpoint = connection.endpoint
+    servers = [one.address for one in (endpoint, *connection.replicas)]
+    return Environment(
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        tool=f"tritongen {__version__}",
+        server=connection.server,
+        endpoint=f"{endpoint.protocol} {','.join(servers)}",
+        machine={
+            "cpu": reading.model,
+            "cores": reading.affinity,
+            "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(),
+        },
+        seed=request.inputs.seed,
+        configurations=_hashes(connection, request),
+        command=request.command,
+    )
+
+
+def _hashes(connection: ProbedServer, request: ProbeRequest) -> dict[str, str]:
+    """SHA-256 of each model's configuration in force; models that have none are left out."""
+    found = {}
+    names = [choice.name for choice in request.models]
+    for name in names or connection.control.ready_models():
+        try:
+            config: Any = connection.control.config(name)
+        except TritongenError:
+            continue
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+        found[name] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+@dataclass(slots=True)
+class Observer:
+    """Reads what the server tells about some models, those of their ensembles included.
+
+    Attributes:
+        control: of the server.
+        configs: of the models, by name; those of ensembles' steps are added.
+        pid: of a local server, None when it is not known.
+        metrics: its metrics endpoint, None when it is not known.
+    """
+
+    control: ServerControl
+    configs: dict[str, ServedConfig]
+    pid: int | None = None
+    metrics: Metrics | None = None
+
+    def __post_init__(self) -> None:
+        for config in list(self.configs.values()):
+            self._add_steps(config)
+
+    def _add_steps(self, config: ServedConfig) -> None:
+        for step in config.steps:
+            if step and step not in self.configs:
+                try:
+                    found = served_config(step, self.control.config(step))
+                except TritongenError:
+                    found = ServedConfig(step)
+                self.configs[step] = found
+                self._add_steps(found)
+
+    def read(self) -> ServerReading | None:
+        """The server's state now, None when it does not answer."""
+        statistics: dict[str, ModelStatistics] = {}
+        try:
+            for name in self.configs:
+                statistics[name] = self.control.statistics(name)
+        except TritongenError:
+            # The load goes on, and its numbers are good without the server's own.
+            return None
+        cpu_s, use = self._resources()
+        return ServerReading(statistics, dict(self.configs), cpu_s, use)
+
+    def _resources(self) -> tuple[float | None, ServerUse]:
+        if self.pid is not None:
+            pids = process_tree(self.pid)
+            memory = sum(map(resident_bytes, pids))
+            if pids:
+                return cpu_seconds(*pids), ServerUse(None, memory, "process")
+        if self.metrics is not None:
+            return None, self.metrics.use()
+        return None, ServerUse()
