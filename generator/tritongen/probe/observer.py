@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from tritongen.errors import TritongenError
 from tritongen.probe.level import ServerReading
-from tritongen.system.memory import resident_bytes
-from tritongen.system.process_usage import cpu_seconds, process_tree
+from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.statistics import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.protocol import Ports
-from tritongen.system.ports import MIN_PORT, ephemeral_start, is_free
+from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
 from tritongen.triton.server import Endpoints
 
 __all__ = ["choose", "endpoints", "port_findings", "ports_of", "refuse_taken"]

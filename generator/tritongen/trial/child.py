@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO
 
 import tritongen
-from tritongen.system.interpreter import module_command, module_environment
-from tritongen.system.memory import resident_bytes_of
 from tritongen.system.process_files import descendants
+from tritongen.system.process_usage import resident_bytes_of
+from tritongen.system.processes import module_command, module_environment
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.01

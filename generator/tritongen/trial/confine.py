@@ -17,7 +17,7 @@ from typing import NoReturn, TextIO
 
 from tritongen.system.process_files import children
 from tritongen.system.processes import prefer_for_oom_kill
-from tritongen.system.sandbox import enter_sandbox
+from tritongen.system.sandbox import enter_sandbox, lower_limit
 from tritongen.trial.child_request import Limits
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -95,16 +95,10 @@ def _prctl(option: int, value: int) -> None:
 def _limit(limits: Limits) -> None:
     """Set the kernel's limits on this process, and offer it first when memory runs out."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_CPU, limits.cpu_s)
+    lower_limit(resource.RLIMIT_CPU, limits.cpu_s)
     if limits.address_space:
-        _lower(resource.RLIMIT_AS, limits.address_space)
+        lower_limit(resource.RLIMIT_AS, limits.address_space)
     prefer_for_oom_kill()
-
-
-def _lower(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (least, least))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.ports import choose, endpoints, port_findings
 from tritongen.serving.protocol import Ports
-from tritongen.system.ports import is_free
+from tritongen.system.machine import is_free
 from tritongen.triton.server import Endpoints
 
 

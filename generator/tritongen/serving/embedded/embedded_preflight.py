@@ -14,9 +14,8 @@ from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.system.cgroups import memory_left
-from tritongen.system.machine import ptrace_scope
-from tritongen.system.memory import available_bytes
+from tritongen.system.machine import memory_left, ptrace_scope
+from tritongen.system.process_usage import available_bytes
 
 __all__ = [
     "PACKAGES",

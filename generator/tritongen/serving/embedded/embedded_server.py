@@ -15,7 +15,7 @@ from tritongen.serving.embedded.layout import BACKENDS
 from tritongen.serving.growing_log import follow_file, last_text
 from tritongen.serving.guard import Guard
 from tritongen.serving.running_server import STUB, RunningServer, end_problem
-from tritongen.system.cgroups import oom_kills
+from tritongen.system.machine import oom_kills
 from tritongen.system.process_files import command_line
 from tritongen.system.processes import SERVER, ProcessRef, region_prefix
 from tritongen.triton.load_reasons import start_failure

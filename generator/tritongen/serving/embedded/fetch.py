@@ -12,7 +12,7 @@ from typing import NoReturn
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress, silent
 from tritongen.system.files import FileLock, translated
-from tritongen.system.interpreter import module_command, module_environment
+from tritongen.system.processes import module_command, module_environment
 from tritongen.system.user_cache import cache_folder, user_cache
 
 __all__ = [
