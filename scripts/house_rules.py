@@ -40,7 +40,7 @@ KERNEL_FILE_EXCEPTIONS = {
     "generator/tritongen/serving/docker/container_binds.py": "folders of a container",
     "generator/tritongen/serving/embedded/hidden_arguments.py": "writes to its own child's memory",
     "generator/tritongen/serving/embedded/launcher.py": "runs by itself, without the package",
-    "generator/tritongen/serving/backends/onnxruntime/ort_backend/autocomplete.py": "in Triton",
+    "generator/tritongen/serving/backends/onnxruntime/ort_backend/signature.py": "in Triton",
 }
 
 

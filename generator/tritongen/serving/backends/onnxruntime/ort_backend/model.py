@@ -11,12 +11,10 @@ import triton_python_backend_utils as pb_utils
 from python_backends.config import Json, RefusedError
 from python_backends.serving import failure, on_cpu, refusal, state_keeper
 
-from .autocomplete import complete, default_max_batch_size, is_complete
 from .batch import Array, Request, RequestBatcher, rows
 from .config import interface, session_settings
 from .session import OrtSession, from_bfloat16, model_file, to_bfloat16
-from .signature import signature
-from .validate import validate
+from .signature import complete, default_max_batch_size, is_complete, signature, validate
 
 _BF16 = "TYPE_BF16"
 _STRING = "TYPE_STRING"
