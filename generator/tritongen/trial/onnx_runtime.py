@@ -14,8 +14,7 @@ from tritongen.errors import words_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal
+from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal, library
 
 # Of onnxruntime, which has no types.
 SessionOptions = Any

@@ -13,12 +13,11 @@ from tritongen.model.refusals import NOT_LOADED
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
 from tritongen.system import process_usage
-from tritongen.trial.axes import find_axes
 from tritongen.trial.batch_proof import ROWS, Prover, obstacle
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
-from tritongen.trial.feeding import Fed, find_inputs
+from tritongen.trial.feeding import Fed, find_axes, find_inputs
 from tritongen.trial.python_runtime import PythonSession
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
 

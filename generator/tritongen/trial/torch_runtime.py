@@ -12,8 +12,7 @@ import numpy as np
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, library, lines_of, refusal
 
 _MEMORY = re.compile(r"can't allocate memory|out of memory|bad alloc", re.IGNORECASE)
 _VALUES = re.compile(r"index out of range|out of bounds|indices should be|token", re.IGNORECASE)

@@ -12,8 +12,7 @@ from tritongen.model.backends.fil import INPUT, OUTPUT
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.facts import ModelFormat
 from tritongen.model.samples import Array
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, library, lines_of, refusal
 
 _MULTICLASS = 2
 
