@@ -11,7 +11,7 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
-from tritongen.serving.drift import repository_drift
+from tritongen.serving.served_config import repository_drift
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient

@@ -6,10 +6,12 @@
         └──────ServerRuntime.start──▶ RunningServer ──wait_ready──▶ ModelStatus, one a model
                             └──state──▶ ServerState ──ServerRuntime.attach_to──▶ RunningServer
 
-`embedded` and `docker` implement both; callers know no others.
+`embedded` and `docker` implement both; callers know no others. What a spec means for the arguments
+of tritonserver is the same for both.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
+from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import LOOPBACK, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
     from tritongen.serving.runtime_requirements import ModelNeeds
-
-__all__ = ["DEFAULT_USER", "ModelControl", "Ports", "ServerRuntime", "ServerSpec"]
 
 # The triton-server user of official images. A number holds in every image.
 DEFAULT_USER = "1000:1000"
@@ -206,3 +207,42 @@ class ServerRuntime(Protocol):
     def attach_to(self, state: ServerState) -> "RunningServer | None":
         """The server of a state file, None when it no longer runs."""
         ...
+
+
+def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: ApiKeys) -> list[str]:
+    """Everything that stands behind ``tritonserver``.
+
+    Args:
+        spec: of the server.
+        own: (flag without dashes, value) that the runtime adds.
+        keys: of its restricted APIs.
+    """
+    options = [
+        *own,
+        ("exit-on-error", str(spec.exit_on_error).lower()),
+        ("model-control-mode", spec.model_control.value),
+        *closed_apis(spec, keys),
+        *without_gpu(spec),
+        *spec.flags,
+    ]
+    if spec.model_control is ModelControl.EXPLICIT:
+        options += [("load-model", name) for name in spec.models]
+    arguments = [f"--{flag}={value}" for flag, value in options]
+    if not spec.auto_complete:
+        arguments.append("--disable-auto-complete-config")
+    return arguments
+
+
+def closed_apis(spec: ServerSpec, keys: ApiKeys) -> Iterator[tuple[str, str]]:
+    """Flags that close what is not for everybody, unless the spec closes something itself."""
+    given = {flag for flag, _ in spec.flags}
+    for flag in ("http-restricted-api", "grpc-restricted-protocol"):
+        if flag not in given:
+            yield from ((flag, group) for group in keys.groups)
+
+
+def without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:
+    """What spares a server without GPUs its search for them."""
+    if not spec.gpus:
+        yield "allow-gpu-metrics", "false"
+        yield "pinned-memory-pool-byte-size", "0"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.triton.load_reasons import load_failures, short_of_memory, telling_lines
 from tritongen.triton.readiness import model_statuses, wait_for_models
 from tritongen.triton.server import Endpoints, ModelStatus, ServerState

@@ -251,6 +251,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
 
 
 def _needs(served: ServedRepository) -> "tuple[ModelNeeds, ...]":
-    from tritongen.serving.hand_written_requirements import model_needs
+    from tritongen.serving.runtime_requirements import model_needs
 
     return model_needs(served.folder, served.models)

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from tritongen.serving.guard import Guard, guarded, released
+from tritongen.serving.reaper import Guard, guarded, released
 
 __all__ = ["container_guard", "guarded_servers", "main"]
 

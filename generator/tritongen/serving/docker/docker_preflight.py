@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.serving.docker.container_binds import repository_mounts
-from tritongen.serving.docker.container_settings import MODELS, shared_memory
+from tritongen.serving.docker.container_settings import MODELS, repository_mounts, shared_memory
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe, image_for
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings

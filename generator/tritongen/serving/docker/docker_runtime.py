@@ -12,9 +12,14 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
 from tritongen.serving.docker import docker_preflight
-from tritongen.serving.docker.container_binds import repository_mounts
 from tritongen.serving.docker.container_reaper import container_guard
-from tritongen.serving.docker.container_settings import LABEL, MODELS, SERVER, ContainerSettings
+from tritongen.serving.docker.container_settings import (
+    LABEL,
+    MODELS,
+    SERVER,
+    ContainerSettings,
+    repository_mounts,
+)
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
 from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log

@@ -17,7 +17,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.container_reaper import container_guard
 from tritongen.serving.docker.docker_engine import remove_container, speaking
 from tritongen.serving.growing_log import last_text, lines_of, new_log
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.serving.running_server import STUB, RunningServer, end_problem
 from tritongen.system.files import write_atomic
 from tritongen.triton.load_reasons import start_failure

@@ -14,9 +14,9 @@ from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.guard import Guard
 from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.reaper import Guard
 from tritongen.system.processes import (
     LABEL,
     SERVER,

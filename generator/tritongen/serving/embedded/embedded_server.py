@@ -13,7 +13,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.embedded.layout import BACKENDS
 from tritongen.serving.growing_log import follow_file, last_text
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.serving.running_server import STUB, RunningServer, end_problem
 from tritongen.system.machine import oom_kills
 from tritongen.system.process_files import command_line

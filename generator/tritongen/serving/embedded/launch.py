@@ -1,34 +1,30 @@
 """The command, the environment and the process of an embedded server."""
 
+import hashlib
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tritongen.serving.arguments import server_arguments
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden_arguments import Program, start
 from tritongen.serving.embedded.layout import TritonLayout
-from tritongen.serving.embedded.shell_safe_paths import plain_path
 from tritongen.serving.growing_log import new_log
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import ServerSpec, server_arguments
 from tritongen.system.files import translated
 from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
+from tritongen.system.user_cache import cache_folder, private_folder
 from tritongen.triton.api_keys import ApiKeys
-
-__all__ = [
-    "command",
-    "cpus_for",
-    "environment",
-    "launch",
-]
 
 _log = logging.getLogger(__name__)
 # Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
 # so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
 _INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 _INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 
 def command(
@@ -137,3 +133,30 @@ def launch(
         process = start(Program(arguments, variables, secrets, layout.folder, output))
     _log.info("tritonserver runs as process %d, its log is %s", process.pid, spec.log)
     return process
+
+
+def plain_path(path: Path) -> Path:
+    """The path itself when a shell reads it as one word, else a link to it: the same at every call.
+
+    Triton's Python backend starts its processes by a shell's command line into which it writes the
+    paths of the model and of the backend as they are: a blank cuts them in two, and a quote or a
+    dollar sign does worse.
+
+    Args:
+        path: absolute.
+
+    Raises:
+        EnvironmentProblem: TG004, the link cannot be made.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    folder = cache_folder("links", private_folder())
+    link = folder / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    with translated(folder):
+        if not link.is_symlink():
+            # Beside and renamed: two starts at once make the same link.
+            staged = folder / f"{link.name}.{os.getpid()}"
+            staged.unlink(missing_ok=True)
+            staged.symlink_to(path)
+            staged.replace(link)
+    return link
