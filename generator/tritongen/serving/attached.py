@@ -19,8 +19,6 @@ from tritongen.triton.readiness import model_statuses
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 from tritongen.triton.server_state import own_headers
 
-__all__ = ["AttachOptions", "ServerStatus", "attached_status", "own_drift"]
-
 _ANSWER_S = 10.0
 
 

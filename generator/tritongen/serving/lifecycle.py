@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tritongen.serving.orphans import FoundServer
     from tritongen.serving.running_server import RunningServer
 
-__all__ = ["down", "last_logs", "running_server", "status"]
-
 
 def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> tuple[str, ...]:
     """Stop the project's server, or every server that this tool ever started here.

@@ -10,8 +10,6 @@ from tritongen.system.process_files import running_pids
 from tritongen.system.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 from tritongen.triton.server_state import StateStore
 
-__all__ = ["FoundServer", "end_server", "find_servers"]
-
 
 @dataclass(frozen=True, slots=True)
 class FoundServer:

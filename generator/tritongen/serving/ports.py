@@ -9,8 +9,6 @@ from tritongen.serving.protocol import Ports
 from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
 from tritongen.triton.server import Endpoints
 
-__all__ = ["choose", "endpoints", "port_findings", "ports_of", "refuse_taken"]
-
 _ATTEMPTS = 200
 
 _LOOPBACK = ("127.", "::1", "localhost")

@@ -9,8 +9,6 @@ from tritongen.model.releases import MENDED, RELEASES, at_least
 from tritongen.serving.ports import is_loopback, port_findings
 from tritongen.serving.protocol import ModelControl, ServerSpec
 
-__all__ = ["network_findings", "repository_findings", "weakness_findings"]
-
 
 def repository_findings(spec: ServerSpec) -> Iterator[Finding]:
     """The repository and each model's folder exist and can be read."""

@@ -14,7 +14,6 @@ from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 if TYPE_CHECKING:
     from tritongen.triton.http_client import HttpClient
 
-__all__ = ["STUB", "RunningServer", "end_problem"]
 
 # The program of the processes that Triton's Python backend starts, one an instance.
 STUB = "triton_python_backend_stub"

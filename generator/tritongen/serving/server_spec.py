@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tritongen.model.lock import Lock
     from tritongen.serving.runtime_requirements import ModelNeeds
 
-__all__ = ["ServedRepository", "UpOptions", "bare_spec", "model_names", "server_spec"]
-
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:

@@ -20,8 +20,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.system.own_files import open_own
 from tritongen.system.process_files import exists
 
-__all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
-
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEFTOVER = re.compile(r"\.tritongen-(\d+)-(.+)\.tmp")
 

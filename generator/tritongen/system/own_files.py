@@ -14,8 +14,6 @@ from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 
-__all__ = ["MAX_BYTES", "check_folder", "make_folders", "open_own", "read_own"]
-
 # Of one file that is read at once. Chosen: a journal of a tuning, the largest that the tool writes,
 # has some hundred kilobytes, and any machine has this much memory.
 MAX_BYTES = 64 << 20

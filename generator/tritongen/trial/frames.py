@@ -9,8 +9,6 @@ from tritongen.model.samples import Array
 from tritongen.model.tensors import DType
 from tritongen.triton import tensor_bytes
 
-__all__ = ["read_frame", "write_frame"]
-
 _LENGTH = struct.Struct("<I")
 # Of names, types and sizes; chosen: a thousand outputs with long names.
 _MAX_HEADER_BYTES = 2**20

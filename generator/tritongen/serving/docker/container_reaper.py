@@ -5,8 +5,6 @@ from contextlib import suppress
 
 from tritongen.serving.reaper import Guard, guarded, released
 
-__all__ = ["container_guard", "guarded_servers", "main"]
-
 # A server that is still starting has nobody to serve.
 _START_GRACE_S = 1
 _LABEL = "tritongen.server"

@@ -11,8 +11,6 @@ from tritongen.serving.docker.docker_engine import (
 )
 from tritongen.serving.orphans import FoundServer
 
-__all__ = ["end_container", "find_containers"]
-
 
 def find_containers(engine: DockerEngine | None = None, label: str = "") -> tuple[FoundServer, ...]:
     """Containers of this tool, running or not.

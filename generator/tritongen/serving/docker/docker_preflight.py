@@ -17,13 +17,6 @@ from tritongen.serving.protocol import ServerSpec
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = [
-    "engine_findings",
-    "findings",
-    "image_findings",
-    "mount_findings",
-    "resource_findings",
-]
 
 _CORE_BACKENDS = frozenset({"", "ensemble"})
 _SHOWN = 3

@@ -32,7 +32,6 @@ from tritongen.triton.server import RuntimeName, ServerState
 if TYPE_CHECKING:
     from tritongen.serving.docker.docker_server import DockerServer
 
-__all__ = ["DockerRuntime"]
 
 # Another program may take a free port between the choice and the start.
 _PORT_ATTEMPTS = 3

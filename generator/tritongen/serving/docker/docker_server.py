@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from tritongen.serving.docker.docker_engine import DockerEngine
 
-__all__ = ["ContainerEnd", "DockerServer"]
 
 _log = logging.getLogger(__name__)
 _LOG_LINES = 5000

@@ -15,18 +15,6 @@ from tritongen.serving.runtime_requirements import ModelNeeds, unmet
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = [
-    "PYTHON_LABEL",
-    "ImageChoice",
-    "ImageFacts",
-    "checked",
-    "choose_image",
-    "describe",
-    "image_for",
-    "official_image",
-    "pull",
-    "releases_with",
-]
 
 OFFICIAL = "nvcr.io/nvidia/tritonserver"
 

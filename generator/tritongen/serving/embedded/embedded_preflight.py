@@ -17,15 +17,6 @@ from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.system.machine import memory_left, ptrace_scope
 from tritongen.system.process_usage import available_bytes
 
-__all__ = [
-    "PACKAGES",
-    "available_memory",
-    "backend_findings",
-    "findings",
-    "machine_findings",
-    "resource_findings",
-]
-
 # Packages that a backend imports inside the server, and the extra that brings them.
 PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
     {

@@ -31,8 +31,6 @@ from tritongen.triton.server import RuntimeName, ServerState
 if TYPE_CHECKING:
     from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
-__all__ = ["EmbeddedRuntime"]
-
 
 class EmbeddedRuntime:
     """Runs the Triton of the PyPI wheel as a child process.

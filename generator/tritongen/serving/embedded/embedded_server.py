@@ -21,8 +21,6 @@ from tritongen.system.processes import SERVER, ProcessRef, region_prefix
 from tritongen.triton.load_reasons import start_failure
 from tritongen.triton.server import ServerState
 
-__all__ = ["EmbeddedServer"]
-
 # Between the end of a process's memory, with its marks, and its own.
 _LAST_MOMENT_S = 5.0
 _log = logging.getLogger(__name__)

@@ -15,16 +15,6 @@ from tritongen.system.files import FileLock, translated
 from tritongen.system.processes import module_command, module_environment
 from tritongen.system.user_cache import cache_folder, user_cache
 
-__all__ = [
-    "NEEDED_BYTES",
-    "TritonHome",
-    "availability",
-    "check_machine",
-    "default_cache",
-    "ensure_triton",
-    "installed",
-]
-
 DISTRIBUTION = "nvidia-pytriton"
 DISTRIBUTION_VERSION = "0.7.0"
 SHA256 = "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"

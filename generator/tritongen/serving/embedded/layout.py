@@ -25,16 +25,6 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.system.files import translated
 from tritongen.system.user_cache import cache_folder
 
-__all__ = [
-    "BACKENDS",
-    "MINORS",
-    "OWN_BACKENDS",
-    "TritonLayout",
-    "build_layout",
-    "check_python",
-    "find_libpython",
-]
-
 # Backends that the embedded runtime serves.
 BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
 # Those among them that are this project's own, on Triton's Python backend; NVIDIA's are in C++.
