@@ -7,8 +7,7 @@ C++ backend would, on the CPU. Parameters for the GPU are accepted and have no e
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import treelite.gtil
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
+from python_backends.batches import Array, Arrays
 from python_backends.config import Json, RefusedError, model_path, parameters, tensors
-from python_backends.serving import BackendModel, Run, on_cpu
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from python_backends.serving import BackendModel, on_cpu
 
 _INPUT, _OUTPUT = "input__0", "output__0"
 _MULTICLASS = 2
@@ -34,48 +32,97 @@ _FILES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ForestSettings:
-    """What a configuration asks of the forest.
+class ForestModel(BackendModel):
+    """A forest behind the names of a configuration."""
 
-    Attributes:
-        kind: how the file is serialised; a key of `_FILES`.
-        classifies: whether classes are predicted.
-        threshold: above which a binary classifier answers 1.
-        probabilities: whether a classifier answers with them.
-        unknown_fields: whether fields of XGBoost's JSON that are not known are ignored.
-        threads: of one execution; -1 for OpenMP's choice.
-    """
+    def load(self, args: Mapping[str, str], config: Json) -> None:
+        """Reads the forest and holds the configuration against it."""
+        on_cpu(args, "fil")
+        given = parameters(config)
+        kind = given.get("model_type", "xgboost")
+        if kind not in _FILES:
+            raise RefusedError(f"{kind} not recognized as a valid serialization format.")
+        self._configure(given)
+        unknown_fields = _flag(given, "xgboost_allow_unknown_field", default=False)
+        self._threads = _within(_whole(given, "cpu_nthread", -1))
+        path = model_path(args, config.get("default_model_filename") or _FILES[kind])
+        try:
+            self._model = _read(str(path), kind, unknown_fields)
+        except Exception as error:
+            raise RefusedError(str(error)) from error
+        header = self._model.get_header_accessor()
+        if int(header.get_field("num_target")[0]) != 1:
+            raise RefusedError("Multi-target model not supported")
+        self._classes = int(header.get_field("num_class")[0])
+        task = int(header.get_field("task_type")[0])
+        if self._probabilities and task == _MULTICLASS:
+            leaf = int(header.get_field("leaf_vector_shape")[1])
+            header.set_field("postprocessor", "softmax" if leaf == 1 else "identity_multiclass")
+        self._check_tensors(config)
 
-    kind: str
-    classifies: bool
-    threshold: float
-    probabilities: bool
-    unknown_fields: bool
-    threads: int
+    def _configure(self, given: Mapping[str, str]) -> None:
+        """What is answered: scores, classes or probabilities."""
+        older = given.get("output_class", "")
+        stated = older in {"true", "false"}
+        self._classifies = older == "true" if stated else _flag(given, "is_classifier")
+        self._threshold = _real(given, "threshold") if self._classifies else 0.5
+        self._probabilities = _flag(given, "predict_proba", default=False)
+
+    def _check_tensors(self, config: Json) -> None:
+        outputs = {item.name: item for item in tensors(config, "output")}
+        inputs = {item.name: item for item in tensors(config, "input")}
+        for name, found in ((_INPUT, inputs), (_OUTPUT, outputs)):
+            if name not in found:
+                raise RefusedError(f"the configuration has no tensor {name}")
+        if "treeshap_output" in outputs:
+            raise RefusedError("the Python-based fil backend computes no SHAP values")
+        self._width = int(np.prod(outputs[_OUTPUT].dims))
+
+    def run(self, names: Collection[str], inputs: Arrays) -> Arrays:  # noqa: ARG002  (there is one)
+        """Predictions of a table of rows."""
+        table = np.ascontiguousarray(inputs[_INPUT], dtype=np.float32)
+        try:
+            result = treelite.gtil.predict(self._model, table, nthread=self._threads)
+        except Exception as error:
+            raise RefusedError(str(error)) from error
+        answer = self._answer(np.asarray(result, dtype=np.float32).reshape(len(table), -1))
+        if answer.shape[1] != self._width:
+            raise RefusedError(
+                f"the forest answers with {answer.shape[1]} numbers a row, the configuration "
+                f"states {self._width}"
+            )
+        return {_OUTPUT: answer.astype(np.float32)}
+
+    def _answer(self, scores: Array) -> Array:
+        if not self._classifies:
+            return scores
+        if self._probabilities:
+            pair = self._classes == 1 and self._width == _MULTICLASS
+            return np.hstack([1.0 - scores, scores]) if pair else scores
+        if self._classes > 1:
+            best: Array = scores.argmax(axis=1).reshape(-1, 1)
+            return best
+        above: Array = scores > self._threshold
+        return above
 
 
-def settings_of(config: Json) -> ForestSettings:
-    """Reads and checks the parameters.
+def _read(path: str, kind: str, unknown_fields: bool) -> Any:  # noqa: ANN401  (a treelite.Model)
+    load = treelite.frontend
+    if kind == "lightgbm":
+        return load.load_lightgbm_model(path)
+    if kind == "treelite_checkpoint":
+        return treelite.Model.deserialize(path)
+    if kind == "xgboost":
+        return load.load_xgboost_model_legacy_binary(path)
+    form = "ubjson" if kind == "xgboost_ubj" else "json"
+    return load.load_xgboost_model(path, format_choice=form, allow_unknown_field=unknown_fields)
 
-    Raises:
-        RefusedError: a required key is missing, or a value cannot be read.
-    """
-    given = parameters(config)
-    kind = given.get("model_type", "xgboost")
-    if kind not in _FILES:
-        raise RefusedError(f"{kind} not recognized as a valid serialization format.")
-    older = given.get("output_class", "")
-    stated = older in {"true", "false"}
-    classifies = older == "true" if stated else _flag(given, "is_classifier")
-    return ForestSettings(
-        kind=kind,
-        classifies=classifies,
-        threshold=_real(given, "threshold") if classifies else 0.5,
-        probabilities=_flag(given, "predict_proba", default=False),
-        unknown_fields=_flag(given, "xgboost_allow_unknown_field", default=False),
-        threads=_whole(given, "cpu_nthread", -1),
-    )
+
+def _within(threads: int) -> int:
+    """OpenMP's maximum bounds the parameter."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    most = int(limit) if limit.isdecimal() and int(limit) else len(os.sched_getaffinity(0))
+    return most if threads < 1 else min(threads, most)
 
 
 def _text(given: Mapping[str, str], key: str) -> str:
@@ -112,102 +159,6 @@ def _whole(given: Mapping[str, str], key: str, default: int) -> int:
 
 def _wrong(key: str, text: str) -> RefusedError:
     return RefusedError(f"Bad input for parameter {key}: {text}")
-
-
-class Forest:
-    """One loaded forest.
-
-    Raises:
-        RefusedError: the file cannot be read, or the configuration does not suit it.
-    """
-
-    def __init__(self, path: Path, config: Json, settings: ForestSettings) -> None:
-        self._settings = settings
-        try:
-            self._model = _read(path, settings)
-        except Exception as error:
-            raise RefusedError(str(error)) from error
-        header = self._model.get_header_accessor()
-        if int(header.get_field("num_target")[0]) != 1:
-            raise RefusedError("Multi-target model not supported")
-        self._classes = int(header.get_field("num_class")[0])
-        task = int(header.get_field("task_type")[0])
-        if settings.probabilities and task == _MULTICLASS:
-            leaf = int(header.get_field("leaf_vector_shape")[1])
-            header.set_field("postprocessor", "softmax" if leaf == 1 else "identity_multiclass")
-        outputs = {item.name: item for item in tensors(config, "output")}
-        inputs = {item.name: item for item in tensors(config, "input")}
-        for name, found in ((_INPUT, inputs), (_OUTPUT, outputs)):
-            if name not in found:
-                raise RefusedError(f"the configuration has no tensor {name}")
-        if "treeshap_output" in outputs:
-            raise RefusedError("the Python-based fil backend computes no SHAP values")
-        self._width = int(np.prod(outputs[_OUTPUT].dims))
-        self._threads = _within(settings.threads)
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Predictions of a table of rows.
-
-        Raises:
-            RefusedError: the table does not suit the forest.
-        """
-        table = np.ascontiguousarray(inputs[_INPUT], dtype=np.float32)
-        try:
-            result = treelite.gtil.predict(self._model, table, nthread=self._threads)
-        except Exception as error:
-            raise RefusedError(str(error)) from error
-        answer = self._answer(np.asarray(result, dtype=np.float32).reshape(len(table), -1))
-        if answer.shape[1] != self._width:
-            raise RefusedError(
-                f"the forest answers with {answer.shape[1]} numbers a row, the configuration "
-                f"states {self._width}"
-            )
-        return {_OUTPUT: answer.astype(np.float32)}
-
-    def _answer(self, scores: Array) -> Array:
-        settings = self._settings
-        if not settings.classifies:
-            return scores
-        if settings.probabilities:
-            pair = self._classes == 1 and self._width == _MULTICLASS
-            return np.hstack([1.0 - scores, scores]) if pair else scores
-        if self._classes > 1:
-            best: Array = scores.argmax(axis=1).reshape(-1, 1)
-            return best
-        above: Array = scores > settings.threshold
-        return above
-
-
-def _read(path: Path, settings: ForestSettings) -> Any:  # noqa: ANN401  (a treelite.Model)
-    load = treelite.frontend
-    if settings.kind == "lightgbm":
-        return load.load_lightgbm_model(str(path))
-    if settings.kind == "treelite_checkpoint":
-        return treelite.Model.deserialize(str(path))
-    if settings.kind == "xgboost":
-        return load.load_xgboost_model_legacy_binary(str(path))
-    form = "ubjson" if settings.kind == "xgboost_ubj" else "json"
-    return load.load_xgboost_model(
-        str(path), format_choice=form, allow_unknown_field=settings.unknown_fields
-    )
-
-
-def _within(threads: int) -> int:
-    """OpenMP's maximum bounds the parameter."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    most = int(limit) if limit.isdecimal() and int(limit) else len(os.sched_getaffinity(0))
-    return most if threads < 1 else min(threads, most)
-
-
-class ForestModel(BackendModel):
-    """A forest."""
-
-    def load(self, args: Mapping[str, str], config: Json) -> Run:
-        """Reads the forest and holds the configuration against it."""
-        on_cpu(args, "fil")
-        settings = settings_of(config)
-        named = config.get("default_model_filename") or _FILES[settings.kind]
-        return Forest(model_path(args, named), config, settings).run
 
 
 TritonPythonModel = ForestModel

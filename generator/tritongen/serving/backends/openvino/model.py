@@ -11,8 +11,7 @@ What differs from the C++ backend, by the nature of a process per instance:
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from openvino.preprocess import PrePostProcessor
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
+from python_backends.batches import Arrays
 from python_backends.config import (
     ConfigTensor,
     Json,
@@ -33,9 +33,7 @@ from python_backends.config import (
     tensors,
     unexpected,
 )
-from python_backends.serving import BackendModel, Run
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from python_backends.serving import BackendModel
 
 _TYPES = {
     "TYPE_BOOL": "boolean",
@@ -53,119 +51,39 @@ _TYPES = {
 _HINTS = {"latency", "throughput", "cumulative_throughput"}
 
 
-@dataclass(frozen=True, slots=True)
-class OpenVinoSettings:
-    """What a configuration asks of OpenVINO.
+class OpenVinoModel(BackendModel):
+    """A model of OpenVINO, held against a configuration and compiled, with one request."""
 
-    Attributes:
-        properties: of the device, by OpenVINO's keys.
-        extension: a library with operators, empty for none.
-        padding: whether short batches are filled with zeros.
-        reshape: whether inputs take the configuration's dims.
-    """
-
-    properties: Mapping[str, object] = field(default_factory=dict)
-    extension: str = ""
-    padding: bool = False
-    reshape: bool = False
-
-
-def settings_of(config: Json) -> OpenVinoSettings:
-    """Reads and checks the parameters.
-
-    Raises:
-        RefusedError: a value that the C++ backend refuses, in its words.
-    """
-    given = parameters(config)
-    device = given.get("TARGET_DEVICE", "").upper() or "CPU"
-    if device != "CPU":
-        raise RefusedError(f"the Python-based openvino backend serves on CPU, not on {device}")
-    count = instance_count(config)
-    cores = len(os.sched_getaffinity(0))
-    threads = _number(given, "INFERENCE_NUM_THREADS") or cores
-    properties: dict[str, object] = {
-        "INFERENCE_NUM_THREADS": max(1, threads // count),
-        "NUM_STREAMS": 1,
-    }
-    compilation = _number(given, "COMPILATION_NUM_THREADS")
-    if compilation is not None:
-        properties["COMPILATION_NUM_THREADS"] = compilation
-    if given.get("HINT_BF16"):
-        if given["HINT_BF16"].lower() != "yes":
-            raise _wrong("HINT_BF16", "YES", given)
-        properties["INFERENCE_PRECISION_HINT"] = "bf16"
-    _check_streams(given)
-    if given.get("PERFORMANCE_HINT"):
-        if given["PERFORMANCE_HINT"].lower() not in _HINTS:
-            raise _wrong("PERFORMANCE_HINT", "LATENCY/THROUGHPUT/CUMULATIVE_THROUGHPUT", given)
-        properties["PERFORMANCE_HINT"] = given["PERFORMANCE_HINT"].upper()
-    return OpenVinoSettings(
-        properties=properties,
-        extension=given.get("CPU_EXTENSION_PATH", ""),
-        padding=_yes(given, "ENABLE_BATCH_PADDING"),
-        reshape=_yes(given, "RESHAPE_IO_LAYERS"),
-    )
-
-
-def _yes(given: Mapping[str, str], key: str) -> bool:
-    return given.get(key, "").lower() == "yes"
-
-
-def _number(given: Mapping[str, str], key: str) -> int | None:
-    text = given.get(key, "")
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise _wrong(key, "a non-negative number", given)
-    return int(text)
-
-
-def _check_streams(given: Mapping[str, str]) -> None:
-    """Checked as always; each process has one stream whatever it says."""
-    text = given.get("NUM_STREAMS", "").lower()
-    if text and text not in {"auto", "numa"} and not text.isdecimal():
-        raise _wrong("NUM_STREAMS", "either AUTO/NUMA/<int_value>", given)
-
-
-def _wrong(key: str, expected: str, given: Mapping[str, str]) -> RefusedError:
-    return RefusedError(
-        f"expected the parameter '{key}' to be {expected}, got {given[key].lower()}"
-    )
-
-
-class Network:
-    """One compiled model with one request.
-
-    Raises:
-        RefusedError: the model does not suit the configuration, or cannot be compiled.
-    """
-
-    def __init__(self, path: Path, config: Json, settings: OpenVinoSettings) -> None:
-        self._name = str(config["name"])
-        self._batch = int(config.get("max_batch_size", 0))
-        self._padding = settings.padding
+    def load(self, args: Mapping[str, str], config: Json) -> None:
+        """Reads, checks and compiles the model."""
+        if args["model_instance_kind"] != "CPU":
+            raise RefusedError(
+                f"unable to load model '{self._name}', Triton OpenVINO backend supports only "
+                "Kind CPU and AUTO"
+            )
+        given = parameters(config)
+        properties = _properties(given, instance_count(config))
+        self._padding = _yes(given, "ENABLE_BATCH_PADDING")
+        path = model_path(args, config.get("default_model_filename") or "model.xml")
         core = openvino.Core()
         try:
-            if settings.extension:
-                core.add_extension(settings.extension)
+            if extension := given.get("CPU_EXTENSION_PATH"):
+                core.add_extension(extension)
             model = core.read_model(str(path))
         except Exception as error:
             raise RefusedError(f"openvino error in reading model: {error}") from error
-        model = self._with_inputs(model, tensors(config, "input"), settings)
+        reshape = _yes(given, "RESHAPE_IO_LAYERS")
+        model = self._with_inputs(model, tensors(config, "input"), reshape=reshape)
         model = self._with_outputs(model, tensors(config, "output"))
         try:
-            compiled = core.compile_model(model, "CPU", dict(settings.properties))
+            compiled = core.compile_model(model, "CPU", properties)
         except Exception as error:
             raise RefusedError(f"openvino error in loading model: {error}") from error
         self._request = compiled.create_infer_request()
         self._outputs = [item.name for item in tensors(config, "output")]
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name.
-
-        Raises:
-            RefusedError: another number of rows than max_batch_size, or OpenVINO fails.
-        """
+    def run(self, names: Collection[str], inputs: Arrays) -> Arrays:  # noqa: ARG002  (all are made)
+        """Outputs by name; another number of rows than max_batch_size is filled up, or refused."""
         rows = len(next(iter(inputs.values()))) if self._batch else 0
         if self._batch and rows != self._batch:
             inputs = self._padded(inputs, rows)
@@ -176,7 +94,7 @@ class Network:
             raise RefusedError(f"openvino error in running inference: {error}") from error
         return {name: array[:rows] for name, array in found.items()} if self._batch else found
 
-    def _padded(self, inputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    def _padded(self, inputs: Arrays, rows: int) -> Arrays:
         if not self._padding:
             raise RefusedError(
                 f"expected requests with batch size '{self._batch}', got '{rows}'... this error "
@@ -193,7 +111,8 @@ class Network:
         self,
         model: Any,  # noqa: ANN401  (an openvino.Model)
         items: Sequence[ConfigTensor],
-        settings: OpenVinoSettings,
+        *,
+        reshape: bool,
     ) -> Any:  # noqa: ANN401  (an openvino.Model)
         ports = {port.get_any_name(): port for port in model.inputs}
         if len(ports) != len(items):
@@ -208,7 +127,7 @@ class Network:
             tensor = steps.input(item.name).tensor()
             tensor.set_element_type(self._element("input", item))
             shape = ports[item.name].get_partial_shape()
-            if settings.reshape:
+            if reshape:
                 tensor.set_shape(self._reshaped(shape, item))
             else:
                 self._compare(item, shape, exact=False)
@@ -274,19 +193,64 @@ def _fits(dim: Any, size: int) -> bool:  # noqa: ANN401  (an openvino.Dimension)
     return greatest < 0 or dim.get_min_length() < size < greatest
 
 
-class OpenVinoModel(BackendModel):
-    """A model of OpenVINO."""
+def _properties(given: Mapping[str, str], count: int) -> dict[str, object]:
+    """Of the device, by OpenVINO's keys, as the C++ backend reads the parameters.
 
-    def load(self, args: Mapping[str, str], config: Json) -> Run:
-        """Reads, checks and compiles the model."""
-        if args["model_instance_kind"] != "CPU":
-            raise RefusedError(
-                f"unable to load model '{config['name']}', Triton OpenVINO backend supports only "
-                "Kind CPU and AUTO"
-            )
-        settings = settings_of(config)
-        path = model_path(args, config.get("default_model_filename") or "model.xml")
-        return Network(path, config, settings).run
+    Args:
+        given: the parameters.
+        count: instances of the model, each a process.
+
+    Raises:
+        RefusedError: a value that the C++ backend refuses, in its words.
+    """
+    device = given.get("TARGET_DEVICE", "").upper() or "CPU"
+    if device != "CPU":
+        raise RefusedError(f"the Python-based openvino backend serves on CPU, not on {device}")
+    cores = len(os.sched_getaffinity(0))
+    threads = _number(given, "INFERENCE_NUM_THREADS") or cores
+    properties: dict[str, object] = {
+        "INFERENCE_NUM_THREADS": max(1, threads // count),
+        "NUM_STREAMS": 1,
+    }
+    compilation = _number(given, "COMPILATION_NUM_THREADS")
+    if compilation is not None:
+        properties["COMPILATION_NUM_THREADS"] = compilation
+    if given.get("HINT_BF16"):
+        if given["HINT_BF16"].lower() != "yes":
+            raise _wrong("HINT_BF16", "YES", given)
+        properties["INFERENCE_PRECISION_HINT"] = "bf16"
+    _check_streams(given)
+    if given.get("PERFORMANCE_HINT"):
+        if given["PERFORMANCE_HINT"].lower() not in _HINTS:
+            raise _wrong("PERFORMANCE_HINT", "LATENCY/THROUGHPUT/CUMULATIVE_THROUGHPUT", given)
+        properties["PERFORMANCE_HINT"] = given["PERFORMANCE_HINT"].upper()
+    return properties
+
+
+def _yes(given: Mapping[str, str], key: str) -> bool:
+    return given.get(key, "").lower() == "yes"
+
+
+def _number(given: Mapping[str, str], key: str) -> int | None:
+    text = given.get(key, "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise _wrong(key, "a non-negative number", given)
+    return int(text)
+
+
+def _check_streams(given: Mapping[str, str]) -> None:
+    """Checked as always; each process has one stream whatever it says."""
+    text = given.get("NUM_STREAMS", "").lower()
+    if text and text not in {"auto", "numa"} and not text.isdecimal():
+        raise _wrong("NUM_STREAMS", "either AUTO/NUMA/<int_value>", given)
+
+
+def _wrong(key: str, expected: str, given: Mapping[str, str]) -> RefusedError:
+    return RefusedError(
+        f"expected the parameter '{key}' to be {expected}, got {given[key].lower()}"
+    )
 
 
 TritonPythonModel = OpenVinoModel

@@ -12,8 +12,7 @@ What differs from the C++ backend, by the nature of a process per instance:
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
+from python_backends.batches import Array, Arrays
 from python_backends.config import (
     ConfigTensor,
     Json,
@@ -34,9 +34,8 @@ from python_backends.config import (
     states,
     tensors,
 )
-from python_backends.serving import BackendModel, Run, on_cpu
+from python_backends.serving import BackendModel, on_cpu
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _TYPES = {
     torch.bool: "TYPE_BOOL",
     torch.uint8: "TYPE_UINT8",
@@ -51,116 +50,42 @@ _TYPES = {
 _STRING = "TYPE_STRING"
 
 
-@dataclass(frozen=True, slots=True)
-class TorchSettings:
-    """What a configuration asks of TorchScript.
+class TorchModel(BackendModel):
+    """A TorchScript module behind the names of a configuration."""
 
-    Attributes:
-        intra_threads: that share one operator; 0 leaves the library's choice.
-        inter_threads: for forked parts; 0 leaves the library's choice.
-        optimized: whether the JIT's optimiser is on.
-        inference_mode: whether autograd keeps no records.
-        fuser: of tensor expressions; None leaves it.
-        profiling: the JIT's profiling mode; None leaves it.
-        executor: the JIT's executor mode; None leaves it.
-    """
+    keeps_states = True
 
-    intra_threads: int = 0
-    inter_threads: int = 0
-    optimized: bool = True
-    inference_mode: bool = True
-    fuser: bool | None = None
-    profiling: bool | None = None
-    executor: bool | None = None
-
-
-def settings_of(config: Json) -> TorchSettings:
-    """Reads and checks the parameters, in the C++ backend's order.
-
-    Raises:
-        RefusedError: a value that the C++ backend refuses, in its words.
-    """
-    given = parameters(config)
-
-    def flag(key: str) -> bool | None:
-        return parse_bool(given[key]) if key in given else None
-
-    disabled = flag("DISABLE_OPTIMIZED_EXECUTION")
-    flag("ENABLE_CACHE_CLEANING")
-    inference = flag("INFERENCE_MODE")
-    flag("DISABLE_CUDNN")
-    fuser = flag("ENABLE_TENSOR_FUSER")
-    flag("ENABLE_WEIGHT_SHARING")
-    return TorchSettings(
-        optimized=not disabled,
-        inference_mode=inference is not False,
-        fuser=fuser,
-        profiling=flag("ENABLE_JIT_PROFILING"),
-        executor=flag("ENABLE_JIT_EXECUTOR"),
-        intra_threads=max(0, parse_int(given.get("INTRA_OP_THREAD_COUNT", "0"))),
-        inter_threads=max(0, parse_int(given.get("INTER_OP_THREAD_COUNT", "0"))),
-    )
-
-
-class ScriptModel:
-    """One loaded module.
-
-    Args:
-        path: of the archive.
-        config: the model's configuration.
-        settings: its parameters.
-
-    Raises:
-        RefusedError: the module cannot be loaded, or does not suit the configuration.
-    """
-
-    def __init__(self, path: Path, config: Json, settings: TorchSettings) -> None:
-        self._name = str(config["name"])
-        self._settings = settings
-        self._apply(settings)
+    def load(self, args: Mapping[str, str], config: Json) -> None:
+        """Loads the file and holds the configuration against it."""
+        on_cpu(args, "pytorch")
+        named = config.get("default_model_filename") or "model.pt"
+        if named == "model.py":
+            raise RefusedError("the Python-based pytorch backend serves no modules in Python")
+        path = model_path(args, named)
+        self._inference_mode = _configure(parameters(config))
         try:
-            with torch.inference_mode(settings.inference_mode):
+            with torch.inference_mode(self._inference_mode):
                 self._module = torch.jit.load(str(path), map_location="cpu")
         except Exception as error:
             raise RefusedError(f"failed to load model '{self._name}': {error}") from error
-        batching = int(config.get("max_batch_size", 0)) > 0
-        self._inputs = self._bind(config, batching=batching)
+        self._inputs = self._bind(config)
         outputs = (*tensors(config, "output"), *(state.given for state in states(config)))
-        check("output", self._name, outputs, batching=batching)
-        self._outputs = positions([item.name for item in outputs], ())
+        self._check("output", outputs)
+        self._outputs = _positions([item.name for item in outputs], ())
         self._types = {item.name: item.dtype for item in outputs}
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by the configuration's names.
-
-        Raises:
-            RefusedError: the module fails, or returns what is no tensor.
-        """
+    def run(self, names: Collection[str], inputs: Arrays) -> Arrays:  # noqa: ARG002  (all are made)
+        """Outputs by the configuration's names."""
         values = {name: _value(array) for name, array in inputs.items()}
         try:
-            with torch.inference_mode(self._settings.inference_mode), torch.no_grad():
+            with torch.inference_mode(self._inference_mode), torch.no_grad():
                 result = self._call(values)
         except Exception as error:
             raise RefusedError(f"PyTorch execute failure: {error}") from error
         parts = list(result) if isinstance(result, tuple) else [result]
         return {name: self._output(name, parts, at) for name, at in self._outputs.items()}
 
-    def _apply(self, settings: TorchSettings) -> None:
-        """Settings of the process; it serves this instance alone."""
-        if settings.intra_threads:
-            torch.set_num_threads(settings.intra_threads)
-        if settings.inter_threads:
-            torch.set_num_interop_threads(settings.inter_threads)
-        internals = torch._C  # noqa: SLF001  (torch has no public names for these)
-        internals._set_graph_executor_optimize(settings.optimized)  # noqa: SLF001  (torch has no public switch)
-        if settings.fuser is not None:
-            internals._jit_set_texpr_fuser_enabled(settings.fuser)  # noqa: SLF001  (torch has no public switch)
-        if settings.profiling is not None:
-            internals._jit_set_profiling_mode(settings.profiling)  # noqa: SLF001  (torch has no public switch)
-        if settings.executor is not None:
-            internals._jit_set_profiling_executor(settings.executor)  # noqa: SLF001  (torch has no public switch)
-
-    def _bind(self, config: Json, *, batching: bool) -> dict[str, int]:
+    def _bind(self, config: Json) -> dict[str, int]:
         arguments = self._module.forward.schema.arguments[1:]
         kinds = [argument.type.kind() for argument in arguments]
         self._dictionary = kinds == ["DictType"]
@@ -169,9 +94,9 @@ class ScriptModel:
         if not self._dictionary:
             further = len(config.get("batch_input", ()))
             self._check_arguments(arguments, kinds, len(fed) + further)
-        check("input", self._name, items, batching=batching)
+        self._check("input", items)
         names = [] if self._dictionary else [argument.name for argument in arguments]
-        return positions(fed, names)
+        return _positions(fed, names)
 
     def _check_arguments(self, arguments: Any, kinds: list[str], expected: int) -> None:  # noqa: ANN401  (torch's)
         if "DictType" in kinds[1:]:
@@ -221,6 +146,59 @@ class ScriptModel:
         array: Array = value.detach().contiguous().numpy()
         return array
 
+    def _check(self, kind: str, items: Sequence[ConfigTensor]) -> None:
+        """Types that TorchScript takes, and lists of texts of one axis."""
+        if not items:
+            raise RefusedError(
+                f"model configuration must contain at least one {kind}, none were specified."
+            )
+        for item in items:
+            if item.dtype not in _TYPES.values() and item.dtype != _STRING:
+                raise RefusedError(
+                    f"unsupported datatype {item.dtype} for {kind} '{item.name}' for model "
+                    f"'{self._name}'"
+                )
+            if item.dtype == _STRING and len(item.dims) + bool(self._batch) > 1:
+                raise RefusedError(
+                    f"Triton only supports 1 dimensional List of String as {kind} for "
+                    f"'{item.name}' for model '{self._name}'"
+                )
+
+
+def _configure(given: Mapping[str, str]) -> bool:
+    """Sets the process up for the one instance that it serves; whether autograd keeps no records.
+
+    Raises:
+        RefusedError: a value that the C++ backend refuses, in its words.
+    """
+
+    def flag(key: str) -> bool | None:
+        return parse_bool(given[key]) if key in given else None
+
+    # All are read, in the C++ backend's order, before one takes effect.
+    disabled = flag("DISABLE_OPTIMIZED_EXECUTION")
+    flag("ENABLE_CACHE_CLEANING")
+    inference = flag("INFERENCE_MODE")
+    flag("DISABLE_CUDNN")
+    fuser = flag("ENABLE_TENSOR_FUSER")
+    flag("ENABLE_WEIGHT_SHARING")
+    profiling, executor = flag("ENABLE_JIT_PROFILING"), flag("ENABLE_JIT_EXECUTOR")
+    intra_threads = parse_int(given.get("INTRA_OP_THREAD_COUNT", "0"))
+    inter_threads = parse_int(given.get("INTER_OP_THREAD_COUNT", "0"))
+    if intra_threads > 0:
+        torch.set_num_threads(intra_threads)
+    if inter_threads > 0:
+        torch.set_num_interop_threads(inter_threads)
+    internals = torch._C  # noqa: SLF001  (torch has no public names for these)
+    internals._set_graph_executor_optimize(not disabled)  # noqa: SLF001  (torch has no public switch)
+    if fuser is not None:
+        internals._jit_set_texpr_fuser_enabled(fuser)  # noqa: SLF001  (torch has no public switch)
+    if profiling is not None:
+        internals._jit_set_profiling_mode(profiling)  # noqa: SLF001  (torch has no public switch)
+    if executor is not None:
+        internals._jit_set_profiling_executor(executor)  # noqa: SLF001  (torch has no public switch)
+    return inference is not False
+
 
 def _value(array: Array) -> object:
     if array.dtype == object:
@@ -229,7 +207,7 @@ def _value(array: Array) -> object:
     return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
-def index_of(name: str) -> int | None:
+def _index_of(name: str) -> int | None:
     """The number behind the first ``__``, None for a name of another form."""
     _, separator, digits = name.partition("__")
     if not separator or (digits and not digits.isdecimal()):
@@ -237,7 +215,7 @@ def index_of(name: str) -> int | None:
     return int(digits or "0")
 
 
-def positions(names: Sequence[str], arguments: Sequence[str]) -> dict[str, int]:
+def _positions(names: Sequence[str], arguments: Sequence[str]) -> dict[str, int]:
     """Position of each name: by argument, else by number, else in the configuration's order.
 
     Args:
@@ -246,46 +224,10 @@ def positions(names: Sequence[str], arguments: Sequence[str]) -> dict[str, int]:
     """
     if arguments and all(name in arguments for name in names):
         return {name: arguments.index(name) for name in names}
-    numbers = [index_of(name) for name in names]
+    numbers = [_index_of(name) for name in names]
     if all(number is not None for number in numbers):
         return {name: number or 0 for name, number in zip(names, numbers, strict=True)}
     return {name: place for place, name in enumerate(names)}
-
-
-def check(kind: str, model: str, items: Sequence[ConfigTensor], *, batching: bool) -> None:
-    """Types that TorchScript takes, and lists of texts of one axis.
-
-    Raises:
-        RefusedError: in the C++ backend's words.
-    """
-    if not items:
-        raise RefusedError(
-            f"model configuration must contain at least one {kind}, none were specified."
-        )
-    for item in items:
-        if item.dtype not in _TYPES.values() and item.dtype != _STRING:
-            raise RefusedError(
-                f"unsupported datatype {item.dtype} for {kind} '{item.name}' for model '{model}'"
-            )
-        if item.dtype == _STRING and len(item.dims) + batching > 1:
-            raise RefusedError(
-                f"Triton only supports 1 dimensional List of String as {kind} for '{item.name}' "
-                f"for model '{model}'"
-            )
-
-
-class TorchModel(BackendModel):
-    """A model of PyTorch."""
-
-    keeps_states = True
-
-    def load(self, args: Mapping[str, str], config: Json) -> Run:
-        """Loads the file and holds the configuration against it."""
-        on_cpu(args, "pytorch")
-        named = config.get("default_model_filename") or "model.pt"
-        if named == "model.py":
-            raise RefusedError("the Python-based pytorch backend serves no modules in Python")
-        return ScriptModel(model_path(args, named), config, settings_of(config)).run
 
 
 TritonPythonModel = TorchModel
