@@ -37,7 +37,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
     """Do one job; a child that hangs, crashes or eats memory is an outcome with a code."""
     size = sum(item.stat().st_size for item in Path(job.path).parent.glob("*") if item.is_file())
     memory = limits.memory(size)
-    confinement = Limits.of_child(
+    confinement = Limits(
         timeout_s=limits.timeout_s,
         time_budget_s=job.time_budget_s,
         threads=job.threads,

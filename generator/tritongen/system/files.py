@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
@@ -186,12 +185,7 @@ class FileLock:
             "TG008", f"another run{by} is at work: {self._purpose}", where=str(self._path)
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

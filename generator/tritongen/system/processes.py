@@ -1,7 +1,6 @@
 """Processes: how this tool starts those of its own, and how each is told from a later one."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -75,29 +74,6 @@ class ProcessRef:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.01)
-        return True
-
-    def send(self, number: signal.Signals) -> bool:
-        """Signals that very process.
-
-        Returns:
-            Whether it was there to be signalled.
-
-        Raises:
-            PermissionError: it belongs to another user.
-        """
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return False
-        try:
-            if not self.alive():
-                return False
-            signal.pidfd_send_signal(handle, number)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(handle)
         return True
 
 

@@ -41,38 +41,23 @@ class Limits:
     Attributes:
         timeout_s: wall clock; the parent kills the child then.
         time_budget_s: seconds for measuring execution times.
+        threads: that it computes on.
         address_space: bytes of virtual memory, 0 for no limit.
-        cpu_s: seconds of CPU time.
-        parent: process that the child must not outlive.
         writable: folders that it may write to beside its own temporary one, absolute.
+        parent: process that the child must not outlive.
     """
 
     timeout_s: float
     time_budget_s: float
+    threads: int
     address_space: int
-    cpu_s: int
-    parent: int
     writable: tuple[str, ...] = ()
+    parent: int = field(default_factory=os.getpid)
 
-    @classmethod
-    def of_child(
-        cls,
-        *,
-        timeout_s: float,
-        time_budget_s: float,
-        threads: int,
-        address_space: int,
-        writable: tuple[str, ...] = (),
-    ) -> "Limits":
-        """The limits of a child of this process that computes on a number of threads."""
-        return cls(
-            timeout_s=timeout_s,
-            time_budget_s=time_budget_s,
-            address_space=address_space,
-            cpu_s=math.ceil(timeout_s * (threads + 2)) + 10,
-            parent=os.getpid(),
-            writable=writable,
-        )
+    @property
+    def cpu_s(self) -> int:
+        """Seconds of CPU time: that of every thread and of two more, all the while."""
+        return math.ceil(self.timeout_s * (self.threads + 2)) + 10
 
 
 @dataclass(frozen=True, slots=True)

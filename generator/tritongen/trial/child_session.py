@@ -189,7 +189,8 @@ class ChildSessions:
             self._processes.close()
             largest = max(self._data, key=lambda facts: facts.weight_bytes)
             limits = child_limits(largest, self._options, threads=1)
-            limits = replace(limits, cpu_s=limits.cpu_s * len(self._data))
+            # Of all together; each request has a time of its own.
+            limits = replace(limits, timeout_s=limits.timeout_s * len(self._data))
             self._shared = self._started(self._processes, limits)
         return self._shared
 

@@ -96,7 +96,7 @@ def _most_rows(facts: ModelFacts, intent: ModelIntent) -> int:
 def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:
     """What a child that runs the model may take."""
     address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE_BYTES
-    return Limits.of_child(
+    return Limits(
         timeout_s=options.timeout_s,
         time_budget_s=options.time_budget_s,
         threads=threads,

@@ -16,15 +16,15 @@ def _onnx(_interface: DeclaredInterface) -> ModelRuntime:
 
 
 def _torchscript(interface: DeclaredInterface) -> ModelRuntime:
-    from tritongen.trial.torch_runtime import TorchScript
+    from tritongen.trial.torch_runtime import Torch
 
-    return TorchScript(interface)
+    return Torch(interface, packages=False)
 
 
 def _aoti(interface: DeclaredInterface) -> ModelRuntime:
-    from tritongen.trial.torch_runtime import AotInductor
+    from tritongen.trial.torch_runtime import Torch
 
-    return AotInductor(interface)
+    return Torch(interface, packages=True)
 
 
 def _openvino(_interface: DeclaredInterface) -> ModelRuntime:
