@@ -11,6 +11,7 @@ of tritonserver is the same for both.
 """
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
 from tritongen.triton.api_keys import ApiKeys
-from tritongen.triton.server import LOOPBACK, RuntimeName, ServerState
+from tritongen.triton.server import LOOPBACK, Endpoints, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
@@ -246,3 +247,40 @@ def without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:
     if not spec.gpus:
         yield "allow-gpu-metrics", "false"
         yield "pinned-memory-pool-byte-size", "0"
+
+
+def new_state(
+    spec: ServerSpec,
+    runtime: RuntimeName,
+    endpoints: Endpoints,
+    server: str,
+    keys: ApiKeys,
+    version: str,
+) -> ServerState:
+    """What to remember of a server that has just been started; its runtime adds how it is found.
+
+    Args:
+        spec: of the server.
+        runtime: that started it.
+        endpoints: where it listens.
+        server: unique name of the start.
+        keys: of its restricted APIs.
+        version: of Triton.
+    """
+    return ServerState(
+        runtime=runtime,
+        label=spec.label,
+        server=server,
+        pid=0,
+        start_ticks=0,
+        boot_id="",
+        container="",
+        endpoints=endpoints,
+        models=spec.models,
+        repository=str(spec.repository.resolve()),
+        log=str(spec.log.resolve()),
+        version=version,
+        started=time.time(),
+        host=spec.host,
+        key=keys.tool,
+    )

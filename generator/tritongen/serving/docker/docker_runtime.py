@@ -2,10 +2,8 @@
 
 import logging
 import os
-import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
@@ -24,7 +22,7 @@ from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
 from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log
 from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.system.files import translated
 from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName, ServerState
@@ -168,10 +166,12 @@ class DockerRuntime:
             # All that is loaded from here on is loaded while Triton loads its models.
             from tritongen.serving.docker.docker_server import DockerServer
 
+            spec, ends = settings.spec, endpoints(settings.spec.host, settings.spec.ports)
+            state = new_state(spec, self.name, ends, settings.server, settings.keys, image.server)
             # Who starts the same by hand is not told the keys of this one.
-            line = _renewed(settings).run_line()
+            line = replace(settings, server=_new_name(), keys=ApiKeys.new()).run_line()
             running = DockerServer(
-                _state(settings, made, image.server),
+                replace(state, container=made, image=settings.image),
                 self.engine,
                 image.python_backends,
                 guard=guard,
@@ -211,32 +211,6 @@ def _settings(spec: ServerSpec, facts: EngineFacts | None) -> ContainerSettings:
     )
 
 
-def _renewed(settings: ContainerSettings) -> ContainerSettings:
-    return replace(settings, server=_new_name(), keys=ApiKeys.new())
-
-
 def _new_name() -> str:
     """A name for one start that nobody can guess."""
     return os.urandom(8).hex()
-
-
-def _state(settings: ContainerSettings, container: str, version: str) -> ServerState:
-    spec = settings.spec
-    return ServerState(
-        runtime=RuntimeName.DOCKER,
-        label=spec.label,
-        server=settings.server,
-        pid=0,
-        start_ticks=0,
-        boot_id="",
-        container=container,
-        endpoints=endpoints(spec.host, spec.ports),
-        models=spec.models,
-        repository=str(spec.repository.resolve()),
-        log=str(Path(spec.log).resolve()),
-        version=version,
-        started=time.time(),
-        host=spec.host,
-        image=settings.image,
-        key=settings.keys.tool,
-    )

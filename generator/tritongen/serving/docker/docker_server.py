@@ -101,7 +101,7 @@ class DockerServer(RunningServer):
         """The log as it grows; see `RunningServer.follow`."""
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 yield from lines_of(self._container.logs(stream=True, follow=True, tail=lines))
             except docker.errors.NotFound:
@@ -115,7 +115,7 @@ class DockerServer(RunningServer):
         """
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 table = self._container.top(ps_args="-eo pid,args")
             except docker.errors.APIError:
@@ -133,12 +133,12 @@ class DockerServer(RunningServer):
         """
         seconds = max(1, round(grace))
         if self._guard is None:
-            self._guard = container_guard(self._state.server, self._engine.host(), seconds)
-        container = self._engine.container(self._state.container)
+            self._guard = container_guard(self.state.server, self._engine.host(), seconds)
+        container = self._engine.container(self.state.container)
         if container is not None:
             remove_container(container, seconds, self._save_log)
         self._guard.dismiss()
-        _log.info("container %s is stopped and removed", self._state.container)
+        _log.info("container %s is stopped and removed", self.state.container)
 
     def ended(self) -> EnvironmentProblem:
         """The error for a container that has ended: how, and its last words."""
@@ -149,24 +149,24 @@ class DockerServer(RunningServer):
         end, log = self._end(), self._log_text()
         code, what = _cause(end, log, fallback)
         how = f" (exit code {end.exit_code})" if end is not None else ""
-        return end_problem(code, f"{what}{how}", f"container {self._state.container[:12]}", log)
+        return end_problem(code, f"{what}{how}", f"container {self.state.container[:12]}", log)
 
     @property
     def _container(self) -> "Container":
         """The package's handle. Its exceptions are those of whoever works with it."""
         if self._handle is None:
-            self._handle = self._engine.client().containers.get(self._state.container)
+            self._handle = self._engine.client().containers.get(self.state.container)
         return self._handle
 
     def _status(self) -> str:
         """The engine's word for the container's state; ``gone`` when it was removed."""
-        return self._engine.status(self._state.container) or self._looked_at()
+        return self._engine.status(self.state.container) or self._looked_at()
 
     def _looked_at(self) -> str:
         """The same, with all that the engine knows of the container now."""
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 self._container.reload()
             except docker.errors.NotFound:
@@ -193,28 +193,28 @@ class DockerServer(RunningServer):
     def _log_text(self, lines: int | None = None) -> str:
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 text: bytes = self._container.logs(tail=lines or _LOG_LINES)
                 return text.decode("utf-8", "replace")
             except docker.errors.APIError:
                 pass  # it is gone, and its log was saved
         with suppress(OSError, EnvironmentProblem):
-            return last_text(Path(self._state.log))
+            return last_text(Path(self.state.log))
         return ""
 
     def _copy_log(self) -> None:
         # The file serves those who read on; what ends the copy is told by the container itself.
         ended = (OSError, HTTPException, EnvironmentProblem)
-        with suppress(*ended), new_log(Path(self._state.log)) as file:
-            for chunk in self._engine.log(self._state.container):
+        with suppress(*ended), new_log(Path(self.state.log)) as file:
+            for chunk in self._engine.log(self.state.container):
                 file.write(chunk)
 
     def _save_log(self) -> None:
         """Keeps the log for `tritongen logs` after the container; a full disk is no obstacle."""
         text = self._container.logs(tail=_LOG_LINES)
         with suppress(EnvironmentProblem):
-            write_atomic(Path(self._state.log), text, mode=0o600)
+            write_atomic(Path(self.state.log), text, mode=0o600)
 
     def _stubs(self) -> Mapping[str, int]:
         """Backend processes of each model: each names a file of the model's folder."""

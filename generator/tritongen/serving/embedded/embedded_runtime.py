@@ -1,7 +1,6 @@
 """The runtime without Docker: preflight, start, and finding a server again."""
 
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
 from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.serving.reaper import Guard
 from tritongen.system.processes import (
     LABEL,
@@ -80,11 +79,17 @@ class EmbeddedRuntime:
             guard.dismiss()
             raise
         try:
-            reference = ProcessRef.of(process.pid)
-            state = _state(spec, server, keys, reference or ProcessRef(process.pid, 0))
+            reference = ProcessRef.of(process.pid) or ProcessRef(process.pid, 0)
             # What watches a server is loaded while it starts.
             from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
+            ends = endpoints(spec.host, spec.ports)
+            state = replace(
+                new_state(spec, self.name, ends, server, keys, TRITON_VERSION),
+                pid=reference.pid,
+                start_ticks=reference.start_ticks,
+                boot_id=boot_id(),
+            )
             return EmbeddedServer(state, process, guard)
         except BaseException:
             guard.finish()
@@ -102,23 +107,3 @@ class EmbeddedRuntime:
         from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
         return EmbeddedServer(state)
-
-
-def _state(spec: ServerSpec, server: str, keys: ApiKeys, process: ProcessRef) -> ServerState:
-    return ServerState(
-        runtime=RuntimeName.EMBEDDED,
-        label=spec.label,
-        server=server,
-        pid=process.pid,
-        start_ticks=process.start_ticks,
-        boot_id=boot_id(),
-        container="",
-        endpoints=endpoints(spec.host, spec.ports),
-        models=spec.models,
-        repository=str(spec.repository.resolve()),
-        log=str(spec.log.resolve()),
-        version=TRITON_VERSION,
-        started=time.time(),
-        host=spec.host,
-        key=keys.tool,
-    )
