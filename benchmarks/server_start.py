@@ -62,12 +62,11 @@ def by_tool(project: Path, words: tuple[str, ...]) -> float:
 
 def raw_embedded(spec: ServerSpec) -> float:
     """The program of the wheel, as the runtime would start it."""
-    home = ensure_triton()
-    layout = build_layout(home)
+    layout = build_layout(ensure_triton())
     spec = replace(spec, ports=choose(spec.host, spec.ports))
     server, keys = secrets.token_hex(8), ApiKeys.new()
     begun = time.monotonic()
-    process = launch(spec, home, layout, server, keys)
+    process = launch(spec, layout, server, keys)
     try:
         wait_ready(f"127.0.0.1:{spec.ports.http}", spec.models)
         return time.monotonic() - begun

@@ -24,6 +24,7 @@ from tritongen.serving.runtimes import choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, bare_spec, server_spec
 from tritongen.system.machine import read_cpus
 from tritongen.system.sandbox import sandbox_gaps
+from tritongen.system.user_cache import user_cache
 from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import StateStore
 
@@ -249,7 +250,7 @@ def _disk_checks(store: StateStore) -> Iterator[Check]:
     """Room and permission where the tool writes: the project's folder and the user's cache."""
     yield _disk_check("disk.project", store.project, _MIN_DISK_BYTES)
     try:
-        cache = fetch.default_cache()
+        cache = user_cache()
     except EnvironmentProblem as problem:
         yield _problem_check("disk.cache", problem)
         return

@@ -61,15 +61,15 @@ class EmbeddedRuntime:
 
     def start(self, spec: ServerSpec) -> "EmbeddedServer":
         """Starts the server and returns at once; see `ServerRuntime.start`."""
-        home = ensure_triton(self._cache, self._wheel, self._progress)
-        layout = build_layout(home, self._cache)
+        triton = ensure_triton(self._cache, self._wheel, self._progress)
+        layout = build_layout(triton, self._cache)
         refuse_taken(port_findings(spec.host, spec.ports))
         spec = replace(spec, ports=choose(spec.host, spec.ports))
         server, keys = os.urandom(8).hex(), ApiKeys.new()
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(reaper.__name__, f"{SERVER}={server}", region_prefix(server), packages=False)
         try:
-            process = launch(spec, home, layout, server, keys)
+            process = launch(spec, layout, server, keys)
         except OSError as error:
             guard.dismiss()
             raise EnvironmentProblem(

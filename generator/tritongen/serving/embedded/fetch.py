@@ -36,13 +36,9 @@ class TritonHome:
 
     Attributes:
         folder: where it lies; read-only for everyone but `ensure_triton`.
-        version: the server's version.
-        digest: SHA-256 of the wheel it came from.
     """
 
     folder: Path
-    version: str = TRITON_VERSION
-    digest: str = SHA256
 
     @property
     def executable(self) -> Path:
@@ -68,11 +64,6 @@ class TritonHome:
         """The Python backend's child program for Python 3.`minor`; it may not exist."""
         stubs = self.folder / "pytriton/tritonserver/python_backend_stubs"
         return stubs / f"3.{minor}" / "triton_python_backend_stub"
-
-
-def default_cache() -> Path:
-    """The user's cache: see `tritongen.system.user_cache`."""
-    return user_cache()
 
 
 def check_machine() -> None:
@@ -103,7 +94,7 @@ def _home(cache: Path) -> TritonHome:
 
 def installed(cache: Path | None = None) -> TritonHome | None:
     """The Triton that lies in the cache already, None when there is none."""
-    home = _home(cache or default_cache())
+    home = _home(cache or user_cache())
     return home if home.executable.is_file() else None
 
 
@@ -125,7 +116,7 @@ def ensure_triton(
             given wheel cannot be read, TG004 or TG005 the cache cannot be written.
     """
     check_machine()
-    cache = cache or default_cache()
+    cache = cache or user_cache()
     if home := installed(cache):
         return home
     home = _home(cache)
@@ -155,7 +146,7 @@ def availability(cache: Path | None = None, wheel: Path | None = None) -> str:
         EnvironmentProblem: TG801 the package index does not offer it, TG802 or TG003 the given
             wheel is not it, TG004 there is no cache.
     """
-    cache = cache or default_cache()
+    cache = cache or user_cache()
     if home := installed(cache):
         return f"{TRITON_VERSION} is in {home.folder}"
     if given := _given(wheel):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden_arguments import Program, start
 from tritongen.serving.embedded.layout import TritonLayout
 from tritongen.serving.growing_log import new_log
@@ -23,17 +22,10 @@ _log = logging.getLogger(__name__)
 # Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
 # so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
 _INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-_INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 
-def command(
-    spec: ServerSpec,
-    home: TritonHome,
-    layout: TritonLayout,
-    server: str,
-    keys: ApiKeys,
-) -> list[str]:
+def command(spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys) -> list[str]:
     """The server's argument list; for the arguments see `launch`.
 
     Raises:
@@ -45,7 +37,7 @@ def command(
     options = [
         ("model-repository", str(plain_path(spec.repository.resolve()))),
         ("backend-directory", str(plain_path(layout.backends))),
-        ("cache-directory", str(home.caches)),
+        ("cache-directory", str(layout.home.caches)),
         ("http-address", http),
         ("http-port", str(spec.ports.http)),
         ("grpc-address", grpc),
@@ -54,24 +46,19 @@ def command(
         ("metrics-port", str(spec.ports.metrics)),
         ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
     ]
-    return [str(home.executable), *server_arguments(spec, options, keys)]
+    return [str(layout.home.executable), *server_arguments(spec, options, keys)]
 
 
-def environment(
-    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str
-) -> dict[str, str]:
+def environment(spec: ServerSpec, layout: TritonLayout, server: str) -> dict[str, str]:
     """The server's whole environment."""
-    inherited = _INHERITED + (_INHERITED_WITH_GPU if spec.gpus else ())
-    own = {name: os.environ[name] for name in inherited if name in os.environ}
-    if not spec.gpus:
-        own["CUDA_VISIBLE_DEVICES"] = ""  # KIND_AUTO means CPU, as in a container without GPUs
     return {
-        **own,
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        "CUDA_VISIBLE_DEVICES": "",  # KIND_AUTO means CPU, as in a container without GPUs
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **dict(spec.environment),
         "PATH": f"{layout.python_folder}:/usr/local/bin:/usr/bin:/bin",
-        "LD_LIBRARY_PATH": f"{layout.libraries}:{home.libraries}",
+        "LD_LIBRARY_PATH": f"{layout.libraries}:{layout.home.libraries}",
         LABEL: spec.label,
         PROJECT: str(spec.project.resolve()),
         SERVER: server,
@@ -106,7 +93,7 @@ def _pinned(cpus: frozenset[int]) -> Iterator[None]:
 
 
 def launch(
-    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str, keys: ApiKeys
+    spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys
 ) -> "subprocess.Popen[bytes]":
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
 
@@ -114,7 +101,6 @@ def launch(
 
     Args:
         spec: of the server; its ports are settled.
-        home: the unpacked Triton.
         layout: the folder that it is started with.
         server: this start's name.
         keys: of its restricted APIs.
@@ -124,8 +110,8 @@ def launch(
             plain file of this user.
         OSError: the program cannot be executed.
     """
-    arguments = command(spec, home, layout, server, keys)
-    variables = environment(spec, home, layout, server)
+    arguments = command(spec, layout, server, keys)
+    variables = environment(spec, layout, server)
     with translated(spec.log):
         output = new_log(spec.log)
     secrets = (keys.tool, keys.nobody)

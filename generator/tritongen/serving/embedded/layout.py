@@ -60,10 +60,12 @@ class TritonLayout:
     """A finished folder.
 
     Attributes:
-        folder: its root, also the server's working folder.
+        home: the unpacked Triton.
+        folder: the layout's root, also the server's working folder.
         python_folder: holds the ``python3`` whose packages the backends import.
     """
 
+    home: TritonHome
     folder: Path
     python_folder: Path
 
@@ -138,7 +140,7 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> TritonLayout:
     if not folder.is_dir():
         with translated(parent):
             _build(folder, home, stub, (name, library))
-    return TritonLayout(folder, python or folder / "bin")
+    return TritonLayout(home, folder, python or folder / "bin")
 
 
 def _libpython_of(stub: Path, home: TritonHome) -> str:
@@ -175,7 +177,7 @@ def _sources() -> Iterator[Path]:
 
 def _key(home: TritonHome, name: str, library: Path | None, python: Path | None) -> str:
     digest = hashlib.sha256()
-    for text in (home.digest, str(home.folder), name, str(library), sys.executable, str(python)):
+    for text in (str(home.folder), name, str(library), sys.executable, str(python)):
         digest.update(text.encode() + b"\0")
     digest.update(_NUMPY2.read_bytes() + _NUMPY2_HOOK.encode())
     for source in _sources():
