@@ -127,54 +127,47 @@ class ServerSpec:
     read_only: bool | None = None
 
     def __post_init__(self) -> None:
-        faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())
+        faults = [*self._name_faults(), *self._option_faults(), *self._number_faults()]
         if faults:
             code, what = faults[0]
             raise InvalidInputError(code, what, details=[text for _, text in faults[1:]])
 
-    def _name_faults(self) -> list[tuple[str, str]]:
-        faults = [
-            ("TG106", f"model name {name!r} cannot be served")
-            for name in self.models
-            if not _MODEL.fullmatch(name)
-        ]
+    def _name_faults(self) -> Iterator[tuple[str, str]]:
+        for name in self.models:
+            if not _MODEL.fullmatch(name):
+                yield "TG106", f"model name {name!r} cannot be served"
         if not re.fullmatch(r"[0-9a-f]{6,64}", self.label):
-            faults.append(("TG304", f"label {self.label!r} is not a project's label"))
+            yield "TG304", f"label {self.label!r} is not a project's label"
         if not re.fullmatch(r"[0-9A-Za-z.:-]+", self.host):
-            faults.append(("TG304", f"host {self.host!r} is not an address"))
+            yield "TG304", f"host {self.host!r} is not an address"
         if self.release and not re.fullmatch(r"[0-9]{2}\.[0-9]{2}", self.release):
-            faults.append(("TG304", f"release {self.release!r} is not YY.MM"))
+            yield "TG304", f"release {self.release!r} is not YY.MM"
         if not _USER.fullmatch(self.user):
-            faults.append(("TG304", f"user {self.user!r} is not UID:GID"))
-        return faults
+            yield "TG304", f"user {self.user!r} is not UID:GID"
 
-    def _option_faults(self) -> list[tuple[str, str]]:
-        faults = []
+    def _option_faults(self) -> Iterator[tuple[str, str]]:
         for flag, value in self.flags:
             if not _FLAG.fullmatch(flag) or "\0" in value:
-                faults.append(("TG304", f"flag {flag!r} is not a flag of tritonserver"))
+                yield "TG304", f"flag {flag!r} is not a flag of tritonserver"
             elif flag in _OWN_FLAGS:
-                faults.append(("TG830", f"flag --{flag} is set by tritongen itself"))
+                yield "TG830", f"flag --{flag} is set by tritongen itself"
         for variable, value in self.environment:
             if not _VARIABLE.fullmatch(variable) or "\0" in value:
-                faults.append(("TG304", f"variable {variable!r} is not a valid name or value"))
+                yield "TG304", f"variable {variable!r} is not a valid name or value"
             elif variable in _OWN_VARIABLES:
-                faults.append(("TG830", f"variable {variable} is set by tritongen itself"))
-        return faults
+                yield "TG830", f"variable {variable} is set by tritongen itself"
 
-    def _number_faults(self) -> list[tuple[str, str]]:
-        faults = []
+    def _number_faults(self) -> Iterator[tuple[str, str]]:
         ports = (self.ports.http, self.ports.grpc, self.ports.metrics)
         named = [port for port in ports if port]
         if any(not 0 <= port <= 65535 for port in ports):
-            faults.append(("TG304", f"ports must lie within 0 to 65535, not {ports}"))
+            yield "TG304", f"ports must lie within 0 to 65535, not {ports}"
         if len(set(named)) < len(named):
-            faults.append(("TG305", f"HTTP, gRPC and metrics need different ports, not {ports}"))
+            yield "TG305", f"HTTP, gRPC and metrics need different ports, not {ports}"
         if self.cores is not None and self.cores < 1:
-            faults.append(("TG304", f"cores must be at least 1, not {self.cores}"))
+            yield "TG304", f"cores must be at least 1, not {self.cores}"
         if any(cpu < 0 for cpu in self.cpuset):
-            faults.append(("TG304", f"cpuset must hold CPU numbers, not {self.cpuset}"))
-        return faults
+            yield "TG304", f"cpuset must hold CPU numbers, not {self.cpuset}"
 
 
 class ServerRuntime(Protocol):

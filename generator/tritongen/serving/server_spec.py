@@ -1,5 +1,7 @@
 """From a repository and the wishes of `up` to the spec of a server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -132,19 +134,26 @@ class ServedRepository:
         return shared_memory_bytes(self.folder, self.lock)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turns the system's errors on reading a folder into the tool's."""
+    try:
+        yield
+    except OSError as problem:
+        raise InvalidInputError(
+            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
+        ) from problem
+
+
 def _refuse_absent(folder: Path, lock: "Lock") -> None:
     """Weights that the lock names must be there."""
-    try:
+    with _readable():
         absent = [
             f"{name}/{path}"
             for name, model in lock.models.items()
             for path, _ in model.evidence.files
             if not (folder / name / path).exists()
         ]
-    except OSError as problem:
-        raise InvalidInputError(
-            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
-        ) from problem
     if absent:
         what = f"{len(absent)} weight files are missing, {absent[0]} first"
         raise InvalidInputError("TG705", what, where=str(folder))
@@ -156,24 +165,17 @@ def model_names(repository: Path) -> tuple[str, ...]:
     Raises:
         InvalidInputError: TG003, one of them cannot be read.
     """
-    try:
-        return tuple(
-            sorted(
-                folder.name
-                for folder in repository.iterdir()
-                if folder.is_dir()
-                and not folder.name.startswith(".")
-                and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
-            )
-        )
-    except OSError as problem:
-        raise InvalidInputError(
-            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
-        ) from problem
+    with _readable():
+        folders = [folder for folder in repository.iterdir() if folder.is_dir()]
+        named = (folder for folder in folders if not folder.name.startswith("."))
+        return tuple(sorted(folder.name for folder in named if _is_model(folder)))
 
 
-def _version_folders(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
+def _is_model(folder: Path) -> bool:
+    """Whether it holds a configuration, or a version."""
+    if (folder / CONFIG_FILE).is_file():
+        return True
+    return any(entry.is_dir() and entry.name.isdigit() for entry in folder.iterdir())
 
 
 def _configured_backend(folder: Path) -> str:

@@ -181,11 +181,7 @@ class Prover:
         for count in sizes:
             self.stage(count)
             together = self._run(stack_rows(rows[:count]), count)
-            gaps = self._gaps(singles[:count], together, self._tolerance)
-            self._note(gaps)
-            self.tested = tuple(sorted({*self.tested, count}))
-            if (found := worst(gaps)) is not None and found.exceeds:
-                raise self._explain(rows, singles, found, count)
+            self._hold(rows, singles, together, range(count))
 
     def _compare_most(self) -> None:
         rows = self._rows(self.request.seed)
@@ -206,16 +202,23 @@ class Prover:
                 most = self._bound = max(least, most // 2)
                 continue
             self._check_rows(outputs, most)
-            gaps = self._gaps([singles[index] for index in order], outputs, self._tolerance)
-            self._note(gaps)
-            self.tested = tuple(sorted({*self.tested, most}))
-            if (found := worst(gaps)) is not None and found.exceeds:
-                raise self._explain(rows, singles, found, most)
+            self._hold(rows, singles, outputs, order)
             return
 
-    def _note(self, gaps: list[Gap]) -> None:
+    def _hold(
+        self,
+        rows: Sequence[Outputs],
+        singles: Sequence[Outputs],
+        together: Outputs,
+        order: Sequence[int],
+    ) -> None:
+        """A batch of rows in some order against the rows alone; raises _Contradiction."""
+        gaps = self._gaps([singles[index] for index in order], together)
         known = [self._worst] if self._worst else []
         self._worst = max([*known, *gaps], key=lambda item: item.difference, default=None)
+        self.tested = tuple(sorted({*self.tested, len(order)}))
+        if (found := worst(gaps)) is not None and found.exceeds:
+            raise self._explain(rows, singles, found, len(order))
 
     def _run(self, inputs: Outputs, count: int) -> Outputs:
         try:
@@ -246,9 +249,7 @@ class Prover:
                     f"output {name!r} has {array.shape[0]} in axis 0 for {_many(count)}",
                 )
 
-    def _gaps(
-        self, singles: Sequence[Outputs], together: Outputs, tolerance: Tolerance
-    ) -> list[Gap]:
+    def _gaps(self, singles: Sequence[Outputs], together: Outputs) -> list[Gap]:
         gaps = []
         if any(single.keys() != together.keys() for single in singles):
             raise _Contradiction(
@@ -263,7 +264,7 @@ class Prover:
                         f"output {name!r} is {list(single[name].shape)} for one row and "
                         f"{list(array.shape)} for {_many(len(singles))}",
                     )
-                gaps.append(gap(name, single[name], one, tolerance))
+                gaps.append(gap(name, single[name], one, self._tolerance))
         return gaps
 
     def _explain(
@@ -272,7 +273,7 @@ class Prover:
         """Position, number of rows, or neighbours? Copies of each row tell."""
         for item, single in zip(rows[:count], singles, strict=False):
             copies = self._run(stack_rows([item] * count), count)
-            gaps = self._gaps([single] * count, copies, self._tolerance)
+            gaps = self._gaps([single] * count, copies)
             beyond = [one for one in gaps if one.exceeds]
             if beyond:
                 return _Contradiction(BatchVerdict.DISPROVEN, _positional(beyond, gaps), found)

@@ -123,16 +123,17 @@ class OnnxSession:
         """Outputs by name; see `LoadedModel.run`."""
         texts = {name: as_texts(array) for name, array in inputs.items()}
         try:
-            results = self._run_plain(texts) if self._plain else self._run_values(texts)
+            results = (
+                self._session.run(self._output_names, texts)
+                if self._plain
+                else self._run_values(texts)
+            )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, self._folder) from None
         return dict(zip(self._output_names, map(as_bytes, results), strict=True))
 
-    def _run_plain(self, inputs: Mapping[str, Array]) -> list[Array]:
-        return list(self._session.run(self._output_names, dict(inputs)))
-
     def _run_values(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """As `_run_plain`, for models with BF16, which the plain call cannot pass."""
+        """For models with BF16, which the plain call cannot pass."""
         values = {name: self._value(array) for name, array in inputs.items()}
         return [
             _bfloat16(value) if value.data_type() == _BF16_TEXT else value.numpy()

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,21 +36,6 @@ _LOOK_EVERY_S = 0.1
 _STUB_OF_MODEL = re.compile(rf"{STUB} /models/([^/]+)/")
 # What a container's state is called while nothing has gone wrong.
 _UNDER_WAY = frozenset({"running", "created", "restarting"})
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerEnd:
-    """How a container ended.
-
-    Attributes:
-        exit_code: of the server.
-        out_of_memory: the kernel killed a process of it for lack of memory.
-        error: what the engine says, usually nothing.
-    """
-
-    exit_code: int
-    out_of_memory: bool
-    error: str = ""
 
 
 def _signal_of(exit_code: int) -> str:
@@ -148,7 +132,7 @@ class DockerServer(RunningServer):
         """The same, with a code for when neither the engine nor the log says more."""
         end, log = self._end(), self._log_text()
         code, what = _cause(end, log, fallback)
-        how = f" (exit code {end.exit_code})" if end is not None else ""
+        how = f" (exit code {end.get('ExitCode', 0)})" if end is not None else ""
         return end_problem(code, f"{what}{how}", f"container {self.state.container[:12]}", log)
 
     @property
@@ -173,15 +157,9 @@ class DockerServer(RunningServer):
                 return "gone"
         return str(self._container.status)
 
-    def _end(self) -> ContainerEnd | None:
-        if self._looked_at() == "gone":
-            return None
-        state: dict[str, Any] = self._container.attrs["State"]
-        return ContainerEnd(
-            int(state.get("ExitCode", 0)),
-            bool(state.get("OOMKilled")),
-            str(state.get("Error") or ""),
-        )
+    def _end(self) -> Mapping[str, Any] | None:
+        """The engine's words for how it ended; None when it was removed."""
+        return None if self._looked_at() == "gone" else dict(self._container.attrs["State"])
 
     def _check_started(self) -> None:
         now = time.monotonic()
@@ -223,16 +201,18 @@ class DockerServer(RunningServer):
 
     def _lacked_memory(self) -> bool:
         end = self._end()
-        return end is not None and end.out_of_memory
+        return end is not None and bool(end.get("OOMKilled"))
 
 
-def _cause(end: ContainerEnd | None, log: str, fallback: str) -> tuple[str, str]:
+def _cause(end: Mapping[str, Any] | None, log: str, fallback: str) -> tuple[str, str]:
     """Code and words for the end of a container."""
     if end is None:
         return "TG812", "the container is gone"
-    if end.out_of_memory and end.exit_code:
+    exit_code = int(end.get("ExitCode", 0))
+    if end.get("OOMKilled") and exit_code:
         return "TG813", "the kernel ended the server for lack of memory"
-    if name := _signal_of(end.exit_code):
+    if name := _signal_of(exit_code):
         return "TG812", f"the server was ended by {name}"
     code, line = start_failure(log)
-    return (fallback if code == "TG810" else code), end.error or line or "the server ended"
+    said = str(end.get("Error") or "")
+    return (fallback if code == "TG810" else code), said or line or "the server ended"

@@ -128,7 +128,8 @@ class OpenVinoModel(BackendModel):
             tensor.set_element_type(self._element("input", item))
             shape = ports[item.name].get_partial_shape()
             if reshape:
-                tensor.set_shape(self._reshaped(shape, item))
+                first = [shape[0]] if self._batch else []
+                tensor.set_shape(openvino.PartialShape([*first, *item.dims]))
             else:
                 self._compare(item, shape, exact=False)
             if self._batch:
@@ -156,10 +157,6 @@ class OpenVinoModel(BackendModel):
                 f"'{self._name}'"
             )
         return getattr(openvino.Type, name)
-
-    def _reshaped(self, shape: Any, item: ConfigTensor) -> Any:  # noqa: ANN401  (a PartialShape)
-        first = [shape[0]] if self._batch else []
-        return openvino.PartialShape([*first, *item.dims])
 
     def _compare(self, item: ConfigTensor, shape: Any, *, exact: bool) -> None:  # noqa: ANN401  (openvino's)
         """The configuration's shape against the model's, in the C++ backend's words."""
