@@ -16,8 +16,7 @@ from tritongen.model.progress import Progress, silent
 from tritongen.repository.check import check_repository
 from tritongen.repository.lock_file import read_lock
 from tritongen.serving.embedded import embedded_preflight, fetch
-from tritongen.serving.ports import port_findings, ports_of
-from tritongen.serving.preflight import repository_findings
+from tritongen.serving.preflight import port_findings, ports_of, repository_findings
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.serving.runtimes import choose_runtime, find_running

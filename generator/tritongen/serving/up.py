@@ -16,7 +16,7 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenErr
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.progress import Progress
 from tritongen.serving.lifecycle import down
-from tritongen.serving.ports import ports_of
+from tritongen.serving.preflight import ports_of
 from tritongen.serving.runtimes import ChosenRuntime, choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.server import LOOPBACK, ModelStatus, RuntimeName, ServerState

@@ -21,7 +21,7 @@ from tritongen.serving.docker.container_settings import (
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
 from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log
-from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
+from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.system.files import translated
 from tritongen.triton.api_keys import ApiKeys
@@ -85,7 +85,7 @@ class DockerRuntime:
         facts: EngineFacts | None = None
         with suppress(EnvironmentProblem):
             facts = self.engine.facts()
-        return _settings(replace(spec, ports=choose(spec.host, spec.ports)), facts).run_line()
+        return _settings(replace(spec, ports=choose_ports(spec.host, spec.ports)), facts).run_line()
 
     def start(self, spec: ServerSpec) -> "DockerServer":
         """Starts the container and returns at once; see `ServerRuntime.start`."""
@@ -97,7 +97,7 @@ class DockerRuntime:
         for attempt in range(_PORT_ATTEMPTS):
             if facts.local:
                 refuse_taken(port_findings(spec.host, fixed))
-            chosen = replace(spec, ports=choose(spec.host, fixed))
+            chosen = replace(spec, ports=choose_ports(spec.host, fixed))
             try:
                 return self._start(_settings(chosen, facts), image)
             except EnvironmentProblem as problem:

@@ -13,7 +13,7 @@ from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
+from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.serving.reaper import Guard
 from tritongen.system.processes import (
@@ -64,7 +64,7 @@ class EmbeddedRuntime:
         triton = ensure_triton(self._cache, self._wheel, self._progress)
         layout = build_layout(triton, self._cache)
         refuse_taken(port_findings(spec.host, spec.ports))
-        spec = replace(spec, ports=choose(spec.host, spec.ports))
+        spec = replace(spec, ports=choose_ports(spec.host, spec.ports))
         server, keys = os.urandom(8).hex(), ApiKeys.new()
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(reaper.__name__, f"{SERVER}={server}", region_prefix(server), packages=False)
