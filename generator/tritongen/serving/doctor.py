@@ -318,7 +318,7 @@ def _embedded_checks(spec: ServerSpec, wheel: Path | None, *, needed: bool) -> I
     if not faults:
         yield _passed("embedded.machine", f"Python 3.{sys.version_info.minor}, x86-64, glibc")
     try:
-        yield _passed("embedded.triton", fetch.availability(wheel=wheel))
+        yield _passed("embedded.triton", fetch.availability(wheel))
     except EnvironmentProblem as problem:
         yield _problem_check("embedded.triton", problem)
     if spec.gpus:

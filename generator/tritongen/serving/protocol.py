@@ -53,6 +53,9 @@ _OWN_VARIABLES = frozenset(
 )  # fmt: skip
 
 
+_WITHOUT_GPU = (("allow-gpu-metrics", "false"), ("pinned-memory-pool-byte-size", "0"))
+
+
 class ModelControl(StrEnum):
     """Who may load and unload models: nobody, or anyone who reaches the server's API."""
 
@@ -215,8 +218,9 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: Api
         *own,
         ("exit-on-error", str(spec.exit_on_error).lower()),
         ("model-control-mode", spec.model_control.value),
-        *closed_apis(spec, keys),
-        *without_gpu(spec),
+        *_closed_apis(spec, keys),
+        # What spares a server without GPUs its search for them.
+        *(() if spec.gpus else _WITHOUT_GPU),
         *spec.flags,
     ]
     if spec.model_control is ModelControl.EXPLICIT:
@@ -227,19 +231,12 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: Api
     return arguments
 
 
-def closed_apis(spec: ServerSpec, keys: ApiKeys) -> Iterator[tuple[str, str]]:
+def _closed_apis(spec: ServerSpec, keys: ApiKeys) -> Iterator[tuple[str, str]]:
     """Flags that close what is not for everybody, unless the spec closes something itself."""
     given = {flag for flag, _ in spec.flags}
     for flag in ("http-restricted-api", "grpc-restricted-protocol"):
         if flag not in given:
             yield from ((flag, group) for group in keys.groups)
-
-
-def without_gpu(spec: ServerSpec) -> Iterator[tuple[str, str]]:
-    """What spares a server without GPUs its search for them."""
-    if not spec.gpus:
-        yield "allow-gpu-metrics", "false"
-        yield "pinned-memory-pool-byte-size", "0"
 
 
 def new_state(

@@ -113,10 +113,8 @@ def marked(marker: str) -> tuple[int, ...]:
 
 def _send(pids: tuple[int, ...], number: signal.Signals) -> None:
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
 
 
 def _gone(marker: str, timeout: float, among: tuple[int, ...] | None = None) -> bool:
@@ -166,10 +164,8 @@ def clear(region_prefix: str) -> None:
         return
     for region in SHARED_MEMORY.iterdir():
         if region.name.startswith(region_prefix):
-            try:
+            with suppress(OSError):  # another user's, or already gone
                 region.unlink()
-            except OSError:
-                continue  # another user's, or already gone
 
 
 def main(marker: str, region_prefix: str) -> None:

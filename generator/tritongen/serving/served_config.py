@@ -75,43 +75,37 @@ def _differences(written: Any, served: Any, path: str) -> Iterator[tuple[str, st
         other = getattr(served, described.name)
         kind = described.message_type
         if kind is not None and kind.GetOptions().map_entry:
-            inner = kind.fields_by_name["value"].message_type is not None
             for key in sorted(value):
                 entry = f'{place}["{key}"]'
                 if key not in other:
                     yield entry, "set", "absent"
                 else:
-                    yield from _entries(value[key], other[key], entry, inner)
+                    inner = kind.fields_by_name["value"]
+                    yield from _entries(inner, value[key], other[key], entry)
         elif described.is_repeated:
             if len(value) != len(other):
                 yield place, f"{len(value)} entries", f"{len(other)} entries"
                 continue
             for index, (mine, its) in enumerate(zip(value, other, strict=True)):
-                yield from _entries(mine, its, f"{place}[{index}]", kind is not None)
+                yield from _entries(described, mine, its, f"{place}[{index}]")
         elif kind is not None and not served.HasField(described.name):
             yield place, "set", "absent"
         else:
-            yield from _entries(
-                _named(described, value), _named(described, other), place, kind is not None
-            )
+            yield from _entries(described, value, other, place)
 
 
-def _entries(mine: Any, its: Any, place: str, message: bool) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  (messages or scalars)
-    if message:
+def _entries(described: Any, mine: Any, its: Any, place: str) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  (a field, messages or scalars)
+    if described.message_type is not None:
         yield from _differences(mine, its, place)
     elif mine != its:
-        yield place, _short(mine), _short(its)
+        yield place, _shown(described, mine), _shown(described, its)
 
 
-def _named(described: Any, value: Any) -> Any:  # noqa: ANN401  (a field and its value)
-    """An enumeration's value by its name; anything else as it is."""
+def _shown(described: Any, value: object) -> str:  # noqa: ANN401  (a field)
+    """An enumeration's value by its name; anything else as it is, cut to a line."""
     kind = described.enum_type
     known = kind.values_by_number.get(value) if kind is not None else None
-    return known.name if known is not None else value
-
-
-def _short(value: object) -> str:
-    text = str(value)
+    text = known.name if known is not None else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
 from tritongen.repository.lock_file import CONFIG_FILE, as_built, read_lock
-from tritongen.serving.protocol import DEFAULT_USER, ModelControl, Ports, ServerSpec
+from tritongen.serving.protocol import DEFAULT_USER, Ports, ServerSpec
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 
@@ -30,7 +30,6 @@ class UpOptions:
         timeout_s: until every model must be decided.
         keep_going: leave the server up although a model failed.
         wheel: local copy of the embedded Triton's wheel.
-        model_control: none, or explicit for tuning.
         image: of the container; the official one that fits the plan when empty.
         user: ``uid:gid`` in the container; the image's triton-server when empty.
         read_only: keep the container's root read-only; None where that is known to work.
@@ -45,7 +44,6 @@ class UpOptions:
     timeout_s: float = 300.0
     keep_going: bool = False
     wheel: Path | None = None
-    model_control: ModelControl = ModelControl.NONE
     image: str = ""
     user: str = ""
     read_only: bool | None = None
@@ -243,7 +241,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         label=project_label(store.project),
         ports=options.ports,
         host=options.host,
-        model_control=options.model_control,
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,

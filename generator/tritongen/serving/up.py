@@ -77,7 +77,9 @@ def up(
     chosen = choose_runtime(spec, options, progress)
     _log.info("runtime %s: %s", chosen.name, chosen.reason)
     with _told_of(chosen, options), store.lock("starting or stopping the server"):
-        _refuse_running(store)
+        if (running := find_running(store)) is not None:
+            what = f"a server of this project runs already at {running.endpoints.http}"
+            raise EnvironmentProblem("TG808", what, where=str(store.path))
         linted = lint_findings(served, keep_going=options.keep_going)
         findings = (*linted, *chosen.preflight(spec))
         _refuse(findings, EnvironmentProblem)
@@ -124,16 +126,6 @@ def _told_of(chosen: ChosenRuntime, options: UpOptions) -> Iterator[None]:
         if options.runtime is None and problem.code not in _NOT_THE_RUNTIME:
             problem.details = (*problem.details, f"runtime {chosen.name}: {chosen.reason}")
         raise
-
-
-def _refuse_running(store: StateStore) -> None:
-    running = find_running(store)
-    if running is not None:
-        raise EnvironmentProblem(
-            "TG808",
-            f"a server of this project runs already at {running.endpoints.http}",
-            where=str(store.path),
-        )
 
 
 def lint_findings(served: ServedRepository, *, keep_going: bool) -> tuple[Finding, ...]:

@@ -76,17 +76,14 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
     Args:
         root: as for `read_cpus`.
     """
-    limits: list[float] = []
-    for folder in _folders(root, "", ""):
-        quota, period = (*_text(folder / "cpu.max").split(), "", "")[:2]
-        if quota.isdigit() and period.isdigit() and int(period) > 0:
-            limits.append(int(quota) / int(period))
-    for mount in ("cpu", "cpu,cpuacct"):
-        for folder in _folders(root, mount, "cpu"):
-            quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
-            if quota.isdigit() and period.isdigit() and int(period) > 0:
-                limits.append(int(quota) / int(period))
-    return min(limits, default=None)
+    texts = [_text(folder / "cpu.max").split() for folder in _folders(root, "", "")]
+    texts += [
+        [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+        for mount in ("cpu", "cpu,cpuacct")
+        for folder in _folders(root, mount, "cpu")
+    ]
+    pairs = [text for text in texts if len(text) == 2 and all(part.isdigit() for part in text)]
+    return min((int(quota) / int(time) for quota, time in pairs if int(time) > 0), default=None)
 
 
 def cpuset_size(root: Path = _ROOT) -> int | None:

@@ -1,26 +1,34 @@
-"""The Docker runtime: preflight, start, and finding a server again."""
+"""The Docker runtime: preflight, start, and finding servers again, by state file or by label."""
 
 import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
 from tritongen.serving.docker import docker_preflight
-from tritongen.serving.docker.container_reaper import container_guard
+from tritongen.serving.docker.container_reaper import container_guard, guarded_servers
 from tritongen.serving.docker.container_settings import (
     LABEL,
     MODELS,
+    PROJECT,
     SERVER,
     ContainerSettings,
     repository_mounts,
 )
-from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
+from tritongen.serving.docker.docker_engine import (
+    DockerEngine,
+    EngineFacts,
+    remove_container,
+    speaking,
+)
 from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log
+from tritongen.serving.orphans import FoundServer
 from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
 from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.system.files import translated
@@ -60,8 +68,6 @@ class DockerRuntime:
             EnvironmentProblem: TG808 one of them still runs and no state file names it, TG840,
                 TG816.
         """
-        from tritongen.serving.docker.docker_orphans import end_container, find_containers
-
         for found in find_containers(self.engine, label):
             if not found.orphaned:
                 continue
@@ -214,3 +220,50 @@ def _settings(spec: ServerSpec, facts: EngineFacts | None) -> ContainerSettings:
 def _new_name() -> str:
     """A name for one start that nobody can guess."""
     return os.urandom(8).hex()
+
+
+def find_containers(engine: DockerEngine | None = None, label: str = "") -> tuple[FoundServer, ...]:
+    """Containers of this tool, running or not.
+
+    Args:
+        engine: to ask; a new connection when None.
+        label: of one project; every project's when empty.
+
+    Raises:
+        EnvironmentProblem: TG840, TG841.
+    """
+    engine = engine or DockerEngine()
+    wanted = [SERVER, f"{LABEL}={label}"] if label else [SERVER]
+    if engine.holds_none(wanted):
+        return ()
+    client = engine.client()
+    with speaking():
+        found = client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
+    # A guard stands before its container does, so that it is looked for afterwards.
+    watched = guarded_servers() if found else frozenset()
+    return tuple(
+        FoundServer(
+            server=item.labels[SERVER],
+            label=item.labels.get(LABEL, ""),
+            project=Path(item.labels.get(PROJECT, "/")),
+            owned=item.labels[SERVER] in watched,
+            container=str(item.id),
+            running=item.status == "running",
+        )
+        for item in found
+    )
+
+
+def end_container(found: FoundServer, grace_s: float = 10.0) -> None:
+    """Stops and removes a container.
+
+    Raises:
+        EnvironmentProblem: TG840, TG816 when it stays.
+    """
+    seconds = max(1, round(grace_s))
+    engine = DockerEngine()
+    guard = container_guard(found.server, engine.host(), seconds)
+    container = engine.container(found.container)
+    if container is not None:
+        remove_container(container, seconds)
+    guard.dismiss()

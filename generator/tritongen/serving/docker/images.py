@@ -106,17 +106,15 @@ def choose_image(
     known, usual = releases_with(backends), _default()
     fits = tuple(tag for tag in known if not unmet(find(tag), needs))
     plans = _plans(needs)
-    if usual in fits or not known:
-        reference = official_image("", backends)
-        loads = f" and {_loads(usual, needs)}" if any(n.onnx_ir for n in needs) else ""
-        reason = f"no release is planned for; {usual} holds {held}{loads}{plans}"
-        return ImageChoice(reference, reason)
-    if fits:
-        tag = next((item for item in fits if at_least(item, usual)), fits[-1])
-        place = "first" if at_least(tag, usual) else "last"
-        loads = f" and {_loads(tag, needs)}" if any(n.onnx_ir for n in needs) else ""
-        reason = f"{tag} is the {place} release whose image holds {held}{loads}{plans}"
-        return ImageChoice(official_image(tag, backends), reason)
+    if fits or not known:
+        if usual in fits or not known:
+            tag, why = usual, f"no release is planned for; {usual} holds"
+        elif later := [item for item in fits if at_least(item, usual)]:
+            tag, why = later[0], f"{later[0]} is the first release whose image holds"
+        else:
+            tag, why = fits[-1], f"{fits[-1]} is the last release whose image holds"
+        loads = f" and {_loads(tag, needs)}" if any(need.onnx_ir for need in needs) else ""
+        return ImageChoice(official_image(tag, backends), f"{why} {held}{loads}{plans}")
     # Better the newest that is known than none: it may load what was never tried with it.
     tag = known[-1]
     reason = (
@@ -241,10 +239,9 @@ def pull(client: "DockerClient", reference: str, progress: Progress | None) -> N
     """
     done: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    repository, tag = _split(reference)
     try:
         with speaking(reference):
-            for event in client.api.pull(repository, tag=tag, stream=True, decode=True):
+            for event in client.api.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise _pull_problem(str(event["error"]), reference)
                 detail = event.get("progressDetail") or {}
@@ -265,12 +262,3 @@ def _pull_problem(text: str, reference: str) -> EnvironmentProblem:
     if "no space left on device" in text:
         return EnvironmentProblem("TG005", "no space left for the image", where=reference)
     return EnvironmentProblem("TG842", f"image cannot be pulled: {text}", where=reference)
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """Repository and tag, or digest."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    repository, _, tag = reference.rpartition(":")
-    return repository, tag

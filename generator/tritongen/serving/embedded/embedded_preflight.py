@@ -2,9 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.errors import EnvironmentProblem
@@ -43,7 +43,7 @@ def machine_findings() -> tuple[Finding, ...]:
     if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
         message = f"{SHARED_MEMORY} is missing or cannot be written"
         found.append(finding("TG818", Severity.ERROR, message))
-    elif (free := _free(SHARED_MEMORY)) < _MIN_SHARED_MEMORY_BYTES:
+    elif (free := shutil.disk_usage(SHARED_MEMORY).free) < _MIN_SHARED_MEMORY_BYTES:
         message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
         found.append(finding("TG818", Severity.WARNING, message))
     if not _hides_arguments():
@@ -56,12 +56,6 @@ def _hides_arguments() -> bool:
     """Whether the kernel lets `hidden` do its work, as far as it tells beforehand."""
     scope = ptrace_scope()
     return scope < _TRACING_BY_ROOT or (scope == _TRACING_BY_ROOT and os.geteuid() == 0)
-
-
-def _free(folder: Path) -> int:
-    """Bytes that this user may still write there."""
-    system = os.statvfs(folder)
-    return system.f_bavail * system.f_frsize
 
 
 def findings(spec: ServerSpec) -> tuple[Finding, ...]:

@@ -35,20 +35,13 @@ class EmbeddedRuntime:
     """Runs the Triton of the PyPI wheel as a child process.
 
     Args:
-        cache: folder for the unpacked wheel and layouts; the user's cache when None.
         wheel: a local copy of the wheel, for machines without a network.
         progress: told of the download.
     """
 
     name = RuntimeName.EMBEDDED
 
-    def __init__(
-        self,
-        cache: Path | None = None,
-        wheel: Path | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        self._cache = cache
+    def __init__(self, wheel: Path | None = None, progress: Progress | None = None) -> None:
         self._wheel = wheel
         self._progress = progress
 
@@ -61,8 +54,7 @@ class EmbeddedRuntime:
 
     def start(self, spec: ServerSpec) -> "EmbeddedServer":
         """Starts the server and returns at once; see `ServerRuntime.start`."""
-        triton = ensure_triton(self._cache, self._wheel, self._progress)
-        layout = build_layout(triton, self._cache)
+        layout = build_layout(ensure_triton(wheel=self._wheel, progress=self._progress))
         refuse_taken(port_findings(spec.host, spec.ports))
         spec = replace(spec, ports=choose_ports(spec.host, spec.ports))
         server, keys = os.urandom(8).hex(), ApiKeys.new()

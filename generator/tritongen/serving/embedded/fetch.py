@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -135,19 +136,17 @@ def ensure_triton(
     return home
 
 
-def availability(cache: Path | None = None, wheel: Path | None = None) -> str:
+def availability(wheel: Path | None) -> str:
     """Where Triton comes from when a server is started, in words; nothing is fetched.
 
     Args:
-        cache: as for `ensure_triton`.
         wheel: as for `ensure_triton`.
 
     Raises:
         EnvironmentProblem: TG801 the package index does not offer it, TG802 or TG003 the given
             wheel is not it, TG004 there is no cache.
     """
-    cache = cache or user_cache()
-    if home := installed(cache):
+    if home := installed():
         return f"{TRITON_VERSION} is in {home.folder}"
     if given := _given(wheel):
         _verify(given)
@@ -236,10 +235,8 @@ def _size(folder: Path) -> int:
     total = 0
     for place, _, files in os.walk(folder):
         for file in files:
-            try:
+            with suppress(FileNotFoundError):  # pip moves its file while we look
                 total += Path(place, file).stat().st_size
-            except FileNotFoundError:
-                continue  # pip moves its file while we look
     return total
 
 

@@ -206,18 +206,11 @@ def _check_output(declared: ConfigInterface, model: ModelSignature, item: Config
 
 def _check_state(declared: ConfigInterface, model: ModelSignature, state: State) -> None:
     """Names and types of a state. The C++ backend means to check them, and fails at the run."""
-    given = model.inputs.get(state.input)
-    if given is None:
-        raise unexpected("input", state.input, model.inputs)
-    made = model.outputs.get(state.output)
-    if made is None:
-        raise unexpected("output", state.output, model.outputs)
-    for kind, name, tensor in (("input", state.input, given), ("output", state.output, made)):
-        if state.dtype != tensor.dtype:
-            raise RefusedError(
-                f"unable to load model '{declared.model}', configuration expects datatype "
-                f"{state.dtype} for {kind} state '{name}', model provides {tensor.wire}"
-            )
+    sides = (("input", state.taken, model.inputs), ("output", state.given, model.outputs))
+    for kind, item, known in sides:
+        if item.name not in known:
+            raise unexpected(kind, item.name, known)
+        _check_dtype(declared, f"{kind} state", item, known[item.name])
 
 
 def _check_scalar(declared: ConfigInterface, item: ConfigTensor) -> None:
