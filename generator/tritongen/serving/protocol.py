@@ -179,11 +179,9 @@ class ServerRuntime(Protocol):
     @property
     def name(self) -> RuntimeName:
         """Its name on the command line."""
-        ...
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way of `start`, without starting anything; errors forbid it."""
-        ...
 
     def make_room(self, label: str) -> None:
         """Removes what a project's servers that have ended left behind.
@@ -191,7 +189,6 @@ class ServerRuntime(Protocol):
         Raises:
             EnvironmentProblem: TG808, one of them still runs and no state file names it.
         """
-        ...
 
     def start(self, spec: ServerSpec) -> "RunningServer":
         """Starts the server and returns without waiting for its models.
@@ -199,11 +196,9 @@ class ServerRuntime(Protocol):
         Raises:
             EnvironmentProblem: it cannot be started; nothing is left running.
         """
-        ...
 
     def attach_to(self, state: ServerState) -> "RunningServer | None":
         """The server of a state file, None when it no longer runs."""
-        ...
 
 
 def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: ApiKeys) -> list[str]:

@@ -15,7 +15,6 @@ from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
-    from tritongen.serving.runtime_requirements import ModelNeeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +202,11 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
     bare = bare_spec(store, options)
     if lock is None:
         # The files themselves must say which image serves them.
-        chooses = not options.image and options.runtime is not RuntimeName.EMBEDDED
-        needs = _needs(served) if chooses else ()
-        planned = replace(bare, needs=needs)
+        planned = bare
+        if not options.image and options.runtime is not RuntimeName.EMBEDDED:
+            from tritongen.serving.runtime_requirements import model_needs
+
+            planned = replace(bare, needs=model_needs(served.folder, served.models))
     else:
         planned = replace(
             bare,
@@ -245,9 +246,3 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
     )
-
-
-def _needs(served: ServedRepository) -> "tuple[ModelNeeds, ...]":
-    from tritongen.serving.runtime_requirements import model_needs
-
-    return model_needs(served.folder, served.models)

@@ -141,7 +141,7 @@ class FileLock:
         self._purpose = purpose
         self._timeout = timeout
         self._on_wait = on_wait
-        self._file: IO[str] | None = None
+        self._file: IO[str]  # while it is held
 
     def __enter__(self) -> Self:
         with translated(self._path):
@@ -186,6 +186,4 @@ class FileLock:
         )
 
     def __exit__(self, *_error: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()

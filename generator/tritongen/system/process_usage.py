@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tritongen.system.process_files import (
@@ -18,7 +19,6 @@ from tritongen.system.process_files import (
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SERVER_NAME = "tritonserver"
 _CPU_TIMES = slice(11, 13)  # of `stat_fields`: user and system time, in clock ticks
-_SELF = Path("/proc/self")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Chosen: any machine that runs a server has as much.
 _UNKNOWN_BYTES = 2 << 30
@@ -41,10 +41,7 @@ def process_tree(pid: int) -> list[int]:
 
 def cpu_seconds(*pids: int) -> float:
     """CPU time of processes so far; those that are gone are not counted."""
-    ticks = 0
-    for pid in pids:
-        fields = stat_fields(pid)
-        ticks += sum(map(int, fields[_CPU_TIMES]))
+    ticks = sum(int(field) for pid in pids for field in stat_fields(pid)[_CPU_TIMES])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -112,11 +109,9 @@ def resident_bytes_of(pids: Sequence[int]) -> int:
 
 def reset_peak() -> None:
     """Begin a new high-water mark of this process, where the kernel allows it."""
-    try:
-        (_SELF / "clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        # Without it the mark includes the imports, which were smaller than most models.
-        return
+    # Without it the mark includes the imports, which were smaller than most models.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_bytes() -> int:

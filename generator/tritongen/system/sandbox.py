@@ -147,12 +147,9 @@ def _map_ids(user: int, group: int) -> None:
     """Keep the user's number and the group's; root keeps all of them, for files of others."""
     own = Path("/proc/self")
     if user == 0:
-        try:
+        with suppress(OSError):
             (own / "uid_map").write_text(f"0 0 {_EVERYONE}", encoding="ascii")
             (own / "gid_map").write_text(f"0 0 {_EVERYONE}", encoding="ascii")
-        except OSError:
-            pass
-        else:
             return
     (own / "setgroups").write_text("deny", encoding="ascii")
     (own / "uid_map").write_text(f"{user} {user} 1", encoding="ascii")

@@ -66,13 +66,7 @@ def _disproven(reason: str) -> BatchProof:
 
 
 class _Contradiction(Exception):  # noqa: N818  (a finding on its way up, not a failure)
-    """Ends the proof with a verdict."""
-
-    def __init__(self, verdict: BatchVerdict, reason: str, worst_gap: Gap | None = None) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
-        self.reason = reason
-        self.gap = worst_gap
+    """Ends the proof: its arguments are those of `Prover._proof`."""
 
 
 @dataclass(slots=True)
@@ -109,7 +103,7 @@ class Prover:
             if self._scalable() and time.monotonic() < self.deadline:
                 self._compare_scaled()
         except _Contradiction as end:
-            return self._proof(end.verdict, end.reason, end.gap)
+            return self._proof(*end.args)
         if not self._varied:
             return self._proof(
                 BatchVerdict.UNTESTED,
@@ -128,7 +122,7 @@ class Prover:
         try:
             self._compare_most()
         except _Contradiction as end:
-            return self._proof(end.verdict, end.reason, end.gap)
+            return self._proof(*end.args)
         return self._proven()
 
     def _proven(self) -> BatchProof:
@@ -143,7 +137,8 @@ class Prover:
         )
         return replace(proof, bound=self._bound)
 
-    def _proof(self, verdict: BatchVerdict, reason: str, found: Gap | None) -> BatchProof:
+    def _proof(self, verdict: BatchVerdict, reason: str, found: Gap | None = None) -> BatchProof:
+        """A proof after what was tested, with the gap that decided."""
         if found is None:
             return BatchProof(verdict, reason, self.tested)
         difference, allowed = float(f"{found.difference:.4g}"), float(f"{found.allowed:.4g}")

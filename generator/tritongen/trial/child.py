@@ -111,11 +111,14 @@ def run_worker(
 
 
 @contextmanager
-def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
+def started_worker(
+    module: str, errors: int = subprocess.PIPE
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker in a folder of its own that is gone with it; at the end no process is left.
 
     Args:
         module: that runs as a program, and calls `confine` first.
+        errors: where its standard error goes.
     """
     import tempfile  # not in the child's own process
 
@@ -125,7 +128,7 @@ def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
             module_command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
             cwd=folder,
             env=_environment(os.environ, folder),
             start_new_session=True,

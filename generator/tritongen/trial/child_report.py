@@ -102,14 +102,11 @@ def make_trial(
     code, error = _failure(report, result, options, memory_bytes)
     fields |= {"code": code, "error": error}
     if fields["ok"] is True and "proof" not in fields:
-        verdict = _verdict(report, code)
+        # Time and memory say nothing of axis 0; a crash on several rows does.
+        crashed = report.rows > 1 and code == "TG204"
+        verdict = BatchVerdict.DISPROVEN if crashed else BatchVerdict.UNTESTED
         fields["proof"] = {"verdict": verdict.value, "reason": error}
     return decode(Trial, fields)
-
-
-def _verdict(report: Report, code: str) -> BatchVerdict:
-    """Time and memory say nothing of axis 0; a crash on several rows does."""
-    return BatchVerdict.DISPROVEN if report.rows > 1 and code == "TG204" else BatchVerdict.UNTESTED
 
 
 def _failure(

@@ -14,8 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from subprocess import Popen
-from typing import IO
+from subprocess import DEVNULL, Popen
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.codec import encode
@@ -82,8 +81,9 @@ class _Child:
             if self._end is not None:  # also where the answer was in time, and the watch was not
                 self.ended = self._how_it_ended()
         if missing := answer.get("missing"):
-            what, fix = map(str, missing) if isinstance(missing, list) else (str(missing), "")
-            raise EnvironmentProblem("TG006", what, where=where, fix=fix)
+            raise EnvironmentProblem(
+                "TG006", str(missing), where=where, fix=str(answer.get("fix", ""))
+            )
         if error := answer.get("error"):
             raise RuntimeRefusal(str(error))
         return outputs
@@ -195,16 +195,9 @@ class ChildSessions:
         return self._shared
 
     def _started(self, processes: ExitStack, limits: Limits) -> _Child:
-        process = processes.enter_context(started_worker(WORKER))
-        threading.Thread(target=_discard, args=(process.stderr,), daemon=True).start()
+        # What a library writes of its own accord interests nobody here.
+        process = processes.enter_context(started_worker(WORKER, errors=DEVNULL))
         if process.stdin is not None:
             # The child reads it before it imports what reads frames.
             process.stdin.write(json.dumps({"limits": encode(limits)}).encode() + b"\n")
         return _Child(process, self._options.timeout_s)
-
-
-def _discard(stream: IO[bytes] | None) -> None:
-    # What a library writes of its own accord; closed with the process.
-    with suppress(OSError, ValueError):
-        while stream is not None and os.read(stream.fileno(), 65_536):
-            pass

@@ -94,19 +94,13 @@ def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline
                     outputs = session.run(make_inputs(recipes, seed))
                 except RuntimeRefusal as refusal:
                     first = first or refusal
-                    if _next_sizes(refusal, index, level):
-                        break
+                    other_values = level > 0 or refusal.about_values
+                    if index >= _SIZES_WITH_ALL_VALUES and not other_values:
+                        break  # with these sizes they are not worth a try
                     continue
                 message = first.message if first else ""
                 return Fed(recipes, outputs, message, one_row, time.monotonic() - begun)
     raise first or RuntimeRefusal("the model takes no inputs that could be generated")
-
-
-def _next_sizes(refusal: RuntimeRefusal, index: int, level: int) -> bool:
-    """Whether other values are not worth a try with these sizes."""
-    if level > 0 or refusal.about_values:
-        return False
-    return index >= _SIZES_WITH_ALL_VALUES
 
 
 def _ladder(feeds: Sequence[Feed], sizes: Sizes) -> Iterator[tuple[InputRecipe, ...]]:

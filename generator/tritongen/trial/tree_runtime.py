@@ -40,12 +40,11 @@ class Treelite:
         del inter_op
         try:
             model = self._read(os.fspath(path))
-            if model.num_feature < 1:
-                raise RuntimeRefusal("the forest has no features")
-        except RuntimeRefusal:
-            raise
+            features = model.num_feature
         except Exception as error:  # noqa: BLE001  (treelite raises what its C++ code throws)
             raise refusal(error, lines_of(error)[0]) from None
+        if features < 1:
+            raise RuntimeRefusal("the forest has no features")
         return ForestSession(self._library, model, threads, self._interface)
 
     def _read(self, path: str) -> Any:  # noqa: ANN401  (a treelite.Model)

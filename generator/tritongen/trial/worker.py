@@ -66,7 +66,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             else:
                 models.pop(head["unload"], None)
         except EnvironmentProblem as problem:
-            write_frame(sink, {"missing": [problem.what, problem.fix]})
+            write_frame(sink, {"missing": problem.what, "fix": problem.fix})
         except RuntimeRefusal as refusal:
             write_frame(sink, {"error": refusal.message})
         else:

@@ -35,7 +35,6 @@ class ImageFacts:
     """What an image says of itself.
 
     Attributes:
-        reference: its name.
         architecture: such as ``amd64``.
         release: Triton release ``YY.MM``, empty when it does not say.
         server: version of the server, empty when it does not say.
@@ -44,7 +43,6 @@ class ImageFacts:
         entry: `tritonserver` is, or may be, on its PATH.
     """
 
-    reference: str
     architecture: str
     release: str = ""
     server: str = ""
@@ -216,7 +214,6 @@ def describe(engine: DockerEngine, reference: str) -> ImageFacts | None:
     release = variables.get(_RELEASE_VARIABLE, "")
     known = bool(own) or bool(release) or _SERVER_VARIABLE in variables
     return ImageFacts(
-        reference=reference,
         architecture=str(attributes.get("Architecture", "")),
         release=release if re.fullmatch(r"\d\d\.\d\d", release) else "",
         server=variables.get(_SERVER_VARIABLE, ""),

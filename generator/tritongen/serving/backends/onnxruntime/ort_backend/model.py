@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from onnxruntime import OrtValue
 from python_backends.batches import Array, Arrays
 from python_backends.config import Json, RefusedError
 from python_backends.serving import BackendModel, on_cpu, refusal
@@ -75,7 +76,7 @@ class OnnxModel(BackendModel):
         """As the session takes it; numbers are views of shared memory, not copies."""
         dtype = self._input_types[tensor.name()]
         if dtype == _BF16:
-            return from_bfloat16(_value_of(tensor))
+            return from_bfloat16(OrtValue.from_dlpack(tensor))
         array: Array = tensor.as_numpy()
         return _text(tensor.name(), array) if dtype == _STRING else array
 
@@ -85,12 +86,6 @@ class OnnxModel(BackendModel):
             return pb_utils.Tensor(name, array)
         capsule = to_bfloat16(array)._get_c_value().to_dlpack()  # noqa: SLF001  (no public way)
         return pb_utils.Tensor.from_dlpack(name, capsule)
-
-
-def _value_of(tensor: Any) -> Any:  # noqa: ANN401  (the stub's tensor, ONNX Runtime's value)
-    from onnxruntime import OrtValue
-
-    return OrtValue.from_dlpack(tensor)
 
 
 def _text(name: str, array: Array) -> Array:
