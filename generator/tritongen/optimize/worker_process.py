@@ -1,6 +1,7 @@
 """Runs one job of `optimize` in a child process; whatever happens there is an outcome here."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
         time_budget_s=job.time_budget_s,
         threads=job.threads,
         address_space=2 * memory + 4 * size + _ADDRESS_SPARE_BYTES,
+        parent=os.getpid(),
         writable=_writable(job),
     )
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})

@@ -1,7 +1,6 @@
 """What the parent asks of the child, and what that may take."""
 
 import math
-import os
 from dataclasses import dataclass, field
 
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -43,16 +42,16 @@ class Limits:
         time_budget_s: seconds for measuring execution times.
         threads: that it computes on.
         address_space: bytes of virtual memory, 0 for no limit.
-        writable: folders that it may write to beside its own temporary one, absolute.
         parent: process that the child must not outlive.
+        writable: folders that it may write to beside its own temporary one, absolute.
     """
 
     timeout_s: float
     time_budget_s: float
     threads: int
     address_space: int
+    parent: int
     writable: tuple[str, ...] = ()
-    parent: int = field(default_factory=os.getpid)
 
     @property
     def cpu_s(self) -> int:

@@ -101,6 +101,7 @@ def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limi
         time_budget_s=options.time_budget_s,
         threads=threads,
         address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD_BYTES,
+        parent=os.getpid(),
     )
 
 
