@@ -24,7 +24,6 @@ from tritongen.serving.verify_runs import (
     LocalRuns,
     Outputs,
     RemoteModel,
-    VerifyClients,
     is_decoupled,
     run_steps,
 )
@@ -107,8 +106,8 @@ def verify(
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
-        client, local = VerifyClients(http, streams), LocalRuns(children, code, tell)
-        comparison = _Comparison(client, local, models, trials, seed)
+        local = LocalRuns(children, code, tell)
+        comparison = _Comparison(http, streams, local, models, trials, seed)
         pipelines = sorted(written - set(trials))
         return (
             *(_verdict(name, comparison.of_model) for name in models),
@@ -133,14 +132,16 @@ class _Comparison:
     """What models are compared with, and on which inputs.
 
     Attributes:
-        client: of the server.
+        http: a client of the server.
+        grpc: another, None where only its HTTP address is known.
         local: where models run on this machine.
         models: of the repository.
         trials: of those that were built, by name.
         seed: of the inputs.
     """
 
-    client: VerifyClients
+    http: HttpClient
+    grpc: GrpcClient | None
     local: LocalRuns
     models: Mapping[str, StoredModel]
     trials: Mapping[str, Trial | None]
@@ -159,10 +160,10 @@ class _Comparison:
         if facts.format not in RUNTIMES:
             reason = f"no local run for the format {facts.format.value}"
             return VerifiedModel(name, False, (), reason)
-        config = config_document(self.client.http, name)
-        metadata = self.client.http.model_metadata(name)
+        config = config_document(self.http, name)
+        metadata = self.http.model_metadata(name)
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
-        served = RemoteModel(self.client, name, ranks, is_decoupled(config))
+        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
         sent = _with_rows(config, _recipes(facts, metadata.inputs, self.trials.get(name)))
         states = bool(config.get("sequence_batching"))
         pairs = []
@@ -187,7 +188,7 @@ class _Comparison:
             InvalidInputError: likewise.
             EnvironmentProblem: likewise.
         """
-        config = config_document(self.client.http, name)
+        config = config_document(self.http, name)
         steps = config.get("ensemble_scheduling", {}).get("step", ())
         if any(step["model_name"] not in self.models for step in steps) or not steps:
             message = "the server does not serve it as a pipeline of the repository's models"
@@ -195,7 +196,7 @@ class _Comparison:
         sent = _with_rows(config, _pipeline_recipes(config, steps, self.trials))
         batches = config.get("max_batch_size", 0) > 0
         ranks = {item["name"]: len(item["dims"]) + batches for item in config["input"]}
-        served = RemoteModel(self.client, name, ranks, is_decoupled(config))
+        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
         outputs = [item["name"] for item in config["output"]]
         used = {step["model_name"]: self.models[step["model_name"]] for step in steps}
         with ExitStack() as stack:
@@ -220,7 +221,7 @@ class _Comparison:
         facts = model.facts
         if facts.format not in RUNTIMES or not model.mains:
             raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-        config = config_document(self.client.http, facts.name)
+        config = config_document(self.http, facts.name)
         return self.local.session(facts, model.mains[max(model.mains)], config)
 
 

@@ -112,25 +112,19 @@ def run_steps(
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyClients:
-    """A server; `grpc` is None where only its HTTP address is known."""
-
-    http: ServerClient
-    grpc: GrpcClient | None
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteModel:
     """A model on the server.
 
     Attributes:
-        connection: to the server.
+        http: a client of the server.
+        grpc: another, None where only its HTTP address is known.
         name: of the model.
         ranks: of its inputs on the server.
         decoupled: whether it answers with any number of responses.
     """
 
-    connection: VerifyClients
+    http: ServerClient
+    grpc: GrpcClient | None
     name: str
     ranks: Mapping[str, int]
     decoupled: bool
@@ -157,15 +151,14 @@ class RemoteModel:
             for name, array in inputs.items()
         }
         if not self.decoupled:
-            http = self.connection.http
             most_bytes = MAX_BODY_BYTES + 2 * sum(map(_size, expected.values()))
-            return http.infer(
+            return self.http.infer(
                 self.name, sent, version=str(version), sequence=sequence, most_bytes=most_bytes
             )
-        if self.connection.grpc is None:
+        if self.grpc is None:
             message = "it is decoupled and answers over gRPC; only an HTTP address was given"
             raise InvalidInputError("TG836", message)
-        return numbered(self.connection.grpc.stream(self.name, sent, str(version)))
+        return numbered(self.grpc.stream(self.name, sent, str(version)))
 
 
 def _size(array: Array) -> int:
