@@ -26,7 +26,7 @@ from tritongen.serving.docker.docker_runtime import DockerRuntime
 from tritongen.serving.embedded.fetch import ensure_triton
 from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.ports import choose
+from tritongen.serving.preflight import choose_ports
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.server import ApiKeys
@@ -62,12 +62,11 @@ def by_tool(project: Path, words: tuple[str, ...]) -> float:
 
 def raw_embedded(spec: ServerSpec) -> float:
     """The program of the wheel, as the runtime would start it."""
-    home = ensure_triton()
-    layout = build_layout(home)
-    spec = replace(spec, ports=choose(spec.host, spec.ports))
+    layout = build_layout(ensure_triton())
+    spec = replace(spec, ports=choose_ports(spec.host, spec.ports))
     server, keys = secrets.token_hex(8), ApiKeys.new()
     begun = time.monotonic()
-    process = launch(spec, home, layout, server, keys)
+    process = launch(spec, layout, server, keys)
     try:
         wait_ready(f"127.0.0.1:{spec.ports.http}", spec.models)
         return time.monotonic() - begun
@@ -78,7 +77,7 @@ def raw_embedded(spec: ServerSpec) -> float:
 
 def raw_docker(spec: ServerSpec, image: str) -> float:
     """The printed command, as a shell would run it."""
-    chosen = replace(spec, ports=choose(spec.host, spec.ports), image=image)
+    chosen = replace(spec, ports=choose_ports(spec.host, spec.ports), image=image)
     line = DockerRuntime().run_line(chosen)
     begun = time.monotonic()
     done = subprocess.run(shlex.split(line), stdout=subprocess.PIPE, text=True, check=True)

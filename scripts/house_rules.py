@@ -37,10 +37,10 @@ KERNEL_FILES = ("/proc", "/sys/fs/cgroup")
 SYSTEM = "generator/tritongen/system/"
 # Files that name them all the same, each with its reason.
 KERNEL_FILE_EXCEPTIONS = {
-    "generator/tritongen/serving/docker/container_binds.py": "folders of a container",
+    "generator/tritongen/serving/docker/container_settings.py": "folders of a container",
     "generator/tritongen/serving/embedded/hidden_arguments.py": "writes to its own child's memory",
     "generator/tritongen/serving/embedded/launcher.py": "runs by itself, without the package",
-    "generator/tritongen/serving/backends/onnxruntime/ort_backend/autocomplete.py": "in Triton",
+    "generator/tritongen/serving/backends/onnxruntime/ort_backend/signature.py": "in Triton",
 }
 
 

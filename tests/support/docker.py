@@ -18,8 +18,7 @@ import pytest
 
 from support.serving_models import config_text, identity
 from support.triton import READY_SECONDS, server_spec, write_model
-from tritongen.serving.docker.docker_orphans import find_containers
-from tritongen.serving.docker.docker_runtime import DockerRuntime
+from tritongen.serving.docker.docker_runtime import DockerRuntime, find_containers
 from tritongen.serving.docker.docker_server import DockerServer
 from tritongen.serving.orphans import FoundServer
 from tritongen.serving.protocol import ServerSpec

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Severity, finding
-from tritongen.serving.ports import choose
+from tritongen.serving.preflight import choose_ports
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import model_statuses, wait_for_models
@@ -157,7 +157,7 @@ class FakeRuntime:
         """Nothing is left of a fake."""
 
     def start(self, spec: ServerSpec) -> FakeServer:
-        ports = choose(spec.host, Ports(0, 0, 0))
+        ports = choose_ports(spec.host, Ports(0, 0, 0))
         entries = {}
         for folder in spec.repository.iterdir():
             broken = (folder / "broken").exists()

@@ -18,7 +18,7 @@ LIBRARY = "TRITONGEN_DOCKER_LIBRARY"
 _START = """
 import json, sys
 from pathlib import Path
-from tritongen.serving.docker.container_binds import Mount
+from tritongen.serving.docker.container_settings import Mount
 from tritongen.serving.docker.container_settings import ContainerSettings
 from tritongen.serving.docker.docker_engine import DockerEngine
 from tritongen.triton.server import ApiKeys

@@ -10,11 +10,11 @@ import pytest
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import (
     WHEEL_VARIABLE,
-    default_cache,
     ensure_triton,
     installed,
 )
 from tritongen.serving.embedded.layout import MINORS
+from tritongen.system.user_cache import user_cache
 
 SCRIPT = """
 import sys
@@ -113,6 +113,6 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
 
 def test_the_cache_follows_the_user_s_wish(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "tritongen"
+    assert user_cache() == tmp_path / "tritongen"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the convention says: ignore it
-    assert default_cache() == Path.home() / ".cache" / "tritongen"
+    assert user_cache() == Path.home() / ".cache" / "tritongen"

@@ -23,9 +23,9 @@ from tritongen.model.business import ClientProtocol
 from tritongen.probe.load_engine import EngineOptions, clock_ns
 from tritongen.probe.load_job import make_plan
 from tritongen.probe.prober import make_engine
-from tritongen.system.memory import peak_bytes, reset_peak
+from tritongen.system.process_usage import peak_bytes, reset_peak
 from tritongen.triton.address import Endpoint, parse_endpoint
-from tritongen.triton.client import ServerClient
+from tritongen.triton.connect import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.metrics import metrics_page

@@ -8,7 +8,7 @@ from support.certificates import certificate
 from support.flooding_http2 import FLOODS, flooding_server
 from support.probe_engines import SECOND, grpc_engine
 from tritongen.probe.load_engine import Log, clock_ns
-from tritongen.system.memory import peak_bytes, reset_peak
+from tritongen.system.process_usage import peak_bytes, reset_peak
 from tritongen.triton.address import Tls
 
 LEVEL_S = 1.0

@@ -298,7 +298,7 @@ def test_a_machine_without_namespaces_still_closes_the_network():
 def test_what_a_kernel_lacks_is_named():
     script = (
         "import json, sys\n"
-        "from tritongen.system import landlock, sandbox\n"
+        "from tritongen.system import sandbox\n"
         "sandbox._leave_namespaces = lambda: False\n"
         "sandbox.landlock_version = lambda: 0\n"
         "sandbox.platform.machine = lambda: 'riscv64'\n"

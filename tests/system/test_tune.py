@@ -22,7 +22,7 @@ from support.shared import made_once
 from support.triton import EmbeddedRuntime, TestServer
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
-from tritongen.serving.docker.docker_orphans import find_containers
+from tritongen.serving.docker.docker_runtime import find_containers
 from tritongen.serving.orphans import find_servers
 from tritongen.triton.server_state import project_label
 from tritongen.tune.tune_models import make_subjects

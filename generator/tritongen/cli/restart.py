@@ -22,7 +22,7 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Restart; exit 1 when a model is not ready."""
     from tritongen.cli.up import show
-    from tritongen.serving.restart import restart
+    from tritongen.serving.up import restart
 
     with ProgressBar() as bar:
         result = restart(

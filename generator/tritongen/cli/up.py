@@ -115,7 +115,7 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         InvalidInputError: TG009, two of them exclude each other; TG819, the address is one that
             others reach.
     """
-    from tritongen.serving.ports import is_loopback
+    from tritongen.serving.preflight import is_loopback
     from tritongen.serving.protocol import Ports
     from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName

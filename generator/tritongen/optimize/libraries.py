@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tritongen.trial.libraries import library
+from tritongen.trial.runtime import library
 
 FIX = "pip install 'tritongen[optimize]'"
 

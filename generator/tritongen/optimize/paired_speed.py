@@ -16,7 +16,7 @@ from tritongen.model.samples import Array, stack_rows
 from tritongen.model.variants import Speedup
 from tritongen.optimize.onnx_session import OrtRunner, Runner, RunRefusal, RunSettings
 from tritongen.probe.statistics.intervals import quantile_ranks
-from tritongen.trial.sampling import SETTLE_S, Sampler
+from tritongen.trial.costs import SETTLE_S, Sampler
 
 # A distribution-free interval of a median at 95 % needs six pairs. Chosen: some more than that, and
 # an end for models that run in microseconds.

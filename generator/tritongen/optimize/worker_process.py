@@ -1,6 +1,7 @@
 """Runs one job of `optimize` in a child process; whatever happens there is an outcome here."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +38,12 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
     """Do one job; a child that hangs, crashes or eats memory is an outcome with a code."""
     size = sum(item.stat().st_size for item in Path(job.path).parent.glob("*") if item.is_file())
     memory = limits.memory(size)
-    confinement = Limits.of_child(
+    confinement = Limits(
         timeout_s=limits.timeout_s,
         time_budget_s=job.time_budget_s,
         threads=job.threads,
         address_space=2 * memory + 4 * size + _ADDRESS_SPARE_BYTES,
+        parent=os.getpid(),
         writable=_writable(job),
     )
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})

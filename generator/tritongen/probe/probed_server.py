@@ -17,8 +17,7 @@ from tritongen.probe.level import ServerReading
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.report.json_document import Environment
 from tritongen.system.machine import read_cpus
-from tritongen.system.memory import resident_bytes
-from tritongen.system.process_usage import cpu_seconds, process_tree
+from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
 from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics

@@ -11,15 +11,13 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
-from tritongen.serving.drift import repository_drift
+from tritongen.serving.served_config import repository_drift
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import model_statuses
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
 from tritongen.triton.server_state import own_headers
-
-__all__ = ["AttachOptions", "ServerStatus", "attached_status", "own_drift"]
 
 _ANSWER_S = 10.0
 

@@ -8,8 +8,6 @@ from typing import IO
 
 from tritongen.system.own_files import open_own
 
-__all__ = ["follow_file", "last_text", "lines_of", "new_log"]
-
 _MAX_BYTES = 4 << 20  # of a log's end that is looked at
 _PAUSE_S = 0.1
 _CHUNK = 1 << 16

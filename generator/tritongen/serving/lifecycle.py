@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tritongen.serving.orphans import FoundServer
     from tritongen.serving.running_server import RunningServer
 
-__all__ = ["down", "last_logs", "running_server", "status"]
-
 
 def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> tuple[str, ...]:
     """Stop the project's server, or every server that this tool ever started here.
@@ -127,7 +125,7 @@ def _end_leftovers(label: str, *, everything: bool, grace_s: float) -> tuple[str
     for found in (*find_servers(), *_containers()):
         if everything or (found.label == label and found.orphaned):
             if found.container:
-                from tritongen.serving.docker.docker_orphans import end_container
+                from tritongen.serving.docker.docker_runtime import end_container
 
                 end_container(found, grace_s)
             else:
@@ -140,7 +138,7 @@ def _containers() -> "tuple[FoundServer, ...]":
     """Containers of this tool; none where no engine answers, which then runs none either."""
     if not _engine_likely():
         return ()
-    from tritongen.serving.docker.docker_orphans import find_containers
+    from tritongen.serving.docker.docker_runtime import find_containers
 
     try:
         return find_containers()

@@ -5,12 +5,10 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
-from tritongen.serving.guard import guarded
+from tritongen.serving.reaper import guarded
 from tritongen.system.process_files import running_pids
 from tritongen.system.processes import LABEL, PROJECT, SERVER, environment_of, region_prefix
 from tritongen.triton.server_state import StateStore
-
-__all__ = ["FoundServer", "end_server", "find_servers"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@
         └──────ServerRuntime.start──▶ RunningServer ──wait_ready──▶ ModelStatus, one a model
                             └──state──▶ ServerState ──ServerRuntime.attach_to──▶ RunningServer
 
-`embedded` and `docker` implement both; callers know no others.
+`embedded` and `docker` implement both; callers know no others. What a spec means for the arguments
+of tritonserver is the same for both.
 """
 
 import re
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
-from tritongen.triton.server import LOOPBACK, RuntimeName, ServerState
+from tritongen.triton.server import LOOPBACK, ApiKeys, Endpoints, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
     from tritongen.serving.runtime_requirements import ModelNeeds
-
-__all__ = ["DEFAULT_USER", "ModelControl", "Ports", "ServerRuntime", "ServerSpec"]
 
 # The triton-server user of official images. A number holds in every image.
 DEFAULT_USER = "1000:1000"
@@ -49,6 +50,9 @@ _OWN_VARIABLES = frozenset(
         "TRITONGEN_LABEL", "TRITONGEN_SERVER", "TRITONGEN_PROJECT",
     }
 )  # fmt: skip
+
+
+_WITHOUT_GPU = (("allow-gpu-metrics", "false"), ("pinned-memory-pool-byte-size", "0"))
 
 
 class ModelControl(StrEnum):
@@ -125,54 +129,47 @@ class ServerSpec:
     read_only: bool | None = None
 
     def __post_init__(self) -> None:
-        faults = (*self._name_faults(), *self._option_faults(), *self._number_faults())
+        faults = [*self._name_faults(), *self._option_faults(), *self._number_faults()]
         if faults:
             code, what = faults[0]
             raise InvalidInputError(code, what, details=[text for _, text in faults[1:]])
 
-    def _name_faults(self) -> list[tuple[str, str]]:
-        faults = [
-            ("TG106", f"model name {name!r} cannot be served")
-            for name in self.models
-            if not _MODEL.fullmatch(name)
-        ]
+    def _name_faults(self) -> Iterator[tuple[str, str]]:
+        for name in self.models:
+            if not _MODEL.fullmatch(name):
+                yield "TG106", f"model name {name!r} cannot be served"
         if not re.fullmatch(r"[0-9a-f]{6,64}", self.label):
-            faults.append(("TG304", f"label {self.label!r} is not a project's label"))
+            yield "TG304", f"label {self.label!r} is not a project's label"
         if not re.fullmatch(r"[0-9A-Za-z.:-]+", self.host):
-            faults.append(("TG304", f"host {self.host!r} is not an address"))
+            yield "TG304", f"host {self.host!r} is not an address"
         if self.release and not re.fullmatch(r"[0-9]{2}\.[0-9]{2}", self.release):
-            faults.append(("TG304", f"release {self.release!r} is not YY.MM"))
+            yield "TG304", f"release {self.release!r} is not YY.MM"
         if not _USER.fullmatch(self.user):
-            faults.append(("TG304", f"user {self.user!r} is not UID:GID"))
-        return faults
+            yield "TG304", f"user {self.user!r} is not UID:GID"
 
-    def _option_faults(self) -> list[tuple[str, str]]:
-        faults = []
+    def _option_faults(self) -> Iterator[tuple[str, str]]:
         for flag, value in self.flags:
             if not _FLAG.fullmatch(flag) or "\0" in value:
-                faults.append(("TG304", f"flag {flag!r} is not a flag of tritonserver"))
+                yield "TG304", f"flag {flag!r} is not a flag of tritonserver"
             elif flag in _OWN_FLAGS:
-                faults.append(("TG830", f"flag --{flag} is set by tritongen itself"))
+                yield "TG830", f"flag --{flag} is set by tritongen itself"
         for variable, value in self.environment:
             if not _VARIABLE.fullmatch(variable) or "\0" in value:
-                faults.append(("TG304", f"variable {variable!r} is not a valid name or value"))
+                yield "TG304", f"variable {variable!r} is not a valid name or value"
             elif variable in _OWN_VARIABLES:
-                faults.append(("TG830", f"variable {variable} is set by tritongen itself"))
-        return faults
+                yield "TG830", f"variable {variable} is set by tritongen itself"
 
-    def _number_faults(self) -> list[tuple[str, str]]:
-        faults = []
+    def _number_faults(self) -> Iterator[tuple[str, str]]:
         ports = (self.ports.http, self.ports.grpc, self.ports.metrics)
         named = [port for port in ports if port]
         if any(not 0 <= port <= 65535 for port in ports):
-            faults.append(("TG304", f"ports must lie within 0 to 65535, not {ports}"))
+            yield "TG304", f"ports must lie within 0 to 65535, not {ports}"
         if len(set(named)) < len(named):
-            faults.append(("TG305", f"HTTP, gRPC and metrics need different ports, not {ports}"))
+            yield "TG305", f"HTTP, gRPC and metrics need different ports, not {ports}"
         if self.cores is not None and self.cores < 1:
-            faults.append(("TG304", f"cores must be at least 1, not {self.cores}"))
+            yield "TG304", f"cores must be at least 1, not {self.cores}"
         if any(cpu < 0 for cpu in self.cpuset):
-            faults.append(("TG304", f"cpuset must hold CPU numbers, not {self.cpuset}"))
-        return faults
+            yield "TG304", f"cpuset must hold CPU numbers, not {self.cpuset}"
 
 
 class ServerRuntime(Protocol):
@@ -181,11 +178,9 @@ class ServerRuntime(Protocol):
     @property
     def name(self) -> RuntimeName:
         """Its name on the command line."""
-        ...
 
     def preflight(self, spec: ServerSpec) -> tuple[Finding, ...]:
         """What stands in the way of `start`, without starting anything; errors forbid it."""
-        ...
 
     def make_room(self, label: str) -> None:
         """Removes what a project's servers that have ended left behind.
@@ -193,7 +188,6 @@ class ServerRuntime(Protocol):
         Raises:
             EnvironmentProblem: TG808, one of them still runs and no state file names it.
         """
-        ...
 
     def start(self, spec: ServerSpec) -> "RunningServer":
         """Starts the server and returns without waiting for its models.
@@ -201,8 +195,76 @@ class ServerRuntime(Protocol):
         Raises:
             EnvironmentProblem: it cannot be started; nothing is left running.
         """
-        ...
 
     def attach_to(self, state: ServerState) -> "RunningServer | None":
         """The server of a state file, None when it no longer runs."""
-        ...
+
+
+def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: ApiKeys) -> list[str]:
+    """Everything that stands behind ``tritonserver``.
+
+    Args:
+        spec: of the server.
+        own: (flag without dashes, value) that the runtime adds.
+        keys: of its restricted APIs.
+    """
+    options = [
+        *own,
+        ("exit-on-error", str(spec.exit_on_error).lower()),
+        ("model-control-mode", spec.model_control.value),
+        *_closed_apis(spec, keys),
+        # What spares a server without GPUs its search for them.
+        *(() if spec.gpus else _WITHOUT_GPU),
+        *spec.flags,
+    ]
+    if spec.model_control is ModelControl.EXPLICIT:
+        options += [("load-model", name) for name in spec.models]
+    arguments = [f"--{flag}={value}" for flag, value in options]
+    if not spec.auto_complete:
+        arguments.append("--disable-auto-complete-config")
+    return arguments
+
+
+def _closed_apis(spec: ServerSpec, keys: ApiKeys) -> Iterator[tuple[str, str]]:
+    """Flags that close what is not for everybody, unless the spec closes something itself."""
+    given = {flag for flag, _ in spec.flags}
+    for flag in ("http-restricted-api", "grpc-restricted-protocol"):
+        if flag not in given:
+            yield from ((flag, group) for group in keys.groups)
+
+
+def new_state(
+    spec: ServerSpec,
+    runtime: RuntimeName,
+    endpoints: Endpoints,
+    server: str,
+    keys: ApiKeys,
+    version: str,
+) -> ServerState:
+    """What to remember of a server that has just been started; its runtime adds how it is found.
+
+    Args:
+        spec: of the server.
+        runtime: that started it.
+        endpoints: where it listens.
+        server: unique name of the start.
+        keys: of its restricted APIs.
+        version: of Triton.
+    """
+    return ServerState(
+        runtime=runtime,
+        label=spec.label,
+        server=server,
+        pid=0,
+        start_ticks=0,
+        boot_id="",
+        container="",
+        endpoints=endpoints,
+        models=spec.models,
+        repository=str(spec.repository.resolve()),
+        log=str(spec.log.resolve()),
+        version=version,
+        started=time.time(),
+        host=spec.host,
+        key=keys.tool,
+    )

@@ -1,19 +1,30 @@
-"""Ends the processes of one server and clears its shared memory.
+"""Ends the processes of a server, and guards its start: it is ended too when its starter dies.
 
 Every process of a server carries a marker in its environment, ``TRITONGEN_SERVER=<name>``, which
 its children inherit, so that none escapes whatever became of its parent.
 
-The module is also what the guard of a start runs, without any package but this one.
+A guard is a process that reads its standard input until the end. Without an ``ok`` the process that
+started or stopped the server is gone or gave up, and the guard ends the server. `Guard` is the
+starter's side, `released` the guard's own; what is to be ended, and how, is the module's that it
+runs: this one ends processes, without any package but this one.
 """
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from tritongen.serving.guard import released
-from tritongen.system.process_files import environment_entries, parent, running_pids
+import tritongen
+from tritongen.system.process_files import command_line, environment_entries, parent, running_pids
 
+# The package comes last, so that nothing beside it stands in for the standard library.
+_RUN = (
+    "import importlib, sys; sys.path.append(sys.argv[1]); "
+    "importlib.import_module(sys.argv[2]).main(*sys.argv[3:])"
+)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Triton's Python backend puts its regions)
 # Chosen: a server that is still starting ends within a second, or hangs.
 _GUARD_GRACE_S = 10.0
@@ -21,6 +32,77 @@ _ORPHAN_GRACE_S = 1.0
 _KILL_S = 5.0
 _EXEC_S = 0.2
 _POLL_S = 0.05
+
+
+class Guard:
+    """Watches over one server until it is told to let go.
+
+    Args:
+        module: whose `main` waits until it is `released`, and otherwise ends the server.
+        arguments: of that `main`.
+        packages: whether it needs more than the standard library and this package; without, it
+            starts in milliseconds, before the server does.
+        variables: further ones of its environment.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        packages: bool,
+        variables: dict[str, str] | None = None,
+    ) -> None:
+        import subprocess  # not in the guard's own process
+
+        options = ["-I"] if packages else ["-I", "-S"]
+        root = Path(tritongen.__file__).resolve().parents[1]
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-c", _RUN, str(root), module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **(variables or {})},
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """Lets the server outlive this process. Idempotent."""
+        self._close(b"ok")
+        self._process.wait()
+
+    def finish(self, *, wait: bool = True) -> None:
+        """Has the guard end the server now. Idempotent.
+
+        Args:
+            wait: until that is done; without, the guard goes on by itself.
+        """
+        self._close(b"")
+        if wait:
+            self._process.wait()
+
+    def _close(self, last: bytes) -> None:
+        pipe = self._process.stdin
+        if pipe is None or pipe.closed:
+            return
+        with suppress(BrokenPipeError):  # the guard itself was killed; nobody watches any more
+            pipe.write(last)
+            pipe.close()
+
+
+def guarded(module: str) -> Iterator[str]:
+    """The first argument of each guard on this machine that runs a module."""
+    word = module.encode()
+    for pid in running_pids():
+        words = command_line(pid)
+        if _RUN.encode() in words and word in words[:-1]:
+            yield os.fsdecode(words[words.index(word) + 1])
+
+
+def released() -> bool:
+    """Waits, in the guard's process, for the starter; whether it said that all is well."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    return b"ok" in sys.stdin.buffer.read()
 
 
 def marked(marker: str) -> tuple[int, ...]:
@@ -31,10 +113,8 @@ def marked(marker: str) -> tuple[int, ...]:
 
 def _send(pids: tuple[int, ...], number: signal.Signals) -> None:
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
 
 
 def _gone(marker: str, timeout: float, among: tuple[int, ...] | None = None) -> bool:
@@ -84,10 +164,8 @@ def clear(region_prefix: str) -> None:
         return
     for region in SHARED_MEMORY.iterdir():
         if region.name.startswith(region_prefix):
-            try:
+            with suppress(OSError):  # another user's, or already gone
                 region.unlink()
-            except OSError:
-                continue  # another user's, or already gone
 
 
 def main(marker: str, region_prefix: str) -> None:

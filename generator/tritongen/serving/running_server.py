@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.triton.load_reasons import (
     load_failures,
     model_statuses,
@@ -19,7 +19,6 @@ from tritongen.triton.server import Endpoints, ModelStatus, ServerState
 if TYPE_CHECKING:
     from tritongen.triton.http_client import HttpClient
 
-__all__ = ["STUB", "RunningServer", "end_problem"]
 
 # The program of the processes that Triton's Python backend starts, one an instance.
 STUB = "triton_python_backend_stub"
@@ -45,20 +44,15 @@ class RunningServer(ABC):
         guard: Guard | None,
         run_line: str = "",
     ) -> None:
-        self._state = state
+        self.state = state
         self._python_backends = python_backends
         self._guard = guard
         self.run_line = run_line
 
     @property
-    def state(self) -> ServerState:
-        """What to remember of it."""
-        return self._state
-
-    @property
     def endpoints(self) -> Endpoints:
         """Where it listens."""
-        return self._state.endpoints
+        return self.state.endpoints
 
     @abstractmethod
     def alive(self) -> bool:
@@ -120,7 +114,7 @@ class RunningServer(ABC):
         with self._client() as client:
             found = wait_for_models(
                 client,
-                self._state.models,
+                self.state.models,
                 timeout=timeout,
                 check_alive=self._check_started,
                 read_log=self._log_text,
@@ -137,7 +131,7 @@ class RunningServer(ABC):
         if not self.alive():
             raise self.ended()
         with self._client() as client:
-            found, _ = model_statuses(client, self._state.models, self._log_text())
+            found, _ = model_statuses(client, self.state.models, self._log_text())
             running = self._stubs()
             return self._explained(
                 tuple(
@@ -154,7 +148,7 @@ class RunningServer(ABC):
         # Its import is not for those who only look at the process.
         from tritongen.triton.http_client import HttpClient
 
-        return HttpClient(self.endpoints.http, _ANSWER_S, headers=self._state.headers())
+        return HttpClient(self.endpoints.http, _ANSWER_S, headers=self.state.headers())
 
     def logs(self, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its log, without line ends."""

@@ -15,7 +15,6 @@ from tritongen.triton.server_state import StateStore
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
 
-__all__ = ["ChosenRuntime", "choose_runtime", "find_running", "make_runtime", "post_mortem"]
 
 # What makes the embedded runtime unfit for a machine or a repository.
 _UNFIT = frozenset({"TG803", "TG804", "TG805", "TG806", "TG833"})

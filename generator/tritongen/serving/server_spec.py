@@ -1,5 +1,7 @@
 """From a repository and the wishes of `up` to the spec of a server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -7,15 +9,12 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
 from tritongen.repository.lock_file import CONFIG_FILE, as_built, read_lock
-from tritongen.serving.protocol import DEFAULT_USER, ModelControl, Ports, ServerSpec
+from tritongen.serving.protocol import DEFAULT_USER, Ports, ServerSpec
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
-    from tritongen.serving.runtime_requirements import ModelNeeds
-
-__all__ = ["ServedRepository", "UpOptions", "bare_spec", "model_names", "server_spec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class UpOptions:
         timeout_s: until every model must be decided.
         keep_going: leave the server up although a model failed.
         wheel: local copy of the embedded Triton's wheel.
-        model_control: none, or explicit for tuning.
         image: of the container; the official one that fits the plan when empty.
         user: ``uid:gid`` in the container; the image's triton-server when empty.
         read_only: keep the container's root read-only; None where that is known to work.
@@ -45,7 +43,6 @@ class UpOptions:
     timeout_s: float = 300.0
     keep_going: bool = False
     wheel: Path | None = None
-    model_control: ModelControl = ModelControl.NONE
     image: str = ""
     user: str = ""
     read_only: bool | None = None
@@ -134,19 +131,26 @@ class ServedRepository:
         return shared_memory_bytes(self.folder, self.lock)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turns the system's errors on reading a folder into the tool's."""
+    try:
+        yield
+    except OSError as problem:
+        raise InvalidInputError(
+            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
+        ) from problem
+
+
 def _refuse_absent(folder: Path, lock: "Lock") -> None:
     """Weights that the lock names must be there."""
-    try:
+    with _readable():
         absent = [
             f"{name}/{path}"
             for name, model in lock.models.items()
             for path, _ in model.evidence.files
             if not (folder / name / path).exists()
         ]
-    except OSError as problem:
-        raise InvalidInputError(
-            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
-        ) from problem
     if absent:
         what = f"{len(absent)} weight files are missing, {absent[0]} first"
         raise InvalidInputError("TG705", what, where=str(folder))
@@ -158,24 +162,17 @@ def model_names(repository: Path) -> tuple[str, ...]:
     Raises:
         InvalidInputError: TG003, one of them cannot be read.
     """
-    try:
-        return tuple(
-            sorted(
-                folder.name
-                for folder in repository.iterdir()
-                if folder.is_dir()
-                and not folder.name.startswith(".")
-                and ((folder / CONFIG_FILE).is_file() or any(_version_folders(folder)))
-            )
-        )
-    except OSError as problem:
-        raise InvalidInputError(
-            "TG003", f"cannot be read: {problem.strerror}", where=str(problem.filename)
-        ) from problem
+    with _readable():
+        folders = [folder for folder in repository.iterdir() if folder.is_dir()]
+        named = (folder for folder in folders if not folder.name.startswith("."))
+        return tuple(sorted(folder.name for folder in named if _is_model(folder)))
 
 
-def _version_folders(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
+def _is_model(folder: Path) -> bool:
+    """Whether it holds a configuration, or a version."""
+    if (folder / CONFIG_FILE).is_file():
+        return True
+    return any(entry.is_dir() and entry.name.isdigit() for entry in folder.iterdir())
 
 
 def _configured_backend(folder: Path) -> str:
@@ -205,9 +202,11 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
     bare = bare_spec(store, options)
     if lock is None:
         # The files themselves must say which image serves them.
-        chooses = not options.image and options.runtime is not RuntimeName.EMBEDDED
-        needs = _needs(served) if chooses else ()
-        planned = replace(bare, needs=needs)
+        planned = bare
+        if not options.image and options.runtime is not RuntimeName.EMBEDDED:
+            from tritongen.serving.runtime_requirements import model_needs
+
+            planned = replace(bare, needs=model_needs(served.folder, served.models))
     else:
         planned = replace(
             bare,
@@ -243,14 +242,7 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         label=project_label(store.project),
         ports=options.ports,
         host=options.host,
-        model_control=options.model_control,
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
     )
-
-
-def _needs(served: ServedRepository) -> "tuple[ModelNeeds, ...]":
-    from tritongen.serving.hand_written_requirements import model_needs
-
-    return model_needs(served.folder, served.models)

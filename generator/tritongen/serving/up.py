@@ -1,4 +1,4 @@
-"""The story of `up`: from a repository to a server whose models are ready.
+"""The story of `up`, and of `restart`: from a repository to a server whose models are ready.
 
 ::
 
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.progress import Progress
+from tritongen.serving.lifecycle import down
+from tritongen.serving.preflight import ports_of
 from tritongen.serving.runtimes import ChosenRuntime, choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
-from tritongen.triton.server import ModelStatus, RuntimeName
+from tritongen.triton.server import LOOPBACK, ModelStatus, RuntimeName, ServerState
 from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.images import ImageChoice
     from tritongen.serving.running_server import RunningServer
-
-__all__ = ["RunCommand", "UpResult", "lint_findings", "run_command", "up"]
 
 _log = logging.getLogger(__name__)
 # What serves the others, where some models are at fault.
@@ -77,7 +77,9 @@ def up(
     chosen = choose_runtime(spec, options, progress)
     _log.info("runtime %s: %s", chosen.name, chosen.reason)
     with _told_of(chosen, options), store.lock("starting or stopping the server"):
-        _refuse_running(store)
+        if (running := find_running(store)) is not None:
+            what = f"a server of this project runs already at {running.endpoints.http}"
+            raise EnvironmentProblem("TG808", what, where=str(store.path))
         linted = lint_findings(served, keep_going=options.keep_going)
         findings = (*linted, *chosen.preflight(spec))
         _refuse(findings, EnvironmentProblem)
@@ -124,16 +126,6 @@ def _told_of(chosen: ChosenRuntime, options: UpOptions) -> Iterator[None]:
         if options.runtime is None and problem.code not in _NOT_THE_RUNTIME:
             problem.details = (*problem.details, f"runtime {chosen.name}: {chosen.reason}")
         raise
-
-
-def _refuse_running(store: StateStore) -> None:
-    running = find_running(store)
-    if running is not None:
-        raise EnvironmentProblem(
-            "TG808",
-            f"a server of this project runs already at {running.endpoints.http}",
-            where=str(store.path),
-        )
 
 
 def lint_findings(served: ServedRepository, *, keep_going: bool) -> tuple[Finding, ...]:
@@ -215,3 +207,51 @@ def _refuse_unready(
         where=server.state.log,
         details=[*others, _WAYS_ON] if len(failed) < len(models) else list(others),
     )
+
+
+def restart(
+    project: Path,
+    *,
+    grace_s: float,
+    timeout_s: float,
+    keep_going: bool,
+    progress: Progress | None = None,
+) -> UpResult:
+    """End the project's server and start it again: runtime, image, address and ports as before.
+
+    Args:
+        project: the project's folder.
+        grace_s: before the old server is killed.
+        timeout_s: until every model must be decided.
+        keep_going: leave the server up although a model failed.
+        progress: as for `up`.
+
+    Raises:
+        InvalidInputError: the repository cannot be served as it is; the old server still runs.
+        EnvironmentProblem: TG809 there was no server; what `down` and `up` raise.
+    """
+    state = StateStore(project).read()
+    if state is None:
+        raise EnvironmentProblem(
+            "TG809", "there is no server of this project to restart", where=str(project)
+        )
+    repository = Path(state.repository)
+    lint_findings(ServedRepository.read(repository), keep_going=keep_going)
+    wanted = replace(_options(state), timeout_s=timeout_s, keep_going=keep_going)
+    down(project, grace_s=grace_s)
+    return replace(up(project, repository, wanted, progress), reason="as before")
+
+
+def _options(state: ServerState) -> UpOptions:
+    chosen = UpOptions(
+        runtime=state.runtime,
+        ports=ports_of(state.endpoints),
+        host=state.host or LOOPBACK,
+        image=state.image,
+    )
+    if state.runtime is not RuntimeName.DOCKER:
+        return chosen
+    from tritongen.serving.docker.docker_runtime import DockerRuntime
+
+    found = DockerRuntime().user_choices(state)
+    return chosen if found is None else replace(chosen, user=found[0], read_only=found[1])

@@ -1,7 +1,7 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,15 @@ from tritongen.repository.project import read_lock
 from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
-from tritongen.serving.verify_local import LocalRuns, run_steps
-from tritongen.serving.verify_requests import Outputs, VerifyClients, is_decoupled
+from tritongen.serving.verify_runs import (
+    LocalRuns,
+    Outputs,
+    RemoteModel,
+    is_decoupled,
+    run_steps,
+)
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
-from tritongen.trial.child_session import ChildSession
+from tritongen.trial.child_session import ChildSession, ChildSessions
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
 from tritongen.triton.grpc_client import MAX_MESSAGE_BYTES, GrpcClient
@@ -95,125 +100,150 @@ def verify(
     streams = (
         GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints is not None else None
     )
-    with HttpClient(address) as http, streams or nullcontext():
+    children = ChildSessions(model.facts for model in models.values())
+    with HttpClient(address) as http, streams or nullcontext(), closing(children):
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
-        client = VerifyClients(http, streams)
-        local = LocalRuns(code, tell)
-        found = [
-            _verify(client, local, model, trials.get(name), seed) for name, model in models.items()
-        ]
-        found += [
-            _verify_pipeline(client, local, name, models, trials, seed)
-            for name in sorted(written - set(trials))
-        ]
-        return tuple(found)
+        local = LocalRuns(children, code, tell)
+        comparison = _Comparison(http, streams, local, models, trials, seed)
+        pipelines = sorted(written - set(trials))
+        return (
+            *(_verdict(name, comparison.of_model) for name in models),
+            *(_verdict(name, comparison.of_pipeline) for name in pipelines),
+        )
 
 
-def _verify(
-    client: VerifyClients, local: LocalRuns, model: StoredModel, trial: Trial | None, seed: int
-) -> VerifiedModel:
-    facts = model.facts
-    if facts.format not in RUNTIMES:
-        reason = f"no local run for the format {facts.format.value}"
-        return VerifiedModel(facts.name, False, (), reason)
+def _verdict(name: str, compare: Callable[[str], VerifiedModel]) -> VerifiedModel:
+    """What the comparison of a model finds, or why there is none."""
     try:
-        config = config_document(client.http, facts.name)
-        limit = config.get("max_batch_size", 0)
-        metadata = client.http.model_metadata(facts.name)
-        ranks = {item.name: len(item.shape) for item in metadata.inputs}
-        served = client.model(facts.name, config, ranks)
-        sent = [_recipes(facts, metadata.inputs, trial)]
-        if limit > 0:
-            sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
-        requests = [make_inputs(recipes, seed) for recipes in sent]
-        pairs = []
-        for number, main in _served_versions(metadata.versions, model).items():
-            run = partial(served.run, version=number)
-            with local.session(facts, main, config) as session:
-                if config.get("sequence_batching"):
-                    pairs += sequence_pairs(config, sent[0], seed, session.run, run, model.folder)
-                else:
-                    pairs += [
-                        (expected, run(inputs, expected))
-                        for inputs in requests
-                        for expected in (session.run(inputs),)
-                    ]
-    except RuntimeRefusal as problem:
-        return VerifiedModel(facts.name, False, (), f"the local run failed: {problem.message}")
-    except (EnvironmentProblem, InvalidInputError) as problem:
-        if problem.code in {"TG006", "TG814"}:
-            raise
-        return VerifiedModel(facts.name, False, (), problem.what)
-    compared = _rows(sent, limit) if not config.get("sequence_batching") else COMPARED
-    if is_decoupled(config):
-        compared += ", every response"
-    return _judge(facts.name, precision_of(facts), pairs, compared)
-
-
-def _verify_pipeline(
-    client: VerifyClients,
-    local: LocalRuns,
-    name: str,
-    models: Mapping[str, StoredModel],
-    trials: Mapping[str, Trial | None],
-    seed: int,
-) -> VerifiedModel:
-    """An ensemble against its steps, run one after the other on this machine."""
-    try:
-        config = config_document(client.http, name)
-        steps = config.get("ensemble_scheduling", {}).get("step", ())
-        if any(step["model_name"] not in models for step in steps) or not steps:
-            message = "the server does not serve it as a pipeline of the repository's models"
-            raise InvalidInputError("TG836", message)
-        limit = int(config.get("max_batch_size", 0))
-        sent = [_pipeline_recipes(config, steps, trials)]
-        if limit > 0:
-            sent.append([recipe.with_rows(min(ROWS, limit)) for recipe in sent[0]])
-        ranks = {item["name"]: len(item["dims"]) + (limit > 0) for item in config["input"]}
-        served = client.model(name, config, ranks)
-        outputs = [item["name"] for item in config["output"]]
-        requests = [make_inputs(recipes, seed) for recipes in sent]
-        with ExitStack() as stack:
-            sessions = {
-                step["model_name"]: stack.enter_context(
-                    _session(client, local, models[step["model_name"]])
-                )
-                for step in steps
-            }
-            pairs = [
-                (expected, served.run(inputs, expected, version=1))
-                for inputs in requests
-                for expected in (run_steps(steps, sessions, inputs, outputs),)
-            ]
+        return compare(name)
     except RuntimeRefusal as problem:
         return VerifiedModel(name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
         if problem.code in {"TG006", "TG814"}:
             raise
         return VerifiedModel(name, False, (), problem.what)
-    loosest = max(
-        (precision_of(models[step["model_name"]].facts) for step in steps),
-        key=lambda item: TOLERANCES[item].relative,
-    )
-    return _judge(name, loosest, pairs, _rows(sent, limit))
 
 
-def _session(
-    client: VerifyClients, local: LocalRuns, model: StoredModel
-) -> AbstractContextManager[ChildSession]:
-    """The newest version of a model, run on this machine.
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What models are compared with, and on which inputs.
 
-    Raises:
-        InvalidInputError: TG836, its file is not in the repository, or its format has no run;
-            TG149, it is a program that may not run.
+    Attributes:
+        http: a client of the server.
+        grpc: another, None where only its HTTP address is known.
+        local: where models run on this machine.
+        models: of the repository.
+        trials: of those that were built, by name.
+        seed: of the inputs.
     """
-    facts = model.facts
-    if facts.format not in RUNTIMES or not model.mains:
-        raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-    config = config_document(client.http, facts.name)
-    return local.session(facts, model.mains[max(model.mains)], config)
+
+    http: HttpClient
+    grpc: GrpcClient | None
+    local: LocalRuns
+    models: Mapping[str, StoredModel]
+    trials: Mapping[str, Trial | None]
+    seed: int
+
+    def of_model(self, name: str) -> VerifiedModel:
+        """Every version that is served.
+
+        Raises:
+            RuntimeRefusal: it does not run on this machine.
+            InvalidInputError: TG149, it is a program that may not; TG836, it is not comparable.
+            EnvironmentProblem: the server does not answer, or refuses.
+        """
+        model = self.models[name]
+        facts = model.facts
+        if facts.format not in RUNTIMES:
+            reason = f"no local run for the format {facts.format.value}"
+            return VerifiedModel(name, False, (), reason)
+        config = config_document(self.http, name)
+        metadata = self.http.model_metadata(name)
+        ranks = {item.name: len(item.shape) for item in metadata.inputs}
+        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
+        sent = _with_rows(config, _recipes(facts, metadata.inputs, self.trials.get(name)))
+        states = bool(config.get("sequence_batching"))
+        pairs = []
+        for number, main in _served_versions(metadata.versions, model).items():
+            run = partial(served.run, version=number)
+            with self.local.session(facts, main, config) as session:
+                pairs += (
+                    sequence_pairs(config, sent[0], self.seed, session.run, run, model.folder)
+                    if states
+                    else _pairs(sent, self.seed, session.run, run)
+                )
+        compared = COMPARED if states else _rows(sent, config)
+        if is_decoupled(config):
+            compared += ", every response"
+        return _judge(name, precision_of(facts), pairs, compared)
+
+    def of_pipeline(self, name: str) -> VerifiedModel:
+        """An ensemble against its steps, run one after the other on this machine.
+
+        Raises:
+            RuntimeRefusal: as `of_model`, of a step.
+            InvalidInputError: likewise.
+            EnvironmentProblem: likewise.
+        """
+        config = config_document(self.http, name)
+        steps = config.get("ensemble_scheduling", {}).get("step", ())
+        if any(step["model_name"] not in self.models for step in steps) or not steps:
+            message = "the server does not serve it as a pipeline of the repository's models"
+            raise InvalidInputError("TG836", message)
+        sent = _with_rows(config, _pipeline_recipes(config, steps, self.trials))
+        batches = config.get("max_batch_size", 0) > 0
+        ranks = {item["name"]: len(item["dims"]) + batches for item in config["input"]}
+        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
+        outputs = [item["name"] for item in config["output"]]
+        used = {step["model_name"]: self.models[step["model_name"]] for step in steps}
+        with ExitStack() as stack:
+            sessions = {
+                step: stack.enter_context(self._newest(model)) for step, model in used.items()
+            }
+            local = partial(run_steps, steps, sessions, outputs)
+            pairs = _pairs(sent, self.seed, local, partial(served.run, version=1))
+        loosest = max(
+            (precision_of(model.facts) for model in used.values()),
+            key=lambda item: TOLERANCES[item].relative,
+        )
+        return _judge(name, loosest, pairs, _rows(sent, config))
+
+    def _newest(self, model: StoredModel) -> AbstractContextManager[ChildSession]:
+        """The newest version of a model, run on this machine.
+
+        Raises:
+            InvalidInputError: TG836, its file is not in the repository, or its format has no run;
+                TG149, it is a program that may not run.
+        """
+        facts = model.facts
+        if facts.format not in RUNTIMES or not model.mains:
+            raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
+        config = config_document(self.http, facts.name)
+        return self.local.session(facts, model.mains[max(model.mains)], config)
+
+
+def _with_rows(config: Mapping[str, Any], recipes: list[InputRecipe]) -> list[list[InputRecipe]]:
+    """The inputs of each request: one row, and several where the model batches."""
+    limit = int(config.get("max_batch_size", 0))
+    more = [[recipe.with_rows(min(ROWS, limit)) for recipe in recipes]] if limit > 0 else []
+    return [recipes, *more]
+
+
+def _pairs(
+    sent: Sequence[Sequence[InputRecipe]],
+    seed: int,
+    local: Callable[[Outputs], Outputs],
+    served: Callable[[Outputs, Outputs], Outputs],
+) -> list[tuple[Outputs, Outputs]]:
+    """The outputs of each request: expected, and served."""
+    pairs = []
+    for recipes in sent:
+        inputs = make_inputs(recipes, seed)
+        expected = local(inputs)
+        pairs.append((expected, served(inputs, expected)))
+    return pairs
 
 
 def _pipeline_recipes(
@@ -279,9 +309,10 @@ def _recipes(
     return recipes
 
 
-def _rows(sent: Sequence[Sequence[InputRecipe]], limit: int) -> str:
+def _rows(sent: Sequence[Sequence[InputRecipe]], config: Mapping[str, Any]) -> str:
     """How many rows the requests had, in words."""
-    rows = [recipes[0].shape[0] if limit > 0 else 1 for recipes in sent]
+    batches = config.get("max_batch_size", 0) > 0
+    rows = [recipes[0].shape[0] if batches else 1 for recipes in sent]
     sizes = " and ".join(str(size) for size in rows)
     return f"{sizes} {'row' if rows == [1] else 'rows'}"
 

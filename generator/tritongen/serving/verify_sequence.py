@@ -15,6 +15,9 @@ from tritongen.triton.client import SequenceStep
 # Two sequences at once show that states are not mixed up; the third step rests on two others.
 SEQUENCES = 2
 STEPS = 4
+_FALSE_TRUE = (
+    ("fp32_false_true", "float32"), ("int32_false_true", "int32"), ("bool_false_true", "bool"),
+)  # fmt: skip
 COMPARED = f"{SEQUENCES} sequences of {STEPS} requests"
 
 Outputs = Mapping[str, Array]
@@ -101,16 +104,9 @@ def _controls(batcher: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for tensor in batcher.get("control_input", ()):
         for control in tensor.get("control", ()):
             dtype = DType.from_config(control.get("data_type", ""))
-            for key, name in (
-                ("fp32_false_true", "float32"),
-                ("int32_false_true", "int32"),
-                ("bool_false_true", "bool"),
-            ):
-                if control.get(key):
-                    yield tensor["name"], control["kind"], name
-                    break
-            else:
-                yield tensor["name"], control["kind"], dtype.numpy_name if dtype else "uint64"
+            stated = dtype.numpy_name if dtype else "uint64"
+            named = (name for key, name in _FALSE_TRUE if control.get(key))
+            yield tensor["name"], control["kind"], next(named, stated)
 
 
 def _control(kind: str, dtype: str, at: SequenceStep, batches: bool) -> Array:

@@ -13,8 +13,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.printable import printable_line
 from tritongen.system.own_files import check_folder, open_own
 
-__all__ = ["LOG_FILE", "ActivityLog", "LogLines"]
-
 LOG_FILE = "tritongen.log"
 # Of the file and of the one before it. Chosen: some thousand commands, and small enough for a mail.
 MAX_LOG_BYTES = 1 << 20

@@ -13,14 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NoReturn, Self
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.system.own_files import open_own
 from tritongen.system.process_files import exists
-
-__all__ = ["FileLock", "remove_leftovers", "translated", "write_atomic"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEFTOVER = re.compile(r"\.tritongen-(\d+)-(.+)\.tmp")
@@ -144,7 +141,7 @@ class FileLock:
         self._purpose = purpose
         self._timeout = timeout
         self._on_wait = on_wait
-        self._file: IO[str] | None = None
+        self._file: IO[str]  # while it is held
 
     def __enter__(self) -> Self:
         with translated(self._path):
@@ -188,12 +185,5 @@ class FileLock:
             "TG008", f"another run{by} is at work: {self._purpose}", where=str(self._path)
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()

@@ -14,8 +14,6 @@ from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 
-__all__ = ["MAX_BYTES", "check_folder", "make_folders", "open_own", "read_own"]
-
 # Of one file that is read at once. Chosen: a journal of a tuning, the largest that the tool writes,
 # has some hundred kilobytes, and any machine has this much memory.
 MAX_BYTES = 64 << 20
@@ -80,20 +78,16 @@ def open_own(path: Path, flags: int) -> int:
             _refuse(path, "is not a regular file")
         _check_owner(path, status)
         if flags & os.O_ACCMODE != os.O_RDONLY:
-            _prepare(path, descriptor, status, truncate=bool(flags & os.O_TRUNC))
+            if status.st_nlink > 1:
+                _refuse(path, "is a hard link: the file has another name, too")
+            if status.st_mode & _OTHERS:
+                os.fchmod(descriptor, _FILE_MODE)
+            if flags & os.O_TRUNC:
+                os.ftruncate(descriptor, 0)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _prepare(path: Path, descriptor: int, status: os.stat_result, *, truncate: bool) -> None:
-    if status.st_nlink > 1:
-        _refuse(path, "is a hard link: the file has another name, too")
-    if status.st_mode & _OTHERS:
-        os.fchmod(descriptor, _FILE_MODE)
-    if truncate:
-        os.ftruncate(descriptor, 0)
 
 
 def read_own(path: Path) -> bytes:

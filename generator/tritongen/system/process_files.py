@@ -9,20 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = [
-    "children",
-    "command_line",
-    "command_name",
-    "descendants",
-    "environment_entries",
-    "exists",
-    "open_files",
-    "parent",
-    "resident_pages",
-    "running_pids",
-    "stat_fields",
-]
-
 _PROC = Path("/proc")
 
 

@@ -1,6 +1,9 @@
-"""CPU time of processes, and the process behind a port of this machine."""
+"""CPU time and memory of processes and of the machine, and the process behind a port."""
 
 import os
+import resource
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tritongen.system.process_files import (
@@ -8,15 +11,17 @@ from tritongen.system.process_files import (
     exists,
     open_files,
     parent,
+    resident_pages,
     running_pids,
     stat_fields,
 )
 
-__all__ = ["busy_seconds", "cpu_seconds", "local_server", "process_tree"]
-
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SERVER_NAME = "tritonserver"
 _CPU_TIMES = slice(11, 13)  # of `stat_fields`: user and system time, in clock ticks
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Chosen: any machine that runs a server has as much.
+_UNKNOWN_BYTES = 2 << 30
 
 
 def process_tree(pid: int) -> list[int]:
@@ -36,10 +41,7 @@ def process_tree(pid: int) -> list[int]:
 
 def cpu_seconds(*pids: int) -> float:
     """CPU time of processes so far; those that are gone are not counted."""
-    ticks = 0
-    for pid in pids:
-        fields = stat_fields(pid)
-        ticks += sum(map(int, fields[_CPU_TIMES]))
+    ticks = sum(int(field) for pid in pids for field in stat_fields(pid)[_CPU_TIMES])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -81,3 +83,48 @@ def busy_seconds() -> float | None:
     except (OSError, ValueError):
         return None
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def available_bytes(unknown: int = _UNKNOWN_BYTES) -> int:
+    """Memory that can be taken without swapping.
+
+    Args:
+        unknown: where the machine does not say.
+    """
+    stated = _kib("/proc/meminfo", "MemAvailable")
+    return unknown if stated is None else stated * 1024
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process now; 0 when it is gone."""
+    return resident_pages(pid)[0] * _PAGE_BYTES
+
+
+def resident_bytes_of(pids: Sequence[int]) -> int:
+    """Resident memory of the largest process, or of all but what they share if that is more."""
+    pages = [resident_pages(pid) for pid in pids]
+    alone = sum(resident - shared for resident, shared in pages)
+    return _PAGE_BYTES * max(alone, *(resident for resident, _ in pages))
+
+
+def reset_peak() -> None:
+    """Begin a new high-water mark of this process, where the kernel allows it."""
+    # Without it the mark includes the imports, which were smaller than most models.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes() -> int:
+    """Greatest resident memory of this process since `reset_peak`, or since the start."""
+    stated = _kib("/proc/self/status", "VmHWM")
+    return (stated or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
+
+
+def _kib(path: str, key: str) -> int | None:
+    """The number of a line ``KEY: NUMBER kB``; None where there is no such line."""
+    try:
+        lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = (line.split()[1:] for line in lines if line.startswith(f"{key}:"))
+    return next((int(words[0]) for words in found if words), None)

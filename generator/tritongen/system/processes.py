@@ -1,24 +1,14 @@
-"""Processes that can be told apart from a later one with the same number."""
+"""Processes: how this tool starts those of its own, and how each is told from a later one."""
 
 import os
-import signal
+import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.system.process_files import environment_entries, stat_fields
-
-__all__ = [
-    "LABEL",
-    "PROJECT",
-    "SERVER",
-    "ProcessRef",
-    "boot_id",
-    "environment_of",
-    "prefer_for_oom_kill",
-    "region_prefix",
-]
 
 # Variables by which a server's processes are found again: the project's label and folder, and the
 # unique name of the start.
@@ -86,25 +76,25 @@ class ProcessRef:
             time.sleep(0.01)
         return True
 
-    def send(self, number: signal.Signals) -> bool:
-        """Signals that very process.
 
-        Returns:
-            Whether it was there to be signalled.
+def module_command(module: str, *arguments: str) -> list[str]:
+    """This interpreter, with a module as its program and without the current folder.
 
-        Raises:
-            PermissionError: it belongs to another user.
-        """
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return False
-        try:
-            if not self.alive():
-                return False
-            signal.pidfd_send_signal(handle, number)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(handle)
-        return True
+    ``python -m`` puts that folder first on the path, and it may be a stranger's: a `pip/` or a
+    `numpy.py` in a folder of models would run with everything that the user may do.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def module_environment(own: Mapping[str, str], *folders: Path) -> dict[str, str]:
+    """Variables for a module's program.
+
+    Args:
+        own: variables of this process. Paths of PYTHONPATH are made absolute; an empty one, which
+            stands for the current folder and is mostly a slip, is left out.
+        folders: to import from, after those.
+    """
+    given = filter(None, own.get("PYTHONPATH", "").split(os.pathsep))
+    paths = [*(str(Path.cwd() / item) for item in given), *map(str, folders)]
+    rest = {name: value for name, value in own.items() if name != "PYTHONPATH"}
+    return {**rest, "PYTHONPATH": os.pathsep.join(paths)} if paths else rest

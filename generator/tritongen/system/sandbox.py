@@ -15,13 +15,11 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from tritongen.system.interpreter import module_command, module_environment
-from tritongen.system.landlock import SIGNALS_SINCE, landlock_version, restrict
-
-__all__ = ["SandboxGap", "enter_sandbox", "sandbox_gaps"]
+from tritongen.system.processes import module_command, module_environment
 
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 22, 24, 38
 _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = (
@@ -56,6 +54,18 @@ MAX_OPEN_FILES = 4096
 MAX_FILE_BYTES = 64 * 2**30
 # Processes and threads of one user namespace; chosen: sixteen threads for each of 256 cores.
 MAX_PROCESSES = 4096
+# Landlock, of Linux 5.13 and later, as linux/landlock.h has it.
+# Numbers of the system calls, the same on every architecture that came after them.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_ASK_VERSION = 1
+_PATH_BENEATH = 1
+_WRITE_FILE, _TRUNCATE, _IOCTL_DEVICE = 1 << 1, 1 << 14, 1 << 15
+# Removing, making and moving of every kind of file: REMOVE_DIR to MAKE_SYM, REFER.
+_CHANGE_FOLDER = sum(1 << bit for bit in range(4, 13)) | 1 << 13
+_SCOPE_SIGNALS = 1 << 1
+# Versions of the interface from which on the kernel knows a right.
+_REFER_SINCE, _TRUNCATE_SINCE, _IOCTL_SINCE, _SIGNALS_SINCE = 2, 3, 5, 6
+_REFER = 1 << 13
 
 
 class SandboxGap(StrEnum):
@@ -79,17 +89,17 @@ def enter_sandbox(writable: Sequence[Path]) -> tuple[SandboxGap, ...]:
     """
     if sys.platform != "linux":
         return (SandboxGap.NETWORK, SandboxGap.FILES, SandboxGap.PROCESSES)
-    _lower(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
-    _lower(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
+    lower_limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    lower_limit(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     alone = _leave_namespaces()
     version = landlock_version()
     gaps = []
     if version:
-        restrict((*writable, _SHARED_MEMORY, *_DEVICES))
+        _restrict((*writable, _SHARED_MEMORY, *_DEVICES), version)
     else:
         gaps.append(SandboxGap.FILES)
-    if version < SIGNALS_SINCE:
+    if version < _SIGNALS_SINCE:
         gaps.append(SandboxGap.PROCESSES)
     # Last: what is set up above needs a socket.
     if not _close_sockets(internet=alone):
@@ -129,7 +139,7 @@ def _leave_namespaces() -> bool:
         return True
     finally:
         _drop_capabilities(root=user == 0)
-    _lower(resource.RLIMIT_NPROC, MAX_PROCESSES)
+    lower_limit(resource.RLIMIT_NPROC, MAX_PROCESSES)
     return True
 
 
@@ -137,12 +147,9 @@ def _map_ids(user: int, group: int) -> None:
     """Keep the user's number and the group's; root keeps all of them, for files of others."""
     own = Path("/proc/self")
     if user == 0:
-        try:
+        with suppress(OSError):
             (own / "uid_map").write_text(f"0 0 {_EVERYONE}", encoding="ascii")
             (own / "gid_map").write_text(f"0 0 {_EVERYONE}", encoding="ascii")
-        except OSError:
-            pass
-        else:
             return
     (own / "setgroups").write_text("deny", encoding="ascii")
     (own / "uid_map").write_text(f"{user} {user} 1", encoding="ascii")
@@ -219,10 +226,78 @@ def _drop_capabilities(*, root: bool) -> None:
     libc.capset(head, struct.pack("=6I", bits, bits, 0, 0, 0, 0))
 
 
-def _lower(kind: int, value: int) -> None:
+def lower_limit(kind: int, value: int) -> None:
+    """Set a limit of `resource` on this process, unless a lower one holds already."""
     _, hard = resource.getrlimit(kind)
     least = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (least, least))
+
+
+def landlock_version() -> int:
+    """Version of the kernel's Landlock; 0 where there is none or it is switched off."""
+    try:
+        return _call(_CREATE_RULESET, None, 0, _ASK_VERSION)
+    except OSError:
+        return 0
+
+
+def _restrict(writable: Sequence[Path], version: int) -> None:
+    """Let this process and all that it starts write only below the folders, for good.
+
+    What is elsewhere stays readable. From `_SIGNALS_SINCE` on, no process outside can be signalled.
+    The caller has set `PR_SET_NO_NEW_PRIVS`.
+
+    Args:
+        writable: folders and devices; one that does not exist is left out.
+        version: of the kernel's Landlock.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    files = _rights(version)
+    scope = _SCOPE_SIGNALS if version >= _SIGNALS_SINCE else 0
+    rules = struct.pack("=QQQ", files, 0, scope)
+    # An older kernel refuses bytes that it does not know unless they are 0, as they are then.
+    ruleset = _call(_CREATE_RULESET, rules, len(rules), 0)
+    try:
+        for path in writable:
+            with suppress(FileNotFoundError):
+                _allow(ruleset, path, files)
+        _call(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _rights(version: int) -> int:
+    """What changes a file or a folder, as far as the kernel knows it."""
+    rights = _WRITE_FILE | _CHANGE_FOLDER
+    if version < _REFER_SINCE:
+        rights &= ~_REFER
+    if version >= _TRUNCATE_SINCE:
+        rights |= _TRUNCATE
+    if version >= _IOCTL_SINCE:
+        rights |= _IOCTL_DEVICE
+    return rights
+
+
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        of_files = _WRITE_FILE | _TRUNCATE | _IOCTL_DEVICE
+        allowed = rights if path.is_dir() else rights & of_files
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", allowed, descriptor), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _call(number: int, *arguments: int | bytes | None) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    values = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
+    result: int = libc.syscall(ctypes.c_long(number), *values)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.system.files import FileLock, translated
 from tritongen.system.own_files import check_folder, make_folders
 
-__all__ = ["cache_folder", "folder_lock", "private_folder", "user_cache"]
-
 
 def user_cache() -> Path:
     """``$XDG_CACHE_HOME/tritongen``, else ``~/.cache/tritongen``; it need not exist.

@@ -4,19 +4,20 @@ The child tells what it finds as it goes, so that a model that crashes, hangs or
 neither the tool nor what was already known.
 """
 
+import json
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.codec import encode
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.trial.child import run_worker
-from tritongen.trial.child_report import read_report
-from tritongen.trial.outcome import make_trial
+from tritongen.trial.child_report import make_trial, read_report
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.preparation import make_request, unfed_input
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
-from tritongen.trial.trial_options import TrialOptions
 
 __all__ = ["RUNTIMES", "RuntimeRefusal", "TrialOptions", "run_trial"]
 
@@ -46,7 +47,7 @@ def run_trial(facts: ModelFacts, root: Path, intent: ModelIntent, options: Trial
         return _not_run("TG201", f"input {unfed.name!r} ({kind}) cannot be generated")
     request = make_request(facts, root, intent, options)
     memory = options.memory_limit(facts)
-    result = run_worker(request.to_json(), options.timeout_s, memory)
+    result = run_worker(json.dumps(encode(request)), options.timeout_s, memory)
     report = read_report(result.output)
     if report.missing is not None:
         what, fix = report.missing

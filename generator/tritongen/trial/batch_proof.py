@@ -66,13 +66,7 @@ def _disproven(reason: str) -> BatchProof:
 
 
 class _Contradiction(Exception):  # noqa: N818  (a finding on its way up, not a failure)
-    """Ends the proof with a verdict."""
-
-    def __init__(self, verdict: BatchVerdict, reason: str, worst_gap: Gap | None = None) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
-        self.reason = reason
-        self.gap = worst_gap
+    """Ends the proof: its arguments are those of `Prover._proof`."""
 
 
 @dataclass(slots=True)
@@ -109,7 +103,7 @@ class Prover:
             if self._scalable() and time.monotonic() < self.deadline:
                 self._compare_scaled()
         except _Contradiction as end:
-            return self._proof(end.verdict, end.reason, end.gap)
+            return self._proof(*end.args)
         if not self._varied:
             return self._proof(
                 BatchVerdict.UNTESTED,
@@ -128,7 +122,7 @@ class Prover:
         try:
             self._compare_most()
         except _Contradiction as end:
-            return self._proof(end.verdict, end.reason, end.gap)
+            return self._proof(*end.args)
         return self._proven()
 
     def _proven(self) -> BatchProof:
@@ -143,7 +137,8 @@ class Prover:
         )
         return replace(proof, bound=self._bound)
 
-    def _proof(self, verdict: BatchVerdict, reason: str, found: Gap | None) -> BatchProof:
+    def _proof(self, verdict: BatchVerdict, reason: str, found: Gap | None = None) -> BatchProof:
+        """A proof after what was tested, with the gap that decided."""
         if found is None:
             return BatchProof(verdict, reason, self.tested)
         difference, allowed = float(f"{found.difference:.4g}"), float(f"{found.allowed:.4g}")
@@ -181,11 +176,7 @@ class Prover:
         for count in sizes:
             self.stage(count)
             together = self._run(stack_rows(rows[:count]), count)
-            gaps = self._gaps(singles[:count], together, self._tolerance)
-            self._note(gaps)
-            self.tested = tuple(sorted({*self.tested, count}))
-            if (found := worst(gaps)) is not None and found.exceeds:
-                raise self._explain(rows, singles, found, count)
+            self._hold(rows, singles, together, range(count))
 
     def _compare_most(self) -> None:
         rows = self._rows(self.request.seed)
@@ -206,16 +197,23 @@ class Prover:
                 most = self._bound = max(least, most // 2)
                 continue
             self._check_rows(outputs, most)
-            gaps = self._gaps([singles[index] for index in order], outputs, self._tolerance)
-            self._note(gaps)
-            self.tested = tuple(sorted({*self.tested, most}))
-            if (found := worst(gaps)) is not None and found.exceeds:
-                raise self._explain(rows, singles, found, most)
+            self._hold(rows, singles, outputs, order)
             return
 
-    def _note(self, gaps: list[Gap]) -> None:
+    def _hold(
+        self,
+        rows: Sequence[Outputs],
+        singles: Sequence[Outputs],
+        together: Outputs,
+        order: Sequence[int],
+    ) -> None:
+        """A batch of rows in some order against the rows alone; raises _Contradiction."""
+        gaps = self._gaps([singles[index] for index in order], together)
         known = [self._worst] if self._worst else []
         self._worst = max([*known, *gaps], key=lambda item: item.difference, default=None)
+        self.tested = tuple(sorted({*self.tested, len(order)}))
+        if (found := worst(gaps)) is not None and found.exceeds:
+            raise self._explain(rows, singles, found, len(order))
 
     def _run(self, inputs: Outputs, count: int) -> Outputs:
         try:
@@ -246,9 +244,7 @@ class Prover:
                     f"output {name!r} has {array.shape[0]} in axis 0 for {_many(count)}",
                 )
 
-    def _gaps(
-        self, singles: Sequence[Outputs], together: Outputs, tolerance: Tolerance
-    ) -> list[Gap]:
+    def _gaps(self, singles: Sequence[Outputs], together: Outputs) -> list[Gap]:
         gaps = []
         if any(single.keys() != together.keys() for single in singles):
             raise _Contradiction(
@@ -263,7 +259,7 @@ class Prover:
                         f"output {name!r} is {list(single[name].shape)} for one row and "
                         f"{list(array.shape)} for {_many(len(singles))}",
                     )
-                gaps.append(gap(name, single[name], one, tolerance))
+                gaps.append(gap(name, single[name], one, self._tolerance))
         return gaps
 
     def _explain(
@@ -272,7 +268,7 @@ class Prover:
         """Position, number of rows, or neighbours? Copies of each row tell."""
         for item, single in zip(rows[:count], singles, strict=False):
             copies = self._run(stack_rows([item] * count), count)
-            gaps = self._gaps([single] * count, copies, self._tolerance)
+            gaps = self._gaps([single] * count, copies)
             beyond = [one for one in gaps if one.exceeds]
             if beyond:
                 return _Contradiction(BatchVerdict.DISPROVEN, _positional(beyond, gaps), found)

@@ -1,23 +1,32 @@
-"""Runs the worker within limits, and leaves no process behind whatever happens."""
+"""A child process that runs what is the user's: started, confined, watched, and ended whole.
 
+The child parts in two. One half goes on and runs the user's; the other watches, and inherits every
+process that loses its parent below it, so that at the end none is left, however it was started.
+"""
+
+import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
-import tempfile
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO
+from types import FrameType
+from typing import IO, NoReturn, TextIO
 
 import tritongen
-from tritongen.system.interpreter import module_command, module_environment
-from tritongen.system.memory import resident_bytes_of
-from tritongen.system.process_files import descendants
+from tritongen.system.process_files import children, descendants
+from tritongen.system.process_usage import resident_bytes_of
+from tritongen.system.processes import module_command, module_environment, prefer_for_oom_kill
+from tritongen.system.sandbox import enter_sandbox, lower_limit
+from tritongen.trial.child_request import Limits
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.01
@@ -28,7 +37,7 @@ _GRACE_S = 5.0
 # Chosen: a report has kilobytes; of the errors the last lines are wanted.
 _MAX_OUTPUT_BYTES = 16 * 2**20
 _MAX_ERROR_BYTES = 64 * 2**10
-_WORKER = "tritongen.trial.worker"
+WORKER = "tritongen.trial.worker"
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 # Variables of the caller that a model may see: those of a server that serves it, and where programs
 # and libraries lie. Everything else, secrets above all, stays out.
@@ -41,6 +50,7 @@ _FOLDERS = ("TMPDIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DI
 # Chosen: above what a library with a thread for each of a few hundred cores starts, which are
 # threads and not counted, and far below what burdens a machine.
 MAX_PROCESSES = 256
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class ChildEnd(Enum):
@@ -75,7 +85,7 @@ class ChildResult:
 
 
 def run_worker(
-    request: str, timeout_s: float, memory_bytes: int, module: str = _WORKER
+    request: str, timeout_s: float, memory_bytes: int, module: str = WORKER
 ) -> ChildResult:
     """Run one request in a child process.
 
@@ -101,19 +111,24 @@ def run_worker(
 
 
 @contextmanager
-def started_worker(module: str) -> Iterator["subprocess.Popen[bytes]"]:
+def started_worker(
+    module: str, errors: int = subprocess.PIPE
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker in a folder of its own that is gone with it; at the end no process is left.
 
     Args:
         module: that runs as a program, and calls `confine` first.
+        errors: where its standard error goes.
     """
+    import tempfile  # not in the child's own process
+
     # What a model leaves there may resist, as a folder without rights does: it is only a remnant.
     with tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             module_command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
             cwd=folder,
             env=_environment(os.environ, folder),
             start_new_session=True,
@@ -189,18 +204,19 @@ class _Drain:
 
 
 def watch_worker(
-    pid: int, deadline: float, memory_bytes: int, enough: Callable[[], bool] = lambda: False
+    pid: int, deadline: float, memory_bytes: int, done: threading.Event | None = None
 ) -> ChildEnd | None:
     """Wait for the child to end or to go beyond its limits; the child is not reaped here.
 
     Reaping only after the whole group was killed keeps the group's number from being used again.
 
     Returns:
-        None when it was not wanted any longer before that.
+        None when `done` was set before that.
     """
     family: tuple[int, ...] = (pid,)
     looked_at = 0.0
-    while not enough():
+    done = done or threading.Event()
+    while not done.is_set():
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return ChildEnd.EXITED
         now = time.monotonic()
@@ -210,7 +226,7 @@ def watch_worker(
             return ChildEnd.TOO_LARGE
         if now > deadline:
             return ChildEnd.TIMED_OUT
-        time.sleep(_POLL_S)
+        done.wait(_POLL_S)
     return None
 
 
@@ -232,3 +248,90 @@ def end_worker(process: "subprocess.Popen[bytes]") -> None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else ""
+
+
+class _Asked(BaseException):
+    """The parent wants an end, or is gone."""
+
+
+def confine(limits: Limits) -> None:
+    """Live no longer than the parent, leave no process, stay within limits and a sandbox.
+
+    Called first in the child; what returns is the half that runs the user's.
+    """
+    _leave_nothing(limits.parent)
+    _limit(limits)
+    enter_sandbox([Path.cwd(), *map(Path, limits.writable)])
+
+
+def _leave_nothing(parent: int) -> None:
+    """Go on in a child, and end with everything that it starts when it ends or `parent` does."""
+    signal.signal(signal.SIGTERM, _ask)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+    watcher = os.getpid()
+    child = os.fork()
+    if child:
+        _watch(child)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != watcher:
+        os._exit(1)
+
+
+def _ask(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Asked
+
+
+def _watch(child: int) -> NoReturn:
+    """Wait for the child's end, end what it has left, and end as it did."""
+    status = int(signal.SIGKILL)
+    with suppress(_Asked):
+        while True:
+            ended, found = os.waitpid(-1, 0)
+            if ended == child:
+                status = found
+                break
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _end_descendants()
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status))
+
+
+def _end_descendants() -> None:
+    """Kill every child until there is none: those of a dead one become this process's own."""
+    with suppress(ChildProcessError):
+        while True:
+            for pid in children(os.getpid()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _limit(limits: Limits) -> None:
+    """Set the kernel's limits on this process, and offer it first when memory runs out."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lower_limit(resource.RLIMIT_CPU, limits.cpu_s)
+    if limits.address_space:
+        lower_limit(resource.RLIMIT_AS, limits.address_space)
+    prefer_for_oom_kill()
+
+
+@contextmanager
+def own_stdout() -> Iterator[TextIO]:
+    """The real standard output for the report alone; what libraries print goes to stderr."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(own, "w", encoding="utf-8") as sink:
+        yield sink

@@ -1,12 +1,9 @@
-"""What the parent asks of the child, and its JSON form."""
+"""What the parent asks of the child, and what that may take."""
 
-import json
 import math
-import os
 from dataclasses import dataclass, field
 
-from tritongen.model.codec import decode, encode
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.precision import Precision
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
@@ -14,6 +11,7 @@ from tritongen.trial.runtime import DeclaredInterface
 # Rows of one execution that are measured. Chosen: beyond 16, what an item costs hardly changes on a
 # CPU, and executions get long.
 MEASURED_BATCHES = (1, 2, 4, 8, 16)
+_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +40,23 @@ class Limits:
     Attributes:
         timeout_s: wall clock; the parent kills the child then.
         time_budget_s: seconds for measuring execution times.
+        threads: that it computes on.
         address_space: bytes of virtual memory, 0 for no limit.
-        cpu_s: seconds of CPU time.
         parent: process that the child must not outlive.
         writable: folders that it may write to beside its own temporary one, absolute.
     """
 
     timeout_s: float
     time_budget_s: float
+    threads: int
     address_space: int
-    cpu_s: int
     parent: int
     writable: tuple[str, ...] = ()
 
-    @classmethod
-    def of_child(
-        cls,
-        *,
-        timeout_s: float,
-        time_budget_s: float,
-        threads: int,
-        address_space: int,
-        writable: tuple[str, ...] = (),
-    ) -> "Limits":
-        """The limits of a child of this process that computes on a number of threads."""
-        return cls(
-            timeout_s=timeout_s,
-            time_budget_s=time_budget_s,
-            address_space=address_space,
-            cpu_s=math.ceil(timeout_s * (threads + 2)) + 10,
-            parent=os.getpid(),
-            writable=writable,
-        )
+    @property
+    def cpu_s(self) -> int:
+        """Seconds of CPU time: that of every thread and of two more, all the while."""
+        return math.ceil(self.timeout_s * (self.threads + 2)) + 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +96,28 @@ class TrialRequest:
     open_shapes: bool = False
     interface: DeclaredInterface = field(default_factory=DeclaredInterface)
 
-    def to_json(self) -> str:
-        """One JSON object."""
-        return json.dumps(encode(self))
 
-    @classmethod
-    def from_json(cls, text: str) -> "TrialRequest":
-        """The request written by `to_json`."""
-        return decode(cls, json.loads(text))
+@dataclass(frozen=True, slots=True)
+class TrialOptions:
+    """Limits and seed of a trial.
+
+    Attributes:
+        cores: threads to try at most; the machine's own budget bounds it further.
+        seed: of the generated inputs.
+        timeout_s: wall clock of the whole trial, after which the child is killed.
+        memory_bytes: resident memory at which the child is killed; None for 4 GiB and four times
+            the weights.
+        time_budget_s: seconds spent on measuring execution times; 0 measures nothing.
+    """
+
+    cores: int
+    seed: int = 0
+    timeout_s: float = 60.0
+    memory_bytes: int | None = None
+    time_budget_s: float = 6.0
+
+    def memory_limit(self, facts: ModelFacts) -> int:
+        """Bytes of resident memory that a trial of this model may take."""
+        if self.memory_bytes is not None:
+            return self.memory_bytes
+        return 4 * _GIB + 4 * facts.weight_bytes

@@ -1,12 +1,16 @@
-"""Inputs that the model accepts: sizes first, then values, until one run succeeds."""
+"""Inputs that the model accepts: sizes first, then values, until one run succeeds.
+
+Where its file does not say which axes vary, further runs with other sizes do.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from types import MappingProxyType
 
+from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.trial.child_request import Feed
@@ -17,6 +21,10 @@ from tritongen.trial.sizes import Sizes, propose_sizes
 _MAX_PROPOSALS = 120
 # The first proposals are tried with every kind of values, the others only when values are at fault.
 _SIZES_WITH_ALL_VALUES = 2
+# An execution beyond this is not repeated for each axis.
+_MAX_EXECUTION_S = 2.0
+
+Dims = dict[str, list[int]]
 
 
 class _Kind(Enum):
@@ -86,19 +94,13 @@ def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline
                     outputs = session.run(make_inputs(recipes, seed))
                 except RuntimeRefusal as refusal:
                     first = first or refusal
-                    if _next_sizes(refusal, index, level):
-                        break
+                    other_values = level > 0 or refusal.about_values
+                    if index >= _SIZES_WITH_ALL_VALUES and not other_values:
+                        break  # with these sizes they are not worth a try
                     continue
                 message = first.message if first else ""
                 return Fed(recipes, outputs, message, one_row, time.monotonic() - begun)
     raise first or RuntimeRefusal("the model takes no inputs that could be generated")
-
-
-def _next_sizes(refusal: RuntimeRefusal, index: int, level: int) -> bool:
-    """Whether other values are not worth a try with these sizes."""
-    if level > 0 or refusal.about_values:
-        return False
-    return index >= _SIZES_WITH_ALL_VALUES
 
 
 def _ladder(feeds: Sequence[Feed], sizes: Sizes) -> Iterator[tuple[InputRecipe, ...]]:
@@ -135,3 +137,69 @@ def _recipes(
         )
         for feed in feeds
     )
+
+
+def find_axes(
+    session: LoadedModel, fed: Fed, seed: int
+) -> tuple[tuple[ReportedTensor, ...], tuple[ReportedTensor, ...]]:
+    """Inputs and outputs with -1 for every axis that takes another size.
+
+    Args:
+        session: the loaded model.
+        fed: inputs that ran.
+        seed: of the values.
+    """
+    inputs: Dims = {recipe.name: list(recipe.shape) for recipe in fed.recipes}
+    outputs: Dims = {name: list(array.shape) for name, array in fed.outputs.items()}
+    if fed.seconds <= _MAX_EXECUTION_S:
+        for recipe in fed.recipes:
+            for axis in range(len(recipe.shape)):
+                if inputs[recipe.name][axis] >= 0:
+                    _try(session, fed, recipe.name, axis, seed, (inputs, outputs))
+    return _reported(inputs), _reported(outputs)
+
+
+def _try(
+    session: LoadedModel, fed: Fed, name: str, axis: int, seed: int, found: tuple[Dims, Dims]
+) -> None:
+    """One size more on one axis, alone first, then on the same axis of the other inputs too."""
+    inputs, outputs = found
+    size = inputs[name][axis]
+    partners = [
+        recipe.name
+        for recipe in fed.recipes
+        if axis < len(recipe.shape) and recipe.shape[axis] == size
+    ]
+    for group in ([name], partners):
+        recipes = [
+            _wider(recipe, axis) if recipe.name in group else recipe for recipe in fed.recipes
+        ]
+        try:
+            result = session.run(make_inputs(recipes, seed))
+        except RuntimeRefusal:
+            continue
+        for member in group:
+            inputs[member][axis] = -1
+        _mark(outputs, fed.outputs, result)
+        return
+
+
+def _wider(recipe: InputRecipe, axis: int) -> InputRecipe:
+    shape = list(recipe.shape)
+    shape[axis] += 1
+    return replace(recipe, shape=tuple(shape))
+
+
+def _mark(outputs: Dims, before: Mapping[str, Array], after: Mapping[str, Array]) -> None:
+    """Axes of the outputs that changed with the input."""
+    for name, array in before.items():
+        other = after.get(name)
+        if other is None or other.ndim != array.ndim:
+            continue
+        for axis, (old, new) in enumerate(zip(array.shape, other.shape, strict=True)):
+            if old != new:
+                outputs[name][axis] = -1
+
+
+def _reported(dims: Mapping[str, Sequence[int]]) -> tuple[ReportedTensor, ...]:
+    return tuple(ReportedTensor(name, tuple(sizes)) for name, sizes in dims.items())

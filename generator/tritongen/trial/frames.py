@@ -3,13 +3,11 @@
 import json
 import struct
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, Any
 
 from tritongen.model.samples import Array
 from tritongen.model.tensors import DType
 from tritongen.triton import tensor_bytes
-
-__all__ = ["read_frame", "write_frame"]
 
 _LENGTH = struct.Struct("<I")
 # Of names, types and sizes; chosen: a thousand outputs with long names.
@@ -39,21 +37,20 @@ def write_frame(
     stream.flush()
 
 
-def read_frame(stream: IO[bytes]) -> tuple[dict[str, object], dict[str, Array]]:
+def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, Array]]:
     """The next message.
 
     Raises:
         EOFError: there is none, or not all of it.
-        ValueError: it is none of `write_frame`.
+        ValueError, TypeError, KeyError: it is none of `write_frame`.
     """
     (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
     if length > _MAX_HEADER_BYTES:
         raise ValueError("the header is too long")
-    head: dict[str, object] = json.loads(_exactly(stream, length))
+    head: Any = json.loads(_exactly(stream, length))
+    if not isinstance(head, dict) or not isinstance(described := head.pop("tensors"), list):
+        raise TypeError("no object with a list of tensors")
     arrays = {}
-    described = head.pop("tensors")
-    if not isinstance(described, list):
-        raise TypeError("no list of tensors")
     for name, dtype, shape, size in described:
         data = memoryview(_exactly(stream, size))
         arrays[str(name)] = tensor_bytes.decode(data, DType(dtype), shape)

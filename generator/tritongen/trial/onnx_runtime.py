@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from tritongen.errors import words_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal
+from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal, library
 
 # Of onnxruntime, which has no types.
 SessionOptions = Any
+_InferenceSession = Any
+_OrtValue = Any
+_Argument = Any  # what a session says of one input or output
 
 # onnx.TensorProto.BFLOAT16; onnxruntime takes the number, and the onnx package is not needed.
 _BFLOAT16 = 16
@@ -47,34 +49,6 @@ _THIS_MACHINE = re.compile(
     re.IGNORECASE,
 )
 _SHAPES = re.compile(r"dimension|shape|rank", re.IGNORECASE)
-
-
-class _Argument(Protocol):
-    """What `InferenceSession` says of one input or output."""
-
-    name: str
-    type: str
-    shape: Sequence[int | str | None]
-
-
-class _OrtValue(Protocol):
-    """An `OrtValue`."""
-
-    def data_type(self) -> str: ...
-    def shape(self) -> Sequence[int]: ...
-    def data_ptr(self) -> int: ...
-    def numpy(self) -> Array: ...
-
-
-class _InferenceSession(Protocol):
-    """The parts of onnxruntime's class that are used here."""
-
-    def get_inputs(self) -> Sequence[_Argument]: ...
-    def get_outputs(self) -> Sequence[_Argument]: ...
-    def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
-    def run_with_ort_values(
-        self, outputs: Sequence[str], inputs: Mapping[str, _OrtValue]
-    ) -> Sequence[_OrtValue]: ...
 
 
 class OnnxRuntime:
@@ -149,16 +123,17 @@ class OnnxSession:
         """Outputs by name; see `LoadedModel.run`."""
         texts = {name: as_texts(array) for name, array in inputs.items()}
         try:
-            results = self._run_plain(texts) if self._plain else self._run_values(texts)
+            results = (
+                self._session.run(self._output_names, texts)
+                if self._plain
+                else self._run_values(texts)
+            )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, self._folder) from None
         return dict(zip(self._output_names, map(as_bytes, results), strict=True))
 
-    def _run_plain(self, inputs: Mapping[str, Array]) -> list[Array]:
-        return self._session.run(self._output_names, dict(inputs))
-
     def _run_values(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """As `_run_plain`, for models with BF16, which the plain call cannot pass."""
+        """For models with BF16, which the plain call cannot pass."""
         values = {name: self._value(array) for name, array in inputs.items()}
         return [
             _bfloat16(value) if value.data_type() == _BF16_TEXT else value.numpy()
@@ -169,10 +144,8 @@ class OnnxSession:
         make = self._library.OrtValue
         if array.dtype.name == "bfloat16":
             raw = np.ascontiguousarray(array).view(np.uint16)
-            value: _OrtValue = make.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
-        else:
-            value = make.ortvalue_from_numpy(array)
-        return value
+            return make.ortvalue_from_numpy_with_onnx_type(raw, _BFLOAT16)
+        return make.ortvalue_from_numpy(array)
 
 
 def _reported(item: _Argument) -> ReportedTensor:

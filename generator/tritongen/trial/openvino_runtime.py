@@ -10,8 +10,7 @@ import numpy as np
 
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import RuntimeRefusal, lines_of, refusal
+from tritongen.trial.runtime import RuntimeRefusal, library, lines_of, refusal
 
 _MEMORY = re.compile(r"bad alloc|out of memory|failed to allocate", re.IGNORECASE)
 _VALUES = re.compile(r"out of (bounds|range)|indices", re.IGNORECASE)

@@ -1,8 +1,13 @@
-"""From a model's facts and what the user asks for to the child's request."""
+"""From a model's facts and what the user asks for to the child's request.
+
+Where a file does not describe its inputs, types and ranks to try stand in, the likelier first.
+"""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice, product
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError
@@ -14,20 +19,26 @@ from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
-from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialRequest
+from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialOptions, TrialRequest
 from tritongen.trial.runtime import DeclaredInterface
-from tritongen.trial.trial_options import TrialOptions
-from tritongen.trial.undescribed_inputs import guess_inputs
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
 _ADDRESS_SPARE_BYTES = 2 * 2**30
 _ADDRESS_PER_THREAD_BYTES = 256 * 2**20
 # Operators divided by the critical path; below it, running them side by side cannot pay.
 _PARALLEL = 1.5
-
-
 # Formats whose inputs can be found by running with guesses.
 _GUESSED = frozenset({ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI})
+# Chosen: mixtures of several inputs, and ideas for one, that a trial has the time to try.
+_MAX_MIXTURES = 48
+_MAX_IDEAS = 9
+_COUNTS = {
+    "ids", "id", "token", "tokens", "mask", "index", "indices", "length", "lengths",
+    "position", "positions", "type", "types", "labels", "idx",
+}  # fmt: skip
+_TABLES = {"emb", "embed", "embedding", "embeddings", "token", "tokens", "vocab", "wte", "word"}
+
+Guess = tuple[DType, Shape]
 
 
 def unfed_input(facts: ModelFacts, intent: ModelIntent) -> TensorSpec | None:
@@ -85,11 +96,12 @@ def _most_rows(facts: ModelFacts, intent: ModelIntent) -> int:
 def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:
     """What a child that runs the model may take."""
     address_space = options.memory_limit(facts) + 2 * facts.weight_bytes + _ADDRESS_SPARE_BYTES
-    return Limits.of_child(
+    return Limits(
         timeout_s=options.timeout_s,
         time_budget_s=options.time_budget_s,
         threads=threads,
         address_space=address_space + (threads + 1) * _ADDRESS_PER_THREAD_BYTES,
+        parent=os.getpid(),
     )
 
 
@@ -214,3 +226,81 @@ def _wrong_rank(shape: Shape, given: tuple[int, ...], where: str) -> InvalidInpu
     return InvalidInputError(
         "TG304", f"{list(given)} has {len(given)} axes, the model has {len(shape)}", where=where
     )
+
+
+def guess_inputs(facts: ModelFacts, specs: Sequence[TensorSpec]) -> Iterator[tuple[Guess, ...]]:
+    """One guess for each input, as long as there are sensible ones.
+
+    Args:
+        facts: whose first weights tell what the first layer takes.
+        specs: the inputs; what they state is kept.
+    """
+    choices = [list(islice(_choices(facts, spec), _MAX_IDEAS)) for spec in specs]
+    # All inputs alike first, then every mixture.
+    alike = [tuple(row) for row in zip(*choices, strict=False)]
+    mixed = (tuple(row) for row in product(*choices))
+    seen: set[tuple[Guess, ...]] = set()
+    for guess in (*alike, *islice(mixed, _MAX_MIXTURES)):
+        if guess not in seen:
+            seen.add(guess)
+            yield guess
+
+
+def _choices(facts: ModelFacts, spec: TensorSpec) -> Iterator[Guess]:
+    seen: set[Guess] = set()
+    for dtype, shape in _ideas(facts, spec):
+        guess = (spec.dtype or dtype, spec.shape if spec.shape is not None else shape)
+        if guess not in seen:
+            seen.add(guess)
+            yield guess
+
+
+def _ideas(facts: ModelFacts, spec: TensorSpec) -> Iterator[Guess]:
+    counts = bool(_words(spec.name) & _COUNTS)
+    if counts:
+        yield DType.INT64, (None, None)
+    real = _real(facts)
+    for name, weight in _layers(facts):
+        yield from _taken_by(name, weight, real)
+    for rank in (2, 4, 3, 1):
+        shape: Shape = (None, 3, None, None) if rank == 4 else (None,) * rank
+        yield real, shape
+    yield DType.INT64, (None, None)
+    yield DType.INT64, (None,)
+    yield real, (None, None, None, None)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _real(facts: ModelFacts) -> DType:
+    """The type of the first weights that hold real numbers."""
+    weights = facts.torch.weights if facts.torch is not None else ()
+    labels = [label for _, label, _ in weights if label in {"FP16", "FP32", "FP64", "BF16"}]
+    return DType(labels[0]) if labels else DType.FP32
+
+
+def _layers(facts: ModelFacts) -> Iterator[tuple[str, tuple[int, ...]]]:
+    weights = facts.torch.weights if facts.torch is not None else ()
+    for name, _, shape in weights:
+        if len(shape) > 1:
+            yield name, shape
+            return  # the first layer alone sees the inputs
+
+
+def _taken_by(name: str, weight: tuple[int, ...], real: DType) -> Iterator[Guess]:
+    """What a layer with such a weight takes: linear, convolution, embedding or recurrence."""
+    width = weight[1]
+    table = bool(_words(name) & _TABLES)
+    if len(weight) == 2:
+        rows: list[Guess] = [(DType.INT64, (None, None)), (DType.INT64, (None,))]
+        steps: Guess = (real, (None, None, width))
+        columns: list[Guess] = [(real, (None, width)), steps]
+        if "ih" in _words(name):  # of a recurrent layer
+            columns.reverse()
+        yield from (*rows, *columns) if table else (*columns, *rows)
+    else:
+        yield real, (None, width, *(None,) * (len(weight) - 2))
+        # A grouped convolution states the channels of one group; a bare one may take no batch.
+        yield real, (None, weight[0], *(None,) * (len(weight) - 2))

@@ -12,13 +12,12 @@ from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTen
 from tritongen.model.refusals import NOT_LOADED
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
-from tritongen.system import memory
-from tritongen.trial.axes import find_axes
+from tritongen.system import process_usage
 from tritongen.trial.batch_proof import ROWS, Prover, obstacle
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
-from tritongen.trial.feeding import Fed, find_inputs
+from tritongen.trial.feeding import Fed, find_axes, find_inputs
 from tritongen.trial.python_runtime import PythonSession
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
 
@@ -34,8 +33,8 @@ def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> N
     """Run the trial and report every result as soon as it is known."""
     begun = time.monotonic()
     report.known(runtime=runtime.name, seed=request.seed)
-    idle = memory.resident_bytes(os.getpid())
-    memory.reset_peak()
+    idle = process_usage.resident_bytes(os.getpid())
+    process_usage.reset_peak()
     try:
         report.stage("loading the model")
         model = runtime.load(Path(request.path), threads=1)
@@ -59,7 +58,7 @@ def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> N
     batched = proof.verdict is BatchVerdict.PROVEN
     report.stage("running all-zero inputs")
     report.known(zeros_ok=_zeros_run(model, run.fed.recipes, batched=batched))
-    report.known(peak_bytes=max(0, memory.peak_bytes() - idle))
+    report.known(peak_bytes=max(0, process_usage.peak_bytes() - idle))
     left = begun + request.limits.timeout_s * 0.8 - time.monotonic()
     budget = min(request.limits.time_budget_s, left)
     if budget > 0:
@@ -214,7 +213,7 @@ def _measure(watch: Stopwatch, seconds: float, idle: int, report: Reporter) -> N
     begun = time.monotonic()
     report.stage("measuring execution times")
     costs: list[Cost] = watch.rows(seconds)
-    report.known(costs=tuple(costs), peak_bytes=max(0, memory.peak_bytes() - idle))
+    report.known(costs=tuple(costs), peak_bytes=max(0, process_usage.peak_bytes() - idle))
     report.stage("measuring execution times with more threads")
     for cost in watch.threads(seconds - (time.monotonic() - begun)):
         costs.append(cost)

@@ -1,11 +1,15 @@
-"""How a model is loaded and run."""
+"""How a library is imported, and how a model is loaded and run by it."""
 
+import importlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
+from tritongen.errors import EnvironmentProblem
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.tensors import TensorSpec
 
@@ -148,3 +152,29 @@ def numbered(responses: "Sequence[Mapping[str, Array]]") -> "dict[str, Array]":
 def first_response(outputs: "Mapping[str, Array]") -> "dict[str, Array]":
     """Those outputs that the first response holds."""
     return {name: array for name, array in outputs.items() if _NUMBER not in name}
+
+
+def library(name: str, purpose: str, extra: str, submodules: Sequence[str] = ()) -> ModuleType:
+    """A package with some of its submodules.
+
+    Args:
+        name: of the package.
+        purpose: what it is needed for, up to the verb: ``forests need``.
+        extra: of tritongen that installs it.
+        submodules: to import as well.
+
+    Raises:
+        EnvironmentProblem: TG006, it is not installed.
+    """
+    # Newest wheels of onnxruntime report usage to their maker unless told otherwise before.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        for submodule in submodules:
+            importlib.import_module(f"{name}.{submodule}")
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EnvironmentProblem(
+            "TG006",
+            f"{purpose} {name}, which cannot be imported: {error}",
+            fix=f"pip install 'tritongen[{extra}]'",
+        ) from None

@@ -6,43 +6,34 @@ from types import MappingProxyType
 from tritongen.model.facts import ModelFormat
 from tritongen.trial.runtime import DeclaredInterface, ModelRuntime
 
-_Maker = Callable[[DeclaredInterface], ModelRuntime]
+_Maker = Callable[[ModelFormat, DeclaredInterface], ModelRuntime]
 
 
-def _onnx(_interface: DeclaredInterface) -> ModelRuntime:
+def _onnx(_format: ModelFormat, _interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime()
 
 
-def _torchscript(interface: DeclaredInterface) -> ModelRuntime:
-    from tritongen.trial.torch_runtime import TorchScript
+def _torch(format_: ModelFormat, interface: DeclaredInterface) -> ModelRuntime:
+    from tritongen.trial.torch_runtime import Torch
 
-    return TorchScript(interface)
-
-
-def _aoti(interface: DeclaredInterface) -> ModelRuntime:
-    from tritongen.trial.torch_runtime import AotInductor
-
-    return AotInductor(interface)
+    return Torch(interface, packages=format_ is ModelFormat.TORCH_AOTI)
 
 
-def _openvino(_interface: DeclaredInterface) -> ModelRuntime:
+def _openvino(_format: ModelFormat, _interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.openvino_runtime import OpenVino
 
     return OpenVino()
 
 
-def _forest(format_: ModelFormat) -> _Maker:
-    def make(interface: DeclaredInterface) -> ModelRuntime:
-        from tritongen.trial.tree_runtime import Treelite
+def _forest(format_: ModelFormat, interface: DeclaredInterface) -> ModelRuntime:
+    from tritongen.trial.tree_runtime import Treelite
 
-        return Treelite(format_, interface)
-
-    return make
+    return Treelite(format_, interface)
 
 
-def _python(interface: DeclaredInterface) -> ModelRuntime:
+def _python(_format: ModelFormat, interface: DeclaredInterface) -> ModelRuntime:
     from tritongen.trial.python_runtime import PythonModels
 
     return PythonModels(interface)
@@ -51,14 +42,14 @@ def _python(interface: DeclaredInterface) -> ModelRuntime:
 RUNTIMES: Mapping[ModelFormat, _Maker] = MappingProxyType(
     {
         ModelFormat.ONNX: _onnx,
-        ModelFormat.TORCHSCRIPT: _torchscript,
-        ModelFormat.TORCH_AOTI: _aoti,
+        ModelFormat.TORCHSCRIPT: _torch,
+        ModelFormat.TORCH_AOTI: _torch,
         ModelFormat.OPENVINO: _openvino,
-        ModelFormat.XGBOOST_JSON: _forest(ModelFormat.XGBOOST_JSON),
-        ModelFormat.XGBOOST_UBJ: _forest(ModelFormat.XGBOOST_UBJ),
-        ModelFormat.XGBOOST_BINARY: _forest(ModelFormat.XGBOOST_BINARY),
-        ModelFormat.LIGHTGBM: _forest(ModelFormat.LIGHTGBM),
-        ModelFormat.TREELITE: _forest(ModelFormat.TREELITE),
+        ModelFormat.XGBOOST_JSON: _forest,
+        ModelFormat.XGBOOST_UBJ: _forest,
+        ModelFormat.XGBOOST_BINARY: _forest,
+        ModelFormat.LIGHTGBM: _forest,
+        ModelFormat.TREELITE: _forest,
         ModelFormat.PYTHON: _python,
     }
 )
@@ -75,4 +66,4 @@ def runtime_for(format_: ModelFormat, interface: DeclaredInterface | None = None
         KeyError: no entry runs it; ask `RUNTIMES` first.
         EnvironmentProblem: TG006, the library is not installed.
     """
-    return RUNTIMES[format_](interface or DeclaredInterface())
+    return RUNTIMES[format_](format_, interface or DeclaredInterface())

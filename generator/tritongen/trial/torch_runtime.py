@@ -12,60 +12,45 @@ import numpy as np
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, library, lines_of, refusal
 
 _MEMORY = re.compile(r"can't allocate memory|out of memory|bad alloc", re.IGNORECASE)
 _VALUES = re.compile(r"index out of range|out of bounds|indices should be|token", re.IGNORECASE)
 _LEAF = re.compile(r"\[([^\]]*)\]")
 
 
-class _Torch:
+class Torch:
     """The installed torch.
 
     Args:
         interface: names of inputs and outputs in the configuration.
+        packages: whether models are compiled packages, and no TorchScript files.
     """
 
-    def __init__(self, interface: DeclaredInterface) -> None:
+    def __init__(self, interface: DeclaredInterface, *, packages: bool) -> None:
         self._torch = library("torch", "models of PyTorch need", "torch")
         self._interface = interface
+        self._packages = packages
 
     @property
     def name(self) -> str:
         """``torch`` and its version."""
         return f"torch {self._torch.__version__}"
 
-
-class TorchScript(_Torch):
-    """For TorchScript files."""
-
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "TorchSession":
         """Load a model; see `ModelRuntime.load`. Forked parts run on the calling thread."""
         del inter_op
         self._torch.set_num_threads(threads)
         try:
+            if self._packages:
+                from torch._inductor import aoti_load_package
+
+                package = aoti_load_package(os.fspath(path))
+                return PackageSession(self._torch, package, threads, self._interface)
             module = self._torch.jit.load(os.fspath(path), map_location="cpu")
         except Exception as error:  # noqa: BLE001  (torch raises what its C++ code throws)
             raise _refusal(error) from None
-        arguments = [item.name for item in module.forward.schema.arguments[1:]]
-        return ScriptSession(self._torch, module, threads, self._interface, arguments)
-
-
-class AotInductor(_Torch):
-    """For compiled packages."""
-
-    def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "TorchSession":
-        """Load a package; see `ModelRuntime.load`."""
-        del inter_op
-        self._torch.set_num_threads(threads)
-        try:
-            from torch._inductor import aoti_load_package
-
-            package = aoti_load_package(os.fspath(path))
-        except Exception as error:  # noqa: BLE001  (torch raises what its C++ code throws)
-            raise _refusal(error) from None
-        return PackageSession(self._torch, package, threads, self._interface)
+        return ScriptSession(self._torch, module, threads, self._interface)
 
 
 class TorchSession:
@@ -139,11 +124,11 @@ class ScriptSession(TorchSession):
         module: Any,  # noqa: ANN401  (a ScriptModule)
         threads: int,
         interface: DeclaredInterface,
-        arguments: Sequence[str],
     ) -> None:
         super().__init__(library, module, threads, interface)
-        self._arguments = list(arguments)
-        types = [str(item.type) for item in module.forward.schema.arguments[1:]]
+        arguments = module.forward.schema.arguments[1:]
+        self._arguments = [item.name for item in arguments]
+        types = [str(item.type) for item in arguments]
         self._dictionary = len(types) == 1 and types[0].startswith("Dict[")
 
     def _call(self, values: Mapping[str, object]) -> object:

@@ -12,8 +12,7 @@ from tritongen.model.backends.fil import INPUT, OUTPUT
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.facts import ModelFormat
 from tritongen.model.samples import Array
-from tritongen.trial.libraries import library
-from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, lines_of, refusal
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, library, lines_of, refusal
 
 _MULTICLASS = 2
 
@@ -41,12 +40,11 @@ class Treelite:
         del inter_op
         try:
             model = self._read(os.fspath(path))
-            if model.num_feature < 1:
-                raise RuntimeRefusal("the forest has no features")
-        except RuntimeRefusal:
-            raise
+            features = model.num_feature
         except Exception as error:  # noqa: BLE001  (treelite raises what its C++ code throws)
             raise refusal(error, lines_of(error)[0]) from None
+        if features < 1:
+            raise RuntimeRefusal("the forest has no features")
         return ForestSession(self._library, model, threads, self._interface)
 
     def _read(self, path: str) -> Any:  # noqa: ANN401  (a treelite.Model)

@@ -1,30 +1,84 @@
-"""The child process of a trial: request on stdin, report on stdout, nothing else on stdout."""
+"""The child process of a trial, and of models that are run for their answers.
 
+A line of JSON on stdin says which. A trial reports on stdout. Models are loaded and run as frames
+on stdin ask for it, and frames on stdout answer. Nothing else appears on stdout.
+"""
+
+import json
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, TextIO
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.codec import decode
+from tritongen.model.facts import ModelFormat
+from tritongen.trial.child import confine, own_stdout
 from tritongen.trial.child_report import Reporter
-from tritongen.trial.child_request import TrialRequest
-from tritongen.trial.confine import confine, own_stdout
+from tritongen.trial.child_request import Limits, TrialRequest
+from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefusal
 
 
 def main() -> None:
-    """Run one trial; the report tells the whole story."""
-    request = TrialRequest.from_json(sys.stdin.read())
-    confine(request.limits)
+    """Do what the first line says, confined."""
+    line = json.loads(sys.stdin.buffer.readline())
+    confine(decode(Limits, line["limits"]))
+    # Not sooner: numpy starts threads, and a process with threads is not to be forked.
     with own_stdout() as sink:
-        report = Reporter(sink)
-        from tritongen.trial.procedure import perform
-        from tritongen.trial.runtimes import runtime_for
+        if "format" in line:
+            _try_model(decode(TrialRequest, line), sink)
+        else:
+            _serve(sys.stdin.buffer, sink.buffer)
 
+
+def _try_model(request: TrialRequest, sink: TextIO) -> None:
+    """Run one trial; the report tells the whole story."""
+    from tritongen.trial.procedure import perform
+    from tritongen.trial.runtimes import runtime_for
+
+    report = Reporter(sink)
+    try:
+        perform(request, runtime_for(request.format, request.interface), report)
+    except EnvironmentProblem as problem:
+        report.missing(problem.what, problem.fix)
+    except MemoryError as error:
+        report.known(code="TG203", error=f"out of memory: {error}".rstrip(": "))
+    report.done()
+
+
+def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """Load models, run them and forget them, as each frame asks."""
+    from tritongen.trial.frames import read_frame, write_frame
+
+    models: dict[int, LoadedModel] = {}
+    while True:
         try:
-            perform(request, runtime_for(request.format, request.interface), report)
+            head, inputs = read_frame(source)
+        except EOFError:
+            return
+        outputs = {}
+        try:
+            if "load" in head:
+                models[head["load"]] = _load(head)
+            elif "run" in head:
+                outputs = models[head["run"]].run(inputs)
+            else:
+                models.pop(head["unload"], None)
         except EnvironmentProblem as problem:
-            report.missing(problem.what, problem.fix)
-        except MemoryError as error:
-            report.known(code="TG203", error=f"out of memory: {error}".rstrip(": "))
-        report.done()
+            write_frame(sink, {"missing": problem.what, "fix": problem.fix})
+        except RuntimeRefusal as refusal:
+            write_frame(sink, {"error": refusal.message})
+        else:
+            write_frame(sink, {}, outputs)
+
+
+def _load(request: Mapping[str, Any]) -> LoadedModel:
+    from tritongen.trial.runtimes import runtime_for
+
+    interface = decode(DeclaredInterface, request["interface"])
+    runtime = runtime_for(ModelFormat(request["format"]), interface)
+    return runtime.load(Path(request["path"]), threads=1)
 
 
 if __name__ == "__main__":

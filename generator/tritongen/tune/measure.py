@@ -19,8 +19,13 @@ from tritongen.probe.statistics.measurement import (
 )
 from tritongen.queueing import OpenLoop
 from tritongen.system.machine import read_cpus
-from tritongen.system.memory import available_bytes
-from tritongen.system.process_usage import busy_seconds, cpu_seconds, local_server, process_tree
+from tritongen.system.process_usage import (
+    available_bytes,
+    busy_seconds,
+    cpu_seconds,
+    local_server,
+    process_tree,
+)
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName

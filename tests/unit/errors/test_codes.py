@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tritongen
-import tritongen.errors.codes as registry
+import tritongen.errors as registry
 from tritongen.errors import CODES
 
 PACKAGE = Path(tritongen.__file__).parent

@@ -8,8 +8,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.serving.docker.container_binds import Mount, repository_mounts
-from tritongen.serving.docker.container_settings import ContainerSettings, shared_memory
+from tritongen.serving.docker.container_settings import (
+    ContainerSettings,
+    Mount,
+    repository_mounts,
+    shared_memory,
+)
 from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.runtime_requirements import ModelNeeds

@@ -22,7 +22,7 @@ from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.server import ApiKeys, RuntimeName
 
 HOME = TritonHome(Path("/home/triton"))
-LAYOUT = TritonLayout(Path("/layout"), Path("/venv/bin"))
+LAYOUT = TritonLayout(HOME, Path("/layout"), Path("/venv/bin"))
 PORTS = Ports(1, 2, 3)
 
 
@@ -38,7 +38,7 @@ def spec(tmp_path):
 
 
 def arguments(made) -> list[str]:
-    return command(replace(made, ports=PORTS), HOME, LAYOUT, "abc", ApiKeys.new())
+    return command(replace(made, ports=PORTS), LAYOUT, "abc", ApiKeys.new())
 
 
 def test_the_command_is_safe_as_delivered(spec):
@@ -90,7 +90,7 @@ def test_the_environment_is_the_plan_s_and_little_more(spec, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "9")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    variables = environment(spec(environment=(("MKL_NUM_THREADS", "2"),)), HOME, LAYOUT, "abc")
+    variables = environment(spec(environment=(("MKL_NUM_THREADS", "2"),)), LAYOUT, "abc")
     assert variables["MKL_NUM_THREADS"] == "2"
     assert variables["PATH"].split(":")[0] == "/venv/bin"
     assert variables["LD_LIBRARY_PATH"] == f"/layout/lib:{HOME.libraries}"
@@ -129,7 +129,7 @@ def test_another_system_or_c_library_is_refused(monkeypatch):
 
 
 def fake_home(tmp_path, *minors: int) -> TritonHome:
-    home = TritonHome(tmp_path / "home", digest="d" * 64)
+    home = TritonHome(tmp_path / "home")
     home.python_backend.mkdir(parents=True)
     (home.python_backend / "triton_python_backend_utils.py").write_text("# utilities\n")
     for minor in minors:

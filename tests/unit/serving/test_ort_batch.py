@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tritongen.serving.backends.onnxruntime.ort_backend.batch import RequestBatcher, describe, rows
+from tritongen.serving.backends.common.python_backends.batches import rows
+from tritongen.serving.backends.onnxruntime.ort_backend.batch import RequestBatcher, describe
 from tritongen.serving.backends.onnxruntime.ort_backend.config import (
     BatchInput,
     ConfigInterface,

@@ -4,10 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from tritongen.serving.backends.onnxruntime.ort_backend.autocomplete import (
-    complete,
-    default_max_batch_size,
-)
 from tritongen.serving.backends.onnxruntime.ort_backend.config import (
     RefusedError,
     SessionSettings,
@@ -16,8 +12,12 @@ from tritongen.serving.backends.onnxruntime.ort_backend.config import (
     parse_int,
     session_settings,
 )
-from tritongen.serving.backends.onnxruntime.ort_backend.signature import signature
-from tritongen.serving.backends.onnxruntime.ort_backend.validate import validate
+from tritongen.serving.backends.onnxruntime.ort_backend.signature import (
+    complete,
+    default_max_batch_size,
+    signature,
+    validate,
+)
 
 
 def with_parameters(**values):

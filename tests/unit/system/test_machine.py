@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
-from tritongen.system.cgroups import count_cpus, memory_left, oom_kills
-from tritongen.system.machine import read_cpus
+from tritongen.system.machine import count_cpus, memory_left, oom_kills, read_cpus
 
 
 def put(root: Path, path: str, text: str) -> None:

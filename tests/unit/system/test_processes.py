@@ -1,13 +1,12 @@
-"""Processes told apart from later ones with their number."""
+"""Processes told apart from later ones with their number; what those of the tool import from."""
 
 import os
-import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tritongen.system.memory import resident_bytes
 from tritongen.system.process_files import (
     children,
     command_line,
@@ -17,8 +16,14 @@ from tritongen.system.process_files import (
     running_pids,
     stat_fields,
 )
-from tritongen.system.process_usage import cpu_seconds, process_tree
-from tritongen.system.processes import ProcessRef, boot_id, environment_of
+from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
+from tritongen.system.processes import (
+    ProcessRef,
+    boot_id,
+    environment_of,
+    module_command,
+    module_environment,
+)
 
 
 @pytest.fixture
@@ -35,14 +40,13 @@ def sleeper():
     child.stdout.close()
 
 
-def test_a_process_is_found_and_signalled(sleeper):
+def test_a_process_is_found_until_it_ends(sleeper):
     reference = ProcessRef.of(sleeper.pid)
     assert reference is not None
     assert reference.alive()
-    assert reference.send(signal.SIGTERM)
+    sleeper.terminate()
     sleeper.wait()
     assert not reference.alive()
-    assert not reference.send(signal.SIGTERM)
 
 
 def test_a_zombie_is_not_alive(sleeper):
@@ -53,11 +57,10 @@ def test_a_zombie_is_not_alive(sleeper):
     assert ProcessRef.of(sleeper.pid) is None
 
 
-def test_the_same_number_of_another_process_is_left_alone(sleeper):
+def test_the_same_number_of_another_process_is_not_it(sleeper):
     reference = ProcessRef.of(sleeper.pid)
     other = ProcessRef(sleeper.pid, reference.start_ticks + 1)
     assert not other.alive()
-    assert not other.send(signal.SIGKILL)
     assert reference.alive()
 
 
@@ -98,3 +101,27 @@ def test_a_name_with_parentheses_is_no_field(tmp_path):
 
 def test_this_boot_has_a_name():
     assert len(boot_id()) == 36
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("", ()), (":", ()), (":lib:", ("lib",)), ("/a:lib", ("/a", "lib"))],
+)
+def test_an_empty_entry_of_the_path_is_no_folder(given, kept, tmp_path, monkeypatch):
+    """`PYTHONPATH=$PYTHONPATH:lib` would name the current folder where it was empty before."""
+    monkeypatch.chdir(tmp_path)
+    found = module_environment({"PYTHONPATH": given, "A": "b"})
+    assert found.pop("A") == "b"
+    paths = [item for item in found.get("PYTHONPATH", "").split(os.pathsep) if item]
+    assert paths == [str(tmp_path / item) for item in kept]
+
+
+def test_a_module_is_not_taken_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "this.py").write_text("print('not that one')\n")
+    (tmp_path / "here.py").write_text("print('here')\n")
+    monkeypatch.chdir(tmp_path)
+    environment = module_environment({"PYTHONPATH": ":"})
+    command = module_command("this")
+    assert "Zen of Python" in subprocess.check_output(command, env=environment, text=True)
+    environment = module_environment({}, Path())
+    assert subprocess.check_output(module_command("here"), env=environment, text=True) == "here\n"

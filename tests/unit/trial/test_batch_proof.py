@@ -41,7 +41,7 @@ def request(precision=Precision.SINGLE, *, dynamic=False):
         parallel=False,
         threads=1,
         seed=0,
-        limits=Limits(60, 0, 0, 60, 1),
+        limits=Limits(60, 0, 1, 0, 1),
     )
 
 

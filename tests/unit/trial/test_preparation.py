@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.codec import decode, encode
 from tritongen.model.facts import (
     FileRef,
     GraphShape,
@@ -39,7 +41,7 @@ def test_a_request_survives_its_json():
         shape=(2, 3, 9),
         values="normal(0,1)",
     )
-    assert TrialRequest.from_json(made.to_json()) == made
+    assert decode(TrialRequest, json.loads(json.dumps(encode(made)))) == made
 
 
 @pytest.mark.parametrize(

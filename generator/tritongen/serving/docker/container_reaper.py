@@ -3,9 +3,7 @@
 import time
 from contextlib import suppress
 
-from tritongen.serving.guard import Guard, guarded, released
-
-__all__ = ["container_guard", "guarded_servers", "main"]
+from tritongen.serving.reaper import Guard, guarded, released
 
 # A server that is still starting has nobody to serve.
 _START_GRACE_S = 1

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-__all__ = ["DockerEngine", "EngineFacts", "remove_container", "speaking"]
 
 # How the client names engines on this machine: by socket, pipe or loopback.
 _LOCAL = re.compile(r"http\+docker://local.*|https?://(127\.[0-9.]+|localhost|\[::1\])(:.*)?")

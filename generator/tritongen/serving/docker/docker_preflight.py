@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.serving.docker.container_binds import repository_mounts
-from tritongen.serving.docker.container_settings import MODELS, shared_memory
+from tritongen.serving.docker.container_settings import MODELS, repository_mounts, shared_memory
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
-from tritongen.serving.docker.images import ImageChoice, ImageFacts, describe, image_for
+from tritongen.serving.docker.images import ImageChoice, describe, image_for
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = [
-    "engine_findings",
-    "findings",
-    "image_findings",
-    "mount_findings",
-    "resource_findings",
-]
 
 _CORE_BACKENDS = frozenset({"", "ensemble"})
 _SHOWN = 3
@@ -46,12 +38,8 @@ def findings(spec: ServerSpec, engine: DockerEngine) -> tuple[Finding, ...]:
         found += resource_findings(spec, facts)
         found += image_findings(spec, engine)
     except EnvironmentProblem as problem:
-        found.append(_error(problem))
+        found.append(finding(problem.code, Severity.ERROR, str(problem), fix=problem.fix))
     return tuple(found)
-
-
-def _error(problem: EnvironmentProblem) -> Finding:
-    return finding(problem.code, Severity.ERROR, str(problem), fix=problem.fix)
 
 
 def engine_findings(facts: EngineFacts) -> Iterator[Finding]:
@@ -110,19 +98,14 @@ def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
     if not image.entry:
         message = f"{reference} does not say that it holds Triton"
         yield finding("TG849", Severity.WARNING, message)
-    yield from _backend_findings(image, spec)
+    if image.backends is not None:
+        for backend in sorted(set(spec.backends) - _CORE_BACKENDS - image.backends):
+            held = ", ".join(sorted(image.backends))
+            message = f"{reference} has no backend {backend!r}; it holds {held}"
+            yield finding("TG843", Severity.ERROR, message)
     if image.release and spec.release and image.release != spec.release:
         message = f"planned for Triton {spec.release}, {reference} holds {image.release}"
         yield finding("TG844", Severity.WARNING, message)
-
-
-def _backend_findings(image: ImageFacts, spec: ServerSpec) -> Iterator[Finding]:
-    if image.backends is None:
-        return
-    for backend in sorted(set(spec.backends) - _CORE_BACKENDS - image.backends):
-        held = ", ".join(sorted(image.backends))
-        message = f"{image.reference} has no backend {backend!r}; it holds {held}"
-        yield finding("TG843", Severity.ERROR, message)
 
 
 def _pullable(client: "DockerClient", choice: ImageChoice) -> Iterator[Finding]:

@@ -1,8 +1,7 @@
-"""The Docker runtime: preflight, start, and finding a server again."""
+"""The Docker runtime: preflight, start, and finding servers again, by state file or by label."""
 
 import logging
 import os
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +11,32 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress
 from tritongen.serving.docker import docker_preflight
-from tritongen.serving.docker.container_binds import repository_mounts
-from tritongen.serving.docker.container_reaper import container_guard
-from tritongen.serving.docker.container_settings import LABEL, MODELS, SERVER, ContainerSettings
-from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts
+from tritongen.serving.docker.container_reaper import container_guard, guarded_servers
+from tritongen.serving.docker.container_settings import (
+    LABEL,
+    MODELS,
+    PROJECT,
+    SERVER,
+    ContainerSettings,
+    repository_mounts,
+)
+from tritongen.serving.docker.docker_engine import (
+    DockerEngine,
+    EngineFacts,
+    remove_container,
+    speaking,
+)
 from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, image_for, pull
 from tritongen.serving.growing_log import new_log
-from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.orphans import FoundServer
+from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
+from tritongen.serving.protocol import ServerSpec, new_state
 from tritongen.system.files import translated
 from tritongen.triton.server import ApiKeys, RuntimeName, ServerState
 
 if TYPE_CHECKING:
     from tritongen.serving.docker.docker_server import DockerServer
 
-__all__ = ["DockerRuntime"]
 
 # Another program may take a free port between the choice and the start.
 _PORT_ATTEMPTS = 3
@@ -57,8 +67,6 @@ class DockerRuntime:
             EnvironmentProblem: TG808 one of them still runs and no state file names it, TG840,
                 TG816.
         """
-        from tritongen.serving.docker.docker_orphans import end_container, find_containers
-
         for found in find_containers(self.engine, label):
             if not found.orphaned:
                 continue
@@ -82,7 +90,7 @@ class DockerRuntime:
         facts: EngineFacts | None = None
         with suppress(EnvironmentProblem):
             facts = self.engine.facts()
-        return _settings(replace(spec, ports=choose(spec.host, spec.ports)), facts).run_line()
+        return _settings(replace(spec, ports=choose_ports(spec.host, spec.ports)), facts).run_line()
 
     def start(self, spec: ServerSpec) -> "DockerServer":
         """Starts the container and returns at once; see `ServerRuntime.start`."""
@@ -94,7 +102,7 @@ class DockerRuntime:
         for attempt in range(_PORT_ATTEMPTS):
             if facts.local:
                 refuse_taken(port_findings(spec.host, fixed))
-            chosen = replace(spec, ports=choose(spec.host, fixed))
+            chosen = replace(spec, ports=choose_ports(spec.host, fixed))
             try:
                 return self._start(_settings(chosen, facts), image)
             except EnvironmentProblem as problem:
@@ -163,10 +171,12 @@ class DockerRuntime:
             # All that is loaded from here on is loaded while Triton loads its models.
             from tritongen.serving.docker.docker_server import DockerServer
 
+            spec, ends = settings.spec, endpoints(settings.spec.host, settings.spec.ports)
+            state = new_state(spec, self.name, ends, settings.server, settings.keys, image.server)
             # Who starts the same by hand is not told the keys of this one.
-            line = _renewed(settings).run_line()
+            line = replace(settings, server=_new_name(), keys=ApiKeys.new()).run_line()
             running = DockerServer(
-                _state(settings, made, image.server),
+                replace(state, container=made, image=settings.image),
                 self.engine,
                 image.python_backends,
                 guard=guard,
@@ -206,32 +216,53 @@ def _settings(spec: ServerSpec, facts: EngineFacts | None) -> ContainerSettings:
     )
 
 
-def _renewed(settings: ContainerSettings) -> ContainerSettings:
-    return replace(settings, server=_new_name(), keys=ApiKeys.new())
-
-
 def _new_name() -> str:
     """A name for one start that nobody can guess."""
     return os.urandom(8).hex()
 
 
-def _state(settings: ContainerSettings, container: str, version: str) -> ServerState:
-    spec = settings.spec
-    return ServerState(
-        runtime=RuntimeName.DOCKER,
-        label=spec.label,
-        server=settings.server,
-        pid=0,
-        start_ticks=0,
-        boot_id="",
-        container=container,
-        endpoints=endpoints(spec.host, spec.ports),
-        models=spec.models,
-        repository=str(spec.repository.resolve()),
-        log=str(Path(spec.log).resolve()),
-        version=version,
-        started=time.time(),
-        host=spec.host,
-        image=settings.image,
-        key=settings.keys.tool,
+def find_containers(engine: DockerEngine | None = None, label: str = "") -> tuple[FoundServer, ...]:
+    """Containers of this tool, running or not.
+
+    Args:
+        engine: to ask; a new connection when None.
+        label: of one project; every project's when empty.
+
+    Raises:
+        EnvironmentProblem: TG840, TG841.
+    """
+    engine = engine or DockerEngine()
+    wanted = [SERVER, f"{LABEL}={label}"] if label else [SERVER]
+    if engine.holds_none(wanted):
+        return ()
+    client = engine.client()
+    with speaking():
+        found = client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
+    # A guard stands before its container does, so that it is looked for afterwards.
+    watched = guarded_servers() if found else frozenset()
+    return tuple(
+        FoundServer(
+            server=item.labels[SERVER],
+            label=item.labels.get(LABEL, ""),
+            project=Path(item.labels.get(PROJECT, "/")),
+            owned=item.labels[SERVER] in watched,
+            container=str(item.id),
+            running=item.status == "running",
+        )
+        for item in found
     )
+
+
+def end_container(found: FoundServer, grace_s: float = 10.0) -> None:
+    """Stops and removes a container.
+
+    Raises:
+        EnvironmentProblem: TG840, TG816 when it stays.
+    """
+    seconds = max(1, round(grace_s))
+    engine = DockerEngine()
+    guard = container_guard(found.server, engine.host(), seconds)
+    container = engine.container(found.container)
+    if container is not None:
+        remove_container(container, seconds)
+    guard.dismiss()

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.docker.container_reaper import container_guard
 from tritongen.serving.docker.docker_engine import remove_container, speaking
 from tritongen.serving.growing_log import last_text, lines_of, new_log
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.serving.running_server import STUB, RunningServer, end_problem
 from tritongen.system.files import write_atomic
 from tritongen.triton.load_reasons import start_failure
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from tritongen.serving.docker.docker_engine import DockerEngine
 
-__all__ = ["ContainerEnd", "DockerServer"]
 
 _log = logging.getLogger(__name__)
 _LOG_LINES = 5000
@@ -38,21 +36,6 @@ _LOOK_EVERY_S = 0.1
 _STUB_OF_MODEL = re.compile(rf"{STUB} /models/([^/]+)/")
 # What a container's state is called while nothing has gone wrong.
 _UNDER_WAY = frozenset({"running", "created", "restarting"})
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerEnd:
-    """How a container ended.
-
-    Attributes:
-        exit_code: of the server.
-        out_of_memory: the kernel killed a process of it for lack of memory.
-        error: what the engine says, usually nothing.
-    """
-
-    exit_code: int
-    out_of_memory: bool
-    error: str = ""
 
 
 def _signal_of(exit_code: int) -> str:
@@ -102,7 +85,7 @@ class DockerServer(RunningServer):
         """The log as it grows; see `RunningServer.follow`."""
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 yield from lines_of(self._container.logs(stream=True, follow=True, tail=lines))
             except docker.errors.NotFound:
@@ -116,7 +99,7 @@ class DockerServer(RunningServer):
         """
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 table = self._container.top(ps_args="-eo pid,args")
             except docker.errors.APIError:
@@ -134,12 +117,12 @@ class DockerServer(RunningServer):
         """
         seconds = max(1, round(grace))
         if self._guard is None:
-            self._guard = container_guard(self._state.server, self._engine.host(), seconds)
-        container = self._engine.container(self._state.container)
+            self._guard = container_guard(self.state.server, self._engine.host(), seconds)
+        container = self._engine.container(self.state.container)
         if container is not None:
             remove_container(container, seconds, self._save_log)
         self._guard.dismiss()
-        _log.info("container %s is stopped and removed", self._state.container)
+        _log.info("container %s is stopped and removed", self.state.container)
 
     def ended(self) -> EnvironmentProblem:
         """The error for a container that has ended: how, and its last words."""
@@ -149,40 +132,34 @@ class DockerServer(RunningServer):
         """The same, with a code for when neither the engine nor the log says more."""
         end, log = self._end(), self._log_text()
         code, what = _cause(end, log, fallback)
-        how = f" (exit code {end.exit_code})" if end is not None else ""
-        return end_problem(code, f"{what}{how}", f"container {self._state.container[:12]}", log)
+        how = f" (exit code {end.get('ExitCode', 0)})" if end is not None else ""
+        return end_problem(code, f"{what}{how}", f"container {self.state.container[:12]}", log)
 
     @property
     def _container(self) -> "Container":
         """The package's handle. Its exceptions are those of whoever works with it."""
         if self._handle is None:
-            self._handle = self._engine.client().containers.get(self._state.container)
+            self._handle = self._engine.client().containers.get(self.state.container)
         return self._handle
 
     def _status(self) -> str:
         """The engine's word for the container's state; ``gone`` when it was removed."""
-        return self._engine.status(self._state.container) or self._looked_at()
+        return self._engine.status(self.state.container) or self._looked_at()
 
     def _looked_at(self) -> str:
         """The same, with all that the engine knows of the container now."""
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 self._container.reload()
             except docker.errors.NotFound:
                 return "gone"
         return str(self._container.status)
 
-    def _end(self) -> ContainerEnd | None:
-        if self._looked_at() == "gone":
-            return None
-        state: dict[str, Any] = self._container.attrs["State"]
-        return ContainerEnd(
-            int(state.get("ExitCode", 0)),
-            bool(state.get("OOMKilled")),
-            str(state.get("Error") or ""),
-        )
+    def _end(self) -> Mapping[str, Any] | None:
+        """The engine's words for how it ended; None when it was removed."""
+        return None if self._looked_at() == "gone" else dict(self._container.attrs["State"])
 
     def _check_started(self) -> None:
         now = time.monotonic()
@@ -194,28 +171,28 @@ class DockerServer(RunningServer):
     def _log_text(self, lines: int | None = None) -> str:
         import docker.errors
 
-        with speaking(self._state.container):
+        with speaking(self.state.container):
             try:
                 text: bytes = self._container.logs(tail=lines or _LOG_LINES)
                 return text.decode("utf-8", "replace")
             except docker.errors.APIError:
                 pass  # it is gone, and its log was saved
         with suppress(OSError, EnvironmentProblem):
-            return last_text(Path(self._state.log))
+            return last_text(Path(self.state.log))
         return ""
 
     def _copy_log(self) -> None:
         # The file serves those who read on; what ends the copy is told by the container itself.
         ended = (OSError, HTTPException, EnvironmentProblem)
-        with suppress(*ended), new_log(Path(self._state.log)) as file:
-            for chunk in self._engine.log(self._state.container):
+        with suppress(*ended), new_log(Path(self.state.log)) as file:
+            for chunk in self._engine.log(self.state.container):
                 file.write(chunk)
 
     def _save_log(self) -> None:
         """Keeps the log for `tritongen logs` after the container; a full disk is no obstacle."""
         text = self._container.logs(tail=_LOG_LINES)
         with suppress(EnvironmentProblem):
-            write_atomic(Path(self._state.log), text, mode=0o600)
+            write_atomic(Path(self.state.log), text, mode=0o600)
 
     def _stubs(self) -> Mapping[str, int]:
         """Backend processes of each model: each names a file of the model's folder."""
@@ -224,16 +201,18 @@ class DockerServer(RunningServer):
 
     def _lacked_memory(self) -> bool:
         end = self._end()
-        return end is not None and end.out_of_memory
+        return end is not None and bool(end.get("OOMKilled"))
 
 
-def _cause(end: ContainerEnd | None, log: str, fallback: str) -> tuple[str, str]:
+def _cause(end: Mapping[str, Any] | None, log: str, fallback: str) -> tuple[str, str]:
     """Code and words for the end of a container."""
     if end is None:
         return "TG812", "the container is gone"
-    if end.out_of_memory and end.exit_code:
+    exit_code = int(end.get("ExitCode", 0))
+    if end.get("OOMKilled") and exit_code:
         return "TG813", "the kernel ended the server for lack of memory"
-    if name := _signal_of(end.exit_code):
+    if name := _signal_of(exit_code):
         return "TG812", f"the server was ended by {name}"
     code, line = start_failure(log)
-    return (fallback if code == "TG810" else code), end.error or line or "the server ended"
+    said = str(end.get("Error") or "")
+    return (fallback if code == "TG810" else code), said or line or "the server ended"

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-__all__ = ["EngineSocket", "usual_socket"]
-
 _USUAL = "/var/run/docker.sock"
 _TIMEOUT_S = 60.0
 # Before each piece of a log: which stream it is of, and its length in the last four bytes.

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["HEALTH", "HealthCheck"]
-
 _PROGRAM = (
     "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], timeout=4); "
     "c.request(*sys.argv[2:]); sys.exit(c.getresponse().status != 200)"

@@ -15,18 +15,6 @@ from tritongen.serving.runtime_requirements import ModelNeeds, unmet
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = [
-    "PYTHON_LABEL",
-    "ImageChoice",
-    "ImageFacts",
-    "checked",
-    "choose_image",
-    "describe",
-    "image_for",
-    "official_image",
-    "pull",
-    "releases_with",
-]
 
 OFFICIAL = "nvcr.io/nvidia/tritonserver"
 
@@ -47,7 +35,6 @@ class ImageFacts:
     """What an image says of itself.
 
     Attributes:
-        reference: its name.
         architecture: such as ``amd64``.
         release: Triton release ``YY.MM``, empty when it does not say.
         server: version of the server, empty when it does not say.
@@ -56,7 +43,6 @@ class ImageFacts:
         entry: `tritonserver` is, or may be, on its PATH.
     """
 
-    reference: str
     architecture: str
     release: str = ""
     server: str = ""
@@ -118,17 +104,15 @@ def choose_image(
     known, usual = releases_with(backends), _default()
     fits = tuple(tag for tag in known if not unmet(find(tag), needs))
     plans = _plans(needs)
-    if usual in fits or not known:
-        reference = official_image("", backends)
-        loads = f" and {_loads(usual, needs)}" if any(n.onnx_ir for n in needs) else ""
-        reason = f"no release is planned for; {usual} holds {held}{loads}{plans}"
-        return ImageChoice(reference, reason)
-    if fits:
-        tag = next((item for item in fits if at_least(item, usual)), fits[-1])
-        place = "first" if at_least(tag, usual) else "last"
-        loads = f" and {_loads(tag, needs)}" if any(n.onnx_ir for n in needs) else ""
-        reason = f"{tag} is the {place} release whose image holds {held}{loads}{plans}"
-        return ImageChoice(official_image(tag, backends), reason)
+    if fits or not known:
+        if usual in fits or not known:
+            tag, why = usual, f"no release is planned for; {usual} holds"
+        elif later := [item for item in fits if at_least(item, usual)]:
+            tag, why = later[0], f"{later[0]} is the first release whose image holds"
+        else:
+            tag, why = fits[-1], f"{fits[-1]} is the last release whose image holds"
+        loads = f" and {_loads(tag, needs)}" if any(need.onnx_ir for need in needs) else ""
+        return ImageChoice(official_image(tag, backends), f"{why} {held}{loads}{plans}")
     # Better the newest that is known than none: it may load what was never tried with it.
     tag = known[-1]
     reason = (
@@ -230,7 +214,6 @@ def describe(engine: DockerEngine, reference: str) -> ImageFacts | None:
     release = variables.get(_RELEASE_VARIABLE, "")
     known = bool(own) or bool(release) or _SERVER_VARIABLE in variables
     return ImageFacts(
-        reference=reference,
         architecture=str(attributes.get("Architecture", "")),
         release=release if re.fullmatch(r"\d\d\.\d\d", release) else "",
         server=variables.get(_SERVER_VARIABLE, ""),
@@ -253,10 +236,9 @@ def pull(client: "DockerClient", reference: str, progress: Progress | None) -> N
     """
     done: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    repository, tag = _split(reference)
     try:
         with speaking(reference):
-            for event in client.api.pull(repository, tag=tag, stream=True, decode=True):
+            for event in client.api.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise _pull_problem(str(event["error"]), reference)
                 detail = event.get("progressDetail") or {}
@@ -277,12 +259,3 @@ def _pull_problem(text: str, reference: str) -> EnvironmentProblem:
     if "no space left on device" in text:
         return EnvironmentProblem("TG005", "no space left for the image", where=reference)
     return EnvironmentProblem("TG842", f"image cannot be pulled: {text}", where=reference)
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """Repository and tag, or digest."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    repository, _, tag = reference.rpartition(":")
-    return repository, tag

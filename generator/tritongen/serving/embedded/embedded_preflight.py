@@ -2,9 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.errors import EnvironmentProblem
@@ -14,18 +14,8 @@ from tritongen.serving.embedded.layout import BACKENDS, check_python
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.system.cgroups import memory_left
-from tritongen.system.machine import ptrace_scope
-from tritongen.system.memory import available_bytes
-
-__all__ = [
-    "PACKAGES",
-    "available_memory",
-    "backend_findings",
-    "findings",
-    "machine_findings",
-    "resource_findings",
-]
+from tritongen.system.machine import memory_left, ptrace_scope
+from tritongen.system.process_usage import available_bytes
 
 # Packages that a backend imports inside the server, and the extra that brings them.
 PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
@@ -53,7 +43,7 @@ def machine_findings() -> tuple[Finding, ...]:
     if not SHARED_MEMORY.is_dir() or not os.access(SHARED_MEMORY, os.W_OK):
         message = f"{SHARED_MEMORY} is missing or cannot be written"
         found.append(finding("TG818", Severity.ERROR, message))
-    elif (free := _free(SHARED_MEMORY)) < _MIN_SHARED_MEMORY_BYTES:
+    elif (free := shutil.disk_usage(SHARED_MEMORY).free) < _MIN_SHARED_MEMORY_BYTES:
         message = f"{SHARED_MEMORY} has {free >> 20} MiB left"
         found.append(finding("TG818", Severity.WARNING, message))
     if not _hides_arguments():
@@ -66,12 +56,6 @@ def _hides_arguments() -> bool:
     """Whether the kernel lets `hidden` do its work, as far as it tells beforehand."""
     scope = ptrace_scope()
     return scope < _TRACING_BY_ROOT or (scope == _TRACING_BY_ROOT and os.geteuid() == 0)
-
-
-def _free(folder: Path) -> int:
-    """Bytes that this user may still write there."""
-    system = os.statvfs(folder)
-    return system.f_bavail * system.f_frsize
 
 
 def findings(spec: ServerSpec) -> tuple[Finding, ...]:

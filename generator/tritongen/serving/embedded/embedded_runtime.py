@@ -1,7 +1,6 @@
 """The runtime without Docker: preflight, start, and finding a server again."""
 
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,9 @@ from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.fetch import TRITON_VERSION, ensure_triton
 from tritongen.serving.embedded.launch import launch
 from tritongen.serving.embedded.layout import build_layout
-from tritongen.serving.guard import Guard
-from tritongen.serving.ports import choose, endpoints, port_findings, refuse_taken
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
+from tritongen.serving.protocol import ServerSpec, new_state
+from tritongen.serving.reaper import Guard
 from tritongen.system.processes import (
     LABEL,
     SERVER,
@@ -30,27 +29,18 @@ from tritongen.triton.server import ApiKeys, RuntimeName, ServerState
 if TYPE_CHECKING:
     from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
-__all__ = ["EmbeddedRuntime"]
-
 
 class EmbeddedRuntime:
     """Runs the Triton of the PyPI wheel as a child process.
 
     Args:
-        cache: folder for the unpacked wheel and layouts; the user's cache when None.
         wheel: a local copy of the wheel, for machines without a network.
         progress: told of the download.
     """
 
     name = RuntimeName.EMBEDDED
 
-    def __init__(
-        self,
-        cache: Path | None = None,
-        wheel: Path | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        self._cache = cache
+    def __init__(self, wheel: Path | None = None, progress: Progress | None = None) -> None:
         self._wheel = wheel
         self._progress = progress
 
@@ -63,15 +53,14 @@ class EmbeddedRuntime:
 
     def start(self, spec: ServerSpec) -> "EmbeddedServer":
         """Starts the server and returns at once; see `ServerRuntime.start`."""
-        home = ensure_triton(self._cache, self._wheel, self._progress)
-        layout = build_layout(home, self._cache)
+        layout = build_layout(ensure_triton(wheel=self._wheel, progress=self._progress))
         refuse_taken(port_findings(spec.host, spec.ports))
-        spec = replace(spec, ports=choose(spec.host, spec.ports))
+        spec = replace(spec, ports=choose_ports(spec.host, spec.ports))
         server, keys = os.urandom(8).hex(), ApiKeys.new()
         # The guard stands before the server does, so that no moment is without one.
         guard = Guard(reaper.__name__, f"{SERVER}={server}", region_prefix(server), packages=False)
         try:
-            process = launch(spec, home, layout, server, keys)
+            process = launch(spec, layout, server, keys)
         except OSError as error:
             guard.dismiss()
             raise EnvironmentProblem(
@@ -81,11 +70,17 @@ class EmbeddedRuntime:
             guard.dismiss()
             raise
         try:
-            reference = ProcessRef.of(process.pid)
-            state = _state(spec, server, keys, reference or ProcessRef(process.pid, 0))
+            reference = ProcessRef.of(process.pid) or ProcessRef(process.pid, 0)
             # What watches a server is loaded while it starts.
             from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
+            ends = endpoints(spec.host, spec.ports)
+            state = replace(
+                new_state(spec, self.name, ends, server, keys, TRITON_VERSION),
+                pid=reference.pid,
+                start_ticks=reference.start_ticks,
+                boot_id=boot_id(),
+            )
             return EmbeddedServer(state, process, guard)
         except BaseException:
             guard.finish()
@@ -103,23 +98,3 @@ class EmbeddedRuntime:
         from tritongen.serving.embedded.embedded_server import EmbeddedServer
 
         return EmbeddedServer(state)
-
-
-def _state(spec: ServerSpec, server: str, keys: ApiKeys, process: ProcessRef) -> ServerState:
-    return ServerState(
-        runtime=RuntimeName.EMBEDDED,
-        label=spec.label,
-        server=server,
-        pid=process.pid,
-        start_ticks=process.start_ticks,
-        boot_id=boot_id(),
-        container="",
-        endpoints=endpoints(spec.host, spec.ports),
-        models=spec.models,
-        repository=str(spec.repository.resolve()),
-        log=str(spec.log.resolve()),
-        version=TRITON_VERSION,
-        started=time.time(),
-        host=spec.host,
-        key=keys.tool,
-    )

@@ -13,15 +13,13 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving import reaper
 from tritongen.serving.embedded.layout import BACKENDS
 from tritongen.serving.growing_log import follow_file, last_text
-from tritongen.serving.guard import Guard
+from tritongen.serving.reaper import Guard
 from tritongen.serving.running_server import STUB, RunningServer, end_problem
-from tritongen.system.cgroups import oom_kills
+from tritongen.system.machine import oom_kills
 from tritongen.system.process_files import command_line
 from tritongen.system.processes import SERVER, ProcessRef, region_prefix
 from tritongen.triton.load_reasons import start_failure
 from tritongen.triton.server import ServerState
-
-__all__ = ["EmbeddedServer"]
 
 # Between the end of a process's memory, with its marks, and its own.
 _LAST_MOMENT_S = 5.0
@@ -57,11 +55,11 @@ class EmbeddedServer(RunningServer):
 
     def follow(self, lines: int = 50) -> Iterator[str]:
         """The log as it grows; see `RunningServer.follow`."""
-        return follow_file(Path(self._state.log), lines, self.alive)
+        return follow_file(Path(self.state.log), lines, self.alive)
 
     def stop(self, grace: float = 30.0) -> None:
         """Ends it with all its children and removes its shared memory; see `RunningServer.stop`."""
-        gone = reaper.end(self._marker, region_prefix(self._state.server), grace)
+        gone = reaper.end(self._marker, region_prefix(self.state.server), grace)
         # A process that is ending loses its marks a moment before it is gone.
         gone = gone and self._reference.wait(_LAST_MOMENT_S)
         if self._process is not None and gone:
@@ -70,7 +68,7 @@ class EmbeddedServer(RunningServer):
             left = ", ".join(str(pid) for pid in reaper.marked(self._marker))
             raise EnvironmentProblem("TG816", f"processes {left} cannot be ended")
         self.detach()
-        _log.info("tritonserver of %s has ended", self._state.repository)
+        _log.info("tritonserver of %s has ended", self.state.repository)
 
     def ended(self) -> EnvironmentProblem:
         """The error for a server that is gone: how it ended, and its last words."""
@@ -87,11 +85,11 @@ class EmbeddedServer(RunningServer):
                 code, what = "TG813", "the kernel ended the server for lack of memory"
         elif exit_code is not None:
             how = f" (exit code {exit_code})"
-        return end_problem(code, f"{what}{how}", self._state.log, log)
+        return end_problem(code, f"{what}{how}", self.state.log, log)
 
     def _log_text(self, lines: int | None = None) -> str:  # noqa: ARG002  (it is read in one piece)
         with suppress(OSError, EnvironmentProblem):
-            return last_text(Path(self._state.log))
+            return last_text(Path(self.state.log))
         return ""
 
     def _check_started(self) -> None:
@@ -107,8 +105,7 @@ class EmbeddedServer(RunningServer):
         """Backend processes of each model: each names a file of the model's folder."""
         # The repository may have been given by a link; see `plain_path`.
         folders = {
-            (name, Path(self._state.repository, name).resolve()): name
-            for name in self._state.models
+            (name, Path(self.state.repository, name).resolve()): name for name in self.state.models
         }
         found: Counter[str] = Counter()
         for pid in reaper.marked(self._marker):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -12,18 +13,8 @@ from typing import NoReturn
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress, silent
 from tritongen.system.files import FileLock, translated
-from tritongen.system.interpreter import module_command, module_environment
+from tritongen.system.processes import module_command, module_environment
 from tritongen.system.user_cache import cache_folder, user_cache
-
-__all__ = [
-    "NEEDED_BYTES",
-    "TritonHome",
-    "availability",
-    "check_machine",
-    "default_cache",
-    "ensure_triton",
-    "installed",
-]
 
 DISTRIBUTION = "nvidia-pytriton"
 DISTRIBUTION_VERSION = "0.7.0"
@@ -46,13 +37,9 @@ class TritonHome:
 
     Attributes:
         folder: where it lies; read-only for everyone but `ensure_triton`.
-        version: the server's version.
-        digest: SHA-256 of the wheel it came from.
     """
 
     folder: Path
-    version: str = TRITON_VERSION
-    digest: str = SHA256
 
     @property
     def executable(self) -> Path:
@@ -78,11 +65,6 @@ class TritonHome:
         """The Python backend's child program for Python 3.`minor`; it may not exist."""
         stubs = self.folder / "pytriton/tritonserver/python_backend_stubs"
         return stubs / f"3.{minor}" / "triton_python_backend_stub"
-
-
-def default_cache() -> Path:
-    """The user's cache: see `tritongen.system.user_cache`."""
-    return user_cache()
 
 
 def check_machine() -> None:
@@ -113,7 +95,7 @@ def _home(cache: Path) -> TritonHome:
 
 def installed(cache: Path | None = None) -> TritonHome | None:
     """The Triton that lies in the cache already, None when there is none."""
-    home = _home(cache or default_cache())
+    home = _home(cache or user_cache())
     return home if home.executable.is_file() else None
 
 
@@ -135,7 +117,7 @@ def ensure_triton(
             given wheel cannot be read, TG004 or TG005 the cache cannot be written.
     """
     check_machine()
-    cache = cache or default_cache()
+    cache = cache or user_cache()
     if home := installed(cache):
         return home
     home = _home(cache)
@@ -154,19 +136,17 @@ def ensure_triton(
     return home
 
 
-def availability(cache: Path | None = None, wheel: Path | None = None) -> str:
+def availability(wheel: Path | None) -> str:
     """Where Triton comes from when a server is started, in words; nothing is fetched.
 
     Args:
-        cache: as for `ensure_triton`.
         wheel: as for `ensure_triton`.
 
     Raises:
         EnvironmentProblem: TG801 the package index does not offer it, TG802 or TG003 the given
             wheel is not it, TG004 there is no cache.
     """
-    cache = cache or default_cache()
-    if home := installed(cache):
+    if home := installed():
         return f"{TRITON_VERSION} is in {home.folder}"
     if given := _given(wheel):
         _verify(given)
@@ -255,10 +235,8 @@ def _size(folder: Path) -> int:
     total = 0
     for place, _, files in os.walk(folder):
         for file in files:
-            try:
+            with suppress(FileNotFoundError):  # pip moves its file while we look
                 total += Path(place, file).stat().st_size
-            except FileNotFoundError:
-                continue  # pip moves its file while we look
     return total
 
 

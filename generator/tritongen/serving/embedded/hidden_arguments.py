@@ -21,8 +21,6 @@ from typing import IO
 from tritongen.serving.embedded import launcher
 from tritongen.serving.embedded.launcher import ARGUMENT, LIBRARIES, NO_TRACE
 
-__all__ = ["Program", "start"]
-
 _CONTINUE, _GETREGS, _DETACH = 7, 12, 17  # of ptrace
 _REGISTERS, _STACK_POINTER = 27, 19  # of sys/user.h's user_regs_struct
 _WORD = 8

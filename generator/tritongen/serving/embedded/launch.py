@@ -1,43 +1,31 @@
 """The command, the environment and the process of an embedded server."""
 
+import hashlib
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tritongen.serving.arguments import server_arguments
-from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.serving.embedded.hidden_arguments import Program, start
 from tritongen.serving.embedded.layout import TritonLayout
-from tritongen.serving.embedded.shell_safe_paths import plain_path
 from tritongen.serving.growing_log import new_log
-from tritongen.serving.protocol import ServerSpec
+from tritongen.serving.protocol import ServerSpec, server_arguments
 from tritongen.system.files import translated
 from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
+from tritongen.system.user_cache import cache_folder, private_folder
 from tritongen.triton.server import ApiKeys
-
-__all__ = [
-    "command",
-    "cpus_for",
-    "environment",
-    "launch",
-]
 
 _log = logging.getLogger(__name__)
 # Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
 # so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
 _INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-_INHERITED_WITH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 
-def command(
-    spec: ServerSpec,
-    home: TritonHome,
-    layout: TritonLayout,
-    server: str,
-    keys: ApiKeys,
-) -> list[str]:
+def command(spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys) -> list[str]:
     """The server's argument list; for the arguments see `launch`.
 
     Raises:
@@ -49,7 +37,7 @@ def command(
     options = [
         ("model-repository", str(plain_path(spec.repository.resolve()))),
         ("backend-directory", str(plain_path(layout.backends))),
-        ("cache-directory", str(home.caches)),
+        ("cache-directory", str(layout.home.caches)),
         ("http-address", http),
         ("http-port", str(spec.ports.http)),
         ("grpc-address", grpc),
@@ -58,24 +46,19 @@ def command(
         ("metrics-port", str(spec.ports.metrics)),
         ("backend-config", f"python,shm-region-prefix-name={region_prefix(server)}"),
     ]
-    return [str(home.executable), *server_arguments(spec, options, keys)]
+    return [str(layout.home.executable), *server_arguments(spec, options, keys)]
 
 
-def environment(
-    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str
-) -> dict[str, str]:
+def environment(spec: ServerSpec, layout: TritonLayout, server: str) -> dict[str, str]:
     """The server's whole environment."""
-    inherited = _INHERITED + (_INHERITED_WITH_GPU if spec.gpus else ())
-    own = {name: os.environ[name] for name in inherited if name in os.environ}
-    if not spec.gpus:
-        own["CUDA_VISIBLE_DEVICES"] = ""  # KIND_AUTO means CPU, as in a container without GPUs
     return {
-        **own,
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        "CUDA_VISIBLE_DEVICES": "",  # KIND_AUTO means CPU, as in a container without GPUs
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **dict(spec.environment),
         "PATH": f"{layout.python_folder}:/usr/local/bin:/usr/bin:/bin",
-        "LD_LIBRARY_PATH": f"{layout.libraries}:{home.libraries}",
+        "LD_LIBRARY_PATH": f"{layout.libraries}:{layout.home.libraries}",
         LABEL: spec.label,
         PROJECT: str(spec.project.resolve()),
         SERVER: server,
@@ -110,7 +93,7 @@ def _pinned(cpus: frozenset[int]) -> Iterator[None]:
 
 
 def launch(
-    spec: ServerSpec, home: TritonHome, layout: TritonLayout, server: str, keys: ApiKeys
+    spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys
 ) -> "subprocess.Popen[bytes]":
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
 
@@ -118,7 +101,6 @@ def launch(
 
     Args:
         spec: of the server; its ports are settled.
-        home: the unpacked Triton.
         layout: the folder that it is started with.
         server: this start's name.
         keys: of its restricted APIs.
@@ -128,8 +110,8 @@ def launch(
             plain file of this user.
         OSError: the program cannot be executed.
     """
-    arguments = command(spec, home, layout, server, keys)
-    variables = environment(spec, home, layout, server)
+    arguments = command(spec, layout, server, keys)
+    variables = environment(spec, layout, server)
     with translated(spec.log):
         output = new_log(spec.log)
     secrets = (keys.tool, keys.nobody)
@@ -137,3 +119,30 @@ def launch(
         process = start(Program(arguments, variables, secrets, layout.folder, output))
     _log.info("tritonserver runs as process %d, its log is %s", process.pid, spec.log)
     return process
+
+
+def plain_path(path: Path) -> Path:
+    """The path itself when a shell reads it as one word, else a link to it: the same at every call.
+
+    Triton's Python backend starts its processes by a shell's command line into which it writes the
+    paths of the model and of the backend as they are: a blank cuts them in two, and a quote or a
+    dollar sign does worse.
+
+    Args:
+        path: absolute.
+
+    Raises:
+        EnvironmentProblem: TG004, the link cannot be made.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    folder = cache_folder("links", private_folder())
+    link = folder / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    with translated(folder):
+        if not link.is_symlink():
+            # Beside and renamed: two starts at once make the same link.
+            staged = folder / f"{link.name}.{os.getpid()}"
+            staged.unlink(missing_ok=True)
+            staged.symlink_to(path)
+            staged.replace(link)
+    return link

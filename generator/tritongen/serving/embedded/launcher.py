@@ -14,8 +14,6 @@ import struct
 import sys
 from pathlib import Path
 
-__all__ = ["ARGUMENT", "LIBRARIES", "NO_TRACE"]
-
 ARGUMENT, LIBRARIES = "TRITONGEN_ARGUMENT_", "TRITONGEN_LIBRARIES"
 # The exit code where there is no server yet and it could not be traced; no error has this number.
 NO_TRACE = 200

@@ -25,16 +25,6 @@ from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.system.files import translated
 from tritongen.system.user_cache import cache_folder
 
-__all__ = [
-    "BACKENDS",
-    "MINORS",
-    "OWN_BACKENDS",
-    "TritonLayout",
-    "build_layout",
-    "check_python",
-    "find_libpython",
-]
-
 # Backends that the embedded runtime serves.
 BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
 # Those among them that are this project's own, on Triton's Python backend; NVIDIA's are in C++.
@@ -70,10 +60,12 @@ class TritonLayout:
     """A finished folder.
 
     Attributes:
-        folder: its root, also the server's working folder.
+        home: the unpacked Triton.
+        folder: the layout's root, also the server's working folder.
         python_folder: holds the ``python3`` whose packages the backends import.
     """
 
+    home: TritonHome
     folder: Path
     python_folder: Path
 
@@ -148,7 +140,7 @@ def build_layout(home: TritonHome, cache: Path | None = None) -> TritonLayout:
     if not folder.is_dir():
         with translated(parent):
             _build(folder, home, stub, (name, library))
-    return TritonLayout(folder, python or folder / "bin")
+    return TritonLayout(home, folder, python or folder / "bin")
 
 
 def _libpython_of(stub: Path, home: TritonHome) -> str:
@@ -185,7 +177,7 @@ def _sources() -> Iterator[Path]:
 
 def _key(home: TritonHome, name: str, library: Path | None, python: Path | None) -> str:
     digest = hashlib.sha256()
-    for text in (home.digest, str(home.folder), name, str(library), sys.executable, str(python)):
+    for text in (str(home.folder), name, str(library), sys.executable, str(python)):
         digest.update(text.encode() + b"\0")
     digest.update(_NUMPY2.read_bytes() + _NUMPY2_HOOK.encode())
     for source in _sources():

@@ -4,17 +4,14 @@ Arrays have the batch axis first when the model batches. A request is a mapping 
 array; all requests of a batch give the same inputs.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from python_backends.batches import Array, Arrays, cut, joined, rows
 from python_backends.config import RefusedError
 
 from .config import BatchInput, ConfigInterface
 from .signature import ModelSignature
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Request = Mapping[str, Array]
 
 _COUNTS = "BATCH_ELEMENT_COUNT"
 _RUNNING = "BATCH_ACCUMULATED_ELEMENT_COUNT"
@@ -43,7 +40,7 @@ class RequestBatcher:
             **{item.name: item.dims for item in declared.outputs},
         }
 
-    def join(self, requests: Sequence[Request]) -> dict[str, Array]:
+    def join(self, requests: Sequence[Arrays]) -> dict[str, Array]:
         """The inputs of one run for all requests; one request's arrays are not copied.
 
         Raises:
@@ -56,30 +53,28 @@ class RequestBatcher:
                 feeds[name] = np.concatenate([array.reshape(-1) for array in arrays])
             elif name in self._scalars:
                 feeds[name] = arrays[0].reshape(())
-            elif len(arrays) == 1:
-                feeds[name] = arrays[0]
             else:
-                feeds[name] = _joined(name, arrays)
+                feeds[name] = joined(name, arrays)
         for batch_input in self._batch_inputs:
             value = describe(batch_input, [request[batch_input.source] for request in requests])
             feeds.update(dict.fromkeys(batch_input.targets, value))
         return feeds
 
     def split(
-        self, name: str, output: Array, requests: Sequence[Request]
+        self, name: str, output: Array, requests: Sequence[Arrays]
     ) -> list[Array | RefusedError]:
         """Each request's part of an output, or why it has none."""
         if name in self._scattered:
             return self._scatter(name, output, requests)
         if output.ndim == 0:
             output = output.reshape(self._dims[name])
-        if not self._batching or (len(requests) == 1 and len(output) == rows(requests[0])):
+        if not self._batching:
             return [output]
-        sizes = [rows(request) for request in requests]
-        return _cut(name, output, sizes, "batch size of at least {}")
+        parts: list[Array | RefusedError] = cut(name, output, list(map(rows, requests)))
+        return parts
 
     def _scatter(
-        self, name: str, output: Array, requests: Sequence[Request]
+        self, name: str, output: Array, requests: Sequence[Arrays]
     ) -> list[Array | RefusedError]:
         """Splits flat: each dynamic size of the output is the source input's in that request."""
         declared = (-1, *self._dims[name]) if self._batching else self._dims[name]
@@ -88,41 +83,11 @@ class RequestBatcher:
             given = request[self._scattered[name]].shape
             shapes.append([given[axis] if dim == -1 else dim for axis, dim in enumerate(declared)])
         sizes = [int(np.prod(shape)) for shape in shapes]
-        parts = _cut(name, output.reshape(-1), sizes, "{} elements")
+        parts = cut(name, output.reshape(-1), sizes, "{} elements")
         return [
             part if isinstance(part, RefusedError) else part.reshape(shape)
             for part, shape in zip(parts, shapes, strict=True)
         ]
-
-
-def _cut(name: str, output: Array, sizes: Sequence[int], wanted: str) -> list[Array | RefusedError]:
-    """An output cut along axis 0; `wanted` says what a part that is missing would need."""
-    parts: list[Array | RefusedError] = []
-    start = 0
-    for size in sizes:
-        end = start + size
-        if end > len(output):
-            fault = (
-                f"failed to split the output tensor '{name}' in responses: expected "
-                f"{wanted.format(end)} in model output, got {len(output)}"
-            )
-            parts.append(RefusedError(fault))
-        else:
-            parts.append(output[start:end])
-        start = end
-    return parts
-
-
-def _joined(name: str, arrays: Sequence[Array]) -> Array:
-    try:
-        return np.concatenate(arrays)
-    except ValueError as error:
-        raise RefusedError(f"input '{name}' cannot be batched: {error}") from error
-
-
-def rows(request: Request) -> int:
-    """A request's size along the batch axis."""
-    return int(next(iter(request.values())).shape[0])
 
 
 def describe(batch_input: BatchInput, sources: Sequence[Array]) -> Array:

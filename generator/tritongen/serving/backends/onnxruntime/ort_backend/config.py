@@ -167,11 +167,7 @@ def interface(config: Json) -> ConfigInterface:
 
 
 def _control_dtype(control: Json) -> str:
-    for key, dtype in (
-        ("int32_false_true", "TYPE_INT32"),
-        ("fp32_false_true", "TYPE_FP32"),
-        ("bool_false_true", "TYPE_BOOL"),
-    ):
-        if control.get(key):
-            return dtype
+    for kind in ("INT32", "FP32", "BOOL"):
+        if control.get(f"{kind.lower()}_false_true"):
+            return f"TYPE_{kind}"
     return str(control.get("data_type", "TYPE_INVALID"))

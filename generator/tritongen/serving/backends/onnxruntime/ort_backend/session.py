@@ -15,9 +15,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is 
 
 import numpy as np
 import onnxruntime as ort
+from python_backends.batches import Array
 from python_backends.config import RefusedError
 
-from .batch import Array
 from .config import SessionSettings
 
 _OPENVINO = "OpenVINOExecutionProvider"

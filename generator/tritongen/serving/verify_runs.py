@@ -1,4 +1,4 @@
-"""The runs on this machine that `verify` holds a server's answers against."""
+"""The two sides of `verify`: requests to a server, and runs on this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,24 +10,34 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.facts import ModelFacts
 from tritongen.model.samples import Array
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.serving.verify_requests import is_decoupled
-from tritongen.trial.child_session import ChildSession, child_session
-from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal
+from tritongen.trial.child_session import ChildSession, ChildSessions
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal, numbered
+from tritongen.triton.client import SequenceStep
+from tritongen.triton.connect import ServerClient
+from tritongen.triton.grpc_client import GrpcClient
+from tritongen.triton.http_channel import MAX_BODY_BYTES
 
-__all__ = ["LocalRuns", "run_steps"]
+Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRuns:
-    """Whether models that are programs run on this machine, and who is told of each."""
+    """Models on this machine.
 
+    Attributes:
+        sessions: where they are loaded.
+        code: whether those that are programs run.
+        tell: told of each of these.
+    """
+
+    sessions: ChildSessions
     code: bool
     tell: Callable[[str], None]
 
     def session(
         self, facts: ModelFacts, path: Path, config: Mapping[str, Any]
     ) -> AbstractContextManager[ChildSession]:
-        """A model loaded in a child process.
+        """A loaded model.
 
         Args:
             facts: of the model.
@@ -41,7 +51,7 @@ class LocalRuns:
             if not self.code:
                 raise InvalidInputError("TG149", "its code is not run on this machine")
             self.tell(facts.name)
-        return child_session(facts, path, _interface(config))
+        return self.sessions.session(facts, path, _interface(config))
 
 
 def _interface(config: Mapping[str, Any]) -> DeclaredInterface:
@@ -74,16 +84,16 @@ def _interface(config: Mapping[str, Any]) -> DeclaredInterface:
 def run_steps(
     steps: Sequence[Mapping[str, Any]],
     sessions: Mapping[str, ChildSession],
-    inputs: Mapping[str, Array],
     outputs: Sequence[str],
+    inputs: Mapping[str, Array],
 ) -> dict[str, Array]:
     """The outputs of a chain of models, each run once what it waits for is there.
 
     Args:
         steps: of an ensemble's configuration.
         sessions: by model.
-        inputs: by the ensemble's tensors.
         outputs: the ensemble's tensors to return.
+        inputs: by the ensemble's tensors.
 
     Raises:
         RuntimeRefusal: a step does not run, or waits for what nothing gives.
@@ -100,3 +110,65 @@ def run_steps(
             tensors |= {tensor: given[own] for own, tensor in step["output_map"].items()}
         waiting = [step for step in waiting if step not in ready]
     return {name: tensors[name] for name in outputs}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """A model on the server.
+
+    Attributes:
+        http: a client of the server.
+        grpc: another, None where only its HTTP address is known.
+        name: of the model.
+        ranks: of its inputs on the server.
+        decoupled: whether it answers with any number of responses.
+    """
+
+    http: ServerClient
+    grpc: GrpcClient | None
+    name: str
+    ranks: Mapping[str, int]
+    decoupled: bool
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        expected: Outputs,
+        sequence: SequenceStep | None = None,
+        *,
+        version: int,
+    ) -> Outputs:
+        """Send one request; of several responses see `numbered`.
+
+        A scalar is served as [1], and an input that is the batch axis alone as [n, 1]. The answer
+        may have twice the size of what is expected, and some more.
+
+        Raises:
+            InvalidInputError: TG836, the model's responses come over gRPC, whose address is not
+                known.
+        """
+        sent = {
+            name: array[..., None] if array.ndim < self.ranks.get(name, 0) else array
+            for name, array in inputs.items()
+        }
+        if not self.decoupled:
+            most_bytes = MAX_BODY_BYTES + 2 * sum(map(_size, expected.values()))
+            return self.http.infer(
+                self.name, sent, version=str(version), sequence=sequence, most_bytes=most_bytes
+            )
+        if self.grpc is None:
+            message = "it is decoupled and answers over gRPC; only an HTTP address was given"
+            raise InvalidInputError("TG836", message)
+        return numbered(self.grpc.stream(self.name, sent, str(version)))
+
+
+def _size(array: Array) -> int:
+    """Bytes on the wire, without the lengths of texts."""
+    if array.dtype.kind != "O":
+        return int(array.nbytes)
+    return sum(len(item) for item in array.flat)
+
+
+def is_decoupled(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration allows any number of responses to a request."""
+    return bool(config.get("model_transaction_policy", {}).get("decoupled"))

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tritongen.errors.tree import describe_error, words_of
+from tritongen.errors import describe_error, words_of
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.ports import choose, endpoints, port_findings
+from tritongen.serving.preflight import choose_ports, endpoints, port_findings
 from tritongen.serving.protocol import Ports
-from tritongen.system.ports import is_free
+from tritongen.system.machine import is_free
 from tritongen.triton.server import Endpoints
 
 
@@ -23,14 +23,14 @@ def test_a_listening_port_is_taken():
 
 
 def test_zeroes_become_different_free_ports():
-    chosen = choose("127.0.0.1", Ports(0, 0, 0))
+    chosen = choose_ports("127.0.0.1", Ports(0, 0, 0))
     ports = (chosen.http, chosen.grpc, chosen.metrics)
     assert len(set(ports)) == 3
     assert all(is_free("127.0.0.1", port) for port in ports)
 
 
 def test_fixed_ports_are_kept():
-    chosen = choose("127.0.0.1", Ports(8000, 0, 8002))
+    chosen = choose_ports("127.0.0.1", Ports(8000, 0, 8002))
     assert (chosen.http, chosen.metrics) == (8000, 8002)
     assert chosen.grpc
 

@@ -7,9 +7,8 @@ import pytest
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.tensors import DType
 from tritongen.trial.child import ChildEnd, ChildResult
-from tritongen.trial.child_report import Reporter, read_report
-from tritongen.trial.outcome import make_trial
-from tritongen.trial.trial_options import TrialOptions
+from tritongen.trial.child_report import Reporter, make_trial, read_report
+from tritongen.trial.child_request import TrialOptions
 
 OPTIONS = TrialOptions(cores=1, timeout_s=5)
 
