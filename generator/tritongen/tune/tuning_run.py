@@ -266,17 +266,8 @@ class TuningRun:
         self.interrupted, self._ended = number, "interrupted"
 
     def _over(self, search: "_Search") -> bool:
-        """Whether the run has ended, or the time is up.
-
-        A candidate, today's configuration and Triton's own are measured in any case: nothing is
-        replaced by what it was not compared with.
-        """
-        if self._ended:
-            return True
-        done = {(found.task.purpose, found.task.candidate) for found in search.tuner.history}
-        subject = search.subject
-        wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
-        return wanted <= done and self._clock() >= search.settings.race_s
+        """Whether the run has ended, or the time is up."""
+        return bool(self._ended) or search.tuner.over(self._clock())
 
     def _clock(self) -> float:
         return self._offset_s + time.monotonic() - self._begun

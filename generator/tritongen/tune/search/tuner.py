@@ -135,6 +135,23 @@ class Tuner:
         state = race.state
         return TunerStep(Phase.RACE, state.round, state.pending, len(state.measured_now()))
 
+    def over(self, elapsed_s: float) -> bool:
+        """Whether the time is up.
+
+        Today's configuration, the baseline and a candidate that can be measured are measured in any
+        case: nothing is replaced by what it was not compared with. To find one that can, there is
+        the same time once more.
+
+        Args:
+            elapsed_s: tuning time so far.
+        """
+        aims = {Purpose.RACE, Purpose.BASELINE}
+        raced = [one for one in self.history if one.task.purpose in aims]
+        done = {(one.task.purpose, one.task.candidate) for one in raced}
+        wanted = {(Purpose.RACE, self._incumbent), (Purpose.BASELINE, self._baseline)}
+        found = any(one.task.purpose is Purpose.RACE and one.sound for one in raced)
+        return wanted <= done and elapsed_s >= self._settings.race_s * (1.0 if found else 2.0)
+
     def sweep(self) -> TunerStep | None:
         """What to measure at rates, once the choice stands; None when that is done."""
         race, choice, seconds = self.race, self.best(), self._settings.sweep_s
