@@ -28,11 +28,10 @@ from tritongen.repository.project import load_project
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.server import RuntimeName
 from tritongen.tune.measure import TaskRunner
-from tritongen.tune.search.calibrate import calibration_tasks, rate_task
+from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.measurement_records import Purpose, Task, TaskRecord
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate, delay_choices
-from tritongen.tune.search.server_fit import fit
 from tritongen.tune.tune_models import make_subjects
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores

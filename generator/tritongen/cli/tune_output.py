@@ -13,13 +13,13 @@ from tritongen.tune.tune_page import cells, load_text
 if TYPE_CHECKING:
     from tritongen.model.evidence import ServedRate
     from tritongen.probe.statistics.intervals import Interval
-    from tritongen.tune.search.candidate_report import Evaluated
     from tritongen.tune.search.co_location import CoLocationForecast
     from tritongen.tune.search.objective import Performance
     from tritongen.tune.search.search_space import Candidate
     from tritongen.tune.search.standings import Measurement
-    from tritongen.tune.tune_progress import TuneProgress
+    from tritongen.tune.search.tuner import Evaluated
     from tritongen.tune.tune_result import TunedModel, TuneReport
+    from tritongen.tune.tuning_run import TuneProgress
     from tritongen.tune.variant_comparison import VariantComparison
 
 

@@ -13,9 +13,15 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, StepKind, Variant, Verdict
-from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult, Method, Stage
-from tritongen.optimize.optimize_options import OptimizeOptions
-from tritongen.optimize.worker_process import run_job
+from tritongen.optimize.child_jobs import (
+    ChildJob,
+    ChildLimits,
+    JobInput,
+    JobResult,
+    Method,
+    Stage,
+    run_job,
+)
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import source_hashes
 from tritongen.trial import TrialOptions, run_trial
@@ -24,6 +30,46 @@ _TRIAL_S = 3.0
 # Failures of the user's own input, or of the machine: they end the run, not one variant.
 _INPUT_CODES = {"TG220", "TG221", "TG223", "TG224", "TG225"}
 _MACHINE_CODES = {"TG004", "TG005", "TG006"}
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeOptions:
+    """What to do.
+
+    Attributes:
+        fix: keep the fixes; otherwise they are tried and shown.
+        quantize: make 8-bit variants, and half precision ones for a target with a GPU.
+        graph: save the graph optimised offline.
+        openvino: convert to OpenVINO IR, which Triton serves by another backend.
+        accelerate: keep variants with the accelerators of the target in their configuration.
+        data: samples, over `accuracy.data` of tritongen.yaml; relative to the current folder.
+        metric: over `accuracy.metric`.
+        max_drop: over `accuracy.max_drop`.
+        string_labels: serve text labels as texts; False makes them indices.
+        isa: instruction sets of the target's CPU; ``auto`` takes this machine's.
+        limits: of each piece of work.
+        budget_s: seconds for the searches and measurements of each piece.
+        code: whether functions that tritongen.yaml names may run.
+    """
+
+    fix: bool = False
+    quantize: bool = False
+    graph: bool = False
+    openvino: bool = False
+    accelerate: bool = False
+    data: str = ""
+    metric: str = ""
+    max_drop: float | None = None
+    string_labels: bool = True
+    isa: str = "auto"
+    limits: ChildLimits = field(default_factory=ChildLimits)
+    budget_s: float = 60.0
+    code: bool = True
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the target's CPU may be another one than this machine's."""
+        return self.isa != "auto"
 
 
 @dataclass(slots=True)

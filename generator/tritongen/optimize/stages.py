@@ -7,19 +7,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tritongen.errors import TritongenError
+from tritongen.optimize.apply_fixes import fix
 from tritongen.optimize.child_jobs import ChildJob, JobResult, Stage
 from tritongen.optimize.evaluate import EvaluationFault
-from tritongen.optimize.fix_stage import fix
 from tritongen.optimize.fixes import CannotFix
-from tritongen.optimize.graph_stage import optimise_graph
-from tritongen.optimize.half_precision import halve
+from tritongen.optimize.graph_execution import optimise_graph, try_parallel
 from tritongen.optimize.onnx_files import load
 from tritongen.optimize.onnx_session import RunRefusal
 from tritongen.optimize.openvino_stage import convert
-from tritongen.optimize.parallel_operators import try_parallel
 from tritongen.optimize.quantize.builders import BuildFault
 from tritongen.optimize.quantize.prepare import CannotQuantise
-from tritongen.optimize.quantize.quantize_model import quantise
+from tritongen.optimize.quantize.quantize_model import halve, quantise
 
 STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = MappingProxyType(
     {

@@ -23,7 +23,7 @@ from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
-from tritongen.tune.search.search_settings import THROUGHPUT_SAMPLES
+from tritongen.tune.search.objective import THROUGHPUT_SAMPLES
 from tritongen.tune.tune_server import Cores, PrivateServer
 from tritongen.tune.tuned_model import Loadable, Subject, loadable
 

@@ -11,7 +11,7 @@ from tritongen.planner.context import show_figure
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop
 from tritongen.system.files import write_atomic
-from tritongen.tune.search.candidate_report import Evaluated
+from tritongen.tune.search.tuner import Evaluated
 from tritongen.tune.tune_result import TunedModel, TuneReport, gain_sentence, rates_sentence
 
 _BAR, _ROW = 14, 26

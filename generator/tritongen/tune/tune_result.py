@@ -8,16 +8,15 @@ from tritongen.model.business import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.tune.search.arms import RaceVerdict
-from tritongen.tune.search.calibrate import Calibration
-from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
 from tritongen.tune.search.co_location import CoLocationForecast
+from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import History, Purpose, elapsed_s
 from tritongen.tune.search.objective import Objective
 from tritongen.tune.search.rate_sweep import swept
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.server_model import Calibration
 from tritongen.tune.search.standings import Measurement
-from tritongen.tune.search.tuner import Tuner, TuningChoice
+from tritongen.tune.search.tuner import Evaluated, Tuner, TuningChoice, evaluated, pareto
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import VariantComparison
 

@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem
 from tritongen.model import codec
+from tritongen.model.progress import Progress
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
 from tritongen.probe.questions.comparison import Change
@@ -24,10 +25,9 @@ from tritongen.triton.server_state import StateStore
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.measure import TaskRunner
 from tritongen.tune.search.measurement_records import Purpose, Task, elapsed_s
-from tritongen.tune.search.search_settings import TuneSettings
-from tritongen.tune.search.tuner import Phase, Tuner, TunerStep
+from tritongen.tune.search.objective import TuneSettings
+from tritongen.tune.search.tuner import Phase, Tuner, TunerStep, TuningChoice
 from tritongen.tune.tune_options import TuneOptions
-from tritongen.tune.tune_progress import Listener, TuneProgress
 from tritongen.tune.tune_result import TunedModel, result_of
 from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
 from tritongen.tune.tuned_model import Subject
@@ -51,6 +51,50 @@ _LONG_BUDGET_S, _SHARE_BEYOND = 120.0, 0.5
 _VARIANT_SHARE = 0.5
 # Others may take this share of the CPUs before the result says so.
 _NOISY_SHARE = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class TuneProgress:
+    """Where a tuning run stands.
+
+    Attributes:
+        model: that is tuned now.
+        index: of it, from 0.
+        models: in all.
+        doing: what comes next, for people.
+        elapsed_s: tuning time of the model.
+        budget_s: of the model.
+        best: so far, None before anything was predicted.
+    """
+
+    model: str
+    index: int
+    models: int
+    doing: str
+    elapsed_s: float
+    budget_s: float
+    best: TuningChoice | None = None
+
+    @property
+    def left_s(self) -> float:
+        """Tuning time that is left at most, of this model and those after it."""
+        others = (self.models - self.index - 1) * self.budget_s
+        return max(0.0, self.budget_s - self.elapsed_s) + others
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told what happens.
+
+    Attributes:
+        step: of the search.
+        note: of what is done before it, such as trials.
+        download: of the runtime.
+    """
+
+    step: Callable[[TuneProgress], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+    download: Progress | None = None
 
 
 class TuningRun:

@@ -18,15 +18,14 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
 from tritongen.tune.journal import Journal, JournalHeader
-from tritongen.tune.record import tuned_evidence
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
+from tritongen.tune.tune_models import tuned_evidence
 from tritongen.tune.tune_page import html_page
-from tritongen.tune.tune_progress import TuneProgress
 from tritongen.tune.tune_result import TuneReport, gain_sentence, rates_sentence, result_of
 from tritongen.tune.tuned_model import Subject
+from tritongen.tune.tuning_run import TuneProgress
 
 BASELINE = Candidate(2, 2, 4, 0)
 HEADER = JournalHeader("m/x", "throughput", 2, 0, "f")

@@ -6,9 +6,8 @@ from types import MappingProxyType
 from tritongen.model.fixes import FIX_PURPOSES
 from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.optimize.fixes.containers import label_indices, optional, sequence, zipmap
-from tritongen.optimize.fixes.declarations import names, ranks, scalars, sizes
+from tritongen.optimize.fixes.declarations import ir_version, names, opset, ranks, scalars, sizes
 from tritongen.optimize.fixes.fix import CannotFix, Fix, FixContext, Rewrite
-from tritongen.optimize.fixes.versions import ir_version, opset
 from tritongen.optimize.rewritten_graph import Graph
 
 __all__ = ["FIXES", "CannotFix", "Fix", "FixContext", "Rewrite"]

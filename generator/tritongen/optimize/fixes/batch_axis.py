@@ -9,14 +9,18 @@ import numpy as np
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim, is_dynamic
 from tritongen.optimize.fixes.batch_nodes import RULES
-from tritongen.optimize.fixes.batch_trace import AxisPlan, BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
-from tritongen.optimize.folding import fold_constants
+from tritongen.optimize.fixes.shape_inference import (
+    AxisPlan,
+    BatchCarrier,
+    BatchTrace,
+    fold_constants,
+    public,
+)
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.onnx_session import Arrays, Value, Values
 from tritongen.optimize.rewrite_proof import Adapter, tensors_only
 from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor, set_dims
-from tritongen.optimize.shape_inference import public
 
 BATCH = "batch"
 ATTEMPTS = 8

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.optimize.fixes.batch_trace import BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix
+from tritongen.optimize.fixes.shape_inference import BatchCarrier, BatchTrace
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.rewritten_graph import Graph, attribute, set_attribute
 

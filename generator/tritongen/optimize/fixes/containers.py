@@ -6,6 +6,7 @@ import numpy as np
 
 from tritongen.model.samples import Array
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
+from tritongen.optimize.fixes.shape_inference import infer, public
 from tritongen.optimize.libraries import Proto, onnx
 from tritongen.optimize.onnx_session import Value, Values
 from tritongen.optimize.rewrite_proof import Adapter
@@ -17,7 +18,6 @@ from tritongen.optimize.rewritten_graph import (
     set_dims,
     tensor_info,
 )
-from tritongen.optimize.shape_inference import infer, public
 
 _ML = "ai.onnx.ml"
 _OPTIONAL_SINCE = 15

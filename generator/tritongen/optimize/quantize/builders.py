@@ -1,4 +1,4 @@
-"""Quantised models by onnxruntime's own tools, with some operators left as they are."""
+"""Quantised models by onnxruntime's own tools, and the form that suits the CPU: tried."""
 
 import logging
 import os
@@ -9,10 +9,22 @@ from io import StringIO
 from pathlib import Path
 from typing import Protocol
 
+from tritongen.model.samples import Array
+from tritongen.optimize.apply_fixes import MODEL_FILE
+from tritongen.optimize.child_jobs import ChildJob
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
-from tritongen.optimize.onnx_session import needs_data_file
-from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, Prepared
-from tritongen.optimize.quantize.tensor_ranges import Ranges
+from tritongen.optimize.onnx_session import RunRefusal, needs_data_file
+from tritongen.optimize.paired_speed import Point, speedups
+from tritongen.optimize.quantize.calibration import Ranges
+from tritongen.optimize.quantize.prepare import (
+    DYNAMIC_TYPES,
+    STATIC_TYPES,
+    CannotQuantise,
+    Prepared,
+)
+
+# Chosen: at most four forms are timed, before the speed of the kept one is measured at length.
+_TRIAL_S = 1.0
 
 
 class Builder(Protocol):
@@ -173,3 +185,55 @@ def _quiet() -> Iterator[Library]:
         raise BuildFault(error) from None
     finally:
         logging.disable(before)
+
+
+def choose_static(
+    job: ChildJob,
+    prepared: Prepared,
+    ranges: Ranges,
+    sample: Mapping[str, Array],
+) -> StaticBuilder:
+    """The fastest of signed and unsigned activations, around few or many kinds of operators.
+
+    x86 multiplies unsigned by signed bytes; how well a runtime copes with signed by signed, and
+    whether it pays to keep everything in 8 bits, differs from CPU to CPU.
+
+    Raises:
+        CannotQuantise: none of them can be built or run.
+    """
+    signs = (True,) if job.isa.arm or job.gpu else (True, False)
+    best: tuple[float, StaticBuilder] | None = None
+    failure = ""
+    for number, (types, signed) in enumerate(
+        (types, signed) for types in _type_sets(prepared) for signed in signs
+    ):
+        builder = StaticBuilder(
+            prepared, ranges, types, signed=signed, reduce_range=not job.isa.vnni
+        )
+        folder = Path(job.work) / f"form-{number}"
+        folder.mkdir()
+        try:
+            path = builder.build(folder / MODEL_FILE)
+            (speed,) = speedups(Path(job.path), path, [sample], [Point(1, 1)], _TRIAL_S)
+        except (BuildFault, RunRefusal) as problem:
+            failure = failure or str(problem)
+            continue
+        if best is None or speed.value > best[0]:
+            best = (speed.value, builder)
+    if best is None:
+        raise CannotQuantise(failure or "no form of it can be built")
+    return best[1]
+
+
+def _type_sets(prepared: Prepared) -> list[tuple[str, ...]]:
+    """The heavy operators alone, and all that have a quantised form."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    every = {*QDQRegistry, *QLinearOpsRegistry} & set(prepared.counts)
+    heavy = tuple(sorted(every & set(STATIC_TYPES)))
+    if not heavy:
+        return []
+    sets = [heavy]
+    if every != set(heavy):
+        sets.append(tuple(sorted(every)))
+    return sets

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.optimize.fixes.versions import RAISED_OPSET, operator_types, set_opset
+from tritongen.optimize.fixes.declarations import RAISED_OPSET, operator_types, set_opset
+from tritongen.optimize.graph_execution import Level, optimise
 from tritongen.optimize.libraries import onnx, onnxruntime
-from tritongen.optimize.offline_graph import Level, optimise
 from tritongen.optimize.onnx_files import load, save
 from tritongen.optimize.onnx_session import needs_data_file
 from tritongen.optimize.rewritten_graph import Graph

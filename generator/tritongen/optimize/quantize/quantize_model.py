@@ -1,8 +1,9 @@
-"""Quantises one model by one method, under the gate, and measures what it gained."""
+"""Makes a model of lower precision by one method, under the gate, and measures what it gained."""
 
+import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,18 +17,20 @@ from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE
 from tritongen.optimize.child_jobs import ChildJob, JobResult, Method
 from tritongen.optimize.evaluate import Evaluator, Scale
-from tritongen.optimize.onnx_files import save_within
-from tritongen.optimize.onnx_session import OrtRunner, RunSettings
+from tritongen.optimize.libraries import onnx, onnxruntime
+from tritongen.optimize.onnx_files import DATA_FILE, save_within, unlinked
+from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_file
 from tritongen.optimize.paired_speed import points, speedups
-from tritongen.optimize.quantize.builders import Builder, DynamicBuilder
-from tritongen.optimize.quantize.excluded_operators import Found, exclude_until_accepted
-from tritongen.optimize.quantize.fixed_scales import fix_scales
+from tritongen.optimize.quantize.builders import Builder, BuildFault, DynamicBuilder, choose_static
+from tritongen.optimize.quantize.calibration import calibrate, fix_scales
 from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared, is_quantised, prepare
-from tritongen.optimize.quantize.static_form import choose_static
-from tritongen.optimize.quantize.tensor_ranges import calibrate
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
 from tritongen.optimize.user_samples import Samples, samples_of
 
+# With more than this share of the operators left out there is nothing to gain.
+MAX_EXCLUDED_SHARE = 0.5
+
+Evaluate = Callable[[tuple[str, ...]], Accuracy]
 # Chosen: each row is an execution with all the model's values kept.
 CALIBRATION_ROWS = 200
 # Without data of the user's, so many generated samples say how similar the outputs are.
@@ -39,6 +42,56 @@ _CALIBRATE_EVERY = 3
 _FEW_ROWS = 6
 _MIN_ROWS = 2
 _RANKING_ROWS = 8
+_SEEDED_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The end of a search.
+
+    Attributes:
+        excluded: operators left as they are.
+        accuracy: with them left out.
+    """
+
+    excluded: tuple[str, ...]
+    accuracy: Accuracy
+
+
+def exclude_until_accepted(
+    evaluate: Evaluate, first: Accuracy, ranked: Sequence[str], expired: Callable[[], bool]
+) -> Found:
+    """Leave out 1, 2, 4, … of the lossiest operators until the gate holds, then as few as do.
+
+    Args:
+        evaluate: the accuracy with these operators left out.
+        first: the accuracy with none left out.
+        ranked: operators, the lossiest first.
+        expired: whether the time is over.
+
+    Returns:
+        The fewest that were found to do; nothing left out and `first` when none did.
+    """
+    most = int(len(ranked) * MAX_EXCLUDED_SHARE)
+    if first.accepted or not first.rows:
+        return Found((), first)
+    failed, count = 0, 1
+    best: Found | None = None
+    while count <= most and not expired():
+        accuracy = evaluate(tuple(ranked[:count]))
+        if accuracy.accepted:
+            best = Found(tuple(ranked[:count]), accuracy)
+            break
+        failed = count
+        count = most if count < most < 2 * count else 2 * count
+    while best is not None and len(best.excluded) - failed > 1 and not expired():
+        middle = (failed + len(best.excluded)) // 2
+        accuracy = evaluate(tuple(ranked[:middle]))
+        if accuracy.accepted:
+            best = Found(tuple(ranked[:middle]), accuracy)
+        else:
+            failed = middle
+    return best or Found((), first)
 
 
 @dataclass(slots=True)
@@ -255,3 +308,53 @@ def _greatest(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:
         distance = np.abs(array.astype(np.float64) - other.astype(np.float64))
         greatest = max(greatest, float(np.nanmax(distance)))
     return float(f"{greatest:.4g}")
+
+
+def halve(job: ChildJob) -> JobResult:
+    """Convert a model and evaluate it; its speed is not measured, since that needs the GPU.
+
+    Raises:
+        InvalidInputError: the samples or the metric do not fit.
+        BuildFault, RunRefusal, EvaluationFault: it cannot be done.
+    """
+    work = Path(job.work)
+    result = work / MODEL_FILE
+    _convert(unlinked(Path(job.path), work / "copied"), work / "half.onnx")
+    save_within(work / "half.onnx", result, job.runtime.ir)
+    samples = samples_of(job, _SEEDED_ROWS)
+    evaluator = Evaluator(samples, job.gate, job.data is not None)
+    settings = RunSettings(threads=job.threads)
+    original = evaluator.outputs(OrtRunner(Path(job.path), settings))
+    variant = evaluator.outputs(OrtRunner(result, settings))
+    scale = evaluator.scale(original)
+    return JobResult(
+        model=MODEL_FILE,
+        proof=Proof(samples.rows, 0.0, 0.0),
+        accuracy=evaluator.accuracy(scale, original, variant),
+        recipe={
+            "method": "fp16",
+            "weights": "fp16",
+            "inputs and outputs": "as they were",
+            "evaluated": samples.rows,
+            "speed": "not measured: this machine has no GPU",
+        },
+    )
+
+
+def _convert(source: Path, target: Path) -> None:
+    library = onnx()
+    onnxruntime()
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        model = library.load(os.fspath(source))
+        half = convert_float_to_float16(model, keep_io_types=True)
+        outside = needs_data_file(source)
+        location = DATA_FILE if outside else None
+        library.save_model(
+            half, os.fspath(target), save_as_external_data=outside, location=location
+        )
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  (the converter raises whatever it meets)
+        raise BuildFault(error) from None

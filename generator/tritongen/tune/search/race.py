@@ -10,12 +10,22 @@ from dataclasses import replace
 from math import log1p
 
 from tritongen.queueing import Loop, Stream
-from tritongen.tune.search.arena_test import ARENA_TEST_SHARE, answer, close, may_matter
-from tritongen.tune.search.arms import ArenaTest, Arm, RaceState, RaceVerdict, Status
-from tritongen.tune.search.judge import MIN_ROUNDS, Judge
+from tritongen.tune.search.judge import (
+    ARENA_TEST_SHARE,
+    MIN_ROUNDS,
+    ArenaTest,
+    Arm,
+    Judge,
+    RaceState,
+    RaceVerdict,
+    Status,
+    answer,
+    close,
+    may_matter,
+)
 from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
+from tritongen.tune.search.objective import TuneSettings
 from tritongen.tune.search.predict import OWN_ERROR, Forecast, Predictor
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.standings import Samples, Standings, add_sample, race_gain
 

@@ -1,0 +1,197 @@
+"""How ONNX Runtime executes a graph: optimised once and saved, operators side by side; timed."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from tritongen.model.agreement import TOLERANCES
+from tritongen.model.samples import Array
+from tritongen.model.variants import Speedup, Step, StepKind
+from tritongen.optimize.apply_fixes import MODEL_FILE
+from tritongen.optimize.child_jobs import ChildJob, JobResult
+from tritongen.optimize.libraries import onnxruntime
+from tritongen.optimize.onnx_files import DATA_FILE, load, save_within
+from tritongen.optimize.onnx_session import OrtRunner, RunRefusal, RunSettings, needs_data_file
+from tritongen.optimize.paired_speed import paired_speedup, paired_times, points, speedups
+from tritongen.optimize.rewrite_proof import Unproven, compare, expect
+from tritongen.trial.onnx_runtime import described, silent_options
+
+# Chosen: so many sets of generated inputs compare two forms of a model, and so many pairs of loads
+# their times.
+_SEEDS = 4
+_LOADS = 7
+# Below this, a chain in all but name: nothing can run beside anything for long.
+_WORTH_TRYING = 1.25
+
+
+class Level(StrEnum):
+    """How far a saved graph is optimised.
+
+    `BASIC` folds constants and removes what is not needed: any runtime on any device reads it.
+    `EXTENDED` fuses operators into ONNX Runtime's own ones for the CPU. The level beyond, which
+    lays tensors out for the very CPU at hand, is never saved: it is done when the model is loaded.
+    """
+
+    BASIC = "basic"
+    EXTENDED = "extended"
+
+
+_LEVELS: Mapping[Level, str] = MappingProxyType(
+    {Level.BASIC: "ORT_ENABLE_BASIC", Level.EXTENDED: "ORT_ENABLE_EXTENDED"}
+)
+
+
+def level_for(*, gpu: bool, older: bool) -> tuple[Level, str]:
+    """The level that suits a target, with the reason.
+
+    Args:
+        gpu: whether it has a GPU.
+        older: whether its ONNX Runtime is older than the one here.
+    """
+    if gpu:
+        return (
+            Level.BASIC,
+            "basic, since the target has a GPU and fused CPU operators would stay on",
+        )
+    if older:
+        return Level.BASIC, "basic, since the target's ONNX Runtime is older than the one here"
+    return Level.EXTENDED, "extended: operators fused for the CPU"
+
+
+def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = ()) -> Path:
+    """Write the optimised graph.
+
+    Args:
+        source: main file of the model.
+        target: file to write; its folder must exist.
+        level: how far.
+        without: names of ONNX Runtime's optimisers that are left out.
+
+    Raises:
+        RunRefusal: ONNX Runtime does not load the model or cannot save it.
+    """
+    library = onnxruntime()
+    options = silent_options(library, 1)
+    options.graph_optimization_level = getattr(library.GraphOptimizationLevel, _LEVELS[level])
+    options.optimized_model_filepath = os.fspath(target)
+    if needs_data_file(source):
+        entry = "session.optimized_model_external_initializers_file_name"
+        options.add_session_config_entry(entry, DATA_FILE)
+    try:
+        library.InferenceSession(
+            os.fspath(source),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(without),
+        )
+    except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+        raise RunRefusal(described(error, source.parent)) from None
+    return target
+
+
+def optimise_graph(job: ChildJob) -> JobResult:
+    """Save the graph at the level that suits the target, prove it equal and time it.
+
+    Raises:
+        RunRefusal: ONNX Runtime does not load the model or cannot save it.
+    """
+    work, source = Path(job.work), Path(job.path)
+    level, why = level_for(gpu=job.gpu, older=job.runtime.older)
+    result = work / MODEL_FILE
+    save_within(optimise(source, work / "optimised.onnx", level), result, job.runtime.ir)
+    rows = job.seeded(_SEEDS)
+    expected, _ = expect(OrtRunner(source), rows)
+    name = f"graph_{level.value}"
+    try:
+        proof = compare(OrtRunner(result), expected, TOLERANCES[job.precision]).proof(None)
+    except Unproven as problem:
+        reason = f"{why}; not proven: {problem}"
+        return JobResult(steps=(Step(name, StepKind.GRAPH, False, reason),))
+    where = points(job.threads, batched=False)
+    measured = speedups(source, result, rows, where, min(6.0, job.time_budget_s))
+    loading = _loading(source, result)
+    before, after = (len(load(path).proto.graph.node) for path in (source, result))
+    reason = (
+        f"{why}; {before} → {after} operators, loading {loading} "
+        f"({loading.original_ms:.3g} ms before), running {measured[0]}"
+    )
+    step = Step(name, StepKind.GRAPH, True, reason, proof)
+    recipe = {"method": "graph optimised offline", "level": level.value}
+    return JobResult(steps=(step,), model=MODEL_FILE, proof=proof, speedups=measured, recipe=recipe)
+
+
+def _loading(source: Path, result: Path) -> Speedup:
+    times: tuple[list[float], list[float]] = ([], [])
+    for pair in range(_LOADS):
+        for side in (0, 1) if pair % 2 == 0 else (1, 0):
+            begun = time.perf_counter()
+            OrtRunner((source, result)[side], RunSettings(lean=False))
+            times[side].append(time.perf_counter() - begun)
+    return paired_speedup(*times)
+
+
+def _bound(parallelism: float) -> str:
+    return f"the operators are {parallelism:.2f} times as many as the longest path has"
+
+
+def futile_step(parallelism: float, threads: int) -> Step | None:
+    """Why there is nothing to try, None where there is something.
+
+    Args:
+        parallelism: operators divided by the longest path.
+        threads: to be used at most.
+    """
+    bound = _bound(parallelism)
+    if parallelism < _WORTH_TRYING:
+        return _step(False, f"{bound}: a chain, which inter-op threads cannot speed up; not tried")
+    if threads < 2:
+        return _step(False, f"{bound}; not tried: with one core nothing runs side by side")
+    return None
+
+
+def try_parallel(job: ChildJob) -> JobResult:
+    """Measure operators in sequence against operators side by side, on as many threads.
+
+    Raises:
+        RunRefusal: the model does not run.
+    """
+    futile = futile_step(job.parallelism, job.threads)
+    if futile is not None:
+        return JobResult(steps=(futile,))
+    bound = _bound(job.parallelism)
+    speed = _measure(job, job.seeded(1)[0])
+    verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"
+    reason = (
+        f"{bound}, so at most that is to be gained; two side by side with "
+        f"{max(1, job.threads // 2)} threads each against one after the other with {job.threads}: "
+        f"{speed}, {verdict}"
+    )
+    applied = speed.low > 1
+    overlay = _overlay(2, max(1, job.threads // 2)) if applied else {}
+    return JobResult(steps=(_step(applied, reason, overlay),), speedups=(speed,))
+
+
+def _measure(job: ChildJob, inputs: Mapping[str, Array]) -> Speedup:
+    path = Path(job.path)
+    runners = (
+        OrtRunner(path, RunSettings(threads=job.threads, lean=False)),
+        OrtRunner(path, RunSettings(threads=max(1, job.threads // 2), inter_op=2, lean=False)),
+    )
+    first, second = paired_times(runners, inputs, min(5.0, job.time_budget_s), settle=True)
+    return paired_speedup(first, second, threads=job.threads)
+
+
+def _step(applied: bool, reason: str, overlay: Mapping[str, object] | None = None) -> Step:
+    return Step("inter_op", StepKind.PARALLEL, applied, reason, overlay=overlay or {})
+
+
+def _overlay(inter_op: int, intra_op: int) -> Mapping[str, object]:
+    values = {
+        "execution_mode": 1,
+        "inter_op_thread_count": inter_op,
+        "intra_op_thread_count": intra_op,
+    }
+    return {"parameters": {key: {"string_value": str(value)} for key, value in values.items()}}
