@@ -32,7 +32,7 @@ def fixed_by(name: str, model: ModelProto, folder: str, **context: object) -> Fi
     """The model after one fix, which must have been proven."""
     result = fix(model, Path(folder), names=[name], **context)
     assert [(step.name, step.applied) for step in result.steps] == [(name, True)], result.steps
-    assert result.model is not None
+    assert result.model
     return result
 
 
@@ -289,6 +289,6 @@ def test_batch_first(steps: int, size: int, kind: str) -> None:
 
 def same(model: ModelProto, result: Fixed, inputs: dict, folder: str) -> None:
     """Both models on inputs that the prover has not seen."""
-    assert result.model is not None
+    assert result.model
     wanted, given_ = outputs(model, inputs, folder), outputs(result.model, inputs, folder)
     np.testing.assert_allclose(given_["y"], wanted["y"], **_CLOSE)

@@ -1,15 +1,15 @@
 """Execution accelerators of the target: variants by the configuration alone; none runs here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritongen.model.variants import VARIANTS_FOLDER, Step, StepKind, Variant, Verdict
-from tritongen.optimize.child_jobs import JobInput
+from tritongen.optimize.child_jobs import JobInput, JobResult
 from tritongen.optimize.isa import Isa
 from tritongen.optimize.onnx_files import link_or_copy
-from tritongen.optimize.optimization import Base, Optimization
-from tritongen.repository.stored_variants import drop_variant, keep_variant, source_hashes
+from tritongen.optimize.optimization import Base, Optimization, variant_of
+from tritongen.repository.stored_variants import drop_variant, keep_variant
 from tritongen.system.files import translated
 
 # Chosen: what an engine may take of the device's memory while it is made.
@@ -18,25 +18,14 @@ _NOT_RUN = "not run here: measure it on the target"
 # Chosen: what an engine is made for where the user names no batch.
 _MAX_BATCH_ROWS = 32
 INT8 = "int8-static"
-
-
-@dataclass(frozen=True, slots=True)
-class Accelerated:
-    """What could be switched on.
-
-    Attributes:
-        step: with the fields of the configuration as its overlay.
-        quantised: whether it is meant for the 8-bit variant.
-    """
-
-    step: Step
-    quantised: bool = False
+# Names of variants by precision; the second is made of the 8-bit variant.
+_TENSORRT = {"FP16": "tensorrt-fp16", "INT8": "tensorrt-int8"}
 
 
 def accelerators(
     inputs: Sequence[JobInput], *, gpus: int, isa: Isa, max_batch: int, quantised: bool = False
-) -> Iterator[Accelerated]:
-    """What suits the target.
+) -> Iterator[Step]:
+    """What suits the target, with the fields of the configuration as overlays.
 
     Args:
         inputs: of the model, with sizes that it accepts.
@@ -46,15 +35,14 @@ def accelerators(
         quantised: whether there is an 8-bit variant with Q/DQ operators.
     """
     if gpus:
-        yield Accelerated(_tensorrt(inputs, max_batch, "FP16"))
+        yield _tensorrt(inputs, max_batch, "FP16")
         if quantised:
-            yield Accelerated(_tensorrt(inputs, max_batch, "INT8"), quantised=True)
+            yield _tensorrt(inputs, max_batch, "INT8")
     elif "intel" in isa.model.lower():
-        yield Accelerated(_openvino())
+        yield _openvino()
 
 
 def _tensorrt(inputs: Sequence[JobInput], max_batch: int, precision: str) -> Step:
-    name = f"tensorrt-{precision.lower()}"
     parameters: dict[str, str] = {
         "precision_mode": precision,
         "max_workspace_size_bytes": str(_MAX_WORKSPACE_BYTES),
@@ -79,7 +67,7 @@ def _tensorrt(inputs: Sequence[JobInput], max_batch: int, precision: str) -> Ste
         f"TensorRT in {precision} with an engine cache and profile shapes up to the planned batch"
         f"{scales}; {_NOT_RUN}"
     )
-    return Step(name, StepKind.ACCELERATOR, False, reason, overlay=overlay)
+    return Step(_TENSORRT[precision], StepKind.ACCELERATOR, False, reason, overlay=overlay)
 
 
 def _overlay(
@@ -126,27 +114,11 @@ def offer_accelerators(work: Optimization, base: Base) -> None:
         max_batch=work.intent.max_batch_size or (_MAX_BATCH_ROWS if base.batched else 1),
         quantised=quantised is not None,
     )
-    for item in found:
-        work.steps.append(replace(item.step, applied=keep))
-        if not keep:
-            continue
-        if item.quantised and quantised is not None:
-            files = [(name, f"{quantised.folder}/{name}") for name, _ in quantised.files]
-            _keep(work, item, files, quantised)
-        else:
-            _keep(work, item, list(_files(base)), _record(work, base))
-
-
-def _record(work: Optimization, base: Base) -> Variant:
-    """The record of the model that is accelerated, as it is before."""
-    return Variant(
-        name="",
-        model=work.name,
-        path="",
-        steps=base.steps,
-        labels=base.labels,
-        labels_of=base.labels_of,
-    )
+    for step in found:
+        work.steps.append(replace(step, applied=keep))
+        if keep:
+            of = quantised if step.name == _TENSORRT["INT8"] else None
+            _keep(work, base, work.steps[-1], of)
 
 
 def _files(base: Base) -> Iterator[tuple[str, str]]:
@@ -157,10 +129,22 @@ def _files(base: Base) -> Iterator[tuple[str, str]]:
         yield str(PurePosixPath(ref.target).relative_to(above)), ref.source
 
 
-def _keep(
-    work: Optimization, item: Accelerated, files: Sequence[tuple[str, str]], record: Variant
-) -> None:
-    step = replace(item.step, applied=True)
+def _keep(work: Optimization, base: Base, step: Step, quantised: Variant | None) -> None:
+    """The base, or its 8-bit variant, as a variant with the accelerator in its configuration."""
+    result = JobResult(recipe={"accelerator": step.name})
+    variant = variant_of(work, base, result, step, Verdict.NOT_MEASURED)
+    files = list(_files(base))
+    if quantised is not None:
+        files = [(name, f"{quantised.folder}/{name}") for name, _ in quantised.files]
+        variant = replace(
+            variant,
+            steps=(*quantised.steps, step),
+            recipe={**quantised.recipe, **variant.recipe},
+            accuracy=quantised.accuracy,
+            rows_equal=quantised.rows_equal,
+            labels=quantised.labels,
+            labels_of=quantised.labels_of,
+        )
     drop_variant(work.root, work.name, step.name)
     folder = work.staging / f"{work.name}-{step.name}"
     with translated(work.root / VARIANTS_FOLDER):
@@ -169,16 +153,5 @@ def _keep(
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy((work.root / Path(source)).resolve(), target)
-    variant = replace(
-        record,
-        name=step.name,
-        sources=source_hashes(work.root, work.facts),
-        steps=(*record.steps, step),
-        recipe={**record.recipe, "accelerator": step.name},
-        verdict=Verdict.NOT_MEASURED,
-        reason=step.reason,
-        speedup=None,
-        speedups=(),
-    )
     names = [name for name, _ in files]
     work.variants.append(keep_variant(work.root, folder, names, variant))

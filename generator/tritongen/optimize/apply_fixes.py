@@ -4,6 +4,7 @@ The original runs once on every sample. Each fix is then held against those resu
 model must give what the original gave, in the fix's own terms. What is not proven is undone.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,27 +41,6 @@ _ROWS = 3
 _USER_ROWS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """What the fixes made of a model.
-
-    Attributes:
-        steps: every fix that had something to do.
-        model: the fixed model file; None when no fix was applied.
-        proof: of the result as a whole.
-        labels: class names by index.
-        labels_of: the output that they belong to.
-        rows_equal: whether rows are independent of their neighbours, None without a batch axis.
-    """
-
-    steps: tuple[Step, ...] = ()
-    model: Path | None = None
-    proof: Proof | None = None
-    labels: tuple[str, ...] = ()
-    labels_of: str = ""
-    rows_equal: bool | None = None
-
-
 def apply_fixes(
     source: Path,
     work: Path,
@@ -68,8 +48,8 @@ def apply_fixes(
     samples: Sequence[Arrays],
     tolerance: Tolerance,
     names: Iterable[str] = tuple(FIXES),
-) -> Fixed:
-    """Apply what fixes there are for a model.
+) -> JobResult:
+    """Apply what fixes there are for a model; the main file of the result is named in full.
 
     Args:
         source: the original; only read.
@@ -137,7 +117,7 @@ class _Fixing:
     work: Path
     context: FixContext
     tolerance: Tolerance
-    result: Fixed = field(default_factory=Fixed)
+    result: JobResult = field(default_factory=JobResult)
 
     def apply(self, fix: Fix) -> None:
         """Apply one fix in the first way that is proven; leave everything as it is otherwise."""
@@ -182,14 +162,14 @@ class _Fixing:
         proof = self._prove(path, graph, expected, rewrite.claims_batch)
         before = self.result.model
         self.model, self.expected = model, expected
-        self.result = replace(self.result, model=path, proof=proof)
+        self.result = replace(self.result, model=os.fspath(path), proof=proof)
         if rewrite.labels:
             labels, labels_of = rewrite.labels, rewrite.labels_of
             self.result = replace(self.result, labels=labels, labels_of=labels_of)
         renamed = dict(rewrite.renamed)
         self._add(Step(fix.name, StepKind.FIX, True, rewrite.reason, proof, renamed=renamed), fix)
-        if before is not None:
-            shutil.rmtree(before.parent)
+        if before:
+            shutil.rmtree(Path(before).parent)
         return True
 
     def _prove(self, path: Path, graph: Graph, expected: list[ExpectedRun], claims: bool) -> Proof:
@@ -214,12 +194,12 @@ class _Fixing:
         steps = (*self.result.steps, replace(step, cures=fix.codes))
         self.result = replace(self.result, steps=steps)
 
-    def finished(self) -> Fixed:
+    def finished(self) -> JobResult:
         """The result, with what is known of its rows."""
         path = self.result.model
-        if path is None or not _batched(Graph(self.model.proto)):
+        if not path or not _batched(Graph(self.model.proto)):
             return self.result
-        equal = rows_agree(OrtRunner(path), self.expected, self.tolerance)
+        equal = rows_agree(OrtRunner(Path(path)), self.expected, self.tolerance)
         return replace(self.result, rows_equal=equal)
 
 
@@ -256,18 +236,12 @@ def fix(job: ChildJob) -> JobResult:
     context = FixContext(job.runtime, string_labels=job.string_labels, batch=job.batch)
     fixed = apply_fixes(Path(job.path), work, context, samples, TOLERANCES[job.precision])
     renamed = {old: new for step in fixed.steps for old, new in step.renamed.items()}
-    if fixed.model is not None:
-        save(load(fixed.model), work / MODEL_FILE)
-    return JobResult(
-        steps=fixed.steps,
-        details=(remark,) if remark else (),
-        model=MODEL_FILE if fixed.model is not None else "",
-        proof=fixed.proof,
-        rows_equal=fixed.rows_equal,
-        recipe={"method": "fixes", **({"renamed": renamed} if renamed else {})},
-        labels=fixed.labels,
-        labels_of=fixed.labels_of,
-    )
+    recipe = {"method": "fixes", **({"renamed": renamed} if renamed else {})}
+    result = replace(fixed, details=(remark,) if remark else (), recipe=recipe)
+    if not fixed.model:
+        return result
+    save(load(Path(fixed.model)), work / MODEL_FILE)
+    return replace(result, model=MODEL_FILE)
 
 
 def _optional_inputs(path: Path) -> Iterator[JobInput]:

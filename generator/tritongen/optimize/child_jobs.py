@@ -26,6 +26,10 @@ _ADDRESS_SPARE_BYTES = 8 * _GIB
 _SIGKILL = 9
 
 
+class StageRefusal(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
+    """The work cannot be done on this model; the message says why."""
+
+
 class Stage(StrEnum):
     """One piece of work."""
 

@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.samples import Array
@@ -39,11 +39,6 @@ class Level(StrEnum):
     EXTENDED = "extended"
 
 
-_LEVELS: Mapping[Level, str] = MappingProxyType(
-    {Level.BASIC: "ORT_ENABLE_BASIC", Level.EXTENDED: "ORT_ENABLE_EXTENDED"}
-)
-
-
 def level_for(*, gpu: bool, older: bool) -> tuple[Level, str]:
     """The level that suits a target, with the reason.
 
@@ -75,7 +70,9 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
     """
     library = onnxruntime()
     options = silent_options(library, 1)
-    options.graph_optimization_level = getattr(library.GraphOptimizationLevel, _LEVELS[level])
+    options.graph_optimization_level = getattr(
+        library.GraphOptimizationLevel, f"ORT_ENABLE_{level.name}"
+    )
     options.optimized_model_filepath = os.fspath(target)
     if needs_data_file(source):
         entry = "session.optimized_model_external_initializers_file_name"
@@ -111,7 +108,8 @@ def optimise_graph(job: ChildJob) -> JobResult:
         reason = f"{why}; not proven: {problem}"
         return JobResult(steps=(Step(name, StepKind.GRAPH, False, reason),))
     where = points(job.threads, batched=False)
-    measured = speedups(source, result, rows, where, min(6.0, job.time_budget_s))
+    both = (partial(OrtRunner, source), partial(OrtRunner, result))
+    measured = speedups(both, rows, where, min(6.0, job.time_budget_s))
     loading = _loading(source, result)
     before, after = (len(load(path).proto.graph.node) for path in (source, result))
     reason = (
@@ -158,9 +156,6 @@ def try_parallel(job: ChildJob) -> JobResult:
     Raises:
         RunRefusal: the model does not run.
     """
-    futile = futile_step(job.parallelism, job.threads)
-    if futile is not None:
-        return JobResult(steps=(futile,))
     bound = _bound(job.parallelism)
     speed = _measure(job, job.seeded(1)[0])
     verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"

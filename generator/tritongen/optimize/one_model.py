@@ -33,7 +33,6 @@ from tritongen.repository.stored_variants import (
     drop_variant,
     keep_variant,
     note_refused,
-    source_hashes,
     variant_facts,
 )
 
@@ -117,31 +116,16 @@ def _fixed(work: Optimization, base: Base) -> Base:
         return base
     work.steps += result.steps
     applied = ", ".join(step.name for step in result.steps if step.applied)
-    variant = Variant(
-        name=FIXED,
-        model=work.name,
-        path="",
-        sources=source_hashes(work.root, work.facts),
-        steps=result.steps,
-        recipe=result.recipe,
-        verdict=Verdict.ACCEPTED,
-        reason=f"proven equal to the original: {applied}",
-        rows_equal=result.rows_equal,
-        labels=result.labels,
-        labels_of=result.labels_of,
-    )
+    reason = f"proven equal to the original: {applied}"
+    whole = Step(FIXED, StepKind.FIX, True, reason)
+    made = variant_of(work, replace(base, made=result), result, whole, Verdict.ACCEPTED)
+    variant = replace(made, steps=result.steps)
     kept = keep_variant(work.root, Path(result.folder), result.files, variant)
     work.variants.append(kept)
     if not (asked.quantize or asked.graph or asked.openvino or asked.accelerate):
         return base
     facts = variant_facts(work.project, work.facts, kept.path)
-    return replace(
-        try_base(work, facts),
-        steps=result.steps,
-        renamed={old: new for step in result.steps for old, new in step.renamed.items()},
-        labels=result.labels,
-        labels_of=result.labels_of,
-    )
+    return replace(try_base(work, facts), made=result)
 
 
 def _offered(step: Step) -> Step:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
+from tritongen.optimize.child_jobs import StageRefusal
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
 from tritongen.optimize.onnx_files import load
 from tritongen.trial.onnx_runtime import as_bytes, as_texts, described, silent_options
@@ -25,7 +26,7 @@ _OUTSIDE_FROM_BYTES = 2**30
 _LEAN_FROM_BYTES = 256 * 2**20
 
 
-class RunRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
+class RunRefusal(StageRefusal):
     """The runtime did not load the model, or did not run it; the message is its own, one line."""
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.libraries import Library, openvino
 from tritongen.optimize.onnx_session import Arrays, OrtRunner, RunRefusal, Value
-from tritongen.optimize.paired_speed import Runners, points, speedups_of
+from tritongen.optimize.paired_speed import points, speedups
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect, rows_agree
 from tritongen.trial.onnx_runtime import described
 
@@ -121,12 +122,12 @@ def _recipe(*, in_bf16: bool) -> Mapping[str, object]:
 def _measured(
     job: ChildJob, source: Path, result: Path, rows: Sequence[Arrays]
 ) -> tuple[Speedup, ...]:
-    runners: Runners = (
-        lambda settings: OrtRunner(source, settings),
+    both = (
+        partial(OrtRunner, source),
         lambda settings: OpenVinoRunner(result, settings.threads),
     )
     where = points(job.threads, batched=job.batched)
-    return speedups_of(runners, rows, where, min(12.0, job.time_budget_s))
+    return speedups(both, rows, where, min(12.0, job.time_budget_s))
 
 
 def _save(library: Library, source: Path, result: Path, outputs: list[str]) -> None:

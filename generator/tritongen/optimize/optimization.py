@@ -122,15 +122,24 @@ class Optimization:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model that variants are made of: the original, or what the fixes made of it."""
+    """The model that variants are made of: the original, or what the fixes made of it.
+
+    Attributes:
+        facts: of it.
+        trial: of it.
+        inputs: that it accepts.
+        made: how the fixes made it; empty for the original.
+    """
 
     facts: ModelFacts
     trial: Trial
     inputs: tuple[JobInput, ...]
-    steps: tuple[Step, ...] = ()
-    renamed: dict[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    labels_of: str = ""
+    made: JobResult = field(default_factory=JobResult)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """New name by old name of inputs and outputs, where a fix changed them."""
+        return {old: new for step in self.made.steps for old, new in step.renamed.items()}
 
     @property
     def batched(self) -> bool:
@@ -229,7 +238,7 @@ def variant_of(
         model=work.name,
         path="",
         sources=source_hashes(work.root, work.facts),
-        steps=(*base.steps, step),
+        steps=(*base.made.steps, step),
         recipe=result.recipe,
         verdict=verdict,
         reason=step.reason,
@@ -237,6 +246,6 @@ def variant_of(
         speedup=result.speedups[0] if result.speedups else None,
         speedups=result.speedups,
         rows_equal=result.rows_equal,
-        labels=base.labels,
-        labels_of=base.labels_of,
+        labels=base.made.labels,
+        labels_of=base.made.labels_of,
     )

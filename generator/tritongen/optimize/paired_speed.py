@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from tritongen.model.samples import Array, stack_rows
 from tritongen.model.variants import Speedup
-from tritongen.optimize.onnx_session import OrtRunner, Runner, RunRefusal, RunSettings
+from tritongen.optimize.onnx_session import Runner, RunRefusal, RunSettings
 from tritongen.probe.statistics.intervals import quantile_ranks
 from tritongen.trial.sampling import SETTLE_S, Sampler
 
@@ -43,32 +42,6 @@ Runners = tuple[Callable[[RunSettings], Runner], Callable[[RunSettings], Runner]
 
 
 def speedups(
-    original: Path,
-    variant: Path,
-    rows: Sequence[Mapping[str, Array]],
-    where: Sequence[Point],
-    seconds: float,
-) -> tuple[Speedup, ...]:
-    """Speed-ups of one ONNX model over another; see `speedups_of`.
-
-    Args:
-        original: main file.
-        variant: main file.
-        rows: inputs of one run each; several are joined for a batch.
-        where: points, the most important one first.
-        seconds: for all of them.
-
-    Raises:
-        RunRefusal: a model does not run at the first point.
-    """
-    runners: Runners = (
-        lambda settings: OrtRunner(original, settings),
-        lambda settings: OrtRunner(variant, settings),
-    )
-    return speedups_of(runners, rows, where, seconds)
-
-
-def speedups_of(
     make: Runners,
     rows: Sequence[Mapping[str, Array]],
     where: Sequence[Point],

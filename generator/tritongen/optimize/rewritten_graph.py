@@ -5,6 +5,7 @@ reads like the change that it makes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 
@@ -135,8 +136,7 @@ class Graph:
         name = self.fresh(stem)
         array = np.asarray(values, dtype=dtype)
         self.proto.graph.initializer.append(onnx().numpy_helper.from_array(array, name))
-        if self._constants is not None:
-            self._constants = None
+        self._constants = None
         return name
 
     def make(
@@ -164,8 +164,7 @@ class Graph:
 
     def insert_first(self, nodes: Iterable[Proto]) -> list[Proto]:
         """Put nodes in front of all others."""
-        first = next(iter(self.proto.graph.node), None)
-        return self.insert(nodes, before=first)
+        return self.insert(nodes, before=next(iter(self.proto.graph.node), None))
 
     def remove(self, node: Proto) -> None:
         """Take a node out.
@@ -216,19 +215,14 @@ class Graph:
     def forget_shapes(self) -> None:
         """Drop every declared shape between inputs and outputs, sub-graphs included."""
         del self.proto.graph.value_info[:]
-        for node in self.proto.graph.node:
-            for inner in subgraphs(node):
-                _forget(inner)
-
-
-def _forget(graph: Proto) -> None:
-    del graph.value_info[:]
-    for info in (*graph.input, *graph.output):
-        if info.type.HasField("tensor_type"):
-            info.type.tensor_type.ClearField("shape")
-    for node in graph.node:
-        for inner in subgraphs(node):
-            _forget(inner)
+        waiting = [inner for node in self.nodes for inner in subgraphs(node)]
+        while waiting:
+            graph = waiting.pop()
+            del graph.value_info[:]
+            for info in (*graph.input, *graph.output):
+                if info.type.HasField("tensor_type"):
+                    info.type.tensor_type.ClearField("shape")
+            waiting += [inner for node in graph.node for inner in subgraphs(node)]
 
 
 def subgraphs(node: Proto) -> Iterator[Proto]:
@@ -302,15 +296,9 @@ def replace_output(graph: Proto, old: str, infos: Sequence[Proto]) -> None:
     """Declare other outputs in the place of one."""
     declared = []
     for item in graph.output:
-        declared += [_copy(info) for info in infos] if item.name == old else [_copy(item)]
+        declared += [deepcopy(info) for info in infos] if item.name == old else [deepcopy(item)]
     del graph.output[:]
     graph.output.extend(declared)
-
-
-def _copy(message: Proto) -> Proto:
-    new = type(message)()
-    new.CopyFrom(message)
-    return new
 
 
 def _constant_value(node: Proto) -> Proto | None:
@@ -329,12 +317,17 @@ def _constant_value(node: Proto) -> Proto | None:
     return None
 
 
+def _own_names(inner: Proto) -> set[str]:
+    """Values that a sub-graph has by itself."""
+    declared = {item.name for item in (*inner.input, *inner.initializer)}
+    return declared | {out for item in inner.node for out in item.output}
+
+
 def _reads(node: Proto) -> Iterator[str]:
     """Values that a node reads from the graph around it."""
     yield from (name for name in node.input if name)
     for inner in subgraphs(node):
-        own = {item.name for item in (*inner.input, *inner.initializer)}
-        own |= {out for item in inner.node for out in item.output}
+        own = _own_names(inner)
         for item in inner.node:
             yield from (name for name in _reads(item) if name not in own)
         yield from (item.name for item in inner.output if item.name not in own)
@@ -349,8 +342,7 @@ def _rename(node: Proto, old: str, new: str, *, writes: bool) -> None:
             if name == old:
                 node.output[index] = new
     for inner in subgraphs(node):
-        own = {item.name for item in (*inner.input, *inner.initializer)}
-        own |= {out for item in inner.node for out in item.output}
+        own = _own_names(inner)
         if old in own:
             continue
         for item in inner.node:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, make_inputs, numpy_dtype
+from tritongen.model.tensors import Shape, fits
 from tritongen.optimize.child_jobs import ChildJob, DataSource, JobInput
 from tritongen.trial.onnx_runtime import as_bytes
 
@@ -145,23 +146,18 @@ def _fit(item: JobInput, array: Array) -> tuple[str, bool, Array]:
         array = as_bytes(array)
     elif not np.can_cast(array.dtype, target, "same_kind"):
         return f"its type is {array.dtype}, which does not fit {item.dtype}", False, array
-    own = (-1, *item.dims[1:]) if item.dims and item.dims[0] in {-1, 1} else None
-    whole = (-1, *item.dims)
-    stacked = own is not None and _matches(array.shape, own)
-    if not stacked and not _matches(array.shape, whole):
+    dims = tuple(None if dim < 0 else dim for dim in item.dims)
+    own = (None, *dims[1:]) if dims and dims[0] in {None, 1} else None
+    whole = (None, *dims)
+    stacked = own is not None and fits(own, array.shape)
+    if not stacked and not fits(whole, array.shape):
         wanted = " or ".join(_show(dims) for dims in (own, whole) if dims is not None)
         return f"its shape is {list(array.shape)}, not {wanted}", False, array
     return "", stacked, array if target.kind == "O" else array.astype(target, copy=False)
 
 
-def _matches(shape: tuple[int, ...], dims: tuple[int, ...]) -> bool:
-    return len(shape) == len(dims) and all(
-        dim in {-1, size} for size, dim in zip(shape, dims, strict=True)
-    )
-
-
-def _show(dims: tuple[int, ...]) -> str:
-    names = ["samples", *("any" if dim < 0 else str(dim) for dim in dims[1:])]
+def _show(dims: Shape) -> str:
+    names = ["samples", *("any" if dim is None else str(dim) for dim in dims[1:])]
     return f"[{', '.join(names)}]"
 
 

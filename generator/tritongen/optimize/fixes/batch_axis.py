@@ -144,7 +144,8 @@ def _output_carrier(info: Proto, trace: BatchTrace) -> BatchCarrier:
     found = trace.carrier(info.name)
     if found is not None:
         return found
-    if trace.known(info.name) and all(isinstance(dim, int) for dim in trace.many[info.name]):
+    both = info.name in trace.one and info.name in trace.many
+    if both and all(isinstance(dim, int) for dim in trace.many[info.name]):
         raise CannotFix(f"output {info.name!r} does not depend on the number of rows")
     # Inference could not follow; the declaration is believed, and the proof will tell.
     declared = dims_of(info) or ()
@@ -185,7 +186,6 @@ def _front_output(
         target = graph.add_constant([-1, *rest], "rows_apart")
         graph.insert([graph.make("Reshape", [inner, target], [name])])
     info.name = name
-    graph.changed()
     set_dims(info, (BATCH, *public(rest)))
 
 

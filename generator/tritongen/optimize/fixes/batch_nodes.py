@@ -91,7 +91,6 @@ def reshape(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     copies = place == found.axis and trace.one[data][place] == wanted[place]
     keep = copies and not attribute(node, "allowzero", 0)
     node.input[1] = _retarget(graph, node, place, list(wanted), keep=keep)
-    graph.changed()
     return True
 
 
@@ -160,7 +159,6 @@ def expand(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     sizes[place] = 1
     node.input[1] = graph.add_constant(sizes, "open_shape")
-    graph.changed()
     return True
 
 
@@ -179,7 +177,6 @@ def resize(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     result = graph.fresh("open_sizes")
     graph.insert([graph.make("Concat", parts, [result], axis=0)], before=node)
     node.input[3] = result
-    graph.changed()
     return True
 
 
@@ -203,7 +200,6 @@ def slice_(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     bounds[index] = _TO_THE_END
     node.input[2] = graph.add_constant(bounds, "open_ends")
-    graph.changed()
     return True
 
 
@@ -247,7 +243,6 @@ def elementwise(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         if axis >= 0 and dims[axis] == trace.plan.size:
             node.input[index] = _first_row(graph, trace, name, axis, node)
             changed = True
-    graph.changed()
     return changed
 
 
@@ -265,7 +260,6 @@ def _widen_others(
             continue
         node.input[place] = widened(graph, trace, name, axis, node)
         changed = True
-    graph.changed()
     return changed
 
 
@@ -291,7 +285,6 @@ def squeeze(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         set_attribute(node, "axes", left)
     if not left:
         _pass_through(graph, node)
-    graph.changed()
     return True
 
 
@@ -307,7 +300,6 @@ def gather(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     _needs_tail(graph, node)
     _pass_through(graph, node)
-    graph.changed()
     return True
 
 

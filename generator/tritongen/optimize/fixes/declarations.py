@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +14,7 @@ from tritongen.optimize.fixes.shape_inference import infer, is_unnamed, public
 from tritongen.optimize.libraries import Proto, onnx
 from tritongen.optimize.onnx_files import is_reference
 from tritongen.optimize.onnx_session import Arrays, Value, Values
-from tritongen.optimize.rewrite_proof import Adapter, renamed, tensors_only
+from tritongen.optimize.rewrite_proof import Adapter, tensors_only
 from tritongen.optimize.rewritten_graph import (
     Graph,
     dims_of,
@@ -64,10 +65,9 @@ def names(graph: Graph, _context: FixContext) -> Rewrite | None:
     for old, name in new.items():
         graph.rename_value(old, name)
     added = {old: _split(graph, old) for old in sorted(doubles - set(new))}
-    graph.changed()
 
     def feed(values: Arrays) -> dict[str, Array]:
-        return renamed(new, values)
+        return {new.get(name, name): array for name, array in values.items()}
 
     def give(values: Values) -> dict[str, Value]:
         found = {new.get(name, name): value for name, value in values.items()}
@@ -107,7 +107,6 @@ def scalars(graph: Graph, context: FixContext) -> Rewrite | None:
         _scalar_input(graph, info)
     for info in outputs:
         _scalar_output(graph, info)
-    graph.changed()
 
     def feed(values: Arrays) -> dict[str, Array]:
         return {name: a.reshape(1) if name in found else a for name, a in values.items()}
@@ -334,22 +333,17 @@ def _convert(graph: Graph, version: int, changed: list[str]) -> None:
             f"onnx cannot convert opset {graph.opset()} to {version} ({', '.join(changed)} "
             f"changed): {words}"
         ) from None
-    inputs = [item for item in converted.graph.input if item.name not in _names(large, declared)]
+    added = {item.name for item in large} - declared
+    inputs = [item for item in converted.graph.input if item.name not in added]
     del converted.graph.input[:]
     converted.graph.input.extend(inputs)
     converted.graph.initializer.extend(large)
-    ir, imports = (
-        proto.ir_version,
-        [i for i in proto.opset_import if i.domain not in {"", "ai.onnx"}],
-    )
-    kept = [library.OperatorSetIdProto(domain=i.domain, version=i.version) for i in imports]
+    own = {"", "ai.onnx"}
+    imports = deepcopy([item for item in proto.opset_import if item.domain not in own])
+    ir = proto.ir_version
     proto.CopyFrom(converted)
     proto.ir_version = ir
     del proto.opset_import[:]
     proto.opset_import.add(domain="", version=version)
-    proto.opset_import.extend(kept)
+    proto.opset_import.extend(imports)
     graph.changed()
-
-
-def _names(large: list[Proto], declared: set[str]) -> set[str]:
-    return {item.name for item in large} - declared

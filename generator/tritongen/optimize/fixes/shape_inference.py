@@ -109,7 +109,7 @@ def fold_constants(graph: Graph) -> int:
             continue
         held = {name: value for name, value in inputs.items() if value is not None}
         results = _evaluate(graph, node, held)
-        if results is None or any(_bytes(value) > LARGE_BYTES for value in results.values()):
+        if results is None or any(value.nbytes > LARGE_BYTES for value in results.values()):
             continue
         for name, value in results.items():
             tensor = onnx().numpy_helper.from_array(np.ascontiguousarray(value), name)
@@ -125,10 +125,6 @@ def _foldable(node: Proto) -> bool:
         and node.op_type not in _NEVER
         and not any(True for _ in subgraphs(node))
     )
-
-
-def _bytes(value: Array) -> int:
-    return int(value.nbytes)
 
 
 def _evaluate(graph: Graph, node: Proto, inputs: dict[str, Array]) -> dict[str, Array] | None:
@@ -224,28 +220,20 @@ class BatchTrace:
                 )
         return shapes
 
-    def known(self, name: str) -> bool:
-        """Whether the value's rank is known."""
-        return name in self.one and name in self.many
-
     def carrier(self, name: str) -> BatchCarrier | None:
         """The axis that carries the batch; None where none does or it cannot be told."""
         one, many = self.one.get(name), self.many.get(name)
         if one is None or many is None or len(one) != len(many):
             return None
         grown = [
-            axis
+            (axis, a)
             for axis, (a, b) in enumerate(zip(one, many, strict=True))
             if isinstance(a, int) and isinstance(b, int) and b == a * PROBE and a
         ]
-        if len(grown) != 1 or self._size(one, grown[0]) % self.plan.size:
+        if len(grown) != 1 or grown[0][1] % self.plan.size:
             return None
-        return BatchCarrier(grown[0], self._size(one, grown[0]) // self.plan.size)
-
-    @staticmethod
-    def _size(dims: tuple[Dim, ...], axis: int) -> int:
-        size = dims[axis]
-        return size if isinstance(size, int) else 0
+        axis, size = grown[0]
+        return BatchCarrier(axis, size // self.plan.size)
 
     def place(self, source: str, target: tuple[Dim, ...]) -> int | None:
         """Where a reshape must put the batch of `source` in `target`; None when nowhere.

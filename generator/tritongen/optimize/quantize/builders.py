@@ -5,21 +5,20 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Protocol
 
 from tritongen.model.samples import Array
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import ChildJob
+from tritongen.optimize.child_jobs import ChildJob, StageRefusal
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
-from tritongen.optimize.onnx_session import RunRefusal, needs_data_file
+from tritongen.optimize.onnx_session import OrtRunner, RunRefusal, needs_data_file
 from tritongen.optimize.paired_speed import Point, speedups
 from tritongen.optimize.quantize.calibration import Ranges
 from tritongen.optimize.quantize.prepare import (
     DYNAMIC_TYPES,
     STATIC_TYPES,
-    CannotQuantise,
     Prepared,
 )
 
@@ -27,26 +26,7 @@ from tritongen.optimize.quantize.prepare import (
 _TRIAL_S = 1.0
 
 
-class Builder(Protocol):
-    """Builds quantised models of one kind from one prepared model."""
-
-    @property
-    def candidates(self) -> list[str]:
-        """Names of the operators that it quantises."""
-
-    @property
-    def recipe(self) -> Mapping[str, object]:
-        """Its settings."""
-
-    def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """Write a quantised model.
-
-        Raises:
-            BuildFault: the tools fail on this model.
-        """
-
-
-class BuildFault(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
+class BuildFault(StageRefusal):
     """onnxruntime's tools do not rewrite this model; the message is theirs, one line."""
 
     def __init__(self, error: Exception) -> None:
@@ -80,9 +60,13 @@ class DynamicBuilder:
         }
 
     def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """See `Builder.build`."""
+        """Write a quantised model.
+
+        Raises:
+            BuildFault: the tools fail on this model.
+        """
         with _quiet() as quantization:
-            types = [name for name in DYNAMIC_TYPES if name in self.prepared.counts]
+            types = [name for name in DYNAMIC_TYPES if name in self.prepared.names]
             quantization.quantize_dynamic(
                 os.fspath(self.prepared.path),
                 os.fspath(target),
@@ -128,11 +112,11 @@ class StaticBuilder:
             "method": "static",
             "weights": "int8, per channel" + (", 7 bits" if self.reduce_range else ""),
             "activations": f"{'int8' if self.signed else 'uint8'}, scaled by calibration",
-            "operators": ", ".join(sorted(set(self.types) & set(self.prepared.counts))),
+            "operators": ", ".join(sorted(set(self.types) & set(self.prepared.names))),
         }
 
     def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """See `Builder.build`."""
+        """See `DynamicBuilder.build`."""
         try:
             self._build(target, exclude, adjust_biases=True)
         except BuildFault:
@@ -167,6 +151,10 @@ class StaticBuilder:
             )
 
 
+# Builds quantised models of one kind from one prepared model.
+Builder = DynamicBuilder | StaticBuilder
+
+
 @contextmanager
 def _quiet() -> Iterator[Library]:
     """The quantisation package, without its advice and with one kind of failure."""
@@ -199,7 +187,7 @@ def choose_static(
     whether it pays to keep everything in 8 bits, differs from CPU to CPU.
 
     Raises:
-        CannotQuantise: none of them can be built or run.
+        StageRefusal: none of them can be built or run.
     """
     signs = (True,) if job.isa.arm or job.gpu else (True, False)
     best: tuple[float, StaticBuilder] | None = None
@@ -214,14 +202,19 @@ def choose_static(
         folder.mkdir()
         try:
             path = builder.build(folder / MODEL_FILE)
-            (speed,) = speedups(Path(job.path), path, [sample], [Point(1, 1)], _TRIAL_S)
+            (speed,) = speedups(
+                (partial(OrtRunner, Path(job.path)), partial(OrtRunner, path)),
+                [sample],
+                [Point(1, 1)],
+                _TRIAL_S,
+            )
         except (BuildFault, RunRefusal) as problem:
             failure = failure or str(problem)
             continue
         if best is None or speed.value > best[0]:
             best = (speed.value, builder)
     if best is None:
-        raise CannotQuantise(failure or "no form of it can be built")
+        raise StageRefusal(failure or "no form of it can be built")
     return best[1]
 
 
@@ -229,7 +222,7 @@ def _type_sets(prepared: Prepared) -> list[tuple[str, ...]]:
     """The heavy operators alone, and all that have a quantised form."""
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    every = {*QDQRegistry, *QLinearOpsRegistry} & set(prepared.counts)
+    every = {*QDQRegistry, *QLinearOpsRegistry} & set(prepared.names)
     heavy = tuple(sorted(every & set(STATIC_TYPES)))
     if not heavy:
         return []

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tritongen.optimize.child_jobs import StageRefusal
 from tritongen.optimize.libraries import Proto, onnx, onnxruntime
 from tritongen.optimize.onnx_files import load, save
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings
-from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared
+from tritongen.optimize.quantize.prepare import Prepared
 from tritongen.optimize.rewritten_graph import Graph, is_tensor, tensor_info
 from tritongen.optimize.user_samples import Samples
 
@@ -102,14 +103,14 @@ def fix_scales(source: Path, target: Path, samples: Samples, work: Path) -> Path
         work: for an intermediate file.
 
     Raises:
-        CannotQuantise: there is no such operator.
+        StageRefusal: there is no such operator.
         RunRefusal: the model refuses a sample.
     """
     model = load(source)
     graph = Graph(model.proto)
     nodes = [node for node in graph.nodes if node.op_type == _OPERATOR]
     if not nodes:
-        raise CannotQuantise("no scale is computed by an operator of its own")
+        raise StageRefusal("no scale is computed by an operator of its own")
     ranges = _ranges(source, nodes, samples, work)
     for node in nodes:
         _fix(graph, node, ranges[node.input[0]])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritongen.optimize.child_jobs import StageRefusal
 from tritongen.optimize.fixes.declarations import RAISED_OPSET, operator_types, set_opset
 from tritongen.optimize.graph_execution import Level, optimise
 from tritongen.optimize.libraries import onnx, onnxruntime
@@ -21,23 +22,17 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMu
 _INTEGER = ("DequantizeLinear", "DynamicQuantize", "Integer", "QAttention", "QEmbed", "QLinear")
 
 
-class CannotQuantise(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
-    """There is nothing to quantise, or no way to do it; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A model ready to be quantised.
 
     Attributes:
         path: main file.
-        counts: operators by type.
         names: names of the operators by type, in the graph's order.
     """
 
     path: Path
-    counts: Mapping[str, int]
-    names: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, list[str]]
 
     def nodes(self, types: tuple[str, ...]) -> list[str]:
         """Names of the operators of some types."""
@@ -53,7 +48,7 @@ def prepare(source: Path, work: Path, *, dynamic: bool) -> Prepared:
         dynamic: for dynamic quantisation, which knows products and no Gemm.
 
     Raises:
-        CannotQuantise: it is quantised already.
+        StageRefusal: it is quantised already.
         CannotFix: the opset cannot be raised.
         RunRefusal: ONNX Runtime does not load it.
     """
@@ -61,7 +56,7 @@ def prepare(source: Path, work: Path, *, dynamic: bool) -> Prepared:
     graph = Graph(model.proto)
     types = Counter(operator_types(graph.proto.graph, ""))
     if any(types[name] for name in _QUANTISED) and not types[_DYNAMIC_SCALES]:
-        raise CannotQuantise("the model is quantised already")
+        raise StageRefusal("the model is quantised already")
     if graph.opset() < RAISED_OPSET:
         set_opset(graph, RAISED_OPSET)
     graph.forget_shapes()
@@ -105,11 +100,7 @@ def _named(source: Path, target: Path) -> Prepared:
         seen.add(node.name)
         names.setdefault(node.op_type, []).append(node.name)
     save(model, target)
-    return Prepared(
-        target,
-        {kind: len(found) for kind, found in names.items()},
-        {kind: tuple(found) for kind, found in names.items()},
-    )
+    return Prepared(target, names)
 
 
 def is_quantised(path: Path) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tritongen.model.precision import Precision
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import ChildJob, JobResult, Method
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Method, Stage, StageRefusal
 from tritongen.optimize.evaluate import Evaluator, Scale
 from tritongen.optimize.libraries import onnx, onnxruntime
 from tritongen.optimize.onnx_files import DATA_FILE, save_within, unlinked
@@ -23,14 +24,12 @@ from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_f
 from tritongen.optimize.paired_speed import points, speedups
 from tritongen.optimize.quantize.builders import Builder, BuildFault, DynamicBuilder, choose_static
 from tritongen.optimize.quantize.calibration import calibrate, fix_scales
-from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared, is_quantised, prepare
+from tritongen.optimize.quantize.prepare import Prepared, is_quantised, prepare
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
 from tritongen.optimize.user_samples import Samples, samples_of
 
 # With more than this share of the operators left out there is nothing to gain.
 MAX_EXCLUDED_SHARE = 0.5
-
-Evaluate = Callable[[tuple[str, ...]], Accuracy]
 # Chosen: each row is an execution with all the model's values kept.
 CALIBRATION_ROWS = 200
 # Without data of the user's, so many generated samples say how similar the outputs are.
@@ -42,7 +41,6 @@ _CALIBRATE_EVERY = 3
 _FEW_ROWS = 6
 _MIN_ROWS = 2
 _RANKING_ROWS = 8
-_SEEDED_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,10 @@ class Found:
 
 
 def exclude_until_accepted(
-    evaluate: Evaluate, first: Accuracy, ranked: Sequence[str], expired: Callable[[], bool]
+    evaluate: Callable[[tuple[str, ...]], Accuracy],
+    first: Accuracy,
+    ranked: Sequence[str],
+    expired: Callable[[], bool],
 ) -> Found:
     """Leave out 1, 2, 4, … of the lossiest operators until the gate holds, then as few as do.
 
@@ -96,7 +97,7 @@ def exclude_until_accepted(
 
 @dataclass(slots=True)
 class Quantization:
-    """What the steps of one quantisation share.
+    """What the steps of making one model of lower precision share.
 
     Attributes:
         job: as asked.
@@ -156,7 +157,7 @@ def quantise(job: ChildJob) -> JobResult:
 
     Raises:
         InvalidInputError: the samples or the metric do not fit.
-        CannotQuantise, BuildFault, CannotFix, RunRefusal, EvaluationFault: it cannot be done.
+        StageRefusal: it cannot be done.
     """
     run = _begun(job)
     if job.method is Method.FIXED_SCALES:
@@ -171,10 +172,10 @@ def quantise(job: ChildJob) -> JobResult:
     prepared = prepare(Path(job.path), run.work, dynamic=job.method is Method.DYNAMIC)
     builder = _builder(run, prepared)
     if not builder.candidates:
-        raise CannotQuantise("there is no operator that onnxruntime quantises in this way")
+        raise StageRefusal("there is no operator that onnxruntime quantises in this way")
     path = run.built(builder, ())
     if not is_quantised(path):
-        raise CannotQuantise("onnxruntime found no operator with constant weights to quantise")
+        raise StageRefusal("onnxruntime found no operator with constant weights to quantise")
     found = _search(run, builder, run.evaluate(path))
     if found.excluded:
         path = run.built(builder, found.excluded)
@@ -184,7 +185,7 @@ def quantise(job: ChildJob) -> JobResult:
 def _begun(job: ChildJob) -> Quantization:
     data = job.data is not None
     samples = samples_of(job, SEEDED_ROWS)
-    if data and samples.rows < _MIN_ROWS:
+    if data and samples.rows < _MIN_ROWS and job.stage is Stage.QUANTIZE:
         raise InvalidInputError("TG225", "one sample is too few to calibrate and evaluate on")
     calibration, evaluation = split(samples)
     if job.method is Method.DYNAMIC:
@@ -261,13 +262,9 @@ def _finish(
     save_within(path, result, job.runtime.ir)
     samples = run.evaluator.samples
     rows = [samples.run(index) for index in range(min(8, samples.rows))]
-    measured = speedups(
-        Path(job.path),
-        result,
-        rows,
-        points(job.threads, batched=job.batched),
-        min(20.0, job.time_budget_s / 2),
-    )
+    both = (partial(OrtRunner, Path(job.path)), partial(OrtRunner, result))
+    where = points(job.threads, batched=job.batched)
+    measured = speedups(both, rows, where, min(20.0, job.time_budget_s / 2))
     outputs = run.evaluator.outputs(OrtRunner(result))
     rows_equal = _rows_equal(job, result, rows) if job.batched else None
     proof = Proof(samples.rows, _greatest(run.original, outputs), 0.0, rows_equal)
@@ -315,27 +312,23 @@ def halve(job: ChildJob) -> JobResult:
 
     Raises:
         InvalidInputError: the samples or the metric do not fit.
-        BuildFault, RunRefusal, EvaluationFault: it cannot be done.
+        StageRefusal: it cannot be done.
     """
     work = Path(job.work)
     result = work / MODEL_FILE
     _convert(unlinked(Path(job.path), work / "copied"), work / "half.onnx")
     save_within(work / "half.onnx", result, job.runtime.ir)
-    samples = samples_of(job, _SEEDED_ROWS)
-    evaluator = Evaluator(samples, job.gate, job.data is not None)
-    settings = RunSettings(threads=job.threads)
-    original = evaluator.outputs(OrtRunner(Path(job.path), settings))
-    variant = evaluator.outputs(OrtRunner(result, settings))
-    scale = evaluator.scale(original)
+    run = _begun(job)
+    rows = run.evaluator.samples.rows
     return JobResult(
         model=MODEL_FILE,
-        proof=Proof(samples.rows, 0.0, 0.0),
-        accuracy=evaluator.accuracy(scale, original, variant),
+        proof=Proof(rows, 0.0, 0.0),
+        accuracy=run.evaluate(result),
         recipe={
             "method": "fp16",
             "weights": "fp16",
             "inputs and outputs": "as they were",
-            "evaluated": samples.rows,
+            "evaluated": rows,
             "speed": "not measured: this machine has no GPU",
         },
     )
