@@ -5,7 +5,6 @@ Outputs and truths are arrays with one row a sample on axis 0.
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -155,12 +154,10 @@ def _cosine(outputs: Array, truth: Array) -> float:
     return float(np.mean(values))
 
 
-_METRICS: Mapping[Metric, Callable[[Array, Array], float]] = MappingProxyType(
-    {
-        Metric.TOP1: _top1,
-        Metric.F1: _f1,
-        Metric.MAE: _mae,
-        Metric.MSE: _mse,
-        Metric.COSINE: _cosine,
-    }
-)
+_METRICS: Mapping[Metric, Callable[[Array, Array], float]] = {
+    Metric.TOP1: _top1,
+    Metric.F1: _f1,
+    Metric.MAE: _mae,
+    Metric.MSE: _mse,
+    Metric.COSINE: _cosine,
+}

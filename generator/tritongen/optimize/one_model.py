@@ -22,13 +22,7 @@ from tritongen.optimize.accelerators import offer_accelerators
 from tritongen.optimize.child_jobs import JobResult, Method, Stage
 from tritongen.optimize.graph_execution import futile_step
 from tritongen.optimize.openvino_stage import COMPUTES_IN
-from tritongen.optimize.optimization import (
-    Base,
-    Optimization,
-    do,
-    try_base,
-    variant_of,
-)
+from tritongen.optimize.optimization import Base, Optimization, do, try_base, variant_of
 from tritongen.repository.stored_variants import (
     drop_variant,
     keep_variant,

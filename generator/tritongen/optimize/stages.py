@@ -4,7 +4,6 @@ import errno
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from tritongen.errors import TritongenError
 from tritongen.optimize.apply_fixes import fix
@@ -14,16 +13,14 @@ from tritongen.optimize.onnx_files import load
 from tritongen.optimize.openvino_stage import convert
 from tritongen.optimize.quantize.quantize_model import halve, quantise
 
-STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = MappingProxyType(
-    {
-        Stage.FIX: fix,
-        Stage.QUANTIZE: quantise,
-        Stage.HALF: halve,
-        Stage.GRAPH: optimise_graph,
-        Stage.PARALLEL: try_parallel,
-        Stage.OPENVINO: convert,
-    }
-)
+STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = {
+    Stage.FIX: fix,
+    Stage.QUANTIZE: quantise,
+    Stage.HALF: halve,
+    Stage.GRAPH: optimise_graph,
+    Stage.PARALLEL: try_parallel,
+    Stage.OPENVINO: convert,
+}
 
 _NO_SPACE = "No space left on device"
 

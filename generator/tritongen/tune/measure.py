@@ -24,7 +24,7 @@ from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
 from tritongen.tune.search.objective import THROUGHPUT_SAMPLES
-from tritongen.tune.tune_server import Cores, PrivateServer
+from tritongen.tune.tune_server import Cores, PrivateServer, divide_cores
 from tritongen.tune.tuned_model import Loadable, Subject, loadable
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
@@ -71,7 +71,6 @@ class TaskRunner:
 
     Attributes:
         server: started when it is needed.
-        divide: the CPUs for a number of cores.
         seed: of arrivals and inputs.
         clock: seconds of tuning time.
         interference: of other processes.
@@ -82,7 +81,6 @@ class TaskRunner:
     """
 
     server: PrivateServer
-    divide: Callable[[int], Cores]
     seed: int
     clock: Callable[[], float]
     interference: Interference = field(default_factory=Interference)
@@ -90,6 +88,8 @@ class TaskRunner:
     died: list[str] = field(default_factory=list)
     interrupted: int = 0
     short_of_memory: int = 0
+    # CPUs that this process may use, before any is left to the server alone.
+    _cpus: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
     _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
     _known: dict[tuple[str, str, str, bool, bool], Loadable] = field(default_factory=dict)
@@ -104,13 +104,17 @@ class TaskRunner:
         self._close_probers()
         self.server.stop()
 
+    def cores(self, subject: Subject) -> Cores:
+        """Who computes where, for a model."""
+        return divide_cores(subject.cores, self._cpus)
+
     def configuration(self, subject: Subject, task: Task) -> Loadable:
         """What a task asks to be loaded."""
         default = task.purpose is Purpose.BASELINE
         confined = self.server.runtime is RuntimeName.EMBEDDED
         key = (subject.name, subject.variant, task.candidate.key, default and confined, default)
         if key not in self._known:
-            unpinned = _host_threads(self.divide(subject.cores)) if default and confined else 0
+            unpinned = _host_threads(self.cores(subject)) if default and confined else 0
             self._known[key] = loadable(subject, task.candidate, default=default, unpinned=unpinned)
         return self._known[key]
 
@@ -125,7 +129,7 @@ class TaskRunner:
         if self.server.alive() and available_bytes() < _MIN_FREE_BYTES:
             self.short_of_memory += 1
             self.close()
-        started = self.server.ensure(self.divide(subject.cores), wanted.environment)
+        started = self.server.ensure(self.cores(subject), wanted.environment)
         if started:
             self._close_probers()
         try:

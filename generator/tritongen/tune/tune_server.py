@@ -75,34 +75,26 @@ def divide_cores(wanted: int, mine: Sequence[int]) -> Cores:
     return Cores(server, tuple(cpus[len(server) :]) or server)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerWish:
-    """What the private server is for.
+@dataclass(slots=True)
+class PrivateServer:
+    """One server at a time, started again when its cores or its environment must change.
 
     Attributes:
-        project: folder of the project.
-        folder: where repository and log lie; made by the caller.
+        store: of the project; repository and log lie in its folder, which the caller makes.
         root: the models folder.
         backends: that the models need.
         release: Triton release that is planned for.
         options: with runtime, image and wheel.
         protocol: of the requests that are measured.
+        progress: told of downloads and of the start.
     """
 
-    project: Path
-    folder: Path
+    store: StateStore
     root: Path
     backends: tuple[str, ...]
     release: str
     options: TuneOptions
     protocol: ClientProtocol = ClientProtocol.HTTP
-
-
-@dataclass(slots=True)
-class PrivateServer:
-    """One server at a time, started again when its cores or its environment must change."""
-
-    wish: ServerWish
     progress: Progress | None = None
     cores: Cores = field(default_factory=lambda: Cores((0,), (0,)))
     runtime: RuntimeName = RuntimeName.EMBEDDED
@@ -119,13 +111,13 @@ class PrivateServer:
     @property
     def repository(self) -> Path:
         """Folder of the slots."""
-        return self.wish.folder / "repository"
+        return self.store.folder / "tune/repository"
 
     @property
     def endpoint(self) -> Endpoint:
         """Where requests go; a server must run."""
-        protocol = self.wish.protocol
-        address = self.endpoints.http if protocol is ClientProtocol.HTTP else self.endpoints.grpc
+        http, protocol = self.protocol is ClientProtocol.HTTP, self.protocol
+        address = self.endpoints.http if http else self.endpoints.grpc
         return Endpoint(*parse_endpoint(address, protocol), protocol)
 
     @property
@@ -253,14 +245,14 @@ class PrivateServer:
 
     def _place(self, slot: str, facts: ModelFacts) -> None:
         mode = WeightsMode.HARDLINK
-        apart = self.wish.root.stat().st_dev != self.repository.stat().st_dev
+        apart = self.root.stat().st_dev != self.repository.stat().st_dev
         if apart and self.runtime is RuntimeName.EMBEDDED:
             # Another file system takes no hard link, and a copy a slot may be large.
             mode = WeightsMode.SYMLINK
         files = [
             WeightFile(
                 f"{slot}/{version.number}/{ref.target}",
-                self.wish.root / ref.source,
+                self.root / ref.source,
                 mode,
             )
             for version in facts.versions
@@ -272,10 +264,8 @@ class PrivateServer:
         # Not private by its own mode: a container's user reads it, by a mount of its own.
         self.repository.mkdir(exist_ok=True)
         check_folder(self.repository)
-        wanted = self.wish.options
-        options = UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
-        spec = self._spec(options)
-        chosen = choose_runtime(spec, options, self.progress)
+        spec = self._spec()
+        chosen = choose_runtime(spec, self._up_options, self.progress)
         findings = chosen.preflight(spec)
         errors = [item for item in findings if item.severity is Severity.ERROR]
         if errors:
@@ -297,20 +287,25 @@ class PrivateServer:
         self.control = ServerControl(Endpoint.parse(address, headers=headers))
         self._client = HttpClient(address, _LOAD_S, headers=headers)
 
-    def _spec(self, options: UpOptions) -> ServerSpec:
+    @property
+    def _up_options(self) -> UpOptions:
+        wanted = self.options
+        return UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
+
+    def _spec(self) -> ServerSpec:
         return replace(
-            bare_spec(StateStore(self.wish.project), options),
+            bare_spec(self.store, self._up_options),
             repository=self.repository.resolve(),
-            log=self.wish.folder / "server.log",
-            backends=self.wish.backends,
+            log=self.store.folder / "tune/server.log",
+            backends=self.backends,
             environment=self._environment,
             ports=Ports(0, 0, 0),
             cores=len(self.cores.server),
-            cpuset=self.cores.server if _same_numbers(self.wish.options) else (),
+            cpuset=self.cores.server if _same_numbers(self.options) else (),
             model_control=ModelControl.EXPLICIT,
             # Every configuration is complete; Triton would spend a second on each guess.
             auto_complete=False,
-            release=self.wish.release,
+            release=self.release,
             shared_memory_bytes=_SHARED_MEMORY,
         )
 

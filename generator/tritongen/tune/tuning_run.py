@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from tritongen.tune.search.objective import TuneSettings
 from tritongen.tune.search.tuner import Phase, Tuner, TunerStep, TuningChoice
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tune_result import TunedModel, result_of
-from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.tune.tune_server import PrivateServer
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import (
     AcceptedVariant,
@@ -123,22 +122,16 @@ class TuningRun:
         self.interrupted = 0
         self.tuners: dict[str, Tuner] = {}
         self._ended = self._cause = ""
-        wish = ServerWish(
-            project=self._store.project,
-            folder=self._folder,
+        server = PrivateServer(
+            store=self._store,
             root=project.root.resolve(),
             backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
             release=project.intent.target.triton,
             options=options,
             protocol=self.protocol,
+            progress=told.download,
         )
-        mine = sorted(os.sched_getaffinity(0))
-        self._bench = TaskRunner(
-            PrivateServer(wish, told.download),
-            lambda cores: divide_cores(cores, mine),
-            options.seed,
-            self._clock,
-        )
+        self._bench = TaskRunner(server, options.seed, self._clock)
 
     @property
     def runtime(self) -> str:

@@ -1,7 +1,6 @@
 """Fixes: small named rewrites that make a model servable or batchable, one entry a fix."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from tritongen.model.fixes import FIX_PURPOSES
 from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
@@ -28,9 +27,7 @@ _REWRITES: Mapping[str, tuple[_Rewriting, int]] = {
     "opset": (opset, 2),
     "ir_version": (ir_version, 1),
 }
-FIXES: Mapping[str, Fix] = MappingProxyType(
-    {
-        name: Fix(name, purpose.codes, purpose.summary, *_REWRITES[name])
-        for name, purpose in FIX_PURPOSES.items()
-    }
-)
+FIXES: Mapping[str, Fix] = {
+    name: Fix(name, purpose.codes, purpose.summary, *_REWRITES[name])
+    for name, purpose in FIX_PURPOSES.items()
+}

@@ -5,7 +5,6 @@ result would not be. It returns whether it changed anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -326,22 +325,20 @@ def _needs_tail(graph: Graph, node: Proto) -> None:
             waiting.extend(reader.output)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "Reshape": reshape,
-        "Expand": expand,
-        "Resize": resize,
-        "Slice": slice_,
-        "Concat": concat,
-        "LSTM": recurrent,
-        "GRU": recurrent,
-        "RNN": recurrent,
-        "Squeeze": squeeze,
-        "Gather": gather,
-        **dict.fromkeys(
-            ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "PRelu",
-             "And", "Or", "Equal", "Less", "Greater", "Mod"),
-            elementwise,
-        ),
-    }
-)  # fmt: skip
+RULES: Mapping[str, Rule] = {
+    "Reshape": reshape,
+    "Expand": expand,
+    "Resize": resize,
+    "Slice": slice_,
+    "Concat": concat,
+    "LSTM": recurrent,
+    "GRU": recurrent,
+    "RNN": recurrent,
+    "Squeeze": squeeze,
+    "Gather": gather,
+    **dict.fromkeys(
+        ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "PRelu",
+         "And", "Or", "Equal", "Less", "Greater", "Mod"),
+        elementwise,
+    ),
+}  # fmt: skip

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
-from types import MappingProxyType
 
 import numpy as np
 
@@ -31,20 +30,18 @@ FIRST_OPSET = 7
 RAISED_OPSET = 13
 _ML = "ai.onnx.ml"
 # IR version that brought an element type, by its name in TensorProto.
-_TYPES: Mapping[str, int] = MappingProxyType(
-    {
-        "FLOAT8E4M3FN": 9,
-        "FLOAT8E4M3FNUZ": 9,
-        "FLOAT8E5M2": 9,
-        "FLOAT8E5M2FNUZ": 9,
-        "UINT4": 10,
-        "INT4": 10,
-        "FLOAT4E2M1": 11,
-        "FLOAT8E8M0": 12,
-        "UINT2": 13,
-        "INT2": 13,
-    }
-)
+_TYPES: Mapping[str, int] = {
+    "FLOAT8E4M3FN": 9,
+    "FLOAT8E4M3FNUZ": 9,
+    "FLOAT8E5M2": 9,
+    "FLOAT8E5M2FNUZ": 9,
+    "UINT4": 10,
+    "INT4": 10,
+    "FLOAT4E2M1": 11,
+    "FLOAT8E8M0": 12,
+    "UINT2": 13,
+    "INT2": 13,
+}
 
 
 def usable_name(name: object) -> bool:

@@ -9,13 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.queueing import (
-    ClosedLoop,
-    OpenLoop,
-    ServicePoint,
-    ServiceTimes,
-    simulate,
-)
+from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 from tritongen.tune.search.measurement_records import History, LoadReading, Purpose, Task
 from tritongen.tune.search.search_space import Candidate, SearchSpace

@@ -1,7 +1,7 @@
 """The search space: configurations that obey the thread rule, and no others."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BackendRules, BatchSupport
@@ -110,17 +110,7 @@ class Candidate:
 
     def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0) -> Tuned:
         """The choice as the lock records it, made for so many cores."""
-        return Tuned(
-            goal=goal,
-            instances=self.instances,
-            threads=self.threads,
-            max_batch_size=self.max_batch_size,
-            queue_delay_us=self.queue_delay_us,
-            inter_op=self.inter_op,
-            numbers=numbers,
-            cores=cores,
-            arena=self.arena,
-        )
+        return Tuned(goal=goal, numbers=numbers, cores=cores, **asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
