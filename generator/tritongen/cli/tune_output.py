@@ -114,14 +114,16 @@ def _measurement_json(found: "Measurement | None") -> dict[str, object]:
 
 
 def _row_json(row: "Evaluated") -> dict[str, object]:
+    found = row.measured
     return {
         **_candidate_json(row.candidate),
         "load": load_text(row.load),
         "fate": row.fate,
         "predicted": _outcome_json(row.predicted) if row.predicted is not None else None,
-        "throughput_per_s": _interval_json(row.throughput, 1.0),
-        "latency_us": _interval_json(row.latency, 1e6),
-        **view(row, "rounds", "why"),
+        "throughput_per_s": _interval_json(found.throughput, 1.0) if found is not None else None,
+        "latency_us": _interval_json(found.latency_s, 1e6) if found is not None else None,
+        "rounds": found.rounds if found is not None else 0,
+        "why": row.why,
     }
 
 

@@ -65,8 +65,8 @@ def tune(
     return TuneReport(
         models=results,
         wall_s=time.monotonic() - begun,
-        runtime=run.runtime,
-        server=run.version,
+        runtime=run.server.runtime.value,
+        server=run.server.version,
         machine=_machine(),
         cores=cores,
         notes=(*notes, *run.notes(), *remarks),

@@ -84,11 +84,6 @@ class TunedModel:
         return self.best is not None and self.choice.feasible
 
     @property
-    def measured(self) -> int:
-        """Candidates that were measured."""
-        return sum(row.throughput is not None for row in self.rows)
-
-    @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
         return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
@@ -100,7 +95,9 @@ class TunedModel:
         return f"{self.objective.text}{over}"
 
     def _numbers(self) -> dict[str, float]:
-        numbers: dict[str, float] = {"candidates": float(self.measured)}
+        numbers: dict[str, float] = {
+            "candidates": float(sum(row.measured is not None for row in self.rows))
+        }
         if self.best is not None:
             numbers |= {
                 "rounds": float(self.best.rounds),

@@ -103,6 +103,7 @@ class TuningRun:
         protocol: what requests travel by.
         interrupted: number of the signal that ended the run, 0 for none.
         tuners: of the models that are served, by name, with what was measured.
+        server: that was measured on.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class TuningRun:
         self.interrupted = 0
         self.tuners: dict[str, Tuner] = {}
         self._ended = self._cause = ""
-        server = PrivateServer(
+        self.server = PrivateServer(
             store=self._store,
             root=project.root.resolve(),
             backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
@@ -131,17 +132,7 @@ class TuningRun:
             protocol=self.protocol,
             progress=told.download,
         )
-        self._bench = TaskRunner(server, options.seed, self._clock)
-
-    @property
-    def runtime(self) -> str:
-        """Where the server ran."""
-        return self._bench.server.runtime.value
-
-    @property
-    def version(self) -> str:
-        """Version of the server."""
-        return self._bench.server.version
+        self._bench = TaskRunner(self.server, options.seed, self._clock)
 
     def lock(self) -> FileLock:
         """Keeps two runs from disturbing each other's measurements.
@@ -155,13 +146,13 @@ class TuningRun:
         """What was measured on, and what the measurements suffered from."""
         notes = []
         own = sorted({one.space.backend.name for one in self._subjects} & OWN_BACKENDS)
-        if own and self._bench.server.runtime is RuntimeName.EMBEDDED:
+        if own and self.server.runtime is RuntimeName.EMBEDDED:
             notes.append(
                 f"measured with this project's own backend for {', '.join(own)}, in Python, which "
                 "the embedded Triton has in place of NVIDIA's in C++: times there are others"
             )
-        cores = self._bench.server.cores
-        if cores.shared and self._bench.server.starts:
+        cores = self.server.cores
+        if cores.shared and self.server.starts:
             listed = ", ".join(map(str, cores.server))
             notes.append(
                 f"server and load generator shared CPUs {listed}: there are no others, so both "
@@ -183,7 +174,7 @@ class TuningRun:
         """Tune every model; what was measured is never lost."""
         results: list[TunedModel] = []
         # A run that was killed leaves its folder of weights behind.
-        shutil.rmtree(self._bench.server.repository, ignore_errors=True)
+        shutil.rmtree(self.server.repository, ignore_errors=True)
         try:
             for index, subject in enumerate(self._subjects):
                 variants = accepted_variants(self._project, subject, self._options, self._told.note)

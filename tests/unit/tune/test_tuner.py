@@ -21,6 +21,7 @@ from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, TaskRecord, elapsed_s
 from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.standings import Measurement
 from tritongen.tune.search.tuner import Evaluated, Phase, Tuner, evaluated, pareto
 
 BASELINE = Candidate(2, 2, 4, 0)
@@ -327,7 +328,7 @@ def test_the_best_comes_first_and_the_losers_say_why(tuner):
     assert rows[0].candidate == tuner.best().candidate
     assert rows[0].why == ""
     assert all(row.why for row in rows[1:] if row.fate != "baseline")
-    assert all(row.throughput is not None for row in rows if row.rounds)
+    assert all(row.measured.rounds for row in rows if row.measured is not None)
 
 
 def test_a_slow_incumbent_is_behind_with_numbers(tuner):
@@ -339,14 +340,14 @@ def test_a_slow_incumbent_is_behind_with_numbers(tuner):
     # Whoever led when it dropped out has both cores, and was measured to be faster.
     (leader,) = [one for one in rows if one.candidate.key == rest.split(" (")[0]]
     assert leader.candidate.total_threads == 2
-    assert leader.throughput.low > row.throughput.high
+    assert leader.measured.throughput.low > row.measured.throughput.high
 
 
 def test_the_baseline_is_measured_but_not_predicted(tuner):
     (row,) = [row for row in evaluated(tuner) if row.fate == "baseline"]
     assert row.candidate == BASELINE
     assert row.predicted is None
-    assert row.rounds == 3
+    assert row.measured.rounds == 3
 
 
 def test_nothing_to_report_before_calibration():
@@ -358,14 +359,9 @@ def test_the_front_holds_what_nothing_beats():
         def exactly(value):
             return Interval(value, value, value)
 
-        return Evaluated(
-            Candidate(instances, 1),
-            ClosedLoop(1),
-            fate,
-            None,
-            exactly(throughput),
-            exactly(latency),
-        )
+        load = ClosedLoop(1)
+        found = Measurement(load, exactly(throughput), exactly(latency), 1)
+        return Evaluated(Candidate(instances, 1), load, fate, None, found)
 
     slow, fast, beaten = row(1, 100.0, 0.01), row(2, 200.0, 0.02), row(3, 90.0, 0.015)
     untried = Evaluated(Candidate(4, 1), ClosedLoop(1), "predicted", None)

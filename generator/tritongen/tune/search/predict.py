@@ -39,7 +39,6 @@ class Forecast:
         load: under which it would be measured.
         outcome: expected; the bound where it was not simulated.
         simulated: whether the outcome comes from the simulation.
-        mean_batch: rows in one execution, NaN where it was not simulated.
         reason: why it was left out, empty when it is in.
     """
 
@@ -47,7 +46,6 @@ class Forecast:
     load: Loop
     outcome: Performance
     simulated: bool
-    mean_batch: float = math.nan
     reason: str = ""
 
 
@@ -86,9 +84,7 @@ class Predictor:
             requests = _TAIL_REQUESTS if tail else REQUESTS
             figures = simulate(server, seed=self.seed, requests=requests).of("model")
             outcome = simulated_outcome(figures, load, candidate, self.objective, requests)
-            found = Forecast(
-                candidate, load, outcome, simulated=True, mean_batch=figures.mean_batch
-            )
+            found = Forecast(candidate, load, outcome, simulated=True)
             self._known[key] = found
         return found
 

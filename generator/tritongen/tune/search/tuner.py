@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, ServiceTimes
 from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.judge import RaceState, RaceVerdict, Status
@@ -280,9 +279,7 @@ class Evaluated:
             ``baseline`` or ``predicted`` (not measured).
         predicted: expected outcome; a bound where it was not worth a simulation. None for the
             baseline.
-        throughput: requests per second as measured, None when it was not.
-        latency: seconds at the goal's percentile as measured, None when it was not.
-        rounds: measurements behind the numbers.
+        measured: at the goal's percentile, None when it was not.
         why: why it lost, empty for the best.
     """
 
@@ -290,9 +287,7 @@ class Evaluated:
     load: Loop
     fate: str
     predicted: Performance | None
-    throughput: Interval | None = None
-    latency: Interval | None = None
-    rounds: int = 0
+    measured: Measurement | None = None
     why: str = ""
 
 
@@ -325,7 +320,7 @@ def evaluated(tuner: Tuner, ended: str = "") -> tuple[Evaluated, ...]:
             fate = "tied"
         predicted = race.predictor.under(arm.candidate, arm.load).outcome
         why = _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=found is not None)
-        rows.append(_row(arm.candidate, arm.load, fate, predicted, found, why))
+        rows.append(Evaluated(arm.candidate, arm.load, fate, predicted, found, why))
     rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
     unraced = f"{_ENDS[ended]} before it raced" if ended else "no time to race"
     rows += [
@@ -335,30 +330,16 @@ def evaluated(tuner: Tuner, ended: str = "") -> tuple[Evaluated, ...]:
     ]
     baseline = tuner.baseline()
     if race.baseline is not None and baseline is not None:
-        rows.append(_row(race.baseline, baseline.load, "baseline", None, baseline))
+        rows.append(Evaluated(race.baseline, baseline.load, "baseline", None, baseline))
     return tuple(rows)
-
-
-def _row(
-    candidate: Candidate,
-    load: Loop,
-    fate: str,
-    predicted: Performance | None,
-    found: Measurement | None,
-    why: str = "",
-) -> Evaluated:
-    if found is None:
-        return Evaluated(candidate, load, fate, predicted, why=why)
-    throughput, latency = found.throughput, found.latency_s
-    return Evaluated(candidate, load, fate, predicted, throughput, latency, found.rounds, why)
 
 
 def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
     """Measured candidates that none beats in throughput and latency at once, by latency."""
     points = [
-        (row.latency.value, -row.throughput.value, index)
+        (row.measured.latency_s.value, -row.measured.throughput.value, index)
         for index, row in enumerate(rows)
-        if row.latency is not None and row.throughput is not None and row.fate != "baseline"
+        if row.measured is not None and row.fate != "baseline"
     ]
     front, best = [], math.inf
     for _, throughput, index in sorted(points):
