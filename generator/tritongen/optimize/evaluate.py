@@ -12,7 +12,7 @@ from tritongen.model.variants import Accuracy
 from tritongen.optimize.accuracy import judge_drop, predicted, score
 from tritongen.optimize.child_jobs import Gate, StageRefusal
 from tritongen.optimize.onnx_session import Runner, RunRefusal
-from tritongen.optimize.user_samples import Samples, find_function
+from tritongen.optimize.user_samples import Samples, call_function
 
 Outputs = Mapping[str, Array]
 
@@ -170,11 +170,7 @@ def _scored(outputs: Outputs, metric: Metric, labels: Array | None = None) -> st
 
 
 def _call(gate: Gate, outputs: Outputs, labels: Array | None) -> float:
-    function = find_function(gate.function, gate.folders, "TG223")
-    try:
-        result = function({name: array.copy() for name, array in outputs.items()}, labels)
-        return float(result)
-    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-        raise InvalidInputError(
-            "TG223", f"raised {type(error).__name__}: {error}", where=gate.function
-        ) from None
+    given = {name: array.copy() for name, array in outputs.items()}
+    return call_function(
+        gate.function, gate.folders, "TG223", lambda function: float(function(given, labels))
+    )

@@ -15,6 +15,13 @@ from tritongen.optimize.libraries import Proto, onnx
 from tritongen.optimize.onnx_files import is_reference
 
 _ONNX_DOMAINS = {"", "ai.onnx"}
+# Attributes of a Constant that hold numbers instead of a tensor.
+_CONSTANTS = {
+    "value_int": "int64",
+    "value_ints": "int64",
+    "value_float": "float32",
+    "value_floats": "float32",
+}
 
 
 class Graph:
@@ -266,25 +273,14 @@ def dims_of(info: Proto) -> tuple[Dim, ...] | None:
 
 def set_dims(info: Proto, dims: Iterable[Dim] | None) -> None:
     """Declare a tensor's shape; None withdraws the rank."""
-    info.type.tensor_type.ClearField("shape")
-    if dims is None:
-        return
-    shape = info.type.tensor_type.shape
-    shape.SetInParent()
-    for dim in dims:
-        added = shape.dim.add()
-        if isinstance(dim, int):
-            added.dim_value = dim
-        elif dim:
-            added.dim_param = dim
+    tensor = info.type.tensor_type
+    declared = onnx().helper.make_tensor_type_proto(tensor.elem_type, dims)
+    tensor.CopyFrom(declared.tensor_type)
 
 
 def tensor_info(name: str, element: int, dims: Iterable[Dim] | None) -> Proto:
     """The declaration of a tensor."""
-    info = onnx().ValueInfoProto(name=name)
-    info.type.tensor_type.elem_type = element
-    set_dims(info, dims)
-    return info
+    return onnx().helper.make_tensor_value_info(name, element, dims)
 
 
 def is_tensor(info: Proto) -> bool:
@@ -308,12 +304,10 @@ def _constant_value(node: Proto) -> Proto | None:
     for item in node.attribute:
         if item.name == "value":
             return item.t
-        if item.name in {"value_int", "value_ints"}:
+        if item.name in _CONSTANTS:
             values = library.helper.get_attribute_value(item)
-            return library.numpy_helper.from_array(np.asarray(values, np.int64), name)
-        if item.name in {"value_float", "value_floats"}:
-            values = library.helper.get_attribute_value(item)
-            return library.numpy_helper.from_array(np.asarray(values, np.float32), name)
+            array = np.asarray(values, _CONSTANTS[item.name])
+            return library.numpy_helper.from_array(array, name)
     return None
 
 

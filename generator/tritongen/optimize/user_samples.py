@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from tritongen.model.samples import Array, make_inputs, numpy_dtype
 from tritongen.model.tensors import Shape, fits
 from tritongen.optimize.child_jobs import ChildJob, DataSource, JobInput
 from tritongen.trial.onnx_runtime import as_bytes
+
+T = TypeVar("T")
 
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 
@@ -190,13 +192,7 @@ def _arrays(source: DataSource) -> dict[str, Array]:
 
 
 def _from_function(source: DataSource) -> dict[str, Array]:
-    function = find_function(source.function, source.folders, "TG220")
-    try:
-        result = function()
-    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-        raise InvalidInputError(
-            "TG220", f"raised {type(error).__name__}: {error}", where=source.function
-        ) from None
+    result = call_function(source.function, source.folders, "TG220", lambda function: function())
     if not isinstance(result, Mapping):
         raise InvalidInputError(
             "TG220", f"returned {type(result).__name__}, no mapping", where=source.function
@@ -204,28 +200,35 @@ def _from_function(source: DataSource) -> dict[str, Array]:
     return {str(name): np.asarray(array) for name, array in result.items()}
 
 
-def find_function(name: str, folders: Sequence[str], code: str) -> Callable[..., Any]:
-    """Import ``module:function``.
+def call_function(
+    name: str, folders: Sequence[str], code: str, use: Callable[[Callable[..., Any]], T]
+) -> T:
+    """What comes of calling ``module:function``, the user's own code.
 
     Raises:
-        InvalidInputError: `code`, there is no such module or function, or importing it fails.
+        InvalidInputError: `code`, there is no such module or function, or importing or calling it
+            fails.
     """
+
+    def fault(what: str) -> InvalidInputError:
+        return InvalidInputError(code, what, where=name)
+
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute.isidentifier():
-        raise InvalidInputError(code, "must be written module:function", where=name)
+        raise fault("must be written module:function")
     with _importable(folders):
         try:
-            found = getattr(importlib.import_module(module_name), attribute)
+            function = getattr(importlib.import_module(module_name), attribute)
         except AttributeError:
-            raise InvalidInputError(code, "the module has no such function", where=name) from None
+            raise fault("the module has no such function") from None
         except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-            raise InvalidInputError(
-                code, f"cannot be imported: {type(error).__name__}: {error}", where=name
-            ) from None
-    if not callable(found):
-        raise InvalidInputError(code, "is no function", where=name)
-    function: Callable[..., Any] = found
-    return function
+            raise fault(f"cannot be imported: {type(error).__name__}: {error}") from None
+    if not callable(function):
+        raise fault("is no function")
+    try:
+        return use(function)
+    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
+        raise fault(f"raised {type(error).__name__}: {error}") from None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.errors import TritongenError
 from tritongen.model.evidence import ObservedTensor, instance_bytes
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import LoadJob
@@ -206,9 +206,7 @@ class TaskRunner:
         found = self._probers.get((slot, rows))
         if found is not None:
             return found
-        control = self.server.control
-        if control is None:
-            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        control = self.server.running.control
         job = self._job(subject, rows, slot, control)
         prober = Prober(self.server.endpoint, control, [job])
         try:

@@ -100,9 +100,7 @@ class PrivateServer:
     runtime: RuntimeName = RuntimeName.EMBEDDED
     version: str = ""
     starts: int = 0
-    control: ServerControl | None = None
-    _client: HttpClient | None = None
-    _server: "RunningServer | None" = None
+    _running: "_Running | None" = None
     _environment: tuple[tuple[str, str], ...] = ()
     # Slot by what is loaded there, least recently used first, with the instances that it holds.
     _slots: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
@@ -122,14 +120,19 @@ class PrivateServer:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where it listens.
+        """Where it listens; see `running`."""
+        return self.running.server.endpoints
+
+    @property
+    def running(self) -> "_Running":
+        """The server, and who speaks to it.
 
         Raises:
             EnvironmentProblem: TG812, it does not run.
         """
-        if self._server is None:
+        if self._running is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")
-        return self._server.endpoints
+        return self._running
 
     def ensure(self, cores: Cores, environment: tuple[tuple[str, str], ...]) -> bool:
         """Have a server with these cores and variables; True when it was started now.
@@ -138,7 +141,7 @@ class PrivateServer:
             EnvironmentProblem: it cannot be started.
         """
         same = (self.cores, self._environment) == (cores, environment)
-        if self._server is not None and same and self._server.alive():
+        if same and self.alive():
             return False
         self.stop()
         self.cores, self._environment = cores, environment
@@ -147,14 +150,14 @@ class PrivateServer:
 
     def alive(self) -> bool:
         """Whether the server runs."""
-        return self._server is not None and self._server.alive()
+        return self._running is not None and self._running.server.alive()
 
     def last_words(self) -> str:
         """Why the server ended; empty while it runs, or when nobody knows."""
-        if self._server is None:
+        if self._running is None:
             return ""
         try:
-            self._server.statuses()
+            self._running.server.statuses()
         except EnvironmentProblem as problem:
             told = [line for line in problem.details if "error" in line.lower()]
             return f"{problem.what}{': ' + told[-1] if told else ''}"
@@ -162,14 +165,12 @@ class PrivateServer:
 
     def stop(self) -> None:
         """End it and forget what was loaded; nothing happens when none runs."""
-        server, self._server = self._server, None
-        if self.control is not None and self._client is not None:
-            self.control.close()
-            self._client.close()
-        self.control = self._client = None
+        running, self._running = self._running, None
         self._slots.clear()
-        if server is not None:
-            server.stop(_GRACE_S)
+        if running is not None:
+            running.control.close()
+            running.client.close()
+            running.server.stop(_GRACE_S)
         shutil.rmtree(self.repository, ignore_errors=True)
 
     def load(
@@ -195,14 +196,12 @@ class PrivateServer:
         if key in self._slots:
             self._slots.move_to_end(key)
             return self._slots[key][0]
-        while self._slots and self._held() + instances > room:
+        while self._slots and sum(held for _, held in self._slots.values()) + instances > room:
             self._unload(next(iter(self._slots)))
         slot = f"{facts.name}-{self._made}"
         self._made += 1
         self._place(slot, facts)
-        client = self._client
-        if client is None:
-            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        client = self.running.client
         try:
             self._watched(lambda: client.load(slot, {**config, "name": slot}))
         except EnvironmentProblem as problem:
@@ -234,13 +233,9 @@ class PrivateServer:
         if problems:
             raise problems[0]
 
-    def _held(self) -> int:
-        return sum(instances for _, instances in self._slots.values())
-
     def _unload(self, key: str) -> None:
         slot, _ = self._slots.pop(key)
-        if self._client is not None:
-            self._client.unload(slot)
+        self.running.client.unload(slot)
         shutil.rmtree(self.repository / slot, ignore_errors=True)
 
     def _place(self, slot: str, facts: ModelFacts) -> None:
@@ -275,17 +270,17 @@ class PrivateServer:
             )
         self.runtime = chosen.name
         server = chosen.runtime.start(spec)
-        self._server = server
         try:
             server.wait_ready(_START_S, self.progress)
+            address, headers = server.endpoints.http, server.state.headers()
+            control = ServerControl(Endpoint.parse(address, headers=headers))
         except BaseException:
+            server.stop(_GRACE_S)
             self.stop()
             raise
         self.starts += 1
         self.version = server.state.version
-        address, headers = server.endpoints.http, server.state.headers()
-        self.control = ServerControl(Endpoint.parse(address, headers=headers))
-        self._client = HttpClient(address, _LOAD_S, headers=headers)
+        self._running = _Running(server, control, HttpClient(address, _LOAD_S, headers=headers))
 
     @property
     def _up_options(self) -> UpOptions:
@@ -308,6 +303,15 @@ class PrivateServer:
             release=self.release,
             shared_memory_bytes=_SHARED_MEMORY,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A server that runs, with what asks it and what loads models into it."""
+
+    server: "RunningServer"
+    control: ServerControl
+    client: HttpClient
 
 
 def _same_numbers(options: TuneOptions) -> bool:

@@ -14,7 +14,6 @@ from tritongen.model import codec
 from tritongen.model.progress import Progress
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
-from tritongen.probe.questions.comparison import Change
 from tritongen.queueing import OpenLoop
 from tritongen.repository.project import Project
 from tritongen.serving.embedded.layout import OWN_BACKENDS
@@ -31,7 +30,6 @@ from tritongen.tune.tune_result import TunedModel, result_of
 from tritongen.tune.tune_server import PrivateServer
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import (
-    AcceptedVariant,
     ComparedArm,
     VariantComparison,
     accepted_variants,
@@ -179,7 +177,7 @@ class TuningRun:
             for index, subject in enumerate(self._subjects):
                 variants = accepted_variants(self._project, subject, self._options, self._told.note)
                 # Together with its variants a model keeps to the budget.
-                tried = sum(variant.subject is not None for variant in variants)
+                tried = sum(other is not None for _, other in variants)
                 budget_s = self._options.budget_s / (1.0 + _VARIANT_SHARE * tried)
                 results.append(self._tune(index, subject, max(MIN_BUDGET_S, budget_s)))
                 if variants:
@@ -249,24 +247,24 @@ class TuningRun:
         index: int,
         subject: Subject,
         result: TunedModel,
-        variants: Sequence[AcceptedVariant],
+        variants: Sequence[tuple[VariantComparison, Subject | None]],
         budget_s: float,
     ) -> TunedModel:
         """The result with accepted variants held against it, each as it is best."""
         found = []
-        for variant in variants:
-            if variant.subject is None or result.best is None or self._ended:
-                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=variant.reason))
+        for offer, variant in variants:
+            if variant is None or result.best is None or self._ended:
+                found.append(offer)
                 continue
-            other = self._tune(index, variant.subject, budget_s)
+            other = self._tune(index, variant, budget_s)
             if other.best is None:
                 why = other.notes[0] if other.notes else other.sentence
-                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=why))
+                found.append(replace(offer, reason=why))
                 continue
             seconds = self._settings(subject, budget_s).seconds(result.best.throughput.value)
             ours = ComparedArm(subject, result.choice.candidate, result.choice.load)
-            theirs = ComparedArm(variant.subject, other.choice.candidate, other.choice.load)
-            found.append(paired_comparison(self._bench, ours, theirs, variant.reason, seconds))
+            theirs = ComparedArm(variant, other.choice.candidate, other.choice.load)
+            found.append(paired_comparison(self._bench, offer, ours, theirs, seconds))
             if self._bench.interrupted:
                 self._end(self._bench.interrupted)
         return replace(result, offers=tuple(found))
