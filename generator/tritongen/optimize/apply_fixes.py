@@ -255,10 +255,7 @@ def _optional_inputs(path: Path) -> Iterator[JobInput]:
         dtype = next((item for item in DType if item.numpy_name == str(kind)), None)
         if dtype is not None:
             plain = library.ValueInfoProto(type=inner)
-            dims = tuple(
-                dim if isinstance(dim, int) and dim > 0 else -1 for dim in dims_of(plain) or ()
-            )
-            yield JobInput(info.name, dtype, dims, tuple(max(1, dim) for dim in dims))
+            yield JobInput.declared(info.name, dtype, dims_of(plain) or ())
 
 
 def _samples(job: ChildJob) -> tuple[list[Mapping[str, Array]], str]:
@@ -267,12 +264,9 @@ def _samples(job: ChildJob) -> tuple[list[Mapping[str, Array]], str]:
     The user's samples may be made for the fixed model; the proof does without them then.
     """
     inputs = (*job.inputs, *_optional_inputs(Path(job.path)))
-    recipes = [item.recipe for item in inputs]
-    samples: list[Mapping[str, Array]] = [
-        make_inputs(recipes, job.seed + number) for number in range(_SEEDS)
-    ]
+    samples = replace(job, inputs=inputs).seeded(_SEEDS)
     if inputs and all(item.dims and item.dims[0] == -1 for item in inputs):
-        many = [recipe.with_rows(_ROWS) for recipe in recipes]
+        many = [item.recipe.with_rows(_ROWS) for item in inputs]
         samples.append(make_inputs(many, job.seed + _SEEDS))
     if job.data is None:
         return samples, ""

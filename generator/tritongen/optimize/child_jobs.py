@@ -13,7 +13,7 @@ from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
 from tritongen.model.codec import decode, encode
 from tritongen.model.precision import Precision
 from tritongen.model.samples import Array, InputRecipe, make_inputs
-from tritongen.model.tensors import DType
+from tritongen.model.tensors import DType, Shape
 from tritongen.model.variants import Accuracy, Proof, Speedup, Step
 from tritongen.optimize.isa import Isa
 from tritongen.trial.child import ChildEnd, ChildResult, run_worker
@@ -69,6 +69,12 @@ class JobInput:
     dims: tuple[int, ...]
     shape: tuple[int, ...]
     values: str = ""
+
+    @classmethod
+    def declared(cls, name: str, dtype: DType, shape: Shape) -> "JobInput":
+        """One that no run was made with: a size of 1 wherever any is open."""
+        dims = tuple(dim if isinstance(dim, int) and dim > 0 else -1 for dim in shape)
+        return cls(name, dtype, dims, tuple(max(1, dim) for dim in dims))
 
     @property
     def recipe(self) -> InputRecipe:

@@ -175,13 +175,10 @@ def _inputs(facts: ModelFacts, trial: Trial) -> Iterator[JobInput]:
     for spec in facts.inputs:
         if spec.optional or spec.kind is not TensorKind.TENSOR:
             continue
-        dims = tuple(dim if isinstance(dim, int) and dim > 0 else -1 for dim in spec.shape or ())
-        known = seen.get(spec.name)
-        if known is not None:
-            yield JobInput(spec.name, known.dtype, dims, known.shape, known.values)
-        else:
-            shape = tuple(max(1, dim) for dim in dims)
-            yield JobInput(spec.name, spec.dtype or DType.FP32, dims, shape)
+        found = JobInput.declared(spec.name, spec.dtype or DType.FP32, spec.shape or ())
+        if (known := seen.get(spec.name)) is not None:
+            found = replace(found, dtype=known.dtype, shape=known.shape, values=known.values)
+        yield found
 
 
 def do(

@@ -167,28 +167,26 @@ def _arrays(source: DataSource) -> dict[str, Array]:
     if source.function:
         return _from_function(source)
     path = Path(source.path)
+
+    def fault(what: str, fix: str = "") -> InvalidInputError:
+        return InvalidInputError("TG220", what, where=str(path), fix=fix)
+
     try:
         if path.is_dir():
             files = sorted(path.glob("*.npy"))
             if not files:
-                raise InvalidInputError("TG220", "the folder holds no .npy files", where=str(path))
+                raise fault("the folder holds no .npy files")
             return {item.stem: np.load(item, mmap_mode="r", allow_pickle=False) for item in files}
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InvalidInputError(
-                "TG220",
-                "the file holds one array without a name",
-                where=str(path),
-                fix="Save a .npz file: numpy.savez(FILE, NAME=ARRAY).",
-            )
+            fix = "Save a .npz file: numpy.savez(FILE, NAME=ARRAY)."
+            raise fault("the file holds one array without a name", fix)
         with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
+        raise fault("there is no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(
-            "TG220", f"cannot be read: {describe_error(error)}", where=str(path)
-        ) from None
+        raise fault(f"cannot be read: {describe_error(error)}") from None
 
 
 def _from_function(source: DataSource) -> dict[str, Array]:

@@ -188,12 +188,12 @@ def choose_static(
     signs = (True,) if job.isa.arm or job.gpu else (True, False)
     best: tuple[float, StaticBuilder] | None = None
     failure = ""
-    for number, (types, signed) in enumerate(
-        (types, signed) for types in _type_sets(prepared) for signed in signs
-    ):
-        builder = StaticBuilder(
-            prepared, ranges, types, signed=signed, reduce_range=not job.isa.vnni
-        )
+    builders = [
+        StaticBuilder(prepared, ranges, types, signed=signed, reduce_range=not job.isa.vnni)
+        for types in _type_sets(prepared)
+        for signed in signs
+    ]
+    for number, builder in enumerate(builders):
         folder = Path(job.work) / f"form-{number}"
         folder.mkdir()
         try:

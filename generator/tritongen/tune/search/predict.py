@@ -4,7 +4,7 @@ For a goal that cannot be met, it names the nearest ones that could.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import expm1
 
@@ -229,13 +229,8 @@ def _sorted_out(
     if best is None:
         return []
     step = slack / 8.0
-    leaders: dict[tuple[object, ...], Performance] = {}
-    for forecast in kept:
-        split = forecast.candidate.split
-        if split not in leaders or objective.rank(forecast.outcome) < objective.rank(
-            leaders[split]
-        ):
-            leaders[split] = forecast.outcome
+    falling = sorted(kept, key=lambda one: objective.rank(one.outcome), reverse=True)
+    leaders = {one.candidate.split: one.outcome for one in falling}
 
     def order(forecast: Forecast) -> tuple[float, ...]:
         shortfall, loss, second, simplicity = objective.rank(
@@ -288,12 +283,12 @@ def nearest_goals(
         replace(measured, latency_s=objective.limit_s or measured.latency_s)
     )
     if served and objective.limit_s is not None and math.isfinite(measured.latency_s):
-        limit = _round_up(measured.latency_s * (1.0 + _MARGIN))
+        limit = _rounded(measured.latency_s * (1.0 + _MARGIN), math.ceil)
         goals.append(replace(objective, limit_s=limit))
     if objective.rate_per_s is not None:
         rate = _greatest_rate(predictor, candidate, load, measured)
         if rate > 0.0:
-            goals.append(replace(objective, rate_per_s=_round_down(rate)))
+            goals.append(replace(objective, rate_per_s=_rounded(rate, math.floor)))
     return tuple(goals)
 
 
@@ -327,13 +322,8 @@ def _greatest_rate(
     return low * (1.0 - _MARGIN)
 
 
-def _round_up(value: float) -> float:
-    """Two significant digits, upwards."""
+def _rounded(value: float, direction: Callable[[float], int]) -> float:
+    """Two significant digits, upwards by `ceil` and downwards by `floor`."""
     step: float = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return round(math.ceil(value / step - 1e-9) * step, 9)
-
-
-def _round_down(value: float) -> float:
-    """Two significant digits, downwards."""
-    step: float = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return round(math.floor(value / step + 1e-9) * step, 9)
+    slack = 1e-9 if direction is math.floor else -1e-9
+    return round(direction(value / step + slack) * step, 9)

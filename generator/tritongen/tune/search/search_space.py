@@ -1,6 +1,6 @@
 """The search space: configurations that obey the thread rule, and no others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tritongen.errors import InvalidInputError
@@ -193,7 +193,8 @@ class SearchSpace:
         plain = ((self.unmerged, None),)
         if not self.merges:
             return plain
-        sizes = [size for size in _powers(self.max_batch) if size > self.request_rows]
+        powers = (2**power for power in range(1, self.max_batch.bit_length()))
+        sizes = [size for size in powers if size > self.request_rows]
         delays = sorted({0, *self.delays_us})
         return (*plain, *((size, delay) for size in sizes for delay in delays))
 
@@ -278,13 +279,6 @@ def delay_choices(service_s: float, limit_s: float | None = None) -> tuple[int, 
 
 def _many(count: int, unit: str) -> str:
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-
-
-def _powers(most: int) -> Iterator[int]:
-    size = 2
-    while size <= most:
-        yield size
-        size *= 2
 
 
 def _counts(most: int) -> tuple[int, ...]:
