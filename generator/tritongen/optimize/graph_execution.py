@@ -2,22 +2,21 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from tritongen.model.agreement import TOLERANCES
-from tritongen.model.samples import Array
 from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.optimize.apply_fixes import MODEL_FILE
 from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.libraries import onnxruntime
 from tritongen.optimize.onnx_files import DATA_FILE, load, save_within
-from tritongen.optimize.onnx_session import OrtRunner, RunRefusal, RunSettings, needs_data_file
+from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_file, open_session
 from tritongen.optimize.paired_speed import paired_speedup, paired_times, points, speedups
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect
-from tritongen.trial.onnx_runtime import described, silent_options
+from tritongen.trial.onnx_runtime import silent_options
 
 # Chosen: so many sets of generated inputs compare two forms of a model, and so many pairs of loads
 # their times.
@@ -77,15 +76,7 @@ def optimise(source: Path, target: Path, level: Level, without: Sequence[str] = 
     if needs_data_file(source):
         entry = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(entry, DATA_FILE)
-    try:
-        library.InferenceSession(
-            os.fspath(source),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=list(without),
-        )
-    except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-        raise RunRefusal(described(error, source.parent)) from None
+    open_session(library, source, options, disabled_optimizers=list(without))
     return target
 
 
@@ -142,12 +133,13 @@ def futile_step(parallelism: float, threads: int) -> Step | None:
         parallelism: operators divided by the longest path.
         threads: to be used at most.
     """
-    bound = _bound(parallelism)
+    why = ""
     if parallelism < _WORTH_TRYING:
-        return _step(False, f"{bound}: a chain, which inter-op threads cannot speed up; not tried")
-    if threads < 2:
-        return _step(False, f"{bound}; not tried: with one core nothing runs side by side")
-    return None
+        why = ": a chain, which inter-op threads cannot speed up; not tried"
+    elif threads < 2:
+        why = "; not tried: with one core nothing runs side by side"
+    reason = f"{_bound(parallelism)}{why}"
+    return Step("inter_op", StepKind.PARALLEL, False, reason) if why else None
 
 
 def try_parallel(job: ChildJob) -> JobResult:
@@ -156,37 +148,21 @@ def try_parallel(job: ChildJob) -> JobResult:
     Raises:
         RunRefusal: the model does not run.
     """
-    bound = _bound(job.parallelism)
-    speed = _measure(job, job.seeded(1)[0])
-    verdict = "faster" if speed.low > 1 else "slower" if speed.high < 1 else "no difference"
-    reason = (
-        f"{bound}, so at most that is to be gained; two side by side with "
-        f"{max(1, job.threads // 2)} threads each against one after the other with {job.threads}: "
-        f"{speed}, {verdict}"
-    )
-    applied = speed.low > 1
-    overlay = _overlay(2, max(1, job.threads // 2)) if applied else {}
-    return JobResult(steps=(_step(applied, reason, overlay),), speedups=(speed,))
-
-
-def _measure(job: ChildJob, inputs: Mapping[str, Array]) -> Speedup:
-    path = Path(job.path)
+    path, half = Path(job.path), max(1, job.threads // 2)
     runners = (
         OrtRunner(path, RunSettings(threads=job.threads, lean=False)),
-        OrtRunner(path, RunSettings(threads=max(1, job.threads // 2), inter_op=2, lean=False)),
+        OrtRunner(path, RunSettings(threads=half, inter_op=2, lean=False)),
     )
-    first, second = paired_times(runners, inputs, min(5.0, job.time_budget_s), settle=True)
-    return paired_speedup(first, second, threads=job.threads)
-
-
-def _step(applied: bool, reason: str, overlay: Mapping[str, object] | None = None) -> Step:
-    return Step("inter_op", StepKind.PARALLEL, applied, reason, overlay=overlay or {})
-
-
-def _overlay(inter_op: int, intra_op: int) -> Mapping[str, object]:
-    values = {
-        "execution_mode": 1,
-        "inter_op_thread_count": inter_op,
-        "intra_op_thread_count": intra_op,
-    }
-    return {"parameters": {key: {"string_value": str(value)} for key, value in values.items()}}
+    times = paired_times(runners, job.seeded(1)[0], min(5.0, job.time_budget_s), settle=True)
+    speed = paired_speedup(*times, threads=job.threads)
+    applied = speed.low > 1
+    verdict = "faster" if applied else "slower" if speed.high < 1 else "no difference"
+    reason = (
+        f"{_bound(job.parallelism)}, so at most that is to be gained; two side by side with {half} "
+        f"threads each against one after the other with {job.threads}: {speed}, {verdict}"
+    )
+    values = {"execution_mode": 1, "inter_op_thread_count": 2, "intra_op_thread_count": half}
+    parameters = {key: {"string_value": str(value)} for key, value in values.items()}
+    overlay = {"parameters": parameters} if applied else {}
+    step = Step("inter_op", StepKind.PARALLEL, applied, reason, overlay=overlay)
+    return JobResult(steps=(step,), speedups=(speed,))

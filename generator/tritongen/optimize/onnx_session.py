@@ -63,21 +63,28 @@ class OrtRunner:
     """One `InferenceSession` on the CPU."""
 
     def __init__(self, path: Path, settings: RunSettings = RunSettings()) -> None:
-        self._library = onnxruntime()
+        library = onnxruntime()
         self._folder = path.parent
-        try:
-            self._session = self._library.InferenceSession(
-                os.fspath(path),
-                session_options(self._library, path, settings),
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-            raise RunRefusal(described(error, path.parent)) from None
+        options = session_options(library, path, settings)
+        self._session = open_session(library, path, options)
         self.output_names: list[str] = [item.name for item in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
         """See `Runner.run`."""
         return _run(self._session, self.output_names, inputs, self._folder)
+
+
+def open_session(library: Library, path: Path, options: Library, **more: object) -> Library:
+    """A session on the CPU.
+
+    Raises:
+        RunRefusal: ONNX Runtime does not load the model, or cannot save what it makes of it.
+    """
+    providers = ["CPUExecutionProvider"]
+    try:
+        return library.InferenceSession(os.fspath(path), options, providers=providers, **more)
+    except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+        raise RunRefusal(described(error, path.parent)) from None
 
 
 def session_options(library: Library, path: Path, settings: RunSettings) -> Library:

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.precision import Precision
-from tritongen.model.variants import Speedup, Step, StepKind
+from tritongen.model.variants import Step, StepKind
 from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.libraries import Library, openvino
 from tritongen.optimize.onnx_session import Arrays, OrtRunner, RunRefusal, Value
@@ -99,7 +98,16 @@ def convert(job: ChildJob) -> JobResult:
     except (Unproven, RunRefusal) as problem:
         where = "converted, and not proven equal"
         return JobResult(steps=(Step(NAME, StepKind.CONVERT, False, f"{where}: {problem}"),))
-    measured = _measured(job, source, result, rows)
+    both = (
+        partial(OrtRunner, source),
+        lambda settings: OpenVinoRunner(result, settings.threads),
+    )
+    places = points(job.threads, batched=job.batched)
+    measured = speedups(both, rows, places, min(12.0, job.time_budget_s))
+    recipe = {
+        "method": "converted to OpenVINO IR",
+        "openvino": str(openvino().__version__).split("-", 1)[0],
+    }
     return JobResult(
         steps=(Step(NAME, StepKind.CONVERT, True, f"{reason}, running {measured[0]}", proof),),
         model=MODEL_FILE,
@@ -107,27 +115,8 @@ def convert(job: ChildJob) -> JobResult:
         proof=proof,
         speedups=measured,
         rows_equal=proof.rows_equal,
-        recipe=_recipe(in_bf16=coarser),
+        recipe={**recipe, COMPUTES_IN: "BF16"} if coarser else recipe,
     )
-
-
-def _recipe(*, in_bf16: bool) -> Mapping[str, object]:
-    found: dict[str, object] = {
-        "method": "converted to OpenVINO IR",
-        "openvino": str(openvino().__version__).split("-", 1)[0],
-    }
-    return {**found, COMPUTES_IN: "BF16"} if in_bf16 else found
-
-
-def _measured(
-    job: ChildJob, source: Path, result: Path, rows: Sequence[Arrays]
-) -> tuple[Speedup, ...]:
-    both = (
-        partial(OrtRunner, source),
-        lambda settings: OpenVinoRunner(result, settings.threads),
-    )
-    where = points(job.threads, batched=job.batched)
-    return speedups(both, rows, where, min(12.0, job.time_budget_s))
 
 
 def _save(library: Library, source: Path, result: Path, outputs: list[str]) -> None:
