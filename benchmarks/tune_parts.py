@@ -254,7 +254,7 @@ def _mean(values: Sequence[float]) -> float:
 def _slot(found: TaskRunner, subject: Subject, task: Task) -> str:
     wanted = found.configuration(subject, task)
     found.server.ensure(found.cores(subject), wanted.environment)
-    return found.server.load(wanted.key, subject.facts, wanted.config, wanted.instances, 64)
+    return found.server.load(wanted, subject.facts, 64)
 
 
 def _by_peer(found: TaskRunner, subject: Subject, slot: str, task: Task) -> tuple[float, float]:

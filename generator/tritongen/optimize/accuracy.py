@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.codec import significant
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 
@@ -59,9 +60,9 @@ def judge_drop(
     accepted = data and loss <= max_drop + 1e-9
     return Accuracy(
         metric=metric.value,
-        original=_rounded(original),
-        variant=_rounded(variant),
-        drop=_rounded(loss),
+        original=significant(original),
+        variant=significant(variant),
+        drop=significant(loss),
         threshold=max_drop,
         accepted=accepted,
         rows=rows,
@@ -84,11 +85,6 @@ def predicted(outputs: Array) -> Array:
         raise ValueError(f"scores must be [rows, classes], not {list(outputs.shape)}")
     labels: Array = np.argmax(outputs, axis=1)
     return labels
-
-
-def _rounded(value: float) -> float | None:
-    """Six figures; None for what is not finite, which no file could hold."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _paired(outputs: Array, truth: Array) -> tuple[Array, Array]:

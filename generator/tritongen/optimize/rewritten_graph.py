@@ -198,12 +198,10 @@ class Graph:
             _rename(node, old, new, writes=True)
         self.changed()
 
-    def redirect(self, old: str, new: str, keep: Iterable[Proto] = ()) -> None:
-        """Have every reader of one value read another; the nodes in `keep` go on as they are."""
-        kept = {id(node) for node in keep}
+    def redirect(self, old: str, new: str) -> None:
+        """Have every reader of one value read another."""
         for node in self.proto.graph.node:
-            if id(node) not in kept:
-                _rename(node, old, new, writes=False)
+            _rename(node, old, new, writes=False)
         self.changed()
 
     def drop_unused(self) -> None:

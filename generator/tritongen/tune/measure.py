@@ -133,9 +133,7 @@ class TaskRunner:
         if started:
             self._close_probers()
         try:
-            slot = self.server.load(
-                wanted.key, subject.facts, wanted.config, wanted.instances, _room(subject)
-            )
+            slot = self.server.load(wanted, subject.facts, _room(subject))
             reading, error = self._probe(subject, task, slot)
         except TritongenError as problem:
             reading, error = None, problem.what

@@ -7,11 +7,11 @@ loaded and are measured in turn without the pause of a reload.
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.business import ClientProtocol
@@ -31,6 +31,7 @@ from tritongen.triton.load_reasons import clean
 from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import StateStore
 from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tuned_model import Loadable
 
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
@@ -173,42 +174,34 @@ class PrivateServer:
             running.server.stop(_GRACE_S)
         shutil.rmtree(self.repository, ignore_errors=True)
 
-    def load(
-        self,
-        key: str,
-        facts: ModelFacts,
-        config: Mapping[str, Any],
-        instances: int,
-        room: int,
-    ) -> str:
+    def load(self, wanted: Loadable, facts: ModelFacts, room: int) -> str:
         """The slot that holds a configuration, loaded now or before.
 
         Args:
-            key: of the configuration.
+            wanted: the configuration; its name becomes the slot's.
             facts: of its model.
-            config: in JSON's terms; the name is the slot's.
-            instances: that it holds.
             room: instances that may be loaded at once.
 
         Raises:
             EnvironmentProblem: TG815, the server refuses it; TG814, it does not answer.
         """
-        if key in self._slots:
-            self._slots.move_to_end(key)
-            return self._slots[key][0]
-        while self._slots and sum(held for _, held in self._slots.values()) + instances > room:
-            self._unload(next(iter(self._slots)))
+        if wanted.key in self._slots:
+            self._slots.move_to_end(wanted.key)
+            return self._slots[wanted.key][0]
+        taken = sum(instances for _, instances in self._slots.values())
+        while self._slots and taken + wanted.instances > room:
+            taken -= self._unload_oldest()
         slot = f"{facts.name}-{self._made}"
         self._made += 1
         self._place(slot, facts)
         client = self.running.client
         try:
-            self._watched(lambda: client.load(slot, {**config, "name": slot}))
+            self._watched(lambda: client.load(slot, {**wanted.config, "name": slot}))
         except EnvironmentProblem as problem:
             shutil.rmtree(self.repository / slot, ignore_errors=True)
             reason = clean(problem.what).replace(slot, facts.name)
             raise EnvironmentProblem(problem.code, reason, where=facts.name) from problem
-        self._slots[key] = (slot, instances)
+        self._slots[wanted.key] = (slot, wanted.instances)
         return slot
 
     def _watched(self, ask: Callable[[], None]) -> None:
@@ -233,10 +226,12 @@ class PrivateServer:
         if problems:
             raise problems[0]
 
-    def _unload(self, key: str) -> None:
-        slot, _ = self._slots.pop(key)
+    def _unload_oldest(self) -> int:
+        """Takes out what was used least recently, and tells how many instances it held."""
+        slot, instances = self._slots.popitem(last=False)[1]
         self.running.client.unload(slot)
         shutil.rmtree(self.repository / slot, ignore_errors=True)
+        return instances
 
     def _place(self, slot: str, facts: ModelFacts) -> None:
         mode = WeightsMode.HARDLINK

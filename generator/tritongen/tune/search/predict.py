@@ -171,7 +171,6 @@ def shortlist(
     predictor: Predictor,
     candidates: Iterable[Candidate],
     margin: float,
-    most: int = MAX_SIMULATED,
 ) -> tuple[Forecast, ...]:
     """Forecasts of every candidate, best first; those that cannot be best are given a reason.
 
@@ -183,7 +182,6 @@ def shortlist(
         candidates: the space.
         margin: error of predictions as a share; candidates this far behind stay in. Those of
             the same split share most of the error: a part of the margin does for them.
-        most: simulate at most so many.
     """
     objective = predictor.objective
     bounds = [(predictor.bound(candidate), candidate) for candidate in candidates]
@@ -194,8 +192,8 @@ def shortlist(
     dropped: list[Forecast] = []
     for bound, candidate in bounds:
         why = _hopeless(objective, bound, best, slack)
-        if not why and len(kept) >= most:
-            why = f"not among the {most} most promising"
+        if not why and len(kept) >= MAX_SIMULATED:
+            why = f"not among the {MAX_SIMULATED} most promising"
         if why:
             load = OpenLoop(objective.rate_per_s) if objective.rate_per_s else ClosedLoop(1)
             dropped.append(Forecast(candidate, load, bound, simulated=False, reason=why))
