@@ -12,7 +12,7 @@ from tritongen.model.precision import Precision
 from tritongen.model.variants import Step, StepKind
 from tritongen.optimize.child_jobs import ChildJob, JobResult
 from tritongen.optimize.libraries import Library, openvino
-from tritongen.optimize.onnx_session import Arrays, OrtRunner, RunRefusal, Value
+from tritongen.optimize.onnx_session import Arrays, OrtRunner, Runner, RunRefusal, Value
 from tritongen.optimize.paired_speed import points, speedups
 from tritongen.optimize.rewrite_proof import Unproven, compare, expect, rows_agree
 from tritongen.trial.onnx_runtime import described
@@ -28,7 +28,7 @@ _SEEDS = 4
 _PLACES = re.compile(r"(Exception from|Check '[^']*' failed at) \S+:\d+:\s*")
 
 
-class OpenVinoRunner:
+class OpenVinoRunner(Runner):
     """A model on OpenVINO's CPU plugin, compiled as Triton's backend compiles it: one stream.
 
     Args:
@@ -43,27 +43,27 @@ class OpenVinoRunner:
 
     def __init__(self, path: Path, threads: int = 1, *, precise: bool = False) -> None:
         library = openvino()
-        self._folder = path.parent
         options: dict[str, object] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         if precise:
             options["INFERENCE_PRECISION_HINT"] = "f32"
         try:
             core = library.Core()
             compiled = core.compile_model(core.read_model(os.fspath(path)), "CPU", options)
-            self._request = compiled.create_infer_request()
+            request = compiled.create_infer_request()
             hint = compiled.get_property("INFERENCE_PRECISION_HINT")
         except Exception as error:  # noqa: BLE001  (openvino raises what its C++ code throws)
             raise RunRefusal(_words(error, path.parent)) from None
-        self._outputs = {str(port.get_any_name()): port for port in compiled.outputs}
+        self._ports = {str(port.get_any_name()): port for port in compiled.outputs}
+        super().__init__(request, list(self._ports), path.parent)
         self.in_bf16 = "bf16" in str(hint) or "bfloat16" in str(hint)
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
         """See `Runner.run`."""
         try:
-            result = self._request.infer(dict(inputs))
+            result = self._loaded.infer(dict(inputs))
         except Exception as error:  # noqa: BLE001  (as above)
             raise RunRefusal(_words(error, self._folder)) from None
-        return {name: np.array(result[port]) for name, port in self._outputs.items()}
+        return {name: np.array(result[port]) for name, port in self._ports.items()}
 
 
 def _words(error: Exception, folder: Path) -> str:

@@ -154,24 +154,21 @@ class Graph:
             op, list(inputs), list(outputs), name=self.fresh(f"tritongen_{op}"), **attributes
         )
 
-    def insert(self, nodes: Iterable[Proto], before: Proto | None = None) -> list[Proto]:
-        """Put nodes in front of another, or at the end; returns them as they are in the graph.
+    def insert(self, nodes: Iterable[Proto], before: Proto | None = None) -> None:
+        """Put nodes in front of another, or at the end.
 
         Raises:
             ValueError: `before` is not in the graph.
         """
         held = self.proto.graph.node
         place = len(held) if before is None else self._index(before)
-        added = []
         for offset, node in enumerate(nodes):
             held.insert(place + offset, node)
-            added.append(held[place + offset])
         self.changed()
-        return added
 
-    def insert_first(self, nodes: Iterable[Proto]) -> list[Proto]:
+    def insert_first(self, nodes: Iterable[Proto]) -> None:
         """Put nodes in front of all others."""
-        return self.insert(nodes, before=next(iter(self.proto.graph.node), None))
+        self.insert(nodes, before=next(iter(self.proto.graph.node), None))
 
     def remove(self, node: Proto) -> None:
         """Take a node out.

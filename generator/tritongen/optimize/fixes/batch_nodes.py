@@ -331,9 +331,7 @@ RULES: Mapping[str, Rule] = {
     "Resize": resize,
     "Slice": slice_,
     "Concat": concat,
-    "LSTM": recurrent,
-    "GRU": recurrent,
-    "RNN": recurrent,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
     "Squeeze": squeeze,
     "Gather": gather,
     **dict.fromkeys(

@@ -34,12 +34,12 @@ def zipmap(graph: Graph, _context: FixContext) -> Rewrite | None:
             continue
         output, scores = node.output[0], node.input[0]
         classes[output] = zipmap_classes(node)
-        (plain,) = graph.insert([graph.make("Identity", [scores], [output])], before=node)
+        graph.insert([graph.make("Identity", [scores], [output])], before=node)
         graph.remove(node)
         replace_output(graph.proto.graph, output, [tensor_info(output, float_, None)])
         dims = infer(graph).get(output) or (None, len(classes[output]))
         declared = tensor_info(output, float_, public((*dims[:-1], len(classes[output]))))
-        replace_output(graph.proto.graph, plain.output[0], [declared])
+        replace_output(graph.proto.graph, output, [declared])
     if not classes:
         return None
     names, labels = next(iter(classes.items()))

@@ -191,9 +191,7 @@ def _true_dims(
         if seen is None or (declared is not None and fits(declared, seen)):
             return None
         return (None,) * len(seen)
-    if declared is None:
-        return public(inferred)
-    if len(declared) != len(inferred):
+    if declared is None or len(declared) != len(inferred):
         return public(inferred)
     wanted = [
         _true_dim(mine, theirs, symbols) for mine, theirs in zip(declared, inferred, strict=True)

@@ -327,9 +327,9 @@ def _squared_errors(found: float, measured: Usable) -> float:
 
 
 def _factors(records: Iterable[Usable], service: ServiceTimes) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for task, reading in records:
-        mode = task.candidate.inter_op
-        if mode > 1:
-            found[mode] = reading.execution_s / service.alone(task.rows, task.candidate.threads)
-    return found
+    return {
+        task.candidate.inter_op: reading.execution_s
+        / service.alone(task.rows, task.candidate.threads)
+        for task, reading in records
+        if task.candidate.inter_op > 1
+    }

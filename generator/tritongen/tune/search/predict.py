@@ -117,12 +117,8 @@ class Predictor:
         threads, instances = candidate.threads, candidate.instances
         alone = service.alone(self.rows, threads)
         crowded = service.slowdown(threads, instances)
-        sizes = [self.rows]
-        if candidate.batches:
-            size = 2 * self.rows
-            while size <= candidate.max_batch_size:
-                sizes.append(size)
-                size *= 2
+        most = candidate.max_batch_size // self.rows if candidate.batches else 1
+        sizes = [self.rows * 2**power for power in range(max(1, most.bit_length()))]
         ceiling = max(
             instances * (size / self.rows) / (service.alone(size, threads) * crowded)
             for size in sizes
