@@ -241,15 +241,11 @@ class ChildLimits:
     timeout_s: float = 900.0
     memory_bytes: int | None = None
 
-    def memory(self, model_bytes: int) -> int:
-        """Bytes of resident memory for a model of that size."""
-        return self.memory_bytes or 4 * _GIB + 4 * model_bytes
-
 
 def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
     """Do one job; a child that hangs, crashes or eats memory is an outcome with a code."""
     size = sum(item.stat().st_size for item in Path(job.path).parent.glob("*") if item.is_file())
-    memory = limits.memory(size)
+    memory = limits.memory_bytes or 4 * _GIB + 4 * size
     confinement = Limits.of_child(
         timeout_s=limits.timeout_s,
         time_budget_s=job.time_budget_s,

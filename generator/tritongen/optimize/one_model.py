@@ -166,12 +166,7 @@ def _methods(facts: ModelFacts) -> Iterator[Method]:
 
 
 def _add(
-    work: Optimization,
-    base: Base,
-    name: str,
-    kind: StepKind,
-    result: JobResult,
-    device: str = "",
+    work: Optimization, base: Base, name: str, kind: StepKind, result: JobResult, device: str = ""
 ) -> None:
     """Judge a quantised variant, and keep it unless it failed."""
     if result.code:
@@ -198,13 +193,7 @@ def _add(
         work.note("TG232", Severity.INFO, f"{name}: {reason}")
 
 
-def _keep(
-    work: Optimization,
-    base: Base,
-    result: JobResult,
-    step: Step,
-    verdict: Verdict,
-) -> None:
+def _keep(work: Optimization, base: Base, result: JobResult, step: Step, verdict: Verdict) -> None:
     work.steps.append(step)
     folder = Path(result.folder)
     size = sum((folder / item).stat().st_size for item in result.files)

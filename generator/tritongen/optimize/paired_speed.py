@@ -42,10 +42,7 @@ Runners = tuple[Callable[[RunSettings], Runner], Callable[[RunSettings], Runner]
 
 
 def speedups(
-    make: Runners,
-    rows: Sequence[Mapping[str, Array]],
-    where: Sequence[Point],
-    seconds: float,
+    make: Runners, rows: Sequence[Mapping[str, Array]], where: Sequence[Point], seconds: float
 ) -> tuple[Speedup, ...]:
     """Speed-ups at every point, as far as the seconds reach; at least at the first one.
 
@@ -64,7 +61,9 @@ def speedups(
         left = end - time.monotonic()
         if found and left <= 0:
             break
-        inputs = rows[0] if point.batch == 1 else _batch(rows, point.batch)
+        inputs = rows[0]
+        if point.batch > 1:
+            inputs = stack_rows([rows[number % len(rows)] for number in range(point.batch)])
         settings = RunSettings(threads=point.threads, lean=False)
         try:
             runners = (make[0](settings), make[1](settings))
@@ -76,10 +75,6 @@ def speedups(
             continue
         found.append(paired_speedup(first, second, batch=point.batch, threads=point.threads))
     return tuple(found)
-
-
-def _batch(rows: Sequence[Mapping[str, Array]], count: int) -> dict[str, Array]:
-    return stack_rows([rows[index % len(rows)] for index in range(count)])
 
 
 def paired_times(

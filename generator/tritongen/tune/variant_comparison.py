@@ -85,11 +85,7 @@ def accepted_variants(
 
 
 def _subject_of(
-    project: Project,
-    subject: Subject,
-    name: str,
-    options: TuneOptions,
-    note: Callable[[str], None],
+    project: Project, subject: Subject, name: str, options: TuneOptions, note: Callable[[str], None]
 ) -> Subject:
     whole = with_variants(project, {subject.name: name})
     alone = replace(

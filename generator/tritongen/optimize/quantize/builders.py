@@ -61,7 +61,7 @@ class DynamicBuilder:
         Raises:
             BuildFault: the tools fail on this model.
         """
-        with _quiet() as quantization:
+        with quiet_tools() as quantization:
             types = [name for name in DYNAMIC_TYPES if name in self.prepared.names]
             quantization.quantize_dynamic(
                 os.fspath(self.prepared.path),
@@ -121,7 +121,7 @@ class StaticBuilder:
         return target
 
     def _build(self, target: Path, exclude: Collection[str], *, adjust_biases: bool) -> None:
-        with _quiet() as quantization:
+        with quiet_tools() as quantization:
             from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
             from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
@@ -152,7 +152,7 @@ Builder = DynamicBuilder | StaticBuilder
 
 
 @contextmanager
-def _quiet() -> Iterator[Library]:
+def quiet_tools() -> Iterator[Library]:
     """The quantisation package, without its advice and with one kind of failure."""
     onnx()
     onnxruntime()
@@ -172,10 +172,7 @@ def _quiet() -> Iterator[Library]:
 
 
 def choose_static(
-    job: ChildJob,
-    prepared: Prepared,
-    ranges: Ranges,
-    sample: Mapping[str, Array],
+    job: ChildJob, prepared: Prepared, ranges: Ranges, sample: Mapping[str, Array]
 ) -> StaticBuilder:
     """The fastest of signed and unsigned activations, around few or many kinds of operators.
 

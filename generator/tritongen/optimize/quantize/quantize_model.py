@@ -18,11 +18,11 @@ from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE
 from tritongen.optimize.child_jobs import ChildJob, JobResult, Method, Stage, StageRefusal
 from tritongen.optimize.evaluate import Evaluator, Scale
-from tritongen.optimize.libraries import onnx, onnxruntime
+from tritongen.optimize.libraries import onnx
 from tritongen.optimize.onnx_files import DATA_FILE, save_within, unlinked
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_file
 from tritongen.optimize.paired_speed import points, speedups
-from tritongen.optimize.quantize.builders import Builder, BuildFault, DynamicBuilder, choose_static
+from tritongen.optimize.quantize.builders import Builder, DynamicBuilder, choose_static, quiet_tools
 from tritongen.optimize.quantize.calibration import calibrate, fix_scales
 from tritongen.optimize.quantize.prepare import Prepared, is_quantised, prepare
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
@@ -336,8 +336,7 @@ def halve(job: ChildJob) -> JobResult:
 
 def _convert(source: Path, target: Path) -> None:
     library = onnx()
-    onnxruntime()
-    try:
+    with quiet_tools():
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         model = library.load(os.fspath(source))
@@ -347,7 +346,3 @@ def _convert(source: Path, target: Path) -> None:
         library.save_model(
             half, os.fspath(target), save_as_external_data=outside, location=location
         )
-    except (MemoryError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001  (the converter raises whatever it meets)
-        raise BuildFault(error) from None

@@ -159,10 +159,7 @@ def _mode_tasks(space: SearchSpace, seconds: float) -> list[Task]:
 
 
 def fit(
-    history: History,
-    cores: float,
-    prior: ServiceTimes | None = None,
-    effort: Effort = THOROUGH,
+    history: History, cores: float, prior: ServiceTimes | None = None, effort: Effort = THOROUGH
 ) -> Calibration | None:
     """The server's model from the calibration records, None when none of them can be used.
 

@@ -164,9 +164,7 @@ def simulated_outcome(
 
 
 def shortlist(
-    predictor: Predictor,
-    candidates: Iterable[Candidate],
-    margin: float,
+    predictor: Predictor, candidates: Iterable[Candidate], margin: float
 ) -> tuple[Forecast, ...]:
     """Forecasts of every candidate, best first; those that cannot be best are given a reason.
 
@@ -255,10 +253,7 @@ def _behind(objective: Objective, outcome: Performance, best: Performance, slack
 
 
 def nearest_goals(
-    predictor: Predictor,
-    candidate: Candidate,
-    load: Loop,
-    measured: Performance,
+    predictor: Predictor, candidate: Candidate, load: Loop, measured: Performance
 ) -> tuple[Objective, ...]:
     """The limit that the candidate holds, and the rate at which it holds the limit asked for.
 
@@ -287,10 +282,7 @@ def nearest_goals(
 
 
 def _greatest_rate(
-    predictor: Predictor,
-    candidate: Candidate,
-    load: Loop,
-    measured: Performance,
+    predictor: Predictor, candidate: Candidate, load: Loop, measured: Performance
 ) -> float:
     """The rate that holds the goal by prediction, corrected by what was measured.
 

@@ -276,11 +276,7 @@ def _known(reading: LoadReading, percentiles: Iterable[float]) -> list[tuple[flo
 
 
 def _squared_errors(
-    calibration: Calibration,
-    measured: Usable,
-    requests: int,
-    *,
-    executions: bool,
+    calibration: Calibration, measured: Usable, requests: int, *, executions: bool
 ) -> float:
     """Squared standard errors of the body of the latencies, and of the execution where asked."""
     known = _known(measured[1], _BODY)
