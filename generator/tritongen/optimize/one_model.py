@@ -20,8 +20,7 @@ from tritongen.model.variants import (
 )
 from tritongen.optimize.accelerators import offer_accelerators
 from tritongen.optimize.child_jobs import JobResult, Method, Stage
-from tritongen.optimize.graph_execution import futile_step
-from tritongen.optimize.openvino_stage import COMPUTES_IN
+from tritongen.optimize.graph_execution import COMPUTES_IN, futile_step
 from tritongen.optimize.optimization import Base, Optimization, do, try_base, variant_of
 from tritongen.repository.stored_variants import (
     drop_variant,
@@ -30,7 +29,7 @@ from tritongen.repository.stored_variants import (
     variant_facts,
 )
 
-NAME = "openvino-ir"
+OPENVINO_IR = "openvino-ir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +243,12 @@ def convert_to_openvino(work: Optimization, base: Base) -> None:
     Raises:
         EnvironmentProblem: TG006 openvino is missing; TG004 or TG005, the disk.
     """
-    result = do(work, base, Stage.OPENVINO, NAME, "converting to OpenVINO IR")
-    drop_variant(work.root, work.name, NAME)
+    result = do(work, base, Stage.OPENVINO, OPENVINO_IR, "converting to OpenVINO IR")
+    drop_variant(work.root, work.name, OPENVINO_IR)
     if result.code:
-        work.failed(NAME, StepKind.CONVERT, result)
+        work.failed(OPENVINO_IR, StepKind.CONVERT, result)
         return
-    step = replace(result.steps[0], name=NAME)
+    step = replace(result.steps[0], name=OPENVINO_IR)
     if not result.model:
         work.steps.append(step)
         return

@@ -8,9 +8,8 @@ from pathlib import Path
 from tritongen.errors import TritongenError
 from tritongen.optimize.apply_fixes import fix
 from tritongen.optimize.child_jobs import ChildJob, JobResult, Stage, StageRefusal
-from tritongen.optimize.graph_execution import optimise_graph, try_parallel
+from tritongen.optimize.graph_execution import convert_to_ir, optimise_graph, try_parallel
 from tritongen.optimize.onnx_files import load
-from tritongen.optimize.openvino_stage import convert
 from tritongen.optimize.quantize.quantize_model import halve, quantise
 
 STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = {
@@ -19,7 +18,7 @@ STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = {
     Stage.HALF: halve,
     Stage.GRAPH: optimise_graph,
     Stage.PARALLEL: try_parallel,
-    Stage.OPENVINO: convert,
+    Stage.OPENVINO: convert_to_ir,
 }
 
 _NO_SPACE = "No space left on device"

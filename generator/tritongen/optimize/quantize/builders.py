@@ -15,8 +15,7 @@ from tritongen.optimize.child_jobs import ChildJob, StageRefusal
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
 from tritongen.optimize.onnx_session import OrtRunner, RunRefusal, needs_data_file
 from tritongen.optimize.paired_speed import Point, speedups
-from tritongen.optimize.quantize.calibration import Ranges
-from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, STATIC_TYPES, Prepared
+from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, STATIC_TYPES, Prepared, Ranges
 
 # Chosen: at most four forms are timed, before the speed of the kept one is measured at length.
 _TRIAL_S = 1.0

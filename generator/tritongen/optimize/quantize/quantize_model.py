@@ -23,8 +23,13 @@ from tritongen.optimize.onnx_files import DATA_FILE, save_within, unlinked
 from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_file
 from tritongen.optimize.paired_speed import points, speedups
 from tritongen.optimize.quantize.builders import Builder, DynamicBuilder, choose_static, quiet_tools
-from tritongen.optimize.quantize.calibration import calibrate, fix_scales
-from tritongen.optimize.quantize.prepare import Prepared, is_quantised, prepare
+from tritongen.optimize.quantize.prepare import (
+    Prepared,
+    calibrate,
+    fix_scales,
+    is_quantised,
+    prepare,
+)
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
 from tritongen.optimize.user_samples import Samples, samples_of
 

@@ -11,8 +11,7 @@ from tritongen.optimize.accelerators import accelerators
 from tritongen.optimize.child_jobs import JobInput
 from tritongen.optimize.isa import Isa
 from tritongen.optimize.onnx_session import RunRefusal
-from tritongen.optimize.quantize.calibration import calibrate
-from tritongen.optimize.quantize.prepare import prepare
+from tritongen.optimize.quantize.prepare import calibrate, prepare
 from tritongen.optimize.user_samples import Samples
 
 INPUT = JobInput("x", DType.FP32, (-1, 4), (1, 4))
