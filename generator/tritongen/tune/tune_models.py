@@ -263,8 +263,7 @@ def record(
             it is as it was.
     """
     if dry_run:
-        after, changed = with_results(project, evidence, results)
-        return _with_diffs(after, results, changed, recorded=False)
+        return _with_diffs(with_results(project, evidence, results)[0], results, ())
     with build_lock(project.repository, timeout=10.0):
         recover(project.repository)
         current = project.refreshed()
@@ -273,11 +272,11 @@ def record(
             with translated(project.repository):
                 project.repository.mkdir(parents=True, exist_ok=True)
             write_atomic(project.repository / LOCK_FILE, (after.lock_text or "").encode())
-    return _with_diffs(after, results, changed, recorded=True)
+    return _with_diffs(after, results, changed)
 
 
 def _with_diffs(
-    project: Project, results: Sequence[TunedModel], changed: Sequence[str], *, recorded: bool
+    project: Project, results: Sequence[TunedModel], recorded: Sequence[str]
 ) -> tuple[TunedModel, ...]:
     """Results with what `build` would write otherwise; nothing where it would refuse to."""
     options = BuildOptions(BuildMode.DRY_RUN, trial_policy(run=False))
@@ -298,7 +297,7 @@ def _with_diffs(
                 result,
                 diff=tuple(item.diff()) if item is not None else (),
                 new=item is not None and item.kind is DifferenceKind.NEW,
-                recorded=recorded and result.name in changed,
+                recorded=result.name in recorded,
             )
         )
     return tuple(told)

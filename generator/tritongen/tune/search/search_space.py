@@ -58,9 +58,7 @@ class Candidate:
     @property
     def queue_delay_s(self) -> float | None:
         """How long a request waits for others, seconds; None where none are merged."""
-        return (
-            self.queue_delay_us * 1e-6 if self.queue_delay_us is not None and self.batches else None
-        )
+        return (self.queue_delay_us or 0) * 1e-6 if self.batches else None
 
     @property
     def split(self) -> tuple[int, int, int, bool]:
