@@ -45,7 +45,6 @@ IR_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"
 # Key of the recipe of a model that is computed more coarsely than it is written.
 COMPUTES_IN = "computes in"
-_SINGLE = Precision.SINGLE
 _PLACES = re.compile(r"(Exception from|Check '[^']*' failed at) \S+:\d+:\s*")
 
 
@@ -251,7 +250,9 @@ def convert_to_ir(job: ChildJob) -> JobResult:
         coarser = rewritten.in_bf16 and job.precision is Precision.SINGLE
         reason = "OpenVINO IR"
         if coarser:
-            exact = compare(OpenVinoRunner(result, precise=True), expected, TOLERANCES[_SINGLE])
+            exact = compare(
+                OpenVinoRunner(result, precise=True), expected, TOLERANCES[Precision.SINGLE]
+            )
             difference = exact.proof(None).max_abs_diff
             reason += f", equal in FP32 (greatest difference {difference:.2g}), computed in BF16"
         tolerance = TOLERANCES[Precision.BRAIN if coarser else job.precision]

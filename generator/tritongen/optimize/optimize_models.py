@@ -156,13 +156,10 @@ def _gate(project: Project, options: OptimizeOptions, intent: ModelIntent) -> Ga
 
 def _data_source(project: Project, data: str, accuracy: AccuracyIntent) -> DataSource | None:
     """Where the samples are: the option's path, else what tritongen.yaml names."""
-    if data:
-        path = Path.cwd() / data
-        return DataSource(str(path), labels=accuracy.labels)
-    if not accuracy.data:
+    path = Path.cwd() / data if data else (project.root / accuracy.data).resolve()
+    if not data and not accuracy.data:
         return None
-    path = (project.root / accuracy.data).resolve()
-    if ":" in accuracy.data and not path.exists():
+    if not data and ":" in accuracy.data and not path.exists():
         folders = _folders(project)
         return DataSource(function=accuracy.data, folders=folders, labels=accuracy.labels)
     return DataSource(str(path), labels=accuracy.labels)

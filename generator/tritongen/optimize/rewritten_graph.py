@@ -12,7 +12,7 @@ import numpy as np
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim
 from tritongen.optimize.libraries import Proto, onnx
-from tritongen.optimize.onnx_files import is_reference
+from tritongen.optimize.onnx_files import graphs_of, is_reference, subgraphs
 
 _ONNX_DOMAINS = {"", "ai.onnx"}
 # Attributes of a Constant that hold numbers instead of a tensor.
@@ -217,22 +217,11 @@ class Graph:
     def forget_shapes(self) -> None:
         """Drop every declared shape between inputs and outputs, sub-graphs included."""
         del self.proto.graph.value_info[:]
-        waiting = [inner for node in self.nodes for inner in subgraphs(node)]
-        while waiting:
-            graph = waiting.pop()
+        for graph in list(graphs_of(self.proto.graph))[1:]:
             del graph.value_info[:]
             for info in (*graph.input, *graph.output):
                 if info.type.HasField("tensor_type"):
                     info.type.tensor_type.ClearField("shape")
-            waiting += [inner for node in graph.node for inner in subgraphs(node)]
-
-
-def subgraphs(node: Proto) -> Iterator[Proto]:
-    """Graphs in a node's attributes."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def attribute(node: Proto, name: str, default: object = None) -> object:
@@ -341,12 +330,9 @@ def _rename(node: Proto, old: str, new: str, *, writes: bool) -> None:
                 info.name = new
 
 
-def _all_names(graph: Proto) -> Iterator[str]:
-    for info in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        yield info.name
-    for node in graph.node:
-        yield node.name
-        yield from node.input
-        yield from node.output
-        for inner in subgraphs(node):
-            yield from _all_names(inner)
+def _all_names(whole: Proto) -> Iterator[str]:
+    for graph in graphs_of(whole):
+        for info in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+            yield info.name
+        for node in graph.node:
+            yield from (node.name, *node.input, *node.output)

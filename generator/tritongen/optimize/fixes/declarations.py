@@ -11,7 +11,7 @@ from tritongen.model.tensors import Dim, fits, show_shape
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
 from tritongen.optimize.fixes.shape_inference import infer, is_unnamed, public
 from tritongen.optimize.libraries import Proto, onnx
-from tritongen.optimize.onnx_files import is_reference
+from tritongen.optimize.onnx_files import graphs_of, is_reference
 from tritongen.optimize.onnx_session import Arrays, Value, Values
 from tritongen.optimize.rewrite_proof import Adapter, tensors_only
 from tritongen.optimize.rewritten_graph import (
@@ -20,7 +20,6 @@ from tritongen.optimize.rewritten_graph import (
     is_tensor,
     replace_output,
     set_dims,
-    subgraphs,
     tensor_info,
 )
 
@@ -296,12 +295,9 @@ def _since(name: str, domain: str, version: int) -> int:
 
 def operator_types(graph: Proto, domain: str) -> Iterator[str]:
     """Operator types of a domain in a graph and its sub-graphs."""
-    for node in graph.node:
-        own = "" if node.domain == "ai.onnx" else node.domain
-        if own == domain:
+    for node in (node for one in graphs_of(graph) for node in one.node):
+        if ("" if node.domain == "ai.onnx" else node.domain) == domain:
             yield node.op_type
-        for inner in subgraphs(node):
-            yield from operator_types(inner, domain)
 
 
 def _convert(graph: Graph, version: int, changed: list[str]) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim
 from tritongen.optimize.libraries import Proto, onnx
-from tritongen.optimize.onnx_files import LARGE_BYTES
-from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor, set_dims, subgraphs
+from tritongen.optimize.onnx_files import LARGE_BYTES, subgraphs
+from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor, set_dims
 
 Shapes = Mapping[str, tuple[Dim, ...]]
 # Names for axes whose size has none, so that inference can carry them through.
