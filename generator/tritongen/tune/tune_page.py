@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.pages.html import render_page
@@ -21,27 +20,6 @@ _LABEL_LEFT = 130
 _STYLES = {"best": "best", "baseline": "base"}
 
 
-@dataclass(frozen=True, slots=True)
-class TuneSection:
-    """One model on the page.
-
-    Attributes:
-        model: its result.
-        gain: against Triton's auto-completed configuration, empty when not known.
-        rates: latencies at rates, empty when not known.
-        charts: of what was measured; empty when nothing was.
-        measured: (fate, cells of the table) of candidates that were measured.
-        predicted: the same of those that were only predicted.
-    """
-
-    model: TunedModel
-    gain: str
-    rates: str
-    charts: tuple[Chart, ...]
-    measured: tuple[tuple[str, tuple[str, ...]], ...]
-    predicted: tuple[tuple[str, tuple[str, ...]], ...]
-
-
 def write_page(report: TuneReport, path: Path) -> None:
     """The page, in one step.
 
@@ -56,17 +34,21 @@ def html_page(report: TuneReport) -> str:
     return render_page("tune", report=report, sections=[_section(one) for one in report.models])
 
 
-def _section(model: TunedModel) -> TuneSection:
+def _section(model: TunedModel) -> dict[str, object]:
+    """What the page's template shows of one model; empty where nothing is known.
+
+    Rows of a table are pairs: the candidate's fate, and the cells.
+    """
     measured = [row for row in model.rows if row.measured is not None]
     rows = [(row.fate, cells(row)) for row in model.rows]
-    return TuneSection(
-        model,
-        gain_sentence(model),
-        rates_sentence(model),
-        (_scatter(model, measured), _bars(measured)) if measured else (),
-        tuple(row for row in rows if row[0] != "predicted"),
-        tuple(row for row in rows if row[0] == "predicted"),
-    )
+    return {
+        "model": model,
+        "gain": gain_sentence(model),
+        "rates": rates_sentence(model),
+        "charts": (_scatter(model, measured), _bars(measured)) if measured else (),
+        "measured": [row for row in rows if row[0] != "predicted"],
+        "predicted": [row for row in rows if row[0] == "predicted"],
+    }
 
 
 def cells(row: Evaluated) -> tuple[str, ...]:
