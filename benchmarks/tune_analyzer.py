@@ -30,7 +30,7 @@ def analyzer_part(row: Row, minutes: float) -> dict[str, Any]:
         )
         subject = subject_of(folder, row)
         with bench(folder, subject) as found:
-            found.server.ensure(found.divide(subject.cores), ())
+            found.server.ensure(found.cores(subject), ())
             built = folder / "model_repository" / row.model
             _without_warmup(built / "config.pbtxt")
             shutil.copytree(built, found.server.repository / row.model)

@@ -27,15 +27,15 @@ from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
 from tritongen.serving.protocol import ServerSpec
 from tritongen.triton.server import RuntimeName
+from tritongen.triton.server_state import StateStore
 from tritongen.tune.measure import TaskRunner
-from tritongen.tune.search.calibrate import calibration_tasks, rate_task
+from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.measurement_records import Purpose, Task, TaskRecord
 from tritongen.tune.search.predict import Predictor
 from tritongen.tune.search.search_space import Candidate, delay_choices
-from tritongen.tune.search.server_fit import fit
 from tritongen.tune.tune_models import make_subjects
 from tritongen.tune.tune_options import TuneOptions
-from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.tune.tune_server import PrivateServer
 from tritongen.tune.tuned_model import Subject
 
 GRID_S = 1.0
@@ -99,21 +99,17 @@ class _OpenServer(PrivateServer):
 @contextmanager
 def bench(folder: Path, subject: Subject) -> Iterator[TaskRunner]:
     """A private server limited to the row's CPUs, and a way to measure on it."""
-    home = folder / ".tritongen/tune"
-    home.mkdir(parents=True, exist_ok=True)
-    wish = ServerWish(
-        folder,
-        home,
+    store = StateStore(folder)
+    store.make_folder("tune")
+    server = _OpenServer(
+        store,
         (folder / "models").resolve(),
         (subject.space.backend.name,),
         subject.intent.target.triton,
         TuneOptions(runtime=RuntimeName.EMBEDDED),
         PROTOCOL,
     )
-    mine = sorted(os.sched_getaffinity(0))
-    found = TaskRunner(
-        _OpenServer(wish), lambda cores: divide_cores(cores, mine), 0, time.monotonic
-    )
+    found = TaskRunner(server, 0, time.monotonic)
     try:
         yield found
     finally:
@@ -257,8 +253,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _slot(found: TaskRunner, subject: Subject, task: Task) -> str:
     wanted = found.configuration(subject, task)
-    found.server.ensure(found.divide(subject.cores), wanted.environment)
-    return found.server.load(wanted.key, subject.facts, wanted.config, wanted.instances, 64)
+    found.server.ensure(found.cores(subject), wanted.environment)
+    return found.server.load(wanted, subject.facts, 64)
 
 
 def _by_peer(found: TaskRunner, subject: Subject, slot: str, task: Task) -> tuple[float, float]:

@@ -41,7 +41,7 @@ def test_fix(case: str, tmp_path: Path, update_golden: bool) -> None:
     fixed = fix(model, tmp_path, **context)
     steps = [f"{step.name}: {step.reason}" for step in fixed.steps]
     assert all(step.applied for step in fixed.steps), steps
-    assert fixed.model is not None
+    assert fixed.model
     parts = [
         dump(model),
         *(f"# {step}\n" for step in steps),

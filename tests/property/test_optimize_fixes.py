@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 from support.optimize import faulty, fix, run, samples_for
 from support.optimize.fixing import shapes
 from support.optimize.graphs import fixed_batch_models, models
-from tritongen.optimize.apply_fixes import Fixed
+from tritongen.optimize.child_jobs import JobResult
 from tritongen.optimize.rewritten_graph import set_dims
 
 _CLOSE = {"rtol": 2e-3, "atol": 2e-4}
@@ -28,11 +28,11 @@ quick = settings(
 )
 
 
-def fixed_by(name: str, model: ModelProto, folder: str, **context: object) -> Fixed:
+def fixed_by(name: str, model: ModelProto, folder: str, **context: object) -> JobResult:
     """The model after one fix, which must have been proven."""
     result = fix(model, Path(folder), names=[name], **context)
     assert [(step.name, step.applied) for step in result.steps] == [(name, True)], result.steps
-    assert result.model is not None
+    assert result.model
     return result
 
 
@@ -287,8 +287,8 @@ def test_batch_first(steps: int, size: int, kind: str) -> None:
             np.testing.assert_allclose(given_[name], wanted[name].transpose(1, 0, 2), **_CLOSE)
 
 
-def same(model: ModelProto, result: Fixed, inputs: dict, folder: str) -> None:
+def same(model: ModelProto, result: JobResult, inputs: dict, folder: str) -> None:
     """Both models on inputs that the prover has not seen."""
-    assert result.model is not None
+    assert result.model
     wanted, given_ = outputs(model, inputs, folder), outputs(result.model, inputs, folder)
     np.testing.assert_allclose(given_["y"], wanted["y"], **_CLOSE)

@@ -14,8 +14,7 @@ from tritongen.tune.search.measurement_records import (
     TaskRecord,
     elapsed_s,
 )
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
 

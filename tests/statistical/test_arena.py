@@ -6,8 +6,8 @@ import pytest
 
 from support.arena import FASTER, SLOWER, tuned, without_arena
 from support.synthetic_triton import TEXT
-from tritongen.tune.search.candidate_report import evaluated
 from tritongen.tune.search.measurement_records import elapsed_s
+from tritongen.tune.search.tuner import evaluated
 
 
 def test_the_winner_goes_without_it_where_that_is_faster():

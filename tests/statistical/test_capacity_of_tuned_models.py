@@ -21,9 +21,8 @@ from tritongen.model.business import Business, Clients, Place
 from tritongen.model.evidence import Evidence
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import OpenLoop
-from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.rate_sweep import swept
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
 from tritongen.tune.tune_result import TunedModel

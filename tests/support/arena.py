@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
 from tritongen.model.backends import BACKENDS
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import SearchSpace
 from tritongen.tune.search.tuner import Tuner
 

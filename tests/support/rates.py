@@ -9,10 +9,9 @@ from tritongen.queueing import (
     ServiceTimes,
     simulate,
 )
-from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task
-from tritongen.tune.search.rate_effects import at_rates
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.server_model import Calibration, at_rates
 
 SERVICE = ServiceTimes((ServicePoint(1, 1, 0.0002, cv=0.1), ServicePoint(32, 1, 0.0006)), 1.0)
 

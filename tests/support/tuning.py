@@ -11,8 +11,7 @@ from support.synthetic_triton import (
 )
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import SearchSpace, delay_choices
 from tritongen.tune.search.tuner import Tuner
 

@@ -23,7 +23,7 @@ from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.optimize.fix_before_build import FixedModels
+    from tritongen.optimize.optimize_models import FixedModels
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
     from tritongen.repository.project import Project
@@ -122,9 +122,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
-    from tritongen.optimize.fix_before_build import fix_models
-    from tritongen.optimize.optimize_models import OptimizeOptions
-    from tritongen.optimize.worker_process import ChildLimits
+    from tritongen.optimize.child_jobs import ChildLimits
+    from tritongen.optimize.optimize_models import OptimizeOptions, fix_models
 
     if options.check or options.diff or options.dry_run:
         raise InvalidInputError(

@@ -127,8 +127,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "OptimizeOptions":
+    from tritongen.optimize.child_jobs import ChildLimits
     from tritongen.optimize.optimize_models import OptimizeOptions
-    from tritongen.optimize.worker_process import ChildLimits
 
     return OptimizeOptions(
         fix=options.fix,

@@ -31,7 +31,7 @@ from tritongen.errors import ExitCode
 from tritongen.tune.tune_options import TuneOptions
 
 if TYPE_CHECKING:
-    from tritongen.tune.tune_progress import TuneProgress
+    from tritongen.tune.tuning_run import TuneProgress
 
 _log = logging.getLogger(__name__)
 _EXAMPLES = """\
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.repository.stored_variants import with_selection
     from tritongen.tune.tune_models import tune
     from tritongen.tune.tune_page import write_page
-    from tritongen.tune.tune_progress import Listener
+    from tritongen.tune.tuning_run import Listener
 
     refuse_to_serve(options)
     if options.html is not None:

@@ -13,13 +13,13 @@ from tritongen.tune.tune_page import cells, load_text
 if TYPE_CHECKING:
     from tritongen.model.evidence import ServedRate
     from tritongen.probe.statistics.intervals import Interval
-    from tritongen.tune.search.candidate_report import Evaluated
     from tritongen.tune.search.co_location import CoLocationForecast
     from tritongen.tune.search.objective import Performance
     from tritongen.tune.search.search_space import Candidate
     from tritongen.tune.search.standings import Measurement
-    from tritongen.tune.tune_progress import TuneProgress
+    from tritongen.tune.search.tuner import Evaluated
     from tritongen.tune.tune_result import TunedModel, TuneReport
+    from tritongen.tune.tuning_run import TuneProgress
     from tritongen.tune.variant_comparison import VariantComparison
 
 
@@ -114,14 +114,16 @@ def _measurement_json(found: "Measurement | None") -> dict[str, object]:
 
 
 def _row_json(row: "Evaluated") -> dict[str, object]:
+    found = row.measured
     return {
         **_candidate_json(row.candidate),
         "load": load_text(row.load),
         "fate": row.fate,
         "predicted": _outcome_json(row.predicted) if row.predicted is not None else None,
-        "throughput_per_s": _interval_json(row.throughput, 1.0),
-        "latency_us": _interval_json(row.latency, 1e6),
-        **view(row, "rounds", "why"),
+        "throughput_per_s": _interval_json(found.throughput, 1.0) if found is not None else None,
+        "latency_us": _interval_json(found.latency_s, 1e6) if found is not None else None,
+        "rounds": found.rounds if found is not None else 0,
+        "why": row.why,
     }
 
 

@@ -5,11 +5,11 @@ Outputs and truths are arrays with one row a sample on axis 0.
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.codec import significant
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 
@@ -60,9 +60,9 @@ def judge_drop(
     accepted = data and loss <= max_drop + 1e-9
     return Accuracy(
         metric=metric.value,
-        original=_rounded(original),
-        variant=_rounded(variant),
-        drop=_rounded(loss),
+        original=significant(original),
+        variant=significant(variant),
+        drop=significant(loss),
         threshold=max_drop,
         accepted=accepted,
         rows=rows,
@@ -85,11 +85,6 @@ def predicted(outputs: Array) -> Array:
         raise ValueError(f"scores must be [rows, classes], not {list(outputs.shape)}")
     labels: Array = np.argmax(outputs, axis=1)
     return labels
-
-
-def _rounded(value: float) -> float | None:
-    """Six figures; None for what is not finite, which no file could hold."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _paired(outputs: Array, truth: Array) -> tuple[Array, Array]:
@@ -155,12 +150,10 @@ def _cosine(outputs: Array, truth: Array) -> float:
     return float(np.mean(values))
 
 
-_METRICS: Mapping[Metric, Callable[[Array, Array], float]] = MappingProxyType(
-    {
-        Metric.TOP1: _top1,
-        Metric.F1: _f1,
-        Metric.MAE: _mae,
-        Metric.MSE: _mse,
-        Metric.COSINE: _cosine,
-    }
-)
+_METRICS: Mapping[Metric, Callable[[Array, Array], float]] = {
+    Metric.TOP1: _top1,
+    Metric.F1: _f1,
+    Metric.MAE: _mae,
+    Metric.MSE: _mse,
+    Metric.COSINE: _cosine,
+}

@@ -4,14 +4,18 @@ The original runs once on every sample. Each fix is then held against those resu
 model must give what the original gave, in the fix's own terms. What is not proven is undone.
 """
 
+import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tritongen.model.agreement import Tolerance
-from tritongen.model.tensors import fits, is_dynamic, show_shape
+from tritongen.errors import InvalidInputError
+from tritongen.model.agreement import TOLERANCES, Tolerance
+from tritongen.model.samples import Array, make_inputs
+from tritongen.model.tensors import DType, fits, is_dynamic, show_shape
 from tritongen.model.variants import Proof, Step, StepKind
+from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult
 from tritongen.optimize.fixes import FIXES, CannotFix, Fix, FixContext
 from tritongen.optimize.libraries import onnx
 from tritongen.optimize.onnx_files import Model, load, save
@@ -25,32 +29,16 @@ from tritongen.optimize.rewrite_proof import (
     rows_agree,
 )
 from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor
+from tritongen.optimize.user_samples import load_samples
 
 MODEL_FILE = "model.onnx"
 _MAPPED_FROM_BYTES = 256 * 2**20
 # Faults of odd graphs that a rewrite did not foresee end that rewrite, not the run.
 _ODD_GRAPH = (ValueError, KeyError, IndexError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """What the fixes made of a model.
-
-    Attributes:
-        steps: every fix that had something to do.
-        model: the fixed model file; None when no fix was applied.
-        proof: of the result as a whole.
-        labels: class names by index.
-        labels_of: the output that they belong to.
-        rows_equal: whether rows are independent of their neighbours, None without a batch axis.
-    """
-
-    steps: tuple[Step, ...] = ()
-    model: Path | None = None
-    proof: Proof | None = None
-    labels: tuple[str, ...] = ()
-    labels_of: str = ""
-    rows_equal: bool | None = None
+# Chosen: sets of generated inputs, rows of a further one, and rows of the user's that prove a fix.
+_SEEDS = 4
+_ROWS = 3
+_USER_ROWS = 8
 
 
 def apply_fixes(
@@ -60,8 +48,8 @@ def apply_fixes(
     samples: Sequence[Arrays],
     tolerance: Tolerance,
     names: Iterable[str] = tuple(FIXES),
-) -> Fixed:
-    """Apply what fixes there are for a model.
+) -> JobResult:
+    """Apply what fixes there are for a model; the main file of the result is named in full.
 
     Args:
         source: the original; only read.
@@ -129,7 +117,7 @@ class _Fixing:
     work: Path
     context: FixContext
     tolerance: Tolerance
-    result: Fixed = field(default_factory=Fixed)
+    result: JobResult = field(default_factory=JobResult)
 
     def apply(self, fix: Fix) -> None:
         """Apply one fix in the first way that is proven; leave everything as it is otherwise."""
@@ -174,14 +162,14 @@ class _Fixing:
         proof = self._prove(path, graph, expected, rewrite.claims_batch)
         before = self.result.model
         self.model, self.expected = model, expected
-        self.result = replace(self.result, model=path, proof=proof)
+        self.result = replace(self.result, model=os.fspath(path), proof=proof)
         if rewrite.labels:
             labels, labels_of = rewrite.labels, rewrite.labels_of
             self.result = replace(self.result, labels=labels, labels_of=labels_of)
         renamed = dict(rewrite.renamed)
         self._add(Step(fix.name, StepKind.FIX, True, rewrite.reason, proof, renamed=renamed), fix)
-        if before is not None:
-            shutil.rmtree(before.parent)
+        if before:
+            shutil.rmtree(Path(before).parent)
         return True
 
     def _prove(self, path: Path, graph: Graph, expected: list[ExpectedRun], claims: bool) -> Proof:
@@ -206,12 +194,12 @@ class _Fixing:
         steps = (*self.result.steps, replace(step, cures=fix.codes))
         self.result = replace(self.result, steps=steps)
 
-    def finished(self) -> Fixed:
+    def finished(self) -> JobResult:
         """The result, with what is known of its rows."""
         path = self.result.model
-        if path is None or not _batched(Graph(self.model.proto)):
+        if not path or not _batched(Graph(self.model.proto)):
             return self.result
-        equal = rows_agree(OrtRunner(path), self.expected, self.tolerance)
+        equal = rows_agree(OrtRunner(Path(path)), self.expected, self.tolerance)
         return replace(self.result, rows_equal=equal)
 
 
@@ -220,9 +208,7 @@ def _check_declared(graph: Graph, expected: Sequence[ExpectedRun]) -> None:
         dims = dims_of(info)
         for item in expected:
             array = item.tensors.get(info.name)
-            if array is None or dims is None:
-                continue
-            if not fits(dims, array.shape):
+            if array is not None and dims is not None and not fits(dims, array.shape):
                 raise Unproven(
                     f"output {info.name!r} declares {show_shape(dims)} and is {list(array.shape)}"
                 )
@@ -234,3 +220,60 @@ def _batched(graph: Graph) -> bool:
     return all(
         is_tensor(info) and (dims := dims_of(info)) and is_dynamic(dims[0]) for info in infos
     )
+
+
+def fix(job: ChildJob) -> JobResult:
+    """Apply and prove every fix that has something to do.
+
+    Raises:
+        InvalidInputError: the model cannot be read.
+        OSError: the disk is full.
+    """
+    work = Path(job.work)
+    samples, remark = _samples(job)
+    context = FixContext(job.runtime, string_labels=job.string_labels, batch=job.batch)
+    fixed = apply_fixes(Path(job.path), work, context, samples, TOLERANCES[job.precision])
+    renamed = {old: new for step in fixed.steps for old, new in step.renamed.items()}
+    recipe = {"method": "fixes", **({"renamed": renamed} if renamed else {})}
+    result = replace(fixed, details=(remark,) if remark else (), recipe=recipe)
+    if not fixed.model:
+        return result
+    save(load(Path(fixed.model)), work / MODEL_FILE)
+    return replace(result, model=MODEL_FILE)
+
+
+def _optional_inputs(path: Path) -> Iterator[JobInput]:
+    """Inputs that may be missing, as tensors that are there; a trial does not feed them."""
+    library = onnx()
+    for info in Graph(load(path).proto).inputs:
+        inner = info.type.optional_type.elem_type
+        if not info.type.HasField("optional_type") or not inner.HasField("tensor_type"):
+            continue
+        kind = library.helper.tensor_dtype_to_np_dtype(inner.tensor_type.elem_type)
+        dtype = next((item for item in DType if item.numpy_name == str(kind)), None)
+        if dtype is not None:
+            plain = library.ValueInfoProto(type=inner)
+            yield JobInput.declared(info.name, dtype, dims_of(plain) or ())
+
+
+def _samples(job: ChildJob) -> tuple[list[Mapping[str, Array]], str]:
+    """Seeded inputs, several rows of them where axis 0 is open, and some of the user's own.
+
+    The user's samples may be made for the fixed model; the proof does without them then.
+    """
+    inputs = (*job.inputs, *_optional_inputs(Path(job.path)))
+    samples = replace(job, inputs=inputs).seeded(_SEEDS)
+    if inputs and all(item.dims and item.dims[0] == -1 for item in inputs):
+        many = [item.recipe.with_rows(_ROWS) for item in inputs]
+        samples.append(make_inputs(many, job.seed + _SEEDS))
+    if job.data is None:
+        return samples, ""
+    try:
+        own = load_samples(job.data, inputs, {})
+    except InvalidInputError as problem:
+        if problem.code != "TG221":
+            raise
+        return samples, f"the proof does without your samples: {'; '.join(problem.details)}"
+    step = max(1, own.rows // _USER_ROWS)
+    samples += [own.run(index) for index in range(0, own.rows, step)][:_USER_ROWS]
+    return samples, ""

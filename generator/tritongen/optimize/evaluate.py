@@ -10,15 +10,11 @@ from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 from tritongen.optimize.accuracy import judge_drop, predicted, score
-from tritongen.optimize.child_jobs import Gate
+from tritongen.optimize.child_jobs import Gate, StageRefusal
 from tritongen.optimize.onnx_session import Runner, RunRefusal
-from tritongen.optimize.user_samples import Samples, find_function
+from tritongen.optimize.user_samples import Samples, call_function
 
 Outputs = Mapping[str, Array]
-
-
-class EvaluationFault(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
-    """The variant cannot be evaluated; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +52,14 @@ class Evaluator:
         """Every tensor output of every sample, joined along axis 0.
 
         Raises:
-            EvaluationFault: the runtime refuses a sample, or outputs cannot be joined.
+            StageRefusal: the runtime refuses a sample, or outputs cannot be joined.
         """
         collected: dict[str, list[Array]] = {}
         for index in range(self.samples.rows):
             try:
                 values = runner.run(self.samples.run(index))
             except RunRefusal as problem:
-                raise EvaluationFault(f"sample {index} is refused: {problem}") from None
+                raise StageRefusal(f"sample {index} is refused: {problem}") from None
             for name, value in values.items():
                 if isinstance(value, np.ndarray):
                     collected.setdefault(name, []).append(value)
@@ -174,11 +170,7 @@ def _scored(outputs: Outputs, metric: Metric, labels: Array | None = None) -> st
 
 
 def _call(gate: Gate, outputs: Outputs, labels: Array | None) -> float:
-    function = find_function(gate.function, gate.folders, "TG223")
-    try:
-        result = function({name: array.copy() for name, array in outputs.items()}, labels)
-        return float(result)
-    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-        raise InvalidInputError(
-            "TG223", f"raised {type(error).__name__}: {error}", where=gate.function
-        ) from None
+    given = {name: array.copy() for name, array in outputs.items()}
+    return call_function(
+        gate.function, gate.folders, "TG223", lambda function: float(function(given, labels))
+    )

@@ -39,24 +39,19 @@ class Isa:
 
 def parse_cpuinfo(text: str) -> Isa:
     """Read Linux's `/proc/cpuinfo`; every flag is absent in a text that names none."""
-    flags: set[str] = set()
-    model = ""
-    arm = False
+    found: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "model name" and not model:
-            model = value.strip()
-        elif key.strip() == "flags" and not flags:
-            flags = set(value.split())
-        elif key.strip() == "Features" and not flags:
-            flags, arm = set(value.split()), True
+        if value.strip():
+            found.setdefault(key.strip(), value.strip())
+    flags = set(found.get("flags", found.get("Features", "")).split())
     return Isa(
-        model=model,
+        model=found.get("model name", ""),
         avx2="avx2" in flags,
         avx512="avx512f" in flags,
         vnni=bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"}),
         amx="amx_int8" in flags,
-        arm=arm,
+        arm="Features" in found,
     )
 
 

@@ -1,5 +1,6 @@
 """One model: fixes first, then variants of what they made of it, then the choice among them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.variants import (
     FIXED,
+    Speedup,
     Step,
     StepKind,
     Variant,
@@ -16,24 +18,18 @@ from tritongen.model.variants import (
     gate_missed,
     judge,
 )
-from tritongen.optimize.accelerate import offer_accelerators
+from tritongen.optimize.accelerators import offer_accelerators
 from tritongen.optimize.child_jobs import JobResult, Method, Stage
-from tritongen.optimize.convert import convert_to_openvino
-from tritongen.optimize.optimization import (
-    Base,
-    Optimization,
-    do,
-    try_base,
-    variant_of,
-)
-from tritongen.optimize.parallel_operators import futile_step
+from tritongen.optimize.graph_execution import COMPUTES_IN, futile_step
+from tritongen.optimize.optimization import Base, Optimization, do, try_base, variant_of
 from tritongen.repository.stored_variants import (
     drop_variant,
     keep_variant,
     note_refused,
-    source_hashes,
     variant_facts,
 )
+
+OPENVINO_IR = "openvino-ir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,31 +109,16 @@ def _fixed(work: Optimization, base: Base) -> Base:
         return base
     work.steps += result.steps
     applied = ", ".join(step.name for step in result.steps if step.applied)
-    variant = Variant(
-        name=FIXED,
-        model=work.name,
-        path="",
-        sources=source_hashes(work.root, work.facts),
-        steps=result.steps,
-        recipe=result.recipe,
-        verdict=Verdict.ACCEPTED,
-        reason=f"proven equal to the original: {applied}",
-        rows_equal=result.rows_equal,
-        labels=result.labels,
-        labels_of=result.labels_of,
-    )
+    reason = f"proven equal to the original: {applied}"
+    whole = Step(FIXED, StepKind.FIX, True, reason)
+    made = variant_of(work, replace(base, made=result), result, whole, Verdict.ACCEPTED)
+    variant = replace(made, steps=result.steps)
     kept = keep_variant(work.root, Path(result.folder), result.files, variant)
     work.variants.append(kept)
     if not (asked.quantize or asked.graph or asked.openvino or asked.accelerate):
         return base
     facts = variant_facts(work.project, work.facts, kept.path)
-    return replace(
-        try_base(work, facts),
-        steps=result.steps,
-        renamed={old: new for step in result.steps for old, new in step.renamed.items()},
-        labels=result.labels,
-        labels_of=result.labels_of,
-    )
+    return replace(try_base(work, facts), made=result)
 
 
 def _offered(step: Step) -> Step:
@@ -184,12 +165,7 @@ def _methods(facts: ModelFacts) -> Iterator[Method]:
 
 
 def _add(
-    work: Optimization,
-    base: Base,
-    name: str,
-    kind: StepKind,
-    result: JobResult,
-    device: str = "",
+    work: Optimization, base: Base, name: str, kind: StepKind, result: JobResult, device: str = ""
 ) -> None:
     """Judge a quantised variant, and keep it unless it failed."""
     if result.code:
@@ -216,13 +192,7 @@ def _add(
         work.note("TG232", Severity.INFO, f"{name}: {reason}")
 
 
-def _keep(
-    work: Optimization,
-    base: Base,
-    result: JobResult,
-    step: Step,
-    verdict: Verdict,
-) -> None:
+def _keep(work: Optimization, base: Base, result: JobResult, step: Step, verdict: Verdict) -> None:
     work.steps.append(step)
     folder = Path(result.folder)
     size = sum((folder / item).stat().st_size for item in result.files)
@@ -265,3 +235,70 @@ def _parallel(work: Optimization, base: Base) -> None:
         work.steps.append(Step("inter_op", StepKind.PARALLEL, False, result.error))
         return
     work.steps += result.steps
+
+
+def convert_to_openvino(work: Optimization, base: Base) -> None:
+    """Convert the model to OpenVINO IR, proven equal; proposed when it is faster.
+
+    Raises:
+        EnvironmentProblem: TG006 openvino is missing; TG004 or TG005, the disk.
+    """
+    result = do(work, base, Stage.OPENVINO, OPENVINO_IR, "converting to OpenVINO IR")
+    drop_variant(work.root, work.name, OPENVINO_IR)
+    if result.code:
+        work.failed(OPENVINO_IR, StepKind.CONVERT, result)
+        return
+    step = replace(result.steps[0], name=OPENVINO_IR)
+    if not result.model:
+        work.steps.append(step)
+        return
+    folder = Path(result.folder)
+    refusal = _refusal(work, folder / result.model)
+    if refusal:
+        work.steps.append(replace(step, applied=False, reason=f"{step.reason}; {refusal}"))
+        return
+    verdict, more = judge_backend(
+        result.speedups[0], base.batch_gain, coarser=COMPUTES_IN in result.recipe
+    )
+    step = replace(
+        step, applied=verdict is Verdict.ACCEPTED, reason=f"{step.reason}{more}; {work.job.isa}"
+    )
+    work.steps.append(step)
+    variant = variant_of(work, base, result, step, verdict)
+    work.variants.append(keep_variant(work.root, folder, result.files, variant))
+
+
+def _refusal(work: Optimization, model: Path) -> str:
+    """Why the backend could not serve the result, empty when it can."""
+    path = os.path.relpath(model, work.root.resolve())
+    facts = variant_facts(work.project, work.facts, path)
+    faults = [item.message for item in facts.findings if item.severity is Severity.ERROR]
+    return f"its backend would refuse it: {faults[0]}" if faults else ""
+
+
+def judge_backend(
+    speed: Speedup, batch_gain: float, *, coarser: bool = False
+) -> tuple[Verdict, str]:
+    """The verdict on an equal model for a backend that merges no requests, and why.
+
+    Args:
+        speed: at the point that counts.
+        batch_gain: what merging gains the original; 1 when nothing.
+        coarser: whether it is computed with fewer digits than the original, and thus equal within
+            their tolerance only.
+    """
+    if coarser:
+        return Verdict.UNGATED, (
+            "; OpenVINO computes in BF16 on this CPU, and Triton's backend has no switch against "
+            "it: compare the accuracy on your data before it is served"
+        )
+    if speed.high < 1.0:
+        return Verdict.SLOWER, ", which is slower"
+    if speed.low <= 1.0:
+        return Verdict.NO_GAIN, ", no measurable difference"
+    if speed.low <= batch_gain:
+        return Verdict.NO_GAIN, (
+            ", but its backend merges no requests, and merging alone gives the original "
+            f"×{batch_gain:.2f}"
+        )
+    return Verdict.ACCEPTED, ""

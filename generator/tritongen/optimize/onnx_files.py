@@ -105,17 +105,26 @@ def _data_files(proto: Proto, folder: Path) -> tuple[str, ...]:
 
 def _tensors(proto: Proto) -> Iterator[Proto]:
     """Every initialiser of the main graph and its sub-graphs."""
-    graphs = [proto.graph]
-    while graphs:
-        graph = graphs.pop()
+    for graph in graphs_of(proto.graph):
         yield from graph.initializer
         for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                if attribute.HasField("g"):
-                    graphs.append(attribute.g)
-                graphs.extend(attribute.graphs)
+            yield from (item.t for item in node.attribute if item.HasField("t"))
+
+
+def graphs_of(graph: Proto) -> Iterator[Proto]:
+    """A graph, and every sub-graph of its nodes."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from graphs_of(inner)
+
+
+def subgraphs(node: Proto) -> Iterator[Proto]:
+    """Graphs in a node's attributes."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def is_reference(tensor: Proto) -> bool:

@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.samples import Array
+from tritongen.optimize.child_jobs import StageRefusal
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
 from tritongen.optimize.onnx_files import load
 from tritongen.trial.onnx_runtime import as_bytes, as_texts, described, silent_options
@@ -25,12 +25,21 @@ _OUTSIDE_FROM_BYTES = 2**30
 _LEAN_FROM_BYTES = 256 * 2**20
 
 
-class RunRefusal(Exception):  # noqa: N818  (the model is refused; nothing is broken here)
+class RunRefusal(StageRefusal):
     """The runtime did not load the model, or did not run it; the message is its own, one line."""
 
 
-class Runner(Protocol):
-    """A loaded model."""
+class Runner:
+    """A loaded model.
+
+    Args:
+        loaded: whatever runs it.
+        output_names: in order.
+        folder: of the model; its place is left out of messages.
+    """
+
+    def __init__(self, loaded: Library, output_names: Sequence[str], folder: Path) -> None:
+        self._loaded, self.output_names, self._folder = loaded, list(output_names), folder
 
     def run(self, inputs: Arrays) -> dict[str, Value]:
         """Outputs by name; texts are object arrays of bytes.
@@ -38,6 +47,15 @@ class Runner(Protocol):
         Raises:
             RunRefusal: the runtime raised.
         """
+        fed = {name: as_texts(array) for name, array in inputs.items()}
+        try:
+            results = self._loaded.run(self.output_names, fed)
+        except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
+            raise RunRefusal(described(error, self._folder)) from None
+        return {
+            name: as_bytes(value) if isinstance(value, np.ndarray) else value
+            for name, value in zip(self.output_names, results, strict=True)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +76,26 @@ class RunSettings:
     lean: bool = True
 
 
-class OrtRunner:
+class OrtRunner(Runner):
     """One `InferenceSession` on the CPU."""
 
     def __init__(self, path: Path, settings: RunSettings = RunSettings()) -> None:
-        self._library = onnxruntime()
-        self._folder = path.parent
-        try:
-            self._session = self._library.InferenceSession(
-                os.fspath(path),
-                session_options(self._library, path, settings),
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
-            raise RunRefusal(described(error, path.parent)) from None
-        self.output_names: list[str] = [item.name for item in self._session.get_outputs()]
+        library = onnxruntime()
+        session = open_session(library, path, session_options(library, path, settings))
+        super().__init__(session, [item.name for item in session.get_outputs()], path.parent)
 
-    def run(self, inputs: Arrays) -> dict[str, Value]:
-        """See `Runner.run`."""
-        return _run(self._session, self.output_names, inputs, self._folder)
+
+def open_session(library: Library, path: Path, options: Library, **more: object) -> Library:
+    """A session on the CPU.
+
+    Raises:
+        RunRefusal: ONNX Runtime does not load the model, or cannot save what it makes of it.
+    """
+    providers = ["CPUExecutionProvider"]
+    try:
+        return library.InferenceSession(os.fspath(path), options, providers=providers, **more)
+    except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
+        raise RunRefusal(described(error, path.parent)) from None
 
 
 def session_options(library: Library, path: Path, settings: RunSettings) -> Library:
@@ -104,7 +123,7 @@ def needs_data_file(path: Path) -> bool:
     return model_bytes(path) >= _OUTSIDE_FROM_BYTES
 
 
-class ReferenceRunner:
+class ReferenceRunner(Runner):
     """onnx's reference implementation, which does not look at declared shapes.
 
     For originals that ONNX Runtime refuses for what they declare.
@@ -115,23 +134,7 @@ class ReferenceRunner:
 
         onnx()
         try:
-            self._evaluator = ReferenceEvaluator(os.fspath(path))
+            evaluator = ReferenceEvaluator(os.fspath(path))
         except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
             raise RunRefusal(described(error, path.parent)) from None
-        self._folder = path.parent
-
-    def run(self, inputs: Arrays) -> dict[str, Value]:
-        """See `Runner.run`."""
-        return _run(self._evaluator, self._evaluator.output_names, inputs, self._folder)
-
-
-def _run(loaded: Library, names: Sequence[str], inputs: Arrays, folder: Path) -> dict[str, Value]:
-    fed = {name: as_texts(array) for name, array in inputs.items()}
-    try:
-        results = loaded.run(names, fed)
-    except Exception as error:  # noqa: BLE001  (anything may come out of a faulty model)
-        raise RunRefusal(described(error, folder)) from None
-    return {
-        name: as_bytes(value) if isinstance(value, np.ndarray) else value
-        for name, value in zip(names, results, strict=True)
-    }
+        super().__init__(evaluator, evaluator.output_names, path.parent)

@@ -13,9 +13,15 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, StepKind, Variant, Verdict
-from tritongen.optimize.child_jobs import ChildJob, JobInput, JobResult, Method, Stage
-from tritongen.optimize.optimize_options import OptimizeOptions
-from tritongen.optimize.worker_process import run_job
+from tritongen.optimize.child_jobs import (
+    ChildJob,
+    ChildLimits,
+    JobInput,
+    JobResult,
+    Method,
+    Stage,
+    run_job,
+)
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import source_hashes
 from tritongen.trial import TrialOptions, run_trial
@@ -24,6 +30,46 @@ _TRIAL_S = 3.0
 # Failures of the user's own input, or of the machine: they end the run, not one variant.
 _INPUT_CODES = {"TG220", "TG221", "TG223", "TG224", "TG225"}
 _MACHINE_CODES = {"TG004", "TG005", "TG006"}
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeOptions:
+    """What to do.
+
+    Attributes:
+        fix: keep the fixes; otherwise they are tried and shown.
+        quantize: make 8-bit variants, and half precision ones for a target with a GPU.
+        graph: save the graph optimised offline.
+        openvino: convert to OpenVINO IR, which Triton serves by another backend.
+        accelerate: keep variants with the accelerators of the target in their configuration.
+        data: samples, over `accuracy.data` of tritongen.yaml; relative to the current folder.
+        metric: over `accuracy.metric`.
+        max_drop: over `accuracy.max_drop`.
+        string_labels: serve text labels as texts; False makes them indices.
+        isa: instruction sets of the target's CPU; ``auto`` takes this machine's.
+        limits: of each piece of work.
+        budget_s: seconds for the searches and measurements of each piece.
+        code: whether functions that tritongen.yaml names may run.
+    """
+
+    fix: bool = False
+    quantize: bool = False
+    graph: bool = False
+    openvino: bool = False
+    accelerate: bool = False
+    data: str = ""
+    metric: str = ""
+    max_drop: float | None = None
+    string_labels: bool = True
+    isa: str = "auto"
+    limits: ChildLimits = field(default_factory=ChildLimits)
+    budget_s: float = 60.0
+    code: bool = True
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the target's CPU may be another one than this machine's."""
+        return self.isa != "auto"
 
 
 @dataclass(slots=True)
@@ -76,15 +122,24 @@ class Optimization:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model that variants are made of: the original, or what the fixes made of it."""
+    """The model that variants are made of: the original, or what the fixes made of it.
+
+    Attributes:
+        facts: of it.
+        trial: of it.
+        inputs: that it accepts.
+        made: how the fixes made it; empty for the original.
+    """
 
     facts: ModelFacts
     trial: Trial
     inputs: tuple[JobInput, ...]
-    steps: tuple[Step, ...] = ()
-    renamed: dict[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    labels_of: str = ""
+    made: JobResult = field(default_factory=JobResult)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """New name by old name of inputs and outputs, where a fix changed them."""
+        return {old: new for step in self.made.steps for old, new in step.renamed.items()}
 
     @property
     def batched(self) -> bool:
@@ -120,13 +175,10 @@ def _inputs(facts: ModelFacts, trial: Trial) -> Iterator[JobInput]:
     for spec in facts.inputs:
         if spec.optional or spec.kind is not TensorKind.TENSOR:
             continue
-        dims = tuple(dim if isinstance(dim, int) and dim > 0 else -1 for dim in spec.shape or ())
-        known = seen.get(spec.name)
-        if known is not None:
-            yield JobInput(spec.name, known.dtype, dims, known.shape, known.values)
-        else:
-            shape = tuple(max(1, dim) for dim in dims)
-            yield JobInput(spec.name, spec.dtype or DType.FP32, dims, shape)
+        found = JobInput.declared(spec.name, spec.dtype or DType.FP32, spec.shape or ())
+        if (known := seen.get(spec.name)) is not None:
+            found = replace(found, dtype=known.dtype, shape=known.shape, values=known.values)
+        yield found
 
 
 def do(
@@ -183,7 +235,7 @@ def variant_of(
         model=work.name,
         path="",
         sources=source_hashes(work.root, work.facts),
-        steps=(*base.steps, step),
+        steps=(*base.made.steps, step),
         recipe=result.recipe,
         verdict=verdict,
         reason=step.reason,
@@ -191,6 +243,6 @@ def variant_of(
         speedup=result.speedups[0] if result.speedups else None,
         speedups=result.speedups,
         rows_equal=result.rows_equal,
-        labels=base.labels,
-        labels_of=base.labels_of,
+        labels=base.made.labels,
+        labels_of=base.made.labels_of,
     )

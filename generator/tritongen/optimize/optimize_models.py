@@ -3,23 +3,27 @@
 import importlib.metadata
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
 from tritongen.model.cores import budget_of
+from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.findings import Severity, finding
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.fixes import fixes_for
 from tritongen.model.intent import AccuracyIntent, ModelIntent
+from tritongen.model.variants import FIXED
 from tritongen.optimize.child_jobs import ChildJob, DataSource, Gate, TargetRuntime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX
 from tritongen.optimize.one_model import OptimizedModel, optimize_model
-from tritongen.optimize.optimization import Optimization
-from tritongen.optimize.optimize_options import OptimizeOptions
+from tritongen.optimize.optimization import Optimization, OptimizeOptions
+from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project
-from tritongen.repository.stored_variants import new_staging
+from tritongen.repository.stored_variants import find_variant, new_staging
 from tritongen.system.machine import cpu_info, read_cpus
 from tritongen.system.user_cache import folder_lock
 
@@ -152,13 +156,10 @@ def _gate(project: Project, options: OptimizeOptions, intent: ModelIntent) -> Ga
 
 def _data_source(project: Project, data: str, accuracy: AccuracyIntent) -> DataSource | None:
     """Where the samples are: the option's path, else what tritongen.yaml names."""
-    if data:
-        path = Path.cwd() / data
-        return DataSource(str(path), labels=accuracy.labels)
-    if not accuracy.data:
+    path = Path.cwd() / data if data else (project.root / accuracy.data).resolve()
+    if not data and not accuracy.data:
         return None
-    path = (project.root / accuracy.data).resolve()
-    if ":" in accuracy.data and not path.exists():
+    if not data and ":" in accuracy.data and not path.exists():
         folders = _folders(project)
         return DataSource(function=accuracy.data, folders=folders, labels=accuracy.labels)
     return DataSource(str(path), labels=accuracy.labels)
@@ -174,3 +175,62 @@ def _remove(staging: Path) -> None:
     base = staging.parent
     if base.is_dir() and not any(base.iterdir()):
         base.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class FixedModels:
+    """What came of the fixes.
+
+    Attributes:
+        variants: to serve, by model.
+        findings: on models that could not be fixed, or only in part.
+    """
+
+    variants: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def fix_models(project: Project, options: OptimizeOptions, progress: Progress) -> FixedModels:
+    """Fix the ONNX models with findings that a fix may remove; those fixed before stay as they are.
+
+    Args:
+        project: with the originals.
+        options: limits, and how text labels are served.
+        progress: told of each piece of work.
+
+    Raises:
+        InvalidInputError, EnvironmentProblem: as `optimize`.
+    """
+    known = project.lock.evidence if project.lock is not None else Evidence()
+    done: dict[str, str] = {}
+    todo: list[ModelFacts] = []
+    for facts in project.models:
+        if facts.format is not ModelFormat.ONNX or project.intent.of(facts.name).skip:
+            continue
+        if _is_fixed(project, facts):
+            done[facts.name] = FIXED
+        elif _needs_fixing(facts, known.models.get(facts.name)):
+            todo.append(facts)
+    if not todo:
+        return FixedModels(done)
+    chosen = replace(options, fix=True, quantize=False, graph=False, accelerate=False)
+    fixed = optimize(replace(project, models=tuple(todo)), chosen, progress)
+    done |= {item.name: FIXED for item in fixed if any(v.name == FIXED for v in item.variants)}
+    return FixedModels(done, tuple(entry for item in fixed for entry in item.findings))
+
+
+def _is_fixed(project: Project, facts: ModelFacts) -> bool:
+    """Whether a fixed variant of this very original is at hand."""
+    try:
+        find_variant(project, facts, FIXED)
+    except InvalidInputError:
+        return False
+    return True
+
+
+def _needs_fixing(facts: ModelFacts, known: ModelEvidence | None) -> bool:
+    """Whether a finding on the file, or of its trial, may be fixed; true while it is untried."""
+    if known is None or known.trial is None:
+        return True
+    remarks = trial_findings(facts.name, known.trial) if known.variant is None else ()
+    return any(fixes_for(item.code) for item in (*facts.findings, *remarks))

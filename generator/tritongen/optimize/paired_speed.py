@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from tritongen.model.samples import Array, stack_rows
 from tritongen.model.variants import Speedup
-from tritongen.optimize.onnx_session import OrtRunner, Runner, RunRefusal, RunSettings
+from tritongen.optimize.onnx_session import Runner, RunRefusal, RunSettings
 from tritongen.probe.statistics.intervals import quantile_ranks
 from tritongen.trial.costs import SETTLE_S, Sampler
 
@@ -43,36 +42,7 @@ Runners = tuple[Callable[[RunSettings], Runner], Callable[[RunSettings], Runner]
 
 
 def speedups(
-    original: Path,
-    variant: Path,
-    rows: Sequence[Mapping[str, Array]],
-    where: Sequence[Point],
-    seconds: float,
-) -> tuple[Speedup, ...]:
-    """Speed-ups of one ONNX model over another; see `speedups_of`.
-
-    Args:
-        original: main file.
-        variant: main file.
-        rows: inputs of one run each; several are joined for a batch.
-        where: points, the most important one first.
-        seconds: for all of them.
-
-    Raises:
-        RunRefusal: a model does not run at the first point.
-    """
-    runners: Runners = (
-        lambda settings: OrtRunner(original, settings),
-        lambda settings: OrtRunner(variant, settings),
-    )
-    return speedups_of(runners, rows, where, seconds)
-
-
-def speedups_of(
-    make: Runners,
-    rows: Sequence[Mapping[str, Array]],
-    where: Sequence[Point],
-    seconds: float,
+    make: Runners, rows: Sequence[Mapping[str, Array]], where: Sequence[Point], seconds: float
 ) -> tuple[Speedup, ...]:
     """Speed-ups at every point, as far as the seconds reach; at least at the first one.
 
@@ -91,7 +61,9 @@ def speedups_of(
         left = end - time.monotonic()
         if found and left <= 0:
             break
-        inputs = rows[0] if point.batch == 1 else _batch(rows, point.batch)
+        inputs = rows[0]
+        if point.batch > 1:
+            inputs = stack_rows([rows[number % len(rows)] for number in range(point.batch)])
         settings = RunSettings(threads=point.threads, lean=False)
         try:
             runners = (make[0](settings), make[1](settings))
@@ -103,10 +75,6 @@ def speedups_of(
             continue
         found.append(paired_speedup(first, second, batch=point.batch, threads=point.threads))
     return tuple(found)
-
-
-def _batch(rows: Sequence[Mapping[str, Array]], count: int) -> dict[str, Array]:
-    return stack_rows([rows[index % len(rows)] for index in range(count)])
 
 
 def paired_times(

@@ -1,6 +1,6 @@
 """The proof of a rewrite: both models on the same inputs, and every row alone and among others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,14 +21,6 @@ class Indistinct(Unproven):
     """Rows cannot be told apart, so nothing can be said of them."""
 
 
-def _same(values: Arrays) -> dict[str, Array]:
-    return dict(values)
-
-
-def _as_given(values: Values) -> dict[str, Value]:
-    return dict(values)
-
-
 def tensors_only(values: Values) -> dict[str, Array]:
     """Outputs that are arrays; containers are left out."""
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -44,8 +36,8 @@ class Adapter:
             kinds pass through.
     """
 
-    inputs: Callable[[Arrays], dict[str, Array]] = _same
-    outputs: Callable[[Values], dict[str, Value]] = _as_given
+    inputs: Callable[[Arrays], dict[str, Array]] = dict
+    outputs: Callable[[Values], dict[str, Value]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +226,3 @@ def rows_agree(
     except Unproven:
         return False
     return True
-
-
-def renamed(names: Mapping[str, str], values: Mapping[str, Array]) -> dict[str, Array]:
-    """The same arrays under new names."""
-    return {names.get(name, name): array for name, array in values.items()}

@@ -5,15 +5,23 @@ reads like the change that it makes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim
 from tritongen.optimize.libraries import Proto, onnx
-from tritongen.optimize.onnx_files import is_reference
+from tritongen.optimize.onnx_files import graphs_of, is_reference, subgraphs
 
 _ONNX_DOMAINS = {"", "ai.onnx"}
+# Attributes of a Constant that hold numbers instead of a tensor.
+_CONSTANTS = {
+    "value_int": "int64",
+    "value_ints": "int64",
+    "value_float": "float32",
+    "value_floats": "float32",
+}
 
 
 class Graph:
@@ -135,8 +143,7 @@ class Graph:
         name = self.fresh(stem)
         array = np.asarray(values, dtype=dtype)
         self.proto.graph.initializer.append(onnx().numpy_helper.from_array(array, name))
-        if self._constants is not None:
-            self._constants = None
+        self._constants = None
         return name
 
     def make(
@@ -147,25 +154,21 @@ class Graph:
             op, list(inputs), list(outputs), name=self.fresh(f"tritongen_{op}"), **attributes
         )
 
-    def insert(self, nodes: Iterable[Proto], before: Proto | None = None) -> list[Proto]:
-        """Put nodes in front of another, or at the end; returns them as they are in the graph.
+    def insert(self, nodes: Iterable[Proto], before: Proto | None = None) -> None:
+        """Put nodes in front of another, or at the end.
 
         Raises:
             ValueError: `before` is not in the graph.
         """
         held = self.proto.graph.node
         place = len(held) if before is None else self._index(before)
-        added = []
         for offset, node in enumerate(nodes):
             held.insert(place + offset, node)
-            added.append(held[place + offset])
         self.changed()
-        return added
 
-    def insert_first(self, nodes: Iterable[Proto]) -> list[Proto]:
+    def insert_first(self, nodes: Iterable[Proto]) -> None:
         """Put nodes in front of all others."""
-        first = next(iter(self.proto.graph.node), None)
-        return self.insert(nodes, before=first)
+        self.insert(nodes, before=next(iter(self.proto.graph.node), None))
 
     def remove(self, node: Proto) -> None:
         """Take a node out.
@@ -192,12 +195,10 @@ class Graph:
             _rename(node, old, new, writes=True)
         self.changed()
 
-    def redirect(self, old: str, new: str, keep: Iterable[Proto] = ()) -> None:
-        """Have every reader of one value read another; the nodes in `keep` go on as they are."""
-        kept = {id(node) for node in keep}
+    def redirect(self, old: str, new: str) -> None:
+        """Have every reader of one value read another."""
         for node in self.proto.graph.node:
-            if id(node) not in kept:
-                _rename(node, old, new, writes=False)
+            _rename(node, old, new, writes=False)
         self.changed()
 
     def drop_unused(self) -> None:
@@ -216,27 +217,11 @@ class Graph:
     def forget_shapes(self) -> None:
         """Drop every declared shape between inputs and outputs, sub-graphs included."""
         del self.proto.graph.value_info[:]
-        for node in self.proto.graph.node:
-            for inner in subgraphs(node):
-                _forget(inner)
-
-
-def _forget(graph: Proto) -> None:
-    del graph.value_info[:]
-    for info in (*graph.input, *graph.output):
-        if info.type.HasField("tensor_type"):
-            info.type.tensor_type.ClearField("shape")
-    for node in graph.node:
-        for inner in subgraphs(node):
-            _forget(inner)
-
-
-def subgraphs(node: Proto) -> Iterator[Proto]:
-    """Graphs in a node's attributes."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+        for graph in list(graphs_of(self.proto.graph))[1:]:
+            del graph.value_info[:]
+            for info in (*graph.input, *graph.output):
+                if info.type.HasField("tensor_type"):
+                    info.type.tensor_type.ClearField("shape")
 
 
 def attribute(node: Proto, name: str, default: object = None) -> object:
@@ -272,25 +257,14 @@ def dims_of(info: Proto) -> tuple[Dim, ...] | None:
 
 def set_dims(info: Proto, dims: Iterable[Dim] | None) -> None:
     """Declare a tensor's shape; None withdraws the rank."""
-    info.type.tensor_type.ClearField("shape")
-    if dims is None:
-        return
-    shape = info.type.tensor_type.shape
-    shape.SetInParent()
-    for dim in dims:
-        added = shape.dim.add()
-        if isinstance(dim, int):
-            added.dim_value = dim
-        elif dim:
-            added.dim_param = dim
+    tensor = info.type.tensor_type
+    declared = onnx().helper.make_tensor_type_proto(tensor.elem_type, dims)
+    tensor.CopyFrom(declared.tensor_type)
 
 
 def tensor_info(name: str, element: int, dims: Iterable[Dim] | None) -> Proto:
     """The declaration of a tensor."""
-    info = onnx().ValueInfoProto(name=name)
-    info.type.tensor_type.elem_type = element
-    set_dims(info, dims)
-    return info
+    return onnx().helper.make_tensor_value_info(name, element, dims)
 
 
 def is_tensor(info: Proto) -> bool:
@@ -302,15 +276,9 @@ def replace_output(graph: Proto, old: str, infos: Sequence[Proto]) -> None:
     """Declare other outputs in the place of one."""
     declared = []
     for item in graph.output:
-        declared += [_copy(info) for info in infos] if item.name == old else [_copy(item)]
+        declared += [deepcopy(info) for info in infos] if item.name == old else [deepcopy(item)]
     del graph.output[:]
     graph.output.extend(declared)
-
-
-def _copy(message: Proto) -> Proto:
-    new = type(message)()
-    new.CopyFrom(message)
-    return new
 
 
 def _constant_value(node: Proto) -> Proto | None:
@@ -320,21 +288,24 @@ def _constant_value(node: Proto) -> Proto | None:
     for item in node.attribute:
         if item.name == "value":
             return item.t
-        if item.name in {"value_int", "value_ints"}:
+        if item.name in _CONSTANTS:
             values = library.helper.get_attribute_value(item)
-            return library.numpy_helper.from_array(np.asarray(values, np.int64), name)
-        if item.name in {"value_float", "value_floats"}:
-            values = library.helper.get_attribute_value(item)
-            return library.numpy_helper.from_array(np.asarray(values, np.float32), name)
+            array = np.asarray(values, _CONSTANTS[item.name])
+            return library.numpy_helper.from_array(array, name)
     return None
+
+
+def _own_names(inner: Proto) -> set[str]:
+    """Values that a sub-graph has by itself."""
+    declared = {item.name for item in (*inner.input, *inner.initializer)}
+    return declared | {out for item in inner.node for out in item.output}
 
 
 def _reads(node: Proto) -> Iterator[str]:
     """Values that a node reads from the graph around it."""
     yield from (name for name in node.input if name)
     for inner in subgraphs(node):
-        own = {item.name for item in (*inner.input, *inner.initializer)}
-        own |= {out for item in inner.node for out in item.output}
+        own = _own_names(inner)
         for item in inner.node:
             yield from (name for name in _reads(item) if name not in own)
         yield from (item.name for item in inner.output if item.name not in own)
@@ -349,8 +320,7 @@ def _rename(node: Proto, old: str, new: str, *, writes: bool) -> None:
             if name == old:
                 node.output[index] = new
     for inner in subgraphs(node):
-        own = {item.name for item in (*inner.input, *inner.initializer)}
-        own |= {out for item in inner.node for out in item.output}
+        own = _own_names(inner)
         if old in own:
             continue
         for item in inner.node:
@@ -360,12 +330,9 @@ def _rename(node: Proto, old: str, new: str, *, writes: bool) -> None:
                 info.name = new
 
 
-def _all_names(graph: Proto) -> Iterator[str]:
-    for info in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        yield info.name
-    for node in graph.node:
-        yield node.name
-        yield from node.input
-        yield from node.output
-        for inner in subgraphs(node):
-            yield from _all_names(inner)
+def _all_names(whole: Proto) -> Iterator[str]:
+    for graph in graphs_of(whole):
+        for info in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+            yield info.name
+        for node in graph.node:
+            yield from (node.name, *node.input, *node.output)

@@ -4,35 +4,23 @@ import errno
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from tritongen.errors import TritongenError
-from tritongen.optimize.child_jobs import ChildJob, JobResult, Stage
-from tritongen.optimize.evaluate import EvaluationFault
-from tritongen.optimize.fix_stage import fix
-from tritongen.optimize.fixes import CannotFix
-from tritongen.optimize.graph_stage import optimise_graph
-from tritongen.optimize.half_precision import halve
+from tritongen.optimize.apply_fixes import fix
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Stage, StageRefusal
+from tritongen.optimize.graph_execution import convert_to_ir, optimise_graph, try_parallel
 from tritongen.optimize.onnx_files import load
-from tritongen.optimize.onnx_session import RunRefusal
-from tritongen.optimize.openvino_stage import convert
-from tritongen.optimize.parallel_operators import try_parallel
-from tritongen.optimize.quantize.builders import BuildFault
-from tritongen.optimize.quantize.prepare import CannotQuantise
-from tritongen.optimize.quantize.quantize_model import quantise
+from tritongen.optimize.quantize.quantize_model import halve, quantise
 
-STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = MappingProxyType(
-    {
-        Stage.FIX: fix,
-        Stage.QUANTIZE: quantise,
-        Stage.HALF: halve,
-        Stage.GRAPH: optimise_graph,
-        Stage.PARALLEL: try_parallel,
-        Stage.OPENVINO: convert,
-    }
-)
+STAGES: Mapping[Stage, Callable[[ChildJob], JobResult]] = {
+    Stage.FIX: fix,
+    Stage.QUANTIZE: quantise,
+    Stage.HALF: halve,
+    Stage.GRAPH: optimise_graph,
+    Stage.PARALLEL: try_parallel,
+    Stage.OPENVINO: convert_to_ir,
+}
 
-_REFUSALS = (BuildFault, CannotFix, CannotQuantise, EvaluationFault, RunRefusal)
 _NO_SPACE = "No space left on device"
 
 
@@ -52,7 +40,7 @@ def run_stage(job: ChildJob) -> JobResult:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         words = (error.strerror or str(error)).lower()
         return JobResult("TG005" if full else "TG004", words)
-    except _REFUSALS as problem:
+    except StageRefusal as problem:
         words = str(problem)
         if _NO_SPACE in words:
             return JobResult("TG005", _NO_SPACE.lower())

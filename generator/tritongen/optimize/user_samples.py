@@ -10,14 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, make_inputs, numpy_dtype
+from tritongen.model.tensors import Shape, fits
 from tritongen.optimize.child_jobs import ChildJob, DataSource, JobInput
 from tritongen.trial.onnx_runtime import as_bytes
+
+T = TypeVar("T")
 
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 
@@ -145,23 +148,18 @@ def _fit(item: JobInput, array: Array) -> tuple[str, bool, Array]:
         array = as_bytes(array)
     elif not np.can_cast(array.dtype, target, "same_kind"):
         return f"its type is {array.dtype}, which does not fit {item.dtype}", False, array
-    own = (-1, *item.dims[1:]) if item.dims and item.dims[0] in {-1, 1} else None
-    whole = (-1, *item.dims)
-    stacked = own is not None and _matches(array.shape, own)
-    if not stacked and not _matches(array.shape, whole):
+    dims = tuple(None if dim < 0 else dim for dim in item.dims)
+    own = (None, *dims[1:]) if dims and dims[0] in {None, 1} else None
+    whole = (None, *dims)
+    stacked = own is not None and fits(own, array.shape)
+    if not stacked and not fits(whole, array.shape):
         wanted = " or ".join(_show(dims) for dims in (own, whole) if dims is not None)
         return f"its shape is {list(array.shape)}, not {wanted}", False, array
     return "", stacked, array if target.kind == "O" else array.astype(target, copy=False)
 
 
-def _matches(shape: tuple[int, ...], dims: tuple[int, ...]) -> bool:
-    return len(shape) == len(dims) and all(
-        dim in {-1, size} for size, dim in zip(shape, dims, strict=True)
-    )
-
-
-def _show(dims: tuple[int, ...]) -> str:
-    names = ["samples", *("any" if dim < 0 else str(dim) for dim in dims[1:])]
+def _show(dims: Shape) -> str:
+    names = ["samples", *("any" if dim is None else str(dim) for dim in dims[1:])]
     return f"[{', '.join(names)}]"
 
 
@@ -169,38 +167,30 @@ def _arrays(source: DataSource) -> dict[str, Array]:
     if source.function:
         return _from_function(source)
     path = Path(source.path)
+
+    def fault(what: str, fix: str = "") -> InvalidInputError:
+        return InvalidInputError("TG220", what, where=str(path), fix=fix)
+
     try:
         if path.is_dir():
             files = sorted(path.glob("*.npy"))
             if not files:
-                raise InvalidInputError("TG220", "the folder holds no .npy files", where=str(path))
+                raise fault("the folder holds no .npy files")
             return {item.stem: np.load(item, mmap_mode="r", allow_pickle=False) for item in files}
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InvalidInputError(
-                "TG220",
-                "the file holds one array without a name",
-                where=str(path),
-                fix="Save a .npz file: numpy.savez(FILE, NAME=ARRAY).",
-            )
+            fix = "Save a .npz file: numpy.savez(FILE, NAME=ARRAY)."
+            raise fault("the file holds one array without a name", fix)
         with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise InvalidInputError("TG220", "there is no such file", where=str(path)) from None
+        raise fault("there is no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(
-            "TG220", f"cannot be read: {describe_error(error)}", where=str(path)
-        ) from None
+        raise fault(f"cannot be read: {describe_error(error)}") from None
 
 
 def _from_function(source: DataSource) -> dict[str, Array]:
-    function = find_function(source.function, source.folders, "TG220")
-    try:
-        result = function()
-    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-        raise InvalidInputError(
-            "TG220", f"raised {type(error).__name__}: {error}", where=source.function
-        ) from None
+    result = call_function(source.function, source.folders, "TG220", lambda function: function())
     if not isinstance(result, Mapping):
         raise InvalidInputError(
             "TG220", f"returned {type(result).__name__}, no mapping", where=source.function
@@ -208,28 +198,35 @@ def _from_function(source: DataSource) -> dict[str, Array]:
     return {str(name): np.asarray(array) for name, array in result.items()}
 
 
-def find_function(name: str, folders: Sequence[str], code: str) -> Callable[..., Any]:
-    """Import ``module:function``.
+def call_function(
+    name: str, folders: Sequence[str], code: str, use: Callable[[Callable[..., Any]], T]
+) -> T:
+    """What comes of calling ``module:function``, the user's own code.
 
     Raises:
-        InvalidInputError: `code`, there is no such module or function, or importing it fails.
+        InvalidInputError: `code`, there is no such module or function, or importing or calling it
+            fails.
     """
+
+    def fault(what: str) -> InvalidInputError:
+        return InvalidInputError(code, what, where=name)
+
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute.isidentifier():
-        raise InvalidInputError(code, "must be written module:function", where=name)
+        raise fault("must be written module:function")
     with _importable(folders):
         try:
-            found = getattr(importlib.import_module(module_name), attribute)
+            function = getattr(importlib.import_module(module_name), attribute)
         except AttributeError:
-            raise InvalidInputError(code, "the module has no such function", where=name) from None
+            raise fault("the module has no such function") from None
         except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
-            raise InvalidInputError(
-                code, f"cannot be imported: {type(error).__name__}: {error}", where=name
-            ) from None
-    if not callable(found):
-        raise InvalidInputError(code, "is no function", where=name)
-    function: Callable[..., Any] = found
-    return function
+            raise fault(f"cannot be imported: {type(error).__name__}: {error}") from None
+    if not callable(function):
+        raise fault("is no function")
+    try:
+        return use(function)
+    except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
+        raise fault(f"raised {type(error).__name__}: {error}") from None
 
 
 @contextmanager

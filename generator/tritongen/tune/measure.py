@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.errors import TritongenError
 from tritongen.model.evidence import ObservedTensor, instance_bytes
 from tritongen.probe.level import Conditions, Run
 from tritongen.probe.load_job import InputOptions, LoadJob, make_messages
@@ -31,8 +31,8 @@ from tritongen.triton.messages import Message
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
-from tritongen.tune.search.search_settings import THROUGHPUT_SAMPLES
-from tritongen.tune.tune_server import Cores, PrivateServer
+from tritongen.tune.search.objective import THROUGHPUT_SAMPLES
+from tritongen.tune.tune_server import Cores, PrivateServer, divide_cores
 from tritongen.tune.tuned_model import Loadable, Subject, loadable
 
 # Connections, caches and batches settle within this time; models warm up when they are loaded.
@@ -79,7 +79,6 @@ class TaskRunner:
 
     Attributes:
         server: started when it is needed.
-        divide: the CPUs for a number of cores.
         seed: of arrivals and inputs.
         clock: seconds of tuning time.
         interference: of other processes.
@@ -90,7 +89,6 @@ class TaskRunner:
     """
 
     server: PrivateServer
-    divide: Callable[[int], Cores]
     seed: int
     clock: Callable[[], float]
     interference: Interference = field(default_factory=Interference)
@@ -98,6 +96,8 @@ class TaskRunner:
     died: list[str] = field(default_factory=list)
     interrupted: int = 0
     short_of_memory: int = 0
+    # CPUs that this process may use, before any is left to the server alone.
+    _cpus: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
     _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
     _known: dict[tuple[str, str, str, bool, bool], Loadable] = field(default_factory=dict)
@@ -112,13 +112,17 @@ class TaskRunner:
         self._close_probers()
         self.server.stop()
 
+    def cores(self, subject: Subject) -> Cores:
+        """Who computes where, for a model."""
+        return divide_cores(subject.cores, self._cpus)
+
     def configuration(self, subject: Subject, task: Task) -> Loadable:
         """What a task asks to be loaded."""
         default = task.purpose is Purpose.BASELINE
         confined = self.server.runtime is RuntimeName.EMBEDDED
         key = (subject.name, subject.variant, task.candidate.key, default and confined, default)
         if key not in self._known:
-            unpinned = _host_threads(self.divide(subject.cores)) if default and confined else 0
+            unpinned = _host_threads(self.cores(subject)) if default and confined else 0
             self._known[key] = loadable(subject, task.candidate, default=default, unpinned=unpinned)
         return self._known[key]
 
@@ -133,13 +137,11 @@ class TaskRunner:
         if self.server.alive() and available_bytes() < _MIN_FREE_BYTES:
             self.short_of_memory += 1
             self.close()
-        started = self.server.ensure(self.divide(subject.cores), wanted.environment)
+        started = self.server.ensure(self.cores(subject), wanted.environment)
         if started:
             self._close_probers()
         try:
-            slot = self.server.load(
-                wanted.key, subject.facts, wanted.config, wanted.instances, _room(subject)
-            )
+            slot = self.server.load(wanted, subject.facts, _room(subject))
             reading, error = self._probe(subject, task, slot)
         except TritongenError as problem:
             reading, error = None, problem.what
@@ -210,9 +212,7 @@ class TaskRunner:
         found = self._probers.get((slot, rows))
         if found is not None:
             return found
-        control = self.server.control
-        if control is None:
-            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        control = self.server.running.control
         job = self._job(subject, rows, slot, control)
         prober = Prober(self.server.endpoint, control, [job])
         try:

@@ -3,25 +3,27 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.server import RuntimeName
 
+T = TypeVar("T")
 
-def _flag(
-    *names: str,
-    made: Callable[[Any], object] | None = None,
-    **settings: object,
-) -> dict[str, object]:
-    """A field's metadata: its flag on the command line.
+
+def _option(
+    default: T, *names: str, made: Callable[[Any], object] | None = None, **settings: object
+) -> T:
+    """A field with its flag on the command line.
 
     Args:
+        default: of the field.
         names: of the flag.
         made: from what the command line holds to the field's value.
         settings: further ones of `argparse`.
     """
-    return {"flags": names, "made": made, "settings": settings}
+    flag = {"flags": names, "made": made, "settings": settings}
+    return field(default=default, metadata=flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,87 +45,39 @@ class TuneOptions:
         trial_timeout_s: for models that were never run.
     """
 
-    models: tuple[str, ...] = field(
-        default=(),
-        metadata=_flag(
-            "-m",
-            "--model",
-            made=lambda names: tuple(dict.fromkeys(names)),
-            action="append",
-            metavar="MODEL",
-            help="only this model; may be repeated (default: every model)",
-        ),
+    models: tuple[str, ...] = _option(
+        (), "-m", "--model", made=lambda names: tuple(dict.fromkeys(names)), action="append",
+        metavar="MODEL", help="only this model; may be repeated (default: every model)",
+    )  # fmt: skip
+    goal: str = _option(
+        "", "--goal", metavar="GOAL",
+        help="see below (default: rate and latency of tritongen.yaml, else throughput)",
+    )  # fmt: skip
+    budget_s: float = _option(
+        120.0, "--budget", metavar="TIME",
+        help="for each model, such as 90s or 2m (default: 120s)",
+    )  # fmt: skip
+    cpus: float | None = _option(
+        None, "--cpus", metavar="N",
+        help="cores for the named models (default: the target's, each model its share)",
+    )  # fmt: skip
+    protocol: ClientProtocol | None = _option(
+        None, "--protocol", made=ClientProtocol, choices=("http", "grpc"),
+        help="what requests travel by (default: that of the clients in tritongen.yaml, else http)",
+    )  # fmt: skip
+    runtime: RuntimeName | None = _option(
+        None, "--runtime", made=RuntimeName, choices=("embedded", "docker"),
+        help="where candidates are served (default: embedded, where it serves the models)",
+    )  # fmt: skip
+    image: str = _option("", "--image", metavar="IMAGE", help="of the container")
+    wheel: Path | None = _option(
+        None, "--triton-wheel", metavar="PATH", help="the embedded Triton's wheel, offline"
     )
-    goal: str = field(
-        default="",
-        metadata=_flag(
-            "--goal",
-            metavar="GOAL",
-            help="see below (default: rate and latency of tritongen.yaml, else throughput)",
-        ),
+    seed: int = _option(0, "--seed", metavar="N", help="of the search (default: %(default)s)")
+    dry_run: bool = _option(
+        False, "--dry-run", action="store_true", help="measure, and leave the repository as it is"
     )
-    budget_s: float = field(
-        default=120.0,
-        metadata=_flag(
-            "--budget",
-            metavar="TIME",
-            help="for each model, such as 90s or 2m (default: 120s)",
-        ),
-    )
-    cpus: float | None = field(
-        default=None,
-        metadata=_flag(
-            "--cpus",
-            metavar="N",
-            help="cores for the named models (default: the target's, each model its share)",
-        ),
-    )
-    protocol: ClientProtocol | None = field(
-        default=None,
-        metadata=_flag(
-            "--protocol",
-            made=ClientProtocol,
-            choices=("http", "grpc"),
-            help="what requests travel by (default: that of the clients in tritongen.yaml, else "
-            "http)",
-        ),
-    )
-    runtime: RuntimeName | None = field(
-        default=None,
-        metadata=_flag(
-            "--runtime",
-            made=RuntimeName,
-            choices=("embedded", "docker"),
-            help="where candidates are served (default: embedded, where it serves the models)",
-        ),
-    )
-    image: str = field(
-        default="", metadata=_flag("--image", metavar="IMAGE", help="of the container")
-    )
-    wheel: Path | None = field(
-        default=None,
-        metadata=_flag(
-            "--triton-wheel", metavar="PATH", help="the embedded Triton's wheel, offline"
-        ),
-    )
-    seed: int = field(
-        default=0,
-        metadata=_flag("--seed", metavar="N", help="of the search (default: %(default)s)"),
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata=_flag(
-            "--dry-run",
-            action="store_true",
-            help="measure, and leave the repository as it is",
-        ),
-    )
-    resume: bool = field(
-        default=False,
-        metadata=_flag(
-            "--resume",
-            action="store_true",
-            help="go on where an earlier run was killed",
-        ),
+    resume: bool = _option(
+        False, "--resume", action="store_true", help="go on where an earlier run was killed"
     )
     trial_timeout_s: float = 60.0

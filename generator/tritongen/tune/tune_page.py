@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.pages import (
@@ -21,34 +20,14 @@ from tritongen.planner.context import show_figure
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop
 from tritongen.system.files import write_atomic
-from tritongen.tune.search.candidate_report import Evaluated
+from tritongen.tune.search.standings import Measurement
+from tritongen.tune.search.tuner import Evaluated
 from tritongen.tune.tune_result import TunedModel, TuneReport, gain_sentence, rates_sentence
 
 _BAR, _ROW = 14, 26
 _LABEL_LEFT = 130
 # Classes of the page's CSS for the two candidates that stand out.
 _STYLES = {"best": "best", "baseline": "base"}
-
-
-@dataclass(frozen=True, slots=True)
-class TuneSection:
-    """One model on the page.
-
-    Attributes:
-        model: its result.
-        gain: against Triton's auto-completed configuration, empty when not known.
-        rates: latencies at rates, empty when not known.
-        charts: of what was measured; empty when nothing was.
-        measured: (fate, cells of the table) of candidates that were measured.
-        predicted: the same of those that were only predicted.
-    """
-
-    model: TunedModel
-    gain: str
-    rates: str
-    charts: tuple[Chart, ...]
-    measured: tuple[tuple[str, tuple[str, ...]], ...]
-    predicted: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def write_page(report: TuneReport, path: Path) -> None:
@@ -65,30 +44,34 @@ def html_page(report: TuneReport) -> str:
     return render_page("tune", report=report, sections=[_section(one) for one in report.models])
 
 
-def _section(model: TunedModel) -> TuneSection:
-    measured = [row for row in model.rows if row.throughput is not None]
+def _section(model: TunedModel) -> dict[str, object]:
+    """What the page's template shows of one model; empty where nothing is known.
+
+    Rows of a table are pairs: the candidate's fate, and the cells.
+    """
+    measured = [row for row in model.rows if row.measured is not None]
     rows = [(row.fate, cells(row)) for row in model.rows]
-    return TuneSection(
-        model,
-        gain_sentence(model),
-        rates_sentence(model),
-        (_scatter(model, measured), _bars(measured)) if measured else (),
-        tuple(row for row in rows if row[0] != "predicted"),
-        tuple(row for row in rows if row[0] == "predicted"),
-    )
+    return {
+        "model": model,
+        "gain": gain_sentence(model),
+        "rates": rates_sentence(model),
+        "charts": (_scatter(model, measured), _bars(measured)) if measured else (),
+        "measured": [row for row in rows if row[0] != "predicted"],
+        "predicted": [row for row in rows if row[0] == "predicted"],
+    }
 
 
 def cells(row: Evaluated) -> tuple[str, ...]:
     """One candidate in a table: name, load, predicted, measured, ms, times, fate, why not."""
-    predicted = row.predicted
+    predicted, found = row.predicted, row.measured
     name = f"{row.candidate.key} (Triton's own)" if row.fate == "baseline" else row.candidate.key
     return (
         name,
         load_text(row.load),
         show_figure(predicted.throughput_per_s) if predicted is not None else "",
-        throughput_text(row),
-        span(row.latency, 1e3),
-        str(row.rounds or ""),
+        throughput_text(found),
+        span(found.latency_s, 1e3) if found is not None else "",
+        str(found.rounds) if found is not None else "",
         row.fate if row.fate != "predicted" else "",
         row.why,
     )
@@ -101,16 +84,18 @@ def load_text(load: Loop) -> str:
     return f"{load.rate_per_s:g}/s"
 
 
-def throughput_text(row: Evaluated) -> str:
+def throughput_text(found: Measurement | None) -> str:
     """Measured requests per second; where a rate is sent, it is the rate, without an interval."""
-    if isinstance(row.load, OpenLoop) and row.throughput is not None:
-        return show_figure(row.throughput.value)
-    return span(row.throughput, 1.0)
+    if found is None:
+        return ""
+    if isinstance(found.load, OpenLoop):
+        return show_figure(found.throughput.value)
+    return span(found.throughput, 1.0)
 
 
-def span(interval: Interval | None, scale: float) -> str:
-    """A figure with its interval; empty where there is none."""
-    if interval is None or not math.isfinite(interval.value):
+def span(interval: Interval, scale: float) -> str:
+    """A figure with its interval; empty where it is none."""
+    if not math.isfinite(interval.value):
         return ""
     low, high = interval.low * scale, interval.high * scale
     return f"{show_figure(interval.value * scale)} ({show_figure(low)}–{show_figure(high)})"
@@ -166,16 +151,16 @@ def _style(row: Evaluated) -> str:
 
 def _point(row: Evaluated) -> tuple[float, float]:
     """Milliseconds and requests per second, as measured."""
-    if row.latency is None or row.throughput is None:
+    if row.measured is None:
         return math.nan, math.nan
-    return row.latency.value * 1e3, row.throughput.value
+    return row.measured.latency_s.value * 1e3, row.measured.throughput.value
 
 
 def _bars(rows: Sequence[Evaluated]) -> Chart:
     """Throughput of each candidate: measured with its interval, predicted as a tick."""
     title = "Predicted and measured throughput"
     ordered = sorted(rows, key=lambda row: -_point(row)[1])
-    highs = [row.throughput.high for row in ordered if row.throughput is not None]
+    highs = [row.measured.throughput.high for row in ordered if row.measured is not None]
     highs += [row.predicted.throughput_per_s for row in ordered if row.predicted is not None]
     figure = Figure(title, height=TOP + len(ordered) * _ROW + BOTTOM, left=_LABEL_LEFT)
     across = linear_axis(max(highs), _LABEL_LEFT, WIDTH - RIGHT, show_figure)
@@ -191,9 +176,9 @@ def _bars(rows: Sequence[Evaluated]) -> Chart:
 
 
 def _bar(figure: Figure, row: Evaluated, across: Axis, top: float) -> None:
-    interval = row.throughput
-    if interval is None:
+    if row.measured is None:
         return
+    interval = row.measured.throughput
     begin, centre = across.at(0.0), top + _BAR / 2
     value, low, high = (across.at(v) for v in (interval.value, interval.low, interval.high))
     figure.text(begin - 8, centre + 4, _name(row), anchor="end")

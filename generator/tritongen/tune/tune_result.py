@@ -8,16 +8,15 @@ from tritongen.model.business import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.tune.search.arms import RaceVerdict
-from tritongen.tune.search.calibrate import Calibration
-from tritongen.tune.search.candidate_report import Evaluated, evaluated, pareto
 from tritongen.tune.search.co_location import CoLocationForecast
+from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import History, Purpose, elapsed_s
 from tritongen.tune.search.objective import Objective
 from tritongen.tune.search.rate_sweep import swept
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.server_model import Calibration
 from tritongen.tune.search.standings import Measurement
-from tritongen.tune.search.tuner import Tuner, TuningChoice
+from tritongen.tune.search.tuner import Evaluated, Tuner, TuningChoice, evaluated, pareto
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import VariantComparison
 
@@ -85,11 +84,6 @@ class TunedModel:
         return self.best is not None and self.choice.feasible
 
     @property
-    def measured(self) -> int:
-        """Candidates that were measured."""
-        return sum(row.throughput is not None for row in self.rows)
-
-    @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
         return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
@@ -101,7 +95,9 @@ class TunedModel:
         return f"{self.objective.text}{over}"
 
     def _numbers(self) -> dict[str, float]:
-        numbers: dict[str, float] = {"candidates": float(self.measured)}
+        numbers: dict[str, float] = {
+            "candidates": float(sum(row.measured is not None for row in self.rows))
+        }
         if self.best is not None:
             numbers |= {
                 "rounds": float(self.best.rounds),

@@ -7,11 +7,11 @@ loaded and are measured in turn without the pause of a reload.
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, TritongenError
 from tritongen.model.business import ClientProtocol
@@ -31,6 +31,7 @@ from tritongen.triton.load_reasons import clean
 from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import StateStore
 from tritongen.tune.tune_options import TuneOptions
+from tritongen.tune.tuned_model import Loadable
 
 if TYPE_CHECKING:
     from tritongen.serving.running_server import RunningServer
@@ -75,42 +76,32 @@ def divide_cores(wanted: int, mine: Sequence[int]) -> Cores:
     return Cores(server, tuple(cpus[len(server) :]) or server)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerWish:
-    """What the private server is for.
+@dataclass(slots=True)
+class PrivateServer:
+    """One server at a time, started again when its cores or its environment must change.
 
     Attributes:
-        project: folder of the project.
-        folder: where repository and log lie; made by the caller.
+        store: of the project; repository and log lie in its folder, which the caller makes.
         root: the models folder.
         backends: that the models need.
         release: Triton release that is planned for.
         options: with runtime, image and wheel.
         protocol: of the requests that are measured.
+        progress: told of downloads and of the start.
     """
 
-    project: Path
-    folder: Path
+    store: StateStore
     root: Path
     backends: tuple[str, ...]
     release: str
     options: TuneOptions
     protocol: ClientProtocol = ClientProtocol.HTTP
-
-
-@dataclass(slots=True)
-class PrivateServer:
-    """One server at a time, started again when its cores or its environment must change."""
-
-    wish: ServerWish
     progress: Progress | None = None
     cores: Cores = field(default_factory=lambda: Cores((0,), (0,)))
     runtime: RuntimeName = RuntimeName.EMBEDDED
     version: str = ""
     starts: int = 0
-    control: ServerControl | None = None
-    _client: HttpClient | None = None
-    _server: "RunningServer | None" = None
+    _running: "_Running | None" = None
     _environment: tuple[tuple[str, str], ...] = ()
     # Slot by what is loaded there, least recently used first, with the instances that it holds.
     _slots: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
@@ -119,25 +110,30 @@ class PrivateServer:
     @property
     def repository(self) -> Path:
         """Folder of the slots."""
-        return self.wish.folder / "repository"
+        return self.store.folder / "tune/repository"
 
     @property
     def endpoint(self) -> Endpoint:
         """Where requests go; a server must run."""
-        protocol = self.wish.protocol
-        address = self.endpoints.http if protocol is ClientProtocol.HTTP else self.endpoints.grpc
+        http, protocol = self.protocol is ClientProtocol.HTTP, self.protocol
+        address = self.endpoints.http if http else self.endpoints.grpc
         return Endpoint(*parse_endpoint(address, protocol), protocol)
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where it listens.
+        """Where it listens; see `running`."""
+        return self.running.server.endpoints
+
+    @property
+    def running(self) -> "_Running":
+        """The server, and who speaks to it.
 
         Raises:
             EnvironmentProblem: TG812, it does not run.
         """
-        if self._server is None:
+        if self._running is None:
             raise EnvironmentProblem("TG812", "the server for tuning does not run")
-        return self._server.endpoints
+        return self._running
 
     def ensure(self, cores: Cores, environment: tuple[tuple[str, str], ...]) -> bool:
         """Have a server with these cores and variables; True when it was started now.
@@ -146,7 +142,7 @@ class PrivateServer:
             EnvironmentProblem: it cannot be started.
         """
         same = (self.cores, self._environment) == (cores, environment)
-        if self._server is not None and same and self._server.alive():
+        if same and self.alive():
             return False
         self.stop()
         self.cores, self._environment = cores, environment
@@ -155,14 +151,14 @@ class PrivateServer:
 
     def alive(self) -> bool:
         """Whether the server runs."""
-        return self._server is not None and self._server.alive()
+        return self._running is not None and self._running.server.alive()
 
     def last_words(self) -> str:
         """Why the server ended; empty while it runs, or when nobody knows."""
-        if self._server is None:
+        if self._running is None:
             return ""
         try:
-            self._server.statuses()
+            self._running.server.statuses()
         except EnvironmentProblem as problem:
             told = [line for line in problem.details if "error" in line.lower()]
             return f"{problem.what}{': ' + told[-1] if told else ''}"
@@ -170,54 +166,42 @@ class PrivateServer:
 
     def stop(self) -> None:
         """End it and forget what was loaded; nothing happens when none runs."""
-        server, self._server = self._server, None
-        if self.control is not None and self._client is not None:
-            self.control.close()
-            self._client.close()
-        self.control = self._client = None
+        running, self._running = self._running, None
         self._slots.clear()
-        if server is not None:
-            server.stop(_GRACE_S)
+        if running is not None:
+            running.control.close()
+            running.client.close()
+            running.server.stop(_GRACE_S)
         shutil.rmtree(self.repository, ignore_errors=True)
 
-    def load(
-        self,
-        key: str,
-        facts: ModelFacts,
-        config: Mapping[str, Any],
-        instances: int,
-        room: int,
-    ) -> str:
+    def load(self, wanted: Loadable, facts: ModelFacts, room: int) -> str:
         """The slot that holds a configuration, loaded now or before.
 
         Args:
-            key: of the configuration.
+            wanted: the configuration; its name becomes the slot's.
             facts: of its model.
-            config: in JSON's terms; the name is the slot's.
-            instances: that it holds.
             room: instances that may be loaded at once.
 
         Raises:
             EnvironmentProblem: TG815, the server refuses it; TG814, it does not answer.
         """
-        if key in self._slots:
-            self._slots.move_to_end(key)
-            return self._slots[key][0]
-        while self._slots and self._held() + instances > room:
-            self._unload(next(iter(self._slots)))
+        if wanted.key in self._slots:
+            self._slots.move_to_end(wanted.key)
+            return self._slots[wanted.key][0]
+        taken = sum(instances for _, instances in self._slots.values())
+        while self._slots and taken + wanted.instances > room:
+            taken -= self._unload_oldest()
         slot = f"{facts.name}-{self._made}"
         self._made += 1
         self._place(slot, facts)
-        client = self._client
-        if client is None:
-            raise EnvironmentProblem("TG812", "the server for tuning does not run")
+        client = self.running.client
         try:
-            self._watched(lambda: client.load(slot, {**config, "name": slot}))
+            self._watched(lambda: client.load(slot, {**wanted.config, "name": slot}))
         except EnvironmentProblem as problem:
             shutil.rmtree(self.repository / slot, ignore_errors=True)
             reason = clean(problem.what).replace(slot, facts.name)
             raise EnvironmentProblem(problem.code, reason, where=facts.name) from problem
-        self._slots[key] = (slot, instances)
+        self._slots[wanted.key] = (slot, wanted.instances)
         return slot
 
     def _watched(self, ask: Callable[[], None]) -> None:
@@ -242,25 +226,23 @@ class PrivateServer:
         if problems:
             raise problems[0]
 
-    def _held(self) -> int:
-        return sum(instances for _, instances in self._slots.values())
-
-    def _unload(self, key: str) -> None:
-        slot, _ = self._slots.pop(key)
-        if self._client is not None:
-            self._client.unload(slot)
+    def _unload_oldest(self) -> int:
+        """Takes out what was used least recently, and tells how many instances it held."""
+        slot, instances = self._slots.popitem(last=False)[1]
+        self.running.client.unload(slot)
         shutil.rmtree(self.repository / slot, ignore_errors=True)
+        return instances
 
     def _place(self, slot: str, facts: ModelFacts) -> None:
         mode = WeightsMode.HARDLINK
-        apart = self.wish.root.stat().st_dev != self.repository.stat().st_dev
+        apart = self.root.stat().st_dev != self.repository.stat().st_dev
         if apart and self.runtime is RuntimeName.EMBEDDED:
             # Another file system takes no hard link, and a copy a slot may be large.
             mode = WeightsMode.SYMLINK
         files = [
             WeightFile(
                 f"{slot}/{version.number}/{ref.target}",
-                self.wish.root / ref.source,
+                self.root / ref.source,
                 mode,
             )
             for version in facts.versions
@@ -272,10 +254,8 @@ class PrivateServer:
         # Not private by its own mode: a container's user reads it, by a mount of its own.
         self.repository.mkdir(exist_ok=True)
         check_folder(self.repository)
-        wanted = self.wish.options
-        options = UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
-        spec = self._spec(options)
-        chosen = choose_runtime(spec, options, self.progress)
+        spec = self._spec()
+        chosen = choose_runtime(spec, self._up_options, self.progress)
         findings = chosen.preflight(spec)
         errors = [item for item in findings if item.severity is Severity.ERROR]
         if errors:
@@ -285,34 +265,48 @@ class PrivateServer:
             )
         self.runtime = chosen.name
         server = chosen.runtime.start(spec)
-        self._server = server
         try:
             server.wait_ready(_START_S, self.progress)
+            address, headers = server.endpoints.http, server.state.headers()
+            control = ServerControl(Endpoint.parse(address, headers=headers))
         except BaseException:
+            server.stop(_GRACE_S)
             self.stop()
             raise
         self.starts += 1
         self.version = server.state.version
-        address, headers = server.endpoints.http, server.state.headers()
-        self.control = ServerControl(Endpoint.parse(address, headers=headers))
-        self._client = HttpClient(address, _LOAD_S, headers=headers)
+        self._running = _Running(server, control, HttpClient(address, _LOAD_S, headers=headers))
 
-    def _spec(self, options: UpOptions) -> ServerSpec:
+    @property
+    def _up_options(self) -> UpOptions:
+        wanted = self.options
+        return UpOptions(runtime=wanted.runtime, image=wanted.image, wheel=wanted.wheel)
+
+    def _spec(self) -> ServerSpec:
         return replace(
-            bare_spec(StateStore(self.wish.project), options),
+            bare_spec(self.store, self._up_options),
             repository=self.repository.resolve(),
-            log=self.wish.folder / "server.log",
-            backends=self.wish.backends,
+            log=self.store.folder / "tune/server.log",
+            backends=self.backends,
             environment=self._environment,
             ports=Ports(0, 0, 0),
             cores=len(self.cores.server),
-            cpuset=self.cores.server if _same_numbers(self.wish.options) else (),
+            cpuset=self.cores.server if _same_numbers(self.options) else (),
             model_control=ModelControl.EXPLICIT,
             # Every configuration is complete; Triton would spend a second on each guess.
             auto_complete=False,
-            release=self.wish.release,
+            release=self.release,
             shared_memory_bytes=_SHARED_MEMORY,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A server that runs, with what asks it and what loads models into it."""
+
+    server: "RunningServer"
+    control: ServerControl
+    client: HttpClient
 
 
 def _same_numbers(options: TuneOptions) -> bool:

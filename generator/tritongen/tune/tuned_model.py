@@ -61,9 +61,10 @@ class Subject:
         return self.facts.name
 
     @property
-    def rows(self) -> int:
-        """Rows of a client's request."""
-        return self.space.request_rows
+    def rate_per_s(self) -> float | None:
+        """Requests per second: the goal's, else those of tritongen.yaml; None without either."""
+        stated = self.intent.of(self.name).planning_rate
+        return stated if self.objective.rate_per_s is None else self.objective.rate_per_s
 
 
 def make_subject(

@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem
 from tritongen.model import codec
+from tritongen.model.progress import Progress
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
-from tritongen.probe.questions.comparison import Change
 from tritongen.queueing import OpenLoop
 from tritongen.repository.project import Project
 from tritongen.serving.embedded.layout import OWN_BACKENDS
@@ -24,15 +23,13 @@ from tritongen.triton.server_state import StateStore
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.measure import TaskRunner
 from tritongen.tune.search.measurement_records import Purpose, Task, elapsed_s
-from tritongen.tune.search.search_settings import TuneSettings
-from tritongen.tune.search.tuner import Phase, Tuner, TunerStep
+from tritongen.tune.search.objective import TuneSettings
+from tritongen.tune.search.tuner import Phase, Tuner, TunerStep, TuningChoice
 from tritongen.tune.tune_options import TuneOptions
-from tritongen.tune.tune_progress import Listener, TuneProgress
 from tritongen.tune.tune_result import TunedModel, result_of
-from tritongen.tune.tune_server import PrivateServer, ServerWish, divide_cores
+from tritongen.tune.tune_server import PrivateServer
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.variant_comparison import (
-    AcceptedVariant,
     ComparedArm,
     VariantComparison,
     accepted_variants,
@@ -53,6 +50,50 @@ _VARIANT_SHARE = 0.5
 _NOISY_SHARE = 0.10
 
 
+@dataclass(frozen=True, slots=True)
+class TuneProgress:
+    """Where a tuning run stands.
+
+    Attributes:
+        model: that is tuned now.
+        index: of it, from 0.
+        models: in all.
+        doing: what comes next, for people.
+        elapsed_s: tuning time of the model.
+        budget_s: of the model.
+        best: so far, None before anything was predicted.
+    """
+
+    model: str
+    index: int
+    models: int
+    doing: str
+    elapsed_s: float
+    budget_s: float
+    best: TuningChoice | None = None
+
+    @property
+    def left_s(self) -> float:
+        """Tuning time that is left at most, of this model and those after it."""
+        others = (self.models - self.index - 1) * self.budget_s
+        return max(0.0, self.budget_s - self.elapsed_s) + others
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told what happens.
+
+    Attributes:
+        step: of the search.
+        note: of what is done before it, such as trials.
+        download: of the runtime.
+    """
+
+    step: Callable[[TuneProgress], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+    download: Progress | None = None
+
+
 class TuningRun:
     """One run: a private server, and a search for each model, one after the other.
 
@@ -60,6 +101,7 @@ class TuningRun:
         protocol: what requests travel by.
         interrupted: number of the signal that ended the run, 0 for none.
         tuners: of the models that are served, by name, with what was measured.
+        server: that was measured on.
     """
 
     def __init__(
@@ -79,32 +121,16 @@ class TuningRun:
         self.interrupted = 0
         self.tuners: dict[str, Tuner] = {}
         self._ended = self._cause = ""
-        wish = ServerWish(
-            project=self._store.project,
-            folder=self._folder,
+        self.server = PrivateServer(
+            store=self._store,
             root=project.root.resolve(),
             backends=tuple(sorted({subject.space.backend.name for subject in subjects})),
             release=project.intent.target.triton,
             options=options,
             protocol=self.protocol,
+            progress=told.download,
         )
-        mine = sorted(os.sched_getaffinity(0))
-        self._bench = TaskRunner(
-            PrivateServer(wish, told.download),
-            lambda cores: divide_cores(cores, mine),
-            options.seed,
-            self._clock,
-        )
-
-    @property
-    def runtime(self) -> str:
-        """Where the server ran."""
-        return self._bench.server.runtime.value
-
-    @property
-    def version(self) -> str:
-        """Version of the server."""
-        return self._bench.server.version
+        self._bench = TaskRunner(self.server, options.seed, self._clock)
 
     def lock(self) -> FileLock:
         """Keeps two runs from disturbing each other's measurements.
@@ -118,13 +144,13 @@ class TuningRun:
         """What was measured on, and what the measurements suffered from."""
         notes = []
         own = sorted({one.space.backend.name for one in self._subjects} & OWN_BACKENDS)
-        if own and self._bench.server.runtime is RuntimeName.EMBEDDED:
+        if own and self.server.runtime is RuntimeName.EMBEDDED:
             notes.append(
                 f"measured with this project's own backend for {', '.join(own)}, in Python, which "
                 "the embedded Triton has in place of NVIDIA's in C++: times there are others"
             )
-        cores = self._bench.server.cores
-        if cores.shared and self._bench.server.starts:
+        cores = self.server.cores
+        if cores.shared and self.server.starts:
             listed = ", ".join(map(str, cores.server))
             notes.append(
                 f"server and load generator shared CPUs {listed}: there are no others, so both "
@@ -146,12 +172,12 @@ class TuningRun:
         """Tune every model; what was measured is never lost."""
         results: list[TunedModel] = []
         # A run that was killed leaves its folder of weights behind.
-        shutil.rmtree(self._bench.server.repository, ignore_errors=True)
+        shutil.rmtree(self.server.repository, ignore_errors=True)
         try:
             for index, subject in enumerate(self._subjects):
                 variants = accepted_variants(self._project, subject, self._options, self._told.note)
                 # Together with its variants a model keeps to the budget.
-                tried = sum(variant.subject is not None for variant in variants)
+                tried = sum(other is not None for _, other in variants)
                 budget_s = self._options.budget_s / (1.0 + _VARIANT_SHARE * tried)
                 results.append(self._tune(index, subject, max(MIN_BUDGET_S, budget_s)))
                 if variants:
@@ -221,24 +247,24 @@ class TuningRun:
         index: int,
         subject: Subject,
         result: TunedModel,
-        variants: Sequence[AcceptedVariant],
+        variants: Sequence[tuple[VariantComparison, Subject | None]],
         budget_s: float,
     ) -> TunedModel:
         """The result with accepted variants held against it, each as it is best."""
         found = []
-        for variant in variants:
-            if variant.subject is None or result.best is None or self._ended:
-                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=variant.reason))
+        for offer, variant in variants:
+            if variant is None or result.best is None or self._ended:
+                found.append(offer)
                 continue
-            other = self._tune(index, variant.subject, budget_s)
+            other = self._tune(index, variant, budget_s)
             if other.best is None:
                 why = other.notes[0] if other.notes else other.sentence
-                found.append(VariantComparison(variant.name, Change.UNKNOWN, reason=why))
+                found.append(replace(offer, reason=why))
                 continue
             seconds = self._settings(subject, budget_s).seconds(result.best.throughput.value)
             ours = ComparedArm(subject, result.choice.candidate, result.choice.load)
-            theirs = ComparedArm(variant.subject, other.choice.candidate, other.choice.load)
-            found.append(paired_comparison(self._bench, ours, theirs, variant.reason, seconds))
+            theirs = ComparedArm(variant, other.choice.candidate, other.choice.load)
+            found.append(paired_comparison(self._bench, offer, ours, theirs, seconds))
             if self._bench.interrupted:
                 self._end(self._bench.interrupted)
         return replace(result, offers=tuple(found))
@@ -266,17 +292,8 @@ class TuningRun:
         self.interrupted, self._ended = number, "interrupted"
 
     def _over(self, search: "_Search") -> bool:
-        """Whether the run has ended, or the time is up.
-
-        A candidate, today's configuration and Triton's own are measured in any case: nothing is
-        replaced by what it was not compared with.
-        """
-        if self._ended:
-            return True
-        done = {(found.task.purpose, found.task.candidate) for found in search.tuner.history}
-        subject = search.subject
-        wanted = {(Purpose.RACE, subject.incumbent), (Purpose.BASELINE, subject.baseline)}
-        return wanted <= done and self._clock() >= search.settings.race_s
+        """Whether the run has ended, or the time is up."""
+        return bool(self._ended) or search.tuner.over(self._clock())
 
     def _clock(self) -> float:
         return self._offset_s + time.monotonic() - self._begun

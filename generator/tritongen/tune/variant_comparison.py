@@ -30,18 +30,18 @@ class VariantComparison:
 
     Attributes:
         name: of the variant.
+        reason: what its own record says, or why it was not measured.
         change: of what the goal is about.
         throughput: of the variant divided by what is served; None when not measured.
         latency: likewise, at the goal's percentile.
-        reason: what its own record says, or why it was not measured.
         candidate: the variant's configuration, None when not measured.
     """
 
     name: str
-    change: Change
+    reason: str
+    change: Change = Change.UNKNOWN
     throughput: Interval | None = None
     latency: Interval | None = None
-    reason: str = ""
     candidate: Candidate | None = None
 
     @property
@@ -62,27 +62,15 @@ def _ratio(interval: Interval) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedVariant:
-    """A variant that was accepted and is not served.
-
-    Attributes:
-        name: of the variant.
-        reason: what its own record says, or why it cannot be tried.
-        subject: to tune; None where the variant is not that of today's original any more.
-    """
-
-    name: str
-    reason: str
-    subject: Subject | None
-
-
 def accepted_variants(
     project: Project, subject: Subject, options: TuneOptions, note: Callable[[str], None]
-) -> tuple[AcceptedVariant, ...]:
-    """The accepted variants of a model that are not served."""
+) -> tuple[tuple[VariantComparison, Subject | None], ...]:
+    """The accepted variants of a model that are not served, not measured yet, each as a subject.
+
+    None stands for a subject where the variant is not that of today's original any more.
+    """
     served = project.variants.get(subject.name)
-    found = []
+    found: list[tuple[VariantComparison, Subject | None]] = []
     for variant in read_variants(project.root, subject.name):
         accepted = variant.verdict is Verdict.ACCEPTED and variant.kept
         if not accepted or (served is not None and served.name == variant.name):
@@ -90,18 +78,14 @@ def accepted_variants(
         try:
             made = _subject_of(project, subject, variant.name, options, note)
         except InvalidInputError as problem:
-            found.append(AcceptedVariant(variant.name, problem.what, None))
+            found.append((VariantComparison(variant.name, problem.what), None))
         else:
-            found.append(AcceptedVariant(variant.name, variant.reason, made))
+            found.append((VariantComparison(variant.name, variant.reason), made))
     return tuple(found)
 
 
 def _subject_of(
-    project: Project,
-    subject: Subject,
-    name: str,
-    options: TuneOptions,
-    note: Callable[[str], None],
+    project: Project, subject: Subject, name: str, options: TuneOptions, note: Callable[[str], None]
 ) -> Subject:
     whole = with_variants(project, {subject.name: name})
     alone = replace(
@@ -131,18 +115,21 @@ class ComparedArm:
 
 
 def paired_comparison(
-    bench: TaskRunner, ours: ComparedArm, theirs: ComparedArm, reason: str, seconds: float
+    bench: TaskRunner,
+    offer: VariantComparison,
+    ours: ComparedArm,
+    theirs: ComparedArm,
+    seconds: float,
 ) -> VariantComparison:
     """A variant against what is served, in interleaved pairs.
 
     Args:
         bench: to measure on.
+        offer: of the variant, not measured yet.
         ours: what is served.
         theirs: the variant.
-        reason: what the variant's own record says.
         seconds: of one measurement.
     """
-    name = theirs.subject.variant
     pairs: list[tuple[LoadReading, LoadReading]] = []
     for number in range(1, _PAIRS + 1):
         # The arm that comes second has the other's caches to itself: they take turns.
@@ -160,4 +147,4 @@ def paired_comparison(
         change = judge_ratio(tail, _TOLERANCE, larger_is_better=False)
     else:
         change = judge_ratio(rate, _TOLERANCE, larger_is_better=True)
-    return VariantComparison(name, change, rate, tail, reason, theirs.candidate)
+    return replace(offer, change=change, throughput=rate, latency=tail, candidate=theirs.candidate)

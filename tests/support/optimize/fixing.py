@@ -9,8 +9,8 @@ from onnx import ModelProto, helper
 
 from tritongen.model.agreement import TOLERANCES
 from tritongen.model.precision import Precision
-from tritongen.optimize.apply_fixes import Fixed, apply_fixes
-from tritongen.optimize.child_jobs import TargetRuntime
+from tritongen.optimize.apply_fixes import apply_fixes
+from tritongen.optimize.child_jobs import JobResult, TargetRuntime
 from tritongen.optimize.fixes import FIXES, FixContext, Rewrite
 from tritongen.optimize.onnx_session import OrtRunner
 from tritongen.optimize.rewritten_graph import Graph, dims_of
@@ -57,7 +57,7 @@ def fix(
     samples: Sequence[Arrays] | None = None,
     names: Sequence[str] = tuple(FIXES),
     **context: object,
-) -> Fixed:
+) -> JobResult:
     """Write the model and apply the fixes to it."""
     source = folder / "original" / "model.onnx"
     source.parent.mkdir(parents=True)
@@ -78,10 +78,10 @@ def apply_one(name: str, model: ModelProto, **context: object) -> Rewrite | None
     return FIXES[name].rewrite(Graph(model), fix_context(**context))
 
 
-def run(model: ModelProto | Path, inputs: Arrays, folder: Path | None = None) -> dict:
+def run(model: ModelProto | Path | str, inputs: Arrays, folder: Path | None = None) -> dict:
     """One run by ONNX Runtime."""
-    if isinstance(model, Path):
-        return OrtRunner(model).run(inputs)
+    if isinstance(model, Path | str):
+        return OrtRunner(Path(model)).run(inputs)
     assert folder is not None
     path = folder / "run.onnx"
     onnx.save(model, path)

@@ -6,9 +6,9 @@ from support.serving_models import graph_model, identity, two_by_two, value
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind, Verdict
 from tritongen.optimize.child_jobs import ChildJob, JobInput, Stage, TargetRuntime
-from tritongen.optimize.convert import judge_backend
+from tritongen.optimize.graph_execution import OpenVinoRunner
+from tritongen.optimize.one_model import judge_backend
 from tritongen.optimize.onnx_session import OrtRunner
-from tritongen.optimize.openvino_stage import OpenVinoRunner
 from tritongen.optimize.stages import run_stage
 
 

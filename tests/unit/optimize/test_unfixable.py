@@ -24,7 +24,7 @@ def refused(proto: onnx.ModelProto, folder: Path, name: str, **context: object) 
     result = fix(proto, folder, names=[name], **context)
     (step,) = result.steps
     assert not step.applied
-    assert result.model is None
+    assert not result.model
     assert step.cures == FIXES[name].codes
     return step.reason
 
@@ -199,7 +199,7 @@ def test_nothing_to_do_is_no_step(tmp_path: Path) -> None:
     )  # fmt: skip
     result = fix(proto, tmp_path)
     assert result.steps == ()
-    assert result.model is None
+    assert not result.model
 
 
 def test_fixes_work_together(tmp_path: Path) -> None:

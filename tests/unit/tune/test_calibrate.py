@@ -8,10 +8,10 @@ import pytest
 from support.synthetic_triton import CONVNET, TEXT, TINY, TREES, SyntheticTriton, truth
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes, simulate
-from tritongen.tune.search.calibrate import Calibration, calibration_tasks, rate_task
+from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
 from tritongen.tune.search.search_space import Candidate, SearchSpace
-from tritongen.tune.search.server_fit import fit
+from tritongen.tune.search.server_model import Calibration
 
 ORT = BACKENDS["onnxruntime"]
 

@@ -6,8 +6,7 @@ from support.synthetic_triton import CONVNET, TEXT, SyntheticTriton, run_tuning
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.tune.search.co_location import CoLocation
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import SearchSpace
 from tritongen.tune.search.tuner import Tuner
 

@@ -4,11 +4,10 @@ import pytest
 
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes
-from tritongen.tune.search.calibrate import Calibration
-from tritongen.tune.search.nearest_goals import nearest_goals
 from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.predict import Predictor, shortlist
+from tritongen.tune.search.predict import Predictor, nearest_goals, shortlist
 from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.server_model import Calibration
 
 ORT = BACKENDS["onnxruntime"]
 SERVICE = ServiceTimes(

@@ -8,9 +8,8 @@ from support.synthetic_triton import CONVNET, TEXT, TINY, SyntheticTriton, run_t
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, TaskRecord
-from tritongen.tune.search.objective import parse_goal
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.rate_sweep import SHARES, sweep_tasks, swept
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Phase, Tuner
 

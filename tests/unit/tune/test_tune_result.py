@@ -18,15 +18,14 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
 from tritongen.tune.journal import Journal, JournalHeader
-from tritongen.tune.record import tuned_evidence
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_settings import TuneSettings
+from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
+from tritongen.tune.tune_models import tuned_evidence
 from tritongen.tune.tune_page import html_page
-from tritongen.tune.tune_progress import TuneProgress
 from tritongen.tune.tune_result import TuneReport, gain_sentence, rates_sentence, result_of
 from tritongen.tune.tuned_model import Subject
+from tritongen.tune.tuning_run import TuneProgress
 
 BASELINE = Candidate(2, 2, 4, 0)
 HEADER = JournalHeader("m/x", "throughput", 2, 0, "f")
@@ -123,7 +122,7 @@ def test_json_has_the_fields_that_were_promised(run):
 def test_another_percentile_keeps_its_p99():
     result, _ = run_of("p50<40ms")
     (best,) = [row for row in result.rows if row.fate == "best"]
-    assert result.best.latency_s.value > best.latency.value
+    assert result.best.latency_s.value > best.measured.latency_s.value
 
 
 def test_where_a_rate_is_sent_the_rate_is_no_achievement():

@@ -1,4 +1,4 @@
-"""The stepper on a synthetic Triton: rounds, budgets, ties and faults; it can be killed."""
+"""The stepper on a synthetic Triton: rounds, budgets, ties, faults and what it reports."""
 
 from collections import Counter
 
@@ -13,18 +13,33 @@ from support.synthetic_triton import (
     true_outcome,
 )
 from support.tuning import SATURATING, best_of, loss, tune, tuner_for
-from tritongen.queueing import OpenLoop, ServicePoint, ServiceTimes
+from tritongen.model.backends import BACKENDS
+from tritongen.probe.statistics.intervals import Interval
+from tritongen.queueing import ClosedLoop, OpenLoop, ServicePoint, ServiceTimes
 from tritongen.tune.journal import JournalHeader, decode, encode
-from tritongen.tune.search.arms import RaceVerdict
+from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, TaskRecord, elapsed_s
-from tritongen.tune.search.objective import parse_goal
-from tritongen.tune.search.search_space import Candidate
-from tritongen.tune.search.tuner import Phase
+from tritongen.tune.search.objective import TuneSettings, parse_goal
+from tritongen.tune.search.search_space import Candidate, SearchSpace
+from tritongen.tune.search.standings import Measurement
+from tritongen.tune.search.tuner import Evaluated, Phase, Tuner, evaluated, pareto
+
+BASELINE = Candidate(2, 2, 4, 0)
 
 
 def take(tuner, triton, tasks):
     for task in tasks:
         tuner.take(triton.measure(task))
+
+
+class Small(SyntheticTriton):
+    """Holds one instance."""
+
+    def measure(self, task):
+        record = super().measure(task)
+        if task.candidate.instances > 1:
+            return TaskRecord(task, None, record.started_s, record.ended_s, "out of memory")
+        return record
 
 
 class TestDeterminism:
@@ -71,6 +86,30 @@ class TestLittleTime:
         take(tuner, triton, step.tasks)
         assert tuner.next() is None
         assert tuner.best().measured is not None
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_goes_on_until_a_candidate_could_be_measured(self, seed):
+        incumbent, baseline = Candidate(2, 1), Candidate(1, 2)
+        wishes = {"incumbent": incumbent, "baseline": baseline}
+        tuner = tuner_for("throughput", seed=seed, budget_s=20.0, max_batch=1, **wishes)
+        triton = Small(TREES, 2, seed, switch_s=5.0)
+        while not tuner.over(triton.now_s) and (step := tuner.next()) is not None:
+            take(tuner, triton, step.tasks[:1])
+        choice = tuner.best()
+        assert choice.candidate.instances == 1
+        assert choice.measured is not None
+        assert triton.now_s < 40.0
+
+    def test_where_none_can_be_measured_the_same_time_again_is_enough(self):
+        incumbent = Candidate(2, 1)
+        tuner = tuner_for("throughput", budget_s=20.0, incumbent=incumbent, baseline=incumbent)
+        triton = Small(TREES, 2, 1)
+        while (step := tuner.next()).phase is Phase.CALIBRATE:
+            take(tuner, triton, step.tasks[:1])
+        tasks = [task for task in step.tasks if task.candidate == incumbent]
+        take(tuner, triton, tasks)
+        assert not tuner.over(20.0)
+        assert tuner.over(40.0)
 
     def test_under_a_limit_the_clients_that_were_measured_count(self):
         # The machine was busy while it was calibrated: more clients than predicted hold the limit.
@@ -138,17 +177,10 @@ class TestInfeasible:
 class TestFaults:
     @pytest.mark.parametrize("budget", [10.0, 15.0, 20.0, 60.0])
     def test_a_configuration_that_cannot_be_loaded_loses(self, budget):
-        class Small(SyntheticTriton):
-            def measure(self, task):
-                record = super().measure(task)
-                if task.candidate.instances > 1:
-                    return TaskRecord(task, None, record.started_s, record.ended_s, "out of memory")
-                return record
-
         triton = Small(CONVNET, 2, 1)
         tuner, _, choice = tune("throughput", CONVNET, triton=triton, budget_s=budget)
         assert choice.candidate.instances == 1
-        assert choice.measured is not None or budget <= 10.0
+        assert choice.measured is not None
         failed = [arm for arm in tuner.race.state.arms.values() if arm.failures]
         assert failed
         assert all("out of memory" in arm.why for arm in failed if arm.failures > 1)
@@ -269,3 +301,68 @@ class TestRounds:
         _, _, choice = tune("throughput", TEXT, prior=prior)
         best = best_of("throughput", TEXT, 2, SATURATING)
         assert loss("throughput", TEXT, 2, choice, best) <= 0.05
+
+
+def new_tuner():
+    settings = TuneSettings(parse_goal("throughput"), 2, budget_s=60.0)
+    space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
+    return Tuner(settings, space, incumbent=Candidate(1, 1), baseline=BASELINE)
+
+
+@pytest.fixture(scope="module")
+def tuner():
+    tuner = new_tuner()
+    run_tuning(tuner, SyntheticTriton(CONVNET, 2, 1))
+    return tuner
+
+
+def test_every_candidate_has_a_row(tuner):
+    rows = evaluated(tuner)
+    race = tuner.race
+    assert {row.candidate for row in rows} == {*race.space.candidates(), BASELINE}
+
+
+def test_the_best_comes_first_and_the_losers_say_why(tuner):
+    rows = evaluated(tuner)
+    assert rows[0].fate == "best"
+    assert rows[0].candidate == tuner.best().candidate
+    assert rows[0].why == ""
+    assert all(row.why for row in rows[1:] if row.fate != "baseline")
+    assert all(row.measured.rounds for row in rows if row.measured is not None)
+
+
+def test_a_slow_incumbent_is_behind_with_numbers(tuner):
+    rows = evaluated(tuner)
+    (row,) = [row for row in rows if row.candidate == Candidate(1, 1)]
+    assert row.fate == "behind"
+    share, _, rest = row.why.partition("% behind ")
+    assert float(share) > 10.0
+    # Whoever led when it dropped out has both cores, and was measured to be faster.
+    (leader,) = [one for one in rows if one.candidate.key == rest.split(" (")[0]]
+    assert leader.candidate.total_threads == 2
+    assert leader.measured.throughput.low > row.measured.throughput.high
+
+
+def test_the_baseline_is_measured_but_not_predicted(tuner):
+    (row,) = [row for row in evaluated(tuner) if row.fate == "baseline"]
+    assert row.candidate == BASELINE
+    assert row.predicted is None
+    assert row.measured.rounds == 3
+
+
+def test_nothing_to_report_before_calibration():
+    assert evaluated(new_tuner()) == ()
+
+
+def test_the_front_holds_what_nothing_beats():
+    def row(instances, throughput, latency, fate="behind"):
+        def exactly(value):
+            return Interval(value, value, value)
+
+        load = ClosedLoop(1)
+        found = Measurement(load, exactly(throughput), exactly(latency), 1)
+        return Evaluated(Candidate(instances, 1), load, fate, None, found)
+
+    slow, fast, beaten = row(1, 100.0, 0.01), row(2, 200.0, 0.02), row(3, 90.0, 0.015)
+    untried = Evaluated(Candidate(4, 1), ClosedLoop(1), "predicted", None)
+    assert pareto([fast, beaten, slow, row(5, 999.0, 0.001, "baseline"), untried]) == (slow, fast)

@@ -1,14 +1,12 @@
 """Fixes: small named rewrites that make a model servable or batchable, one entry a fix."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from tritongen.model.fixes import FIX_PURPOSES
 from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.optimize.fixes.containers import label_indices, optional, sequence, zipmap
-from tritongen.optimize.fixes.declarations import names, ranks, scalars, sizes
+from tritongen.optimize.fixes.declarations import ir_version, names, opset, ranks, scalars, sizes
 from tritongen.optimize.fixes.fix import CannotFix, Fix, FixContext, Rewrite
-from tritongen.optimize.fixes.versions import ir_version, opset
 from tritongen.optimize.rewritten_graph import Graph
 
 __all__ = ["FIXES", "CannotFix", "Fix", "FixContext", "Rewrite"]
@@ -29,9 +27,7 @@ _REWRITES: Mapping[str, tuple[_Rewriting, int]] = {
     "opset": (opset, 2),
     "ir_version": (ir_version, 1),
 }
-FIXES: Mapping[str, Fix] = MappingProxyType(
-    {
-        name: Fix(name, purpose.codes, purpose.summary, *_REWRITES[name])
-        for name, purpose in FIX_PURPOSES.items()
-    }
-)
+FIXES: Mapping[str, Fix] = {
+    name: Fix(name, purpose.codes, purpose.summary, *_REWRITES[name])
+    for name, purpose in FIX_PURPOSES.items()
+}

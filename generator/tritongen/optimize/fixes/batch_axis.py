@@ -9,14 +9,18 @@ import numpy as np
 from tritongen.model.samples import Array
 from tritongen.model.tensors import Dim, is_dynamic
 from tritongen.optimize.fixes.batch_nodes import RULES
-from tritongen.optimize.fixes.batch_trace import AxisPlan, BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
-from tritongen.optimize.folding import fold_constants
+from tritongen.optimize.fixes.shape_inference import (
+    AxisPlan,
+    BatchCarrier,
+    BatchTrace,
+    fold_constants,
+    public,
+)
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.onnx_session import Arrays, Value, Values
 from tritongen.optimize.rewrite_proof import Adapter, tensors_only
 from tritongen.optimize.rewritten_graph import Graph, dims_of, is_tensor, set_dims
-from tritongen.optimize.shape_inference import public
 
 BATCH = "batch"
 ATTEMPTS = 8
@@ -140,7 +144,8 @@ def _output_carrier(info: Proto, trace: BatchTrace) -> BatchCarrier:
     found = trace.carrier(info.name)
     if found is not None:
         return found
-    if trace.known(info.name) and all(isinstance(dim, int) for dim in trace.many[info.name]):
+    both = info.name in trace.one and info.name in trace.many
+    if both and all(isinstance(dim, int) for dim in trace.many[info.name]):
         raise CannotFix(f"output {info.name!r} does not depend on the number of rows")
     # Inference could not follow; the declaration is believed, and the proof will tell.
     declared = dims_of(info) or ()
@@ -181,7 +186,6 @@ def _front_output(
         target = graph.add_constant([-1, *rest], "rows_apart")
         graph.insert([graph.make("Reshape", [inner, target], [name])])
     info.name = name
-    graph.changed()
     set_dims(info, (BATCH, *public(rest)))
 
 

@@ -5,12 +5,11 @@ result would not be. It returns whether it changed anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.optimize.fixes.batch_trace import BatchCarrier, BatchTrace
 from tritongen.optimize.fixes.fix import CannotFix
+from tritongen.optimize.fixes.shape_inference import BatchCarrier, BatchTrace
 from tritongen.optimize.libraries import Proto
 from tritongen.optimize.rewritten_graph import Graph, attribute, set_attribute
 
@@ -91,7 +90,6 @@ def reshape(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     copies = place == found.axis and trace.one[data][place] == wanted[place]
     keep = copies and not attribute(node, "allowzero", 0)
     node.input[1] = _retarget(graph, node, place, list(wanted), keep=keep)
-    graph.changed()
     return True
 
 
@@ -160,7 +158,6 @@ def expand(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     sizes[place] = 1
     node.input[1] = graph.add_constant(sizes, "open_shape")
-    graph.changed()
     return True
 
 
@@ -179,7 +176,6 @@ def resize(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
     result = graph.fresh("open_sizes")
     graph.insert([graph.make("Concat", parts, [result], axis=0)], before=node)
     node.input[3] = result
-    graph.changed()
     return True
 
 
@@ -203,7 +199,6 @@ def slice_(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     bounds[index] = _TO_THE_END
     node.input[2] = graph.add_constant(bounds, "open_ends")
-    graph.changed()
     return True
 
 
@@ -247,7 +242,6 @@ def elementwise(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         if axis >= 0 and dims[axis] == trace.plan.size:
             node.input[index] = _first_row(graph, trace, name, axis, node)
             changed = True
-    graph.changed()
     return changed
 
 
@@ -265,7 +259,6 @@ def _widen_others(
             continue
         node.input[place] = widened(graph, trace, name, axis, node)
         changed = True
-    graph.changed()
     return changed
 
 
@@ -291,7 +284,6 @@ def squeeze(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         set_attribute(node, "axes", left)
     if not left:
         _pass_through(graph, node)
-    graph.changed()
     return True
 
 
@@ -307,7 +299,6 @@ def gather(graph: Graph, node: Proto, trace: BatchTrace) -> bool:
         return False
     _needs_tail(graph, node)
     _pass_through(graph, node)
-    graph.changed()
     return True
 
 
@@ -334,22 +325,18 @@ def _needs_tail(graph: Graph, node: Proto) -> None:
             waiting.extend(reader.output)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "Reshape": reshape,
-        "Expand": expand,
-        "Resize": resize,
-        "Slice": slice_,
-        "Concat": concat,
-        "LSTM": recurrent,
-        "GRU": recurrent,
-        "RNN": recurrent,
-        "Squeeze": squeeze,
-        "Gather": gather,
-        **dict.fromkeys(
-            ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "PRelu",
-             "And", "Or", "Equal", "Less", "Greater", "Mod"),
-            elementwise,
-        ),
-    }
-)  # fmt: skip
+RULES: Mapping[str, Rule] = {
+    "Reshape": reshape,
+    "Expand": expand,
+    "Resize": resize,
+    "Slice": slice_,
+    "Concat": concat,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
+    "Squeeze": squeeze,
+    "Gather": gather,
+    **dict.fromkeys(
+        ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "PRelu",
+         "And", "Or", "Equal", "Less", "Greater", "Mod"),
+        elementwise,
+    ),
+}  # fmt: skip

@@ -1,11 +1,13 @@
 """Outputs that are no tensors: maps of classifiers, sequences, optional values."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 
 from tritongen.model.samples import Array
 from tritongen.optimize.fixes.fix import CannotFix, FixContext, Rewrite
+from tritongen.optimize.fixes.shape_inference import infer, public
 from tritongen.optimize.libraries import Proto, onnx
 from tritongen.optimize.onnx_session import Value, Values
 from tritongen.optimize.rewrite_proof import Adapter
@@ -17,7 +19,6 @@ from tritongen.optimize.rewritten_graph import (
     set_dims,
     tensor_info,
 )
-from tritongen.optimize.shape_inference import infer, public
 
 _ML = "ai.onnx.ml"
 _OPTIONAL_SINCE = 15
@@ -27,20 +28,20 @@ _SEQUENCES_SINCE = 11
 def zipmap(graph: Graph, _context: FixContext) -> Rewrite | None:
     """A classifier's list of maps from class to score becomes the scores, [rows, classes]."""
     classes = {}
+    float_ = int(onnx().TensorProto.FLOAT)
     for node in graph.nodes:
         if node.op_type != "ZipMap" or node.domain != _ML or not graph.is_output(node.output[0]):
             continue
         output, scores = node.output[0], node.input[0]
         classes[output] = zipmap_classes(node)
-        (plain,) = graph.insert([graph.make("Identity", [scores], [output])], before=node)
+        graph.insert([graph.make("Identity", [scores], [output])], before=node)
         graph.remove(node)
-        replace_output(graph.proto.graph, output, [tensor_info(output, _float(), None)])
+        replace_output(graph.proto.graph, output, [tensor_info(output, float_, None)])
         dims = infer(graph).get(output) or (None, len(classes[output]))
-        declared = tensor_info(output, _float(), public((*dims[:-1], len(classes[output]))))
-        replace_output(graph.proto.graph, plain.output[0], [declared])
+        declared = tensor_info(output, float_, public((*dims[:-1], len(classes[output]))))
+        replace_output(graph.proto.graph, output, [declared])
     if not classes:
         return None
-    graph.changed()
     names, labels = next(iter(classes.items()))
 
     def outputs(values: Values) -> dict[str, Value]:
@@ -89,7 +90,6 @@ def label_indices(graph: Graph, context: FixContext) -> Rewrite | None:
         declared = tensor_info(name, onnx().TensorProto.INT64, dims)
         replace_output(graph.proto.graph, inner, [declared])
         encoded.append(name)
-    graph.changed()
     order = {name.encode(): index for index, name in enumerate(classes)}
 
     def outputs(values: Values) -> dict[str, Value]:
@@ -138,10 +138,6 @@ def _is_text(info: Proto) -> bool:
     )
 
 
-def _float() -> int:
-    return int(onnx().TensorProto.FLOAT)
-
-
 def sequence(graph: Graph, context: FixContext) -> Rewrite | None:
     """A sequence of tensors becomes one output an element, or one tensor with a further axis."""
     found = [
@@ -165,7 +161,6 @@ def sequence(graph: Graph, context: FixContext) -> Rewrite | None:
             elements[name] = _take_apart(graph, name, producer, element)
         else:
             stacked[name] = _stack(graph, name, element, 1 - context.attempt)
-    graph.changed()
     names = {old: ", ".join(new) for old, new in elements.items()}
 
     def outputs(values: Values) -> dict[str, Value]:
@@ -212,7 +207,6 @@ def _stack(graph: Graph, name: str, element: int, axis: int) -> int:
     graph.insert([graph.make("ConcatFromSequence", [inner], [name], axis=axis, new_axis=1)])
     info = tensor_info(name, element, None)
     replace_output(graph.proto.graph, inner, [info])
-    graph.changed()
     inferred = infer(graph).get(name)
     set_dims(
         next(item for item in graph.proto.graph.output if item.name == name),
@@ -244,7 +238,6 @@ def optional(graph: Graph, _context: FixContext) -> Rewrite | None:
         _open_input(graph, info)
     for info in outputs:
         _open_output(graph, info)
-    graph.changed()
     return Rewrite(f"{', '.join(names)} is no longer optional: the value is always present")
 
 
@@ -260,9 +253,7 @@ def _open_output(graph: Graph, info: Proto) -> None:
         graph.rename_value(name, inner)
         graph.insert([graph.make("OptionalGetElement", [inner], [name])])
         info.name = name
-    kind = _element_type(info)
-    info.type.Clear()
-    info.type.CopyFrom(kind)
+    _present(info)
 
 
 def _open_input(graph: Graph, info: Proto) -> None:
@@ -276,12 +267,10 @@ def _open_input(graph: Graph, info: Proto) -> None:
             raise CannotFix(f"operator {node.op_type} takes the optional input {info.name!r}")
         graph.insert([new], before=node)
         graph.remove(node)
-    kind = _element_type(info)
-    info.type.Clear()
+    _present(info)
+
+
+def _present(info: Proto) -> None:
+    """Declares the value itself in place of an optional one."""
+    kind = deepcopy(info.type.optional_type.elem_type)
     info.type.CopyFrom(kind)
-
-
-def _element_type(info: Proto) -> Proto:
-    kind = onnx().TypeProto()
-    kind.CopyFrom(info.type.optional_type.elem_type)
-    return kind

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tritongen.optimize.child_jobs import TargetRuntime
+from tritongen.optimize.child_jobs import StageRefusal, TargetRuntime
 from tritongen.optimize.rewrite_proof import Adapter
 from tritongen.optimize.rewritten_graph import Graph
 
 
-class CannotFix(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
+class CannotFix(StageRefusal):
     """There is something to fix and no sound way to do it; the message says why."""
 
 

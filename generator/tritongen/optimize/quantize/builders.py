@@ -1,40 +1,27 @@
-"""Quantised models by onnxruntime's own tools, with some operators left as they are."""
+"""Quantised models by onnxruntime's own tools, and the form that suits the CPU: tried."""
 
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Protocol
 
+from tritongen.model.samples import Array
+from tritongen.optimize.apply_fixes import MODEL_FILE
+from tritongen.optimize.child_jobs import ChildJob, StageRefusal
 from tritongen.optimize.libraries import Library, onnx, onnxruntime
-from tritongen.optimize.onnx_session import needs_data_file
-from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, Prepared
-from tritongen.optimize.quantize.tensor_ranges import Ranges
+from tritongen.optimize.onnx_session import OrtRunner, RunRefusal, needs_data_file
+from tritongen.optimize.paired_speed import Point, speedups
+from tritongen.optimize.quantize.prepare import DYNAMIC_TYPES, STATIC_TYPES, Prepared, Ranges
+
+# Chosen: at most four forms are timed, before the speed of the kept one is measured at length.
+_TRIAL_S = 1.0
 
 
-class Builder(Protocol):
-    """Builds quantised models of one kind from one prepared model."""
-
-    @property
-    def candidates(self) -> list[str]:
-        """Names of the operators that it quantises."""
-
-    @property
-    def recipe(self) -> Mapping[str, object]:
-        """Its settings."""
-
-    def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """Write a quantised model.
-
-        Raises:
-            BuildFault: the tools fail on this model.
-        """
-
-
-class BuildFault(Exception):  # noqa: N818  (a verdict on its way up, not a failure)
+class BuildFault(StageRefusal):
     """onnxruntime's tools do not rewrite this model; the message is theirs, one line."""
 
     def __init__(self, error: Exception) -> None:
@@ -68,9 +55,13 @@ class DynamicBuilder:
         }
 
     def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """See `Builder.build`."""
-        with _quiet() as quantization:
-            types = [name for name in DYNAMIC_TYPES if name in self.prepared.counts]
+        """Write a quantised model.
+
+        Raises:
+            BuildFault: the tools fail on this model.
+        """
+        with quiet_tools() as quantization:
+            types = [name for name in DYNAMIC_TYPES if name in self.prepared.names]
             quantization.quantize_dynamic(
                 os.fspath(self.prepared.path),
                 os.fspath(target),
@@ -116,11 +107,11 @@ class StaticBuilder:
             "method": "static",
             "weights": "int8, per channel" + (", 7 bits" if self.reduce_range else ""),
             "activations": f"{'int8' if self.signed else 'uint8'}, scaled by calibration",
-            "operators": ", ".join(sorted(set(self.types) & set(self.prepared.counts))),
+            "operators": ", ".join(sorted(set(self.types) & set(self.prepared.names))),
         }
 
     def build(self, target: Path, exclude: Collection[str] = ()) -> Path:
-        """See `Builder.build`."""
+        """See `DynamicBuilder.build`."""
         try:
             self._build(target, exclude, adjust_biases=True)
         except BuildFault:
@@ -129,7 +120,7 @@ class StaticBuilder:
         return target
 
     def _build(self, target: Path, exclude: Collection[str], *, adjust_biases: bool) -> None:
-        with _quiet() as quantization:
+        with quiet_tools() as quantization:
             from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
             from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
@@ -155,8 +146,12 @@ class StaticBuilder:
             )
 
 
+# Builds quantised models of one kind from one prepared model.
+Builder = DynamicBuilder | StaticBuilder
+
+
 @contextmanager
-def _quiet() -> Iterator[Library]:
+def quiet_tools() -> Iterator[Library]:
     """The quantisation package, without its advice and with one kind of failure."""
     onnx()
     onnxruntime()
@@ -173,3 +168,57 @@ def _quiet() -> Iterator[Library]:
         raise BuildFault(error) from None
     finally:
         logging.disable(before)
+
+
+def choose_static(
+    job: ChildJob, prepared: Prepared, ranges: Ranges, sample: Mapping[str, Array]
+) -> StaticBuilder:
+    """The fastest of signed and unsigned activations, around few or many kinds of operators.
+
+    x86 multiplies unsigned by signed bytes; how well a runtime copes with signed by signed, and
+    whether it pays to keep everything in 8 bits, differs from CPU to CPU.
+
+    Raises:
+        StageRefusal: none of them can be built or run.
+    """
+    signs = (True,) if job.isa.arm or job.gpu else (True, False)
+    best: tuple[float, StaticBuilder] | None = None
+    failure = ""
+    builders = [
+        StaticBuilder(prepared, ranges, types, signed=signed, reduce_range=not job.isa.vnni)
+        for types in _type_sets(prepared)
+        for signed in signs
+    ]
+    for number, builder in enumerate(builders):
+        folder = Path(job.work) / f"form-{number}"
+        folder.mkdir()
+        try:
+            path = builder.build(folder / MODEL_FILE)
+            (speed,) = speedups(
+                (partial(OrtRunner, Path(job.path)), partial(OrtRunner, path)),
+                [sample],
+                [Point(1, 1)],
+                _TRIAL_S,
+            )
+        except (BuildFault, RunRefusal) as problem:
+            failure = failure or str(problem)
+            continue
+        if best is None or speed.value > best[0]:
+            best = (speed.value, builder)
+    if best is None:
+        raise StageRefusal(failure or "no form of it can be built")
+    return best[1]
+
+
+def _type_sets(prepared: Prepared) -> list[tuple[str, ...]]:
+    """The heavy operators alone, and all that have a quantised form."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    every = {*QDQRegistry, *QLinearOpsRegistry} & set(prepared.names)
+    heavy = tuple(sorted(every & set(STATIC_TYPES)))
+    if not heavy:
+        return []
+    sets = [heavy]
+    if every != set(heavy):
+        sets.append(tuple(sorted(every)))
+    return sets

@@ -1,9 +1,11 @@
-"""Quantises one model by one method, under the gate, and measures what it gained."""
+"""Makes a model of lower precision by one method, under the gate, and measures what it gained."""
 
+import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,25 @@ from tritongen.model.precision import Precision
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE
-from tritongen.optimize.child_jobs import ChildJob, JobResult, Method
+from tritongen.optimize.child_jobs import ChildJob, JobResult, Method, Stage, StageRefusal
 from tritongen.optimize.evaluate import Evaluator, Scale
-from tritongen.optimize.onnx_files import save_within
-from tritongen.optimize.onnx_session import OrtRunner, RunSettings
+from tritongen.optimize.libraries import onnx
+from tritongen.optimize.onnx_files import DATA_FILE, save_within, unlinked
+from tritongen.optimize.onnx_session import OrtRunner, RunSettings, needs_data_file
 from tritongen.optimize.paired_speed import points, speedups
-from tritongen.optimize.quantize.builders import Builder, DynamicBuilder
-from tritongen.optimize.quantize.excluded_operators import Found, exclude_until_accepted
-from tritongen.optimize.quantize.fixed_scales import fix_scales
-from tritongen.optimize.quantize.prepare import CannotQuantise, Prepared, is_quantised, prepare
-from tritongen.optimize.quantize.static_form import choose_static
-from tritongen.optimize.quantize.tensor_ranges import calibrate
+from tritongen.optimize.quantize.builders import Builder, DynamicBuilder, choose_static, quiet_tools
+from tritongen.optimize.quantize.prepare import (
+    Prepared,
+    calibrate,
+    fix_scales,
+    is_quantised,
+    prepare,
+)
 from tritongen.optimize.rewrite_proof import ExpectedRun, rows_agree
 from tritongen.optimize.user_samples import Samples, samples_of
 
+# With more than this share of the operators left out there is nothing to gain.
+MAX_EXCLUDED_SHARE = 0.5
 # Chosen: each row is an execution with all the model's values kept.
 CALIBRATION_ROWS = 200
 # Without data of the user's, so many generated samples say how similar the outputs are.
@@ -41,9 +48,61 @@ _MIN_ROWS = 2
 _RANKING_ROWS = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The end of a search.
+
+    Attributes:
+        excluded: operators left as they are.
+        accuracy: with them left out.
+    """
+
+    excluded: tuple[str, ...]
+    accuracy: Accuracy
+
+
+def exclude_until_accepted(
+    evaluate: Callable[[tuple[str, ...]], Accuracy],
+    first: Accuracy,
+    ranked: Sequence[str],
+    expired: Callable[[], bool],
+) -> Found:
+    """Leave out 1, 2, 4, … of the lossiest operators until the gate holds, then as few as do.
+
+    Args:
+        evaluate: the accuracy with these operators left out.
+        first: the accuracy with none left out.
+        ranked: operators, the lossiest first.
+        expired: whether the time is over.
+
+    Returns:
+        The fewest that were found to do; nothing left out and `first` when none did.
+    """
+    most = int(len(ranked) * MAX_EXCLUDED_SHARE)
+    if first.accepted or not first.rows:
+        return Found((), first)
+    failed, count = 0, 1
+    best: Found | None = None
+    while count <= most and not expired():
+        accuracy = evaluate(tuple(ranked[:count]))
+        if accuracy.accepted:
+            best = Found(tuple(ranked[:count]), accuracy)
+            break
+        failed = count
+        count = most if count < most < 2 * count else 2 * count
+    while best is not None and len(best.excluded) - failed > 1 and not expired():
+        middle = (failed + len(best.excluded)) // 2
+        accuracy = evaluate(tuple(ranked[:middle]))
+        if accuracy.accepted:
+            best = Found(tuple(ranked[:middle]), accuracy)
+        else:
+            failed = middle
+    return best or Found((), first)
+
+
 @dataclass(slots=True)
 class Quantization:
-    """What the steps of one quantisation share.
+    """What the steps of making one model of lower precision share.
 
     Attributes:
         job: as asked.
@@ -103,7 +162,7 @@ def quantise(job: ChildJob) -> JobResult:
 
     Raises:
         InvalidInputError: the samples or the metric do not fit.
-        CannotQuantise, BuildFault, CannotFix, RunRefusal, EvaluationFault: it cannot be done.
+        StageRefusal: it cannot be done.
     """
     run = _begun(job)
     if job.method is Method.FIXED_SCALES:
@@ -118,10 +177,10 @@ def quantise(job: ChildJob) -> JobResult:
     prepared = prepare(Path(job.path), run.work, dynamic=job.method is Method.DYNAMIC)
     builder = _builder(run, prepared)
     if not builder.candidates:
-        raise CannotQuantise("there is no operator that onnxruntime quantises in this way")
+        raise StageRefusal("there is no operator that onnxruntime quantises in this way")
     path = run.built(builder, ())
     if not is_quantised(path):
-        raise CannotQuantise("onnxruntime found no operator with constant weights to quantise")
+        raise StageRefusal("onnxruntime found no operator with constant weights to quantise")
     found = _search(run, builder, run.evaluate(path))
     if found.excluded:
         path = run.built(builder, found.excluded)
@@ -131,7 +190,7 @@ def quantise(job: ChildJob) -> JobResult:
 def _begun(job: ChildJob) -> Quantization:
     data = job.data is not None
     samples = samples_of(job, SEEDED_ROWS)
-    if data and samples.rows < _MIN_ROWS:
+    if data and samples.rows < _MIN_ROWS and job.stage is Stage.QUANTIZE:
         raise InvalidInputError("TG225", "one sample is too few to calibrate and evaluate on")
     calibration, evaluation = split(samples)
     if job.method is Method.DYNAMIC:
@@ -208,13 +267,9 @@ def _finish(
     save_within(path, result, job.runtime.ir)
     samples = run.evaluator.samples
     rows = [samples.run(index) for index in range(min(8, samples.rows))]
-    measured = speedups(
-        Path(job.path),
-        result,
-        rows,
-        points(job.threads, batched=job.batched),
-        min(20.0, job.time_budget_s / 2),
-    )
+    both = (partial(OrtRunner, Path(job.path)), partial(OrtRunner, result))
+    where = points(job.threads, batched=job.batched)
+    measured = speedups(both, rows, where, min(20.0, job.time_budget_s / 2))
     outputs = run.evaluator.outputs(OrtRunner(result))
     rows_equal = _rows_equal(job, result, rows) if job.batched else None
     proof = Proof(samples.rows, _greatest(run.original, outputs), 0.0, rows_equal)
@@ -255,3 +310,44 @@ def _greatest(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:
         distance = np.abs(array.astype(np.float64) - other.astype(np.float64))
         greatest = max(greatest, float(np.nanmax(distance)))
     return float(f"{greatest:.4g}")
+
+
+def halve(job: ChildJob) -> JobResult:
+    """Convert a model and evaluate it; its speed is not measured, since that needs the GPU.
+
+    Raises:
+        InvalidInputError: the samples or the metric do not fit.
+        StageRefusal: it cannot be done.
+    """
+    work = Path(job.work)
+    result = work / MODEL_FILE
+    _convert(unlinked(Path(job.path), work / "copied"), work / "half.onnx")
+    save_within(work / "half.onnx", result, job.runtime.ir)
+    run = _begun(job)
+    rows = run.evaluator.samples.rows
+    return JobResult(
+        model=MODEL_FILE,
+        proof=Proof(rows, 0.0, 0.0),
+        accuracy=run.evaluate(result),
+        recipe={
+            "method": "fp16",
+            "weights": "fp16",
+            "inputs and outputs": "as they were",
+            "evaluated": rows,
+            "speed": "not measured: this machine has no GPU",
+        },
+    )
+
+
+def _convert(source: Path, target: Path) -> None:
+    library = onnx()
+    with quiet_tools():
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        model = library.load(os.fspath(source))
+        half = convert_float_to_float16(model, keep_io_types=True)
+        outside = needs_data_file(source)
+        location = DATA_FILE if outside else None
+        library.save_model(
+            half, os.fspath(target), save_as_external_data=outside, location=location
+        )

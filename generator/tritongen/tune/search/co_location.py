@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tritongen.planner.context import show_figure
 from tritongen.queueing import FrontEnd, OpenLoop, ServedModel, Server, simulate
-from tritongen.tune.search.objective import Performance
+from tritongen.tune.search.objective import Performance, show_duration
 from tritongen.tune.search.predict import simulated_outcome
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.search.tuner import Tuner
@@ -130,3 +131,46 @@ class CoLocation:
             name: self._tuners[name].objective.shortfall(outcome)
             for name, outcome in outcomes.items()
         }
+
+
+def side_by_side(
+    tuners: Mapping[str, Tuner], rates: Mapping[str, float], cores: int, seed: int
+) -> tuple[CoLocationForecast | None, tuple[str, ...]]:
+    """The prediction for all models at their rates, and what there is to say about it.
+
+    Args:
+        tuners: by model, with what was measured of each, alone on the server.
+        rates: requests per second, by model; those without are left out.
+        cores: of the container.
+        seed: of the simulations.
+
+    Returns:
+        None where fewer than two models have a rate and measurements.
+    """
+    measured = {name: tuner for name, tuner in tuners.items() if tuner.history}
+    rates = {name: rate for name, rate in rates.items() if name in measured}
+    if len(rates) < 2:
+        return None, ()
+    models = CoLocation(measured, rates, cores, seed)
+    found = models.forecast()
+    parts = [
+        f"{name} {show_figure(outcome.throughput_per_s)}/s at "
+        f"p{measured[name].objective.percentile:g} "
+        f"{show_duration(float(f'{outcome.latency_s:.3g}'))}"
+        for name, outcome in found.outcomes.items()
+    ]
+    notes = [f"side by side at their rates, by simulation: {', '.join(parts)}"]
+    if not found.feasible:
+        notes.append(f"side by side {found.worst} is expected to miss its goal")
+        notes.append(_other_shares(models.moved(found)))
+    return found, tuple(notes)
+
+
+def _other_shares(moved: Mapping[str, int] | None) -> str:
+    if moved is None:
+        return "no other split of the cores is expected to help: give the target more"
+    listed = ", ".join(f"{name} {cores}" for name, cores in sorted(moved.items()))
+    return (
+        f"other shares of the cores are expected to help ({listed}): state them by "
+        "`instances` and `threads` in tritongen.yaml and tune again"
+    )

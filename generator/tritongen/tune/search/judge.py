@@ -1,15 +1,22 @@
-"""The judge: who leads, who is out, who is tied, and when the race is over."""
+"""The judge of a race: where candidates stand, who leads, who is out or tied, when it is over.
+
+At the end comes the arena test: whether the winner is better off without the backend's memory
+arena. It rarely is, and it would double the grid. So it is asked last, of the winner alone, in
+pairs, and only where an execution is so large a part of a request that the answer can matter.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from math import expm1, isfinite, log, log1p
 
-from tritongen.queueing import ClosedLoop
-from tritongen.tune.search.arms import Arm, RaceState, RaceVerdict, Status
-from tritongen.tune.search.objective import GoalKind
+from tritongen.queueing import ClosedLoop, Loop
+from tritongen.tune.search.measurement_records import Task
+from tritongen.tune.search.objective import GoalKind, TuneSettings
 from tritongen.tune.search.predict import Predictor
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.server_model import Calibration
+from tritongen.tune.search.standings import Standings
 
 # Rounds before a lone winner counts as measured.
 MIN_ROUNDS = 3
@@ -24,6 +31,116 @@ _DRIFT = 0.05
 _FAR_BEHIND = 1.0
 # Room below the limit (as a logarithm) that is expected to remain with more clients.
 _ROOM = 0.02
+# Pairs of measurements at most, and before an answer.
+ARENA_TEST_ROUNDS = 5
+_MIN_ROUNDS = 3
+# Share of the budget that is kept for the test where the race would take it all.
+ARENA_TEST_SHARE = 0.15
+# Share of an execution that the arena may cost or save, as seen on small and large models.
+_EFFECT = 0.15
+
+
+class Status(StrEnum):
+    """Where a candidate stands."""
+
+    RUNNING = "running"
+    BEHIND = "behind"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+class RaceVerdict(StrEnum):
+    """How a race ended."""
+
+    SEPARATED = "separated"
+    IMMATERIAL = "immaterial"
+    BUDGET = "budget"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Arm:
+    """A candidate in the race.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it is measured now.
+        status: where it stands.
+        why: the reason when it no longer runs.
+        cap: levels of clients from this index on were too many.
+        failures: measurements that gave nothing.
+        since: the round in which it entered.
+    """
+
+    candidate: Candidate
+    load: Loop
+    status: Status = Status.RUNNING
+    why: str = ""
+    cap: int = 10**6
+    failures: int = 0
+    since: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaTest:
+    """Winner and challenger of the arena test.
+
+    Attributes:
+        winner: of the race before.
+        challenger: the same without the memory arena.
+        verdict: of the race before; it stays unless the challenger is better.
+        since: the first round of these two alone.
+    """
+
+    winner: Candidate
+    challenger: Candidate
+    verdict: RaceVerdict
+    since: int
+
+
+@dataclass(slots=True)
+class RaceState:
+    """The race after the rounds that are complete.
+
+    Attributes:
+        arms: every candidate that was in it, in the order of entering.
+        round: number of the round that is open, or of the last one.
+        pending: measurements that are missing in the open round.
+        verdict: how it ended, None while it runs.
+        standings: comparisons after the complete rounds.
+        leader: the best by the complete rounds, None before the first.
+        replaced: how often others were let in for arms that failed.
+        arena_test: of the winner alone, None before it begins.
+    """
+
+    arms: dict[Candidate, Arm]
+    standings: Standings
+    round: int = 0
+    pending: tuple[Task, ...] = ()
+    verdict: RaceVerdict | None = None
+    leader: Candidate | None = None
+    replaced: int = 0
+    arena_test: ArenaTest | None = None
+
+    def running(self) -> list[Arm]:
+        """Arms that are still in the race."""
+        return [arm for arm in self.arms.values() if arm.status is Status.RUNNING]
+
+    def chosen(self, tied: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """The choice before its equals; measuring it once more does not bring back another one."""
+        if self.arena_test is None:
+            return tied
+        won = self.leader == self.arena_test.challenger
+        first = self.arena_test.challenger if won else self.arena_test.winner
+        return (first, *(one for one in tied if one != first))
+
+    def measured_now(self) -> list[Arm]:
+        """Arms that the open round measures."""
+        if self.arena_test is None:
+            return self.running()
+        pair = (self.arena_test.winner, self.arena_test.challenger)
+        return [self.arms[one] for one in pair if self.arms[one].status is not Status.FAILED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +293,57 @@ class Judge:
             return False
         arm.load = more
         return True
+
+
+def may_matter(
+    calibration: Calibration, winner: Candidate, rows: int, settings: TuneSettings
+) -> bool:
+    """Whether executions are so much of a request's time that their memory can decide."""
+    size = max(rows, winner.max_batch_size) if winner.batches else rows
+    execution = calibration.service_of(winner).alone(size, winner.threads) * rows / size
+    share = execution / (execution + calibration.front_end_s)
+    return _EFFECT * share > settings.immaterial
+
+
+def answer(test: ArenaTest, state: RaceState, settings: TuneSettings) -> RaceVerdict | None:
+    """Draws the conclusion of the rounds so far, None while there is none.
+
+    The challenger takes over when it is surely better by more than is immaterial: it is the less
+    simple one, and the answer is looked for several times.
+    """
+    arm, standings = state.arms[test.challenger], state.standings
+    if arm.status is Status.FAILED:
+        return test.verdict
+    rounds = standings.rounds(test.challenger)
+    difference = standings.difference(test.challenger, test.winner)
+    holds = standings.excess(test.challenger).value <= 0.0
+    enough = rounds >= _MIN_ROUNDS
+    matters = log1p(settings.immaterial)
+    immaterial = enough and difference.high <= matters
+    if enough and holds and difference.low > matters:
+        return _won(test, state)
+    if immaterial or not holds or state.round - test.since + 1 >= ARENA_TEST_ROUNDS:
+        return close(test, arm, standings)
+    return None
+
+
+def _won(test: ArenaTest, state: RaceState) -> RaceVerdict:
+    """The challenger leads; who was no better than the winner is behind it, too."""
+    state.leader = test.challenger
+    for arm in state.running():
+        if arm.candidate == test.winner:
+            arm.why = f"surely slower than {test.challenger.key}"
+        elif arm.candidate != test.challenger and test.verdict is not RaceVerdict.BUDGET:
+            arm.why = f"no better than {test.winner.key}, which {test.challenger.key} beats"
+        else:
+            continue
+        arm.status = Status.BEHIND
+    return RaceVerdict.BUDGET if test.verdict is RaceVerdict.BUDGET else RaceVerdict.SEPARATED
+
+
+def close(test: ArenaTest, arm: Arm, standings: Standings) -> RaceVerdict:
+    """Ends the test without a new winner."""
+    if arm.status is Status.RUNNING and standings.rounds(test.challenger):
+        arm.status = Status.BEHIND
+        arm.why = f"not surely faster than {test.winner.key}, which is simpler"
+    return test.verdict

@@ -1,14 +1,17 @@
-"""Prediction: what every candidate would do, by bounds first and by simulation where it counts."""
+"""Prediction: what every candidate would do, by bounds first and by simulation where it counts.
+
+For a goal that cannot be met, it names the nearest ones that could.
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import expm1
 
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, SimulatedModel, simulate
-from tritongen.tune.search.calibrate import Calibration
 from tritongen.tune.search.objective import GoalKind, Objective, Performance
 from tritongen.tune.search.search_space import Candidate
+from tritongen.tune.search.server_model import Calibration
 
 # Clients of a closed loop that are worth telling apart.
 LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -22,6 +25,9 @@ OWN_ERROR = 0.4
 _BACKLOG_SHARE = 0.1
 # Clients for each place in a batch of an instance: one is executed while one waits.
 _CLIENTS_PER_PLACE = 2
+# What a goal is relaxed by beyond the measurement, so that it holds again tomorrow.
+_MARGIN = 0.05
+_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,6 @@ class Forecast:
         load: under which it would be measured.
         outcome: expected; the bound where it was not simulated.
         simulated: whether the outcome comes from the simulation.
-        mean_batch: rows in one execution, NaN where it was not simulated.
         reason: why it was left out, empty when it is in.
     """
 
@@ -41,7 +46,6 @@ class Forecast:
     load: Loop
     outcome: Performance
     simulated: bool
-    mean_batch: float = math.nan
     reason: str = ""
 
 
@@ -80,9 +84,7 @@ class Predictor:
             requests = _TAIL_REQUESTS if tail else REQUESTS
             figures = simulate(server, seed=self.seed, requests=requests).of("model")
             outcome = simulated_outcome(figures, load, candidate, self.objective, requests)
-            found = Forecast(
-                candidate, load, outcome, simulated=True, mean_batch=figures.mean_batch
-            )
+            found = Forecast(candidate, load, outcome, simulated=True)
             self._known[key] = found
         return found
 
@@ -115,12 +117,8 @@ class Predictor:
         threads, instances = candidate.threads, candidate.instances
         alone = service.alone(self.rows, threads)
         crowded = service.slowdown(threads, instances)
-        sizes = [self.rows]
-        if candidate.batches:
-            size = 2 * self.rows
-            while size <= candidate.max_batch_size:
-                sizes.append(size)
-                size *= 2
+        most = candidate.max_batch_size // self.rows if candidate.batches else 1
+        sizes = [self.rows * 2**power for power in range(max(1, most.bit_length()))]
         ceiling = max(
             instances * (size / self.rows) / (service.alone(size, threads) * crowded)
             for size in sizes
@@ -166,10 +164,7 @@ def simulated_outcome(
 
 
 def shortlist(
-    predictor: Predictor,
-    candidates: Iterable[Candidate],
-    margin: float,
-    most: int = MAX_SIMULATED,
+    predictor: Predictor, candidates: Iterable[Candidate], margin: float
 ) -> tuple[Forecast, ...]:
     """Forecasts of every candidate, best first; those that cannot be best are given a reason.
 
@@ -181,7 +176,6 @@ def shortlist(
         candidates: the space.
         margin: error of predictions as a share; candidates this far behind stay in. Those of
             the same split share most of the error: a part of the margin does for them.
-        most: simulate at most so many.
     """
     objective = predictor.objective
     bounds = [(predictor.bound(candidate), candidate) for candidate in candidates]
@@ -192,8 +186,8 @@ def shortlist(
     dropped: list[Forecast] = []
     for bound, candidate in bounds:
         why = _hopeless(objective, bound, best, slack)
-        if not why and len(kept) >= most:
-            why = f"not among the {most} most promising"
+        if not why and len(kept) >= MAX_SIMULATED:
+            why = f"not among the {MAX_SIMULATED} most promising"
         if why:
             load = OpenLoop(objective.rate_per_s) if objective.rate_per_s else ClosedLoop(1)
             dropped.append(Forecast(candidate, load, bound, simulated=False, reason=why))
@@ -227,13 +221,8 @@ def _sorted_out(
     if best is None:
         return []
     step = slack / 8.0
-    leaders: dict[tuple[object, ...], Performance] = {}
-    for forecast in kept:
-        split = forecast.candidate.split
-        if split not in leaders or objective.rank(forecast.outcome) < objective.rank(
-            leaders[split]
-        ):
-            leaders[split] = forecast.outcome
+    falling = sorted(kept, key=lambda one: objective.rank(one.outcome), reverse=True)
+    leaders = {one.candidate.split: one.outcome for one in falling}
 
     def order(forecast: Forecast) -> tuple[float, ...]:
         shortfall, loss, second, simplicity = objective.rank(
@@ -261,3 +250,66 @@ def _behind(objective: Objective, outcome: Performance, best: Performance, slack
         return "takes more cores than are needed" if outcome.cores > best.cores + 1 else ""
     behind = objective.gain(best) - objective.gain(outcome)
     return f"predicted {-expm1(-behind):.0%} worse" if behind > slack else ""
+
+
+def nearest_goals(
+    predictor: Predictor, candidate: Candidate, load: Loop, measured: Performance
+) -> tuple[Objective, ...]:
+    """The limit that the candidate holds, and the rate at which it holds the limit asked for.
+
+    Args:
+        predictor: for the goal that cannot be met.
+        candidate: the one that came nearest.
+        load: under which it was measured.
+        measured: what came of it.
+
+    Returns:
+        Goals that differ in one number from the one asked for; none where no number helps.
+    """
+    objective = predictor.objective
+    goals = []
+    served = objective.rate_per_s is None or objective.feasible(
+        replace(measured, latency_s=objective.limit_s or measured.latency_s)
+    )
+    if served and objective.limit_s is not None and math.isfinite(measured.latency_s):
+        limit = _rounded(measured.latency_s * (1.0 + _MARGIN), math.ceil)
+        goals.append(replace(objective, limit_s=limit))
+    if objective.rate_per_s is not None:
+        rate = _greatest_rate(predictor, candidate, load, measured)
+        if rate > 0.0:
+            goals.append(replace(objective, rate_per_s=_rounded(rate, math.floor)))
+    return tuple(goals)
+
+
+def _greatest_rate(
+    predictor: Predictor, candidate: Candidate, load: Loop, measured: Performance
+) -> float:
+    """The rate that holds the goal by prediction, corrected by what was measured.
+
+    The correction takes the ratio of measured to predicted time at the rate asked for.
+    """
+    asked = predictor.objective.rate_per_s or 0.0
+    predicted = predictor.under(candidate, load).outcome
+    slower = 1.0
+    if measured.saturated or measured.throughput_per_s < asked * (1.0 - _MARGIN):
+        slower = max(1.0, predicted.throughput_per_s / max(measured.throughput_per_s, 1e-9))
+    elif math.isfinite(predicted.latency_s) and predicted.latency_s > 0.0:
+        slower = max(1.0, measured.latency_s / predicted.latency_s)
+    low, high = 0.0, asked
+    for _ in range(_STEPS):
+        rate = 0.5 * (low + high)
+        outcome = predictor.under(candidate, OpenLoop(rate)).outcome
+        stretched = replace(outcome, latency_s=outcome.latency_s * slower)
+        goal = replace(predictor.objective, rate_per_s=rate)
+        if goal.feasible(stretched):
+            low = rate
+        else:
+            high = rate
+    return low * (1.0 - _MARGIN)
+
+
+def _rounded(value: float, direction: Callable[[float], int]) -> float:
+    """Two significant digits, upwards by `ceil` and downwards by `floor`."""
+    step: float = 10.0 ** (math.floor(math.log10(value)) - 1)
+    slack = 1e-9 if direction is math.floor else -1e-9
+    return round(direction(value / step + slack) * step, 9)

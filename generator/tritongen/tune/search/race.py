@@ -10,12 +10,22 @@ from dataclasses import replace
 from math import log1p
 
 from tritongen.queueing import Loop, Stream
-from tritongen.tune.search.arena_test import ARENA_TEST_SHARE, answer, close, may_matter
-from tritongen.tune.search.arms import ArenaTest, Arm, RaceState, RaceVerdict, Status
-from tritongen.tune.search.judge import MIN_ROUNDS, Judge
+from tritongen.tune.search.judge import (
+    ARENA_TEST_SHARE,
+    MIN_ROUNDS,
+    ArenaTest,
+    Arm,
+    Judge,
+    RaceState,
+    RaceVerdict,
+    Status,
+    answer,
+    close,
+    may_matter,
+)
 from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
+from tritongen.tune.search.objective import TuneSettings
 from tritongen.tune.search.predict import OWN_ERROR, Forecast, Predictor
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.standings import Samples, Standings, add_sample, race_gain
 
@@ -153,16 +163,17 @@ class Race:
             tasks.append(self._task(self.baseline, load, state.round, Purpose.BASELINE))
         tasks.sort(key=lambda task: self._precedence(state, task))
         left, overhead = self._left_s(), self._overhead()
-        if state.round == 1:
+        # However little time there was: the best by prediction, what it would replace, and the
+        # baseline are measured; and others, until one could be.
+        due = not any(any(rounds.values()) for rounds in self._samples.values())
+        if due:
             tasks = self._hurried(tasks, left, overhead)
         affordable: list[Task] = []
         for task in tasks:
             left -= task.seconds + overhead
-            # However little time there was: the best by prediction, what it would replace, and
-            # the baseline are measured.
-            if left >= 0.0 or (state.round == 1 and len(affordable) < _MIN_MEASURED):
+            if left >= 0.0 or (due and len(affordable) < _MIN_MEASURED):
                 affordable.append(task)
-        if state.round > 1 and len(affordable) < min(2, len(tasks)):
+        if not due and len(affordable) < min(2, len(tasks)):
             return []
         return Stream(self.settings.seed).child(f"round {state.round}").shuffled(affordable)
 
@@ -180,15 +191,20 @@ class Race:
         return hurried + tasks[len(must) :]
 
     def _precedence(self, state: RaceState, task: Task) -> tuple[int, float]:
-        """Who is measured when not all can be: the leader, then the baseline, then the best."""
-        first = state.leader or next(iter(state.arms))
+        """Who is measured when not all can be: the leader, then the baseline, then the best.
+
+        Where nobody leads yet, those come last that could not be measured before.
+        """
+        untried = (one.candidate for one in state.arms.values() if not one.failures)
+        first = state.leader or next(untried, None)
         if task.candidate == first and task.purpose is Purpose.RACE:
             return (0, 0.0)
         if task.candidate == self.incumbent and state.round == 1:
             return (0, 1.0)
         if task.purpose is Purpose.BASELINE:
             return (1, 0.0)
-        return (2, -state.standings.gain(task.candidate))
+        failures = state.arms[task.candidate].failures if state.leader is None else 0
+        return (2 + failures, -state.standings.gain(task.candidate))
 
     def _task(self, candidate: Candidate, load: Loop, number: int, purpose: Purpose) -> Task:
         rate = self.predictor.under(candidate, load).outcome.throughput_per_s

@@ -7,7 +7,6 @@ one hiccup more or less decides its p99.
 """
 
 from collections import defaultdict
-from dataclasses import replace
 from statistics import fmean, median
 
 from tritongen.model.evidence import ServedRate
@@ -68,8 +67,7 @@ def _passes(seconds: float, rate: float) -> int:
 
 def _task(candidate: Candidate, rate: float, rows: int, seconds: float, number: int) -> Task:
     load = OpenLoop(float(f"{rate:.3g}"))
-    task = Task(candidate, load, Purpose.SWEEP, number, seconds, rows=rows)
-    return replace(task, max_seconds=seconds)
+    return Task(candidate, load, Purpose.SWEEP, number, seconds, max_seconds=seconds, rows=rows)
 
 
 def capacity(predictor: Predictor, candidate: Candidate, load: Loop, seen_per_s: float) -> float:

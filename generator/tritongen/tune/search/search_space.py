@@ -1,7 +1,7 @@
 """The search space: configurations that obey the thread rule, and no others."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BackendRules, BatchSupport
@@ -58,9 +58,7 @@ class Candidate:
     @property
     def queue_delay_s(self) -> float | None:
         """How long a request waits for others, seconds; None where none are merged."""
-        return (
-            self.queue_delay_us * 1e-6 if self.queue_delay_us is not None and self.batches else None
-        )
+        return (self.queue_delay_us or 0) * 1e-6 if self.batches else None
 
     @property
     def split(self) -> tuple[int, int, int, bool]:
@@ -110,17 +108,7 @@ class Candidate:
 
     def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0) -> Tuned:
         """The choice as the lock records it, made for so many cores."""
-        return Tuned(
-            goal=goal,
-            instances=self.instances,
-            threads=self.threads,
-            max_batch_size=self.max_batch_size,
-            queue_delay_us=self.queue_delay_us,
-            inter_op=self.inter_op,
-            numbers=numbers,
-            cores=cores,
-            arena=self.arena,
-        )
+        return Tuned(goal=goal, numbers=numbers, cores=cores, **asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +191,9 @@ class SearchSpace:
         plain = ((self.unmerged, None),)
         if not self.merges:
             return plain
+        powers = (2**power for power in range(1, self.max_batch.bit_length()))
         least = max(self.request_rows + 1, self.client_rows)
-        sizes = [size for size in _powers(self.max_batch) if size >= least]
+        sizes = [size for size in powers if size >= least]
         delays = sorted({0, *self.delays_us})
         return (*plain, *((size, delay) for size in sizes for delay in delays))
 
@@ -289,13 +278,6 @@ def delay_choices(service_s: float, limit_s: float | None = None) -> tuple[int, 
 
 def _many(count: int, unit: str) -> str:
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-
-
-def _powers(most: int) -> Iterator[int]:
-    size = 2
-    while size <= most:
-        yield size
-        size *= 2
 
 
 def _counts(most: int) -> tuple[int, ...]:

@@ -247,7 +247,7 @@ class Standings:
         The error of the predictions shows in the effects themselves.
         """
         gains = dict(self._effects)
-        variances = {candidate: self._error(candidate) for candidate in gains}
+        variances = {one: self._sigma**2 / len(self._rows[one]) for one in gains}
         known = [c for c in gains if math.isfinite(predicted.get(c, math.nan))]
         if len(known) < 2:
             return gains, variances
@@ -262,10 +262,6 @@ class Standings:
             gains[c] = trust * gains[c] + (1.0 - trust) * (predicted[c] + level)
             variances[c] *= trust
         return gains, variances
-
-    def _error(self, candidate: Candidate) -> float:
-        """Variance of a candidate's effect."""
-        return self._sigma**2 / len(self._rows[candidate])
 
     def _scatter_of_excess(self, noise: float) -> float:
         total, freedom = 0.0, 0

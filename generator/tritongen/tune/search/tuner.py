@@ -7,22 +7,21 @@ the goal turns out to be infeasible, or the time is up. *Sweep*: the choice is m
 which changes nothing of it.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, ServiceTimes
-from tritongen.tune.search.arms import RaceState, RaceVerdict
-from tritongen.tune.search.calibrate import Calibration, calibration_tasks, rate_task
+from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
+from tritongen.tune.search.judge import RaceState, RaceVerdict, Status
 from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
-from tritongen.tune.search.nearest_goals import nearest_goals
-from tritongen.tune.search.objective import GoalKind, Objective, Performance
-from tritongen.tune.search.predict import Forecast, Predictor, shortlist
+from tritongen.tune.search.objective import GoalKind, Objective, Performance, TuneSettings
+from tritongen.tune.search.predict import Forecast, Predictor, nearest_goals, shortlist
 from tritongen.tune.search.race import Race
-from tritongen.tune.search.rate_effects import QUICK
 from tritongen.tune.search.rate_sweep import capacity, sweep_tasks
-from tritongen.tune.search.search_settings import TuneSettings
 from tritongen.tune.search.search_space import Candidate, SearchSpace, delay_choices
-from tritongen.tune.search.server_fit import fit
+from tritongen.tune.search.server_model import QUICK, Calibration
 from tritongen.tune.search.standings import Measurement, Samples, Standings, collect
 
 # Share of the budget that calibration may take.
@@ -134,6 +133,23 @@ class Tuner:
             return None
         state = race.state
         return TunerStep(Phase.RACE, state.round, state.pending, len(state.measured_now()))
+
+    def over(self, elapsed_s: float) -> bool:
+        """Whether the time is up.
+
+        Today's configuration, the baseline and a candidate that can be measured are measured in any
+        case: nothing is replaced by what it was not compared with. To find one that can, there is
+        the same time once more.
+
+        Args:
+            elapsed_s: tuning time so far.
+        """
+        aims = {Purpose.RACE, Purpose.BASELINE}
+        raced = [one for one in self.history if one.task.purpose in aims]
+        done = {(one.task.purpose, one.task.candidate) for one in raced}
+        wanted = {(Purpose.RACE, self._incumbent), (Purpose.BASELINE, self._baseline)}
+        found = any(one.task.purpose is Purpose.RACE and one.sound for one in raced)
+        return wanted <= done and elapsed_s >= self._settings.race_s * (1.0 if found else 2.0)
 
     def sweep(self) -> TunerStep | None:
         """What to measure at rates, once the choice stands; None when that is done."""
@@ -250,3 +266,94 @@ def _plain_load(objective: Objective) -> Loop:
         return OpenLoop(objective.rate_per_s)
     clients = objective.concurrency or (1 if objective.kind is not GoalKind.THROUGHPUT else 2)
     return ClosedLoop(clients)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One candidate of a tuning run.
+
+    Attributes:
+        candidate: the configuration.
+        load: under which it was measured or predicted.
+        fate: ``best``, ``tied``, ``running``, ``behind``, ``infeasible``, ``failed``,
+            ``baseline`` or ``predicted`` (not measured).
+        predicted: expected outcome; a bound where it was not worth a simulation. None for the
+            baseline.
+        measured: at the goal's percentile, None when it was not.
+        why: why it lost, empty for the best.
+    """
+
+    candidate: Candidate
+    load: Loop
+    fate: str
+    predicted: Performance | None
+    measured: Measurement | None = None
+    why: str = ""
+
+
+# Why a search ended before it was decided, by what ended it.
+_ENDS = {
+    "": "the time was up",
+    "interrupted": "tuning was interrupted",
+    "stopped": "tuning stopped early",
+}
+
+
+def evaluated(tuner: Tuner, ended: str = "") -> tuple[Evaluated, ...]:
+    """Every candidate: the best, the others that raced, the baseline, those only predicted.
+
+    Args:
+        tuner: that searched.
+        ended: ``interrupted`` or ``stopped``; empty when the search ended by itself.
+    """
+    race = tuner.race
+    if race is None:
+        return ()
+    state, choice = race.settled(), tuner.best()
+    rows = []
+    for arm in state.arms.values():
+        found = state.standings.measurement(arm.candidate)
+        fate = arm.status.value
+        if arm.candidate == choice.candidate:
+            fate = "best"
+        elif arm.candidate in choice.tied and arm.status in {Status.RUNNING, Status.BEHIND}:
+            fate = "tied"
+        predicted = race.predictor.under(arm.candidate, arm.load).outcome
+        why = _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=found is not None)
+        rows.append(Evaluated(arm.candidate, arm.load, fate, predicted, found, why))
+    rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
+    unraced = f"{_ENDS[ended]} before it raced" if ended else "no time to race"
+    rows += [
+        Evaluated(f.candidate, f.load, "predicted", f.outcome, why=f.reason or unraced)
+        for f in race.forecasts
+        if f.candidate not in state.arms
+    ]
+    baseline = tuner.baseline()
+    if race.baseline is not None and baseline is not None:
+        rows.append(Evaluated(race.baseline, baseline.load, "baseline", None, baseline))
+    return tuple(rows)
+
+
+def pareto(rows: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
+    """Measured candidates that none beats in throughput and latency at once, by latency."""
+    points = [
+        (row.measured.latency_s.value, -row.measured.throughput.value, index)
+        for index, row in enumerate(rows)
+        if row.measured is not None and row.fate != "baseline"
+    ]
+    front, best = [], math.inf
+    for _, throughput, index in sorted(points):
+        if throughput < best:
+            best = throughput
+            front.append(rows[index])
+    return tuple(front)
+
+
+def _why(why: str, fate: str, best: Candidate, end: str, *, measured: bool) -> str:
+    if fate == "best":
+        return ""
+    if fate == "tied":
+        return f"no difference to {best.key} that matters, which is simpler"
+    if why or fate != "running":
+        return why
+    return f"not separated when {end}" if measured else f"{end} before its turn"

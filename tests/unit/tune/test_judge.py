@@ -3,9 +3,9 @@
 from support.arena import FASTER, SLOWER, tuned, tuner_of, without_arena
 from support.synthetic_triton import TEXT, TINY, SyntheticTriton, run_tuning
 from tritongen.tune.journal import JournalHeader, decode, encode
-from tritongen.tune.search.arms import RaceVerdict
-from tritongen.tune.search.candidate_report import evaluated
+from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import Purpose, TaskRecord
+from tritongen.tune.search.tuner import evaluated
 
 
 def test_it_is_asked_last_and_in_pairs():

@@ -1,4 +1,4 @@
-"""What only requests at a rate show: threads that sleep between them, rests, and pauses.
+"""The server's fitted model, and what only requests at a rate show of it: sleep, rests, pauses.
 
 Closed loops tell what a server can do at most: their clients wait for answers, send in bursts and
 find every thread awake. Requests that come at a rate cost more. So the server is measured at a low
@@ -9,19 +9,31 @@ alike at one.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 
-from tritongen.queueing import OpenLoop, Pauses, SimulatedModel, simulate
-from tritongen.tune.search.calibrate import SHORTEST_S, Calibration
+from tritongen.queueing import (
+    FrontEnd,
+    Loop,
+    OpenLoop,
+    Pauses,
+    ServedModel,
+    Server,
+    ServiceTimes,
+    SimulatedModel,
+    simulate,
+)
 from tritongen.tune.search.measurement_records import LoadReading, Task
+from tritongen.tune.search.search_space import Candidate
 
+# Shorter executions are mostly the waking of threads: they rest always, and load speeds them.
+SHORTEST_S = 0.0005
 # A record with its reading, which can be used.
 Usable = tuple[Task, LoadReading]
 
 # Of the simulations: any will do, and the same one makes fits comparable.
-_SEED = 20_260_101
+SEED = 20_260_101
 # Percentiles that tell the level, and the tail that pauses make.
 _BODY, _TAIL = (50.0, 90.0), (99.0, 99.9)
 # Answers beyond a percentile that make it worth a comparison.
@@ -48,6 +60,55 @@ _OFTEN, _PAUSES = 0.012, 25
 _TAIL_REQUESTS = 20_000
 # Without pauses a tail must be this much better explained before there are some.
 _PROOF = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The fitted model of one model on one server.
+
+    Attributes:
+        service: times of executions.
+        front_end_s: CPU seconds that each request costs outside its execution, on the same cores.
+        transport_s: latency of each request outside queue and execution that costs no core.
+        wake_s: CPU seconds more of a request that comes at a rate and finds the threads asleep.
+        at_rates: how much longer everything on the cores takes at rates than in closed loops.
+        pauses: in which nothing runs, None where none were seen.
+        factors: by inter-op threads: how much longer an execution takes than in sequence; 1
+            where it was not measured.
+    """
+
+    service: ServiceTimes
+    front_end_s: float = 0.0
+    transport_s: float = 0.0
+    wake_s: float = 0.0
+    at_rates: float = 1.0
+    pauses: Pauses | None = None
+    factors: Mapping[int, float] = field(default_factory=dict)
+
+    def service_of(self, candidate: Candidate) -> ServiceTimes:
+        """Service times under a candidate's execution mode."""
+        factor = self.factors.get(candidate.inter_op, 1.0)
+        return self.service if factor == 1.0 else self.service.scaled(factor)
+
+    def server(self, candidate: Candidate, load: Loop, rows: int = 1) -> Server:
+        """The server to simulate with a candidate under a load."""
+        slower = self.at_rates if isinstance(load, OpenLoop) else 1.0
+        service = self.service_of(candidate)
+        model = ServedModel(
+            name="model",
+            service=service if slower == 1.0 else service.scaled(slower),
+            load=load,
+            instances=candidate.instances,
+            threads=candidate.threads,
+            max_batch_size=candidate.max_batch_size,
+            queue_delay_s=candidate.queue_delay_s,
+            rows=(rows,),
+            transport_s=self.transport_s,
+        )
+        front = None
+        if self.front_end_s > 0.0:
+            front = FrontEnd(self.front_end_s * slower, wake_s=self.wake_s * slower)
+        return Server((model,), self.service.cores, front, pauses=self.pauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +258,7 @@ def _simulated(calibration: Calibration, measured: Usable, requests: int) -> Sim
     # Chance sends a little more or less than was asked for.
     load = OpenLoop(reading.throughput_per_s)
     server = calibration.server(task.candidate, load, task.rows)
-    return simulate(server, seed=_SEED, requests=requests).of("model")
+    return simulate(server, seed=SEED, requests=requests).of("model")
 
 
 def _known(reading: LoadReading, percentiles: Iterable[float]) -> list[tuple[float, float, float]]:
@@ -215,11 +276,7 @@ def _known(reading: LoadReading, percentiles: Iterable[float]) -> list[tuple[flo
 
 
 def _squared_errors(
-    calibration: Calibration,
-    measured: Usable,
-    requests: int,
-    *,
-    executions: bool,
+    calibration: Calibration, measured: Usable, requests: int, *, executions: bool
 ) -> float:
     """Squared standard errors of the body of the latencies, and of the execution where asked."""
     known = _known(measured[1], _BODY)

@@ -1,7 +1,7 @@
 import pytest
 
 from tritongen.model.variants import Accuracy
-from tritongen.optimize.quantize.excluded_operators import Found, exclude_until_accepted
+from tritongen.optimize.quantize.quantize_model import Found, exclude_until_accepted
 
 RANKED = tuple(f"op{index}" for index in range(20))
 

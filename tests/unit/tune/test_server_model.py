@@ -8,11 +8,10 @@ from support.rates import CALIBRATION, MERGED, fitted, usable
 from support.synthetic_triton import TEXT, TINY, TREES, SyntheticTriton
 from tritongen.model.backends import BACKENDS
 from tritongen.queueing import ClosedLoop, Pauses, simulate
-from tritongen.tune.search.calibrate import calibration_tasks, rate_task
+from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.measurement_records import LoadReading, TaskRecord
-from tritongen.tune.search.rate_effects import at_rates
 from tritongen.tune.search.search_space import SearchSpace
-from tritongen.tune.search.server_fit import fit
+from tritongen.tune.search.server_model import at_rates
 
 ORT = BACKENDS["onnxruntime"]
 
