@@ -34,8 +34,7 @@ from pathlib import Path
 from statistics import median
 from time import monotonic
 
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
 from tritongen.fleet.capacity.simulation_check import server_of
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.plan_inputs import capacity_inputs

@@ -16,11 +16,10 @@ from time import perf_counter, process_time
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.capacity import capacity_input, catalogue, machine
-from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
 from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.latency_forecast import forecast_latency
-from tritongen.fleet.capacity.placement import Placer
-from tritongen.fleet.capacity.scaling import by_load
+from tritongen.fleet.capacity.operating_curves import forecast_latency
+from tritongen.fleet.capacity.replicas import by_load
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Business

@@ -244,7 +244,7 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 
 
 def _row(option: "Option") -> tuple[str, ...]:
-    from tritongen.fleet.capacity.option_reasons import replica_range
+    from tritongen.fleet.capacity.option_ranking import replica_range
 
     machine, worst, usage = option.machine, option.worst, option.utilization
     about = "≈ " if option.estimate == "bound" and option.services else ""
@@ -271,7 +271,7 @@ def _money(value: float) -> str:
 
 
 def _print_services(option: "Option") -> None:
-    from tritongen.fleet.capacity.option_reasons import replica_range
+    from tritongen.fleet.capacity.option_ranking import replica_range
 
     rows = []
     for service in option.services:

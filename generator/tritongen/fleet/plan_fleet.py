@@ -8,8 +8,14 @@ from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option
-from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_path, plan_text
+from tritongen.fleet.capacity.capacity_plan import (
+    CapacityPlan,
+    Option,
+    PlanFile,
+    parse_plan,
+    plan_path,
+    plan_text,
+)
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.fleet.plan_inputs import PriceChoice, capacity_inputs, machines_of, plan_time_zone
 from tritongen.model.evidence import Evidence

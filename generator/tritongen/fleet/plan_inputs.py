@@ -7,7 +7,7 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
-from tritongen.fleet.capacity.requirements import handed_down
+from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.catalogue.price_list import chosen, parse_catalogue, with_prices

@@ -7,11 +7,9 @@ import pytest
 
 from support import queueing_theory as theory
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.latency_forecast import forecast_latency
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
+from tritongen.fleet.capacity.operating_curves import CurveBook, QueueParameters, forecast_latency
 from tritongen.fleet.capacity.simulation_check import check, server_of, unchecked
-from tritongen.fleet.capacity.steady_state import CurveBook, QueueParameters
 from tritongen.model.business import Business, Payload
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import simulate

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.measured_curve import Sweep, measured_curve
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
+from tritongen.fleet.capacity.measured_curve import measured_curve
+from tritongen.fleet.capacity.model_profile import Sweep
 from tritongen.fleet.capacity.simulation_check import check
 from tritongen.model.business import Business
 from tritongen.model.evidence import ServedRate

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import CPU, capacity_input, machine, model_facts, trial_evidence
-from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
 from tritongen.fleet.capacity.model_profile import (
     SERVED_UNCERTAINTY,
     TRIAL_UNCERTAINTY,
     ModelProfile,
+    Placed,
     profile_model,
 )
-from tritongen.fleet.capacity.placement import Placed, Placer
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import Business, Clients, Compression, Payload, Place
 from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned

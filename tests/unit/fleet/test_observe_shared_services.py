@@ -4,7 +4,7 @@ import math
 from functools import cache
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.fleet.observe.model_counters import CounterReading, ModelCounters, Observed, observed
 from tritongen.fleet.observe.shared_services import shared_services

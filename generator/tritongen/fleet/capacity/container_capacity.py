@@ -1,13 +1,12 @@
-"""What one container on one machine type can do: the greatest rate of each model at its goal."""
+"""What one container on a machine type can do: how models share its cores, and the rate of each."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.fleet.capacity.measured_curve import Sweep, held_capacity, measured_curve
-from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.placement import ContainerPlacement, Placed, Placer
-from tritongen.fleet.capacity.steady_state import (
+from tritongen.fleet.capacity.measured_curve import held_capacity, measured_curve
+from tritongen.fleet.capacity.model_profile import ModelProfile, Placed, Sweep
+from tritongen.fleet.capacity.operating_curves import (
     QueueParameters,
     after_rests,
     in_seconds,
@@ -15,6 +14,12 @@ from tritongen.fleet.capacity.steady_state import (
 )
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.catalogue.processors import Speed, relative_speed, same_processor
+from tritongen.model.allowed_settings import is_rate_limited
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
+from tritongen.planner import plan_serving
 from tritongen.queueing import OperatingCurve
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 
@@ -23,6 +28,76 @@ SERVER_BYTES = 400 * 2**20
 MEMORY_SHARE = 0.9
 # A network that is fuller than this delays answers.
 NETWORK_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPlacement:
+    """Models of one container.
+
+    Attributes:
+        cores: CPU limit of the container.
+        models: in the order of their names.
+        limited: more models than cores: the rate limiter holds executions to the cores.
+    """
+
+    cores: int
+    models: tuple[Placed, ...]
+    limited: bool = False
+
+    def of(self, name: str) -> Placed:
+        """One model.
+
+        Raises:
+            KeyError: it is not in this container.
+        """
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise KeyError(name)
+
+
+class Placer:
+    """Answers how a set of models shares so many cores, as `tritongen build` would decide it."""
+
+    def __init__(self, models: Sequence[ModelFacts], intent: Intent, evidence: Evidence) -> None:
+        """Remember the inputs of the planner.
+
+        Args:
+            models: facts of every model.
+            intent: what the user wants; target cores are replaced.
+            evidence: what was observed.
+        """
+        self._facts: Mapping[str, ModelFacts] = {model.name: model for model in models}
+        target = replace(intent.target, memory_bytes=None, gpus=0)
+        self._intent = replace(intent, target=target, pipelines={})
+        self._evidence = evidence
+        self._known: dict[tuple[tuple[str, ...], int], ContainerPlacement] = {}
+
+    def place(self, names: Sequence[str], cores: int) -> ContainerPlacement:
+        """The split of so many cores among these models."""
+        key = (tuple(sorted(names)), cores)
+        found = self._known.get(key)
+        if found is None:
+            budget = Planned(cores, Reason(Source.TARGET, f"{cores} cores of the machine"))
+            facts = [self._facts[name] for name in key[0]]
+            plan = plan_serving(facts, self._intent, self._evidence, budget)
+            limited = is_rate_limited(plan.server.flags)
+            found = ContainerPlacement(
+                cores, tuple(_placed(model) for model in plan.models), limited
+            )
+            self._known[key] = found
+        return found
+
+
+def _placed(model: ModelPlan) -> Placed:
+    batching = model.batching
+    return Placed(
+        model.name,
+        model.instances.value,
+        model.threads.value,
+        model.max_batch_size.value,
+        batching.queue_delay_us.value / 1e6 if batching is not None else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

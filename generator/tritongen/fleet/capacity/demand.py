@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritongen.fleet.capacity.container_capacity import NETWORK_SHARE, Fit
-from tritongen.fleet.capacity.scaling import LoadTrace
+from tritongen.fleet.capacity.replicas import LoadTrace
 from tritongen.fleet.traffic.rate_profile import HOUR_S, HOURS_A_WEEK, Aligned, hour_of_week
 
 

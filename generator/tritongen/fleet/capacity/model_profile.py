@@ -4,10 +4,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tritongen.fleet.capacity.measured_curve import Sweep
-from tritongen.fleet.capacity.placement import Placed
 from tritongen.model.business import Business, Compression, Payload, Place
-from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Trial, instance_bytes
+from tritongen.model.evidence import (
+    ModelEvidence,
+    ObservedTensor,
+    Served,
+    ServedRate,
+    Trial,
+    instance_bytes,
+)
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
@@ -38,6 +43,51 @@ _STRING_BYTES = 64
 _HEADER_BYTES = 400
 # Memory of a model beyond its weights: arena, inputs and outputs.
 _ARENA_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One model in a container.
+
+    Attributes:
+        name: of the model.
+        instances: instance count.
+        threads: of each instance.
+        max_batch: greatest batch, 0 for no batching.
+        delay_s: queue delay, None where requests are not merged.
+    """
+
+    name: str
+    instances: int
+    threads: int
+    max_batch: int = 0
+    delay_s: float | None = None
+
+    @property
+    def merged(self) -> int:
+        """Rows that an execution holds at most when requests are merged, 1 when they are not."""
+        return max(1, self.max_batch) if self.delay_s is not None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One configuration, measured at several rates.
+
+    Attributes:
+        placed: what was served, alone on the server.
+        cores: of the server.
+        transport_s: of every latency, outside the server.
+        rates: by ascending rate.
+    """
+
+    placed: Placed
+    cores: float
+    transport_s: float
+    rates: tuple[ServedRate, ...]
+
+    def shows(self, placed: Placed, cores: float) -> bool:
+        """Whether a container is what was measured."""
+        return bool(self.rates) and placed == self.placed and cores == self.cores
 
 
 @dataclass(frozen=True, slots=True)

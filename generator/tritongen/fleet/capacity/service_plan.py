@@ -8,12 +8,23 @@ from functools import partial
 from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, ModelFit
 from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.latency_forecast import LatencyForecast, forecast_latency
 from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.replica_plan import ReplicaPlan, control_step, plan_replicas
-from tritongen.fleet.capacity.scaling import Policy, ReplicaCounts, hour_of, replicas_for
+from tritongen.fleet.capacity.operating_curves import (
+    LatencyForecast,
+    forecast_latency,
+    in_seconds,
+    with_latencies,
+)
+from tritongen.fleet.capacity.replicas import (
+    Policy,
+    ReplicaCounts,
+    ReplicaPlan,
+    control_step,
+    hour_of,
+    plan_replicas,
+    replicas_for,
+)
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
-from tritongen.fleet.capacity.steady_state import in_seconds, with_latencies
 from tritongen.fleet.catalogue import azureml_limits
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK

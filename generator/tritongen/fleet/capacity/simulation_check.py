@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
-from tritongen.fleet.capacity.steady_state import with_latencies
+from tritongen.fleet.capacity.operating_curves import with_latencies
 from tritongen.queueing import (
     FrontEnd,
     OpenLoop,

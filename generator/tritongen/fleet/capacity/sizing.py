@@ -1,30 +1,43 @@
-"""The entry: models, traffic, requirements and machines in; ranked options out."""
+"""The entry: models, traffic, requirements and machines in; ranked options out.
+
+Beside the options stand what was taken for granted, what evidence is weak, and, where no option is
+feasible, what must give way: rate, goal or budget, and by how much.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Nearest, Option, TrafficSummary
-from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.capacity_plan import (
+    Binding,
+    CapacityPlan,
+    Nearest,
+    Option,
+    TrafficSummary,
+)
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.nearest_feasible import Cheapest, nearest, relaxed
 from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
-from tritongen.fleet.capacity.placement import Placer
-from tritongen.fleet.capacity.plan_findings import assumptions, remarks
-from tritongen.fleet.capacity.requirements import co_located
+from tritongen.fleet.capacity.partition import co_located
 from tritongen.fleet.capacity.service_plan import ServicePlanner
 from tritongen.fleet.catalogue.machine_type import Machine
 from tritongen.fleet.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
 from tritongen.fleet.traffic.rate_profile import Aligned
-from tritongen.model.business import Business
+from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 
 # Machine types that are tried when something must give way.
 _NEAREST_TYPES = 4
+# Powers of two between which a factor is sought, and steps of the bisection.
+_MAX_POWER = 6
+_BISECTIONS = 7
+# (factor of every rate, factor of every latency goal, budget counts) → the cheapest option.
+Cheapest = Callable[[float, float, bool], Option | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +169,131 @@ def _best_rate_per_usd(name: str, machines: Sequence[Machine], fitter: Fitter) -
         fit = fitter.fit((name,), machine)
         best = max(best, fit.models[0].rate_per_s / machine.usd_per_hour)
     return best
+
+
+def nearest(
+    options: Sequence[Option], cheapest: Cheapest, budget: float | None
+) -> tuple[Nearest, ...]:
+    """Feasible plans near what is required: at another budget, another rate, another goal.
+
+    Args:
+        options: of which none is feasible.
+        cheapest: plans with changed rates, goals or without the budget.
+        budget: USD a month, None when not stated.
+    """
+    found: list[Nearest] = []
+    bound_by_budget = budget is not None and any(o.binding is Binding.BUDGET for o in options)
+    if bound_by_budget:
+        free = cheapest(1.0, 1.0, False)
+        if free is not None:
+            what = f"a budget of {free.usd_per_month:,.0f} USD a month"
+            found.append(Nearest(what, free.usd_per_month, free.machine.name))
+    rate = _factor(lambda factor: cheapest(factor, 1.0, True), shrink=True)
+    if rate is not None:
+        factor, option = rate
+        what = f"{factor:.2g} × the rates"
+        found.append(Nearest(what, option.usd_per_month, option.machine.name))
+    goal = _factor(lambda factor: cheapest(1.0, factor, True), shrink=False)
+    if goal is not None:
+        factor, option = goal
+        what = f"{factor:.3g} × the latency goals"
+        found.append(Nearest(what, option.usd_per_month, option.machine.name))
+    return tuple(found)
+
+
+def relaxed(profiles: Mapping[str, ModelProfile], factor: float) -> dict[str, ModelProfile]:
+    """The same models with latency goals that many times as long."""
+    return {
+        name: replace(profile, goal=replace(profile.goal, limit_s=profile.goal.limit_s * factor))
+        for name, profile in profiles.items()
+    }
+
+
+def _factor(
+    attempt: Callable[[float], Option | None], *, shrink: bool
+) -> tuple[float, Option] | None:
+    """The factor nearest to 1 with which an attempt succeeds, by bisection of its logarithm."""
+    sign = -1.0 if shrink else 1.0
+    far = None
+    for power in range(1, _MAX_POWER + 1):
+        option = attempt(2.0 ** (sign * power))
+        if option is not None:
+            far = (float(power), option)
+            break
+    if far is None:
+        return None
+    low, (high, best) = far[0] - 1.0, far
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        option = attempt(2.0 ** (sign * middle))
+        if option is None:
+            low = middle
+        else:
+            high, best = middle, option
+    return math.pow(2.0, sign * high), best
+
+
+def assumptions(profiles: Mapping[str, ModelProfile], business: Business) -> Mapping[str, str]:
+    """What was taken for granted, by name."""
+    scaling, clients = business.scaling, business.clients
+    compression = "" if clients.compression is Compression.NONE else ", gzip"
+    measured = sorted(
+        {profile.measured_on or "an unknown processor" for profile in profiles.values()}
+    )
+    return {
+        "cores": "physical cores; two hardware threads of one core count once",
+        "clients": f"{clients.place.value}, {clients.protocol.value}{compression}",
+        "arrivals": f"gaps between requests vary by {business.burstiness:g} of their mean",
+        "start_up": f"{scaling.start_up_s:g} s until a new replica answers",
+        "autoscaler": f"looks every {scaling.interval_s:g} s, takes a replica away after "
+        f"{scaling.cool_down_s:g} s of less load",
+        "month": "730 hours, billed by the second from the start of a machine",
+        "measured_on": ", ".join(measured),
+        "gpus": "not counted: nothing was measured on one",
+    }
+
+
+def remarks(
+    profiles: Mapping[str, ModelProfile],
+    demand: TrafficDemand,
+    options: Sequence[Option],
+    near: Sequence[Nearest],
+) -> Iterator[Finding]:
+    """Findings on evidence, requirements and result."""
+    for name, profile in profiles.items():
+        if not profile.served:
+            yield finding(
+                "TG340",
+                Severity.WARNING,
+                f"planned from the trial's times outside a server, ± "
+                f"{profile.uncertainty:.0%} before the processors differ",
+                model=name,
+            )
+        if not profile.goal.stated:
+            yield finding(
+                "TG343",
+                Severity.INFO,
+                f"no latency goal: p{profile.goal.percentile:g} < "
+                f"{profile.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) "
+                "and the way there",
+                model=name,
+            )
+        if demand.mean(name) <= 0.0:
+            yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
+    if not any(option.feasible for option in options):
+        yield _infeasible(options, near)
+    elif "arm" in options[0].machine.isa.lower():
+        what = f"{options[0].machine.name} has Arm processors: everything must be there for arm64"
+        yield finding("TG335", Severity.WARNING, what)
+
+
+def _infeasible(options: Sequence[Option], near: Sequence[Nearest]) -> Finding:
+    closest = options[0]
+    code = {Binding.BUDGET: "TG351", Binding.PLATFORM: "TG352"}.get(closest.binding, "TG350")
+    ways = "; ".join(f"{one.change} ({one.usd_per_month:,.0f} USD, {one.machine})" for one in near)
+    return finding(
+        code,
+        Severity.ERROR,
+        f"no option is feasible; the closest is {closest.machine.name}: {closest.reason}",
+        fix=f"Feasible with {ways}." if ways else "",
+    )

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import ServicePlan
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile, ServicePlan
 from tritongen.fleet.catalogue.azureml_limits import managed
 from tritongen.fleet.catalogue.price_list import parse_catalogue
 from tritongen.fleet.export.deployment import PlannedService, Replicas

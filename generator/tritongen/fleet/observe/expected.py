@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
 
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
 from tritongen.fleet.plan_fleet import read_plan

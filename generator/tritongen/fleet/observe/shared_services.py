@@ -4,8 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
-from tritongen.fleet.capacity.capacity_plan import ServicePlan
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile, ServicePlan
 from tritongen.fleet.observe.model_counters import Observed
 from tritongen.model.findings import Finding, Severity, finding
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
-from tritongen.fleet.capacity.option_reasons import replica_range
+from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.report.tuning_history import MeasuredConfiguration
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.pages.svg import (

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import Option
-from tritongen.fleet.capacity.option_reasons import replica_range
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import Option, PlanFile
+from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.catalogue.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
 from tritongen.fleet.report.report_charts import costs, pareto, tuning, week
