@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
 from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
+from tritongen.fleet.export.export_target import ExportTarget
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "export.md"

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.replicas import LoadTrace, by_hour, by_load, scheduled, static
-from tritongen.fleet.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
+from tritongen.fleet.catalogue import (
+    lower_bound_usd_per_hour,
+    usd_per_million,
+    usd_per_month,
+)
 from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Scaling
 

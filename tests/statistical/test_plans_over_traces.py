@@ -13,7 +13,7 @@ from support.traces import TRACES
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan
 from tritongen.fleet.capacity.replicas import Policy
 from tritongen.fleet.capacity.sizing import plan_capacity
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.business import Business, Scaling, ScalingMode
 from tritongen.model.intent import ModelIntent
 

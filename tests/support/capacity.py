@@ -7,8 +7,7 @@ from functools import cache
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.sizing import CapacityInput
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.catalogue.price_list import Catalogue, parse_catalogue
+from tritongen.fleet.catalogue import Catalogue, Machine, parse_catalogue
 from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
 from tritongen.model.business import Business
 from tritongen.model.evidence import (

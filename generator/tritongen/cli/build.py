@@ -4,7 +4,6 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     dim,
     emit_json,
@@ -18,7 +17,7 @@ from tritongen.cli.output import (
     severe,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 

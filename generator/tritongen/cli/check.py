@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.cli.options import existing_folder, positive_float, whole
 from tritongen.cli.output import emit, emit_json, good, print_findings, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, existing_folder, positive_float, whole
 from tritongen.errors import ExitCode
 from tritongen.model.findings import Finding, Severity
 

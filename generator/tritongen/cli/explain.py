@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import bold, dim, emit_json, findings_json, print_findings, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import known_models
 from tritongen.cli.output import (
     dim,
     emit_json,
@@ -17,7 +16,7 @@ from tritongen.cli.output import (
     say_lines,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, known_models
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 

@@ -3,9 +3,8 @@
 import argparse
 from shlex import quote
 
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import emit, emit_json, good, say, say_lines, suggest
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command, existing_folder
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import shallow, view
 from tritongen.model.printable import json_text

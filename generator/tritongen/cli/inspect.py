@@ -5,7 +5,6 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
     bold,
     dim,
@@ -17,7 +16,7 @@ from tritongen.cli.output import (
     severe,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity

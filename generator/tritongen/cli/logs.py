@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import positive_int
 from tritongen.cli.output import emit_json, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, positive_int
 from tritongen.errors import ExitCode, InvalidInputError
 
 _EXAMPLES = """\

@@ -6,7 +6,6 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import known_models, positive_float, positive_int, seconds
 from tritongen.cli.output import (
     ProgressBar,
     bold,
@@ -19,7 +18,14 @@ from tritongen.cli.output import (
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import (
+    Subparsers,
+    add_command,
+    known_models,
+    positive_float,
+    positive_int,
+    seconds,
+)
 from tritongen.errors import ExitCode
 from tritongen.model.codec import significant, view
 from tritongen.model.findings import Severity

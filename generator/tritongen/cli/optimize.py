@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     bold,
     dim,
@@ -19,7 +18,7 @@ from tritongen.cli.output import (
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.codec import view

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import existing_folder, positive_int, writable_file
 from tritongen.cli.output import (
     bold,
     dim,
@@ -20,7 +19,13 @@ from tritongen.cli.output import (
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import (
+    Subparsers,
+    add_command,
+    existing_folder,
+    positive_int,
+    writable_file,
+)
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, significant, view
 
@@ -77,8 +82,7 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
-    from tritongen.fleet.plan_fleet import PlanOptions, plan
-    from tritongen.fleet.plan_inputs import PriceChoice
+    from tritongen.fleet.plan_fleet import PlanOptions, PriceChoice, plan
 
     if options.output is not None and not options.dry_run:
         writable_file(options.output)

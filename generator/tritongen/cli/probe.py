@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import positive_float, seconds, writable_file
 from tritongen.cli.output import ProgressBar
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, positive_float, seconds, writable_file
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -3,9 +3,14 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import existing_folder, writable_file
 from tritongen.cli.output import good, say
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import (
+    DEFAULT_REPOSITORY,
+    Subparsers,
+    add_command,
+    existing_folder,
+    writable_file,
+)
 from tritongen.errors import ExitCode
 
 _EXAMPLES = """\

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
     emit_json,
     findings_json,
@@ -14,7 +13,7 @@ from tritongen.cli.output import (
     say,
     states_json,
 )
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command, existing_folder
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 

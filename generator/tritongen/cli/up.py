@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, refuse_to_serve
-from tritongen.cli.options import port
 from tritongen.cli.output import (
     ProgressBar,
     dim,
@@ -22,7 +21,7 @@ from tritongen.cli.output import (
     states_json,
     suggest,
 )
-from tritongen.cli.parser import CommandParser, Subparsers, add_command
+from tritongen.cli.parser import CommandParser, Subparsers, add_command, port
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import address, existing_folder
 from tritongen.cli.output import emit_json, good, print_table, severe
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import Subparsers, add_command, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.findings import Severity

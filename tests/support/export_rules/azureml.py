@@ -5,9 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from support.export_rules.rule_findings import finding
-from tritongen.fleet.catalogue import azureml_limits
+from tritongen.fleet.catalogue import (
+    AZUREML_HIGH_AVAILABILITY,
+    AZUREML_INSTANCES,
+    AZUREML_NAME,
+    AZUREML_REQUESTS_PER_S,
+    AZUREML_TIMEOUT_S,
+    azureml_offers,
+)
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.targets.azureml_settings import WINDOWS_ZONES
+from tritongen.fleet.export.targets.azureml import WINDOWS_ZONES
 from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_autoscale", "check_azureml"]
@@ -26,7 +33,7 @@ def check_azureml(
     """What an endpoint's or a deployment's file does wrong."""
     known = {service.name: service for service in deployment.services}
     name = str(document.get("name"))
-    if not azureml_limits.NAME.fullmatch(name) or len(name) < 3:
+    if not AZUREML_NAME.fullmatch(name) or len(name) < 3:
         message = f"{name!r} must be 3 to 32 letters, digits and hyphens"
         yield _error("TG752", message, path, "name")
     if "endpoint_name" not in document:
@@ -49,27 +56,25 @@ def check_azureml(
 
 def _machine(path: str, document: Mapping[str, Any], deployment: Deployment) -> Iterator[Finding]:
     machine = str(document.get("instance_type"))
-    if not azureml_limits.offers(machine):
+    if not azureml_offers(machine):
         message = f"Azure ML's managed endpoints do not offer {machine}"
         yield _error("TG760", message, path, "instance_type")
     count = document.get("instance_count")
-    if not isinstance(count, int) or not 1 <= count <= azureml_limits.INSTANCES:
-        message = f"{count} instances; an endpoint takes 1 to {azureml_limits.INSTANCES}"
+    if not isinstance(count, int) or not 1 <= count <= AZUREML_INSTANCES:
+        message = f"{count} instances; an endpoint takes 1 to {AZUREML_INSTANCES}"
         yield _error("TG761", message, path, "instance_count")
         return
     least = min(service.replicas.least for service in deployment.services)
-    if 1 < least <= count < azureml_limits.HIGH_AVAILABILITY:
-        message = (
-            f"{count} instances; Azure calls {azureml_limits.HIGH_AVAILABILITY} highly available"
-        )
+    if 1 < least <= count < AZUREML_HIGH_AVAILABILITY:
+        message = f"{count} instances; Azure calls {AZUREML_HIGH_AVAILABILITY} highly available"
         yield finding("TG761", Severity.INFO, message, path=path, field="instance_count")
 
 
 def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterator[Finding]:
     settings = document.get("request_settings") or {}
     timeout = settings.get("request_timeout_ms", 5000)
-    if not 1 <= timeout <= azureml_limits.TIMEOUT_S * 1000:
-        message = f"a timeout of {timeout} ms; Azure admits up to {azureml_limits.TIMEOUT_S:g} s"
+    if not 1 <= timeout <= AZUREML_TIMEOUT_S * 1000:
+        message = f"a timeout of {timeout} ms; Azure admits up to {AZUREML_TIMEOUT_S:g} s"
         yield _error("TG761", message, path, "request_settings.request_timeout_ms")
     elif service.latency_ms is not None and timeout < service.latency_ms:
         message = f"requests end after {timeout} ms, the goal is {service.latency_ms:g} ms"
@@ -83,10 +88,10 @@ def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterat
         )
         yield _error("TG763", message, path, "request_settings")
         return
-    if service.peak_rate > azureml_limits.REQUESTS_PER_S:
+    if service.peak_rate > AZUREML_REQUESTS_PER_S:
         message = (
             f"{service.peak_rate:g} requests/s at the peak; an endpoint takes "
-            f"{azureml_limits.REQUESTS_PER_S:g}"
+            f"{AZUREML_REQUESTS_PER_S:g}"
         )
         yield _error("TG761", message, path)
     yield from _instances(path, service, at_a_time)
@@ -177,8 +182,8 @@ def _capacity(path: str, where: str, capacity: Mapping[str, Any]) -> Iterator[Fi
     except (KeyError, ValueError):
         yield _error("TG761", f"{where} lacks minimum, maximum or default", path, where)
         return
-    if not 1 <= least <= usual <= most <= azureml_limits.INSTANCES:
-        message = f"{where}: {least} ≤ {usual} ≤ {most} ≤ {azureml_limits.INSTANCES} does not hold"
+    if not 1 <= least <= usual <= most <= AZUREML_INSTANCES:
+        message = f"{where}: {least} ≤ {usual} ≤ {most} ≤ {AZUREML_INSTANCES} does not hold"
         yield _error("TG761", message, path, where)
 
 

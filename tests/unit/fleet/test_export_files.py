@@ -11,7 +11,7 @@ from support.export_rules.quantities import cpus_of, default_of, quantity, secon
 from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import DeployedModel, Replicas
-from tritongen.fleet.export.render_texts import quote, quote_compose
+from tritongen.fleet.export.export_target import quote, quote_compose
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.fleet.export.targets.keda import windows
 from tritongen.model.findings import Severity

@@ -7,10 +7,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.prometheus_answer import parse_prometheus, rates_of_counter
-from tritongen.fleet.traffic.rate_profile import HOUR_S, RateProfile, align, scaled_shape
-from tritongen.fleet.traffic.recorded_csv import parse_table
-from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.traffic.rate_profile import (
+    HOUR_S,
+    RateProfile,
+    TrafficRequirement,
+    align,
+    forecast_traffic,
+    scaled_shape,
+    zone_of,
+)
+from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table, rates_of_counter
 from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -2,7 +2,7 @@
 
 import json
 
-from tritongen.fleet.report.tuning_history import measured_configurations
+from tritongen.fleet.report.report_charts import measured_configurations
 from tritongen.model.evidence import Tuned
 from tritongen.queueing import ClosedLoop
 from tritongen.tune.journal import Journal, JournalHeader

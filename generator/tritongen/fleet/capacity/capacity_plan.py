@@ -16,7 +16,7 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.container_capacity import ContainerPlacement
 from tritongen.fleet.capacity.replicas import Policy
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.business import Business
 from tritongen.model.codec import decode_text, encode
 from tritongen.model.findings import Finding

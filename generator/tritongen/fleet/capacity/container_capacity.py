@@ -12,8 +12,8 @@ from tritongen.fleet.capacity.operating_curves import (
     in_seconds,
     shared_book,
 )
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.catalogue.processors import Speed, relative_speed, same_processor
+from tritongen.fleet.capacity.processors import Speed, relative_speed, same_processor
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts

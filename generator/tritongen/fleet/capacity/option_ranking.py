@@ -17,12 +17,15 @@ from tritongen.fleet.capacity.capacity_plan import (
 from tritongen.fleet.capacity.container_capacity import ModelFit
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.partition import Units, partitions
+from tritongen.fleet.capacity.processors import Speed
 from tritongen.fleet.capacity.replicas import Policy, by_hour, replicas_for
 from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner, model_forecast
-from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.catalogue.processors import Speed
-from tritongen.fleet.cost import usd_per_million, usd_per_month
+from tritongen.fleet.catalogue import (
+    Machine,
+    platform_refusal,
+    usd_per_million,
+    usd_per_month,
+)
 from tritongen.model.business import Business
 
 # Options that are planned in full, beginning with the cheapest.
@@ -143,7 +146,7 @@ class OptionRanking:
     def _candidate(self, machine: Machine) -> "_Candidate | Option":
         """The cheapest feasible division on a machine, or an option that says why there is none."""
         cloud = self._business.cloud
-        refusal = azureml_limits.refusal(machine, cloud.platform)
+        refusal = platform_refusal(machine, cloud.platform)
         if not refusal and machine.gpus and machine.name not in cloud.machines:
             refusal = (
                 f"its {machine.gpu or 'accelerator'} would stand idle: nothing was measured on one"

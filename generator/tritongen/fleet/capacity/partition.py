@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.service_plan import Group, ServicePlanner
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.business import Business, Grouping
 from tritongen.model.intent import Intent, ModelIntent, PipelineIntent
 

@@ -25,8 +25,12 @@ from tritongen.fleet.capacity.replicas import (
     replicas_for,
 )
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
-from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import (
+    AZUREML_BYTES_PER_S,
+    AZUREML_INSTANCES,
+    AZUREML_REQUESTS_PER_S,
+    Machine,
+)
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.model.business import Business, Platform
 from tritongen.queueing import OperatingCurve
@@ -89,7 +93,7 @@ class ServicePlanner:
         """Replicas that user and platform allow at most."""
         limits = [self.business.scaling.max_replicas]
         if self.business.cloud.platform is Platform.AZUREML:
-            limits.append(azureml_limits.INSTANCES)
+            limits.append(AZUREML_INSTANCES)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def screen(self, group: Group, machine: Machine) -> Screened:
@@ -122,20 +126,17 @@ class ServicePlanner:
             return "", Binding.CPU, 0.0
         rates = self.demand.rates_of(group.models)
         peak = max(map(sum, zip(*rates, strict=True)))
-        if peak > azureml_limits.REQUESTS_PER_S:
-            what = (
-                f"{peak:.0f}/s at peak exceed the "
-                f"{azureml_limits.REQUESTS_PER_S:.0f}/s of one endpoint"
-            )
-            return what, Binding.PLATFORM, peak / azureml_limits.REQUESTS_PER_S - 1.0
+        if peak > AZUREML_REQUESTS_PER_S:
+            what = f"{peak:.0f}/s at peak exceed the {AZUREML_REQUESTS_PER_S:.0f}/s of one endpoint"
+            return what, Binding.PLATFORM, peak / AZUREML_REQUESTS_PER_S - 1.0
         sizes = [m.profile.request_bytes + m.profile.response_bytes for m in fit.models]
         sent = max(
             sum(rate * size for rate, size in zip(values, sizes, strict=True))
             for values in zip(*rates, strict=True)
         )
-        if sent > azureml_limits.BYTES_PER_S:
+        if sent > AZUREML_BYTES_PER_S:
             what = f"{sent / 1e6:.3g} MB/s at peak exceed the 5 MB/s of one endpoint"
-            return what, Binding.NETWORK, sent / azureml_limits.BYTES_PER_S - 1.0
+            return what, Binding.NETWORK, sent / AZUREML_BYTES_PER_S - 1.0
         return "", Binding.CPU, 0.0
 
     def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, ReplicaPlan]:

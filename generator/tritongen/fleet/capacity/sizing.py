@@ -22,8 +22,7 @@ from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
 from tritongen.fleet.capacity.partition import co_located
 from tritongen.fleet.capacity.service_plan import ServicePlanner
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
+from tritongen.fleet.catalogue import HOURS_A_MONTH, Machine, lower_bound_usd_per_hour
 from tritongen.fleet.traffic.rate_profile import Aligned
 from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence

@@ -13,8 +13,8 @@ from tritongen.fleet.export.deployment_from_repository import (
     make_deployment,
     repository_lock,
 )
+from tritongen.fleet.export.export_target import ExportFile
 from tritongen.fleet.export.planned_deployment import on_azure_machine, planned_deployment
-from tritongen.fleet.export.render_texts import ExportFile
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.findings import Finding, Severity, finding

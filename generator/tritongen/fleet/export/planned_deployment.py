@@ -7,11 +7,9 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import PlanFile, ServicePlan
-from tritongen.fleet.catalogue.azureml_limits import managed
-from tritongen.fleet.catalogue.price_list import parse_catalogue
+from tritongen.fleet.catalogue import azureml_managed, parse_catalogue
 from tritongen.fleet.export.deployment import PlannedService, Replicas
-from tritongen.fleet.plan_fleet import changed_models, read_plan
-from tritongen.fleet.plan_inputs import SHIPPED
+from tritongen.fleet.plan_fleet import SHIPPED, changed_models, read_plan
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
 from tritongen.resources import template_text
@@ -122,7 +120,9 @@ def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
         InvalidInputError: TG760, none of the list holds so many cores and GPUs.
     """
     machines = [
-        one for one in parse_catalogue(template_text(SHIPPED), SHIPPED).machines if managed(one)
+        one
+        for one in parse_catalogue(template_text(SHIPPED), SHIPPED).machines
+        if azureml_managed(one)
     ]
     same = [one for one in machines if one.name == plan.machine]
     if plan.provider == "azure" and same:

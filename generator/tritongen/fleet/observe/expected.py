@@ -9,7 +9,7 @@ from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
 from tritongen.fleet.plan_fleet import read_plan
-from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.traffic.rate_profile import TrafficRequirement, forecast_traffic, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost

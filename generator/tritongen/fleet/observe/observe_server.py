@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
-from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise
+from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise, shared_services
 from tritongen.fleet.observe.expected import expectations
 from tritongen.fleet.observe.model_counters import (
     CounterReading,
@@ -23,7 +23,6 @@ from tritongen.fleet.observe.scrape import (
     counters_of_statistics,
     prometheus_history,
 )
-from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates

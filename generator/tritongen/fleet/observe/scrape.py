@@ -14,7 +14,7 @@ from tritongen.fleet.observe.model_counters import (
     merged,
     observed,
 )
-from tritongen.fleet.traffic.prometheus_answer import samples_of
+from tritongen.fleet.traffic.recordings import samples_of
 from tritongen.triton.address import shown_address
 from tritongen.triton.foreign_answer import ForeignAnswerError, read_json
 from tritongen.triton.http_channel import HttpChannel

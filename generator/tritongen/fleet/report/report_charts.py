@@ -1,12 +1,17 @@
 """The plots of the report: traffic with replicas, costs, latency against cost, tuning."""
 
+import json
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from tritongen.errors import EnvironmentProblem
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
 from tritongen.fleet.capacity.option_ranking import replica_range
-from tritongen.fleet.report.tuning_history import MeasuredConfiguration
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
+from tritongen.model.evidence import Tuned
 from tritongen.pages.svg import (
     LEFT,
     RIGHT,
@@ -20,6 +25,7 @@ from tritongen.pages.svg import (
     plain_number,
 )
 from tritongen.planner.context import show_rate
+from tritongen.system.own_files import check_folder, read_own
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
@@ -28,6 +34,25 @@ _MAX_OPTIONS = 12
 _LABEL_LEFT = 178
 _BAR, _ROW = 16, 30
 _LEGEND = (("best", "best"), ("fine", "holds the goals"), ("poor", "does not"))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredConfiguration:
+    """One configuration with its best reading.
+
+    Attributes:
+        text: its settings, for people.
+        throughput: requests per second.
+        p99_ms: latency at the highest percentile that was kept, up to the 99th.
+        chosen: whether it is the one in the lock.
+        baseline: whether it is Triton's own.
+    """
+
+    text: str
+    throughput: float
+    p99_ms: float
+    chosen: bool = False
+    baseline: bool = False
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
@@ -186,3 +211,65 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not front or late < front[-1][1]:
             front.append((cost, late))
     return front
+
+
+def measured_configurations(
+    state: Path, model: str, tuned: Tuned | None
+) -> tuple[MeasuredConfiguration, ...]:
+    """Every configuration of a model that was measured; empty without a readable journal."""
+    path = state / "tune" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', model)}.jsonl"
+    try:
+        check_folder(state)
+        check_folder(path.parent)
+        lines = read_own(path).decode("utf-8", "replace").splitlines()
+    except (OSError, EnvironmentProblem):
+        return ()
+    best: dict[str, MeasuredConfiguration] = {}
+    for line in lines[1:]:
+        found = _measured(line, tuned)
+        if found is not None:
+            known = best.get(found.text)
+            if known is None or found.throughput > known.throughput:
+                best[found.text] = found
+    return tuple(sorted(best.values(), key=lambda one: -one.throughput))
+
+
+def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
+    """One line of a journal; None for what holds no reading or is cut off."""
+    try:
+        record = json.loads(line)
+        settings, reading = record["candidate"], record["reading"]
+        throughput = float(reading["throughput_per_s"])
+        latency = max(
+            (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None),
+            default=None,
+        )
+        key = (
+            int(settings["instances"]),
+            int(settings["threads"]),
+            int(settings["max_batch_size"]),
+            settings["queue_delay_us"],
+            int(settings.get("inter_op", 1)),
+            bool(settings.get("arena", True)),
+        )
+        baseline = record["purpose"] == "baseline"
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    if latency is None or not throughput > 0.0 or not math.isfinite(float(latency[1])):
+        return None
+    batch = f", batches of {key[2]}" if key[2] > 1 else ""
+    delay = f", delay {key[3]} µs" if key[3] is not None else ""
+    chosen = tuned is not None and key == (
+        tuned.instances,
+        tuned.threads,
+        tuned.max_batch_size,
+        tuned.queue_delay_us,
+        tuned.inter_op,
+        tuned.arena,
+    )
+    wide = f", {key[4]} operators side by side" if key[4] > 1 else ""
+    arena = "" if key[5] else ", without the memory arena"
+    text = f"{key[0]} × {key[1]} threads{wide}{batch}{delay}{arena}"
+    return MeasuredConfiguration(
+        text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline
+    )

@@ -7,11 +7,16 @@ from tritongen import __version__
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import Option, PlanFile
 from tritongen.fleet.capacity.option_ranking import replica_range
-from tritongen.fleet.catalogue.processors import relative_speed
+from tritongen.fleet.capacity.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
-from tritongen.fleet.report.report_charts import costs, pareto, tuning, week
+from tritongen.fleet.report.report_charts import (
+    costs,
+    measured_configurations,
+    pareto,
+    tuning,
+    week,
+)
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
-from tritongen.fleet.report.tuning_history import measured_configurations
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding

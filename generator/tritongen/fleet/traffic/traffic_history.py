@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.rate_profile import DAY_S, HOUR_S, MAX_STEPS, WEEK_S, RateProfile
+from tritongen.fleet.traffic.rate_profile import (
+    DAY_S,
+    HOUR_S,
+    MAX_STEPS,
+    WEEK_S,
+    History,
+    HistoryNote,
+    RateProfile,
+)
 
 # A hole up to this long is bridged by a straight line where no other week or day can fill it.
 BRIDGE_S = 2.0 * HOUR_S
@@ -27,27 +35,6 @@ class RateRecord:
 
     at_s: float
     rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryNote:
-    """Something that was mended in a recording."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Profiles of a recording.
-
-    Attributes:
-        profiles: by model; the key is empty where the recording does not tell models apart.
-        notes: what was mended.
-    """
-
-    profiles: Mapping[str, RateProfile]
-    notes: tuple[HistoryNote, ...] = ()
 
 
 def build_histories(

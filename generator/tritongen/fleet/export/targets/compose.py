@@ -8,9 +8,8 @@ fewer CPUs than planned, set `TRITON_CPUS`. This export lies in [`compose/`](../
 """
 
 from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 
 def variables(deployment: Deployment) -> dict[str, str]:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.prometheus_queries import queue_mean
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.monitoring import queue_mean
 from tritongen.model.findings import Finding, Severity, finding
 
 _CLAIM = "pvc://"

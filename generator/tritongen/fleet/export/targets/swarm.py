@@ -21,10 +21,9 @@ import hashlib
 import re
 
 from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
-from tritongen.fleet.export.render_texts import ExportFile, render
 from tritongen.fleet.export.targets.compose import path_text, variables
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 GATEWAY_IMAGE = "haproxy:3.2"
 _MONITORING_KEYS = ("prometheus", "rules", "datasource", "provider", "dashboard")

@@ -1,22 +1,90 @@
-"""The price list: a CSV, the shipped one or the user's own, read and checked as a whole."""
+"""Machine types: what providers offer at what price, which of them is admitted, and what it costs.
+
+The price list is a CSV, the shipped one or the user's own, read and checked as a whole.
+"""
 
 import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.model.business import Cloud
+from tritongen.model.business import Cloud, Platform
 
+# Sustained network a vCPU where the price list has no column for it: what the smaller types of
+# the compute families are given as baseline.
+_NETWORK_GBPS_A_VCPU = 0.35
 _GIB = 2**30
 _MAX_FAULTS = 12
 _REQUIRED = ("provider", "name", "vcpus", "memory_gib", "usd_per_hour", "region")
 # With these alone a line changes the price of a machine that is known already.
 _PRICE_ONLY = ("name", "usd_per_hour")
+# What Azure ML's managed online endpoints admit, and the machine types that they offer.
+AZUREML_REQUESTS_PER_S = 500.0
+AZUREML_BYTES_PER_S = 5e6
+AZUREML_INSTANCES = 50
+AZUREML_TIMEOUT_S = 180.0
+# Three instances are what Azure calls highly available.
+AZUREML_HIGH_AVAILABILITY = 3
+AZUREML_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
+_FAMILIES = re.compile(
+    r"Standard_(?:F\d+s_v2|FX\d+mds|D\d+as_v4|E\d+s_v3|NC\d+as_T4_v3|NC\d+ads_A100_v4"
+    r"|NC\d+adi?s_H100_v5|NV\d+ads_A10_v5)"
+)
+_RETIRED = re.compile(r"Standard_NC\d+s_v3")
+HOURS_A_MONTH = 730.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine type in one region.
+
+    Attributes:
+        provider: ``azure``, ``aws``, ``gcp``, or the user's own.
+        name: as the provider writes it.
+        region: of the price.
+        vcpus: hardware threads.
+        cores: physical cores; two hardware threads of one core count once.
+        memory_bytes: main memory.
+        cpu: the processor, in the provider's words.
+        isa: instruction sets, in the price list's words.
+        gpu: name of the accelerator, empty for none.
+        gpus: how many.
+        usd_per_hour: on demand, Linux.
+        price_source: where the price is from.
+        price_date: the day of the price, ISO 8601.
+        network_gbps: sustained, None where the list does not say.
+    """
+
+    provider: str
+    name: str
+    region: str
+    vcpus: int
+    cores: int
+    memory_bytes: int
+    cpu: str
+    isa: str
+    gpu: str
+    gpus: int
+    usd_per_hour: float
+    price_source: str
+    price_date: str
+    network_gbps: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Provider, name and region."""
+        return self.provider, self.name, self.region
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Network in one direction, bytes a second; estimated where the list does not say."""
+        gbps = self.network_gbps
+        return (gbps if gbps is not None else _NETWORK_GBPS_A_VCPU * self.vcpus) * 1e9 / 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,4 +314,53 @@ def _unknown(
     hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {', '.join(listed)}."
     return InvalidInputError(
         code, f"there is no {what} {name!r} in the catalogue", where=where, fix=hint
+    )
+
+
+def azureml_offers(name: str) -> bool:
+    """Whether azureml_managed online endpoints offer a machine type of this name."""
+    return _FAMILIES.fullmatch(name) is not None
+
+
+def azureml_managed(machine: Machine) -> bool:
+    """Whether azureml_managed online endpoints offer a machine type."""
+    return machine.provider == "azure" and azureml_offers(machine.name)
+
+
+def platform_refusal(machine: Machine, platform: Platform) -> str:
+    """Why a platform cannot run on a machine type, empty when it can."""
+    if machine.provider == "azure" and _RETIRED.fullmatch(machine.name):
+        return "the NCv3 series was retired on 30 September 2025"
+    if platform is Platform.AZUREML and not azureml_managed(machine):
+        return "Azure ML's azureml_managed endpoints do not offer this machine type"
+    return ""
+
+
+def usd_per_month(usd_per_hour: float, mean_replicas: float) -> float:
+    """The bill of a month of 730 hours for so many replicas on average."""
+    return usd_per_hour * mean_replicas * HOURS_A_MONTH
+
+
+def usd_per_million(usd_per_month: float, mean_rate_per_s: float) -> float:
+    """Cost of a million requests; infinite without requests."""
+    requests = mean_rate_per_s * 3600.0 * HOURS_A_MONTH
+    return usd_per_month / requests * 1e6 if requests > 0.0 else math.inf
+
+
+def lower_bound_usd_per_hour(
+    mean_rates: Sequence[float], best_rate_per_usd: Sequence[float]
+) -> float:
+    """What no deployment that meets the goals can undercut, in USD an hour.
+
+    Machines that are always as busy as the goal allows, and vanish when there is nothing to do.
+
+    Args:
+        mean_rates: requests per second of each model.
+        best_rate_per_usd: of each model, the greatest rate at the goal that one USD an hour
+            buys, over all machine types.
+    """
+    return math.fsum(
+        rate / best if best > 0.0 else math.inf
+        for rate, best in zip(mean_rates, best_rate_per_usd, strict=True)
+        if rate > 0.0
     )
