@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.output import (
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
+    print_diffs,
     print_findings,
     print_table,
     progress,
     say,
-    say_lines,
     severe,
     suggest,
 )
@@ -112,10 +112,7 @@ def run(options: argparse.Namespace) -> int:
         result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
-    if options.format == "json":
-        emit_json(_json(result))
-    else:
-        _print(result, options)
+    present(options.format, lambda: _json(result), lambda: _print(result, options))
     found = (options.check and result.drift) or result.dropped or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
@@ -195,8 +192,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
     print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
-        for difference in result.differences:
-            say_lines("\n".join(difference.diff()))
+        print_diffs(result.differences)
         return
     print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),

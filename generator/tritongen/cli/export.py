@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli.output import (
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
+    print_diffs,
     print_findings,
     print_table,
     say,
-    say_lines,
     suggest,
 )
 from tritongen.cli.parser import Subparsers, add_command, known_models
@@ -70,10 +70,11 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.fleet.export.export_files import export
 
     result = export(_request(options))
-    if options.format == "json":
-        emit_json(_json(options.target, result))
-    else:
-        _print(result, options)
+    present(
+        options.format,
+        lambda: _json(options.target, result),
+        lambda: _print(result, options),
+    )
     drift = bool(result.differences) and not result.written
     return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
 
@@ -128,8 +129,7 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
 def _print(result: "ExportResult", options: argparse.Namespace) -> None:
     print_findings(result.findings)
     if options.diff:
-        for difference in result.differences:
-            say_lines("\n".join(difference.diff()))
+        print_diffs(result.differences)
         return
     print_table(
         ("service", "replicas", "cores", "threads", "queue target", "models"),

@@ -8,9 +8,9 @@ from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     say,
     severe,
@@ -24,7 +24,7 @@ from tritongen.model.findings import Severity
 if TYPE_CHECKING:
     from tritongen.model.facts import OnnxFacts
     from tritongen.model.tensors import TensorSpec
-    from tritongen.repository.inspect import InspectedModel
+    from tritongen.repository.inspect import InspectedModel, InspectionResult
 
 _EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
@@ -54,21 +54,14 @@ def run(options: argparse.Namespace) -> int:
         code=not options.untrusted,
         progress=lambda project: telling(project, lambda _name: None),
     )
-    if options.format == "json":
-        emit_json(
-            {
-                "models": [_json(item) for item in result.models],
-                "findings": findings_json(result.findings),
-            }
-        )
-    else:
-        for model in result.models:
-            _print(model)
-        print_findings(result.findings)
-        fixable = [item.facts.name for item in result.models if item.fixes]
-        for name in fixable[:3]:
-            suggest(f"tritongen optimize {quote(str(options.models))} -m {quote(name)} --fix")
-        suggest(f"tritongen build {quote(str(options.models))}{' --fix' if fixable else ''}")
+    present(
+        options.format,
+        lambda: {
+            "models": [_json(item) for item in result.models],
+            "findings": findings_json(result.findings),
+        },
+        lambda: _print(result, quote(str(options.models))),
+    )
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
 
@@ -102,7 +95,17 @@ def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
     return {**shallow(spec, whole=True), "shape": json_shape(spec.shape)}
 
 
-def _print(item: "InspectedModel") -> None:
+def _print(result: "InspectionResult", models: str) -> None:
+    for model in result.models:
+        _print_model(model)
+    print_findings(result.findings)
+    fixable = [item.facts.name for item in result.models if item.fixes]
+    for name in fixable[:3]:
+        suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
+    suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
+
+
+def _print_model(item: "InspectedModel") -> None:
     facts = item.facts
     state = good("servable") if facts.servable else severe("not servable", Severity.ERROR)
     say(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")

@@ -10,9 +10,9 @@ from tritongen.cli.output import (
     ProgressBar,
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     say,
@@ -22,6 +22,7 @@ from tritongen.cli.parser import (
     Subparsers,
     add_command,
     known_models,
+    models_folder,
     positive_float,
     positive_int,
     seconds,
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     )
     from tritongen.system.files import write_atomic
 
-    models = known_models(options, required=options.write)
+    models = models_folder(options) if options.write else known_models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
     source = CounterSource(
         addresses,
@@ -115,10 +116,11 @@ def run(options: argparse.Namespace) -> int:
     if options.csv is not None:
         csv = options.csv
         write_atomic(csv, history_csv(found.models, speedup=options.speedup).encode())
-    if options.format == "json":
-        emit_json(_json(found, source, written, csv))
-    else:
-        _print(found, written, csv)
+    present(
+        options.format,
+        lambda: _json(found, source, written, csv),
+        lambda: _print(found, written, csv),
+    )
     failed = any(item.severity is Severity.ERROR for item in found.findings)
     return int(ExitCode.FINDINGS if failed else ExitCode.OK)
 

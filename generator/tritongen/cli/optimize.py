@@ -9,9 +9,9 @@ from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     progress,
@@ -115,12 +115,11 @@ def run(options: argparse.Namespace) -> int:
     if not options.untrusted:
         tell_of_code(project.root, named_code(project, options.data))
     models = optimize(project, _options(options), lambda text: progress(f"{text} …"))
-    if options.format == "json":
-        emit_json({"models": [_json(model) for model in models]})
-    else:
-        for model in models:
-            _print(model, options.models)
-        _suggest(models, options)
+    present(
+        options.format,
+        lambda: {"models": [_json(model) for model in models]},
+        lambda: _print(models, options),
+    )
     missed = any(model.gate_missed for model in models)
     return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
 
@@ -167,7 +166,13 @@ def _variant_json(variant: "Variant") -> dict[str, object]:
     }
 
 
-def _print(model: "OptimizedModel", models: Path) -> None:
+def _print(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
+    for model in models:
+        _print_model(model, options.models)
+    _suggest(models, options)
+
+
+def _print_model(model: "OptimizedModel", models: Path) -> None:
     say(bold(model.name))
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
 from tritongen.errors import ExitCode, TritongenError
@@ -12,6 +12,7 @@ from tritongen.model.findings import Finding, Severity
 from tritongen.model.printable import json_text, printable, printable_line
 
 if TYPE_CHECKING:
+    from tritongen.repository.compare import Difference
     from tritongen.triton.server import ModelStatus
 
 SCHEMA_VERSION = 1
@@ -107,6 +108,22 @@ def emit_json(document: Mapping[str, object]) -> None:
     emit(text)
 
 
+def present(
+    form: str, document: Callable[[], Mapping[str, object]], show: Callable[[], None]
+) -> None:
+    """Print a result as it is asked for.
+
+    Args:
+        form: `json`, or text.
+        document: the result for programs.
+        show: prints it for people.
+    """
+    if form == "json":
+        emit_json(document())
+    else:
+        show()
+
+
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns as wide as their widest cell; the last one takes what is left."""
     table = [[printable(cell) for cell in row] for row in (headers, *rows)]
@@ -146,6 +163,12 @@ def _print_finding(item: Finding) -> None:
     say(f"{head} {where + ': ' if where and not told else ''}{item.message}")
     if item.severity is not Severity.INFO:
         say(f"  {dim('→ ' + item.fix)}")
+
+
+def print_diffs(differences: "Iterable[Difference]") -> None:
+    """Print what would change, line by line."""
+    for difference in differences:
+        say_lines("\n".join(difference.diff()))
 
 
 def print_states(models: "Sequence[ModelStatus]") -> None:

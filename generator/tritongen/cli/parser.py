@@ -126,26 +126,31 @@ def address(text: str) -> str:
     return text
 
 
-def known_models(options: argparse.Namespace, *, required: bool = False) -> Path | None:
+def models_folder(options: argparse.Namespace) -> Path:
     """The models folder that is named, or that the repository was built from.
 
-    Args:
-        options: with ``models`` and ``repository``.
-        required: None is not enough.
-
     Raises:
-        InvalidInputError: TG002, the named one is not a folder, or none is known and one is needed.
+        InvalidInputError: TG002, the named one is not a folder, or none is known.
     """
     from tritongen.repository.project_registry import last_models
 
-    if options.models is not None:
-        return existing_folder(options.models)
+    return existing_folder(options.models or last_models(options.repository))
+
+
+def known_models(options: argparse.Namespace) -> Path | None:
+    """The same, None where none is named and none is known."""
     try:
-        return last_models(options.repository)
+        return models_folder(options)
     except InvalidInputError:
-        if required:
+        if options.models is not None:
             raise
         return None
+
+
+def known_repository(options: argparse.Namespace) -> Path | None:
+    """The repository that is named, else the usual one where there is one."""
+    usual = DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None
+    return options.repository or usual
 
 
 def existing_folder(path: Path) -> Path:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     progress,
@@ -104,10 +104,8 @@ def run(options: argparse.Namespace) -> int:
         ),
         lambda name: progress(f"trying {name} …"),
     )
-    if options.format == "json":
-        emit_json(_json(planned, options.top))
-    else:
-        _print(planned, options.top)
+    top = options.top
+    present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
     return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
 
 

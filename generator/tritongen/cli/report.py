@@ -9,6 +9,7 @@ from tritongen.cli.parser import (
     Subparsers,
     add_command,
     existing_folder,
+    models_folder,
     writable_file,
 )
 from tritongen.errors import ExitCode
@@ -34,10 +35,9 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from tritongen.fleet.report.service_report import report_page
-    from tritongen.repository.project_registry import last_models
     from tritongen.system.files import write_atomic
 
-    root = existing_folder(options.models or last_models(options.repository))
+    root = models_folder(options)
     if options.repository != DEFAULT_REPOSITORY:
         existing_folder(options.repository)  # a page without it is for who has built nothing yet
     writable_file(options.output)

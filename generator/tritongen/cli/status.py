@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import (
-    emit_json,
     findings_json,
+    present,
     print_findings,
     print_states,
     readiness,
     say,
     states_json,
 )
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command, existing_folder
+from tritongen.cli.parser import (
+    DEFAULT_REPOSITORY,
+    Subparsers,
+    add_command,
+    existing_folder,
+    known_repository,
+)
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
@@ -62,10 +68,7 @@ def run(options: argparse.Namespace) -> int:
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
     result = _elsewhere(options) if options.url else _own(options)
-    if options.format == "json":
-        emit_json(_json(result))
-    else:
-        _print(result)
+    present(options.format, lambda: _json(result), lambda: _print(result))
     return int(ExitCode.FINDINGS if result.drift else readiness(result.models))
 
 
@@ -92,7 +95,7 @@ def _elsewhere(options: argparse.Namespace) -> "ServerStatus":
         tuple(options.header),
         options.header_file,
     )
-    repository = options.repository or (DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None)
+    repository = known_repository(options)
     return attached_status(connection, existing_folder(repository) if repository else None)
 
 

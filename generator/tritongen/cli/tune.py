@@ -21,8 +21,8 @@ from tritongen.cli.output import (
     ProgressBar,
     bold,
     dim,
-    emit_json,
     good,
+    present,
     print_table,
     remark,
     say,
@@ -115,10 +115,11 @@ def run(options: argparse.Namespace) -> int:
     tell_of_code(project.root, programs(project), served=True)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
-    if options.format == "json":
-        emit_json(document(report))
-    else:
-        _print(report, options.models, whole=options.all, dry_run=wanted.dry_run)
+    present(
+        options.format,
+        lambda: document(report),
+        lambda: _print(report, options.models, whole=options.all, dry_run=wanted.dry_run),
+    )
     if options.html is not None:
         write_page(report, options.html)
     if report.interrupted:

@@ -12,6 +12,7 @@ from tritongen.cli.output import (
     ProgressBar,
     dim,
     emit_json,
+    present,
     print_findings,
     print_states,
     readiness,
@@ -153,10 +154,7 @@ def _show_command(command: "RunCommand", form: str) -> None:
 
 def show(result: "UpResult", form: str) -> int:
     """Print a server that is up, as text or as JSON; the exit code, by its models."""
-    if form == "json":
-        emit_json(_json(result))
-    else:
-        _print(result)
+    present(form, lambda: _json(result), lambda: _print(result))
     sys.stdout.flush()
     return int(readiness(result.models))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.output import emit_json, good, print_table, severe
+from tritongen.cli.output import good, present, print_table, severe
 from tritongen.cli.parser import Subparsers, add_command, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
@@ -42,33 +42,23 @@ def run(options: argparse.Namespace) -> int:
         code=not options.untrusted,
         tell=lambda name: tell_of_code(options.repository, {name}),
     )
-    if options.format == "json":
-        emit_json(
-            {
-                "models": [
-                    {
-                        **view(model, "name", "ok", "verdict"),
-                        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
-                        "reason": model.reason,
-                    }
-                    for model in models
-                ]
-            }
-        )
-    else:
-        print_table(
+    present(
+        options.format,
+        lambda: {"models": [_json(model) for model in models]},
+        lambda: print_table(
             ("model", "verdict", "greatest difference", ""),
-            [
-                (
-                    model.name,
-                    _verdict(model),
-                    _difference(model),
-                    model.reason,
-                )
-                for model in models
-            ],
-        )
+            [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
+        ),
+    )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+
+
+def _json(model: "VerifiedModel") -> dict[str, object]:
+    return {
+        **view(model, "name", "ok", "verdict"),
+        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
+        "reason": model.reason,
+    }
 
 
 def _verdict(model: "VerifiedModel") -> str:
