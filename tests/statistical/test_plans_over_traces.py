@@ -47,7 +47,6 @@ def planned(name: str, mode: ScalingMode) -> CapacityPlan:
             Business(scaling=Scaling(mode=mode)),
             profiles={"model": TRACES[name](mean)},
             machines=(machine(),),
-            known=False,
         )
     )
 

@@ -16,16 +16,15 @@ from tritongen.fleet.capacity.capacity_plan import (
     plan_path,
     plan_text,
 )
-from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
 from tritongen.fleet.catalogue import Machine, chosen, parse_catalogue, with_prices
 from tritongen.fleet.traffic.rate_profile import (
     History,
-    TrafficRequirement,
-    align,
     forecast_traffic,
+    pattern_of,
     zone_of,
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table
@@ -321,8 +320,7 @@ def _demand(
     files: dict[tuple[str, str], History] = {}
     traffic = {}
     for name in names:
-        own = intent.of(name)
-        pattern = own.pattern or intent.business.pattern
+        pattern = pattern_of(intent, name)
         history = None
         if pattern.kind is PatternKind.HISTORY:
             key = (pattern.file, pattern.time_zone)
@@ -330,14 +328,9 @@ def _demand(
                 files[key] = _history(root / pattern.file, pattern.time_zone or zone, names)
             history = files[key]
             _refuse_shared(history, name, names, intent, pattern.file)
-        traffic[name] = forecast_traffic(
-            name, TrafficRequirement(pattern, own.rate, own.peak_rate), clock, history
-        )
-    notes = dict.fromkeys(note for one in traffic.values() for note in one.notes)
-    findings += [finding(note.code, Severity.WARNING, note.message) for note in notes]
-    profiles = [traffic[name].profile for name in names]
-    known = not any(profile.measured for profile in profiles)
-    demand = TrafficDemand(names, align(profiles), known)
+        traffic[name] = forecast_traffic(name, intent, clock, history)
+    findings += dict.fromkeys(note for one in traffic.values() for note in one.notes)
+    demand = demand_of({name: one.profile for name, one in traffic.items()})
     return demand, {name: one.pattern for name, one in traffic.items()}
 
 

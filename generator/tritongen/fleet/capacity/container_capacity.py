@@ -135,7 +135,6 @@ class Fit:
         placement: models, instances, threads.
         models: what each can do.
         memory_bytes: that the container needs.
-        bytes_per_s: that the machine's network carries at most.
         speeds: how long executions take there, by model.
     """
 
@@ -143,7 +142,6 @@ class Fit:
     placement: ContainerPlacement
     models: tuple[ModelFit, ...]
     memory_bytes: int
-    bytes_per_s: float
     speeds: Mapping[str, Speed]
 
     @property
@@ -187,14 +185,9 @@ class Fit:
         Args:
             rates: requests per second of each model, in the order of `models`.
         """
-        if self.placement.limited:
-            cpu = math.fsum(
-                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
-            )
-        else:
-            cpu = max(
-                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
-            )
+        combine = math.fsum if self.placement.limited else max
+        pairs = zip(rates, self.models, strict=True)
+        cpu = combine([rate / model.rate_per_s for rate, model in pairs])
         return max(cpu, self.network_load(rates))
 
     def rate_in(self, rates: Sequence[float]) -> float:
@@ -228,7 +221,7 @@ class Fit:
             rate * max(model.profile.request_bytes, model.profile.response_bytes)
             for rate, model in zip(rates, self.models, strict=True)
         )
-        return sent / (self.bytes_per_s * NETWORK_SHARE)
+        return sent / (self.machine.bytes_per_s * NETWORK_SHARE)
 
 
 class Fitter:
@@ -248,17 +241,14 @@ class Fitter:
         self._placer = placer
         self._burstiness = burstiness
         self._book = shared_book()
-        self._fits: dict[tuple[tuple[str, ...], str, int], Fit] = {}
-        self._speeds: dict[tuple[str, str, bool], Speed] = {}
-        self._curves: dict[tuple[str, Placed, int, float, float, bool], ModelFit] = {}
+        self._curves: dict[tuple[Placed, bool, float, int, bool], ModelFit] = {}
 
-    def fit(self, names: Sequence[str], machine: Machine, slower: float = 1.0) -> Fit:
+    def fit(self, names: Sequence[str], machine: Machine) -> Fit:
         """A container with these models on a machine.
 
         Args:
             names: of models.
             machine: the type.
-            slower: executions take so many times longer than estimated.
         """
         placement = self._placer.place(names, machine.cores)
         speeds = {name: self.speed(name, machine) for name in names}
@@ -266,7 +256,7 @@ class Fitter:
             self._model(
                 placed,
                 placement,
-                speeds[placed.name].factor * slower,
+                speeds[placed.name].factor,
                 self._seen(placed, machine, placement.cores) if len(names) == 1 else None,
             )
             for placed in placement.models
@@ -276,18 +266,12 @@ class Fitter:
         memory = SERVER_BYTES + sum(
             model.placed.instances * model.profile.instance_bytes for model in models
         )
-        return Fit(machine, placement, models, memory, machine.bytes_per_s, speeds)
+        return Fit(machine, placement, models, memory, speeds)
 
     def speed(self, name: str, machine: Machine) -> Speed:
         """How long a model's executions take on a machine against where they were measured."""
         profile = self._profiles[name]
-        key = (profile.measured_on, machine.cpu, profile.int8)
-        found = self._speeds.get(key)
-        if found is None:
-            found = self._speeds[key] = relative_speed(
-                profile.measured_on, machine.cpu, int8=profile.int8
-            )
-        return found
+        return relative_speed(profile.measured_on, machine.cpu, int8=profile.int8)
 
     def ceiling(self, name: str, machine: Machine) -> float:
         """A rate that one machine cannot exceed with this model alone, goal or not."""
@@ -309,16 +293,15 @@ class Fitter:
     def _model(
         self, placed: Placed, placement: ContainerPlacement, factor: float, seen: Sweep | None
     ) -> ModelFit:
-        instances = placement.cores if placement.limited else placed.instances
         cores, measured = placement.cores, seen is not None
-        key = (placed.name, placed, instances, round(factor, 4), float(cores), measured)
+        key = (placed, placement.limited, round(factor, 4), cores, measured)
         found = self._curves.get(key)
         if found is not None:
             return found
         profile = self._profiles[placed.name]
         queue, unit = self._queue(profile, placed, cores, factor)
         if placement.limited:
-            queue = QueueParameters(instances, 1, 1.0, 0.0, queue.cv, queue.arrival_cv)
+            queue = QueueParameters(cores, 1, 1.0, 0.0, queue.cv, queue.arrival_cv)
         alone = unit + profile.transport_s
         curve = self._curve(profile, queue, unit, factor)
         if seen is not None:
@@ -326,9 +309,7 @@ class Fitter:
             base_queue, base_unit = self._queue(profile, placed, cores, 1.0)
             base = self._curve(profile, replace(base_queue, arrival_cv=1.0), base_unit, 1.0)
             curve = measured_curve(curve, base, seen, profile.transport_s)
-        rate = 0.0
-        if alone < profile.goal.limit_s:
-            rate = curve.greatest_rate(profile.goal.percentile, profile.goal.limit_s)
+        rate = _greatest_rate(curve, profile, alone, profile.goal.limit_s)
         found = self._curves[key] = ModelFit(profile, placed, curve, rate, alone, measured)
         return found
 
@@ -378,8 +359,13 @@ class Fitter:
             profile = model.profile
             own = model.alone_s - profile.transport_s
             room = profile.goal.limit_s - (longest - own if len(models) > placement.cores else 0.0)
-            rate = 0.0
-            if model.alone_s < room:
-                rate = model.curve.greatest_rate(profile.goal.percentile, room)
-            result.append(ModelFit(profile, model.placed, model.curve, rate, model.alone_s))
+            rate = _greatest_rate(model.curve, profile, model.alone_s, room)
+            result.append(replace(model, rate_per_s=rate))
         return tuple(result)
+
+
+def _greatest_rate(
+    curve: OperatingCurve, profile: ModelProfile, alone_s: float, limit_s: float
+) -> float:
+    """At which the goal's percentile stays below a limit; 0 where a lone request exceeds it."""
+    return curve.greatest_rate(profile.goal.percentile, limit_s) if alone_s < limit_s else 0.0

@@ -17,7 +17,7 @@ the same load are counted together. Where a backlog forms, the steps are followe
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from heapq import heapify, heapreplace
@@ -311,7 +311,10 @@ def forecast_latency(
     for rate, replicas in zip(rates, serving, strict=True):
         level = math.ceil(rate / replicas * scale)
         if level > calm:
-            return _followed(curve, rates, serving, step_s, percentile, limit_s)
+            steps = [RateStep(step_s, rate, n) for rate, n in zip(rates, serving, strict=True)]
+            followed = simulate_rates(curve, steps, percentile=percentile)
+            late = _late(followed.share_within(limit_s))
+            return LatencyForecast(followed.latency_s(percentile), late)
         weights[level] += rate
     total = math.fsum(weights)
     if total <= 0.0:
@@ -322,19 +325,6 @@ def forecast_latency(
         if weight
     ]
     return LatencyForecast(_percentile(levels, percentile / 100.0), _late(_within(levels, limit_s)))
-
-
-def _followed(
-    curve: OperatingCurve,
-    rates: Iterable[float],
-    serving: Iterable[int],
-    step_s: float,
-    percentile: float,
-    limit_s: float,
-) -> LatencyForecast:
-    steps = [RateStep(step_s, rate, n) for rate, n in zip(rates, serving, strict=True)]
-    figures = simulate_rates(curve, steps, percentile=percentile)
-    return LatencyForecast(figures.latency_s(percentile), _late(figures.share_within(limit_s)))
 
 
 def _late(within: float) -> float:

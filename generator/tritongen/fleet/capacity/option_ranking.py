@@ -26,7 +26,6 @@ from tritongen.fleet.catalogue import (
     usd_per_million,
     usd_per_month,
 )
-from tritongen.model.business import Business
 
 # Options that are planned in full, beginning with the cheapest.
 REFINED = 6
@@ -74,19 +73,16 @@ class _Candidate:
 class OptionRanking:
     """Makes options from machines."""
 
-    def __init__(
-        self, planner: ServicePlanner, business: Business, units: Units, bound: float
-    ) -> None:
+    def __init__(self, planner: ServicePlanner, units: Units, bound: float) -> None:
         """Remember what is planned.
 
         Args:
             planner: of services.
-            business: requirements.
             units: models that one container must hold, by a name.
             bound: the work-conserving lower bound, USD a month.
         """
         self._planner = planner
-        self._business = business
+        self._business = planner.business
         self._units = units
         self._bound = bound
         self._rate = math.fsum(
@@ -99,7 +95,7 @@ class OptionRanking:
         The hourly screening gives a bound of every machine's cost. Machines are planned in full
         in the order of their bounds until so many stand before all that are left.
         """
-        if self._planner.fine.aligned.steps > _LONG_STEPS:
+        if self._planner.fine.steps > _LONG_STEPS:
             refined = min(refined, _LONG_REFINED)
         heap: list[tuple[float, int, _Candidate | Option]] = []
         infeasible: list[Option] = []

@@ -307,25 +307,21 @@ def _highest(
     The first targets usually do: the search doubles its steps, then halves them.
     """
     allowed = reference.profile.goal.late_share
-    best: ReplicaCounts | None = None
 
-    def holds(index: int) -> bool:
-        nonlocal best
+    def holding(index: int) -> ReplicaCounts | None:
         one = by_load(trace, least, scaling, TARGETS[index], floor=floor)
-        fine = late_share(trace, reference, one) <= allowed
-        if fine:
-            best = one
-        return fine
+        return one if late_share(trace, reference, one) <= allowed else None
 
     high, low = 0, 0
-    while not holds(high):
+    while (best := holding(high)) is None:
         if high == len(TARGETS) - 1:
             return None
         low, high = high + 1, min(2 * high + 1, len(TARGETS) - 1)
     while low < high:
         middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
+        found = holding(middle)
+        if found is None:
             low = middle + 1
+        else:
+            best, high = found, middle
     return best

@@ -150,7 +150,7 @@ class ServicePlanner:
         )
         best = replicas.best
         mix = self.demand.busiest(fit)
-        serving = _coarse(best, self.demand.aligned.steps)
+        serving = _coarse(best, self.demand.steps)
         utilization = fit.utilization(self.demand.rates_of(fit.names), serving)
         plan = ServicePlan(
             name=group.name,
@@ -205,7 +205,7 @@ class ServicePlanner:
         # The clock changes replicas between steps; an autoscaler within them.
         follows = replicas.best.policy in {Policy.LOAD, Policy.BOTH}
         demand = self.fine if follows else self.demand
-        serving = _coarse(replicas.best, demand.aligned.steps)
+        serving = _coarse(replicas.best, demand.steps)
         models = {model.profile.name: model for model in fit.models}
         result = []
         for name in group.models:
@@ -265,7 +265,7 @@ def _forecast_of(
     model: ModelFit, demand: TrafficDemand, serving: Sequence[int], percentile: float
 ) -> LatencyForecast:
     rates = demand.rates_of((model.profile.name,))[0]
-    step, limit = demand.aligned.step_s, model.profile.goal.limit_s
+    step, limit = demand.step_s, model.profile.goal.limit_s
     return forecast_latency(model.curve, rates, serving, step, percentile, limit)
 
 

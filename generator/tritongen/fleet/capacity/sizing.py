@@ -23,7 +23,6 @@ from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
 from tritongen.fleet.capacity.partition import co_located
 from tritongen.fleet.capacity.service_plan import ServicePlanner
 from tritongen.fleet.catalogue import HOURS_A_MONTH, Machine, lower_bound_usd_per_hour
-from tritongen.fleet.traffic.rate_profile import Aligned
 from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -75,11 +74,12 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
     names = tuple(inputs.profiles)
     if not any(inputs.demand.mean(name) > 0.0 for name in names):
         raise InvalidInputError("TG320", "no model has a rate")
-    solver = _Solver(inputs)
-    options, bound = solver.options(inputs.demand, inputs.profiles, inputs.intent.business, refined)
+    placer = Placer(inputs.models, inputs.intent, inputs.evidence)
+    options, bound = _ranked(inputs, placer, refined)
     near: tuple[Nearest, ...] = ()
     if not any(option.feasible for option in options):
-        near = nearest(options, solver.cheapest_of(options), inputs.intent.business.budget_usd)
+        cheapest = _cheapest_of(inputs, placer, options)
+        near = nearest(options, cheapest, inputs.intent.business.budget_usd)
     return CapacityPlan(
         options=options,
         traffic=tuple(
@@ -96,59 +96,38 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
     )
 
 
-class _Solver:
-    """Solves the same inputs with other rates, goals or budgets."""
+def _ranked(
+    inputs: CapacityInput, placer: Placer, refined: int
+) -> tuple[tuple[Option, ...], float]:
+    """Ranked options and the lower bound in USD a month."""
+    business, names = inputs.intent.business, tuple(inputs.profiles)
+    fitter = Fitter(inputs.profiles, placer, business.burstiness)
+    planner = ServicePlanner(inputs.demand, business, fitter)
+    best = [_best_rate_per_usd(name, inputs.machines, fitter) for name in names]
+    means = [inputs.demand.mean(name) for name in names]
+    bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
+    ranking = OptionRanking(planner, co_located(inputs.intent, names), bound)
+    return ranking.options(inputs.machines, refined), bound
 
-    def __init__(self, inputs: CapacityInput) -> None:
-        self._inputs = inputs
-        self._placer = Placer(inputs.models, inputs.intent, inputs.evidence)
 
-    def options(
-        self,
-        demand: TrafficDemand,
-        profiles: Mapping[str, ModelProfile],
-        business: Business,
-        refined: int,
-        machines: Sequence[Machine] | None = None,
-    ) -> tuple[tuple[Option, ...], float]:
-        """Ranked options and the lower bound in USD a month."""
-        types = self._inputs.machines if machines is None else tuple(machines)
-        fitter = Fitter(profiles, self._placer, business.burstiness)
-        planner = ServicePlanner(demand, business, fitter)
-        names = tuple(profiles)
-        best = [_best_rate_per_usd(name, types, fitter) for name in names]
-        means = [demand.mean(name) for name in names]
-        bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
-        ranking = OptionRanking(planner, business, co_located(self._inputs.intent, names), bound)
-        return ranking.options(types, refined), bound
+def _cheapest_of(inputs: CapacityInput, placer: Placer, options: Sequence[Option]) -> Cheapest:
+    """A function of (rate factor, goal factor, budget counts) to the cheapest option."""
+    ranked = sorted(options, key=lambda o: (not math.isfinite(o.usd_per_month), o.usd_per_month))
+    types = tuple(option.machine for option in ranked[:_NEAREST_TYPES])
+    unlimited = replace(inputs.intent, business=replace(inputs.intent.business, budget_usd=None))
 
-    def cheapest_of(self, options: Sequence[Option]) -> Cheapest:
-        """A function of (rate factor, goal factor, budget counts) to the cheapest option."""
-        ranked = sorted(
-            options, key=lambda o: (not math.isfinite(o.usd_per_month), o.usd_per_month)
+    def cheapest(rates: float, goals: float, budget: bool) -> Option | None:
+        changed = replace(
+            inputs,
+            intent=inputs.intent if budget else unlimited,
+            profiles=relaxed(inputs.profiles, goals),
+            demand=inputs.demand.scaled(rates),
+            machines=types,
         )
-        types = tuple(option.machine for option in ranked[:_NEAREST_TYPES])
-        inputs = self._inputs
+        found, _ = _ranked(changed, placer, 1)
+        return next((option for option in found if option.feasible), None)
 
-        def cheapest(rates: float, goals: float, budget: bool) -> Option | None:
-            business = inputs.intent.business
-            if not budget:
-                business = replace(business, budget_usd=None)
-            found, _ = self.options(
-                scaled(inputs.demand, rates), relaxed(inputs.profiles, goals), business, 1, types
-            )
-            return next((option for option in found if option.feasible), None)
-
-        return cheapest
-
-
-def scaled(demand: TrafficDemand, factor: float) -> TrafficDemand:
-    """The same traffic with every rate multiplied."""
-    if factor == 1.0:
-        return demand
-    aligned = demand.aligned
-    rates = tuple(tuple(rate * factor for rate in series) for series in aligned.rates)
-    return replace(demand, aligned=Aligned(aligned.step_s, aligned.phase_s, rates))
+    return cheapest
 
 
 def _best_rate_per_usd(name: str, machines: Sequence[Machine], fitter: Fitter) -> float:
@@ -180,24 +159,18 @@ def nearest(
         cheapest: plans with changed rates, goals or without the budget.
         budget: USD a month, None when not stated.
     """
-    found: list[Nearest] = []
-    bound_by_budget = budget is not None and any(o.binding is Binding.BUDGET for o in options)
-    if bound_by_budget:
+    found: list[tuple[str, Option]] = []
+    if budget is not None and any(one.binding is Binding.BUDGET for one in options):
         free = cheapest(1.0, 1.0, False)
         if free is not None:
-            what = f"a budget of {free.usd_per_month:,.0f} USD a month"
-            found.append(Nearest(what, free.usd_per_month, free.machine.name))
+            found.append((f"a budget of {free.usd_per_month:,.0f} USD a month", free))
     rate = _factor(lambda factor: cheapest(factor, 1.0, True), shrink=True)
     if rate is not None:
-        factor, option = rate
-        what = f"{factor:.2g} × the rates"
-        found.append(Nearest(what, option.usd_per_month, option.machine.name))
+        found.append((f"{rate[0]:.2g} × the rates", rate[1]))
     goal = _factor(lambda factor: cheapest(1.0, factor, True), shrink=False)
     if goal is not None:
-        factor, option = goal
-        what = f"{factor:.3g} × the latency goals"
-        found.append(Nearest(what, option.usd_per_month, option.machine.name))
-    return tuple(found)
+        found.append((f"{goal[0]:.3g} × the latency goals", goal[1]))
+    return tuple(Nearest(what, one.usd_per_month, one.machine.name) for what, one in found)
 
 
 def relaxed(profiles: Mapping[str, ModelProfile], factor: float) -> dict[str, ModelProfile]:
@@ -213,15 +186,13 @@ def _factor(
 ) -> tuple[float, Option] | None:
     """The factor nearest to 1 with which an attempt succeeds, by bisection of its logarithm."""
     sign = -1.0 if shrink else 1.0
-    far = None
     for power in range(1, _MAX_POWER + 1):
-        option = attempt(2.0 ** (sign * power))
-        if option is not None:
-            far = (float(power), option)
+        best = attempt(2.0 ** (sign * power))
+        if best is not None:
             break
-    if far is None:
+    else:
         return None
-    low, (high, best) = far[0] - 1.0, far
+    low, high = power - 1.0, float(power)
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         option = attempt(2.0 ** (sign * middle))

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
 from tritongen.fleet.plan_fleet import read_plan
-from tritongen.fleet.traffic.rate_profile import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
@@ -27,7 +27,7 @@ class Expectations:
     intent: Intent | None
     lock: Lock | None
     plan: PlanFile | None
-    zone: tzinfo
+    zone: ZoneInfo
 
     def known(self, model: str) -> bool:
         """Whether the project has this model."""
@@ -82,13 +82,10 @@ class Expectations:
         if self.intent is None or not seen.steps:
             return None
         own = self.intent.of(seen.model)
-        pattern = own.pattern or self.intent.business.pattern
+        pattern = pattern_of(self.intent, seen.model)
         if own.planning_rate is None or pattern.kind is PatternKind.HISTORY:
             return own.rate
-        clock = zone_of(getattr(self.zone, "key", ""))
-        profile = forecast_traffic(
-            seen.model, TrafficRequirement(pattern, own.rate, own.peak_rate), clock, None
-        ).profile
+        profile = forecast_traffic(seen.model, self.intent, self.zone, None).profile
         rates = [
             profile.at(week_phase(step.begin_s, self.zone)) * step.seconds for step in seen.steps
         ]

@@ -20,7 +20,12 @@ from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.traffic.rate_profile import History
-from tritongen.fleet.traffic.traffic_history import RateRecord, build_histories, local_seconds
+from tritongen.fleet.traffic.traffic_history import (
+    Sample,
+    build_histories,
+    local_seconds,
+    usual_gap,
+)
 from tritongen.model.printable import cell_text
 
 _MAX_FAULTS = 10
@@ -28,7 +33,6 @@ _MAX_FAULTS = 10
 _MILLISECONDS = 1e11
 _VALUES = ("rate", "requests")
 _COUNTERS = ("_success", "_count", "_total", "_failure")
-Sample = tuple[float, float]
 
 
 def parse_table(text: str, zone: tzinfo, where: str, models: Sequence[str] = ()) -> History:
@@ -72,7 +76,7 @@ class _TableReader:
     ) -> None:
         self._zone, self._where = zone, where
         self._faults: list[str] = []
-        self._records: dict[str, list[RateRecord]] = {}
+        self._records: dict[str, list[Sample]] = {}
         self._seen: dict[str, float] = {}
         self._width = len(header)
         self._model = header.index("model") if "model" in header else None
@@ -143,7 +147,7 @@ class _TableReader:
         if not math.isfinite(value) or value < 0.0:
             self._fault(number, f"{text!r} is not a rate of at least 0")
             return
-        self._records.setdefault(model, []).append(RateRecord(moment, value))
+        self._records.setdefault(model, []).append((moment, value))
 
     def _fault(self, number: int, what: str) -> None:
         self._faults.append(f"line {number}: {what}")
@@ -163,13 +167,12 @@ class _TableReader:
         return build_histories(_as_rates(self._records), self._zone, self._where)
 
 
-def _as_rates(records: dict[str, list[RateRecord]]) -> dict[str, list[RateRecord]]:
+def _as_rates(records: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
     """Counts of a step become rates; the step is the usual distance of a model's records."""
     result = {}
     for model, series in records.items():
-        gaps = sorted(b.at_s - a.at_s for a, b in pairwise(series))
-        step = gaps[len(gaps) // 2] if gaps else 1.0
-        result[model] = [RateRecord(record.at_s, record.rate / step) for record in series]
+        step = usual_gap(series) or 1.0
+        result[model] = [(at_s, count / step) for at_s, count in series]
     return result
 
 
@@ -188,7 +191,8 @@ def parse_prometheus(text: str, zone: tzinfo, where: str) -> History:
         labels = series.get("metric")
         labels = labels if isinstance(labels, dict) else {}
         found.append((labels, samples_of(series.get("values"), refuse)))
-    step = min(filter(None, (_distance(samples) for _, samples in found)), default=None)
+    gaps = [usual_gap(samples) for _, samples in found]
+    step = min((gap for gap in gaps if gap > 0.0), default=None)
     summed: dict[str, dict[float, float]] = {}
     for labels, values in found:
         samples = values
@@ -200,7 +204,7 @@ def parse_prometheus(text: str, zone: tzinfo, where: str) -> History:
     if not any(summed.values()):
         raise InvalidInputError("TG323", "the answer holds no samples", where=where)
     records = {
-        name: [RateRecord(at_s, max(0.0, rate)) for at_s, rate in sorted(values.items())]
+        name: [(at_s, max(0.0, rate)) for at_s, rate in sorted(values.items())]
         for name, values in summed.items()
         if values
     }
@@ -260,8 +264,3 @@ def samples_of(values: object, faulty: Callable[[object], None]) -> list[Sample]
         if math.isfinite(value) and math.isfinite(at_s):
             samples.append((at_s, value))
     return sorted(samples)
-
-
-def _distance(samples: Sequence[Sample]) -> float | None:
-    gaps = sorted(b[0] - a[0] for a, b in pairwise(samples))
-    return gaps[len(gaps) // 2] if gaps and gaps[len(gaps) // 2] > 0.0 else None
