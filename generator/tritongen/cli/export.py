@@ -21,7 +21,8 @@ from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.fleet.export.export_files import ExportRequest, ExportResult
+    from tritongen.fleet.export.deployment_from_repository import ExportRequest
+    from tritongen.fleet.export.export_files import ExportResult
 
 _EXAMPLES = """\
   tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
@@ -80,8 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> "ExportRequest":
-    from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
-    from tritongen.fleet.export.export_files import ExportMode, ExportRequest
+    from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
 
     mode = ExportMode.WRITE
     if options.check:
@@ -90,13 +90,11 @@ def _request(options: argparse.Namespace) -> "ExportRequest":
         mode = ExportMode.SHOW
     return ExportRequest(
         target=options.target,
-        deployment=DeploymentOptions(
-            repository=options.repository,
-            output=options.output or Path(options.target),
-            name=options.name,
-            image=options.image,
-            storage=options.storage,
-        ),
+        repository=options.repository,
+        output=options.output or Path(options.target),
+        name=options.name,
+        image=options.image,
+        storage=options.storage,
         models=known_models(options),  # a repository without its models can be deployed, too
         plan=options.plan,
         mode=mode,

@@ -82,22 +82,19 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
-    from tritongen.fleet.plan_fleet import PlanOptions, PriceChoice, plan
+    from tritongen.fleet.plan_fleet import PlanOptions, plan
 
     if options.output is not None and not options.dry_run:
         writable_file(options.output)
-    choice = PriceChoice(
-        catalogue=options.catalogue,
-        price_list=options.price_list,
-        provider=options.provider,
-        region=options.region,
-        machines=tuple(options.machine),
-    )
     planned = plan(
         existing_folder(options.models),
         PlanOptions(
             repository=options.repository,
-            prices=choice,
+            catalogue=options.catalogue,
+            price_list=options.price_list,
+            provider=options.provider,
+            region=options.region,
+            machines=tuple(options.machine),
             trial=not options.no_trial,
             write=not options.dry_run,
             output=options.output,

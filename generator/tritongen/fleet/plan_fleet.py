@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
-from tritongen.fleet.catalogue import Machine, chosen, parse_catalogue, with_prices
+from tritongen.fleet.catalogue import Catalogue, Machine, chosen, parse_catalogue, with_prices
 from tritongen.fleet.traffic.rate_profile import (
     History,
     forecast_traffic,
@@ -45,28 +45,9 @@ from tritongen.system.paths import open_regular, read_head
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240
 Progress = Callable[[str], None]
-SHIPPED = "data/instance_types.csv"
+_SHIPPED = "data/instance_types.csv"
 # Of a price list or a recording; chosen: a year by the minute takes less than a tenth.
 _MAX_BYTES = 200 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class PriceChoice:
-    """Which machines are admitted, over what tritongen.yaml says.
-
-    Attributes:
-        catalogue: a complete price list instead of the shipped one.
-        price_list: prices that replace or add to it.
-        provider: of machines; empty for what tritongen.yaml says.
-        region: of machines; empty for what tritongen.yaml says.
-        machines: types to consider; empty for what tritongen.yaml says.
-    """
-
-    catalogue: Path | None = None
-    price_list: Path | None = None
-    provider: str = ""
-    region: str = ""
-    machines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +56,22 @@ class PlanOptions:
 
     Attributes:
         repository: whose lock holds the evidence.
-        prices: which machines are admitted.
+        catalogue: a complete price list instead of the shipped one.
+        price_list: prices that replace or add to it.
+        provider: of machines; empty for what tritongen.yaml says.
+        region: of machines; empty for what tritongen.yaml says.
+        machines: types to consider; empty for what tritongen.yaml says.
         trial: run models that the lock holds no evidence of.
         write: store the plan beside the repository.
         output: where to store it instead.
     """
 
     repository: Path
-    prices: PriceChoice = field(default_factory=PriceChoice)
+    catalogue: Path | None = None
+    price_list: Path | None = None
+    provider: str = ""
+    region: str = ""
+    machines: tuple[str, ...] = ()
     trial: bool = True
     write: bool = True
     output: Path | None = None
@@ -117,7 +106,7 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         InvalidInputError: TG32x traffic, TG33x prices, TG341 no service times, TG353 services.
     """
     project = with_selection(load_project(root, options.repository))
-    intent, machines = machines_of(project, options.prices)
+    intent, machines = _machines(project, options)
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
     evidence = gathered.evidence
     try:
@@ -203,8 +192,13 @@ def _old_price(best: Option, today: date) -> list[Finding]:
     return [finding("TG334", Severity.WARNING, what)]
 
 
-def machines_of(project: Project, choice: PriceChoice) -> tuple[Intent, tuple[Machine, ...]]:
-    """The intent with the choice applied, and the machines that it admits.
+def shipped_catalogue() -> Catalogue:
+    """The machine types that come with the tool."""
+    return parse_catalogue(template_text(_SHIPPED), _SHIPPED)
+
+
+def _machines(project: Project, options: PlanOptions) -> tuple[Intent, tuple[Machine, ...]]:
+    """The intent with the options applied, and the machines that they admit.
 
     Raises:
         InvalidInputError: TG330 a faulty list, TG331 to TG333 a choice that nothing fits.
@@ -212,15 +206,14 @@ def machines_of(project: Project, choice: PriceChoice) -> tuple[Intent, tuple[Ma
     cloud = project.intent.business.cloud
     cloud = replace(
         cloud,
-        provider=choice.provider.lower() or cloud.provider,
-        region=choice.region or ("" if choice.provider else cloud.region),
-        machines=choice.machines or cloud.machines,
+        provider=options.provider.lower() or cloud.provider,
+        region=options.region or ("" if options.provider else cloud.region),
+        machines=options.machines or cloud.machines,
     )
-    if choice.catalogue is not None:
-        catalogue = parse_catalogue(_text(choice.catalogue, "TG330"), str(choice.catalogue))
-    else:
-        catalogue = parse_catalogue(template_text(SHIPPED), SHIPPED)
-    prices = choice.price_list or (project.root / cloud.prices if cloud.prices else None)
+    catalogue = shipped_catalogue()
+    if options.catalogue is not None:
+        catalogue = parse_catalogue(_text(options.catalogue, "TG330"), str(options.catalogue))
+    prices = options.price_list or (project.root / cloud.prices if cloud.prices else None)
     if prices is not None:
         catalogue = with_prices(catalogue, _text(prices, "TG330"), str(prices))
     business = replace(project.intent.business, cloud=cloud)

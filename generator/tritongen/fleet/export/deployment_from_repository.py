@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
@@ -47,33 +48,51 @@ _MIN_QUEUE_US = 100
 _MAX_REPLICAS_FACTOR = 4
 
 
+class ExportMode(StrEnum):
+    """What to do with the result."""
+
+    WRITE = "write"
+    CHECK = "check"
+    SHOW = "show"
+
+
 @dataclass(frozen=True, slots=True)
-class DeploymentOptions:
-    """What the user chooses beyond intent and plan.
+class ExportRequest:
+    """What to export.
 
     Attributes:
+        target: a key of `TARGETS`.
         repository: to deploy.
         output: folder that is written, from which paths are relative.
         name: of the deployment.
         image: of every container; the official one that fits the release when empty.
         storage: where a cluster finds the repository.
+        models: folder with `tritongen.yaml`; None where it is not known.
+        plan: file of `tritongen plan`; None takes the one beside the repository, if any.
+        mode: write, only compare, or only show.
+        force: overwrite hand edits, keeping them beside as ``*.orig``.
     """
 
+    target: str
     repository: Path
     output: Path
     name: str = "triton"
     image: str = ""
     storage: str = ""
+    models: Path | None = None
+    plan: Path | None = None
+    mode: ExportMode = ExportMode.WRITE
+    force: bool = False
 
 
 def make_deployment(
-    intent: Intent, options: DeploymentOptions, plan: PlannedDeployment, lock: Lock
+    intent: Intent, request: ExportRequest, plan: PlannedDeployment, lock: Lock
 ) -> tuple[Deployment, tuple[Finding, ...]]:
     """What is deployed, and what there is to say of it.
 
     Args:
         intent: goals, rates and what availability asks for.
-        options: the user's further choices.
+        request: the user's further choices.
         plan: of machines; without services there is one service with every model.
         lock: of the repository.
 
@@ -83,12 +102,12 @@ def make_deployment(
         EnvironmentProblem: TG852, no official image serves the models.
     """
     # Only its paths differ from what `up` makes; none of them is written down.
-    store = StateStore(options.repository.parent)
-    served = ServedRepository(options.repository, lock)
+    store = StateStore(request.repository.parent)
+    served = ServedRepository(request.repository, lock)
     spec = server_spec(store, served, UpOptions(RuntimeName.DOCKER))
     digest = _digest(lock)
-    image = checked(options.image or official_image(spec.release, spec.backends))
-    planned = plan.services or (_unplanned(intent, options.name, lock, spec.models),)
+    image = checked(request.image or official_image(spec.release, spec.backends))
+    planned = plan.services or (_unplanned(intent, request.name, lock, spec.models),)
     findings = [
         *_unknown_findings(lock, spec.models),
         *_plan_findings(lock, planned, spec.models),
@@ -98,11 +117,11 @@ def make_deployment(
         findings.append(_unplanned_finding(planned[0].replicas))
     services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
     deployment = Deployment(
-        name=options.name,
+        name=request.name,
         services=services,
         digest=digest,
-        repository=Path(os.path.relpath(options.repository, options.output)).as_posix(),
-        storage=options.storage or f"pvc://{options.name}-models",
+        repository=Path(os.path.relpath(request.repository, request.output)).as_posix(),
+        storage=request.storage or f"pvc://{request.name}-models",
         machine=plan.machine,
         machine_vcpus=plan.vcpus,
         time_zone=plan.time_zone,
