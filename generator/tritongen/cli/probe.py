@@ -202,16 +202,7 @@ def _measure(
 
 def _check_question(args: argparse.Namespace) -> None:
     """One question at a time."""
-    asked = [
-        flag
-        for flag, value in (
-            ("--find", args.find),
-            ("--goal", args.goal),
-            ("--compare", args.compare),
-            ("--against", args.against),
-        )
-        if value
-    ]
+    asked = [f"--{name}" for name in ("find", "goal", "compare", "against") if getattr(args, name)]
     if len(asked) > 1:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
     if asked in (["--find"], ["--goal"]) and args.schedule:
@@ -236,13 +227,11 @@ def _search(args: argparse.Namespace) -> "LoadSearch":
         levels = parse_concurrency(args.concurrency)
     elif args.rate:
         levels = parse_rates(args.rate)
-    first = levels[0] if levels else None
-    most = levels[-1] if len(levels) > 1 else None
     return LoadSearch(
         goals=parse_goals(args.goal) if args.goal else (),
         by_concurrency=bool(args.concurrency),
-        first=first,
-        most=most,
+        first=levels[0] if levels else None,
+        most=levels[-1] if len(levels) > 1 else None,
     )
 
 
@@ -300,13 +289,11 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
 def _check_numbers(args: argparse.Namespace) -> None:
     if not 0.5 <= args.confidence < 1.0:
         raise InvalidInputError("TG905", "--confidence lies between 0.5 and 1, such as 0.95")
-    for flag, value, least in (
-        ("--batch", args.batch, 1),
-        ("--processes", args.processes, 1),
-        ("--sequence", args.sequence, 0),
-        ("--max-outstanding", 1 if args.max_outstanding is None else args.max_outstanding, 1),
-    ):
-        if value < least:
+    bounds = {"batch": 1, "processes": 1, "sequence": 0, "max_outstanding": 1}
+    for name, least in bounds.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            flag = f"--{name.replace('_', '-')}"
             raise InvalidInputError("TG905", f"{flag} is at least {least}, not {value}")
 
 

@@ -4,13 +4,14 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
 from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
+from tritongen.model.codec import decode
 from tritongen.model.evidence import Tuned
 from tritongen.pages.svg import (
     LEFT,
@@ -26,6 +27,7 @@ from tritongen.pages.svg import (
 )
 from tritongen.planner.context import show_rate
 from tritongen.system.own_files import check_folder, read_own
+from tritongen.tune.search.search_space import Candidate
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
@@ -238,38 +240,16 @@ def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
     """One line of a journal; None for what holds no reading or is cut off."""
     try:
         record = json.loads(line)
-        settings, reading = record["candidate"], record["reading"]
+        candidate, reading = decode(Candidate, record["candidate"]), record["reading"]
         throughput = float(reading["throughput_per_s"])
-        latency = max(
-            (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None),
-            default=None,
-        )
-        key = (
-            int(settings["instances"]),
-            int(settings["threads"]),
-            int(settings["max_batch_size"]),
-            settings["queue_delay_us"],
-            int(settings.get("inter_op", 1)),
-            bool(settings.get("arena", True)),
-        )
+        known = (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None)
+        p99_ms = float(max(known)[1]) * 1e3
         baseline = record["purpose"] == "baseline"
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError, InvalidInputError):
         return None
-    if latency is None or not throughput > 0.0 or not math.isfinite(float(latency[1])):
+    if not throughput > 0.0 or not math.isfinite(p99_ms):
         return None
-    batch = f", batches of {key[2]}" if key[2] > 1 else ""
-    delay = f", delay {key[3]} µs" if key[3] is not None else ""
-    chosen = tuned is not None and key == (
-        tuned.instances,
-        tuned.threads,
-        tuned.max_batch_size,
-        tuned.queue_delay_us,
-        tuned.inter_op,
-        tuned.arena,
+    chosen = tuned is not None and all(
+        getattr(candidate, item.name) == getattr(tuned, item.name) for item in fields(candidate)
     )
-    wide = f", {key[4]} operators side by side" if key[4] > 1 else ""
-    arena = "" if key[5] else ", without the memory arena"
-    text = f"{key[0]} × {key[1]} threads{wide}{batch}{delay}{arena}"
-    return MeasuredConfiguration(
-        text, throughput, max(float(latency[1]) * 1e3, 1e-3), chosen, baseline
-    )
+    return MeasuredConfiguration(candidate.words, throughput, max(p99_ms, 1e-3), chosen, baseline)
