@@ -3,7 +3,6 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.output import (
     dim,
     findings_json,
@@ -16,6 +15,7 @@ from tritongen.cli.output import (
     say,
     severe,
     suggest,
+    telling,
 )
 from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
@@ -66,7 +66,7 @@ def register(commands: Subparsers) -> None:
         "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
     )
     parser.add_flags(no_trial="run no model; plan from syntax")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_flags(
         remeasure="run every model and read this machine anew",
     )

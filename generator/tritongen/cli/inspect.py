@@ -4,7 +4,6 @@ import argparse
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, telling
 from tritongen.cli.output import (
     bold,
     dim,
@@ -15,6 +14,7 @@ from tritongen.cli.output import (
     say,
     severe,
     suggest,
+    telling,
 )
 from tritongen.cli.parser import Subparsers, add_command, existing_folder
 from tritongen.errors import ExitCode
@@ -38,7 +38,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "inspect", "facts and findings for every model", _EXAMPLES)
     parser.add_models()
     parser.add_flags(trial="run every model in a child process")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_repository_option("-o", "--output", purpose="whose lock holds known evidence")
     parser.add_format()
 

@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
 from tritongen.cli.output import (
     bold,
     dim,
@@ -17,6 +16,7 @@ from tritongen.cli.output import (
     progress,
     say,
     suggest,
+    tell_of_code,
 )
 from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
@@ -58,7 +58,7 @@ def register(commands: Subparsers) -> None:
         help="instruction sets of the target's CPU (default: this machine's)",
     )  # fmt: skip
     _add_limits(parser)
-    add_untrusted(parser)
+    parser.add_untrusted()
     purpose = "whose lock holds the target's cores"
     parser.add_repository_option("-o", "--output", purpose=purpose)
     parser.add_format()

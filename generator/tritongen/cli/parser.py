@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     OptionGroup = argparse._ArgumentGroup  # noqa: SLF001  (as above)
 else:
     Subparsers = Any
+# The variable that `--untrusted` is taken from.
+UNTRUSTED = "TRITONGEN_UNTRUSTED"
 DEFAULT_REPOSITORY = Path("model_repository")
 
 
@@ -124,6 +126,16 @@ def address(text: str) -> str:
 
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {shown_address(text)!r}")
     return text
+
+
+def refuse_to_serve(options: argparse.Namespace) -> None:
+    """Stop a command that starts a server.
+
+    Raises:
+        InvalidInputError: TG149, no code may run.
+    """
+    if options.untrusted:
+        raise InvalidInputError("TG149", "a server runs the code of the models that it serves")
 
 
 def models_folder(options: argparse.Namespace) -> Path:
@@ -279,6 +291,15 @@ class CommandParser(argparse.ArgumentParser):
             help="until every model is ready (default: %(default)s)",
         )  # fmt: skip
         self.add_flags(keep_going="leave the server up although a model failed")
+
+    def add_untrusted(self) -> None:
+        """Whether code that was handed over may run."""
+        self.add_argument(
+            "--untrusted", action="store_true",
+            default=os.environ.get(UNTRUSTED, "") not in {"", "0"},
+            help="run no code of the folder: Python and Torch models are planned from what can be "
+            f"read (default: {UNTRUSTED})",
+        )  # fmt: skip
 
     def add_plan(self) -> None:
         """The file of `tritongen plan`."""

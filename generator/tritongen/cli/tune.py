@@ -10,16 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import (
-    add_untrusted,
-    programs,
-    refuse_to_serve,
-    tell_of_code,
-)
 from tritongen.cli.output import (
     ProgressBar,
     present,
+    programs,
     remark,
+    tell_of_code,
 )
 from tritongen.cli.parser import (
     Subparsers,
@@ -28,6 +24,7 @@ from tritongen.cli.parser import (
     declared_options,
     existing_folder,
     positive_float,
+    refuse_to_serve,
     seconds,
     whole,
     writable_file,
@@ -63,7 +60,7 @@ def register(commands: Subparsers) -> None:
     parser = add_command(commands, "tune", summary, _EXAMPLES)
     parser.add_models()
     add_declared_options(parser, TuneOptions, _TYPES)
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_repository_option("-o", "--output", purpose="whose lock takes the evidence")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
     parser.add_flags(all="list candidates that were only predicted, too")

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, refuse_to_serve
 from tritongen.cli.output import (
     ProgressBar,
     dim,
@@ -22,7 +21,7 @@ from tritongen.cli.output import (
     states_json,
     suggest,
 )
-from tritongen.cli.parser import CommandParser, Subparsers, add_command, port
+from tritongen.cli.parser import CommandParser, Subparsers, add_command, port, refuse_to_serve
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def register(commands: Subparsers) -> None:
     add_server_options(parser)
     parser.add_flags(dry_run="print the docker run line and start nothing")
     parser.add_readiness()
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_flags(foreground="stay until Ctrl-C or SIGTERM")
     parser.add_format()
 

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.output import good, present, print_table, severe
+from tritongen.cli.output import good, present, print_table, severe, tell_of_code
 from tritongen.cli.parser import Subparsers, add_command, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
@@ -26,7 +25,7 @@ def register(commands: Subparsers) -> None:
     parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_format()
 
 
