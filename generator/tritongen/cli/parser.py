@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -97,25 +98,16 @@ def gibibytes(text: str) -> int:
     return int(positive_float(text) * 2**30)
 
 
-def whole(text: str) -> int:
-    """A whole number, 0 included, for `type=`."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+def _digits(text: str, *, least: int = 0, most: int = sys.maxsize, what: str) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}")
     return int(text)
 
 
-def positive_int(text: str) -> int:
-    """A whole number above 0, for `type=`."""
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
-    return int(text)
-
-
-def port(text: str) -> int:
-    """A port, or 0 for a free one, for `type=`."""
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, got {text!r}")
-    return int(text)
+# Forms of numbers, for `type=`; a port may be 0 for a free one.
+whole = partial(_digits, what="a whole number")
+positive_int = partial(_digits, least=1, what="a whole number above 0")
+port = partial(_digits, most=65535, what="a port from 0 to 65535")
 
 
 def address(text: str) -> str:
