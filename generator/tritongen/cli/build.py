@@ -17,7 +17,7 @@ from tritongen.cli.output import (
     suggest,
     telling,
 )
-from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
+from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tritongen.repository.compare import DifferenceKind
     from tritongen.repository.project import Project
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen build ./models                     write model_repository/
   tritongen build ./models --check             exit 1 when the committed files are not up to date
   tritongen build ./models --diff              show what would change, write nothing
@@ -38,9 +38,8 @@ _EXAMPLES = """\
 _MAX_LINES = 60
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "build", "write the model repository", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_repository_option("-o", "--output", purpose="to write")
     parser.add_flags(

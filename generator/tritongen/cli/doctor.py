@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import ProgressBar, dim, good, present, print_table, say, severe
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command, known_repository
+from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, known_repository
 from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import view
@@ -13,7 +13,7 @@ from tritongen.model.codec import view
 if TYPE_CHECKING:
     from tritongen.serving.doctor import Check
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen doctor                      can this machine serve model_repository/?
   tritongen doctor --runtime docker     in a container of the official image
   tritongen doctor --image NAME         in a container of that image
@@ -21,10 +21,8 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "what this machine can run, and how to mend what it can't"
-    parser = add_command(commands, "doctor", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
         help=f"model repository (default: {DEFAULT_REPOSITORY}, where there is one)",

@@ -5,22 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import bold, dim, findings_json, present, print_findings, say
-from tritongen.cli.parser import Subparsers, add_command, models_folder
+from tritongen.cli.parser import CommandParser, models_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.repository.explain import Explained
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen explain magika                      every value of magika's configuration
   tritongen explain magika max_batch_size       one of them
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "explain", "why a value is what it is", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("field", nargs="?", default="", metavar="FIELD", help="part of its path")
     parser.add_argument(

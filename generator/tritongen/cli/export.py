@@ -16,7 +16,7 @@ from tritongen.cli.output import (
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command, known_models
+from tritongen.cli.parser import CommandParser, known_models
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from tritongen.fleet.export.deployment_from_repository import ExportRequest
     from tritongen.fleet.export.export_files import ExportResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
   tritongen export kubernetes --plan plan.json --storage pvc://models -o deploy
   tritongen export swarm -o stack --check      exit 1 when the committed files are not up to date
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     from tritongen.fleet.export.targets import TARGETS
 
-    parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
     parser.add_argument("target", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_repository()
     parser.add_argument(

@@ -16,7 +16,7 @@ from tritongen.cli.output import (
     suggest,
     telling,
 )
-from tritongen.cli.parser import Subparsers, add_command, existing_folder
+from tritongen.cli.parser import CommandParser, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from tritongen.model.tensors import TensorSpec
     from tritongen.repository.inspect import InspectedModel, InspectionResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
   tritongen inspect ./models --trial         also run every model and prove its batch axis
   tritongen inspect ./models --format json
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "inspect", "facts and findings for every model", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_flags(trial="run every model in a child process")
     parser.add_untrusted()

@@ -6,19 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from tritongen.cli.output import present, say
-from tritongen.cli.parser import Subparsers, add_command, positive_int
+from tritongen.cli.parser import CommandParser, positive_int
 from tritongen.errors import ExitCode, InvalidInputError
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen logs               the last 50 lines
   tritongen logs -n 500
   tritongen logs --follow      and every further one until the server ends or Ctrl-C
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "logs", "the last lines of the server's log", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "-n", "--lines", type=positive_int, default=50, help="(default: %(default)s)"
     )

@@ -16,7 +16,7 @@ from types import FrameType, MappingProxyType
 
 from tritongen import __version__
 from tritongen.cli.output import report_error
-from tritongen.cli.parser import CommandParser
+from tritongen.cli.parser import CommandParser, add_command
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
 
 _EXAMPLES = """\
@@ -28,7 +28,7 @@ examples:
   tritongen down
 """
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# Every command and its line in `tritongen --help`; its module here has `register(subparsers)`.
+# Every command and what it does; its module here has EXAMPLES, `register(parser)`, `run(options)`.
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "init": "draft tritongen.yaml from what is found",
@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "verify": "compare Triton's outputs with a local run",
         "probe": "load with honest numbers",
         "tune": "find the best configuration by measuring it",
-        "optimize": "make models servable, batchable and cheaper",
+        "optimize": "make models servable, batchable and cheaper, each step proven",
         "doctor": "what this machine can run, and how to mend what it can't",
         "plan": "which machines, how many, at what cost",
         "export": "deployment files that agree with the plan",
@@ -86,7 +86,8 @@ def build_parser(wanted: str | None, *, alone: bool = False) -> CommandParser:
     )
     for name, summary in COMMANDS.items():
         if wanted in {None, name}:
-            importlib.import_module(f"tritongen.cli.{name}").register(commands)
+            module = importlib.import_module(f"tritongen.cli.{name}")
+            module.register(add_command(commands, name, summary, module.EXAMPLES))
         elif not alone:
             commands.add_parser(name, help=summary, add_help=False)
     return parser

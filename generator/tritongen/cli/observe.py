@@ -19,8 +19,7 @@ from tritongen.cli.output import (
     suggest,
 )
 from tritongen.cli.parser import (
-    Subparsers,
-    add_command,
+    CommandParser,
     known_models,
     models_folder,
     positive_float,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from tritongen.fleet.observe.model_counters import Observed
     from tritongen.fleet.observe.observe_server import CounterSource, Observation
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen observe --for 10m                                this project's server
   tritongen observe -u HOST:8000 --for 1h --write            state the observed rates
   tritongen observe --prometheus http://HOST:9090 --for 14d --csv traffic.csv
@@ -46,11 +45,8 @@ _HEADERS = (
 _length = partial(seconds, least=1.0, what="a duration such as 90s, 10m or 14d")
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands, "observe", "what a live server does, and what to change", _EXAMPLES
-    )
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_known_models("folder of models with tritongen.yaml")
     place = parser.add_mutually_exclusive_group()
     place.add_argument(

@@ -18,7 +18,7 @@ from tritongen.cli.output import (
     suggest,
     tell_of_code,
 )
-from tritongen.cli.parser import Subparsers, add_command, existing_folder, gibibytes, positive_float
+from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.codec import view
@@ -27,17 +27,15 @@ if TYPE_CHECKING:
     from tritongen.model.variants import Proof, Variant
     from tritongen.optimize.optimize_models import OptimizedModel, OptimizeOptions
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen optimize ./models -m wine              what could be fixed, tried and proven
   tritongen optimize ./models -m wine --fix        keep the fixed model as a variant
   tritongen optimize ./models -m ocr --quantize --data samples.npz --max-drop 0.01
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "make models servable, batchable and cheaper, each step proven"
-    parser = add_command(commands, "optimize", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_model_names()
     parser.add_flags(

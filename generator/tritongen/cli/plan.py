@@ -19,13 +19,7 @@ from tritongen.cli.output import (
     say,
     suggest,
 )
-from tritongen.cli.parser import (
-    Subparsers,
-    add_command,
-    existing_folder,
-    positive_int,
-    writable_file,
-)
+from tritongen.cli.parser import CommandParser, existing_folder, positive_int, writable_file
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, significant, view
 
@@ -40,7 +34,7 @@ if TYPE_CHECKING:
     from tritongen.fleet.plan_fleet import FleetPlan
     from tritongen.model.findings import Finding
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen plan ./models                              which machines, how many, at what cost
   tritongen plan ./models --provider azure --top 5     the five best of one provider
   tritongen plan ./models --price-list ours.csv        with prices of your own
@@ -50,9 +44,8 @@ _EXAMPLES = """\
 _OVERLOADED_S = 60.0
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "plan", "which machines, how many, at what cost", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     purpose = "with the evidence; the plan is stored beside it"
     parser.add_repository_option("-r", "--repository", purpose=purpose)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import ProgressBar
-from tritongen.cli.parser import Subparsers, add_command, positive_float, seconds, writable_file
+from tritongen.cli.parser import CommandParser, positive_float, seconds, writable_file
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tritongen.probe.questions.comparison import FigureComparison
     from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
   tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
@@ -34,9 +34,8 @@ _EXAMPLES = """\
 _BUDGET_S = 10.0
 
 
-def register(subparsers: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(subparsers, "probe", "load with honest numbers", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     _add_target(parser)
     _add_load(parser)
     _add_inputs(parser)

@@ -6,23 +6,21 @@ from pathlib import Path
 from tritongen.cli.output import good, say
 from tritongen.cli.parser import (
     DEFAULT_REPOSITORY,
-    Subparsers,
-    add_command,
+    CommandParser,
     existing_folder,
     models_folder,
     writable_file,
 )
 from tritongen.errors import ExitCode
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen report                          model_repository/ with its plan, as report.html
   tritongen report ./models -o service.html
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "report", "one HTML page about the service", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_known_models()
     parser.add_repository_option("-r", "--repository", purpose="whose lock and plan are shown")
     parser.add_plan()

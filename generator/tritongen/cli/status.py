@@ -15,8 +15,7 @@ from tritongen.cli.output import (
 )
 from tritongen.cli.parser import (
     DEFAULT_REPOSITORY,
-    Subparsers,
-    add_command,
+    CommandParser,
     existing_folder,
     known_repository,
 )
@@ -26,7 +25,7 @@ from tritongen.model.codec import view
 if TYPE_CHECKING:
     from tritongen.serving.attached import ServerStatus
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen status                      this project's server; exit 0 when every model is ready
   tritongen status -u HOST:8000         any Triton, compared with model_repository/ where there is one
   tritongen status -u grpcs://HOST:8001 --ca ca.pem --header-file admin.txt
@@ -34,9 +33,8 @@ _EXAMPLES = """\
 """  # noqa: E501  (shown as it stands)
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "status", "is the server up, are its models ready?", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
         help="to compare the server with (default: the one it was started on; with -u "

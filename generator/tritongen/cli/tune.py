@@ -18,8 +18,7 @@ from tritongen.cli.output import (
     tell_of_code,
 )
 from tritongen.cli.parser import (
-    Subparsers,
-    add_command,
+    CommandParser,
     add_declared_options,
     declared_options,
     existing_folder,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from tritongen.tune.tune_progress import TuneProgress
 
 _log = logging.getLogger(__name__)
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
   tritongen tune ./models -m ocr --budget 60s   one model in one minute
   tritongen tune ./models -m ocr --cpus 2 --goal 'p99<20ms'
@@ -54,10 +53,8 @@ goals:
 _LINE_S = 5.0
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "find the best configuration by measuring it, and keep the evidence"
-    parser = add_command(commands, "tune", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     add_declared_options(parser, TuneOptions, _TYPES)
     parser.add_untrusted()

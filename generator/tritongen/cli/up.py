@@ -21,14 +21,14 @@ from tritongen.cli.output import (
     states_json,
     suggest,
 )
-from tritongen.cli.parser import CommandParser, Subparsers, add_command, port, refuse_to_serve
+from tritongen.cli.parser import CommandParser, port, refuse_to_serve
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
     from tritongen.serving.server_spec import UpOptions
     from tritongen.serving.up import RunCommand, UpResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
   tritongen up --foreground            stay, print the log, stop on Ctrl-C
   tritongen up --http-port 0 --grpc-port 0 --metrics-port 0     take free ports
@@ -38,9 +38,8 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "up", "serve a repository with a real Triton", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_repository()
     add_server_options(parser)
     parser.add_flags(dry_run="print the docker run line and start nothing")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import good, present, print_table, severe, tell_of_code
-from tritongen.cli.parser import Subparsers, add_command, address, existing_folder
+from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.findings import Severity
@@ -13,15 +13,14 @@ from tritongen.model.findings import Severity
 if TYPE_CHECKING:
     from tritongen.serving.verify import VerifiedModel
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
   tritongen verify -u HOST:8000        on another server that serves the same repository
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
