@@ -8,9 +8,10 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.business import Cloud, Platform
@@ -103,18 +104,87 @@ class Catalogue:
         return tuple(sorted({m.region for m in self.machines if provider in {"", m.provider}}))
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a price list, with the faults of all."""
+
+    number: int
+    cells: Mapping[str, str]
+    faults: list[str]
+
+    def fault(self, what: str) -> None:
+        self.faults.append(f"line {self.number}: {what}")
+
+    def text(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    def value(self, column: str, default: float = 0.0, *, zero: bool = False) -> float:
+        """A number above 0, or from 0 on; the default in an empty cell."""
+        text = self.text(column)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or value < 0.0 or (value == 0.0 and not zero):
+            self.fault(f"{column} must be a number above 0, got {text!r}")
+            return 1.0
+        return value
+
+    def price(self) -> dict[str, Any]:
+        """The fields of a machine's price."""
+        usd, day = self.value("usd_per_hour"), self.text("price_date")
+        try:
+            if day:
+                date.fromisoformat(day)
+        except ValueError:
+            self.fault(f"price_date {day!r} is not a day such as 2026-06-18")
+        source = self.text("price_source") or "the user's price list"
+        return {"usd_per_hour": usd, "price_source": source, "price_date": day}
+
+    def machine(self) -> Machine | None:
+        """The machine of a complete line, None where it is faulty."""
+        before = len(self.faults)
+        for column in _REQUIRED:
+            if not self.text(column):
+                self.fault(f"{column} is missing")
+        vcpus = self.value("vcpus")
+        cores = self.value("physical_cores", vcpus / 2.0)
+        memory = self.value("memory_gib")
+        gpus = self.value("gpu_count", zero=True)
+        network = self.value("network_gbps", zero=True)
+        price = self.price()
+        if len(self.faults) > before:
+            return None
+        return Machine(
+            provider=self.text("provider").lower(),
+            name=self.text("name"),
+            region=self.text("region"),
+            vcpus=int(vcpus),
+            cores=max(1, int(cores)),
+            memory_bytes=int(memory * _GIB),
+            cpu=self.text("cpu"),
+            isa=self.text("isa"),
+            gpu=self.text("gpu"),
+            gpus=int(gpus),
+            network_gbps=network or None,
+            **price,
+        )
+
+
 def parse_catalogue(text: str, where: str) -> Catalogue:
     """Reads a complete price list.
 
     Raises:
         InvalidInputError: TG330, with every faulty line.
     """
-    rows, faults = _rows(text, where, _REQUIRED)
+    lines, faults = _lines(text, where, _REQUIRED)
     machines: dict[tuple[str, str, str], Machine] = {}
-    for number, row in rows:
-        machine = _machine(row, number, faults)
+    for line in lines:
+        machine = line.machine()
         if machine is not None and machine.key in machines:
-            faults.append(f"line {number}: {machine.name} in {machine.region} occurs twice")
+            line.fault(f"{machine.name} in {machine.region} occurs twice")
         elif machine is not None:
             machines[machine.key] = machine
     _raise(faults, where)
@@ -131,27 +201,31 @@ def with_prices(catalogue: Catalogue, text: str, where: str) -> Catalogue:
     Raises:
         InvalidInputError: TG330, with every faulty line.
     """
-    rows, faults = _rows(text, where, _PRICE_ONLY)
+    lines, faults = _lines(text, where, _PRICE_ONLY)
     machines = {machine.key: machine for machine in catalogue.machines}
-    for number, row in rows:
+    for line in lines:
+        name = line.text("name")
         matching = [
-            key
-            for key, machine in machines.items()
-            if machine.name == row["name"]
-            and row.get("region", "") in {"", machine.region}
-            and row.get("provider", "") in {"", machine.provider}
+            machine
+            for machine in machines.values()
+            if machine.name == name
+            and line.text("region") in {"", machine.region}
+            and line.text("provider") in {"", machine.provider}
         ]
+        missing = [column for column in _REQUIRED if not line.text(column)]
         if matching:
-            _reprice(machines, matching, row, number, faults)
-        elif all(row.get(column) for column in _REQUIRED):
-            machine = _machine(row, number, faults)
+            if "usd_per_hour" in missing:
+                line.fault("usd_per_hour is missing")
+            price = line.price()
+            machines |= {machine.key: replace(machine, **price) for machine in matching}
+        elif not missing:
+            machine = line.machine()
             if machine is not None:
                 machines[machine.key] = machine
         else:
-            missing = [column for column in _REQUIRED if not row.get(column)]
-            faults.append(
-                f"line {number}: {row['name'] or 'a machine without a name'} is not in the shipped "
-                f"list, and {', '.join(missing)} are missing to add it"
+            line.fault(
+                f"{name or 'a machine without a name'} is not in the shipped list, and "
+                f"{', '.join(missing)} are missing to add it"
             )
     _raise(faults, where)
     return Catalogue(tuple(machines.values()))
@@ -190,108 +264,23 @@ def chosen(catalogue: Catalogue, cloud: Cloud) -> tuple[Machine, ...]:
     return left
 
 
-def _rows(
-    text: str, where: str, required: tuple[str, ...]
-) -> tuple[list[tuple[int, Mapping[str, str]]], list[str]]:
-    lines = list(csv.reader(io.StringIO(text)))
-    header = [cell.strip().lower() for cell in lines[0]] if lines else []
+def _lines(text: str, where: str, required: tuple[str, ...]) -> tuple[list[_Line], list[str]]:
+    """The lines below the first that have as many cells, and the faults of the others."""
+    rows = list(csv.reader(io.StringIO(text)))
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
     absent = [column for column in required if column not in header]
     if absent:
         raise InvalidInputError("TG330", f"the first line lacks {', '.join(absent)}", where=where)
     faults: list[str] = []
-    rows: list[tuple[int, Mapping[str, str]]] = []
-    for number, cells in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            faults.append(f"line {number}: {len(cells)} cells, the first line has {len(header)}")
-            continue
-        rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    return rows, faults
-
-
-def _machine(row: Mapping[str, str], number: int, faults: list[str]) -> Machine | None:
-    before = len(faults)
-    faults += [f"line {number}: {name} is missing" for name in _REQUIRED if not row.get(name)]
-    vcpus = _number(row, "vcpus", number, faults)
-    cores = _number(row, "physical_cores", number, faults, default=vcpus / 2.0)
-    memory = _number(row, "memory_gib", number, faults)
-    price = _number(row, "usd_per_hour", number, faults)
-    gpus = _number(row, "gpu_count", number, faults, default=0.0, least=0.0)
-    network = _number(row, "network_gbps", number, faults, default=0.0, least=0.0)
-    _check_date(row, number, faults)
-    if len(faults) > before:
-        return None
-    return Machine(
-        provider=row["provider"].lower(),
-        name=row["name"],
-        region=row["region"],
-        vcpus=int(vcpus),
-        cores=max(1, int(cores)),
-        memory_bytes=int(memory * _GIB),
-        cpu=row.get("cpu", ""),
-        isa=row.get("isa", ""),
-        gpu=row.get("gpu", ""),
-        gpus=int(gpus),
-        usd_per_hour=price,
-        price_source=row.get("price_source", "") or "the user's price list",
-        price_date=row.get("price_date", ""),
-        network_gbps=network or None,
-    )
-
-
-def _reprice(
-    machines: dict[tuple[str, str, str], Machine],
-    matching: Iterable[tuple[str, str, str]],
-    row: Mapping[str, str],
-    number: int,
-    faults: list[str],
-) -> None:
-    if not row["usd_per_hour"]:
-        faults.append(f"line {number}: usd_per_hour is missing")
-        return
-    price = _number(row, "usd_per_hour", number, faults)
-    _check_date(row, number, faults)
-    for key in matching:
-        machines[key] = replace(
-            machines[key],
-            usd_per_hour=price,
-            price_source=row.get("price_source") or "the user's price list",
-            price_date=row.get("price_date", ""),
-        )
-
-
-def _number(
-    row: Mapping[str, str],
-    column: str,
-    number: int,
-    faults: list[str],
-    *,
-    default: float | None = None,
-    least: float | None = None,
-) -> float:
-    text = row.get(column, "")
-    if not text:
-        if default is None and column not in _REQUIRED:
-            faults.append(f"line {number}: {column} is missing")
-        return default if default is not None else 0.0
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or (value < least if least is not None else value <= 0.0):
-        faults.append(f"line {number}: {column} must be a number above 0, got {text!r}")
-        return 1.0
-    return value
-
-
-def _check_date(row: Mapping[str, str], number: int, faults: list[str]) -> None:
-    text = row.get("price_date", "")
-    if text:
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            faults.append(f"line {number}: price_date {text!r} is not a day such as 2026-06-18")
+    lines = []
+    for number, row in enumerate(rows[1:], start=2):
+        cells = [cell.strip() for cell in row]
+        line = _Line(number, dict(zip(header, cells, strict=False)), faults)
+        if len(cells) == len(header):
+            lines.append(line)
+        elif any(cells):
+            line.fault(f"{len(cells)} cells, the first line has {len(header)}")
+    return [line for line in lines if any(line.cells.values())], faults
 
 
 def _raise(faults: list[str], where: str) -> None:
@@ -318,12 +307,12 @@ def _unknown(
 
 
 def azureml_offers(name: str) -> bool:
-    """Whether azureml_managed online endpoints offer a machine type of this name."""
+    """Whether managed online endpoints offer a machine type of this name."""
     return _FAMILIES.fullmatch(name) is not None
 
 
 def azureml_managed(machine: Machine) -> bool:
-    """Whether azureml_managed online endpoints offer a machine type."""
+    """Whether managed online endpoints offer a machine type."""
     return machine.provider == "azure" and azureml_offers(machine.name)
 
 
