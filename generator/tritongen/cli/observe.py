@@ -81,9 +81,9 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Observe, compare, print; exit 1 when requests fail."""
+    from tritongen.fleet.observe.expected import expectations
     from tritongen.fleet.observe.observe_server import (
         CounterSource,
-        ProjectPaths,
         history_csv,
         observe,
         write_intent,
@@ -100,10 +100,11 @@ def run(options: argparse.Namespace) -> int:
         options.interval,
         options.replicas,
     )
+    expected = expectations(models, options.repository, options.plan)
     with ProgressBar() as bar:
         found = observe(
             source,
-            ProjectPaths(models, options.repository, options.plan),
+            expected,
             lambda done, whole: bar("observing", int(done), int(whole)),
         )
     written = csv = None

@@ -10,7 +10,7 @@ from tritongen.fleet.capacity.operating_curves import (
     QueueParameters,
     after_rests,
     in_seconds,
-    shared_book,
+    steady_curve,
 )
 from tritongen.fleet.capacity.processors import Speed, relative_speed, same_processor
 from tritongen.fleet.catalogue import Machine
@@ -240,7 +240,6 @@ class Fitter:
         self._profiles = profiles
         self._placer = placer
         self._burstiness = burstiness
-        self._book = shared_book()
         self._curves: dict[tuple[Placed, bool, float, int, bool], ModelFit] = {}
 
     def fit(self, names: Sequence[str], machine: Machine) -> Fit:
@@ -316,7 +315,7 @@ class Fitter:
     def _curve(
         self, profile: ModelProfile, queue: QueueParameters, unit: float, factor: float
     ) -> OperatingCurve:
-        curve = in_seconds(self._book.curve(queue), unit, profile.transport_s)
+        curve = in_seconds(steady_curve(queue), unit, profile.transport_s)
         return after_rests(curve, profile.service, profile.transport_s, profile.wake_s * factor)
 
     def _queue(

@@ -97,124 +97,105 @@ class QueueParameters:
         return QueueParameters(self.instances, batch, slope, delay, cv, round(self.arrival_cv, 1))
 
 
-class CurveBook:
-    """Curves by their queue's parameters, each computed once."""
+def steady_curve(queue: QueueParameters) -> OperatingCurve:
+    """Latency over rate in units of one execution; rates reach up to 97 % of the capacity.
 
-    def __init__(self) -> None:
-        self._curves: dict[QueueParameters, OperatingCurve] = {}
-        self._gaps: dict[float, list[float]] = {}
-        self._draws: dict[float, list[float]] = {}
+    The capacity is the queue's own; the curve's form that of its rounded parameters.
+    """
+    known = _form(queue.rounded())
+    factor = queue.capacity / known.capacity_per_s
+    if abs(factor - 1.0) < 1e-9:
+        return known
+    points = tuple(replace(point, rate_per_s=point.rate_per_s * factor) for point in known.points)
+    return OperatingCurve(queue.capacity, points)
 
-    def curve(self, queue: QueueParameters) -> OperatingCurve:
-        """Latency over rate in units of one execution; rates reach up to 97 % of the capacity.
 
-        The capacity is the queue's own; the curve's form that of its rounded parameters.
-        """
-        form = queue.rounded()
-        known = self._form(form)
-        factor = queue.capacity / known.capacity_per_s
-        if abs(factor - 1.0) < 1e-9:
-            return known
-        points = tuple(
-            replace(point, rate_per_s=point.rate_per_s * factor) for point in known.points
+@cache  # a curve depends on nothing but its queue
+def _form(form: QueueParameters) -> OperatingCurve:
+    upper = next((count for count in COUNTS if count >= form.instances), None)
+    return _simulated(form) if upper == form.instances else _between(form, upper)
+
+
+def _between(form: QueueParameters, upper: int | None) -> OperatingCurve:
+    """By the curves of the nearest counts, at equal shares of the capacity."""
+    lower = max(count for count in COUNTS if count < form.instances)
+    low = _form(replace(form, instances=lower))
+    high = _form(replace(form, instances=upper)) if upper is not None else low
+    share = math.log(form.instances / lower) / math.log((upper or 2 * lower) / lower)
+    points = tuple(
+        OperatingPoint(
+            load * form.capacity,
+            tuple(a + (b - a) * share for a, b in zip(one.cells_s, other.cells_s, strict=True)),
+            load,
+            one.mean_batch,
         )
-        return OperatingCurve(queue.capacity, points)
+        for (load, _), one, other in zip(LOADS, low.points, high.points, strict=True)
+    )
+    return OperatingCurve(form.capacity, points)
 
-    def _form(self, form: QueueParameters) -> OperatingCurve:
-        found = self._curves.get(form)
-        if found is None:
-            upper = next((count for count in COUNTS if count >= form.instances), None)
-            exact = upper == form.instances
-            found = self._simulated(form) if exact else self._between(form, upper)
-            self._curves[form] = found
-        return found
 
-    def _between(self, form: QueueParameters, upper: int | None) -> OperatingCurve:
-        """By the curves of the nearest counts, at equal shares of the capacity."""
-        lower = max(count for count in COUNTS if count < form.instances)
-        low = self._form(replace(form, instances=lower))
-        high = self._form(replace(form, instances=upper)) if upper is not None else low
-        share = math.log(form.instances / lower) / math.log((upper or 2 * lower) / lower)
-        points = tuple(
+def _simulated(form: QueueParameters) -> OperatingCurve:
+    points = []
+    for load, requests in LOADS:
+        rate = load * form.capacity
+        latencies, executions = _run(form, rate, requests)
+        latencies.sort()
+        points.append(
             OperatingPoint(
-                load * form.capacity,
-                tuple(a + (b - a) * share for a, b in zip(one.cells_s, other.cells_s, strict=True)),
+                rate,
+                tuple(nearest_rank(latencies, percentile) for percentile, _ in CELLS),
                 load,
-                one.mean_batch,
+                requests / executions,
             )
-            for (load, _), one, other in zip(LOADS, low.points, high.points, strict=True)
         )
-        return OperatingCurve(form.capacity, points)
+    return OperatingCurve(form.capacity, tuple(_rising(points)))
 
-    def _simulated(self, form: QueueParameters) -> OperatingCurve:
-        points = []
-        for load, requests in LOADS:
-            rate = load * form.capacity
-            latencies, executions = self._run(form, rate, requests)
-            latencies.sort()
-            points.append(
-                OperatingPoint(
-                    rate,
-                    tuple(nearest_rank(latencies, percentile) for percentile, _ in CELLS),
-                    load,
-                    requests / executions,
-                )
+
+def _run(form: QueueParameters, rate: float, requests: int) -> tuple[list[float], int]:
+    """Latencies after the warm-up, and the number of executions."""
+    arrivals = [at / rate for at in _arrivals(form.arrival_cv)[:requests]]
+    draws = _services(form.cv)
+    free = [0.0] * form.instances
+    heapify(free)
+    most, slope, delay = form.batch, form.slope, form.delay
+    latencies: list[float] = []
+    begin = executions = 0
+    while begin < requests:
+        first = arrivals[begin]
+        start = free[0]
+        if most == 1:
+            end = begin + 1
+            start = max(start, first)
+        else:
+            last = begin + most - 1
+            due = first + delay
+            if delay > 0.0 and last < requests:
+                due = min(due, arrivals[last])
+            start = max(start, due, first)
+            end = min(
+                bisect_right(arrivals, start, begin + 1, min(requests, begin + most)),
+                begin + most,
             )
-        return OperatingCurve(form.capacity, tuple(_rising(points)))
-
-    def _run(self, form: QueueParameters, rate: float, requests: int) -> tuple[list[float], int]:
-        """Latencies after the warm-up, and the number of executions."""
-        arrivals = [at / rate for at in self._arrivals(form.arrival_cv)[:requests]]
-        draws = self._services(form.cv)
-        free = [0.0] * form.instances
-        heapify(free)
-        most, slope, delay = form.batch, form.slope, form.delay
-        latencies: list[float] = []
-        begin = executions = 0
-        while begin < requests:
-            first = arrivals[begin]
-            start = free[0]
-            if most == 1:
-                end = begin + 1
-                start = max(start, first)
-            else:
-                last = begin + most - 1
-                due = first + delay
-                if delay > 0.0 and last < requests:
-                    due = min(due, arrivals[last])
-                start = max(start, due, first)
-                end = min(
-                    bisect_right(arrivals, start, begin + 1, min(requests, begin + most)),
-                    begin + most,
-                )
-            work = (1.0 + slope * (end - begin - 1)) * draws[executions]
-            finish = start + work
-            heapreplace(free, finish)
-            latencies += [finish - at for at in arrivals[begin:end]]
-            executions += 1
-            begin = end
-        return latencies[int(requests * _WARMUP) :], executions
-
-    def _arrivals(self, cv: float) -> list[float]:
-        """Arrival times at one request in a unit of time."""
-        known = self._gaps.get(cv)
-        if known is None:
-            times = OpenLoop(1.0, cv).times(Stream(_SEED).child("arrivals"))
-            known = self._gaps[cv] = [next(times) for _ in range(_MAX_REQUESTS)]
-        return known
-
-    def _services(self, cv: float) -> list[float]:
-        known = self._draws.get(cv)
-        if known is None:
-            stream = Stream(_SEED).child("service")
-            known = self._draws[cv] = [stream.lognormal(cv) for _ in range(_MAX_REQUESTS)]
-        return known
+        work = (1.0 + slope * (end - begin - 1)) * draws[executions]
+        finish = start + work
+        heapreplace(free, finish)
+        latencies += [finish - at for at in arrivals[begin:end]]
+        executions += 1
+        begin = end
+    return latencies[int(requests * _WARMUP) :], executions
 
 
 @cache
-def shared_book() -> CurveBook:
-    """The book of this process: a curve depends on nothing but its queue."""
-    return CurveBook()
+def _arrivals(cv: float) -> list[float]:
+    """Arrival times at one request in a unit of time."""
+    times = OpenLoop(1.0, cv).times(Stream(_SEED).child("arrivals"))
+    return [next(times) for _ in range(_MAX_REQUESTS)]
+
+
+@cache
+def _services(cv: float) -> list[float]:
+    stream = Stream(_SEED).child("service")
+    return [stream.lognormal(cv) for _ in range(_MAX_REQUESTS)]
 
 
 def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:

@@ -106,6 +106,11 @@ class Expectations:
 def expectations(models: Path | None, repository: Path, plan: Path | None) -> Expectations:
     """What the project says, as far as it is there.
 
+    Args:
+        models: the models folder, None to compare with nothing.
+        repository: whose lock and plan count.
+        plan: where the plan lies instead of beside the repository.
+
     Raises:
         InvalidInputError: tritongen.yaml, the lock or the plan cannot be read.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise, shared_services
-from tritongen.fleet.observe.expected import expectations
+from tritongen.fleet.observe.expected import Expectations
 from tritongen.fleet.observe.model_counters import (
     CounterReading,
     ModelCounters,
@@ -80,21 +80,6 @@ class CounterSource:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectPaths:
-    """What observations are held against.
-
-    Attributes:
-        models: the models folder, None to compare with nothing.
-        repository: whose lock and plan count.
-        plan: where the plan lies instead of beside the repository.
-    """
-
-    models: Path | None
-    repository: Path
-    plan: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Observation:
     """What was seen, what was expected, and what follows.
 
@@ -111,19 +96,17 @@ class Observation:
     changes: tuple[RateChange, ...]
 
 
-def observe(source: CounterSource, project: ProjectPaths, progress: Progress) -> Observation:
+def observe(source: CounterSource, expected: Expectations, progress: Progress) -> Observation:
     """Read counters over time and say what should change.
 
     Args:
         source: a live server, or a Prometheus server's history.
-        project: what to compare with.
+        expected: what to compare with.
         progress: told of seconds done and of all.
 
     Raises:
         EnvironmentProblem: TG980, nothing answers, or no counters of Triton do.
-        InvalidInputError: intent, lock or plan cannot be read.
     """
-    expected = expectations(project.models, project.repository, project.plan)
     if source.prometheus:
         now = time.time()
         seen = prometheus_history(
