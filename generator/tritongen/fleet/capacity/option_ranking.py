@@ -3,21 +3,19 @@
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from tritongen.fleet.capacity.capacity_plan import (
     Binding,
     Estimate,
-    ModelForecast,
     Option,
     Range,
     ServicePlan,
 )
-from tritongen.fleet.capacity.container_capacity import ModelFit
+from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.partition import Units, partitions
-from tritongen.fleet.capacity.processors import Speed
 from tritongen.fleet.capacity.replicas import Policy, by_hour, replicas_for
 from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner, model_forecast
 from tritongen.fleet.catalogue import (
@@ -165,10 +163,10 @@ class OptionRanking:
         plans: list[ServicePlan] = []
         paid = static = 0.0
         for screened in candidate.services:
-            plan, replicas = self._planner.plan(screened.group, candidate.machine)
+            plan, fixed = self._planner.plan(screened.group, candidate.machine)
             plans.append(plan)
-            paid += replicas.best.mean_paid
-            static += replicas.static.mean_paid
+            paid += plan.mean_paid
+            static += fixed
         price = candidate.machine.usd_per_hour
         cost = usd_per_month(price, paid)
         refusal, binding, excess = self._limits(plans, cost)
@@ -250,32 +248,30 @@ def _binding(candidate: _Candidate, least: int) -> Binding:
 
 def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
     """The plan of a screened service: replicas hour by hour, latency in the busiest one."""
-    least = planner.business.min_replicas
-    trace = planner.hourly.load(one.fit)
+    fit, least = one.fit, planner.business.min_replicas
+    trace = planner.hourly.load(fit)
     hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
     counts = [replicas_for(load, least) for load in trace.load]
-    mix = planner.hourly.busiest(one.fit)
-    utilization = one.fit.utilization(planner.hourly.rates_of(one.fit.names), counts)
+    mix = planner.hourly.busiest(fit)
+    utilization = fit.utilization(planner.hourly.rates_of(fit.names), counts)
     at = max(range(len(counts)), key=trace.load.__getitem__)
     return ServicePlan(
         name=one.group.name,
-        placement=one.fit.placement,
-        memory_bytes=one.fit.memory_bytes,
+        placement=fit.placement,
+        memory_bytes=fit.memory_bytes,
         policy=Policy.SCHEDULE if max(counts) > min(counts) else Policy.STATIC,
         least=min(counts),
         most=one.top,
         mean_paid=one.mean_replicas,
         hourly=hourly,
-        rate_per_s=one.fit.rate_in(mix),
+        rate_per_s=fit.rate_in(mix),
         concurrency=1,
         queue_s=0.0,
         target=1.0,
         start_up_s=planner.business.scaling.start_up_s,
         forecasts=tuple(
-            _hourly_forecast(
-                model, rate / counts[at], planner.fitter.speed(model.profile.name, one.fit.machine)
-            )
-            for model, rate in zip(one.fit.models, mix, strict=True)
+            model_forecast(model.profile, partial(_hourly_range, fit, model, rate / counts[at]))
+            for model, rate in zip(fit.models, mix, strict=True)
         ),
         mean_utilization=utilization[0],
         peak_utilization=utilization[1],
@@ -283,16 +279,10 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
     )
 
 
-def _hourly_forecast(model: ModelFit, rate: float, speed: Speed) -> ModelForecast:
-    goal = model.profile.goal
-    found = model_forecast(model.profile, partial(_hourly_range, model, rate, speed))
-    late = goal.late_share if found.latency_s.value > goal.limit_s else 0.0
-    return replace(found, late_share=late)
-
-
-def _hourly_range(model: ModelFit, rate: float, speed: Speed, percentile: float) -> Range:
+def _hourly_range(fit: Fit, model: ModelFit, rate: float, percentile: float) -> Range:
     """A percentile at a rate, with what unknown speed makes of it; a queue without end is cut."""
     profile = model.profile
+    speed = fit.speeds[profile.name]
     inside = model.curve.latency_s(rate, percentile) - profile.transport_s
     low = inside * speed.low / speed.factor / (1.0 + profile.uncertainty)
     high = inside * speed.high / speed.factor * (1.0 + profile.uncertainty)

@@ -207,23 +207,6 @@ def _with_start_up(serving: Sequence[int], step: float, start_up_s: float) -> tu
     return tuple(paid)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaPlan:
-    """Replicas of a service over its traffic.
-
-    Attributes:
-        best: the cheapest that holds the goal.
-        static: with a fixed number of replicas.
-        trace: the load in the steps of both.
-        late_share: of requests under `best`, by the model that decides the load.
-    """
-
-    best: ReplicaCounts
-    static: ReplicaCounts
-    trace: LoadTrace
-    late_share: float
-
-
 def control_step(scaling: Scaling) -> float:
     """Steps in which an autoscaler is simulated: about as fine as it looks."""
     return min(CONTROL_STEP_S, max(scaling.interval_s, 1.0) * 2.0)
@@ -231,8 +214,8 @@ def control_step(scaling: Scaling) -> float:
 
 def plan_replicas(
     trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int
-) -> ReplicaPlan:
-    """Chooses between a fixed number, the clock, and an autoscaler.
+) -> tuple[ReplicaCounts, ReplicaCounts]:
+    """The cheapest replicas that hold the goal, and those of a fixed number.
 
     Args:
         trace: the load in replicas at the goals, in steps of `control_step` or finer.
@@ -242,13 +225,13 @@ def plan_replicas(
     """
     fixed = _static(trace, reference, least)
     if scaling.mode is ScalingMode.STATIC or fixed.most <= least:
-        return ReplicaPlan(fixed, fixed, trace, late_share(trace, reference, fixed))
+        return fixed, fixed
     moving = _moving(trace, reference, scaling, least)
     best = min(moving, key=lambda one: one.mean_paid, default=None)
     worth = fixed.mean_paid * (1.0 - WORTHWHILE)
     if best is None or (scaling.mode is ScalingMode.AUTO and best.mean_paid > worth):
         best = fixed
-    return ReplicaPlan(best, fixed, trace, late_share(trace, reference, best))
+    return best, fixed
 
 
 def late_share(trace: LoadTrace, reference: ModelFit, counts: ReplicaCounts) -> float:

@@ -16,9 +16,9 @@ from tritongen.fleet.capacity.operating_curves import (
     with_latencies,
 )
 from tritongen.fleet.capacity.replicas import (
+    LoadTrace,
     Policy,
     ReplicaCounts,
-    ReplicaPlan,
     control_step,
     hour_of,
     plan_replicas,
@@ -139,16 +139,14 @@ class ServicePlanner:
             return what, Binding.NETWORK, sent / AZUREML_BYTES_PER_S - 1.0
         return "", Binding.CPU, 0.0
 
-    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, ReplicaPlan]:
-        """The whole plan of a service that the screening admits."""
+    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, float]:
+        """The whole plan of a service that the screening admits, and a fixed number's replicas."""
         checked = self._checked(self.fitter.fit(group.models, machine))
         fit = checked.fit
         load = self.demand.load(fit)
-        reference = self._reference(fit)
-        replicas = plan_replicas(
-            self.fine.load(fit), reference, self.business.scaling, self.business.min_replicas
-        )
-        best = replicas.best
+        reference, trace = self._reference(fit), self.fine.load(fit)
+        business = self.business
+        best, fixed = plan_replicas(trace, reference, business.scaling, business.min_replicas)
         mix = self.demand.busiest(fit)
         serving = _coarse(best, self.demand.steps)
         utilization = fit.utilization(self.demand.rates_of(fit.names), serving)
@@ -160,18 +158,18 @@ class ServicePlanner:
             least=min(best.serving) if best.policy is Policy.SCHEDULE else best.least,
             most=best.most,
             mean_paid=best.mean_paid,
-            hourly=_by_hour(replicas, best),
+            hourly=_by_hour(trace, best),
             rate_per_s=fit.rate_in(mix),
             concurrency=checked.concurrency,
             queue_s=checked.queue_s,
             target=best.target,
-            start_up_s=self.business.scaling.start_up_s,
-            forecasts=self._forecasts(group, machine, fit, replicas),
+            start_up_s=business.scaling.start_up_s,
+            forecasts=self._forecasts(group, machine, fit, best),
             mean_utilization=utilization[0],
             peak_utilization=utilization[1],
             binding=self._binding(fit, reference, load.peak, mix),
         )
-        return plan, replicas
+        return plan, fixed.mean_paid
 
     def _checked(self, fit: Fit) -> Checked:
         """The fit held against the full simulation, where the number of replicas hangs on it."""
@@ -200,12 +198,12 @@ class ServicePlanner:
         return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
 
     def _forecasts(
-        self, group: Group, machine: Machine, fit: Fit, replicas: ReplicaPlan
+        self, group: Group, machine: Machine, fit: Fit, best: ReplicaCounts
     ) -> tuple[ModelForecast, ...]:
         # The clock changes replicas between steps; an autoscaler within them.
-        follows = replicas.best.policy in {Policy.LOAD, Policy.BOTH}
+        follows = best.policy in {Policy.LOAD, Policy.BOTH}
         demand = self.fine if follows else self.demand
-        serving = _coarse(replicas.best, demand.steps)
+        serving = _coarse(best, demand.steps)
         models = {model.profile.name: model for model in fit.models}
         result = []
         for name in group.models:
@@ -215,7 +213,7 @@ class ServicePlanner:
                 percentile = model.profile.goal.percentile
                 late = _forecast_of(model, demand, serving, percentile).late_share
             at = partial(self._range, machine, model, demand, serving, follows)
-            result.append(replace(model_forecast(model.profile, at), late_share=late))
+            result.append(model_forecast(model.profile, at, late))
         return tuple(result)
 
     def _range(
@@ -246,18 +244,23 @@ class ServicePlanner:
         return Range.bounded(value, *ends)
 
 
-def model_forecast(profile: ModelProfile, latency_at: Callable[[float], Range]) -> ModelForecast:
-    """What clients of a model will see, without the share of late requests.
+def model_forecast(
+    profile: ModelProfile, latency_at: Callable[[float], Range], late_share: float | None = None
+) -> ModelForecast:
+    """What clients of a model will see.
 
     Args:
         profile: of the model.
         latency_at: the latency at a percentile.
+        late_share: of requests; by the goal's percentile alone when None.
     """
     goal = profile.goal
     latency = latency_at(goal.percentile)
+    if late_share is None:
+        late_share = goal.late_share if latency.value > goal.limit_s else 0.0
     p99 = latency if goal.percentile == _P99 else latency_at(_P99)
     return ModelForecast(
-        profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, 0.0
+        profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late_share
     )
 
 
@@ -286,9 +289,8 @@ def _coarse(counts: ReplicaCounts, steps: int) -> list[int]:
     ]
 
 
-def _by_hour(replicas: ReplicaPlan, best: ReplicaCounts) -> tuple[int, ...]:
+def _by_hour(trace: LoadTrace, best: ReplicaCounts) -> tuple[int, ...]:
     """The most replicas that serve in each hour of the week."""
-    trace = replicas.trace
     hours: dict[int, int] = {}
     for index, count in enumerate(best.serving):
         hour = hour_of(trace, index)
