@@ -13,12 +13,10 @@ from tritongen.cli.parser import CommandParser, positive_float, seconds, writabl
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from tritongen.cli.probe_output import ProbeResults
     from tritongen.probe.arrivals.workload import Load
-    from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
-    from tritongen.probe.questions.comparison import FigureComparison
-    from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer
+    from tritongen.probe.probe_request import ModelChoice, ProbeRequest, Tell
+    from tritongen.probe.questions.goal_and_knee import LoadSearch
 
 EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
@@ -167,36 +165,37 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code tells what ended it."""
-    from tritongen.cli.probe_output import deliver
+    from tritongen.cli.probe_output import ProbeResults, deliver
 
     _check_question(args)
     if args.compare:
         from tritongen.probe.questions.compare_levels import compare_files
 
         before, after = args.compare
-        return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
+        comparisons = compare_files(before, after, args.tolerance)
+        return deliver(args, ProbeResults(None, comparisons=comparisons))
     with ProgressBar() as bar:
-        report, answers, comparisons = _measure(args, _live(bar) if sys.stderr.isatty() else None)
-    return deliver(args, report, answers=answers, comparisons=comparisons)
+        found = _measure(args, _live(bar) if sys.stderr.isatty() else None)
+    return deliver(args, found)
 
 
-def _measure(
-    args: argparse.Namespace, tell: "Tell | None"
-) -> "tuple[ProbeReport, Sequence[SearchAnswer], Sequence[FigureComparison]]":
+def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
     """What was asked for; answers and comparisons are empty where there was no such question."""
+    from tritongen.cli.probe_output import ProbeResults
+
     request = _request(args)
     if args.against:
         from tritongen.probe.questions.compare_levels import compare_against
 
-        against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
-        return against[0], (), against[1]
+        found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
+        return ProbeResults(found[0], comparisons=found[1])
     if args.goal or args.find:
         from tritongen.probe.questions.goal_and_knee import search
 
-        return *search(Path.cwd(), request, _search(args), tell), ()
+        return ProbeResults(*search(Path.cwd(), request, _search(args), tell))
     from tritongen.probe.probe_models import probe
 
-    return probe(Path.cwd(), request, tell), (), ()
+    return ProbeResults(probe(Path.cwd(), request, tell))
 
 
 def _check_question(args: argparse.Namespace) -> None:
