@@ -28,6 +28,7 @@ from tritongen.fleet.traffic.rate_profile import (
     zone_of,
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table
+from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -130,6 +131,19 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
     return FleetPlan(found, (*gathered.findings, *remarks, *found.findings, *old), path)
+
+
+def known_intent(models: Path | None) -> Intent | None:
+    """What tritongen.yaml in a models folder says; None without such a folder.
+
+    Raises:
+        InvalidInputError: it cannot be read, or has faults.
+    """
+    if models is None:
+        return None
+    document = read_intent(models / INTENT_FILE)
+    raise_faults(document.faults, document.path)
+    return document.intent
 
 
 def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:

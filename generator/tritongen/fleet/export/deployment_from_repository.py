@@ -114,7 +114,10 @@ def make_deployment(
         *_memory_findings(planned, lock),
     ]
     if not plan.services:
-        findings.append(_unplanned_finding(planned[0].replicas))
+        replicas = planned[0].replicas
+        what = f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate"
+        fix = "Run `tritongen plan` and name its file with --plan."
+        findings.append(finding("TG759", Severity.INFO, what, fix=fix))
     services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
     deployment = Deployment(
         name=request.name,
@@ -249,15 +252,6 @@ def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[
                 f"{service.name} has no memory limit, and asks for an estimate",
                 fix="State target.memory in tritongen.yaml.",
             )
-
-
-def _unplanned_finding(replicas: Replicas) -> Finding:
-    return finding(
-        "TG759",
-        Severity.INFO,
-        f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate",
-        fix="Run `tritongen plan` and name its file with --plan.",
-    )
 
 
 def _service(

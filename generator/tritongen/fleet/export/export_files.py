@@ -16,7 +16,7 @@ from tritongen.fleet.export.deployment_from_repository import (
 from tritongen.fleet.export.export_target import ExportFile
 from tritongen.fleet.export.planned_deployment import on_azure_machine, planned_deployment
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.fleet.plan_fleet import known_intent
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.repository.compare import (
@@ -97,17 +97,9 @@ def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]
     plan = planned_deployment(request.repository, request.plan, request.name, lock)
     if request.target == "azureml":
         plan = on_azure_machine(plan, lock)
-    deployment, findings = make_deployment(_intent(request.models), request, plan, lock)
+    intent = known_intent(request.models) or Intent()
+    deployment, findings = make_deployment(intent, request, plan, lock)
     return deployment, (*plan.findings, *findings)
-
-
-def _intent(models: Path | None) -> Intent:
-    if models is None:
-        return Intent()
-    document = read_intent(models / INTENT_FILE)
-    if document.faults:
-        raise_faults([*document.faults], document.path)
-    return document.intent
 
 
 def _refuse_broken(findings: tuple[Finding, ...]) -> None:

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
-from tritongen.fleet.plan_fleet import read_plan
+from tritongen.fleet.plan_fleet import known_intent, read_plan
 from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
-from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.lock import Lock, LockedModel
@@ -114,11 +113,7 @@ def expectations(models: Path | None, repository: Path, plan: Path | None) -> Ex
     Raises:
         InvalidInputError: tritongen.yaml, the lock or the plan cannot be read.
     """
-    intent = None
-    if models is not None:
-        document = read_intent(models / INTENT_FILE)
-        raise_faults(list(document.faults), document.path)
-        intent = document.intent
+    intent = known_intent(models)
     zone = intent.business.pattern.time_zone if intent is not None else ""
     return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone_of(zone))
 
