@@ -21,7 +21,6 @@ from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.fleet.export.deployment_from_repository import ExportRequest
     from tritongen.fleet.export.export_files import ExportResult
 
 EXAMPLES = """\
@@ -67,27 +66,15 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and report what changed."""
-    from tritongen.fleet.export.export_files import export
-
-    result = export(_request(options))
-    present(
-        options.format,
-        lambda: _json(options.target, result),
-        lambda: _print(result, options),
-    )
-    drift = bool(result.differences) and not result.written
-    return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
-
-
-def _request(options: argparse.Namespace) -> "ExportRequest":
     from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
+    from tritongen.fleet.export.export_files import export
 
     mode = ExportMode.WRITE
     if options.check:
         mode = ExportMode.CHECK
     elif options.diff:
         mode = ExportMode.SHOW
-    return ExportRequest(
+    request = ExportRequest(
         target=options.target,
         repository=options.repository,
         output=options.output or Path(options.target),
@@ -99,6 +86,14 @@ def _request(options: argparse.Namespace) -> "ExportRequest":
         mode=mode,
         force=options.force,
     )
+    result = export(request)
+    present(
+        options.format,
+        lambda: _json(options.target, result),
+        lambda: _print(result, options),
+    )
+    drift = bool(result.differences) and not result.written
+    return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
 
 
 def _json(target: str, result: "ExportResult") -> dict[str, object]:

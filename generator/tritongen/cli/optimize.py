@@ -25,7 +25,7 @@ from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.model.variants import Proof, Variant
-    from tritongen.optimize.optimize_models import OptimizedModel, OptimizeOptions
+    from tritongen.optimize.optimize_models import OptimizedModel
 
 EXAMPLES = """\
   tritongen optimize ./models -m wine              what could be fixed, tried and proven
@@ -104,7 +104,8 @@ def _drop(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
-    from tritongen.optimize.optimize_models import named_code, optimize
+    from tritongen.optimize.optimize_models import OptimizeOptions, named_code, optimize
+    from tritongen.optimize.worker_process import ChildLimits
     from tritongen.repository.project import load_project
 
     project = load_project(
@@ -112,21 +113,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if not options.untrusted:
         tell_of_code(project.root, named_code(project, options.data))
-    models = optimize(project, _options(options), lambda text: progress(f"{text} …"))
-    present(
-        options.format,
-        lambda: {"models": [_json(model) for model in models]},
-        lambda: _print(models, options),
-    )
-    missed = any(model.gate_missed for model in models)
-    return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
-
-
-def _options(options: argparse.Namespace) -> "OptimizeOptions":
-    from tritongen.optimize.optimize_models import OptimizeOptions
-    from tritongen.optimize.worker_process import ChildLimits
-
-    return OptimizeOptions(
+    wanted = OptimizeOptions(
         fix=options.fix,
         quantize=options.quantize,
         graph=options.graph,
@@ -141,6 +128,14 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
         budget_s=options.budget,
         code=not options.untrusted,
     )
+    models = optimize(project, wanted, lambda text: progress(f"{text} …"))
+    present(
+        options.format,
+        lambda: {"models": [_json(model) for model in models]},
+        lambda: _print(models, options),
+    )
+    missed = any(model.gate_missed for model in models)
+    return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
 
 
 def _json(model: "OptimizedModel") -> dict[str, object]:

@@ -4,8 +4,9 @@ import csv
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
@@ -26,12 +27,11 @@ from tritongen.fleet.observe.scrape import (
 from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
-from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.client import ServerClient
 from tritongen.triton.connect import client_for
 from tritongen.triton.metrics import metrics_page
@@ -156,19 +156,18 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     return path
 
 
-def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float = 1.0) -> str:
+def history_csv(models: Sequence[Observed], speedup: float = 1.0) -> str:
     """The observed rates as a history for ``pattern: {file: …}``.
 
     Args:
         models: over time.
-        zone: of the times.
         speedup: of a replay that began on a Monday at midnight; 1 for real traffic.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("time", "model", "rate"))
     first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
-    begin = datetime.fromtimestamp(first, zone)
+    begin = datetime.fromtimestamp(first, UTC)
     if speedup != 1.0:
         begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         begin -= timedelta(days=begin.weekday())
@@ -187,13 +186,13 @@ def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float =
 class _Server:
     """One server that is read again and again."""
 
-    address: str
+    endpoint: Endpoint
     client: ServerClient | None
 
     def counters(self) -> Mapping[str, ModelCounters] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
-            page = metrics_page(*parse_endpoint(self.address, ClientProtocol.HTTP), _PAGE_S)
+            page = metrics_page(self.endpoint.host, self.endpoint.port, _PAGE_S)
             return counters_of_metrics(page) if page is not None else None
         try:
             return counters_of_statistics(self.client.statistics())
@@ -252,16 +251,15 @@ def _server(address: str) -> _Server:
                 else "its metrics hold no counter of an inference server",
                 where=endpoint.address,
             ) from None
-        return _Server(endpoint.address, None)
-    return _Server(address, client)
+        return _Server(endpoint, None)
+    return _Server(endpoint, client)
 
 
 def _configs(servers: Sequence[_Server], names: Sequence[str]) -> dict[str, Mapping[str, object]]:
-    client = next((server.client for server in servers if server.client is not None), None)
     configs: dict[str, Mapping[str, object]] = {}
-    for name in names if client is not None else ():
-        try:
-            configs[name] = client.model_config(name) if client is not None else {}
-        except EnvironmentProblem:
-            continue
+    client = next((server.client for server in servers if server.client is not None), None)
+    if client is not None:
+        for name in names:
+            with suppress(EnvironmentProblem):
+                configs[name] = client.model_config(name)
     return configs
