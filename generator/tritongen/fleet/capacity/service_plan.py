@@ -164,7 +164,7 @@ class ServicePlanner:
             queue_s=checked.queue_s,
             target=best.target,
             start_up_s=business.scaling.start_up_s,
-            forecasts=self._forecasts(group, machine, fit, best),
+            forecasts=self._forecasts(group, fit, best),
             mean_utilization=utilization[0],
             peak_utilization=utilization[1],
             binding=self._binding(fit, reference, load.peak, mix),
@@ -197,9 +197,7 @@ class ServicePlanner:
             return Binding.NETWORK
         return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
 
-    def _forecasts(
-        self, group: Group, machine: Machine, fit: Fit, best: ReplicaCounts
-    ) -> tuple[ModelForecast, ...]:
+    def _forecasts(self, group: Group, fit: Fit, best: ReplicaCounts) -> tuple[ModelForecast, ...]:
         # The clock changes replicas between steps; an autoscaler within them.
         follows = best.policy in {Policy.LOAD, Policy.BOTH}
         demand = self.fine if follows else self.demand
@@ -212,7 +210,7 @@ class ServicePlanner:
             if self.demand.peak(name) > 0.0:
                 percentile = model.profile.goal.percentile
                 late = _forecast_of(model, demand, serving, percentile).late_share
-            at = partial(self._range, machine, model, demand, serving, follows)
+            at = partial(self._range, fit.machine, model, demand, serving, follows)
             result.append(model_forecast(model.profile, at, late))
         return tuple(result)
 

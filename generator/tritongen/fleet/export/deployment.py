@@ -191,11 +191,6 @@ class Service:
         """Requests per second of all its models at their peaks, 0 when not stated."""
         return sum(model.peak_rate or 0.0 for model in self.models)
 
-    @property
-    def limited(self) -> bool:
-        """Whether the rate limiter holds executions to the cores."""
-        return self.container.rate_limited
-
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
