@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
             "models": [_json(item) for item in result.models],
             "findings": findings_json(result.findings),
         },
-        lambda: _print(result, quote(str(options.models))),
+        lambda: _print_all(result, quote(str(options.models))),
     )
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
@@ -94,9 +94,9 @@ def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
     return {**shallow(spec, whole=True), "shape": json_shape(spec.shape)}
 
 
-def _print(result: "InspectionResult", models: str) -> None:
+def _print_all(result: "InspectionResult", models: str) -> None:
     for model in result.models:
-        _print_model(model)
+        _print(model)
     print_findings(result.findings)
     fixable = [item.facts.name for item in result.models if item.fixes]
     for name in fixable[:3]:
@@ -104,7 +104,7 @@ def _print(result: "InspectionResult", models: str) -> None:
     suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
 
 
-def _print_model(item: "InspectedModel") -> None:
+def _print(item: "InspectedModel") -> None:
     facts = item.facts
     state = good("servable") if facts.servable else severe("not servable", Severity.ERROR)
     say(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")

@@ -133,14 +133,14 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     return FleetPlan(found, (*gathered.findings, *remarks, *found.findings, *old), path)
 
 
-def known_intent(models: Path | None) -> Intent | None:
-    """What tritongen.yaml in a models folder says; None without such a folder.
+def known_intent(models: Path | None) -> Intent:
+    """What tritongen.yaml in a models folder says; the defaults without such a folder.
 
     Raises:
         InvalidInputError: it cannot be read, or has faults.
     """
     if models is None:
-        return None
+        return Intent()
     document = read_intent(models / INTENT_FILE)
     raise_faults(document.faults, document.path)
     return document.intent

@@ -236,7 +236,7 @@ class ServicePlanner:
         slower = speed.high / speed.factor * (1.0 + unknown)
         ends = []
         for factor in (faster, slower):
-            other = replace(model, curve=_stretched(model, factor))
+            other = replace(model, curve=stretched(model, factor))
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
             ends.append(_forecast_of(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
@@ -270,7 +270,7 @@ def _forecast_of(
     return forecast_latency(model.curve, rates, serving, step, percentile, limit)
 
 
-def _stretched(model: ModelFit, factor: float) -> OperatingCurve:
+def stretched(model: ModelFit, factor: float) -> OperatingCurve:
     """The model's curve when executions take `factor` times as long; the way there does not."""
     transport = model.profile.transport_s
     inside = with_latencies(model.curve, lambda cell: cell - transport)

@@ -18,7 +18,6 @@ from tritongen.fleet.export.planned_deployment import on_azure_machine, planned_
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.fleet.plan_fleet import known_intent
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import Intent
 from tritongen.repository.compare import (
     Difference,
     DifferenceKind,
@@ -97,7 +96,7 @@ def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]
     plan = planned_deployment(request.repository, request.plan, request.name, lock)
     if request.target == "azureml":
         plan = on_azure_machine(plan, lock)
-    intent = known_intent(request.models) or Intent()
+    intent = known_intent(request.models)
     deployment, findings = make_deployment(intent, request, plan, lock)
     return deployment, (*plan.findings, *findings)
 

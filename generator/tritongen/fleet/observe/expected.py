@@ -12,7 +12,7 @@ from tritongen.fleet.plan_fleet import known_intent, read_plan
 from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.model.evidence import Cost
-from tritongen.model.intent import Intent, ModelIntent
+from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
@@ -23,7 +23,7 @@ from tritongen.triton.statistics import served_config
 class Expectations:
     """Everything that observations can be held against."""
 
-    intent: Intent | None
+    intent: Intent
     lock: Lock | None
     plan: PlanFile | None
     zone: ZoneInfo
@@ -32,7 +32,7 @@ class Expectations:
         """Whether the project has this model."""
         if self.lock is not None and self.lock.models:
             return model in self.lock.models
-        return self.intent is not None and model in self.intent.models
+        return model in self.intent.models
 
     def of(self, seen: Observed, config: Mapping[str, object] | None) -> ModelExpectation:
         """What was expected of a model while it was observed.
@@ -42,7 +42,7 @@ class Expectations:
             config: in force on the server, None when it is not known.
         """
         name = seen.model
-        own = self.intent.of(name) if self.intent is not None else ModelIntent()
+        own = self.intent.of(name)
         locked = self._locked(name)
         running = served_config(name, config) if config is not None else None
         planned = _planned(self.plan, name)
@@ -69,8 +69,7 @@ class Expectations:
             trial = locked.evidence.trial if locked is not None else None
             alone = trial.cost_ms(1, 1) if trial is not None else None
             if alone is not None:
-                rows = self.intent.of(name).request_batch if self.intent is not None else 1
-                found[name] = alone * rows
+                found[name] = alone * self.intent.of(name).request_batch
         return found
 
     def _locked(self, name: str) -> LockedModel | None:
@@ -78,7 +77,7 @@ class Expectations:
 
     def _window(self, seen: Observed) -> float | None:
         """The mean rate that the pattern gives for the steps that were observed."""
-        if self.intent is None or not seen.steps:
+        if not seen.steps:
             return None
         own = self.intent.of(seen.model)
         pattern = pattern_of(self.intent, seen.model)
@@ -114,8 +113,8 @@ def expectations(models: Path | None, repository: Path, plan: Path | None) -> Ex
         InvalidInputError: tritongen.yaml, the lock or the plan cannot be read.
     """
     intent = known_intent(models)
-    zone = intent.business.pattern.time_zone if intent is not None else ""
-    return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone_of(zone))
+    zone = zone_of(intent.business.pattern.time_zone)
+    return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone)
 
 
 def _planned(plan: PlanFile | None, model: str) -> ModelExpectation:
