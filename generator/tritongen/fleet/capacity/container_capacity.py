@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.measured_curve import held_capacity, measured_curve
-from tritongen.fleet.capacity.model_profile import ModelProfile, Placed, Sweep
+from tritongen.fleet.capacity.model_profile import ModelProfile, Placed, Sweep, container_memory
 from tritongen.fleet.capacity.operating_curves import (
     QueueParameters,
     after_rests,
@@ -23,8 +23,7 @@ from tritongen.planner import plan_serving
 from tritongen.queueing import OperatingCurve
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 
-# Memory of the server itself, and the share of a machine's that is not for containers.
-SERVER_BYTES = 400 * 2**20
+# The share of a machine's memory that containers may have.
 MEMORY_SHARE = 0.9
 # A network that is fuller than this delays answers.
 NETWORK_SHARE = 0.7
@@ -262,8 +261,8 @@ class Fitter:
         )
         if placement.limited:
             models = self._shared(models, placement)
-        memory = SERVER_BYTES + sum(
-            model.placed.instances * model.profile.instance_bytes for model in models
+        memory = container_memory(
+            (model.placed.instances, model.profile.instance_bytes) for model in models
         )
         return Fit(machine, placement, models, memory, speeds)
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
+from tritongen.fleet.capacity.model_profile import container_memory, instance_memory
 from tritongen.fleet.export.deployment import (
     Container,
     DeployedModel,
@@ -35,11 +36,8 @@ from tritongen.triton.api_keys import ApiKeys
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.server_state import StateStore
 
-_MIB = 1 << 20
-# Of Triton itself, and of a model about which nothing is known.
-_SERVER_BYTES = 256 * _MIB
-_MODEL_BYTES = 128 * _MIB
-_MEMORY_STEP = 256 * _MIB
+# An estimate of a container's memory is rounded up to whole steps; chosen.
+_MEMORY_STEP = 256 << 20
 # Without a plan: a wait of this share of the tightest goal tells the autoscaler to add a replica.
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
@@ -340,14 +338,10 @@ def _needed(
     limit = planned.memory_bytes or lock.target.memory_bytes
     if limit is not None:
         return limit
-    total = _SERVER_BYTES + settings.shared_memory_bytes
-    for name in names:
-        model = lock.models.get(name)
-        if model is None:
-            continue
-        trial = model.evidence.trial
-        peak = trial.peak_bytes if trial is not None and trial.peak_bytes else _MODEL_BYTES
-        total += model.instances * peak
+    models = [lock.models[name] for name in names if name in lock.models]
+    total = settings.shared_memory_bytes + container_memory(
+        (model.instances, instance_memory(model.evidence.trial)) for model in models
+    )
     return math.ceil(total / _MEMORY_STEP) * _MEMORY_STEP
 
 
