@@ -176,7 +176,7 @@ def _rules(
         return
     if thresholds["Decrease"] >= thresholds["Increase"]:
         yield _error("TG759", f"{where} goes up and down at once", path, where)
-    if thresholds["Increase"] >= reachable:
+    elif thresholds["Increase"] >= reachable:
         message = (
             f"{where} adds instances above {thresholds['Increase']:g} % CPU; the threads reach "
             f"{reachable:.0f} %"
