@@ -34,11 +34,10 @@ from pathlib import Path
 from statistics import median
 from time import monotonic
 
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
 from tritongen.fleet.capacity.simulation_check import server_of
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.plan_inputs import capacity_inputs
+from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.plan_fleet import capacity_inputs
 from tritongen.model.business import Clients, Place
 from tritongen.queueing import simulate
 from tritongen.repository.project import load_project

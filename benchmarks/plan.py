@@ -16,13 +16,12 @@ from time import perf_counter, process_time
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.capacity import capacity_input, catalogue, machine
-from tritongen.fleet.capacity.container_capacity import Fitter
-from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.latency_forecast import forecast_latency
-from tritongen.fleet.capacity.placement import Placer
-from tritongen.fleet.capacity.scaling import by_load
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
+from tritongen.fleet.capacity.demand import demand_of
+from tritongen.fleet.capacity.operating_curves import forecast_latency
+from tritongen.fleet.capacity.replicas import by_load
 from tritongen.fleet.capacity.sizing import plan_capacity
-from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
+from tritongen.fleet.traffic.rate_profile import RateProfile, scaled_shape
 from tritongen.model.business import Business
 from tritongen.model.intent import ModelIntent
 from tritongen.model.traffic_pattern import Pattern, PatternKind, week_shape
@@ -58,7 +57,7 @@ def one_week(rate: float) -> tuple[float, float]:
     """Wall and CPU seconds of a week by the minute: autoscaler, late share, percentile."""
     shape = week_shape(Pattern(PatternKind.WEEKDAY_WEEKEND))
     profile = RateProfile(300.0, scaled_shape(shape, rate, 3.0 * rate))
-    demand = TrafficDemand(("model",), align([profile]), known=True).finer(60.0)
+    demand = demand_of({"model": profile}).finer(60.0)
     business = Business()
     inputs = capacity_input({"model": (20.0, ModelIntent(rate=rate, latency_ms=100.0))}, business)
     fitter = Fitter(inputs.profiles, Placer(inputs.models, inputs.intent, inputs.evidence), 1.0)
@@ -66,7 +65,7 @@ def one_week(rate: float) -> tuple[float, float]:
     fit = fitter.fit(("model",), machine("c6i.large"))
     counts = by_load(demand.load(fit), 1, business.scaling, 0.9)
     curve = fit.models[0].curve
-    figures = forecast_latency(curve, demand.aligned.rates[0], counts.serving, 60.0, 99.0, 0.1)
+    figures = forecast_latency(curve, demand.rates["model"], counts.serving, 60.0, 99.0, 0.1)
     wall, cpu = perf_counter() - wall, process_time() - cpu
     requests = rate * 7 * 86400
     print(

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
-from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
+from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
+from tritongen.fleet.export.export_files import export
+from tritongen.fleet.export.export_target import ExportTarget
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "export.md"
@@ -84,10 +84,14 @@ def page() -> str:
 def sections() -> Iterator[str]:
     """A section for each target."""
     for name, target in TARGETS.items():
-        options = DeploymentOptions(ROOT / "model_repository", ROOT / "deploy" / name)
-        result = export(
-            ExportRequest(name, options, models=ROOT / "demo/models", mode=ExportMode.SHOW)
+        request = ExportRequest(
+            name,
+            ROOT / "model_repository",
+            ROOT / "deploy" / name,
+            models=ROOT / "demo/models",
+            mode=ExportMode.SHOW,
         )
+        result = export(request)
         yield f"## {name}\n\n{target.summary}.\n"
         commands = "\n".join(f"$ {command}" for command in target.deploy)
         yield f"```console\n$ tritongen export {name} -o deploy/{name}\n$ cd deploy/{name}"

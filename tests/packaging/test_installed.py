@@ -12,7 +12,7 @@ from support.cli_schemas import SCHEMAS
 from support.onnx_models import save
 from support.packages import ROOT, Installed
 from tritongen import __version__
-from tritongen.cli.commands import COMMANDS
+from tritongen.cli.main import COMMANDS
 
 # What `--help` must not load, and the base install not even bring, where it is not its own.
 HEAVY = ("docker", "google.protobuf", "grpc", "jinja2", "numpy", "onnx", "onnxruntime", "yaml")

@@ -5,10 +5,14 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.scaling import LoadTrace, by_hour, by_load, scheduled, static
-from tritongen.fleet.cost import lower_bound_usd_per_hour, usd_per_million, usd_per_month
-from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
+from tritongen.fleet.capacity.demand import demand_of
+from tritongen.fleet.capacity.replicas import LoadTrace, by_hour, by_load, scheduled, static
+from tritongen.fleet.catalogue import (
+    lower_bound_usd_per_hour,
+    usd_per_million,
+    usd_per_month,
+)
+from tritongen.fleet.traffic.rate_profile import RateProfile, scaled_shape
 from tritongen.model.business import Scaling
 
 LOADS = st.lists(st.floats(0.0, 40.0), min_size=30, max_size=300)
@@ -82,11 +86,11 @@ def test_a_shape_is_brought_to_its_average_and_peak(
 @given(st.lists(st.floats(0.0, 100.0), min_size=12, max_size=40), st.booleans())
 def test_finer_steps_keep_range_and_length(rates: list[float], known: bool) -> None:
     profile = RateProfile(300.0, tuple(rates), measured=not known)
-    demand = TrafficDemand(("m",), align([profile]), known)
+    demand = demand_of({"m": profile})
     fine = demand.finer(60.0)
-    assert fine.aligned.steps == 5 * demand.aligned.steps
-    assert min(rates) - 1e-9 <= min(fine.aligned.rates[0])
-    assert max(fine.aligned.rates[0]) <= max(rates) + 1e-9
+    assert fine.steps == 5 * demand.steps
+    assert min(rates) - 1e-9 <= min(fine.rates["m"])
+    assert max(fine.rates["m"]) <= max(rates) + 1e-9
 
 
 @given(st.floats(0.01, 100.0), st.floats(0.1, 1e3), st.floats(0.01, 1e6))

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_text
+from tritongen.fleet.capacity.capacity_plan import PlanFile, parse_plan, plan_text
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import (
     Business,

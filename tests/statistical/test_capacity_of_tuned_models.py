@@ -13,9 +13,8 @@ from support.synthetic_triton import (
     run_tuning,
     truth,
 )
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
 from tritongen.fleet.capacity.model_profile import profile_model
-from tritongen.fleet.capacity.placement import Placer
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import Business, Clients, Place
 from tritongen.model.evidence import Evidence

@@ -11,9 +11,9 @@ import pytest
 from support.capacity import capacity_input
 from support.traces import TRACES
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan
-from tritongen.fleet.capacity.scaling import Policy
+from tritongen.fleet.capacity.replicas import Policy
 from tritongen.fleet.capacity.sizing import plan_capacity
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.business import Business, Scaling, ScalingMode
 from tritongen.model.intent import ModelIntent
 
@@ -47,7 +47,6 @@ def planned(name: str, mode: ScalingMode) -> CapacityPlan:
             Business(scaling=Scaling(mode=mode)),
             profiles={"model": TRACES[name](mean)},
             machines=(machine(),),
-            known=False,
         )
     )
 

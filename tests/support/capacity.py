@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cache
 
-from tritongen.fleet.capacity.demand import TrafficDemand
+from tritongen.fleet.capacity.demand import demand_of
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.sizing import CapacityInput
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.catalogue.price_list import Catalogue, parse_catalogue
-from tritongen.fleet.traffic.rate_profile import RateProfile, align, scaled_shape
+from tritongen.fleet.catalogue import Catalogue, Machine, parse_catalogue
+from tritongen.fleet.traffic.rate_profile import RateProfile, scaled_shape
 from tritongen.model.business import Business
 from tritongen.model.evidence import (
     BatchProof,
@@ -76,7 +75,6 @@ def capacity_input(
     item: float = 1.0,
     machines: Sequence[Machine] = (),
     profiles: Mapping[str, RateProfile] | None = None,
-    known: bool = True,
     cpu: str = CPU,
 ) -> CapacityInput:
     """Inputs of a plan: each model has its milliseconds alone and its intent."""
@@ -98,7 +96,7 @@ def capacity_input(
         intent=intent,
         evidence=Evidence(evidence),
         profiles=known_models,
-        demand=TrafficDemand(tuple(models), align([rates[name] for name in models]), known),
+        demand=demand_of({name: rates[name] for name in models}),
         patterns=dict.fromkeys(models, "a pattern"),
         machines=tuple(machines) or catalogue().machines,
     )

@@ -26,7 +26,7 @@ from tritongen.fleet.export.deployment import (
     Replicas,
     Service,
 )
-from tritongen.fleet.export.render_texts import ExportFile
+from tritongen.fleet.export.export_target import ExportFile
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
 from tritongen.serving.docker.health_check import HEALTH

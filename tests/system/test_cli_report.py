@@ -70,7 +70,7 @@ def test_the_page_shows_plan_models_reasons_and_tuning(built: Project) -> None:
     for text in ("Traffic and replicas over the week", "Cost of the options", "USD a month"):
         assert text in page
     assert "max_batch_size" in page  # a reason beside every value
-    assert "4 × 1 threads, batches of 8" in page
+    assert "4 instances × 1 thread, requests merged into batches of up to 8" in page
     assert "TG340" in page
     assert page.count("<svg") == 4
 

@@ -3,22 +3,21 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
+    print_diffs,
     print_findings,
     print_table,
     progress,
     say,
-    say_lines,
     severe,
     suggest,
+    telling,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from tritongen.repository.compare import DifferenceKind
     from tritongen.repository.project import Project
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen build ./models                     write model_repository/
   tritongen build ./models --check             exit 1 when the committed files are not up to date
   tritongen build ./models --diff              show what would change, write nothing
@@ -39,9 +38,8 @@ _EXAMPLES = """\
 _MAX_LINES = 60
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "build", "write the model repository", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_repository_option("-o", "--output", purpose="to write")
     parser.add_flags(
@@ -67,7 +65,7 @@ def register(commands: Subparsers) -> None:
         "--cpus", type=positive_float, metavar="N", help="cores to plan for, over tritongen.yaml"
     )
     parser.add_flags(no_trial="run no model; plan from syntax")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_flags(
         remeasure="run every model and read this machine anew",
     )
@@ -113,10 +111,7 @@ def run(options: argparse.Namespace) -> int:
         result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
-    if options.format == "json":
-        emit_json(_json(result))
-    else:
-        _print(result, options)
+    present(options.format, lambda: _json(result), lambda: _print(result, options))
     found = (options.check and result.drift) or result.dropped or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
@@ -195,8 +190,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
     print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
-        for difference in result.differences:
-            say_lines("\n".join(difference.diff()))
+        print_diffs(result.differences)
         return
     print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),

@@ -4,13 +4,12 @@ import argparse
 from pathlib import Path
 
 from tritongen import __version__
-from tritongen.cli.options import existing_folder, positive_float, whole
 from tritongen.cli.output import emit, emit_json, good, print_findings, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, existing_folder, positive_float, whole
 from tritongen.errors import ExitCode
 from tritongen.model.findings import Finding, Severity
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen check                              lint model_repository/
   tritongen check ./repo --cpus 4              hold threads × instances against four cores
   tritongen check --format sarif > check.sarif
@@ -18,9 +17,8 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "check", "lint any model repository", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_repository()
     parser.add_argument("--cpus", type=positive_float, metavar="N", help="cores of the container")
     parser.add_argument("--gpus", type=whole, metavar="N", help="number of GPUs")

@@ -3,18 +3,17 @@
 import argparse
 
 from tritongen.cli.output import emit
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser
 from tritongen.errors import ExitCode
 
-_EXAMPLES = """\
+EXAMPLES = """\
   eval "$(tritongen completion bash)"
   tritongen completion zsh > "${fpath[1]}/_tritongen"
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "completion", "completion script for your shell", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
 
 

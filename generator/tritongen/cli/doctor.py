@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import ProgressBar, dim, emit_json, good, print_table, say, severe
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.output import ProgressBar, dim, good, present, print_table, say, severe
+from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, known_repository
 from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import view
@@ -13,7 +13,7 @@ from tritongen.model.codec import view
 if TYPE_CHECKING:
     from tritongen.serving.doctor import Check
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen doctor                      can this machine serve model_repository/?
   tritongen doctor --runtime docker     in a container of the official image
   tritongen doctor --image NAME         in a container of that image
@@ -21,10 +21,8 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "what this machine can run, and how to mend what it can't"
-    parser = add_command(commands, "doctor", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
         help=f"model repository (default: {DEFAULT_REPOSITORY}, where there is one)",
@@ -37,19 +35,18 @@ def run(options: argparse.Namespace) -> int:
     """Print every check; exit 3 when the machine, 1 when only the repository stands in the way."""
     from tritongen.serving.doctor import diagnose
 
-    repository = options.repository
-    if repository is None:
-        repository = DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None
-    elif not repository.is_dir():
+    repository = known_repository(options)
+    if repository is not None and not repository.is_dir():
         raise InvalidInputError("TG708", "there is no such folder", where=str(repository))
     with ProgressBar() as bar:
         diagnosis = diagnose(Path.cwd(), repository, wanted_server(options), bar)
-    if options.format == "json":
-        names = ("name", "ok", "severity", "message", "fix", "code")
-        checks = [view(item, *names) for item in diagnosis.checks]
-        emit_json({**view(diagnosis, "runtime", "reason"), "checks": checks})
-    else:
-        _print(diagnosis.checks)
+    names = ("name", "ok", "severity", "message", "fix", "code")
+    checks = [view(item, *names) for item in diagnosis.checks]
+    present(
+        options.format,
+        lambda: {**view(diagnosis, "runtime", "reason"), "checks": checks},
+        lambda: _print(diagnosis.checks),
+    )
     return int(diagnosis.exit_code)
 
 

@@ -4,18 +4,17 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.output import emit_json, good, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser
 from tritongen.errors import ExitCode
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen down            stop this project's server and its leftovers
   tritongen down --all      stop every server that tritongen started on this machine
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "down", "stop what `up` started", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_flags(all="every project's servers and orphans")
     parser.add_grace("it")
     parser.add_format()

@@ -2,22 +2,24 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tritongen.cli.options import existing_folder
-from tritongen.cli.output import bold, dim, emit_json, findings_json, print_findings, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.output import bold, dim, findings_json, present, print_findings, say
+from tritongen.cli.parser import CommandParser, models_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
-_EXAMPLES = """\
+if TYPE_CHECKING:
+    from tritongen.repository.explain import Explained
+
+EXAMPLES = """\
   tritongen explain magika                      every value of magika's configuration
   tritongen explain magika max_batch_size       one of them
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "explain", "why a value is what it is", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("field", nargs="?", default="", metavar="FIELD", help="part of its path")
     parser.add_argument(
@@ -29,29 +31,32 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every reason."""
-    from tritongen.planner.context import show_number
     from tritongen.repository.explain import explain
-    from tritongen.repository.project_registry import last_models
 
-    root = existing_folder(options.models or last_models(options.repository))
-    result = explain(root, options.repository, options.model, options.field)
-    if options.format == "json":
-        emit_json(
+    result = explain(models_folder(options), options.repository, options.model, options.field)
+    present(options.format, lambda: _json(result), lambda: _print(result))
+    return int(ExitCode.OK)
+
+
+def _json(result: "Explained") -> dict[str, object]:
+    return {
+        "model": result.model,
+        "values": [
             {
-                "model": result.model,
-                "values": [
-                    {
-                        **view(item, "field", "value"),
-                        "source": item.reason.source,
-                        "reason": item.reason.sentence,
-                        "numbers": dict(item.reason.numbers),
-                    }
-                    for item in result.values
-                ],
-                "findings": findings_json(result.findings),
+                **view(item, "field", "value"),
+                "source": item.reason.source,
+                "reason": item.reason.sentence,
+                "numbers": dict(item.reason.numbers),
             }
-        )
-        return int(ExitCode.OK)
+            for item in result.values
+        ],
+        "findings": findings_json(result.findings),
+    }
+
+
+def _print(result: "Explained") -> None:
+    from tritongen.planner.context import show_number
+
     for item in result.values:
         say(f"{bold(item.field)} = {item.value}" if item.value else bold(f"no {item.field}"))
         say(f"  {item.reason.sentence} {dim(f'[{item.reason.source.value}]')}")
@@ -59,4 +64,3 @@ def run(options: argparse.Namespace) -> int:
             figures = (show_number(name, value) for name, value in item.reason.numbers)
             say(f"  {dim(', '.join(figures))}")
     print_findings(result.findings)
-    return int(ExitCode.OK)

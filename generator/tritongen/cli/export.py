@@ -5,37 +5,35 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import known_models
 from tritongen.cli.output import (
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
+    print_diffs,
     print_findings,
     print_table,
     say,
-    say_lines,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, known_models
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.fleet.export.export_files import ExportRequest, ExportResult
+    from tritongen.fleet.export.export_files import ExportResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen export compose -o compose          Triton with Prometheus and Grafana on one machine
   tritongen export kubernetes --plan plan.json --storage pvc://models -o deploy
   tritongen export swarm -o stack --check      exit 1 when the committed files are not up to date
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     from tritongen.fleet.export.targets import TARGETS
 
-    parser = add_command(commands, "export", "deployment files that agree with the plan", _EXAMPLES)
     parser.add_argument("target", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_repository()
     parser.add_argument(
@@ -68,40 +66,34 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and report what changed."""
+    from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
     from tritongen.fleet.export.export_files import export
-
-    result = export(_request(options))
-    if options.format == "json":
-        emit_json(_json(options.target, result))
-    else:
-        _print(result, options)
-    drift = bool(result.differences) and not result.written
-    return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
-
-
-def _request(options: argparse.Namespace) -> "ExportRequest":
-    from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
-    from tritongen.fleet.export.export_files import ExportMode, ExportRequest
 
     mode = ExportMode.WRITE
     if options.check:
         mode = ExportMode.CHECK
     elif options.diff:
         mode = ExportMode.SHOW
-    return ExportRequest(
+    request = ExportRequest(
         target=options.target,
-        deployment=DeploymentOptions(
-            repository=options.repository,
-            output=options.output or Path(options.target),
-            name=options.name,
-            image=options.image,
-            storage=options.storage,
-        ),
+        repository=options.repository,
+        output=options.output or Path(options.target),
+        name=options.name,
+        image=options.image,
+        storage=options.storage,
         models=known_models(options),  # a repository without its models can be deployed, too
         plan=options.plan,
         mode=mode,
         force=options.force,
     )
+    result = export(request)
+    present(
+        options.format,
+        lambda: _json(options.target, result),
+        lambda: _print(result, options),
+    )
+    drift = bool(result.differences) and not result.written
+    return int(ExitCode.FINDINGS if options.check and drift else ExitCode.OK)
 
 
 def _json(target: str, result: "ExportResult") -> dict[str, object]:
@@ -129,8 +121,7 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
 def _print(result: "ExportResult", options: argparse.Namespace) -> None:
     print_findings(result.findings)
     if options.diff:
-        for difference in result.differences:
-            say_lines("\n".join(difference.diff()))
+        print_diffs(result.differences)
         return
     print_table(
         ("service", "replicas", "cores", "threads", "queue target", "models"),

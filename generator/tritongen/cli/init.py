@@ -3,14 +3,13 @@
 import argparse
 from shlex import quote
 
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import emit, emit_json, good, say, say_lines, suggest
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, existing_folder
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import shallow, view
 from tritongen.model.printable import json_text
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen init ./models                      draft ./models/tritongen.yaml
   tritongen init --schema > tritongen.schema.json
   tritongen init ./models --step image --model resnet     a step in Python before resnet
@@ -18,11 +17,10 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     from pathlib import Path
 
-    parser = add_command(commands, "init", "draft tritongen.yaml from what is found", _EXAMPLES)
     parser.add_argument("models", type=Path, nargs="?", metavar="MODELS", help="folder of models")
     parser.add_flags(
         schema="print the file's JSON schema",

@@ -4,20 +4,19 @@ import argparse
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, telling
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     say,
     severe,
     suggest,
+    telling,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity
@@ -25,21 +24,20 @@ from tritongen.model.findings import Severity
 if TYPE_CHECKING:
     from tritongen.model.facts import OnnxFacts
     from tritongen.model.tensors import TensorSpec
-    from tritongen.repository.inspect import InspectedModel
+    from tritongen.repository.inspect import InspectedModel, InspectionResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
   tritongen inspect ./models --trial         also run every model and prove its batch axis
   tritongen inspect ./models --format json
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "inspect", "facts and findings for every model", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_flags(trial="run every model in a child process")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_repository_option("-o", "--output", purpose="whose lock holds known evidence")
     parser.add_format()
 
@@ -55,21 +53,14 @@ def run(options: argparse.Namespace) -> int:
         code=not options.untrusted,
         progress=lambda project: telling(project, lambda _name: None),
     )
-    if options.format == "json":
-        emit_json(
-            {
-                "models": [_json(item) for item in result.models],
-                "findings": findings_json(result.findings),
-            }
-        )
-    else:
-        for model in result.models:
-            _print(model)
-        print_findings(result.findings)
-        fixable = [item.facts.name for item in result.models if item.fixes]
-        for name in fixable[:3]:
-            suggest(f"tritongen optimize {quote(str(options.models))} -m {quote(name)} --fix")
-        suggest(f"tritongen build {quote(str(options.models))}{' --fix' if fixable else ''}")
+    present(
+        options.format,
+        lambda: {
+            "models": [_json(item) for item in result.models],
+            "findings": findings_json(result.findings),
+        },
+        lambda: _print_all(result, quote(str(options.models))),
+    )
     unservable = any(not item.facts.servable for item in result.models)
     return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
 
@@ -101,6 +92,16 @@ def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
     from tritongen.model.tensors import json_shape
 
     return {**shallow(spec, whole=True), "shape": json_shape(spec.shape)}
+
+
+def _print_all(result: "InspectionResult", models: str) -> None:
+    for model in result.models:
+        _print(model)
+    print_findings(result.findings)
+    fixable = [item.facts.name for item in result.models if item.fixes]
+    for name in fixable[:3]:
+        suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
+    suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
 
 
 def _print(item: "InspectedModel") -> None:

@@ -1,23 +1,23 @@
 """`tritongen logs`."""
 
 import argparse
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from tritongen.cli.options import positive_int
-from tritongen.cli.output import emit_json, say
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.output import present, say
+from tritongen.cli.parser import CommandParser, positive_int
 from tritongen.errors import ExitCode, InvalidInputError
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen logs               the last 50 lines
   tritongen logs -n 500
   tritongen logs --follow      and every further one until the server ends or Ctrl-C
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "logs", "the last lines of the server's log", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "-n", "--lines", type=positive_int, default=50, help="(default: %(default)s)"
     )
@@ -34,12 +34,13 @@ def run(options: argparse.Namespace) -> int:
     if options.follow:
         return _follow(options)
     lines = last_logs(Path.cwd(), options.lines)
-    if options.format == "json":
-        emit_json({"lines": lines})
-    else:
-        for line in lines:
-            say(line.removesuffix("\r").expandtabs(), flush=True)
+    present(options.format, lambda: {"lines": lines}, lambda: _print(lines))
     return int(ExitCode.OK)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line.removesuffix("\r").expandtabs(), flush=True)
 
 
 def _follow(options: argparse.Namespace) -> int:
@@ -52,9 +53,6 @@ def _follow(options: argparse.Namespace) -> int:
 
     if options.format == "json":
         raise InvalidInputError("TG009", "--follow has no JSON form")
-    try:
-        for line in running_server(Path.cwd()).follow(options.lines):
-            say(line.removesuffix("\r").expandtabs(), flush=True)
-    except KeyboardInterrupt:
-        pass  # the asked-for end
+    with suppress(KeyboardInterrupt):  # the asked-for end
+        _print(running_server(Path.cwd()).follow(options.lines))
     return int(ExitCode.OK)

@@ -8,16 +8,15 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 from tritongen import __version__
-from tritongen.cli import streams
-from tritongen.cli.commands import COMMANDS
 from tritongen.cli.output import report_error
-from tritongen.cli.parser import CommandParser
+from tritongen.cli.parser import CommandParser, add_command
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
 
 _EXAMPLES = """\
@@ -28,8 +27,32 @@ examples:
   tritongen probe --concurrency 8       measure it
   tritongen down
 """
-
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Every command and what it does; its module here has EXAMPLES, `register(parser)`, `run(options)`.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "init": "draft tritongen.yaml from what is found",
+        "inspect": "facts and findings for every model",
+        "build": "write the model repository",
+        "check": "lint any model repository",
+        "explain": "why a value is what it is",
+        "up": "serve a repository with a real Triton",
+        "down": "stop what `up` started",
+        "restart": "end the server and start it again",
+        "status": "is the server up, are its models ready?",
+        "logs": "the last lines of the server's log",
+        "verify": "compare Triton's outputs with a local run",
+        "probe": "load with honest numbers",
+        "tune": "find the best configuration by measuring it",
+        "optimize": "make models servable, batchable and cheaper, each step proven",
+        "doctor": "what this machine can run, and how to mend what it can't",
+        "plan": "which machines, how many, at what cost",
+        "export": "deployment files that agree with the plan",
+        "observe": "what a live server does, and what to change",
+        "report": "one HTML page about the service",
+        "completion": "completion script for your shell",
+    }
+)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -63,7 +86,8 @@ def build_parser(wanted: str | None, *, alone: bool = False) -> CommandParser:
     )
     for name, summary in COMMANDS.items():
         if wanted in {None, name}:
-            importlib.import_module(f"tritongen.cli.{name}").register(commands)
+            module = importlib.import_module(f"tritongen.cli.{name}")
+            module.register(add_command(commands, name, summary, module.EXAMPLES))
         elif not alone:
             commands.add_parser(name, help=summary, add_help=False)
     return parser
@@ -80,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         closed pipe ended it, as shells have it.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    streams.prepare()
+    _prepare_streams()
     # gRPC's library writes on its own to standard error, words of the server among it as they came.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     as_json = _wants_json(arguments)
@@ -95,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + number
     except BrokenPipeError:
         # The reader of our output has gone; what it has not read it does not want.
-        streams.abandon()
+        _abandon_output()
         return 128 + signal.SIGPIPE
     except MemoryError as problem:
         return _report(EnvironmentProblem("TG010", f"out of memory: {problem}"), as_json)
@@ -109,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unexpected(problem: Exception, as_json: bool) -> int:
     """Tells of what nobody foresaw; the system's own refusals may come from any path."""
     if isinstance(problem, OSError) and problem.errno in _NO_SPACE:
-        streams.abandon()
+        _abandon_output()
         what = f"the output cannot be written: {problem.strerror}"
         return _report(EnvironmentProblem("TG005", what), as_json=False)
     if isinstance(problem, PermissionError) and isinstance(problem.filename, str):
@@ -126,7 +150,7 @@ def _report(problem: TritongenError, as_json: bool) -> int:
         report_error(problem, as_json=as_json)
         sys.stdout.flush()
     except OSError:
-        streams.abandon()  # nobody is left to tell
+        _abandon_output()  # nobody is left to tell
     return int(problem.exit_code)
 
 
@@ -172,3 +196,31 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def _name(number: int) -> str:
     return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
+def _prepare_streams() -> None:
+    """Open what the caller closed, and let no character stop the output.
+
+    A closed descriptor would be given to the next file that is opened, and what is printed would
+    end up in it.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _abandon_output() -> None:
+    """Send what is still to be printed nowhere: the reader has gone, or the disk is full."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

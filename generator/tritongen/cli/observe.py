@@ -6,20 +6,26 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import known_models, positive_float, positive_int, seconds
 from tritongen.cli.output import (
     ProgressBar,
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import (
+    CommandParser,
+    known_models,
+    models_folder,
+    positive_float,
+    positive_int,
+    seconds,
+)
 from tritongen.errors import ExitCode
 from tritongen.model.codec import significant, view
 from tritongen.model.findings import Severity
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from tritongen.fleet.observe.model_counters import Observed
     from tritongen.fleet.observe.observe_server import CounterSource, Observation
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen observe --for 10m                                this project's server
   tritongen observe -u HOST:8000 --for 1h --write            state the observed rates
   tritongen observe --prometheus http://HOST:9090 --for 14d --csv traffic.csv
@@ -39,11 +45,8 @@ _HEADERS = (
 _length = partial(seconds, least=1.0, what="a duration such as 90s, 10m or 14d")
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands, "observe", "what a live server does, and what to change", _EXAMPLES
-    )
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_known_models("folder of models with tritongen.yaml")
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
@@ -78,16 +81,16 @@ def register(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Observe, compare, print; exit 1 when requests fail."""
+    from tritongen.fleet.observe.expected import expectations
     from tritongen.fleet.observe.observe_server import (
         CounterSource,
-        ProjectPaths,
         history_csv,
         observe,
         write_intent,
     )
     from tritongen.system.files import write_atomic
 
-    models = known_models(options, required=options.write)
+    models = models_folder(options) if options.write else known_models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
     source = CounterSource(
         addresses,
@@ -97,10 +100,11 @@ def run(options: argparse.Namespace) -> int:
         options.interval,
         options.replicas,
     )
+    expected = expectations(models, options.repository, options.plan)
     with ProgressBar() as bar:
         found = observe(
             source,
-            ProjectPaths(models, options.repository, options.plan),
+            expected,
             lambda done, whole: bar("observing", int(done), int(whole)),
         )
     written = csv = None
@@ -109,10 +113,11 @@ def run(options: argparse.Namespace) -> int:
     if options.csv is not None:
         csv = options.csv
         write_atomic(csv, history_csv(found.models, speedup=options.speedup).encode())
-    if options.format == "json":
-        emit_json(_json(found, source, written, csv))
-    else:
-        _print(found, written, csv)
+    present(
+        options.format,
+        lambda: _json(found, source, written, csv),
+        lambda: _print(found, written, csv),
+    )
     failed = any(item.severity is Severity.ERROR for item in found.findings)
     return int(ExitCode.FINDINGS if failed else ExitCode.OK)
 

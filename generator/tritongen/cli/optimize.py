@@ -5,40 +5,37 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import existing_folder, gibibytes, positive_float
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     progress,
     say,
     suggest,
+    tell_of_code,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.model.variants import Proof, Variant
-    from tritongen.optimize.optimize_models import OptimizedModel, OptimizeOptions
+    from tritongen.optimize.optimize_models import OptimizedModel
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen optimize ./models -m wine              what could be fixed, tried and proven
   tritongen optimize ./models -m wine --fix        keep the fixed model as a variant
   tritongen optimize ./models -m ocr --quantize --data samples.npz --max-drop 0.01
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "make models servable, batchable and cheaper, each step proven"
-    parser = add_command(commands, "optimize", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     parser.add_model_names()
     parser.add_flags(
@@ -59,7 +56,7 @@ def register(commands: Subparsers) -> None:
         help="instruction sets of the target's CPU (default: this machine's)",
     )  # fmt: skip
     _add_limits(parser)
-    add_untrusted(parser)
+    parser.add_untrusted()
     purpose = "whose lock holds the target's cores"
     parser.add_repository_option("-o", "--output", purpose=purpose)
     parser.add_format()
@@ -107,7 +104,8 @@ def _drop(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Optimise and print; exit 4 when the accuracy gate is not met."""
-    from tritongen.optimize.optimize_models import named_code, optimize
+    from tritongen.optimize.child_jobs import ChildLimits
+    from tritongen.optimize.optimize_models import OptimizeOptions, named_code, optimize
     from tritongen.repository.project import load_project
 
     project = load_project(
@@ -115,22 +113,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if not options.untrusted:
         tell_of_code(project.root, named_code(project, options.data))
-    models = optimize(project, _options(options), lambda text: progress(f"{text} …"))
-    if options.format == "json":
-        emit_json({"models": [_json(model) for model in models]})
-    else:
-        for model in models:
-            _print(model, options.models)
-        _suggest(models, options)
-    missed = any(model.gate_missed for model in models)
-    return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
-
-
-def _options(options: argparse.Namespace) -> "OptimizeOptions":
-    from tritongen.optimize.child_jobs import ChildLimits
-    from tritongen.optimize.optimize_models import OptimizeOptions
-
-    return OptimizeOptions(
+    wanted = OptimizeOptions(
         fix=options.fix,
         quantize=options.quantize,
         graph=options.graph,
@@ -145,6 +128,14 @@ def _options(options: argparse.Namespace) -> "OptimizeOptions":
         budget_s=options.budget,
         code=not options.untrusted,
     )
+    models = optimize(project, wanted, lambda text: progress(f"{text} …"))
+    present(
+        options.format,
+        lambda: {"models": [_json(model) for model in models]},
+        lambda: _print(models, options),
+    )
+    missed = any(model.gate_missed for model in models)
+    return int(ExitCode.GOAL_NOT_MET if missed else ExitCode.OK)
 
 
 def _json(model: "OptimizedModel") -> dict[str, object]:
@@ -168,7 +159,13 @@ def _variant_json(variant: "Variant") -> dict[str, object]:
     }
 
 
-def _print(model: "OptimizedModel", models: Path) -> None:
+def _print(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
+    for model in models:
+        _print_model(model, options.models)
+    _suggest(models, options)
+
+
+def _print_model(model: "OptimizedModel", models: Path) -> None:
     say(bold(model.name))
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")

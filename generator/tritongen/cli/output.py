@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from tritongen.errors import ExitCode, TritongenError
@@ -12,9 +13,13 @@ from tritongen.model.findings import Finding, Severity
 from tritongen.model.printable import json_text, printable, printable_line
 
 if TYPE_CHECKING:
+    from tritongen.repository.compare import Difference
+    from tritongen.repository.project import Project
     from tritongen.triton.server import ModelStatus
 
 SCHEMA_VERSION = 1
+# Names of models whose code is told of.
+_MAX_NAMES = 3
 
 # An option of the whole command line.
 _wishes = {"quiet": False}
@@ -107,6 +112,22 @@ def emit_json(document: Mapping[str, object]) -> None:
     emit(text)
 
 
+def present(
+    form: str, document: Callable[[], Mapping[str, object]], show: Callable[[], None]
+) -> None:
+    """Print a result as it is asked for.
+
+    Args:
+        form: `json`, or text.
+        document: the result for programs.
+        show: prints it for people.
+    """
+    if form == "json":
+        emit_json(document())
+    else:
+        show()
+
+
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns as wide as their widest cell; the last one takes what is left."""
     table = [[printable(cell) for cell in row] for row in (headers, *rows)]
@@ -146,6 +167,12 @@ def _print_finding(item: Finding) -> None:
     say(f"{head} {where + ': ' if where and not told else ''}{item.message}")
     if item.severity is not Severity.INFO:
         say(f"  {dim('→ ' + item.fix)}")
+
+
+def print_diffs(differences: "Iterable[Difference]") -> None:
+    """Print what would change, line by line."""
+    for difference in differences:
+        say_lines("\n".join(difference.diff()))
 
 
 def print_states(models: "Sequence[ModelStatus]") -> None:
@@ -258,3 +285,51 @@ def suggest(command: str) -> None:
         return
     say()
     say(f"{dim('next:')} {command}")
+
+
+def telling(project: "Project", progress: Callable[[str], None]) -> Callable[[str], None]:
+    """The progress of trials, which first tells of code that has not been met before.
+
+    Args:
+        project: whose models are tried.
+        progress: told the name of each model.
+    """
+    code = programs(project)
+
+    def progressing(name: str) -> None:
+        if name in code:
+            tell_of_code(project.root, code)
+        progress(name)
+
+    return progressing
+
+
+def programs(project: "Project") -> frozenset[str]:
+    """Models that are code of whoever made them."""
+    return frozenset(facts.name for facts in project.models if facts.format.is_code)
+
+
+def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) -> None:
+    """One line on stderr, the first time that code of a folder runs for this project.
+
+    Args:
+        folder: of the models.
+        names: of the models, or of what in tritongen.yaml names code.
+        served: whether it then runs in a server, too.
+    """
+    from tritongen.repository.project_registry import remember_code
+
+    if not names or not remember_code(folder):
+        return
+    from tritongen.system.sandbox import sandbox_gaps
+
+    shown = ", ".join(sorted(names)[:_MAX_NAMES])
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    gaps = sandbox_gaps()
+    walls = "; ".join(gaps) if gaps else "no network, files of its own only"
+    doctor = ", see `tritongen doctor`" if gaps else ""
+    then = " and then in a server" if served else ""
+    say_error(
+        f"code of {folder} runs in a sandbox ({walls}{doctor}){then}: {shown}{more}; "
+        "--untrusted forbids it"
+    )

@@ -1,28 +1,197 @@
-"""The parser of a command, and the options that several commands share."""
+"""The parser of a command: options that several commands share, and the forms of their values."""
 
 import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from tritongen.cli import streams
-from tritongen.cli.options import positive_float
-from tritongen.errors import InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 
+T = TypeVar("T")
+_UNIT_S = {
+    "": 1.0, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0,
+    "d": 86_400.0, "w": 604_800.0,
+}  # fmt: skip
 if TYPE_CHECKING:
     # argparse gives them no public names.
     Subparsers = argparse._SubParsersAction["CommandParser"]  # noqa: SLF001  (as above)
     OptionGroup = argparse._ArgumentGroup  # noqa: SLF001  (as above)
 else:
     Subparsers = Any
-
+# The variable that `--untrusted` is taken from.
+UNTRUSTED = "TRITONGEN_UNTRUSTED"
 DEFAULT_REPOSITORY = Path("model_repository")
+
+
+def add_declared_options(
+    parser: argparse.ArgumentParser, options: type, types: Mapping[str, Callable[[str], object]]
+) -> None:
+    """A flag for each field of an options dataclass that declares one.
+
+    Args:
+        parser: of the command.
+        options: its dataclass; a field's metadata hold flags, argparse's settings and `made`.
+        types: what reads the flag's text, by field; others are taken as they are.
+    """
+    for item in fields(options):
+        settings: dict[str, Any] = dict(item.metadata.get("settings", {}))
+        if item.name in types:
+            settings["type"] = types[item.name]
+        if item.metadata:
+            default = [] if settings.get("action") == "append" else item.default
+            parser.add_argument(
+                *item.metadata["flags"], dest=_dest(options, item.name), default=default, **settings
+            )
+
+
+def declared_options(options: type[T], arguments: argparse.Namespace) -> T:
+    """The options that a command line holds; fields without a flag keep their defaults."""
+    found = {}
+    for item in fields(options):  # type: ignore[arg-type]  # a dataclass
+        if item.metadata:
+            value, made = getattr(arguments, _dest(options, item.name)), item.metadata["made"]
+            found[item.name] = value if made is None or value is None else made(value)
+    return options(**found)
+
+
+def _dest(options: type, name: str) -> str:
+    """Where argparse keeps a field, apart from the command's own arguments."""
+    return f"{options.__name__}.{name}"
+
+
+def positive_float(text: str) -> float:
+    """A number above 0, for `type=`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def seconds(
+    text: str,
+    *,
+    least: float = 0.0,
+    most: float = sys.float_info.max,
+    what: str = "a time above 0 such as 30, 500ms, 120s or 2m",
+) -> float:
+    """Seconds above 0 from a plain number or one with a unit (``500ms``, ``90s``, ``2m``, ``14d``).
+
+    For `type=`, or with `partial` where the time is bounded.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text)
+    value = float(match[1]) * _UNIT_S.get(match[2], 0.0) if match else 0.0
+    if not 0.0 < value <= most or value < least:
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}")
+    return value
+
+
+def gibibytes(text: str) -> int:
+    """Bytes of a number of GiB above 0, for `type=`."""
+    return int(positive_float(text) * 2**30)
+
+
+def _digits(text: str, *, least: int = 0, most: int = sys.maxsize, what: str) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}")
+    return int(text)
+
+
+# Forms of numbers, for `type=`; a port may be 0 for a free one.
+whole = partial(_digits, what="a whole number")
+positive_int = partial(_digits, least=1, what="a whole number above 0")
+port = partial(_digits, most=65535, what="a port from 0 to 65535")
+
+
+def address(text: str) -> str:
+    """``HOST:PORT``, for `type=`."""
+    host, _, number = text.rpartition(":")
+    if not host or "/" in text or not number.isdigit() or not 0 < int(number) <= 65535:
+        from tritongen.triton.address import shown_address
+
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {shown_address(text)!r}")
+    return text
+
+
+def refuse_to_serve(options: argparse.Namespace) -> None:
+    """Stop a command that starts a server.
+
+    Raises:
+        InvalidInputError: TG149, no code may run.
+    """
+    if options.untrusted:
+        raise InvalidInputError("TG149", "a server runs the code of the models that it serves")
+
+
+def models_folder(options: argparse.Namespace) -> Path:
+    """The models folder that is named, or that the repository was built from.
+
+    Raises:
+        InvalidInputError: TG002, the named one is not a folder, or none is known.
+    """
+    from tritongen.repository.project_registry import last_models
+
+    return existing_folder(options.models or last_models(options.repository))
+
+
+def known_models(options: argparse.Namespace) -> Path | None:
+    """The same, None where none is named and none is known."""
+    try:
+        return models_folder(options)
+    except InvalidInputError:
+        if options.models is not None:
+            raise
+        return None
+
+
+def known_repository(options: argparse.Namespace) -> Path | None:
+    """The repository that is named, else the usual one where there is one."""
+    usual = DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None
+    return options.repository or usual
+
+
+def existing_folder(path: Path) -> Path:
+    """The path when it is a folder.
+
+    Raises:
+        InvalidInputError: TG002, it is not.
+    """
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise InvalidInputError("TG002", what, where=str(path))
+    return path
+
+
+def writable_file(path: Path) -> Path:
+    """The path when a file can be written there: told before the work, not after it.
+
+    Raises:
+        EnvironmentProblem: TG004, it is a folder, or its own folder is missing or closed.
+    """
+    what = ""
+    if path.is_dir():
+        what = "is a folder"
+    elif not path.parent.is_dir():
+        what = "its folder is a file" if path.parent.exists() else "there is no such folder"
+    elif not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+        what = "permission denied"
+    if what:
+        raise EnvironmentProblem("TG004", f"cannot be written: {what}", where=str(path))
+    return path
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Help as wide as the terminal, which argparse would load archive formats to learn."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=streams.width() - 2)
+        super().__init__(prog, width=_terminal_width() - 2)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -115,6 +284,15 @@ class CommandParser(argparse.ArgumentParser):
         )  # fmt: skip
         self.add_flags(keep_going="leave the server up although a model failed")
 
+    def add_untrusted(self) -> None:
+        """Whether code that was handed over may run."""
+        self.add_argument(
+            "--untrusted", action="store_true",
+            default=os.environ.get(UNTRUSTED, "") not in {"", "0"},
+            help="run no code of the folder: Python and Torch models are planned from what can be "
+            f"read (default: {UNTRUSTED})",
+        )  # fmt: skip
+
     def add_plan(self) -> None:
         """The file of `tritongen plan`."""
         self.add_argument(
@@ -148,3 +326,14 @@ def add_command(commands: Subparsers, name: str, summary: str, examples: str) ->
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     return parser
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal: the user's wish in COLUMNS, what the terminal says, or 80."""
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isascii() and wish.isdigit() and int(wish):
+        return int(wish)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80

@@ -7,20 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import existing_folder, positive_int, writable_file
 from tritongen.cli.output import (
     bold,
     dim,
-    emit_json,
     findings_json,
     good,
+    present,
     print_findings,
     print_table,
     progress,
     say,
     suggest,
 )
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, existing_folder, positive_int, writable_file
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, significant, view
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from tritongen.fleet.plan_fleet import FleetPlan
     from tritongen.model.findings import Finding
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen plan ./models                              which machines, how many, at what cost
   tritongen plan ./models --provider azure --top 5     the five best of one provider
   tritongen plan ./models --price-list ours.csv        with prices of your own
@@ -45,9 +44,8 @@ _EXAMPLES = """\
 _OVERLOADED_S = 60.0
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "plan", "which machines, how many, at what cost", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     purpose = "with the evidence; the plan is stored beside it"
     parser.add_repository_option("-r", "--repository", purpose=purpose)
@@ -78,32 +76,26 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
     from tritongen.fleet.plan_fleet import PlanOptions, plan
-    from tritongen.fleet.plan_inputs import PriceChoice
 
     if options.output is not None and not options.dry_run:
         writable_file(options.output)
-    choice = PriceChoice(
-        catalogue=options.catalogue,
-        price_list=options.price_list,
-        provider=options.provider,
-        region=options.region,
-        machines=tuple(options.machine),
-    )
     planned = plan(
         existing_folder(options.models),
         PlanOptions(
             repository=options.repository,
-            prices=choice,
+            catalogue=options.catalogue,
+            price_list=options.price_list,
+            provider=options.provider,
+            region=options.region,
+            machines=tuple(options.machine),
             trial=not options.no_trial,
             write=not options.dry_run,
             output=options.output,
         ),
         lambda name: progress(f"trying {name} …"),
     )
-    if options.format == "json":
-        emit_json(_json(planned, options.top))
-    else:
-        _print(planned, options.top)
+    top = options.top
+    present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
     return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
 
 
@@ -244,7 +236,7 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 
 
 def _row(option: "Option") -> tuple[str, ...]:
-    from tritongen.fleet.capacity.option_reasons import replica_range
+    from tritongen.fleet.capacity.option_ranking import replica_range
 
     machine, worst, usage = option.machine, option.worst, option.utilization
     about = "≈ " if option.estimate == "bound" and option.services else ""
@@ -271,7 +263,7 @@ def _money(value: float) -> str:
 
 
 def _print_services(option: "Option") -> None:
-    from tritongen.fleet.capacity.option_reasons import replica_range
+    from tritongen.fleet.capacity.option_ranking import replica_range
 
     rows = []
     for service in option.services:

@@ -8,20 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import positive_float, seconds, writable_file
 from tritongen.cli.output import ProgressBar
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser, positive_float, seconds, writable_file
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
-    from tritongen.probe.questions.comparison import FigureComparison
-    from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer
+    from tritongen.cli.probe_output import ProbeResults
+    from tritongen.probe.probe_request import ModelChoice, ProbeRequest, Tell
+    from tritongen.probe.questions.goal_and_knee import LoadSearch
     from tritongen.probe.workload import Load
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen probe --concurrency 8           every ready model of this project's server
   tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
@@ -35,9 +32,8 @@ _EXAMPLES = """\
 _BUDGET_S = 10.0
 
 
-def register(subparsers: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(subparsers, "probe", "load with honest numbers", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     _add_target(parser)
     _add_load(parser)
     _add_inputs(parser)
@@ -169,50 +165,42 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code tells what ended it."""
-    from tritongen.cli.probe_output import deliver
+    from tritongen.cli.probe_output import ProbeResults, deliver
 
     _check_question(args)
     if args.compare:
         from tritongen.probe.questions.comparison import compare_files
 
         before, after = args.compare
-        return deliver(args, None, comparisons=compare_files(before, after, args.tolerance))
+        comparisons = compare_files(before, after, args.tolerance)
+        return deliver(args, ProbeResults(None, comparisons=comparisons))
     with ProgressBar() as bar:
-        report, answers, comparisons = _measure(args, _live(bar) if sys.stderr.isatty() else None)
-    return deliver(args, report, answers=answers, comparisons=comparisons)
+        found = _measure(args, _live(bar) if sys.stderr.isatty() else None)
+    return deliver(args, found)
 
 
-def _measure(
-    args: argparse.Namespace, tell: "Tell | None"
-) -> "tuple[ProbeReport, Sequence[SearchAnswer], Sequence[FigureComparison]]":
+def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
     """What was asked for; answers and comparisons are empty where there was no such question."""
+    from tritongen.cli.probe_output import ProbeResults
+
     request = _request(args)
     if args.against:
         from tritongen.probe.questions.comparison import compare_against
 
-        against = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
-        return against[0], (), against[1]
+        found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
+        return ProbeResults(found[0], comparisons=found[1])
     if args.goal or args.find:
         from tritongen.probe.questions.goal_and_knee import search
 
-        return *search(Path.cwd(), request, _search(args), tell), ()
+        return ProbeResults(*search(Path.cwd(), request, _search(args), tell))
     from tritongen.probe.probe_models import probe
 
-    return probe(Path.cwd(), request, tell), (), ()
+    return ProbeResults(probe(Path.cwd(), request, tell))
 
 
 def _check_question(args: argparse.Namespace) -> None:
     """One question at a time."""
-    asked = [
-        flag
-        for flag, value in (
-            ("--find", args.find),
-            ("--goal", args.goal),
-            ("--compare", args.compare),
-            ("--against", args.against),
-        )
-        if value
-    ]
+    asked = [f"--{name}" for name in ("find", "goal", "compare", "against") if getattr(args, name)]
     if len(asked) > 1:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
     if asked in (["--find"], ["--goal"]) and args.schedule:
@@ -237,13 +225,11 @@ def _search(args: argparse.Namespace) -> "LoadSearch":
         levels = parse_concurrency(args.concurrency)
     elif args.rate:
         levels = parse_rates(args.rate)
-    first = levels[0] if levels else None
-    most = levels[-1] if len(levels) > 1 else None
     return LoadSearch(
         goals=parse_goals(args.goal) if args.goal else (),
         by_concurrency=bool(args.concurrency),
-        first=first,
-        most=most,
+        first=levels[0] if levels else None,
+        most=levels[-1] if len(levels) > 1 else None,
     )
 
 
@@ -301,13 +287,11 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
 def _check_numbers(args: argparse.Namespace) -> None:
     if not 0.5 <= args.confidence < 1.0:
         raise InvalidInputError("TG905", "--confidence lies between 0.5 and 1, such as 0.95")
-    for flag, value, least in (
-        ("--batch", args.batch, 1),
-        ("--processes", args.processes, 1),
-        ("--sequence", args.sequence, 0),
-        ("--max-outstanding", 1 if args.max_outstanding is None else args.max_outstanding, 1),
-    ):
-        if value < least:
+    bounds = {"batch": 1, "processes": 1, "sequence": 0, "max_outstanding": 1}
+    for name, least in bounds.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            flag = f"--{name.replace('_', '-')}"
             raise InvalidInputError("TG905", f"{flag} is at least {least}, not {value}")
 
 

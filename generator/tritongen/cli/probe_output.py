@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tritongen.cli.output import (
@@ -35,84 +36,90 @@ from tritongen.probe.report.tables import (
     rate_text,
     row,
 )
+from tritongen.probe.statistics.measurement import LevelResult
 
 # Shells add the number of the signal that ended a command to this.
 _SIGNALLED = 128
 
 
-def deliver(
-    args: argparse.Namespace,
-    report: ProbeReport | None,
-    *,
-    answers: Sequence[SearchAnswer] = (),
-    comparisons: Sequence[FigureComparison] = (),
-) -> int:
-    """Print or write everything, and tell the exit code.
+@dataclass(frozen=True, slots=True)
+class ProbeResults:
+    """What was asked of a probe.
 
-    Args:
-        args: format, and the file to write instead of printing.
+    Attributes:
         report: what was measured, None where only files were compared.
         answers: of a search.
         comparisons: of two results or configurations.
     """
-    problem = _problem(report, answers, comparisons)
-    interrupted = report.interrupted if report is not None else 0
+
+    report: ProbeReport | None
+    answers: Sequence[SearchAnswer] = ()
+    comparisons: Sequence[FigureComparison] = ()
+
+    @property
+    def levels(self) -> Sequence[LevelResult]:
+        """Every level that was measured."""
+        return self.report.levels if self.report is not None else ()
+
+    @property
+    def interrupted(self) -> int:
+        """The signal that ended it, 0 for none."""
+        return self.report.interrupted if self.report is not None else 0
+
+
+def deliver(args: argparse.Namespace, found: ProbeResults) -> int:
+    """Print or write everything, and tell the exit code.
+
+    Args:
+        args: format, and the file to write instead of printing.
+        found: what there is to tell.
+    """
+    problem = _problem(found)
     if args.format == "json":
-        _json(args, _document(report, answers, comparisons, problem, interrupted=bool(interrupted)))
+        _json(args, _document(found, problem))
     elif args.format == "csv":
-        _text(args, csv_text(report.levels if report else ()))
+        _text(args, csv_text(found.levels))
     elif args.format == "html":
-        _html(args, report, answers)
+        _html(args, found)
     else:
-        _table(report, answers, comparisons)
-    if interrupted:
+        _table(found)
+    if found.interrupted:
         say_error("interrupted: these are the numbers so far")
     if problem is not None:
         report_error(problem, as_json=False)
         return int(problem.exit_code)
-    return _SIGNALLED + interrupted if interrupted else int(ExitCode.OK)
+    return _SIGNALLED + found.interrupted if found.interrupted else int(ExitCode.OK)
 
 
-def _problem(
-    report: ProbeReport | None,
-    answers: Sequence[SearchAnswer],
-    comparisons: Sequence[FigureComparison],
-) -> TritongenError | None:
+def _problem(found: ProbeResults) -> TritongenError | None:
     """What makes the exit code other than 0."""
-    if report is not None and report.problem is not None:
-        return report.problem
-    missed = [answer for answer in answers if answer.question == "goal" and answer.value is None]
-    if missed and not (report is not None and report.interrupted):
+    if found.report is not None and found.report.problem is not None:
+        return found.report.problem
+    missed = [one for one in found.answers if one.question == "goal" and one.value is None]
+    if missed and not found.interrupted:
         names = ", ".join(answer.model for answer in missed)
         fix = "Give each level the time it needs, or more load." if missed[0].undecided else ""
         return GoalNotMetError("TG910", _miss(missed[0]), where=names, fix=fix)
-    worse = [item for item in comparisons if item.change is Change.WORSE]
+    worse = [item for item in found.comparisons if item.change is Change.WORSE]
     if worse:
-        found = [_worse_text(item) for item in worse]
-        return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=found)
+        told = [_worse_text(item) for item in worse]
+        return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=told)
     return None
 
 
-def _document(
-    report: ProbeReport | None,
-    answers: Sequence[SearchAnswer],
-    comparisons: Sequence[FigureComparison],
-    problem: TritongenError | None,
-    *,
-    interrupted: bool,
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"kind": "tritongen.probe", "levels": []}
-    if report is not None:
-        found = document(report.environment, report.levels)
-    if answers:
-        found["answers"] = [_answer_json(answer) for answer in answers]
-    if comparisons:
-        found["comparisons"] = [_comparison_json(item) for item in comparisons]
-    if interrupted:
-        found["interrupted"] = True
+def _document(found: ProbeResults, problem: TritongenError | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": "tritongen.probe", "levels": []}
+    if found.report is not None:
+        told = document(found.report.environment, found.levels)
+    if found.answers:
+        told["answers"] = [_answer_json(answer) for answer in found.answers]
+    if found.comparisons:
+        told["comparisons"] = [_comparison_json(item) for item in found.comparisons]
+    if found.interrupted:
+        told["interrupted"] = True
     if problem is not None:
-        found["error"] = error_json(problem)
-    return found
+        told["error"] = error_json(problem)
+    return told
 
 
 def _answer_json(answer: SearchAnswer) -> dict[str, Any]:
@@ -150,24 +157,19 @@ def _write(args: argparse.Namespace, text: str) -> None:
     remark(f"wrote {args.output}")
 
 
-def _html(
-    args: argparse.Namespace, report: ProbeReport | None, answers: Sequence[SearchAnswer]
-) -> None:
-    if report is None:
+def _html(args: argparse.Namespace, found: ProbeResults) -> None:
+    if found.report is None:
         raise InvalidInputError("TG905", "--compare has no page", fix="Use --format text or json.")
     from tritongen.probe.report.html_page import html_page
 
-    found = [(answer.model, answer_text(answer)) for answer in answers]
-    _text(args, html_page(report.environment, report.levels, found))
+    answers = [(answer.model, answer_text(answer)) for answer in found.answers]
+    _text(args, html_page(found.report.environment, found.levels, answers))
 
 
-def _table(
-    report: ProbeReport | None,
-    answers: Sequence[SearchAnswer],
-    comparisons: Sequence[FigureComparison],
-) -> None:
+def _table(found: ProbeResults) -> None:
     """Tables on stdout."""
-    for model, levels in by_model(report.levels if report else ()).items():
+    answers, comparisons = found.answers, found.comparisons
+    for model, levels in by_model(found.levels).items():
         say(bold(model))
         print_table(HEADERS, [row(level) for level in levels])
         best = [answer.best for answer in answers if answer.model == model]

@@ -3,20 +3,24 @@
 import argparse
 from pathlib import Path
 
-from tritongen.cli.options import existing_folder, writable_file
 from tritongen.cli.output import good, say
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import (
+    DEFAULT_REPOSITORY,
+    CommandParser,
+    existing_folder,
+    models_folder,
+    writable_file,
+)
 from tritongen.errors import ExitCode
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen report                          model_repository/ with its plan, as report.html
   tritongen report ./models -o service.html
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "report", "one HTML page about the service", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_known_models()
     parser.add_repository_option("-r", "--repository", purpose="whose lock and plan are shown")
     parser.add_plan()
@@ -29,10 +33,9 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from tritongen.fleet.report.service_report import report_page
-    from tritongen.repository.project_registry import last_models
     from tritongen.system.files import write_atomic
 
-    root = existing_folder(options.models or last_models(options.repository))
+    root = models_folder(options)
     if options.repository != DEFAULT_REPOSITORY:
         existing_folder(options.repository)  # a page without it is for who has built nothing yet
     writable_file(options.output)

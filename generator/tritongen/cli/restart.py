@@ -4,16 +4,15 @@ import argparse
 from pathlib import Path
 
 from tritongen.cli.output import ProgressBar
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.parser import CommandParser
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen restart        the project's server again, with the repository as it is now
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "restart", "end the server and start it again", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_grace("the old one")
     parser.add_readiness()
     parser.add_format()

@@ -4,24 +4,28 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.options import existing_folder
 from tritongen.cli.output import (
-    emit_json,
     findings_json,
+    present,
     print_findings,
     print_states,
     readiness,
     say,
     states_json,
 )
-from tritongen.cli.parser import DEFAULT_REPOSITORY, Subparsers, add_command
+from tritongen.cli.parser import (
+    DEFAULT_REPOSITORY,
+    CommandParser,
+    existing_folder,
+    known_repository,
+)
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.serving.attached import ServerStatus
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen status                      this project's server; exit 0 when every model is ready
   tritongen status -u HOST:8000         any Triton, compared with model_repository/ where there is one
   tritongen status -u grpcs://HOST:8001 --ca ca.pem --header-file admin.txt
@@ -29,9 +33,8 @@ _EXAMPLES = """\
 """  # noqa: E501  (shown as it stands)
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "status", "is the server up, are its models ready?", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_argument(
         "repository", type=Path, nargs="?", metavar="REPO",
         help="to compare the server with (default: the one it was started on; with -u "
@@ -63,10 +66,7 @@ def run(options: argparse.Namespace) -> int:
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
     result = _elsewhere(options) if options.url else _own(options)
-    if options.format == "json":
-        emit_json(_json(result))
-    else:
-        _print(result)
+    present(options.format, lambda: _json(result), lambda: _print(result))
     return int(ExitCode.FINDINGS if result.drift else readiness(result.models))
 
 
@@ -93,7 +93,7 @@ def _elsewhere(options: argparse.Namespace) -> "ServerStatus":
         tuple(options.header),
         options.header_file,
     )
-    repository = options.repository or (DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None)
+    repository = known_repository(options)
     return attached_status(connection, existing_folder(repository) if repository else None)
 
 

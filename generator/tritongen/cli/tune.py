@@ -10,23 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import (
-    add_untrusted,
+from tritongen.cli.output import (
+    ProgressBar,
+    present,
     programs,
-    refuse_to_serve,
+    remark,
     tell_of_code,
 )
-from tritongen.cli.options import (
+from tritongen.cli.parser import (
+    CommandParser,
     add_declared_options,
     declared_options,
     existing_folder,
     positive_float,
+    refuse_to_serve,
     seconds,
     whole,
     writable_file,
 )
-from tritongen.cli.output import ProgressBar, emit_json, remark
-from tritongen.cli.parser import Subparsers, add_command
 from tritongen.errors import ExitCode
 from tritongen.tune.tune_options import TuneOptions
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tritongen.tune.tuning_run import TuneProgress
 
 _log = logging.getLogger(__name__)
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen tune ./models                       every model, each on its share of the target's cores
   tritongen tune ./models -m ocr --budget 60s   one model in one minute
   tritongen tune ./models -m ocr --cpus 2 --goal 'p99<20ms'
@@ -52,13 +53,11 @@ goals:
 _LINE_S = 5.0
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    summary = "find the best configuration by measuring it, and keep the evidence"
-    parser = add_command(commands, "tune", summary, _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_models()
     add_declared_options(parser, TuneOptions, _TYPES)
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_repository_option("-o", "--output", purpose="whose lock takes the evidence")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
     parser.add_flags(all="list candidates that were only predicted, too")
@@ -91,10 +90,11 @@ def run(options: argparse.Namespace) -> int:
     tell_of_code(project.root, programs(project), served=True)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
-    if options.format == "json":
-        emit_json(document(report))
-    else:
-        print_report(report, options.models, whole=options.all, dry_run=wanted.dry_run)
+    present(
+        options.format,
+        lambda: document(report),
+        lambda: print_report(report, options.models, whole=options.all, dry_run=wanted.dry_run),
+    )
     if options.html is not None:
         write_page(report, options.html)
     if report.interrupted:

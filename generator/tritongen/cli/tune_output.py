@@ -1,4 +1,4 @@
-"""What `tritongen tune` prints: progress, tables, JSON, and the page."""
+"""What `tritongen tune` prints: progress, tables and JSON."""
 
 from pathlib import Path
 from shlex import quote

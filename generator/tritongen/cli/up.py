@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, refuse_to_serve
-from tritongen.cli.options import port
 from tritongen.cli.output import (
     ProgressBar,
     dim,
     emit_json,
+    present,
     print_findings,
     print_states,
     readiness,
@@ -22,14 +21,14 @@ from tritongen.cli.output import (
     states_json,
     suggest,
 )
-from tritongen.cli.parser import CommandParser, Subparsers, add_command
+from tritongen.cli.parser import CommandParser, port, refuse_to_serve
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
     from tritongen.serving.server_spec import UpOptions
     from tritongen.serving.up import RunCommand, UpResult
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
   tritongen up --foreground            stay, print the log, stop on Ctrl-C
   tritongen up --http-port 0 --grpc-port 0 --metrics-port 0     take free ports
@@ -39,14 +38,13 @@ _EXAMPLES = """\
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "up", "serve a repository with a real Triton", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_repository()
     add_server_options(parser)
     parser.add_flags(dry_run="print the docker run line and start nothing")
     parser.add_readiness()
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_flags(foreground="stay until Ctrl-C or SIGTERM")
     parser.add_format()
 
@@ -154,10 +152,7 @@ def _show_command(command: "RunCommand", form: str) -> None:
 
 def show(result: "UpResult", form: str) -> int:
     """Print a server that is up, as text or as JSON; the exit code, by its models."""
-    if form == "json":
-        emit_json(_json(result))
-    else:
-        _print(result)
+    present(form, lambda: _json(result), lambda: _print(result))
     sys.stdout.flush()
     return int(readiness(result.models))
 

@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.handed_over_code import add_untrusted, tell_of_code
-from tritongen.cli.options import address, existing_folder
-from tritongen.cli.output import emit_json, good, print_table, severe
-from tritongen.cli.parser import Subparsers, add_command
+from tritongen.cli.output import good, present, print_table, severe, tell_of_code
+from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.findings import Severity
@@ -15,19 +13,18 @@ from tritongen.model.findings import Severity
 if TYPE_CHECKING:
     from tritongen.serving.verify import VerifiedModel
 
-_EXAMPLES = """\
+EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
   tritongen verify -u HOST:8000        on another server that serves the same repository
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command."""
-    parser = add_command(commands, "verify", "compare Triton's outputs with a local run", _EXAMPLES)
+def register(parser: CommandParser) -> None:
+    """Add its options."""
     parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
-    add_untrusted(parser)
+    parser.add_untrusted()
     parser.add_format()
 
 
@@ -43,33 +40,23 @@ def run(options: argparse.Namespace) -> int:
         code=not options.untrusted,
         tell=lambda name: tell_of_code(options.repository, {name}),
     )
-    if options.format == "json":
-        emit_json(
-            {
-                "models": [
-                    {
-                        **view(model, "name", "ok", "verdict"),
-                        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
-                        "reason": model.reason,
-                    }
-                    for model in models
-                ]
-            }
-        )
-    else:
-        print_table(
+    present(
+        options.format,
+        lambda: {"models": [_json(model) for model in models]},
+        lambda: print_table(
             ("model", "verdict", "greatest difference", ""),
-            [
-                (
-                    model.name,
-                    _verdict(model),
-                    _difference(model),
-                    model.reason,
-                )
-                for model in models
-            ],
-        )
+            [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
+        ),
+    )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+
+
+def _json(model: "VerifiedModel") -> dict[str, object]:
+    return {
+        **view(model, "name", "ok", "verdict"),
+        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
+        "reason": model.reason,
+    }
 
 
 def _verdict(model: "VerifiedModel") -> str:

@@ -41,7 +41,7 @@ def check_server(
             yield finding("TG757", Severity.ERROR, message, path=path, field=where)
     elif cpus <= 0:
         yield finding("TG761", Severity.ERROR, f"{where} has {cpus:g} CPUs", path=path, field=where)
-    elif threads > cpus and not service.limited:
+    elif threads > cpus and not service.container.rate_limited:
         message = f"{where} runs {threads} threads within {cpus:g} CPUs"
         yield finding("TG757", Severity.ERROR, message, path=path, field=where)
     for variable, value in service.container.environment:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.cli.activity import logged, shown_options
-from tritongen.cli.commands import COMMANDS
-from tritongen.cli.main import main
+from tritongen.cli.main import COMMANDS, main
 from tritongen.errors import InvalidInputError
 from tritongen.system.activity_log import LOG_FILE, MAX_LOG_BYTES
 

@@ -4,9 +4,14 @@ import pytest
 
 from support.capacity import catalogue, machine
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.catalogue.price_list import chosen, parse_catalogue, with_prices
-from tritongen.fleet.catalogue.processors import processor_of, relative_speed
+from tritongen.fleet.capacity.processors import processor_of, relative_speed
+from tritongen.fleet.catalogue import (
+    azureml_managed,
+    chosen,
+    parse_catalogue,
+    platform_refusal,
+    with_prices,
+)
 from tritongen.model.business import Cloud, Platform
 
 ICE, GENOA = "Intel Xeon Platinum 8370C", "AMD EPYC 9R14"
@@ -97,8 +102,8 @@ def test_every_faulty_line_is_named() -> None:
 
 
 def test_azure_ml_offers_some_families_and_retired_ones_never() -> None:
-    assert azureml_limits.managed(machine("Standard_F8s_v2"))
-    assert not azureml_limits.managed(machine("Standard_D8s_v5"))
-    assert "retired" in azureml_limits.refusal(machine("Standard_NC6s_v3"), Platform.VM)
-    assert azureml_limits.refusal(machine("c7a.xlarge"), Platform.AZUREML)
-    assert azureml_limits.refusal(machine("c7a.xlarge"), Platform.KUBERNETES) == ""
+    assert azureml_managed(machine("Standard_F8s_v2"))
+    assert not azureml_managed(machine("Standard_D8s_v5"))
+    assert "retired" in platform_refusal(machine("Standard_NC6s_v3"), Platform.VM)
+    assert platform_refusal(machine("c7a.xlarge"), Platform.AZUREML)
+    assert platform_refusal(machine("c7a.xlarge"), Platform.KUBERNETES) == ""

@@ -7,11 +7,13 @@ import pytest
 
 from support import queueing_theory as theory
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.latency_forecast import forecast_latency
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
+from tritongen.fleet.capacity.operating_curves import (
+    QueueParameters,
+    forecast_latency,
+    steady_curve,
+)
 from tritongen.fleet.capacity.simulation_check import check, server_of, unchecked
-from tritongen.fleet.capacity.steady_state import CurveBook, QueueParameters
 from tritongen.model.business import Business, Payload
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import simulate
@@ -59,7 +61,7 @@ def test_a_curve_knows_what_rests_cost(share: float) -> None:
 
 
 def test_curves_never_fall_and_end_in_no_answer() -> None:
-    curve = CurveBook().curve(QueueParameters(4, cv=0.25))
+    curve = steady_curve(QueueParameters(4, cv=0.25))
     rates = [0.05 * n * curve.capacity_per_s for n in range(1, 20)]
     values = [curve.latency_s(rate, 99.0) for rate in rates]
     assert values == sorted(values)
@@ -68,7 +70,7 @@ def test_curves_never_fall_and_end_in_no_answer() -> None:
 
 def test_random_arrivals_at_one_server_wait_as_theory_says() -> None:
     """M/D/1: the mean wait is half of M/M/1's."""
-    curve = CurveBook().curve(QueueParameters(1))
+    curve = steady_curve(QueueParameters(1))
     cells = curve.cells_s(0.7)
     mean = sum(cells[:99]) / 99.0 - 1.0
     half = 0.5 * theory.erlang_c(1, 0.7) / (1.0 - 0.7)

@@ -11,7 +11,8 @@ from support.export_rules.quantities import cpus_of, default_of, quantity, secon
 from support.exports import KEY, container, deployment, faults, rendered, service
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import DeployedModel, Replicas
-from tritongen.fleet.export.render_texts import quote, quote_compose
+from tritongen.fleet.export.deployment_from_repository import requests_at_a_time
+from tritongen.fleet.export.export_target import quote, quote_compose
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.fleet.export.targets.keda import windows
 from tritongen.model.findings import Severity
@@ -198,3 +199,13 @@ def test_quantities():
     ]  # fmt: skip
     assert default_of("${TRITON_CPUS:-4}") == "4"
     assert [cpus_of(text) for text in ("${X:-0.5}", 2, "many")] == [0.5, 2.0, None]
+
+
+def test_a_plan_of_quiet_models_still_reaches_every_instance():
+    models = tuple(DeployedModel(name, "onnxruntime", 1, 1) for name in ("a", "b", "c", "d"))
+    assert requests_at_a_time(3, models) == 4
+    assert requests_at_a_time(9, models) == 9
+
+
+def test_without_a_plan_two_requests_keep_an_instance_busy():
+    assert requests_at_a_time(None, (DeployedModel("a", "onnxruntime", 3, 1),)) == 6

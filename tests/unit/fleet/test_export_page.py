@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from support.exports import documents, faults
-from tritongen.fleet.export.deployment_from_repository import DeploymentOptions
-from tritongen.fleet.export.export_files import ExportMode, ExportRequest, export
+from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
+from tritongen.fleet.export.export_files import export
 from tritongen.fleet.export.targets import TARGETS
 
 ROOT = Path(__file__).parents[3]
@@ -24,8 +24,9 @@ def test_the_page_is_up_to_date():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_demos_files_break_no_rule(target, tmp_path):
-    options = DeploymentOptions(ROOT / "model_repository", tmp_path / target)
-    models = ROOT / "demo" / "models"
-    result = export(ExportRequest(target, options, models=models, mode=ExportMode.SHOW))
+    repository, models = ROOT / "model_repository", ROOT / "demo" / "models"
+    result = export(
+        ExportRequest(target, repository, tmp_path / target, models=models, mode=ExportMode.SHOW)
+    )
     read = {file.path: list(documents(file)) for file in result.files}
     assert faults(read, result.deployment) == []

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from support.exports import DROP, deployment, faults, planted, refused, rendered, service
+from tritongen.fleet.export.deployment import Replicas
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.model.findings import Finding
+from tritongen.model.findings import Finding, Severity
 
 BOX = "deployment.yaml#0.spec.template.spec.containers.0"
 POD = "deployment.yaml#0.spec.template.spec"
@@ -188,6 +189,16 @@ def test_rates_beyond_the_most_instances(measured):
     assert {item.code for item in refused("azureml", slow)} == {"TG761"}
     enough = deployment(service(models=(rate(350.0, latency_ms=80.0),), rate_per_s=measured))
     assert refused("azureml", enough) == []
+
+
+def test_what_a_deployment_alone_lacks_is_told_once_a_file():
+    two = deployment(service(replicas=replace(service().replicas, least=2)))
+    told = {(item.code, item.severity) for item in TARGETS["azureml"].findings(two)}
+    assert told == {("TG761", Severity.INFO)}
+    weekly = service(replicas=Replicas(3, 6, (4,) * 120 + (3,) * 48, planned=True))
+    for zone, codes in (("Europe/Berlin", set()), ("Asia/Tbilisi", {"TG762"})):
+        found = TARGETS["azureml"].findings(deployment(weekly, time_zone=zone))
+        assert {item.code for item in found} == codes
 
 
 ONE = service().models[0]

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.container_capacity import Fit, Fitter
-from tritongen.fleet.capacity.measured_curve import Sweep, measured_curve
-from tritongen.fleet.capacity.placement import Placer
+from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
+from tritongen.fleet.capacity.measured_curve import measured_curve
+from tritongen.fleet.capacity.model_profile import Sweep
+from tritongen.fleet.capacity.service_plan import stretched
 from tritongen.fleet.capacity.simulation_check import check
 from tritongen.model.business import Business
 from tritongen.model.evidence import ServedRate
@@ -122,13 +123,14 @@ def test_other_machines_configurations_and_companions_are_not_what_was_measured(
 
 
 def test_slower_executions_lengthen_a_measured_curve() -> None:
-    fitter, before = plain()
-    fitter, after = plain(sweep=sweep_like(before, 1.5))
-    on = replace(machine(ON), cpu=after.models[0].profile.measured_on)
-    slower = fitter.fit(("m",), on, 1.2)
-    assert slower.models[0].measured
-    away = after.models[0].profile.transport_s
-    assert at(slower, 0.5) - away == pytest.approx(1.2 * (at(after, 0.5) - away), rel=0.05)
+    _, before = plain()
+    _, after = plain(sweep=sweep_like(before, 1.5))
+    (model,) = after.models
+    assert model.measured
+    slower = stretched(model, 1.2)
+    away = model.profile.transport_s
+    found = slower.latency_s(0.5 * slower.capacity_per_s, 99.0)
+    assert found - away == pytest.approx(1.2 * (at(after, 0.5) - away), rel=0.05)
 
 
 def test_a_tail_that_was_seen_too_rarely_follows_the_body() -> None:

@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 
 from support.capacity import CPU, capacity_input, machine, model_facts, trial_evidence
-from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
 from tritongen.fleet.capacity.model_profile import (
     SERVED_UNCERTAINTY,
     TRIAL_UNCERTAINTY,
     ModelProfile,
+    Placed,
+    container_memory,
+    instance_memory,
     profile_model,
 )
-from tritongen.fleet.capacity.placement import Placed, Placer
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import Business, Clients, Compression, Payload, Place
 from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
@@ -156,3 +158,13 @@ def test_rates_that_somebody_wrote_by_hand_change_nothing_and_break_nothing(
         strange = replace(strange, sweep=placed)
     found = Fitter({"m": strange}, placer, 1.0).fit(("m",), on).models[0]
     assert found.curve == plain.curve
+
+
+def test_the_memory_of_a_container_is_its_servers_and_its_instances() -> None:
+    trial = trial_evidence(4.0).trial
+    assert trial is not None
+    each = instance_memory(trial)
+    assert each > trial.peak_bytes
+    assert instance_memory(trial, 2**30) > 2**30 > instance_memory(None) > each
+    server = container_memory([])
+    assert container_memory([(2, each), (1, 2 * each)]) == server + 4 * each

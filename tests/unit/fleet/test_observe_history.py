@@ -8,7 +8,7 @@ import pytest
 from tritongen.fleet.observe.model_counters import CounterStep, ModelCounters, Observed
 from tritongen.fleet.observe.observe_server import history_csv
 from tritongen.fleet.traffic.rate_profile import HOUR_S
-from tritongen.fleet.traffic.recorded_csv import parse_table
+from tritongen.fleet.traffic.recordings import parse_table
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC).timestamp()
 

@@ -4,10 +4,10 @@ import math
 from functools import cache
 
 from support.capacity import capacity_input, machine
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.capacity.sizing import plan_capacity
+from tritongen.fleet.observe.advice import shared_services
 from tritongen.fleet.observe.model_counters import CounterReading, ModelCounters, Observed, observed
-from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.model.business import Business, Grouping
 from tritongen.model.intent import ModelIntent
 

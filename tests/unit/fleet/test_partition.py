@@ -8,8 +8,7 @@ import pytest
 from support.capacity import capacity_input
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option
-from tritongen.fleet.capacity.partition import slug, unique_slugs
-from tritongen.fleet.capacity.requirements import co_located, handed_down
+from tritongen.fleet.capacity.partition import co_located, handed_down, slug, unique_slugs
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
 from tritongen.model.business import Business, Cloud, Grouping, Platform, Scaling, ScalingMode
 from tritongen.model.intent import Intent, ModelIntent, PipelineIntent, PipelineStep

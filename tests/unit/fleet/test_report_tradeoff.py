@@ -12,7 +12,7 @@ import pytest
 
 from support.cli import dense
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
 from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tritongen.fleet.capacity.scaling import (
+from tritongen.fleet.capacity.replicas import (
     LoadTrace,
     Policy,
     by_hour,

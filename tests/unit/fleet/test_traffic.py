@@ -7,14 +7,24 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.prometheus_answer import parse_prometheus, rates_of_counter
-from tritongen.fleet.traffic.rate_profile import HOUR_S, RateProfile, align, scaled_shape
-from tritongen.fleet.traffic.recorded_csv import parse_table
-from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.capacity.demand import demand_of
+from tritongen.fleet.traffic.rate_profile import (
+    HOUR_S,
+    RateProfile,
+    forecast_traffic,
+    scaled_shape,
+    zone_of,
+)
+from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table, rates_of_counter
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = Pattern(PatternKind.WEEKDAY_WEEKEND)
+
+
+def stated(pattern: Pattern, rate: float | None, peak: float | None) -> Intent:
+    return Intent(models={"m": ModelIntent(rate=rate, peak_rate=peak, pattern=pattern)})
 
 
 def at(shape: tuple[float, ...], day: int, hour: float) -> float:
@@ -49,12 +59,12 @@ def test_rates_that_are_none(rates: tuple[float, ...]) -> None:
 
 
 def test_profiles_of_different_steps_are_brought_onto_the_finer_clock() -> None:
-    aligned = align(
-        [RateProfile(300.0, (1.0,) * 2016), RateProfile(60.0, tuple(range(10080)), measured=True)]
-    )
-    assert aligned.step_s == 60.0
-    assert aligned.steps == 10080
-    assert set(aligned.rates[0]) == {1.0}
+    pattern = RateProfile(300.0, (1.0,) * 2016)
+    recording = RateProfile(60.0, tuple(range(10080)), measured=True)
+    demand = demand_of({"a": pattern, "b": recording})
+    assert demand.step_s == 60.0
+    assert demand.steps == 10080
+    assert set(demand.rates["a"]) == {1.0}
 
 
 def test_a_table_of_counts_and_models() -> None:
@@ -142,21 +152,17 @@ def test_answers_that_are_no_range_query(text: str) -> None:
 
 def test_a_pattern_of_another_zone_is_turned_to_the_plan_s_clock() -> None:
     tokyo = Pattern(PatternKind.WEEKDAY_WEEKEND, time_zone="Asia/Tokyo")
-    here = forecast_traffic(
-        "m", TrafficRequirement(OFFICE, 10.0, None), zone_of("UTC"), None
-    ).profile.rates
-    there = forecast_traffic("m", TrafficRequirement(tokyo, 10.0, None), zone_of("UTC"), None)
+    here = forecast_traffic("m", stated(OFFICE, 10.0, None), zone_of("UTC"), None).profile.rates
+    there = forecast_traffic("m", stated(tokyo, 10.0, None), zone_of("UTC"), None)
     assert there.notes == ()
     assert at(there.profile.rates, 1, 4.0) == at(here, 1, 13.0)
 
 
 def test_clocks_that_change_on_different_days_hold_both() -> None:
     york = Pattern(PatternKind.WEEKDAY_WEEKEND, time_zone="America/New_York")
-    found = forecast_traffic("m", TrafficRequirement(york, 10.0, None), zone_of("UTC"), None)
+    found = forecast_traffic("m", stated(york, 10.0, None), zone_of("UTC"), None)
     assert [note.code for note in found.notes] == ["TG327"]
-    office = forecast_traffic(
-        "m", TrafficRequirement(OFFICE, 10.0, None), zone_of("UTC"), None
-    ).profile.rates
+    office = forecast_traffic("m", stated(OFFICE, 10.0, None), zone_of("UTC"), None).profile.rates
     assert sum(found.profile.rates) / len(found.profile.rates) > sum(office) / len(office)
 
 
@@ -169,17 +175,17 @@ def test_a_zone_that_does_not_exist() -> None:
 def test_a_history_gives_its_rates_unless_others_are_stated() -> None:
     history = parse_table("time,rate\n0,1\n60,3\n120,2\n", UTC, "x.csv")
     past = Pattern(PatternKind.HISTORY, file="x.csv")
-    assert forecast_traffic(
-        "m", TrafficRequirement(past, None, None), zone_of(""), history
-    ).profile.rates == (1, 3, 2)
-    stated = forecast_traffic(
-        "m", TrafficRequirement(past, 20.0, None), zone_of(""), history
-    ).profile
-    assert stated.rates == (10.0, 30.0, 20.0)
-    peak = forecast_traffic("m", TrafficRequirement(past, None, 6.0), zone_of(""), history).profile
+    assert forecast_traffic("m", stated(past, None, None), zone_of(""), history).profile.rates == (
+        1,
+        3,
+        2,
+    )
+    given = forecast_traffic("m", stated(past, 20.0, None), zone_of(""), history).profile
+    assert given.rates == (10.0, 30.0, 20.0)
+    peak = forecast_traffic("m", stated(past, None, 6.0), zone_of(""), history).profile
     assert peak.rates == (2.0, 6.0, 4.0)
 
 
 def test_a_peak_alone_scales_the_pattern_to_it() -> None:
-    found = forecast_traffic("m", TrafficRequirement(OFFICE, None, 50.0), zone_of(""), None).profile
+    found = forecast_traffic("m", stated(OFFICE, None, 50.0), zone_of(""), None).profile
     assert found.peak == pytest.approx(50.0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tritongen.cli.main import build_parser
-from tritongen.cli.options import declared_options
+from tritongen.cli.parser import declared_options
 from tritongen.model.business import ClientProtocol
 from tritongen.triton.server import RuntimeName
 from tritongen.tune.tune_options import TuneOptions

@@ -9,7 +9,7 @@ import pytest
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
 from tritongen.cli.tune_output import document, progress_line
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.report.tuning_history import measured_configurations
+from tritongen.fleet.report.report_charts import measured_configurations
 from tritongen.model.backends import BACKENDS
 from tritongen.model.business import ClientProtocol
 from tritongen.model.codec import decode, encode

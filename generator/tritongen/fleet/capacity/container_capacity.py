@@ -1,28 +1,102 @@
-"""What one container on one machine type can do: the greatest rate of each model at its goal."""
+"""What one container on a machine type can do: how models share its cores, and the rate of each."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.fleet.capacity.measured_curve import Sweep, held_capacity, measured_curve
-from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.placement import ContainerPlacement, Placed, Placer
-from tritongen.fleet.capacity.steady_state import (
+from tritongen.fleet.capacity.measured_curve import held_capacity, measured_curve
+from tritongen.fleet.capacity.model_profile import ModelProfile, Placed, Sweep, container_memory
+from tritongen.fleet.capacity.operating_curves import (
     QueueParameters,
     after_rests,
     in_seconds,
-    shared_book,
+    steady_curve,
 )
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.catalogue.processors import Speed, relative_speed, same_processor
+from tritongen.fleet.capacity.processors import Speed, relative_speed, same_processor
+from tritongen.fleet.catalogue import Machine
+from tritongen.model.allowed_settings import is_rate_limited
+from tritongen.model.evidence import Evidence
+from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import Intent
+from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
+from tritongen.planner import plan_serving
 from tritongen.queueing import OperatingCurve
 from tritongen.queueing.service_times import DEFAULT_CONTENTION
 
-# Memory of the server itself, and the share of a machine's that is not for containers.
-SERVER_BYTES = 400 * 2**20
+# The share of a machine's memory that containers may have.
 MEMORY_SHARE = 0.9
 # A network that is fuller than this delays answers.
 NETWORK_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPlacement:
+    """Models of one container.
+
+    Attributes:
+        cores: CPU limit of the container.
+        models: in the order of their names.
+        limited: more models than cores: the rate limiter holds executions to the cores.
+    """
+
+    cores: int
+    models: tuple[Placed, ...]
+    limited: bool = False
+
+    def of(self, name: str) -> Placed:
+        """One model.
+
+        Raises:
+            KeyError: it is not in this container.
+        """
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise KeyError(name)
+
+
+class Placer:
+    """Answers how a set of models shares so many cores, as `tritongen build` would decide it."""
+
+    def __init__(self, models: Sequence[ModelFacts], intent: Intent, evidence: Evidence) -> None:
+        """Remember the inputs of the planner.
+
+        Args:
+            models: facts of every model.
+            intent: what the user wants; target cores are replaced.
+            evidence: what was observed.
+        """
+        self._facts: Mapping[str, ModelFacts] = {model.name: model for model in models}
+        target = replace(intent.target, memory_bytes=None, gpus=0)
+        self._intent = replace(intent, target=target, pipelines={})
+        self._evidence = evidence
+        self._known: dict[tuple[tuple[str, ...], int], ContainerPlacement] = {}
+
+    def place(self, names: Sequence[str], cores: int) -> ContainerPlacement:
+        """The split of so many cores among these models."""
+        key = (tuple(sorted(names)), cores)
+        found = self._known.get(key)
+        if found is None:
+            budget = Planned(cores, Reason(Source.TARGET, f"{cores} cores of the machine"))
+            facts = [self._facts[name] for name in key[0]]
+            plan = plan_serving(facts, self._intent, self._evidence, budget)
+            limited = is_rate_limited(plan.server.flags)
+            found = ContainerPlacement(
+                cores, tuple(_placed(model) for model in plan.models), limited
+            )
+            self._known[key] = found
+        return found
+
+
+def _placed(model: ModelPlan) -> Placed:
+    batching = model.batching
+    return Placed(
+        model.name,
+        model.instances.value,
+        model.threads.value,
+        model.max_batch_size.value,
+        batching.queue_delay_us.value / 1e6 if batching is not None else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +134,6 @@ class Fit:
         placement: models, instances, threads.
         models: what each can do.
         memory_bytes: that the container needs.
-        bytes_per_s: that the machine's network carries at most.
         speeds: how long executions take there, by model.
     """
 
@@ -68,7 +141,6 @@ class Fit:
     placement: ContainerPlacement
     models: tuple[ModelFit, ...]
     memory_bytes: int
-    bytes_per_s: float
     speeds: Mapping[str, Speed]
 
     @property
@@ -112,14 +184,9 @@ class Fit:
         Args:
             rates: requests per second of each model, in the order of `models`.
         """
-        if self.placement.limited:
-            cpu = math.fsum(
-                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
-            )
-        else:
-            cpu = max(
-                rate / model.rate_per_s for rate, model in zip(rates, self.models, strict=True)
-            )
+        combine = math.fsum if self.placement.limited else max
+        pairs = zip(rates, self.models, strict=True)
+        cpu = combine([rate / model.rate_per_s for rate, model in pairs])
         return max(cpu, self.network_load(rates))
 
     def rate_in(self, rates: Sequence[float]) -> float:
@@ -153,7 +220,7 @@ class Fit:
             rate * max(model.profile.request_bytes, model.profile.response_bytes)
             for rate, model in zip(rates, self.models, strict=True)
         )
-        return sent / (self.bytes_per_s * NETWORK_SHARE)
+        return sent / (self.machine.bytes_per_s * NETWORK_SHARE)
 
 
 class Fitter:
@@ -172,18 +239,14 @@ class Fitter:
         self._profiles = profiles
         self._placer = placer
         self._burstiness = burstiness
-        self._book = shared_book()
-        self._fits: dict[tuple[tuple[str, ...], str, int], Fit] = {}
-        self._speeds: dict[tuple[str, str, bool], Speed] = {}
-        self._curves: dict[tuple[str, Placed, int, float, float, bool], ModelFit] = {}
+        self._curves: dict[tuple[Placed, bool, float, int, bool], ModelFit] = {}
 
-    def fit(self, names: Sequence[str], machine: Machine, slower: float = 1.0) -> Fit:
+    def fit(self, names: Sequence[str], machine: Machine) -> Fit:
         """A container with these models on a machine.
 
         Args:
             names: of models.
             machine: the type.
-            slower: executions take so many times longer than estimated.
         """
         placement = self._placer.place(names, machine.cores)
         speeds = {name: self.speed(name, machine) for name in names}
@@ -191,28 +254,22 @@ class Fitter:
             self._model(
                 placed,
                 placement,
-                speeds[placed.name].factor * slower,
+                speeds[placed.name].factor,
                 self._seen(placed, machine, placement.cores) if len(names) == 1 else None,
             )
             for placed in placement.models
         )
         if placement.limited:
             models = self._shared(models, placement)
-        memory = SERVER_BYTES + sum(
-            model.placed.instances * model.profile.instance_bytes for model in models
+        memory = container_memory(
+            (model.placed.instances, model.profile.instance_bytes) for model in models
         )
-        return Fit(machine, placement, models, memory, machine.bytes_per_s, speeds)
+        return Fit(machine, placement, models, memory, speeds)
 
     def speed(self, name: str, machine: Machine) -> Speed:
         """How long a model's executions take on a machine against where they were measured."""
         profile = self._profiles[name]
-        key = (profile.measured_on, machine.cpu, profile.int8)
-        found = self._speeds.get(key)
-        if found is None:
-            found = self._speeds[key] = relative_speed(
-                profile.measured_on, machine.cpu, int8=profile.int8
-            )
-        return found
+        return relative_speed(profile.measured_on, machine.cpu, int8=profile.int8)
 
     def ceiling(self, name: str, machine: Machine) -> float:
         """A rate that one machine cannot exceed with this model alone, goal or not."""
@@ -234,16 +291,15 @@ class Fitter:
     def _model(
         self, placed: Placed, placement: ContainerPlacement, factor: float, seen: Sweep | None
     ) -> ModelFit:
-        instances = placement.cores if placement.limited else placed.instances
         cores, measured = placement.cores, seen is not None
-        key = (placed.name, placed, instances, round(factor, 4), float(cores), measured)
+        key = (placed, placement.limited, round(factor, 4), cores, measured)
         found = self._curves.get(key)
         if found is not None:
             return found
         profile = self._profiles[placed.name]
         queue, unit = self._queue(profile, placed, cores, factor)
         if placement.limited:
-            queue = QueueParameters(instances, 1, 1.0, 0.0, queue.cv, queue.arrival_cv)
+            queue = QueueParameters(cores, 1, 1.0, 0.0, queue.cv, queue.arrival_cv)
         alone = unit + profile.transport_s
         curve = self._curve(profile, queue, unit, factor)
         if seen is not None:
@@ -251,16 +307,14 @@ class Fitter:
             base_queue, base_unit = self._queue(profile, placed, cores, 1.0)
             base = self._curve(profile, replace(base_queue, arrival_cv=1.0), base_unit, 1.0)
             curve = measured_curve(curve, base, seen, profile.transport_s)
-        rate = 0.0
-        if alone < profile.goal.limit_s:
-            rate = curve.greatest_rate(profile.goal.percentile, profile.goal.limit_s)
+        rate = _greatest_rate(curve, profile, alone, profile.goal.limit_s)
         found = self._curves[key] = ModelFit(profile, placed, curve, rate, alone, measured)
         return found
 
     def _curve(
         self, profile: ModelProfile, queue: QueueParameters, unit: float, factor: float
     ) -> OperatingCurve:
-        curve = in_seconds(self._book.curve(queue), unit, profile.transport_s)
+        curve = in_seconds(steady_curve(queue), unit, profile.transport_s)
         return after_rests(curve, profile.service, profile.transport_s, profile.wake_s * factor)
 
     def _queue(
@@ -303,8 +357,13 @@ class Fitter:
             profile = model.profile
             own = model.alone_s - profile.transport_s
             room = profile.goal.limit_s - (longest - own if len(models) > placement.cores else 0.0)
-            rate = 0.0
-            if model.alone_s < room:
-                rate = model.curve.greatest_rate(profile.goal.percentile, room)
-            result.append(ModelFit(profile, model.placed, model.curve, rate, model.alone_s))
+            rate = _greatest_rate(model.curve, profile, model.alone_s, room)
+            result.append(replace(model, rate_per_s=rate))
         return tuple(result)
+
+
+def _greatest_rate(
+    curve: OperatingCurve, profile: ModelProfile, alone_s: float, limit_s: float
+) -> float:
+    """At which the goal's percentile stays below a limit; 0 where a lone request exceeds it."""
+    return curve.greatest_rate(profile.goal.percentile, limit_s) if alone_s < limit_s else 0.0

@@ -8,10 +8,10 @@ the next: a tail with few observations borrows from other rates and from the per
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from tritongen.fleet.capacity.placement import Placed
+from tritongen.fleet.capacity.model_profile import Sweep
 from tritongen.model.evidence import ServedRate
 from tritongen.queueing import OperatingCurve
 from tritongen.queueing.rate_profiles import CELLS
@@ -30,27 +30,6 @@ _ERROR, _FULL_ERROR, _MIN_BEYOND = 0.06, 0.3, 1.5
 _ONE_BEYOND_ERROR = 0.6
 # Standard error of percentiles from `_TAIL` on, measured for one second: pauses of the machine.
 _TAIL, _PAUSE_ERROR = 95.0, 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """One configuration, measured at several rates.
-
-    Attributes:
-        placed: what was served, alone on the server.
-        cores: of the server.
-        transport_s: of every latency, outside the server.
-        rates: by ascending rate.
-    """
-
-    placed: Placed
-    cores: float
-    transport_s: float
-    rates: tuple[ServedRate, ...]
-
-    def shows(self, placed: Placed, cores: float) -> bool:
-        """Whether a container is what was measured."""
-        return bool(self.rates) and placed == self.placed and cores == self.cores
 
 
 def held_capacity(sweep: Sweep) -> float:

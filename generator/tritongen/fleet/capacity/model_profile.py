@@ -4,10 +4,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tritongen.fleet.capacity.measured_curve import Sweep
-from tritongen.fleet.capacity.placement import Placed
 from tritongen.model.business import Business, Compression, Payload, Place
-from tritongen.model.evidence import ModelEvidence, ObservedTensor, Served, Trial, instance_bytes
+from tritongen.model.evidence import (
+    ModelEvidence,
+    ObservedTensor,
+    Served,
+    ServedRate,
+    Trial,
+    instance_bytes,
+)
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
@@ -36,8 +41,59 @@ SERVED_UNCERTAINTY = 0.08
 # Bytes of a value of unknown size, and of headers and names.
 _STRING_BYTES = 64
 _HEADER_BYTES = 400
-# Memory of a model beyond its weights: arena, inputs and outputs.
+# Memory of a server without models. Measured: 35 MiB are resident, in the embedded Triton as in the
+# slim image. Chosen: the rest is for backends' libraries, of which official images have more.
+_SERVER_BYTES = 256 * 2**20
+# Of an instance beyond its weights, or what its trial took above the idle runtime: that runtime,
+# arena, inputs and outputs. Measured: 20 MiB a stub of the Python backend with ONNX Runtime.
 _ARENA_BYTES = 64 * 2**20
+# Of an instance of which nothing is known beside that. Chosen.
+_UNKNOWN_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One model in a container.
+
+    Attributes:
+        name: of the model.
+        instances: instance count.
+        threads: of each instance.
+        max_batch: greatest batch, 0 for no batching.
+        delay_s: queue delay, None where requests are not merged.
+    """
+
+    name: str
+    instances: int
+    threads: int
+    max_batch: int = 0
+    delay_s: float | None = None
+
+    @property
+    def merged(self) -> int:
+        """Rows that an execution holds at most when requests are merged, 1 when they are not."""
+        return max(1, self.max_batch) if self.delay_s is not None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One configuration, measured at several rates.
+
+    Attributes:
+        placed: what was served, alone on the server.
+        cores: of the server.
+        transport_s: of every latency, outside the server.
+        rates: by ascending rate.
+    """
+
+    placed: Placed
+    cores: float
+    transport_s: float
+    rates: tuple[ServedRate, ...]
+
+    def shows(self, placed: Placed, cores: float) -> bool:
+        """Whether a container is what was measured."""
+        return bool(self.rates) and placed == self.placed and cores == self.cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +159,25 @@ class ModelProfile:
     int8: bool = False
 
 
+def instance_memory(trial: Trial | None, weight_bytes: int = 0) -> int:
+    """Bytes that one instance of a model needs.
+
+    Args:
+        trial: of the model, None without one.
+        weight_bytes: of its files, 0 where they are not known.
+    """
+    return (instance_bytes(weight_bytes, trial) or _UNKNOWN_BYTES) + _ARENA_BYTES
+
+
+def container_memory(instances: Iterable[tuple[int, int]]) -> int:
+    """Bytes that a container needs beside its /dev/shm.
+
+    Args:
+        instances: of each model their count, and the bytes of one.
+    """
+    return _SERVER_BYTES + sum(count * each for count, each in instances)
+
+
 def profile_model(
     facts: ModelFacts,
     intent: ModelIntent,
@@ -147,7 +222,7 @@ def profile_model(
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
         stalls=_stalls(served),
         sweep=_sweep(facts.name, evidence, rows, business),
-        instance_bytes=instance_bytes(facts.weight_bytes, trial) + _ARENA_BYTES,
+        instance_bytes=instance_memory(trial, facts.weight_bytes),
         request_bytes=request,
         response_bytes=response,
         int8=facts.onnx is not None and bool(facts.onnx.quantized_operators),

@@ -4,16 +4,26 @@ import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from tritongen.fleet.capacity.capacity_plan import Binding, Estimate, Option, ServicePlan
-from tritongen.fleet.capacity.hourly_screening import service_by_hour
-from tritongen.fleet.capacity.option_reasons import bound_reason, served_reason
+from tritongen.fleet.capacity.capacity_plan import (
+    Binding,
+    Estimate,
+    Option,
+    Range,
+    ServicePlan,
+)
+from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
+from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.partition import Units, partitions
-from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner
-from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.cost import usd_per_million, usd_per_month
-from tritongen.model.business import Business
+from tritongen.fleet.capacity.replicas import Policy, by_hour, replicas_for
+from tritongen.fleet.capacity.service_plan import Screened, ServicePlanner, model_forecast
+from tritongen.fleet.catalogue import (
+    Machine,
+    platform_refusal,
+    usd_per_million,
+    usd_per_month,
+)
 
 # Options that are planned in full, beginning with the cheapest.
 REFINED = 6
@@ -23,6 +33,18 @@ _LAST_LOOKS = 4
 _LONG_STEPS, _LONG_REFINED = 40_000, 3
 # Percentiles are read from a simulation: so much above the stated share is its noise.
 _TOLERANCE = 1.02
+_BINDS = {
+    Binding.CPU: "the cores bind: they could serve hardly more without the goal",
+    Binding.LATENCY: "the latency goal binds: the cores have room",
+    Binding.NETWORK: "the network binds",
+    Binding.AVAILABILITY: "availability binds: fewer replicas could serve it",
+}
+_POLICIES = {
+    Policy.STATIC: "a fixed number of replicas",
+    Policy.SCHEDULE: "replicas by the clock",
+    Policy.LOAD: "replicas by the load",
+    Policy.BOTH: "replicas by clock and load",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +71,16 @@ class _Candidate:
 class OptionRanking:
     """Makes options from machines."""
 
-    def __init__(
-        self, planner: ServicePlanner, business: Business, units: Units, bound: float
-    ) -> None:
+    def __init__(self, planner: ServicePlanner, units: Units, bound: float) -> None:
         """Remember what is planned.
 
         Args:
             planner: of services.
-            business: requirements.
             units: models that one container must hold, by a name.
             bound: the work-conserving lower bound, USD a month.
         """
         self._planner = planner
-        self._business = business
+        self._business = planner.business
         self._units = units
         self._bound = bound
         self._rate = math.fsum(
@@ -74,7 +93,7 @@ class OptionRanking:
         The hourly screening gives a bound of every machine's cost. Machines are planned in full
         in the order of their bounds until so many stand before all that are left.
         """
-        if self._planner.fine.aligned.steps > _LONG_STEPS:
+        if self._planner.fine.steps > _LONG_STEPS:
             refined = min(refined, _LONG_REFINED)
         heap: list[tuple[float, int, _Candidate | Option]] = []
         infeasible: list[Option] = []
@@ -121,7 +140,7 @@ class OptionRanking:
     def _candidate(self, machine: Machine) -> "_Candidate | Option":
         """The cheapest feasible division on a machine, or an option that says why there is none."""
         cloud = self._business.cloud
-        refusal = azureml_limits.refusal(machine, cloud.platform)
+        refusal = platform_refusal(machine, cloud.platform)
         if not refusal and machine.gpus and machine.name not in cloud.machines:
             refusal = (
                 f"its {machine.gpu or 'accelerator'} would stand idle: nothing was measured on one"
@@ -144,10 +163,10 @@ class OptionRanking:
         plans: list[ServicePlan] = []
         paid = static = 0.0
         for screened in candidate.services:
-            plan, replicas = self._planner.plan(screened.group, candidate.machine)
+            plan, fixed = self._planner.plan(screened.group, candidate.machine)
             plans.append(plan)
-            paid += replicas.best.mean_paid
-            static += replicas.static.mean_paid
+            paid += plan.mean_paid
+            static += fixed
         price = candidate.machine.usd_per_hour
         cost = usd_per_month(price, paid)
         refusal, binding, excess = self._limits(plans, cost)
@@ -225,3 +244,79 @@ def _binding(candidate: _Candidate, least: int) -> Binding:
     if all(one.top <= least for one in candidate.services):
         return Binding.AVAILABILITY
     return Binding.CPU
+
+
+def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
+    """The plan of a screened service: replicas hour by hour, latency in the busiest one."""
+    fit, least = one.fit, planner.business.min_replicas
+    trace = planner.hourly.load(fit)
+    hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
+    counts = [replicas_for(load, least) for load in trace.load]
+    mix = planner.hourly.busiest(fit)
+    utilization = fit.utilization(planner.hourly.rates_of(fit.names), counts)
+    at = max(range(len(counts)), key=trace.load.__getitem__)
+    return ServicePlan(
+        name=one.group.name,
+        placement=fit.placement,
+        memory_bytes=fit.memory_bytes,
+        policy=Policy.SCHEDULE if max(counts) > min(counts) else Policy.STATIC,
+        least=min(counts),
+        most=one.top,
+        mean_paid=one.mean_replicas,
+        hourly=hourly,
+        rate_per_s=fit.rate_in(mix),
+        concurrency=1,
+        queue_s=0.0,
+        target=1.0,
+        start_up_s=planner.business.scaling.start_up_s,
+        forecasts=tuple(
+            model_forecast(model.profile, partial(_hourly_range, fit, model, rate / counts[at]))
+            for model, rate in zip(fit.models, mix, strict=True)
+        ),
+        mean_utilization=utilization[0],
+        peak_utilization=utilization[1],
+        binding=Binding.AVAILABILITY if one.top <= least else Binding.CPU,
+    )
+
+
+def _hourly_range(fit: Fit, model: ModelFit, rate: float, percentile: float) -> Range:
+    """A percentile at a rate, with what unknown speed makes of it; a queue without end is cut."""
+    profile = model.profile
+    speed = fit.speeds[profile.name]
+    inside = model.curve.latency_s(rate, percentile) - profile.transport_s
+    low = inside * speed.low / speed.factor / (1.0 + profile.uncertainty)
+    high = inside * speed.high / speed.factor * (1.0 + profile.uncertainty)
+    return Range.bounded(
+        inside + profile.transport_s, low + profile.transport_s, high + profile.transport_s
+    )
+
+
+def figure(value: float) -> str:
+    """A number for people: no more digits than count, no exponent."""
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"
+
+
+def replica_range(least: int, most: int) -> str:
+    """Numbers of replicas for people: ``2`` or ``2–6``."""
+    return str(most) if least == most else f"{least}–{most}"
+
+
+def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: TrafficDemand) -> str:
+    """Why a planned option costs what it does."""
+    largest = max(plans, key=lambda plan: plan.mean_paid)
+    spare = 1.0 - largest.peak_utilization
+    services = "" if len(plans) == 1 else f", {len(plans)} services"
+    mean = sum(demand.mean(name) for name in largest.models)
+    return (
+        f"one {machine.name} ({machine.cores} {'core' if machine.cores == 1 else 'cores'}) serves "
+        f"{figure(largest.rate_per_s)}/s at the goals; {figure(mean)}/s on average take "
+        f"{largest.mean_paid:.3g} of them, "
+        f"{_POLICIES[largest.policy]}, {spare:.0%} of the cores spare at the peak{services}; "
+        f"{_BINDS[largest.binding]}"
+    )
+
+
+def bound_reason(machine: Machine, services: Sequence[Screened]) -> str:
+    """Why an option that was only screened costs about so much."""
+    mean = sum(one.mean_replicas for one in services)
+    return f"about {mean:.3g} × {machine.name} on average, counted hour by hour and not simulated"

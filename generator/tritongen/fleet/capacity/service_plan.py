@@ -8,14 +8,29 @@ from functools import partial
 from tritongen.fleet.capacity.capacity_plan import Binding, ModelForecast, Range, ServicePlan
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, ModelFit
 from tritongen.fleet.capacity.demand import TrafficDemand
-from tritongen.fleet.capacity.latency_forecast import LatencyForecast, forecast_latency
 from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.replica_plan import ReplicaPlan, control_step, plan_replicas
-from tritongen.fleet.capacity.scaling import Policy, ReplicaCounts, hour_of, replicas_for
+from tritongen.fleet.capacity.operating_curves import (
+    LatencyForecast,
+    forecast_latency,
+    in_seconds,
+    with_latencies,
+)
+from tritongen.fleet.capacity.replicas import (
+    LoadTrace,
+    Policy,
+    ReplicaCounts,
+    control_step,
+    hour_of,
+    plan_replicas,
+    replicas_for,
+)
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
-from tritongen.fleet.capacity.steady_state import in_seconds, with_latencies
-from tritongen.fleet.catalogue import azureml_limits
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import (
+    AZUREML_BYTES_PER_S,
+    AZUREML_INSTANCES,
+    AZUREML_REQUESTS_PER_S,
+    Machine,
+)
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.model.business import Business, Platform
 from tritongen.queueing import OperatingCurve
@@ -78,7 +93,7 @@ class ServicePlanner:
         """Replicas that user and platform allow at most."""
         limits = [self.business.scaling.max_replicas]
         if self.business.cloud.platform is Platform.AZUREML:
-            limits.append(azureml_limits.INSTANCES)
+            limits.append(AZUREML_INSTANCES)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def screen(self, group: Group, machine: Machine) -> Screened:
@@ -111,34 +126,29 @@ class ServicePlanner:
             return "", Binding.CPU, 0.0
         rates = self.demand.rates_of(group.models)
         peak = max(map(sum, zip(*rates, strict=True)))
-        if peak > azureml_limits.REQUESTS_PER_S:
-            what = (
-                f"{peak:.0f}/s at peak exceed the "
-                f"{azureml_limits.REQUESTS_PER_S:.0f}/s of one endpoint"
-            )
-            return what, Binding.PLATFORM, peak / azureml_limits.REQUESTS_PER_S - 1.0
+        if peak > AZUREML_REQUESTS_PER_S:
+            what = f"{peak:.0f}/s at peak exceed the {AZUREML_REQUESTS_PER_S:.0f}/s of one endpoint"
+            return what, Binding.PLATFORM, peak / AZUREML_REQUESTS_PER_S - 1.0
         sizes = [m.profile.request_bytes + m.profile.response_bytes for m in fit.models]
         sent = max(
             sum(rate * size for rate, size in zip(values, sizes, strict=True))
             for values in zip(*rates, strict=True)
         )
-        if sent > azureml_limits.BYTES_PER_S:
+        if sent > AZUREML_BYTES_PER_S:
             what = f"{sent / 1e6:.3g} MB/s at peak exceed the 5 MB/s of one endpoint"
-            return what, Binding.NETWORK, sent / azureml_limits.BYTES_PER_S - 1.0
+            return what, Binding.NETWORK, sent / AZUREML_BYTES_PER_S - 1.0
         return "", Binding.CPU, 0.0
 
-    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, ReplicaPlan]:
-        """The whole plan of a service that the screening admits."""
+    def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, float]:
+        """The whole plan of a service that the screening admits, and a fixed number's replicas."""
         checked = self._checked(self.fitter.fit(group.models, machine))
         fit = checked.fit
         load = self.demand.load(fit)
-        reference = self._reference(fit)
-        replicas = plan_replicas(
-            self.fine.load(fit), reference, self.business.scaling, self.business.min_replicas
-        )
-        best = replicas.best
+        reference, trace = self._reference(fit), self.fine.load(fit)
+        business = self.business
+        best, fixed = plan_replicas(trace, reference, business.scaling, business.min_replicas)
         mix = self.demand.busiest(fit)
-        serving = _coarse(best, self.demand.aligned.steps)
+        serving = _coarse(best, self.demand.steps)
         utilization = fit.utilization(self.demand.rates_of(fit.names), serving)
         plan = ServicePlan(
             name=group.name,
@@ -148,18 +158,18 @@ class ServicePlanner:
             least=min(best.serving) if best.policy is Policy.SCHEDULE else best.least,
             most=best.most,
             mean_paid=best.mean_paid,
-            hourly=_by_hour(replicas, best),
+            hourly=_by_hour(trace, best),
             rate_per_s=fit.rate_in(mix),
             concurrency=checked.concurrency,
             queue_s=checked.queue_s,
             target=best.target,
-            start_up_s=self.business.scaling.start_up_s,
-            forecasts=self._forecasts(group, machine, fit, replicas),
+            start_up_s=business.scaling.start_up_s,
+            forecasts=self._forecasts(group, fit, best),
             mean_utilization=utilization[0],
             peak_utilization=utilization[1],
             binding=self._binding(fit, reference, load.peak, mix),
         )
-        return plan, replicas
+        return plan, fixed.mean_paid
 
     def _checked(self, fit: Fit) -> Checked:
         """The fit held against the full simulation, where the number of replicas hangs on it."""
@@ -187,13 +197,11 @@ class ServicePlanner:
             return Binding.NETWORK
         return Binding.CPU if reference.saturation >= _SATURATED else Binding.LATENCY
 
-    def _forecasts(
-        self, group: Group, machine: Machine, fit: Fit, replicas: ReplicaPlan
-    ) -> tuple[ModelForecast, ...]:
+    def _forecasts(self, group: Group, fit: Fit, best: ReplicaCounts) -> tuple[ModelForecast, ...]:
         # The clock changes replicas between steps; an autoscaler within them.
-        follows = replicas.best.policy in {Policy.LOAD, Policy.BOTH}
+        follows = best.policy in {Policy.LOAD, Policy.BOTH}
         demand = self.fine if follows else self.demand
-        serving = _coarse(replicas.best, demand.aligned.steps)
+        serving = _coarse(best, demand.steps)
         models = {model.profile.name: model for model in fit.models}
         result = []
         for name in group.models:
@@ -202,8 +210,8 @@ class ServicePlanner:
             if self.demand.peak(name) > 0.0:
                 percentile = model.profile.goal.percentile
                 late = _forecast_of(model, demand, serving, percentile).late_share
-            at = partial(self._range, machine, model, demand, serving, follows)
-            result.append(replace(model_forecast(model.profile, at), late_share=late))
+            at = partial(self._range, fit.machine, model, demand, serving, follows)
+            result.append(model_forecast(model.profile, at, late))
         return tuple(result)
 
     def _range(
@@ -228,24 +236,29 @@ class ServicePlanner:
         slower = speed.high / speed.factor * (1.0 + unknown)
         ends = []
         for factor in (faster, slower):
-            other = replace(model, curve=_stretched(model, factor))
+            other = replace(model, curve=stretched(model, factor))
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
             ends.append(_forecast_of(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
 
 
-def model_forecast(profile: ModelProfile, latency_at: Callable[[float], Range]) -> ModelForecast:
-    """What clients of a model will see, without the share of late requests.
+def model_forecast(
+    profile: ModelProfile, latency_at: Callable[[float], Range], late_share: float | None = None
+) -> ModelForecast:
+    """What clients of a model will see.
 
     Args:
         profile: of the model.
         latency_at: the latency at a percentile.
+        late_share: of requests; by the goal's percentile alone when None.
     """
     goal = profile.goal
     latency = latency_at(goal.percentile)
+    if late_share is None:
+        late_share = goal.late_share if latency.value > goal.limit_s else 0.0
     p99 = latency if goal.percentile == _P99 else latency_at(_P99)
     return ModelForecast(
-        profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, 0.0
+        profile.name, goal.percentile, latency, p99, goal.limit_s, goal.stated, late_share
     )
 
 
@@ -253,11 +266,11 @@ def _forecast_of(
     model: ModelFit, demand: TrafficDemand, serving: Sequence[int], percentile: float
 ) -> LatencyForecast:
     rates = demand.rates_of((model.profile.name,))[0]
-    step, limit = demand.aligned.step_s, model.profile.goal.limit_s
+    step, limit = demand.step_s, model.profile.goal.limit_s
     return forecast_latency(model.curve, rates, serving, step, percentile, limit)
 
 
-def _stretched(model: ModelFit, factor: float) -> OperatingCurve:
+def stretched(model: ModelFit, factor: float) -> OperatingCurve:
     """The model's curve when executions take `factor` times as long; the way there does not."""
     transport = model.profile.transport_s
     inside = with_latencies(model.curve, lambda cell: cell - transport)
@@ -274,9 +287,8 @@ def _coarse(counts: ReplicaCounts, steps: int) -> list[int]:
     ]
 
 
-def _by_hour(replicas: ReplicaPlan, best: ReplicaCounts) -> tuple[int, ...]:
+def _by_hour(trace: LoadTrace, best: ReplicaCounts) -> tuple[int, ...]:
     """The most replicas that serve in each hour of the week."""
-    trace = replicas.trace
     hours: dict[int, int] = {}
     for index, count in enumerate(best.serving):
         hour = hour_of(trace, index)

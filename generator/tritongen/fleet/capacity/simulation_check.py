@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tritongen.fleet.capacity.container_capacity import Fit, ModelFit
-from tritongen.fleet.capacity.steady_state import with_latencies
+from tritongen.fleet.capacity.operating_curves import with_latencies
 from tritongen.queueing import (
     FrontEnd,
     OpenLoop,
@@ -102,15 +102,13 @@ def server_of(fit: Fit, rates: tuple[float, ...], burstiness: float) -> Server:
         for model, rate in zip(fit.models, rates, strict=True)
         if rate > 0.0
     ]
-    total = sum(rate for rate in rates if rate > 0.0)
-    front = sum(
-        rate * model.profile.front_end_s * fit.speeds[model.profile.name].factor
+    total = sum(rates)
+    weighted = [
+        (rate * fit.speeds[model.profile.name].factor, model.profile)
         for model, rate in zip(fit.models, rates, strict=True)
-    )
-    wake = sum(
-        rate * model.profile.wake_s * fit.speeds[model.profile.name].factor
-        for model, rate in zip(fit.models, rates, strict=True)
-    )
+    ]
+    front = sum(weight * profile.front_end_s for weight, profile in weighted)
+    wake = sum(weight * profile.wake_s for weight, profile in weighted)
     slots = fit.placement.cores if fit.placement.limited else 0
     door = FrontEnd(front / total, wake_s=wake / total) if total > 0.0 else None
     # The machine stands still, not a model: the one that lost most of its time tells.

@@ -1,30 +1,41 @@
-"""The entry: models, traffic, requirements and machines in; ranked options out."""
+"""The entry: models, traffic, requirements and machines in; ranked options out.
+
+Beside the options stand what was taken for granted, what evidence is weak, and, where no option is
+feasible, what must give way: rate, goal or budget, and by how much.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Nearest, Option, TrafficSummary
-from tritongen.fleet.capacity.container_capacity import Fitter
+from tritongen.fleet.capacity.capacity_plan import (
+    Binding,
+    CapacityPlan,
+    Nearest,
+    Option,
+    TrafficSummary,
+)
+from tritongen.fleet.capacity.container_capacity import Fitter, Placer
 from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile
-from tritongen.fleet.capacity.nearest_feasible import Cheapest, nearest, relaxed
 from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
-from tritongen.fleet.capacity.placement import Placer
-from tritongen.fleet.capacity.plan_findings import assumptions, remarks
-from tritongen.fleet.capacity.requirements import co_located
+from tritongen.fleet.capacity.partition import co_located
 from tritongen.fleet.capacity.service_plan import ServicePlanner
-from tritongen.fleet.catalogue.machine_type import Machine
-from tritongen.fleet.cost import HOURS_A_MONTH, lower_bound_usd_per_hour
-from tritongen.fleet.traffic.rate_profile import Aligned
-from tritongen.model.business import Business
+from tritongen.fleet.catalogue import HOURS_A_MONTH, Machine, lower_bound_usd_per_hour
+from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 
 # Machine types that are tried when something must give way.
 _NEAREST_TYPES = 4
+# Powers of two between which a factor is sought, and steps of the bisection.
+_MAX_POWER = 6
+_BISECTIONS = 7
+# (factor of every rate, factor of every latency goal, budget counts) → the cheapest option.
+Cheapest = Callable[[float, float, bool], Option | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +74,12 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
     names = tuple(inputs.profiles)
     if not any(inputs.demand.mean(name) > 0.0 for name in names):
         raise InvalidInputError("TG320", "no model has a rate")
-    solver = _Solver(inputs)
-    options, bound = solver.options(inputs.demand, inputs.profiles, inputs.intent.business, refined)
+    placer = Placer(inputs.models, inputs.intent, inputs.evidence)
+    options, bound = _ranked(inputs, placer, refined)
     near: tuple[Nearest, ...] = ()
     if not any(option.feasible for option in options):
-        near = nearest(options, solver.cheapest_of(options), inputs.intent.business.budget_usd)
+        cheapest = _cheapest_of(inputs, placer, options)
+        near = nearest(options, cheapest, inputs.intent.business.budget_usd)
     return CapacityPlan(
         options=options,
         traffic=tuple(
@@ -84,59 +96,38 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
     )
 
 
-class _Solver:
-    """Solves the same inputs with other rates, goals or budgets."""
+def _ranked(
+    inputs: CapacityInput, placer: Placer, refined: int
+) -> tuple[tuple[Option, ...], float]:
+    """Ranked options and the lower bound in USD a month."""
+    business, names = inputs.intent.business, tuple(inputs.profiles)
+    fitter = Fitter(inputs.profiles, placer, business.burstiness)
+    planner = ServicePlanner(inputs.demand, business, fitter)
+    best = [_best_rate_per_usd(name, inputs.machines, fitter) for name in names]
+    means = [inputs.demand.mean(name) for name in names]
+    bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
+    ranking = OptionRanking(planner, co_located(inputs.intent, names), bound)
+    return ranking.options(inputs.machines, refined), bound
 
-    def __init__(self, inputs: CapacityInput) -> None:
-        self._inputs = inputs
-        self._placer = Placer(inputs.models, inputs.intent, inputs.evidence)
 
-    def options(
-        self,
-        demand: TrafficDemand,
-        profiles: Mapping[str, ModelProfile],
-        business: Business,
-        refined: int,
-        machines: Sequence[Machine] | None = None,
-    ) -> tuple[tuple[Option, ...], float]:
-        """Ranked options and the lower bound in USD a month."""
-        types = self._inputs.machines if machines is None else tuple(machines)
-        fitter = Fitter(profiles, self._placer, business.burstiness)
-        planner = ServicePlanner(demand, business, fitter)
-        names = tuple(profiles)
-        best = [_best_rate_per_usd(name, types, fitter) for name in names]
-        means = [demand.mean(name) for name in names]
-        bound = lower_bound_usd_per_hour(means, best) * HOURS_A_MONTH
-        ranking = OptionRanking(planner, business, co_located(self._inputs.intent, names), bound)
-        return ranking.options(types, refined), bound
+def _cheapest_of(inputs: CapacityInput, placer: Placer, options: Sequence[Option]) -> Cheapest:
+    """A function of (rate factor, goal factor, budget counts) to the cheapest option."""
+    ranked = sorted(options, key=lambda o: (not math.isfinite(o.usd_per_month), o.usd_per_month))
+    types = tuple(option.machine for option in ranked[:_NEAREST_TYPES])
+    unlimited = replace(inputs.intent, business=replace(inputs.intent.business, budget_usd=None))
 
-    def cheapest_of(self, options: Sequence[Option]) -> Cheapest:
-        """A function of (rate factor, goal factor, budget counts) to the cheapest option."""
-        ranked = sorted(
-            options, key=lambda o: (not math.isfinite(o.usd_per_month), o.usd_per_month)
+    def cheapest(rates: float, goals: float, budget: bool) -> Option | None:
+        changed = replace(
+            inputs,
+            intent=inputs.intent if budget else unlimited,
+            profiles=relaxed(inputs.profiles, goals),
+            demand=inputs.demand.scaled(rates),
+            machines=types,
         )
-        types = tuple(option.machine for option in ranked[:_NEAREST_TYPES])
-        inputs = self._inputs
+        found, _ = _ranked(changed, placer, 1)
+        return next((option for option in found if option.feasible), None)
 
-        def cheapest(rates: float, goals: float, budget: bool) -> Option | None:
-            business = inputs.intent.business
-            if not budget:
-                business = replace(business, budget_usd=None)
-            found, _ = self.options(
-                scaled(inputs.demand, rates), relaxed(inputs.profiles, goals), business, 1, types
-            )
-            return next((option for option in found if option.feasible), None)
-
-        return cheapest
-
-
-def scaled(demand: TrafficDemand, factor: float) -> TrafficDemand:
-    """The same traffic with every rate multiplied."""
-    if factor == 1.0:
-        return demand
-    aligned = demand.aligned
-    rates = tuple(tuple(rate * factor for rate in series) for series in aligned.rates)
-    return replace(demand, aligned=Aligned(aligned.step_s, aligned.phase_s, rates))
+    return cheapest
 
 
 def _best_rate_per_usd(name: str, machines: Sequence[Machine], fitter: Fitter) -> float:
@@ -156,3 +147,123 @@ def _best_rate_per_usd(name: str, machines: Sequence[Machine], fitter: Fitter) -
         fit = fitter.fit((name,), machine)
         best = max(best, fit.models[0].rate_per_s / machine.usd_per_hour)
     return best
+
+
+def nearest(
+    options: Sequence[Option], cheapest: Cheapest, budget: float | None
+) -> tuple[Nearest, ...]:
+    """Feasible plans near what is required: at another budget, another rate, another goal.
+
+    Args:
+        options: of which none is feasible.
+        cheapest: plans with changed rates, goals or without the budget.
+        budget: USD a month, None when not stated.
+    """
+    found: list[tuple[str, Option]] = []
+    if budget is not None and any(one.binding is Binding.BUDGET for one in options):
+        free = cheapest(1.0, 1.0, False)
+        if free is not None:
+            found.append((f"a budget of {free.usd_per_month:,.0f} USD a month", free))
+    rate = _factor(lambda factor: cheapest(factor, 1.0, True), shrink=True)
+    if rate is not None:
+        found.append((f"{rate[0]:.2g} × the rates", rate[1]))
+    goal = _factor(lambda factor: cheapest(1.0, factor, True), shrink=False)
+    if goal is not None:
+        found.append((f"{goal[0]:.3g} × the latency goals", goal[1]))
+    return tuple(Nearest(what, one.usd_per_month, one.machine.name) for what, one in found)
+
+
+def relaxed(profiles: Mapping[str, ModelProfile], factor: float) -> dict[str, ModelProfile]:
+    """The same models with latency goals that many times as long."""
+    return {
+        name: replace(profile, goal=replace(profile.goal, limit_s=profile.goal.limit_s * factor))
+        for name, profile in profiles.items()
+    }
+
+
+def _factor(
+    attempt: Callable[[float], Option | None], *, shrink: bool
+) -> tuple[float, Option] | None:
+    """The factor nearest to 1 with which an attempt succeeds, by bisection of its logarithm."""
+    sign = -1.0 if shrink else 1.0
+    for power in range(1, _MAX_POWER + 1):
+        best = attempt(2.0 ** (sign * power))
+        if best is not None:
+            break
+    else:
+        return None
+    low, high = power - 1.0, float(power)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        option = attempt(2.0 ** (sign * middle))
+        if option is None:
+            low = middle
+        else:
+            high, best = middle, option
+    return math.pow(2.0, sign * high), best
+
+
+def assumptions(profiles: Mapping[str, ModelProfile], business: Business) -> Mapping[str, str]:
+    """What was taken for granted, by name."""
+    scaling, clients = business.scaling, business.clients
+    compression = "" if clients.compression is Compression.NONE else ", gzip"
+    measured = sorted(
+        {profile.measured_on or "an unknown processor" for profile in profiles.values()}
+    )
+    return {
+        "cores": "physical cores; two hardware threads of one core count once",
+        "clients": f"{clients.place.value}, {clients.protocol.value}{compression}",
+        "arrivals": f"gaps between requests vary by {business.burstiness:g} of their mean",
+        "start_up": f"{scaling.start_up_s:g} s until a new replica answers",
+        "autoscaler": f"looks every {scaling.interval_s:g} s, takes a replica away after "
+        f"{scaling.cool_down_s:g} s of less load",
+        "month": "730 hours, billed by the second from the start of a machine",
+        "measured_on": ", ".join(measured),
+        "gpus": "not counted: nothing was measured on one",
+    }
+
+
+def remarks(
+    profiles: Mapping[str, ModelProfile],
+    demand: TrafficDemand,
+    options: Sequence[Option],
+    near: Sequence[Nearest],
+) -> Iterator[Finding]:
+    """Findings on evidence, requirements and result."""
+    for name, profile in profiles.items():
+        if not profile.served:
+            yield finding(
+                "TG340",
+                Severity.WARNING,
+                f"planned from the trial's times outside a server, ± "
+                f"{profile.uncertainty:.0%} before the processors differ",
+                model=name,
+            )
+        if not profile.goal.stated:
+            yield finding(
+                "TG343",
+                Severity.INFO,
+                f"no latency goal: p{profile.goal.percentile:g} < "
+                f"{profile.goal.limit_s * 1e3:.3g} ms is taken, five executions (5 ms at least) "
+                "and the way there",
+                model=name,
+            )
+        if demand.mean(name) <= 0.0:
+            yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
+    if not any(option.feasible for option in options):
+        yield _infeasible(options, near)
+    elif "arm" in options[0].machine.isa.lower():
+        what = f"{options[0].machine.name} has Arm processors: everything must be there for arm64"
+        yield finding("TG335", Severity.WARNING, what)
+
+
+def _infeasible(options: Sequence[Option], near: Sequence[Nearest]) -> Finding:
+    closest = options[0]
+    code = {Binding.BUDGET: "TG351", Binding.PLATFORM: "TG352"}.get(closest.binding, "TG350")
+    ways = "; ".join(f"{one.change} ({one.usd_per_month:,.0f} USD, {one.machine})" for one in near)
+    return finding(
+        code,
+        Severity.ERROR,
+        f"no option is feasible; the closest is {closest.machine.name}: {closest.reason}",
+        fix=f"Feasible with {ways}." if ways else "",
+    )

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
 from tritongen.serving.docker.health_check import HealthCheck
 
 # A DNS label with room for what Kubernetes adds to the names of pods.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_WEEKDAY_HOURS = 5 * 24
 # Quotes, `$`, braces and line ends mean something in one format or another.
 _PATH = re.compile(r"[\w ./:+@=,~-]+")
 
@@ -109,16 +109,12 @@ class Replicas:
     @property
     def weekend_least(self) -> int:
         """Replicas at least on Saturdays and Sundays."""
-        if len(self.hourly) != HOURS_A_WEEK:
-            return self.least
-        return max(self.least, min(self.hourly[5 * 24 :]))
+        return max(self.least, min(self.hourly[_WEEKDAY_HOURS:], default=0))
 
     @property
     def weekday_least(self) -> int:
         """Replicas at least from Monday to Friday."""
-        if len(self.hourly) != HOURS_A_WEEK:
-            return self.least
-        return max(self.least, min(self.hourly[: 5 * 24]))
+        return max(self.least, min(self.hourly[:_WEEKDAY_HOURS], default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +190,6 @@ class Service:
     def peak_rate(self) -> float:
         """Requests per second of all its models at their peaks, 0 when not stated."""
         return sum(model.peak_rate or 0.0 for model in self.models)
-
-    @property
-    def limited(self) -> bool:
-        """Whether the rate limiter holds executions to the cores."""
-        return self.container.rate_limited
 
 
 @dataclass(frozen=True, slots=True)

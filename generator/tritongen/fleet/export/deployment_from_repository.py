@@ -6,9 +6,11 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
+from tritongen.fleet.capacity.model_profile import container_memory, instance_memory
 from tritongen.fleet.export.deployment import (
     Container,
     DeployedModel,
@@ -33,11 +35,8 @@ from tritongen.serving.server_spec import ServedRepository, UpOptions, server_sp
 from tritongen.triton.server import ApiKeys, RuntimeName
 from tritongen.triton.server_state import StateStore
 
-_MIB = 1 << 20
-# Of Triton itself, and of a model about which nothing is known.
-_SERVER_BYTES = 256 * _MIB
-_MODEL_BYTES = 128 * _MIB
-_MEMORY_STEP = 256 * _MIB
+# An estimate of a container's memory is rounded up to whole steps; chosen.
+_MEMORY_STEP = 256 << 20
 # Without a plan: a wait of this share of the tightest goal tells the autoscaler to add a replica.
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
@@ -46,33 +45,51 @@ _MIN_QUEUE_US = 100
 _MAX_REPLICAS_FACTOR = 4
 
 
+class ExportMode(StrEnum):
+    """What to do with the result."""
+
+    WRITE = "write"
+    CHECK = "check"
+    SHOW = "show"
+
+
 @dataclass(frozen=True, slots=True)
-class DeploymentOptions:
-    """What the user chooses beyond intent and plan.
+class ExportRequest:
+    """What to export.
 
     Attributes:
+        target: a key of `TARGETS`.
         repository: to deploy.
         output: folder that is written, from which paths are relative.
         name: of the deployment.
         image: of every container; the official one that fits the release when empty.
         storage: where a cluster finds the repository.
+        models: folder with `tritongen.yaml`; None where it is not known.
+        plan: file of `tritongen plan`; None takes the one beside the repository, if any.
+        mode: write, only compare, or only show.
+        force: overwrite hand edits, keeping them beside as ``*.orig``.
     """
 
+    target: str
     repository: Path
     output: Path
     name: str = "triton"
     image: str = ""
     storage: str = ""
+    models: Path | None = None
+    plan: Path | None = None
+    mode: ExportMode = ExportMode.WRITE
+    force: bool = False
 
 
 def make_deployment(
-    intent: Intent, options: DeploymentOptions, plan: PlannedDeployment, lock: Lock
+    intent: Intent, request: ExportRequest, plan: PlannedDeployment, lock: Lock
 ) -> tuple[Deployment, tuple[Finding, ...]]:
     """What is deployed, and what there is to say of it.
 
     Args:
         intent: goals, rates and what availability asks for.
-        options: the user's further choices.
+        request: the user's further choices.
         plan: of machines; without services there is one service with every model.
         lock: of the repository.
 
@@ -82,26 +99,29 @@ def make_deployment(
         EnvironmentProblem: TG852, no official image serves the models.
     """
     # Only its paths differ from what `up` makes; none of them is written down.
-    store = StateStore(options.repository.parent)
-    served = ServedRepository(options.repository, lock)
+    store = StateStore(request.repository.parent)
+    served = ServedRepository(request.repository, lock)
     spec = server_spec(store, served, UpOptions(RuntimeName.DOCKER))
     digest = _digest(lock)
-    image = checked(options.image or official_image(spec.release, spec.backends))
-    planned = plan.services or (_unplanned(intent, options.name, lock, spec.models),)
+    image = checked(request.image or official_image(spec.release, spec.backends))
+    planned = plan.services or (_unplanned(intent, request.name, lock, spec.models),)
     findings = [
         *_unknown_findings(lock, spec.models),
         *_plan_findings(lock, planned, spec.models),
         *_memory_findings(planned, lock),
     ]
     if not plan.services:
-        findings.append(_unplanned_finding(planned[0].replicas))
+        replicas = planned[0].replicas
+        what = f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate"
+        fix = "Run `tritongen plan` and name its file with --plan."
+        findings.append(finding("TG759", Severity.INFO, what, fix=fix))
     services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
     deployment = Deployment(
-        name=options.name,
+        name=request.name,
         services=services,
         digest=digest,
-        repository=Path(os.path.relpath(options.repository, options.output)).as_posix(),
-        storage=options.storage or f"pvc://{options.name}-models",
+        repository=Path(os.path.relpath(request.repository, request.output)).as_posix(),
+        storage=request.storage or f"pvc://{request.name}-models",
         machine=plan.machine,
         machine_vcpus=plan.vcpus,
         time_zone=plan.time_zone,
@@ -231,15 +251,6 @@ def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[
             )
 
 
-def _unplanned_finding(replicas: Replicas) -> Finding:
-    return finding(
-        "TG759",
-        Severity.INFO,
-        f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate",
-        fix="Run `tritongen plan` and name its file with --plan.",
-    )
-
-
 def _service(
     planned: PlannedService,
     spec: ServerSpec,
@@ -326,14 +337,10 @@ def _needed(
     limit = planned.memory_bytes or lock.target.memory_bytes
     if limit is not None:
         return limit
-    total = _SERVER_BYTES + settings.shared_memory_bytes
-    for name in names:
-        model = lock.models.get(name)
-        if model is None:
-            continue
-        trial = model.evidence.trial
-        peak = trial.peak_bytes if trial is not None and trial.peak_bytes else _MODEL_BYTES
-        total += model.instances * peak
+    models = [lock.models[name] for name in names if name in lock.models]
+    total = settings.shared_memory_bytes + container_memory(
+        (model.instances, instance_memory(model.evidence.trial)) for model in models
+    )
     return math.ceil(total / _MEMORY_STEP) * _MEMORY_STEP
 
 

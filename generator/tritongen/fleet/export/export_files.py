@@ -3,22 +3,21 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.deployment_from_repository import (
-    DeploymentOptions,
+    ExportMode,
+    ExportRequest,
     make_deployment,
     repository_lock,
 )
+from tritongen.fleet.export.export_target import ExportFile
 from tritongen.fleet.export.planned_deployment import on_azure_machine, planned_deployment
-from tritongen.fleet.export.render_texts import ExportFile
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.fleet.plan_fleet import known_intent
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import Intent
 from tritongen.repository.compare import (
     Difference,
     DifferenceKind,
@@ -39,35 +38,6 @@ from tritongen.repository.write_repository import (
 
 MANIFEST = "tritongen-export.json"
 _SCHEMA = 1
-
-
-class ExportMode(StrEnum):
-    """What to do with the result."""
-
-    WRITE = "write"
-    CHECK = "check"
-    SHOW = "show"
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """What to export.
-
-    Attributes:
-        target: a key of `TARGETS`.
-        deployment: repository, output and what else the user chooses.
-        models: folder with `tritongen.yaml`; None where it is not known.
-        plan: file of `tritongen plan`; None takes the one beside the repository, if any.
-        mode: write, only compare, or only show.
-        force: overwrite hand edits, keeping them beside as ``*.orig``.
-    """
-
-    target: str
-    deployment: DeploymentOptions
-    models: Path | None = None
-    plan: Path | None = None
-    mode: ExportMode = ExportMode.WRITE
-    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +71,7 @@ def export(request: ExportRequest) -> ExportResult:
         raise InvalidInputError(
             "TG751", f"there is no target {request.target!r}; there are {', '.join(TARGETS)}"
         )
-    output = request.deployment.output
+    output = request.output
     refuse_file_in_the_way(output)
     deployment, findings = _deployment(request)
     target = TARGETS[request.target]
@@ -122,22 +92,13 @@ def export(request: ExportRequest) -> ExportResult:
 
 
 def _deployment(request: ExportRequest) -> tuple[Deployment, tuple[Finding, ...]]:
-    options = request.deployment
-    lock = repository_lock(options.repository)
-    plan = planned_deployment(options.repository, request.plan, options.name, lock)
+    lock = repository_lock(request.repository)
+    plan = planned_deployment(request.repository, request.plan, request.name, lock)
     if request.target == "azureml":
         plan = on_azure_machine(plan, lock)
-    deployment, findings = make_deployment(_intent(request.models), options, plan, lock)
+    intent = known_intent(request.models)
+    deployment, findings = make_deployment(intent, request, plan, lock)
     return deployment, (*plan.findings, *findings)
-
-
-def _intent(models: Path | None) -> Intent:
-    if models is None:
-        return Intent()
-    document = read_intent(models / INTENT_FILE)
-    if document.faults:
-        raise_faults([*document.faults], document.path)
-    return document.intent
 
 
 def _refuse_broken(findings: tuple[Finding, ...]) -> None:

@@ -1,23 +1,89 @@
-"""Prometheus's and Grafana's files, which several targets share."""
+"""What is asked of Prometheus, and its files and Grafana's, which several targets share."""
 
-from tritongen.fleet.export import prometheus_queries
-from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.render_texts import ExportFile, render
+from tritongen.fleet.export.deployment import DeployedModel, Deployment, Service
+from tritongen.fleet.export.export_target import ExportFile, render
 
+_WINDOW = "1m"
+# Triton's summaries hold these quantiles unless told otherwise.
+_QUANTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 
 
-def rules(deployment: Deployment) -> str:
-    """Recording rules and alerts."""
-    values = {"query": prometheus_queries, "services": deployment.services}
-    return render("monitoring/rules.yml.j2", values)
+def _rate(metric: str, labels: str, by: str) -> str:
+    braces = f"{{{labels}}}" if labels else ""
+    return f"sum by ({by}) (rate({metric}{braces}[{_WINDOW}]))"
 
 
-def dashboard(deployment: Deployment) -> str:
+def request_rate(labels: str = "", by: str = "model") -> str:
+    """Answered requests per second."""
+    return _rate("nv_inference_request_success", labels, by)
+
+
+def failure_share(labels: str = "", by: str = "model") -> str:
+    """Share of requests that failed; 0 without requests."""
+    failed = _rate("nv_inference_request_failure", labels, by)
+    return f"{failed} / clamp_min({failed} + {request_rate(labels, by)}, 1e-9)"
+
+
+def latency_mean(labels: str = "", by: str = "model") -> str:
+    """Mean seconds of a request inside the server."""
+    total = _rate("nv_inference_request_duration_us", labels, by)
+    return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9) / 1e6"
+
+
+def queue_mean(labels: str = "", by: str = "model") -> str:
+    """Mean microseconds that a request waits in the queue; 0 without requests."""
+    total = _rate("nv_inference_queue_duration_us", labels, by)
+    return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9)"
+
+
+def batch(labels: str = "", by: str = "model") -> str:
+    """Mean rows of an execution."""
+    rows = _rate("nv_inference_count", labels, by)
+    return f"{rows} / clamp_min({_rate('nv_inference_exec_count', labels, by)}, 1e-9)"
+
+
+def instance_use(service: str, model: DeployedModel) -> str:
+    """Share of the time that the instances of a model are busy, by server of a service.
+
+    Triton counts an execution once for each request in it, so that the time of an execution is the
+    mean over requests, and their number is what `nv_inference_exec_count` says.
+    """
+    labels, by = f'job="{service}", model="{model.name}"', "instance, model"
+    parts = ("compute_input", "compute_infer", "compute_output")
+    busy = " + ".join(_rate(f"nv_inference_{part}_duration_us", labels, by) for part in parts)
+    return (
+        f"({busy}) / clamp_min({request_rate(labels, by)}, 1e-9)"
+        f" * {_rate('nv_inference_exec_count', labels, by)} / 1e6 / {model.instances}"
+    )
+
+
+def quantile(model: DeployedModel) -> str:
+    """The quantile of Triton's summaries that a model's goal is held against."""
+    over = next((item for item in _QUANTILES if item >= model.percentile), _QUANTILES[-1])
+    return f"{over / 100:g}"
+
+
+# As the templates know them.
+_QUERIES = {
+    one.__name__: one
+    for one in (
+        request_rate,
+        failure_share,
+        latency_mean,
+        queue_mean,
+        batch,
+        instance_use,
+        quantile,
+    )
+}
+
+
+def _dashboard(deployment: Deployment) -> str:
     """The Grafana dashboard."""
     values = {
-        "query": prometheus_queries,
+        "query": _QUERIES,
         "name": deployment.name,
         "jobs": "|".join(service.name for service in deployment.services),
         "goals": _told("; goals: ", [_goals(service) for service in deployment.services]),
@@ -47,11 +113,11 @@ def monitoring_files(deployment: Deployment, *, dns: bool) -> tuple[ExportFile, 
         deployment: what is watched.
         dns: find every replica by Swarm's names; else one server a service.
     """
-    values = {"services": deployment.services, "dns": dns}
+    values = {"services": deployment.services, "dns": dns, "query": _QUERIES}
     provisioning = "grafana/provisioning"
     return (
         ExportFile("prometheus/prometheus.yml", render("monitoring/prometheus.yml.j2", values)),
-        ExportFile("prometheus/rules.yml", rules(deployment)),
+        ExportFile("prometheus/rules.yml", render("monitoring/rules.yml.j2", values)),
         ExportFile(
             f"{provisioning}/datasources/prometheus.yml",
             render("monitoring/datasource.yml.j2", {}),
@@ -59,5 +125,5 @@ def monitoring_files(deployment: Deployment, *, dns: bool) -> tuple[ExportFile, 
         ExportFile(
             f"{provisioning}/dashboards/tritongen.yml", render("monitoring/dashboards.yml.j2", {})
         ),
-        ExportFile("grafana/dashboards/triton.json", dashboard(deployment)),
+        ExportFile("grafana/dashboards/triton.json", _dashboard(deployment)),
     )

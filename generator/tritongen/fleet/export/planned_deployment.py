@@ -6,16 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import ServicePlan
-from tritongen.fleet.capacity.plan_file import PlanFile
-from tritongen.fleet.catalogue.azureml_limits import managed
-from tritongen.fleet.catalogue.price_list import parse_catalogue
+from tritongen.fleet.capacity.capacity_plan import PlanFile, ServicePlan
+from tritongen.fleet.catalogue import azureml_managed
 from tritongen.fleet.export.deployment import PlannedService, Replicas
-from tritongen.fleet.plan_fleet import changed_models, read_plan
-from tritongen.fleet.plan_inputs import SHIPPED
+from tritongen.fleet.plan_fleet import changed_models, read_plan, shipped_catalogue
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
-from tritongen.resources import template_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +118,7 @@ def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
     Raises:
         InvalidInputError: TG760, none of the list holds so many cores and GPUs.
     """
-    machines = [
-        one for one in parse_catalogue(template_text(SHIPPED), SHIPPED).machines if managed(one)
-    ]
+    machines = [one for one in shipped_catalogue().machines if azureml_managed(one)]
     same = [one for one in machines if one.name == plan.machine]
     if plan.provider == "azure" and same:
         return replace(plan, vcpus=same[0].vcpus)

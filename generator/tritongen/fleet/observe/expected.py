@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from tritongen.fleet.capacity.plan_file import PlanFile
+from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
-from tritongen.fleet.plan_fleet import read_plan
-from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
+from tritongen.fleet.plan_fleet import known_intent, read_plan
+from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
-from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.evidence import Cost
-from tritongen.model.intent import Intent, ModelIntent
+from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
@@ -24,16 +23,16 @@ from tritongen.triton.statistics import served_config
 class Expectations:
     """Everything that observations can be held against."""
 
-    intent: Intent | None
+    intent: Intent
     lock: Lock | None
     plan: PlanFile | None
-    zone: tzinfo
+    zone: ZoneInfo
 
     def known(self, model: str) -> bool:
         """Whether the project has this model."""
         if self.lock is not None and self.lock.models:
             return model in self.lock.models
-        return self.intent is not None and model in self.intent.models
+        return model in self.intent.models
 
     def of(self, seen: Observed, config: Mapping[str, object] | None) -> ModelExpectation:
         """What was expected of a model while it was observed.
@@ -43,7 +42,7 @@ class Expectations:
             config: in force on the server, None when it is not known.
         """
         name = seen.model
-        own = self.intent.of(name) if self.intent is not None else ModelIntent()
+        own = self.intent.of(name)
         locked = self._locked(name)
         running = served_config(name, config) if config is not None else None
         planned = _planned(self.plan, name)
@@ -70,8 +69,7 @@ class Expectations:
             trial = locked.evidence.trial if locked is not None else None
             alone = trial.cost_ms(1, 1) if trial is not None else None
             if alone is not None:
-                rows = self.intent.of(name).request_batch if self.intent is not None else 1
-                found[name] = alone * rows
+                found[name] = alone * self.intent.of(name).request_batch
         return found
 
     def _locked(self, name: str) -> LockedModel | None:
@@ -79,16 +77,13 @@ class Expectations:
 
     def _window(self, seen: Observed) -> float | None:
         """The mean rate that the pattern gives for the steps that were observed."""
-        if self.intent is None or not seen.steps:
+        if not seen.steps:
             return None
         own = self.intent.of(seen.model)
-        pattern = own.pattern or self.intent.business.pattern
+        pattern = pattern_of(self.intent, seen.model)
         if own.planning_rate is None or pattern.kind is PatternKind.HISTORY:
             return own.rate
-        clock = zone_of(getattr(self.zone, "key", ""))
-        profile = forecast_traffic(
-            seen.model, TrafficRequirement(pattern, own.rate, own.peak_rate), clock, None
-        ).profile
+        profile = forecast_traffic(seen.model, self.intent, self.zone, None).profile
         rates = [
             profile.at(week_phase(step.begin_s, self.zone)) * step.seconds for step in seen.steps
         ]
@@ -109,16 +104,17 @@ class Expectations:
 def expectations(models: Path | None, repository: Path, plan: Path | None) -> Expectations:
     """What the project says, as far as it is there.
 
+    Args:
+        models: the models folder, None to compare with nothing.
+        repository: whose lock and plan count.
+        plan: where the plan lies instead of beside the repository.
+
     Raises:
         InvalidInputError: tritongen.yaml, the lock or the plan cannot be read.
     """
-    intent = None
-    if models is not None:
-        document = read_intent(models / INTENT_FILE)
-        raise_faults(list(document.faults), document.path)
-        intent = document.intent
-    zone = intent.business.pattern.time_zone if intent is not None else ""
-    return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone_of(zone))
+    intent = known_intent(models)
+    zone = zone_of(intent.business.pattern.time_zone)
+    return Expectations(intent, read_lock(repository), read_plan(repository, plan), zone)
 
 
 def _planned(plan: PlanFile | None, model: str) -> ModelExpectation:

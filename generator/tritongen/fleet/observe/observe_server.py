@@ -4,13 +4,14 @@ import csv
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
-from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise
-from tritongen.fleet.observe.expected import expectations
+from tritongen.fleet.observe.advice import ModelExpectation, RateChange, advise, shared_services
+from tritongen.fleet.observe.expected import Expectations
 from tritongen.fleet.observe.model_counters import (
     CounterReading,
     ModelCounters,
@@ -23,16 +24,14 @@ from tritongen.fleet.observe.scrape import (
     counters_of_statistics,
     prometheus_history,
 )
-from tritongen.fleet.observe.shared_services import shared_services
 from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
-from tritongen.model.business import ClientProtocol
 from tritongen.model.findings import Finding
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.metrics import metrics_page
 
@@ -80,21 +79,6 @@ class CounterSource:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectPaths:
-    """What observations are held against.
-
-    Attributes:
-        models: the models folder, None to compare with nothing.
-        repository: whose lock and plan count.
-        plan: where the plan lies instead of beside the repository.
-    """
-
-    models: Path | None
-    repository: Path
-    plan: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Observation:
     """What was seen, what was expected, and what follows.
 
@@ -111,19 +95,17 @@ class Observation:
     changes: tuple[RateChange, ...]
 
 
-def observe(source: CounterSource, project: ProjectPaths, progress: Progress) -> Observation:
+def observe(source: CounterSource, expected: Expectations, progress: Progress) -> Observation:
     """Read counters over time and say what should change.
 
     Args:
         source: a live server, or a Prometheus server's history.
-        project: what to compare with.
+        expected: what to compare with.
         progress: told of seconds done and of all.
 
     Raises:
         EnvironmentProblem: TG980, nothing answers, or no counters of Triton do.
-        InvalidInputError: intent, lock or plan cannot be read.
     """
-    expected = expectations(project.models, project.repository, project.plan)
     if source.prometheus:
         now = time.time()
         seen = prometheus_history(
@@ -173,19 +155,18 @@ def write_intent(models: Path, changes: Sequence[RateChange]) -> Path:
     return path
 
 
-def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float = 1.0) -> str:
+def history_csv(models: Sequence[Observed], speedup: float = 1.0) -> str:
     """The observed rates as a history for ``pattern: {file: …}``.
 
     Args:
         models: over time.
-        zone: of the times.
         speedup: of a replay that began on a Monday at midnight; 1 for real traffic.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("time", "model", "rate"))
     first = min((one.steps[0].begin_s for one in models if one.steps), default=0.0)
-    begin = datetime.fromtimestamp(first, zone)
+    begin = datetime.fromtimestamp(first, UTC)
     if speedup != 1.0:
         begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         begin -= timedelta(days=begin.weekday())
@@ -204,13 +185,13 @@ def history_csv(models: Sequence[Observed], zone: tzinfo = UTC, speedup: float =
 class _Server:
     """One server that is read again and again."""
 
-    address: str
+    endpoint: Endpoint
     client: ServerClient | None
 
     def counters(self) -> Mapping[str, ModelCounters] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
-            page = metrics_page(*parse_endpoint(self.address, ClientProtocol.HTTP), _PAGE_S)
+            page = metrics_page(self.endpoint.host, self.endpoint.port, _PAGE_S)
             return counters_of_metrics(page) if page is not None else None
         try:
             return counters_of_statistics(self.client.statistics())
@@ -269,16 +250,15 @@ def _server(address: str) -> _Server:
                 else "its metrics hold no counter of an inference server",
                 where=endpoint.address,
             ) from None
-        return _Server(endpoint.address, None)
-    return _Server(address, client)
+        return _Server(endpoint, None)
+    return _Server(endpoint, client)
 
 
 def _configs(servers: Sequence[_Server], names: Sequence[str]) -> dict[str, Mapping[str, object]]:
-    client = next((server.client for server in servers if server.client is not None), None)
     configs: dict[str, Mapping[str, object]] = {}
-    for name in names if client is not None else ():
-        try:
-            configs[name] = client.model_config(name) if client is not None else {}
-        except EnvironmentProblem:
-            continue
+    client = next((server.client for server in servers if server.client is not None), None)
+    if client is not None:
+        for name in names:
+            with suppress(EnvironmentProblem):
+                configs[name] = client.model_config(name)
     return configs

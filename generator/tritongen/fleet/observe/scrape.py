@@ -14,7 +14,7 @@ from tritongen.fleet.observe.model_counters import (
     merged,
     observed,
 )
-from tritongen.fleet.traffic.prometheus_answer import samples_of
+from tritongen.fleet.traffic.recordings import samples_of
 from tritongen.triton.address import shown_address
 from tritongen.triton.http_channel import ForeignAnswerError, HttpChannel, read_json
 from tritongen.triton.metrics import metric_samples
@@ -99,13 +99,13 @@ def prometheus_history(
     series = _matrix(_get(url, "/api/v1/query_range?" + urlencode(query)), url)
     found = _observed(series)
     if not found:
-        raise EnvironmentProblem(
-            "TG980",
-            "it holds no metric of Triton for that time",
-            where=shown_address(url),
-            fix="Let it scrape Triton's metrics port (8002), or name another time or selector.",
-        )
+        fix = "Let it scrape Triton's metrics port (8002), or name another time or selector."
+        raise _problem(url, "it holds no metric of Triton for that time", fix)
     return found
+
+
+def _problem(url: str, what: str, fix: str = "") -> EnvironmentProblem:
+    return EnvironmentProblem("TG980", what, where=shown_address(url), fix=fix)
 
 
 def _observed(series: Sequence[Mapping[str, Any]]) -> dict[str, Observed]:
@@ -139,11 +139,10 @@ def _matrix(content: bytearray, url: str) -> list[Mapping[str, Any]]:
     try:
         document = read_json(content)
     except ForeignAnswerError as problem:
-        what = f"what answers there is no Prometheus: {problem}"
-        raise EnvironmentProblem("TG980", what, where=shown_address(url)) from problem
+        raise _problem(url, f"what answers there is no Prometheus: {problem}") from problem
     if not isinstance(document, dict) or document.get("status") != "success":
         said = document.get("error", "an error") if isinstance(document, dict) else "an error"
-        raise EnvironmentProblem("TG980", f"Prometheus answered: {said}", where=shown_address(url))
+        raise _problem(url, f"Prometheus answered: {said}")
     data = document.get("data")
     result = data.get("result") if isinstance(data, dict) else None
     return [item for item in result if isinstance(item, dict)] if isinstance(result, list) else []
@@ -168,16 +167,11 @@ def _get(url: str, path: str) -> bytearray:
         return channel.ask("GET", where, headers=headers, seconds=_TIMEOUT_S).content
     except ForeignAnswerError as problem:
         fix = "Narrow it with --selector, a longer --interval or a shorter --for."
-        raise EnvironmentProblem(
-            "TG980", str(problem), where=shown_address(url), fix=fix
-        ) from problem
+        raise _problem(url, str(problem), fix) from problem
     except OSError as problem:
-        raise EnvironmentProblem(
-            "TG980",
-            f"no Prometheus answers: {describe_error(problem)}",
-            where=shown_address(url),
-            fix="Name a Prometheus server that scrapes Triton, or the server itself with -u.",
-        ) from problem
+        fix = "Name a Prometheus server that scrapes Triton, or the server itself with -u."
+        what = f"no Prometheus answers: {describe_error(problem)}"
+        raise _problem(url, what, fix) from problem
     finally:
         channel.close()
 

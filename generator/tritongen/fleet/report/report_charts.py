@@ -1,12 +1,18 @@
 """The plots of the report: traffic with replicas, costs, latency against cost, tuning."""
 
+import json
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
-from tritongen.fleet.capacity.option_reasons import replica_range
-from tritongen.fleet.report.tuning_history import MeasuredConfiguration
+from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
+from tritongen.model.codec import decode
+from tritongen.model.evidence import Tuned
 from tritongen.pages import (
     LEFT,
     RIGHT,
@@ -20,6 +26,8 @@ from tritongen.pages import (
     plain_number,
 )
 from tritongen.planner.context import show_rate
+from tritongen.system.own_files import check_folder, read_own
+from tritongen.tune.search.search_space import Candidate
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WEEK_WIDTH, _WEEK_HEIGHT = 1180, 400
@@ -28,6 +36,25 @@ _MAX_OPTIONS = 12
 _LABEL_LEFT = 178
 _BAR, _ROW = 16, 30
 _LEGEND = (("best", "best"), ("fine", "holds the goals"), ("poor", "does not"))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredConfiguration:
+    """One configuration with its best reading.
+
+    Attributes:
+        text: its settings, for people.
+        throughput: requests per second.
+        p99_ms: latency at the highest percentile that was kept, up to the 99th.
+        chosen: whether it is the one in the lock.
+        baseline: whether it is Triton's own.
+    """
+
+    text: str
+    throughput: float
+    p99_ms: float
+    chosen: bool = False
+    baseline: bool = False
 
 
 def week(plan: CapacityPlan, option: Option, time_zone: str) -> Chart:
@@ -186,3 +213,43 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not front or late < front[-1][1]:
             front.append((cost, late))
     return front
+
+
+def measured_configurations(
+    state: Path, model: str, tuned: Tuned | None
+) -> tuple[MeasuredConfiguration, ...]:
+    """Every configuration of a model that was measured; empty without a readable journal."""
+    path = state / "tune" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', model)}.jsonl"
+    try:
+        check_folder(state)
+        check_folder(path.parent)
+        lines = read_own(path).decode("utf-8", "replace").splitlines()
+    except (OSError, EnvironmentProblem):
+        return ()
+    best: dict[str, MeasuredConfiguration] = {}
+    for line in lines[1:]:
+        found = _measured(line, tuned)
+        if found is not None:
+            known = best.get(found.text)
+            if known is None or found.throughput > known.throughput:
+                best[found.text] = found
+    return tuple(sorted(best.values(), key=lambda one: -one.throughput))
+
+
+def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
+    """One line of a journal; None for what holds no reading or is cut off."""
+    try:
+        record = json.loads(line)
+        candidate, reading = decode(Candidate, record["candidate"]), record["reading"]
+        throughput = float(reading["throughput_per_s"])
+        known = (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None)
+        p99_ms = float(max(known)[1]) * 1e3
+        baseline = record["purpose"] == "baseline"
+    except (ValueError, TypeError, KeyError, IndexError, InvalidInputError):
+        return None
+    if not throughput > 0.0 or not math.isfinite(p99_ms):
+        return None
+    chosen = tuned is not None and all(
+        getattr(candidate, item.name) == getattr(tuned, item.name) for item in fields(candidate)
+    )
+    return MeasuredConfiguration(candidate.words, throughput, max(p99_ms, 1e-3), chosen, baseline)

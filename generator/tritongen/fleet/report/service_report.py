@@ -5,17 +5,20 @@ from pathlib import Path
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import Option
-from tritongen.fleet.capacity.option_reasons import replica_range
-from tritongen.fleet.capacity.plan_file import PlanFile
-from tritongen.fleet.catalogue.processors import relative_speed
+from tritongen.fleet.capacity.capacity_plan import Option, PlanFile
+from tritongen.fleet.capacity.option_ranking import replica_range
+from tritongen.fleet.capacity.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
-from tritongen.fleet.report.report_charts import costs, pareto, tuning, week
+from tritongen.fleet.report.report_charts import (
+    costs,
+    measured_configurations,
+    pareto,
+    tuning,
+    week,
+)
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
-from tritongen.fleet.report.tuning_history import measured_configurations
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages import Chart, render_page
@@ -35,39 +38,6 @@ class Tile:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSection:
-    """One model on the page.
-
-    Attributes:
-        name: of the model.
-        facts: (name, value) pairs.
-        findings: on it.
-        settings: values of its configuration with their reasons.
-        charts: of its variants and its tuning, where there are any.
-    """
-
-    name: str
-    facts: tuple[tuple[str, str], ...]
-    findings: tuple[Finding, ...]
-    settings: tuple[Explanation, ...]
-    charts: tuple[Chart, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Everything on the page."""
-
-    title: str
-    tool: str
-    tiles: tuple[Tile, ...]
-    plan: PlanFile | None
-    option: Option | None
-    charts: tuple[Chart, ...]
-    models: tuple[ModelSection, ...]
-    findings: tuple[Finding, ...]
-
-
 def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
     """The page as text.
 
@@ -82,20 +52,21 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
     project = _served(load_project(root, repository))
     stored = read_plan(repository, plan)
     option = stored.option if stored is not None else None
-    page = Page(
-        title=root.resolve().name,
-        tool=f"tritongen {__version__}",
-        tiles=tuple(_tiles(stored, option)),
-        plan=stored,
-        option=option,
-        charts=tuple(_charts(stored, option)),
-        models=tuple(_model(project, facts, option) for facts in project.models),
-        findings=(
-            *project.findings,
-            *(stale_plan(stored, project.lock) if stored is not None else ()),
-            *(stored.plan.findings if stored is not None else ()),
-        ),
-    )
+    page: dict[str, object] = {
+        "title": root.resolve().name,
+        "tool": f"tritongen {__version__}",
+        "tiles": [],
+        "plan": stored,
+        "option": option,
+        "charts": [],
+        "models": [_model(project, facts, option) for facts in project.models],
+        "findings": project.findings,
+    }
+    if stored is not None:
+        page["tiles"] = _tiles(stored)
+        page["charts"] = _charts(stored)
+        stale = stale_plan(stored, project.lock)
+        page["findings"] = (*project.findings, *stale, *stored.plan.findings)
     return render_page("report", page=page)
 
 
@@ -107,9 +78,8 @@ def _served(project: Project) -> Project:
         return project
 
 
-def _tiles(stored: PlanFile | None, option: Option | None) -> list[Tile]:
-    if stored is None or option is None:
-        return []
+def _tiles(stored: PlanFile) -> list[Tile]:
+    option = stored.option
     machine, worst = option.machine, option.worst
     count = replica_range(option.least, option.most)
     mean = sum(one.mean_rate for one in stored.plan.traffic)
@@ -133,14 +103,13 @@ def _tiles(stored: PlanFile | None, option: Option | None) -> list[Tile]:
     return tiles
 
 
-def _charts(stored: PlanFile | None, option: Option | None) -> list[Chart]:
-    if stored is None or option is None:
-        return []
-    found = [week(stored.plan, option, stored.time_zone), costs(stored.plan), pareto(stored.plan)]
+def _charts(stored: PlanFile) -> list[Chart]:
+    plan = stored.plan
+    found = [week(plan, stored.option, stored.time_zone), costs(plan), pareto(plan)]
     return [chart for chart in found if chart is not None]
 
 
-def _model(project: Project, facts: ModelFacts, option: Option | None) -> ModelSection:
+def _model(project: Project, facts: ModelFacts, option: Option | None) -> dict[str, object]:
     locked = project.lock.models.get(facts.name) if project.lock is not None else None
     evidence = locked.evidence if locked is not None else None
     settings: tuple[Explanation, ...] = ()
@@ -152,20 +121,17 @@ def _model(project: Project, facts: ModelFacts, option: Option | None) -> ModelS
     except InvalidInputError:
         pass  # a model that is not served has no configuration
     tuned = evidence.tuned if evidence is not None else None
-    return ModelSection(
-        facts.name,
-        tuple(_facts(facts, project.intent.of(facts.name), evidence)),
-        tuple(dict.fromkeys(findings)),
-        settings,
-        tuple(
-            chart
-            for chart in (
-                _variants(project, project.originals.get(facts.name, facts), evidence, option),
-                tuning(facts.name, measured_configurations(STATE_FOLDER, facts.name, tuned)),
-            )
-            if chart is not None
-        ),
+    charts = (
+        _variants(project, project.originals.get(facts.name, facts), evidence, option),
+        tuning(facts.name, measured_configurations(STATE_FOLDER, facts.name, tuned)),
     )
+    return {
+        "name": facts.name,
+        "facts": _facts(facts, project.intent.of(facts.name), evidence),
+        "findings": list(dict.fromkeys(findings)),
+        "settings": settings,
+        "charts": [chart for chart in charts if chart is not None],
+    }
 
 
 def _variants(

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tritongen.fleet.catalogue.machine_type import Machine
+from tritongen.fleet.catalogue import Machine
 from tritongen.model.variants import ORIGINAL, Speedup, Variant, Verdict, score_text
 from tritongen.pages import LEFT, RIGHT, TOP, WIDTH, Axis, Chart, Figure, linear_axis
 

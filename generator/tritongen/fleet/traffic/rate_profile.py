@@ -1,19 +1,26 @@
-"""Rates over time, and how several of them are brought onto one clock."""
+"""Rates over time: the traffic of one model, from what is stated or recorded of it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.intent import Intent, ModelIntent
+from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 
 HOUR_S = 3600.0
 DAY_S = 24.0 * HOUR_S
 WEEK_S = 7.0 * DAY_S
 HOURS_A_WEEK = 168
 # Steps of a traffic; chosen: two days by the second, or four months by the minute.
-MAX_STEPS = 200_000
+_MAX_STEPS = 200_000
 # The power that bends a shape to a stated peak stays below this; beyond, the top step is set.
 _MAX_BEND = 40.0
+# Days on which clocks differ by their winter's and by their summer's offsets.
+_WINTER, _SUMMER = datetime(2026, 1, 5), datetime(2026, 7, 6)
 
 
 def hour_of_week(at_s: float) -> int:
@@ -59,72 +66,19 @@ class RateProfile:
         return self.rates[index]
 
 
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """Several profiles on one clock.
-
-    Attributes:
-        step_s: length of each step, seconds.
-        phase_s: seconds from Monday 00:00 to the first step.
-        rates: of each profile, all of the same length.
-    """
-
-    step_s: float
-    phase_s: float
-    rates: tuple[tuple[float, ...], ...]
-
-    @property
-    def steps(self) -> int:
-        """Number of steps."""
-        return len(self.rates[0])
-
-    @property
-    def total(self) -> tuple[float, ...]:
-        """Requests per second of all profiles together."""
-        return tuple(math.fsum(values) for values in zip(*self.rates, strict=True))
-
-    def coarser(self, step_s: float) -> "Aligned":
-        """In steps of about that length, each with the greatest rate within it."""
-        ratio = max(1, round(step_s / self.step_s))
-        if ratio == 1:
-            return self
-        return Aligned(
-            self.step_s * ratio,
-            self.phase_s,
-            tuple(
-                tuple(max(rates[begin : begin + ratio]) for begin in range(0, len(rates), ratio))
-                for rates in self.rates
-            ),
-        )
-
-
-def align(profiles: Sequence[RateProfile]) -> Aligned:
-    """Brings profiles onto the finest of their clocks.
-
-    The longest recorded one gives begin and length; patterns, and shorter recordings, are
-    repeated.
+def refuse_many(steps: int, step_s: float, where: str = "") -> None:
+    """Refuses more steps than can be planned with.
 
     Raises:
-        InvalidInputError: TG321, none, or too many steps.
+        InvalidInputError: TG321.
     """
-    if not profiles:
-        raise InvalidInputError("TG321", "there is no traffic to plan for")
-    longest = max(profiles, key=lambda one: (one.measured, one.seconds))
-    step = min(one.step_s for one in profiles)
-    seconds = longest.seconds if longest.measured else max(longest.seconds, WEEK_S)
-    count = max(1, round(seconds / step))
-    if count > MAX_STEPS:
+    if steps > _MAX_STEPS:
         raise InvalidInputError(
             "TG321",
-            f"{count:,} steps of {step:g} s are more than {MAX_STEPS:,}",
+            f"{steps:,} steps of {step_s:g} s are more than {_MAX_STEPS:,}",
+            where=where,
             fix="Record fewer days, or in longer steps.",
         )
-    phase = longest.phase_s
-    middle = phase + 0.5 * step
-    rates = tuple(
-        tuple(one.at(middle + index * step) for index in range(count)) for one in profiles
-    )
-    return Aligned(step, phase, rates)
 
 
 def scaled_shape(shape: Sequence[float], average: float, peak: float | None) -> tuple[float, ...]:
@@ -181,3 +135,136 @@ def _stretched(levels: Sequence[float], average: float, peak: float) -> tuple[fl
         peak if at_top else min(peak, level * factor)
         for level, at_top in zip(levels, peaks, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Profiles of a recording.
+
+    Attributes:
+        profiles: by model; the key is empty where the recording does not tell models apart.
+        notes: what was mended.
+    """
+
+    profiles: Mapping[str, RateProfile]
+    notes: tuple[Finding, ...] = ()
+
+
+_NOTHING = RateProfile(STEP_S, (0.0,) * round(WEEK_S / STEP_S))
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficForecast:
+    """The traffic of one model.
+
+    Attributes:
+        profile: rates over time on the plan's clock.
+        pattern: how its shape is known, for people.
+        notes: what has to be said about it.
+    """
+
+    profile: RateProfile
+    pattern: str
+    notes: tuple[Finding, ...] = ()
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name; empty is UTC.
+
+    Raises:
+        InvalidInputError: TG326, there is none of that name.
+    """
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+        raise InvalidInputError("TG326", f"there is no time zone {name!r}") from problem
+
+
+def pattern_of(intent: Intent, model: str) -> Pattern:
+    """The shape of a model's traffic: its own, else that of all."""
+    return intent.of(model).pattern or intent.business.pattern
+
+
+def forecast_traffic(
+    model: str, intent: Intent, clock: ZoneInfo, history: History | None
+) -> TrafficForecast:
+    """The traffic of one model.
+
+    Stated rates win: a history then gives the shape alone.
+
+    Args:
+        model: its name.
+        intent: its rates and its pattern.
+        clock: the plan's.
+        history: of its file, on the plan's clock; None when its pattern is none.
+
+    Raises:
+        InvalidInputError: TG322 a peak below the average, TG323 a history without this model.
+    """
+    stated, pattern = intent.of(model), pattern_of(intent, model)
+    if history is not None:
+        return _recorded(model, stated, pattern.file, history)
+    rate = stated.peak_rate if stated.rate is None else stated.rate
+    if not rate:
+        return TrafficForecast(_NOTHING, "no rate")
+    shape = week_shape(pattern)
+    if stated.rate is None:
+        top = max(shape)
+        rates = tuple(level / top * rate for level in shape)
+    else:
+        rates = scaled_shape(shape, stated.rate, stated.peak_rate)
+    own = zone_of(pattern.time_zone) if pattern.time_zone else clock
+    rates, notes = _on_clock(rates, own, clock, model)
+    return TrafficForecast(RateProfile(STEP_S, rates), pattern.kind.value, notes)
+
+
+def _recorded(model: str, stated: ModelIntent, where: str, history: History) -> TrafficForecast:
+    profile = history.profiles.get(model) or history.profiles.get("")
+    if profile is None and stated.planning_rate is None:
+        return TrafficForecast(_NOTHING, f"no requests in {where}")
+    if profile is None:
+        known = ", ".join(sorted(history.profiles))
+        raise InvalidInputError("TG323", f"no traffic of {model}; it has {known}", where=where)
+    if stated.rate is not None:
+        rates = scaled_shape(profile.rates, stated.rate, stated.peak_rate)
+    elif stated.peak_rate is not None and profile.peak > 0.0:
+        rates = tuple(rate * stated.peak_rate / profile.peak for rate in profile.rates)
+    else:
+        rates = profile.rates
+    days = profile.seconds / 86400.0
+    text = f"{days:.3g} days of {where} in steps of {profile.step_s:g} s"
+    return TrafficForecast(replace(profile, rates=rates), text, history.notes)
+
+
+def _on_clock(
+    rates: Sequence[float], own: ZoneInfo, clock: ZoneInfo, model: str
+) -> tuple[tuple[float, ...], tuple[Finding, ...]]:
+    """A week of one time zone on the clock of another.
+
+    Where the two change their clocks on different days, each step gets the greater rate of the
+    winter's and the summer's difference: a schedule then holds all year.
+    """
+    winter, summer = (_difference(own, clock, day) for day in (_WINTER, _SUMMER))
+    shifted = _rotated(rates, winter)
+    if winter == summer:
+        return shifted, ()
+    both = tuple(map(max, shifted, _rotated(rates, summer)))
+    hours = (summer - winter) / timedelta(hours=1)
+    note = finding(
+        "TG327",
+        Severity.WARNING,
+        f"{model}: clocks of {own.key} and {clock.key} change at different times of the year; "
+        f"busy hours are planned {abs(hours):g} h longer",
+    )
+    return both, (note,)
+
+
+def _difference(own: ZoneInfo, clock: ZoneInfo, day: datetime) -> timedelta:
+    """How far the plan's clock is ahead of the pattern's own."""
+    zero = timedelta()
+    return (clock.utcoffset(day) or zero) - (own.utcoffset(day) or zero)
+
+
+def _rotated(rates: Sequence[float], ahead: timedelta) -> tuple[float, ...]:
+    steps = round(ahead.total_seconds() / STEP_S) % len(rates)
+    return (*rates[len(rates) - steps :], *rates[: len(rates) - steps]) if steps else tuple(rates)

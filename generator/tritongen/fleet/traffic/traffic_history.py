@@ -2,56 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.traffic.rate_profile import DAY_S, HOUR_S, MAX_STEPS, WEEK_S, RateProfile
+from tritongen.fleet.traffic.rate_profile import (
+    DAY_S,
+    HOUR_S,
+    WEEK_S,
+    History,
+    RateProfile,
+    refuse_many,
+)
+from tritongen.model.findings import Severity, finding
 
 # A hole up to this long is bridged by a straight line where no other week or day can fill it.
 BRIDGE_S = 2.0 * HOUR_S
 # A time may be off its place on the clock by this share of a step.
 _JITTER = 0.25
 _MAX_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class RateRecord:
-    """One recorded value.
-
-    Attributes:
-        at_s: seconds since 1970 (UTC) at which its step begins.
-        rate: requests per second over the step.
-    """
-
-    at_s: float
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryNote:
-    """Something that was mended in a recording."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Profiles of a recording.
-
-    Attributes:
-        profiles: by model; the key is empty where the recording does not tell models apart.
-        notes: what was mended.
-    """
-
-    profiles: Mapping[str, RateProfile]
-    notes: tuple[HistoryNote, ...] = ()
+# Seconds since 1970 (UTC) at which a step begins, and its requests per second.
+Sample = tuple[float, float]
 
 
 def build_histories(
-    records: Mapping[str, Sequence[RateRecord]],
+    records: Mapping[str, Sequence[Sample]],
     zone: tzinfo,
     where: str,
     step_s: float | None = None,
@@ -74,50 +49,49 @@ def build_histories(
         values, first = _on_clock(series, step, name)
         filled, mended = _filled(values, first, step, zone, name)
         if mended:
-            notes.append(HistoryNote("TG325", f"{name}: {mended}"))
+            notes.append(finding("TG325", Severity.WARNING, f"{name}: {mended}"))
         profiles[model] = RateProfile(step, tuple(filled), week_phase(first, zone), measured=True)
     return History(profiles, tuple(notes))
 
 
-def _step_of(series: Sequence[RateRecord], where: str) -> float:
+def usual_gap(series: Sequence[Sample]) -> float:
+    """The median distance between samples, seconds; 0 where there are not two."""
+    gaps = sorted(later - earlier for (earlier, _), (later, _) in pairwise(series))
+    return gaps[len(gaps) // 2] if gaps else 0.0
+
+
+def _step_of(series: Sequence[Sample], where: str) -> float:
     """The usual distance between records."""
     if len(series) < 3:
         raise InvalidInputError(
             "TG323", f"{len(series)} records are too few to plan by", where=where
         )
-    gaps = sorted(later.at_s - earlier.at_s for earlier, later in pairwise(series))
-    step = gaps[len(gaps) // 2]
+    step = usual_gap(series)
     if not step > 0.0:
         raise InvalidInputError("TG323", "times must ascend", where=where)
     return step
 
 
 def _on_clock(
-    series: Sequence[RateRecord], step: float, where: str
+    series: Sequence[Sample], step: float, where: str
 ) -> tuple[list[float | None], float]:
     """The value of each step, None in holes, and the time of the first one."""
-    first = series[0].at_s
-    count = round((series[-1].at_s - first) / step) + 1
-    if count > MAX_STEPS:
-        raise InvalidInputError(
-            "TG321",
-            f"{count:,} steps of {step:g} s are more than {MAX_STEPS:,}",
-            where=where,
-            fix="Record fewer days, or in longer steps.",
-        )
+    first = series[0][0]
+    count = round((series[-1][0] - first) / step) + 1
+    refuse_many(count, step, where)
     values: list[float | None] = [None] * count
-    for record in series:
-        place = (record.at_s - first) / step
+    for at_s, rate in series:
+        place = (at_s - first) / step
         index = round(place)
         if abs(place - index) > _JITTER:
             raise InvalidInputError(
                 "TG323",
-                f"{_show(record.at_s)} does not lie on steps of {step:g} s",
+                f"{_show(at_s)} does not lie on steps of {step:g} s",
                 where=where,
             )
         if values[index] is not None:
-            raise InvalidInputError("TG323", f"{_show(record.at_s)} is recorded twice", where=where)
-        values[index] = record.rate
+            raise InvalidInputError("TG323", f"{_show(at_s)} is recorded twice", where=where)
+        values[index] = rate
     return values, first
 
 

@@ -1,10 +1,10 @@
-"""Every target of `tritongen export`; `export_target.py` says what one consists of."""
+"""Every target of `tritongen export`; `export/export_target.py` says what one consists of."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tritongen.fleet.export.export_target import ExportTarget
 from tritongen.fleet.export.targets import azureml, compose, keda, kserve, kubernetes, swarm
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 TARGETS: Mapping[str, ExportTarget] = MappingProxyType(
     {

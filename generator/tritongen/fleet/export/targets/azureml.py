@@ -8,20 +8,47 @@ service's threads can reach on the machine's virtual CPUs. A planned machine typ
 endpoints do not offer is replaced by the cheapest that fits, and told.
 """
 
+import math
 import shlex
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.azureml_findings import azureml_findings
-from tritongen.fleet.export.targets.azureml_settings import (
-    WINDOWS_ZONES,
-    capacity_profiles,
-    cpu_thresholds,
-    folder_of,
-    timeout_ms,
+from tritongen.fleet.catalogue import (
+    AZUREML_HIGH_AVAILABILITY,
+    AZUREML_INSTANCES,
+    AZUREML_NAME,
+    AZUREML_REQUESTS_PER_S,
+    AZUREML_TIMEOUT_S,
 )
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.model.findings import Finding, Severity, finding
+
+# Percent of what the service's threads can use, for five minutes; chosen: up soon, down late.
+_OUT_PERCENT, _IN_PERCENT = 70, 25
+# Azure's default of a request's time; what it admits at most stands with its other limits.
+_MIN_TIMEOUT_MS = 5_000
+# initial_delay + period × failure_threshold of the probes in deployment.yml.j2, seconds.
+PROBE_PATIENCE_S = 310
+# Autoscale knows Windows' names only.
+WINDOWS_ZONES = {
+    "UTC": "UTC",
+    "Etc/UTC": "UTC",
+    "Europe/London": "GMT Standard Time",
+    "Europe/Berlin": "W. Europe Standard Time",
+    "Europe/Paris": "Romance Standard Time",
+    "Europe/Warsaw": "Central European Standard Time",
+    "Europe/Kyiv": "FLE Standard Time",
+    "America/New_York": "Eastern Standard Time",
+    "America/Chicago": "Central Standard Time",
+    "America/Los_Angeles": "Pacific Standard Time",
+    "Asia/Kolkata": "India Standard Time",
+    "Asia/Shanghai": "China Standard Time",
+    "Asia/Tokyo": "Tokyo Standard Time",
+    "Australia/Sydney": "AUS Eastern Standard Time",
+}
+# Azure's own rule for the number of instances without a measured rate leaves 30 % idle.
+_TARGET_USE = 0.7
 
 
 def azureml_files(deployment: Deployment) -> tuple[ExportFile, ...]:
@@ -74,6 +101,121 @@ def _autoscale(service: Service, deployment: Deployment) -> str:
         "in_percent": below,
     }
     return render("azureml/autoscale.json.j2", values)
+
+
+def folder_of(service: Service, deployment: Deployment) -> str:
+    """The folder of a service's files, with a slash; empty where the service is the only one."""
+    return f"{service.name}/" if len(deployment.services) > 1 else ""
+
+
+def timeout_ms(service: Service) -> int:
+    """Ten times the loosest goal, within what Azure admits."""
+    goals = [model.latency_ms for model in service.models if model.latency_ms is not None]
+    wanted = max(_MIN_TIMEOUT_MS, 10 * max(goals, default=0.0))
+    return int(min(AZUREML_TIMEOUT_S * 1000, wanted))
+
+
+def capacity_profiles(service: Service) -> tuple[tuple[str, str, int], ...]:
+    """(title, day on which it begins, instances at least) of the autoscaler's profiles."""
+    replicas = service.replicas
+    return (
+        ("Default", "", replicas.least),
+        ("Weekdays", "Monday", replicas.weekday_least),
+        ("Weekend", "Saturday", replicas.weekend_least),
+    )
+
+
+def cpu_thresholds(service: Service, deployment: Deployment) -> tuple[int, int]:
+    """Percent of a machine's CPUs above which an instance is added, and below which one goes.
+
+    They are shares of the virtual CPUs that the service's threads can keep busy.
+    """
+    share, vcpus = 1.0, deployment.machine_vcpus
+    if vcpus is not None and service.total_threads:
+        threads = min(service.total_threads, service.container.cpus or service.total_threads)
+        share = min(1.0, threads / vcpus)
+    return max(1, round(_OUT_PERCENT * share)), max(1, round(_IN_PERCENT * share))
+
+
+def azureml_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Errors are what Azure refuses or what could never scale."""
+    for service in deployment.services:
+        folder = folder_of(service, deployment)
+        if not AZUREML_NAME.fullmatch(service.name):
+            message = f"{service.name!r} must be 3 to 32 letters, digits and hyphens"
+            yield _error("TG752", message, f"{folder}endpoint.yml", "name")
+        for name in ("deployment.yml", "deployment-container.yml"):
+            yield from _instances(f"{folder}{name}", service, deployment)
+            yield from _requests(f"{folder}{name}", service)
+            yield from _probes(f"{folder}{name}", service)
+        yield from _autoscale_findings(f"{folder}autoscale.json", service, deployment)
+
+
+def _error(code: str, message: str, path: str, field: str = "") -> Finding:
+    return finding(code, Severity.ERROR, message, path=path, field=field)
+
+
+def _instances(path: str, service: Service, deployment: Deployment) -> Iterator[Finding]:
+    count, most = service.replicas.least, AZUREML_INSTANCES
+    if not 1 <= count <= most:
+        message = f"{count} instances; an endpoint takes 1 to {most}"
+        yield _error("TG761", message, path, "instance_count")
+        return
+    least = min(one.replicas.least for one in deployment.services)
+    if 1 < least <= count < AZUREML_HIGH_AVAILABILITY:
+        message = f"{count} instances; Azure calls {AZUREML_HIGH_AVAILABILITY} highly available"
+        yield finding("TG761", Severity.INFO, message, path=path, field="instance_count")
+
+
+def _requests(path: str, service: Service) -> Iterator[Finding]:
+    """Whether the goals fit the timeout, and the peak the endpoint and the most instances."""
+    timeout = timeout_ms(service)
+    if service.latency_ms is not None and timeout < service.latency_ms:
+        message = f"requests end after {timeout} ms, the goal is {service.latency_ms:g} ms"
+        yield _error("TG761", message, path, "request_settings.request_timeout_ms")
+    peak = service.peak_rate
+    if peak > AZUREML_REQUESTS_PER_S:
+        message = f"{peak:g} requests/s at the peak; an endpoint takes {AZUREML_REQUESTS_PER_S:g}"
+        yield _error("TG761", message, path)
+    if service.rate_per_s:
+        needed = math.ceil(peak / service.rate_per_s)
+        how = f"of {service.rate_per_s:g} an instance"
+    else:
+        held_s = (service.latency_ms or 0.0) / 1000.0
+        needed = math.ceil(peak * held_s / _TARGET_USE / service.concurrency)
+        how = f"that take {held_s * 1000:g} ms"
+    if needed > service.replicas.most:
+        message = (
+            f"{peak:g} requests/s {how} need {needed} instances, at most {service.replicas.most} "
+            "are planned"
+        )
+        yield _error("TG761", message, path, "request_settings")
+
+
+def _probes(path: str, service: Service) -> Iterator[Finding]:
+    if service.replicas.start_up_s > PROBE_PATIENCE_S:
+        for probe in ("liveness_probe", "readiness_probe"):
+            message = f"{probe} gives up after {PROBE_PATIENCE_S} s, a start takes longer"
+            yield _error("TG758", message, path, probe)
+
+
+def _autoscale_findings(path: str, service: Service, deployment: Deployment) -> Iterator[Finding]:
+    weekly = any(
+        one.replicas.weekend_least != one.replicas.weekday_least for one in deployment.services
+    )
+    if weekly and deployment.time_zone not in WINDOWS_ZONES:
+        message = f"the week begins in UTC: autoscale has no name for {deployment.time_zone}"
+        fix = "Write Windows' name of the time zone into the profiles."
+        yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
+    most, bound = service.replicas.most, AZUREML_INSTANCES
+    above, below = cpu_thresholds(service, deployment)
+    for title, _, least in capacity_profiles(service):
+        where = f"profile {title}"
+        if not 1 <= least <= most <= bound:
+            message = f"{where}: {least} ≤ {least} ≤ {most} ≤ {bound} does not hold"
+            yield _error("TG761", message, path, where)
+        if below >= above:
+            yield _error("TG759", f"{where} goes up and down at once", path, where)
 
 
 TARGET = ExportTarget(

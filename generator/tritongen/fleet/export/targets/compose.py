@@ -8,40 +8,33 @@ fewer CPUs than planned, set `TRITON_CPUS`. This export lies in [`compose/`](../
 """
 
 from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
 
 
-def variables(deployment: Deployment) -> dict[str, str]:
-    """Prefix of each service's variables, by the service's name."""
-    if len(deployment.services) == 1:
-        return {deployment.services[0].name: "TRITON"}
-    return {item.name: item.name.upper().replace("-", "_") for item in deployment.services}
+def stack_values(deployment: Deployment) -> dict[str, object]:
+    """What the templates of Docker's engines know, with the prefix of each service's variables."""
+    names = [service.name for service in deployment.services]
+    prefixes = {name: name.upper().replace("-", "_") for name in names}
+    # Compose takes a path without a dot for a volume's name.
+    path = deployment.repository
+    return {
+        "name": deployment.name,
+        "services": deployment.services,
+        "repository": path if path.startswith(("/", "./", "../")) else f"./{path}",
+        "digest": deployment.digest,
+        "variables": prefixes if len(names) > 1 else {names[0]: "TRITON"},
+        "prometheus_image": PROMETHEUS_IMAGE,
+        "grafana_image": GRAFANA_IMAGE,
+    }
 
 
 def compose_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """Everything that `docker compose up` needs beside the repository."""
-    prefixes = variables(deployment)
-    values = {
-        "name": deployment.name,
-        "services": deployment.services,
-        "repository": path_text(deployment.repository),
-        "digest": deployment.digest,
-        "variables": prefixes,
-        "prefix": prefixes[deployment.services[0].name],
-        "prometheus_image": PROMETHEUS_IMAGE,
-        "grafana_image": GRAFANA_IMAGE,
-    }
     return (
-        ExportFile("compose.yaml", render("compose/compose.yaml.j2", values)),
+        ExportFile("compose.yaml", render("compose/compose.yaml.j2", stack_values(deployment))),
         *monitoring_files(deployment, dns=False),
     )
-
-
-def path_text(path: str) -> str:
-    """A relative path that Compose does not take for a volume's name."""
-    return path if path.startswith(("/", "./", "../")) else f"./{path}"
 
 
 TARGET = ExportTarget(

@@ -8,9 +8,8 @@ triggers where the plan has more replicas at some hours of the week than at othe
 from collections.abc import Iterator
 
 from tritongen.fleet.export.deployment import Deployment, Replicas, Service
-from tritongen.fleet.export.prometheus_queries import queue_mean
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.monitoring import queue_mean
 from tritongen.fleet.export.targets.kubernetes import kustomization, late_waits, period, workload
 from tritongen.model.findings import Finding
 

@@ -7,8 +7,7 @@ ports 8080 and 9000 there, and resources are always set, because the runtime's d
 from collections.abc import Iterator
 
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.targets.kubernetes import arguments, limits, mebibytes, requests
 from tritongen.model.findings import Finding, Severity, finding
 

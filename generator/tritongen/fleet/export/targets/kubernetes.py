@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.prometheus_queries import queue_mean
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.monitoring import queue_mean
 from tritongen.model.findings import Finding, Severity, finding
 
 _CLAIM = "pvc://"
@@ -110,22 +109,22 @@ def arguments(service: Service) -> list[str]:
 
 def requests(service: Service) -> dict[str, str]:
     """What the scheduler sets aside: whole cores, so that a static CPU manager pins them."""
-    box = service.container
-    cpu = {"cpu": str(box.cpus)} if box.cpus else {}
-    return {**cpu, "memory": mebibytes(box.memory_request_bytes), **_gpus(service)}
+    return _resources(service, service.container.memory_request_bytes)
 
 
 def limits(service: Service) -> dict[str, str]:
     """What a container may use at most."""
+    return _resources(service, service.container.memory_bytes)
+
+
+def _resources(service: Service, memory_bytes: int | None) -> dict[str, str]:
     box = service.container
-    cpu = {"cpu": str(box.cpus)} if box.cpus else {}
-    memory = {"memory": mebibytes(box.memory_bytes)} if box.memory_bytes else {}
-    return {**cpu, **memory, **_gpus(service)}
-
-
-def _gpus(service: Service) -> dict[str, str]:
-    count = service.container.gpus
-    return {"nvidia.com/gpu": str(count)} if count else {}
+    wanted = {
+        "cpu": str(box.cpus or ""),
+        "memory": mebibytes(memory_bytes) if memory_bytes else "",
+        "nvidia.com/gpu": str(box.gpus or ""),
+    }
+    return {name: text for name, text in wanted.items() if text}
 
 
 def mebibytes(size: int) -> str:

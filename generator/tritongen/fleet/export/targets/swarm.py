@@ -21,10 +21,9 @@ import hashlib
 import re
 
 from tritongen.fleet.export.deployment import Deployment
-from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
-from tritongen.fleet.export.render_texts import ExportFile, render
-from tritongen.fleet.export.targets.compose import path_text, variables
-from tritongen.fleet.export.targets.export_target import ExportTarget
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.monitoring import monitoring_files
+from tritongen.fleet.export.targets.compose import stack_values
 
 GATEWAY_IMAGE = "haproxy:3.2"
 _MONITORING_KEYS = ("prometheus", "rules", "datasource", "provider", "dashboard")
@@ -34,17 +33,10 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """A stack for Triton, one for Prometheus and Grafana, and what they mount."""
     watched = monitoring_files(deployment, dns=True)
     gateway = render("swarm/haproxy.cfg.j2", {"services": deployment.services})
-    values = {
+    values = stack_values(deployment) | {
         "gateway_image": GATEWAY_IMAGE,
         "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
-        "name": deployment.name,
-        "services": deployment.services,
-        "repository": path_text(deployment.repository),
-        "digest": deployment.digest,
-        "variables": variables(deployment),
         "config_keys": _config_keys(deployment),
-        "prometheus_image": PROMETHEUS_IMAGE,
-        "grafana_image": GRAFANA_IMAGE,
         # Swarm's configs never change: a new content needs a new name.
         "files": [
             (key, file.path, hashlib.sha256(file.text.encode()).hexdigest())

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from tritongen.cli.options import seconds
+from tritongen.cli.parser import seconds
 
 
 @pytest.mark.parametrize(

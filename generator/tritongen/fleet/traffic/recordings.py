@@ -1,23 +1,30 @@
-"""Recorded traffic as CSV.
+"""Recorded traffic, read from a CSV or from the JSON answer of a Prometheus range query.
 
-One line a step. The first column is `time`: seconds or milliseconds since 1970, or ISO 8601 with
-or without an offset. Then either `rate` (requests per second) or `requests` (in the step), with an
-optional column `model`; or one column a model, holding rates.
+A CSV has one line a step. The first column is `time`: seconds or milliseconds since 1970, or ISO
+8601 with or without an offset. Then either `rate` (requests per second) or `requests` (in the
+step), with an optional column `model`; or one column a model, holding rates.
+
+Series of Prometheus are told apart by their label `model`; several series of one model (versions,
+replicas) are added. Triton's counters are turned into rates, and their falls to zero at a restart
+are seen; anything else counts as requests per second already.
 """
 
 import csv
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from itertools import pairwise
+from typing import Any
 
 from tritongen.errors import InvalidInputError
+from tritongen.fleet.traffic.rate_profile import History
 from tritongen.fleet.traffic.traffic_history import (
-    History,
-    RateRecord,
+    Sample,
     build_histories,
     local_seconds,
+    usual_gap,
 )
 from tritongen.model.printable import cell_text
 
@@ -25,6 +32,7 @@ _MAX_FAULTS = 10
 # Numbers from here on are milliseconds since 1970: as seconds they would lie in the year 5138.
 _MILLISECONDS = 1e11
 _VALUES = ("rate", "requests")
+_COUNTERS = ("_success", "_count", "_total", "_failure")
 
 
 def parse_table(text: str, zone: tzinfo, where: str, models: Sequence[str] = ()) -> History:
@@ -68,7 +76,7 @@ class _TableReader:
     ) -> None:
         self._zone, self._where = zone, where
         self._faults: list[str] = []
-        self._records: dict[str, list[RateRecord]] = {}
+        self._records: dict[str, list[Sample]] = {}
         self._seen: dict[str, float] = {}
         self._width = len(header)
         self._model = header.index("model") if "model" in header else None
@@ -139,7 +147,7 @@ class _TableReader:
         if not math.isfinite(value) or value < 0.0:
             self._fault(number, f"{text!r} is not a rate of at least 0")
             return
-        self._records.setdefault(model, []).append(RateRecord(moment, value))
+        self._records.setdefault(model, []).append((moment, value))
 
     def _fault(self, number: int, what: str) -> None:
         self._faults.append(f"line {number}: {what}")
@@ -159,11 +167,100 @@ class _TableReader:
         return build_histories(_as_rates(self._records), self._zone, self._where)
 
 
-def _as_rates(records: dict[str, list[RateRecord]]) -> dict[str, list[RateRecord]]:
+def _as_rates(records: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
     """Counts of a step become rates; the step is the usual distance of a model's records."""
     result = {}
     for model, series in records.items():
-        gaps = sorted(b.at_s - a.at_s for a, b in pairwise(series))
-        step = gaps[len(gaps) // 2] if gaps else 1.0
-        result[model] = [RateRecord(record.at_s, record.rate / step) for record in series]
+        step = usual_gap(series) or 1.0
+        result[model] = [(at_s, count / step) for at_s, count in series]
     return result
+
+
+def parse_prometheus(text: str, zone: tzinfo, where: str) -> History:
+    """Reads the answer of `/api/v1/query_range`.
+
+    Raises:
+        InvalidInputError: TG323, not such an answer; TG324, a hole that nothing fills.
+    """
+
+    def refuse(pair: object) -> None:
+        raise InvalidInputError("TG323", f"not a sample: {pair!r}"[:90], where=where)
+
+    found = []
+    for series in _matrix(text, where):
+        labels = series.get("metric")
+        labels = labels if isinstance(labels, dict) else {}
+        found.append((labels, samples_of(series.get("values"), refuse)))
+    gaps = [usual_gap(samples) for _, samples in found]
+    step = min((gap for gap in gaps if gap > 0.0), default=None)
+    summed: dict[str, dict[float, float]] = {}
+    for labels, values in found:
+        samples = values
+        if step is not None and str(labels.get("__name__", "")).endswith(_COUNTERS):
+            samples = rates_of_counter(values, step)
+        model = summed.setdefault(str(labels.get("model", "")), {})
+        for at_s, rate in samples:
+            model[at_s] = model.get(at_s, 0.0) + rate
+    if not any(summed.values()):
+        raise InvalidInputError("TG323", "the answer holds no samples", where=where)
+    records = {
+        name: [(at_s, max(0.0, rate)) for at_s, rate in sorted(values.items())]
+        for name, values in summed.items()
+        if values
+    }
+    return build_histories(records, zone, where, step)
+
+
+def rates_of_counter(samples: Sequence[Sample], step_s: float) -> list[Sample]:
+    """Rates between samples of a counter, each at the begin of its step.
+
+    A counter that falls was reset by a restart: what it shows afterwards came after that. Where
+    samples are missing the counter still tells how much came meanwhile.
+    """
+    result = []
+    for (begin, before), (end, after) in pairwise(samples):
+        if end > begin:
+            rate = (after - before if after >= before else after) / (end - begin)
+            steps = max(1, round((end - begin) / step_s))
+            result += [(begin + index * step_s, rate) for index in range(steps)]
+    return result
+
+
+def _matrix(text: str, where: str) -> list[Mapping[str, Any]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise InvalidInputError("TG323", f"not JSON: {problem}", where=where) from problem
+    if isinstance(document, dict) and document.get("status") == "error":
+        raise InvalidInputError(
+            "TG323", f"Prometheus answered: {document.get('error', 'an error')}", where=where
+        )
+    data = document.get("data") if isinstance(document, dict) else None
+    result = data.get("result") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or data.get("resultType") != "matrix":
+        raise InvalidInputError(
+            "TG323",
+            "not the answer of a range query",
+            where=where,
+            fix="Save the answer of /api/v1/query_range; it has `resultType` `matrix`.",
+        )
+    return [item for item in result or [] if isinstance(item, dict)]
+
+
+def samples_of(values: object, faulty: Callable[[object], None]) -> list[Sample]:
+    """(seconds since 1970, value) of one series, in order of time; NaN is a hole.
+
+    Args:
+        values: of the answer, a list of pairs.
+        faulty: told of what is no pair of numbers; it may raise, else the pair is left out.
+    """
+    samples = []
+    for pair in values if isinstance(values, list) else []:
+        try:
+            at_s, value = float(pair[0]), float(pair[1])
+        except (TypeError, ValueError, IndexError, KeyError):
+            faulty(pair)
+            continue
+        if math.isfinite(value) and math.isfinite(at_s):
+            samples.append((at_s, value))
+    return sorted(samples)

@@ -9,8 +9,13 @@ import pytest
 
 from support.capacity import capacity_input
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.capacity_plan import CapacityPlan
-from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_path, plan_text
+from tritongen.fleet.capacity.capacity_plan import (
+    CapacityPlan,
+    PlanFile,
+    parse_plan,
+    plan_path,
+    plan_text,
+)
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import Business
 from tritongen.model.intent import ModelIntent

@@ -2,7 +2,7 @@
 
 import json
 
-from tritongen.fleet.report.tuning_history import measured_configurations
+from tritongen.fleet.report.report_charts import measured_configurations
 from tritongen.model.evidence import Tuned
 from tritongen.queueing import ClosedLoop
 from tritongen.tune.journal import Journal, JournalHeader
@@ -31,9 +31,10 @@ def test_every_configuration_is_told_with_its_best_reading(tmp_path):
     ):
         journal.append(item)
     found = measured_configurations(tmp_path, "m", TUNED)
+    merged = "2 instances × 1 thread, requests merged into batches of up to 8 within 500 µs"
     assert [(one.text, one.throughput, one.chosen, one.baseline) for one in found] == [
-        ("2 × 1 threads, batches of 8, delay 500 µs", 100.0, True, False),
-        ("1 × 1 threads", 50.0, False, True),
+        (merged, 100.0, True, False),
+        ("1 instance × 1 thread", 50.0, False, True),
     ]
     assert found[0].p99_ms == 20.0
 

@@ -1,7 +1,8 @@
-"""Replicas over time: a fixed number, by the clock, or by an autoscaler that looks at the load.
+"""Replicas over time: by which policy, how many, and the cheapest that hold the goal.
 
-The load is counted in replicas that would be as busy as the goals allow; it may be a fraction.
-Replicas cost from the moment they are asked for, and serve once they have started.
+The number is fixed, follows the clock, or an autoscaler that looks at the load. The load is counted
+in replicas that would be as busy as the goals allow; it may be a fraction. Replicas cost from the
+moment they are asked for, and serve once they have started.
 """
 
 import math
@@ -10,14 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tritongen.fleet.capacity.container_capacity import ModelFit
+from tritongen.fleet.capacity.operating_curves import forecast_latency
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK, WEEK_S, hour_of_week
-from tritongen.model.business import Scaling
+from tritongen.model.business import Scaling, ScalingMode
 
 # Shares of the load at the goal that an autoscaler may aim at, greatest first.
 TARGETS: tuple[float, ...] = (
     1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3,
 )  # fmt: skip
 _EPSILON = 1e-9
+# The coarsest steps in which an autoscaler is simulated.
+CONTROL_STEP_S = 60.0
+# Below this gain a fixed number of replicas is the simpler choice.
+WORTHWHILE = 0.02
+# A fixed number for a recording is found to this share of itself.
+_STATIC_ERROR = 0.02
 
 
 class Policy(StrEnum):
@@ -196,3 +205,106 @@ def _with_start_up(serving: Sequence[int], step: float, start_up_s: float) -> tu
         if index >= ahead:
             paid.append(serving[queue[0] % count])
     return tuple(paid)
+
+
+def control_step(scaling: Scaling) -> float:
+    """Steps in which an autoscaler is simulated: about as fine as it looks."""
+    return min(CONTROL_STEP_S, max(scaling.interval_s, 1.0) * 2.0)
+
+
+def plan_replicas(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int
+) -> tuple[ReplicaCounts, ReplicaCounts]:
+    """The cheapest replicas that hold the goal, and those of a fixed number.
+
+    Args:
+        trace: the load in replicas at the goals, in steps of `control_step` or finer.
+        reference: the model that decides the load.
+        scaling: what is possible.
+        least: replicas for availability.
+    """
+    fixed = _static(trace, reference, least)
+    if scaling.mode is ScalingMode.STATIC or fixed.most <= least:
+        return fixed, fixed
+    moving = _moving(trace, reference, scaling, least)
+    best = min(moving, key=lambda one: one.mean_paid, default=None)
+    worth = fixed.mean_paid * (1.0 - WORTHWHILE)
+    if best is None or (scaling.mode is ScalingMode.AUTO and best.mean_paid > worth):
+        best = fixed
+    return best, fixed
+
+
+def late_share(trace: LoadTrace, reference: ModelFit, counts: ReplicaCounts) -> float:
+    """Share of the requests later than the goal, the load being the reference's own."""
+    goal, rate = reference.profile.goal, reference.rate_per_s
+    rates = [load * rate for load in trace.load]
+    figures = forecast_latency(
+        reference.curve, rates, counts.serving, trace.step_s, goal.percentile, goal.limit_s
+    )
+    return figures.late_share
+
+
+def _static(trace: LoadTrace, reference: ModelFit, least: int) -> ReplicaCounts:
+    """The fewest replicas: at every time of a known pattern, over the whole of a recording."""
+    top = static(trace, least)
+    if trace.known or top.most <= least:
+        return top
+    allowed = reference.profile.goal.late_share
+    mean = math.fsum(trace.load) / len(trace.load)
+    low, high = replicas_for(mean, least), top.most
+    while high - low > _STATIC_ERROR * high:
+        middle = (low + high) // 2
+        if late_share(trace, reference, static(trace, least, float(middle))) <= allowed:
+            high = middle
+        else:
+            low = middle + 1
+    return static(trace, least, float(high))
+
+
+def _moving(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int
+) -> list[ReplicaCounts]:
+    """Every policy that holds the goal, each at the highest target with which it does."""
+    allowed = reference.profile.goal.late_share
+    found = []
+    clock = scheduled(trace, least, scaling)
+    weeks = trace.step_s * len(trace.load) / WEEK_S
+    announces = trace.known or weeks >= 2.0 - 1e-9
+    if trace.known or (announces and late_share(trace, reference, clock) <= allowed):
+        found.append(clock)
+    floors: list[tuple[int, ...]] = [()]
+    if announces and not trace.known:
+        floors.append(clock.hourly)
+    for floor in floors:
+        best = _highest(trace, reference, scaling, least, floor)
+        if best is not None:
+            found.append(best)
+    return found
+
+
+def _highest(
+    trace: LoadTrace, reference: ModelFit, scaling: Scaling, least: int, floor: tuple[int, ...]
+) -> ReplicaCounts | None:
+    """The autoscaler with the highest target that holds the goal.
+
+    The first targets usually do: the search doubles its steps, then halves them.
+    """
+    allowed = reference.profile.goal.late_share
+
+    def holding(index: int) -> ReplicaCounts | None:
+        one = by_load(trace, least, scaling, TARGETS[index], floor=floor)
+        return one if late_share(trace, reference, one) <= allowed else None
+
+    high, low = 0, 0
+    while (best := holding(high)) is None:
+        if high == len(TARGETS) - 1:
+            return None
+        low, high = high + 1, min(2 * high + 1, len(TARGETS) - 1)
+    while low < high:
+        middle = (low + high) // 2
+        found = holding(middle)
+        if found is None:
+            low = middle + 1
+        else:
+            best, high = found, middle
+    return best

@@ -1,10 +1,12 @@
-"""From a deployment and a template to a text, with every value quoted for its format."""
+"""What a target of `tritongen export` consists of: files from templates, every value quoted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from tritongen.fleet.export.deployment import Deployment
+from tritongen.model.findings import Finding
 from tritongen.model.printable import json_text
 from tritongen.resources import template_text
 
@@ -61,3 +63,20 @@ def _environment() -> "Environment":
     environment.filters["qc"] = quote_compose
     environment.filters["qk"] = quote_kubernetes
     return environment
+
+
+@dataclass(frozen=True, slots=True)
+class ExportTarget:
+    """One target; what else people should know of it is its module's docstring.
+
+    Attributes:
+        summary: what it is, for people.
+        files: renders everything.
+        deploy: commands that bring it up, run in the folder that was written.
+        findings: what of a deployment the target refuses or limits; errors forbid writing.
+    """
+
+    summary: str
+    files: Callable[[Deployment], tuple[ExportFile, ...]]
+    deploy: tuple[str, ...]
+    findings: Callable[[Deployment], Iterable[Finding]] = lambda _: ()

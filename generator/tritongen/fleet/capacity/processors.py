@@ -10,6 +10,7 @@ floor below.
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
 # Two processors of one name differ by boards, memory and neighbours.
 SAME_UNCERTAINTY = 0.08
@@ -115,6 +116,7 @@ def same_processor(measured_on: str, machine_cpu: str) -> bool:
     return known or (bool(measured_on) and measured_on == machine_cpu)
 
 
+@cache  # machines of a catalogue have few processors
 def relative_speed(measured_on: str, machine_cpu: str, *, int8: bool = False) -> Speed:
     """How long work takes on a machine against where it was measured.
 
