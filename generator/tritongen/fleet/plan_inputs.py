@@ -16,11 +16,11 @@ from tritongen.fleet.traffic.rate_profile import align
 from tritongen.fleet.traffic.recorded_csv import parse_table
 from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
 from tritongen.fleet.traffic.traffic_history import History
+from tritongen.model.business import PatternKind
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import Project
 from tritongen.resources import template_text
 from tritongen.system.machine import read_cpus

@@ -7,7 +7,7 @@ from tritongen.formats.discovery import (
     find_models,
     name_fault,
 )
-from tritongen.formats.hashing import StatKey, hash_files
+from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.formats.models_folder import Inspection, inspect_folder, inspect_model
 from tritongen.formats.servability import validate
 

@@ -2,11 +2,11 @@
 
 import ast
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritongen.formats.discovery.python_source import CLASS_NAME
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import NAMED_LATER, FileRef, ModelFacts, ModelVersion, PythonFacts
@@ -18,6 +18,12 @@ from tritongen.system.paths import read_head
 _MAX_SOURCE_BYTES = 4 << 20
 # Chosen: files beside a model that are looked at.
 _MAX_FILES = 10_000
+
+_Literals = Mapping[str, object]
+CLASS_NAME = "TritonPythonModel"
+# Chosen: far more than a module written by a person; the class stands in it, not behind it.
+_MAX_SEARCHED_BYTES = 1 << 20
+_CLASS = re.compile(rb"^\s*class\s+TritonPythonModel\b", re.MULTILINE)
 
 
 def read_python_model(source: ModelSource) -> ModelFacts:
@@ -109,9 +115,6 @@ def _method(model: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFuncti
         ),
         None,
     )
-
-
-_Literals = Mapping[str, object]
 
 
 def _literals(tree: ast.AST) -> _Literals:
@@ -208,3 +211,26 @@ def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
         named = (item.value for item in call.keywords if item.arg == "model_name")
         value = next((_value(item, literals) for item in named), None)
         yield value if isinstance(value, str) else NAMED_LATER
+
+
+def defines_triton_model(path: Path) -> bool:
+    """Whether the file defines the class that Triton's python backend looks for.
+
+    A file that does not parse counts when the class's line stands in it: it is meant to be one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = read_head(path, _MAX_SEARCHED_BYTES)
+    if not _CLASS.search(text):
+        return False
+    try:
+        with warnings.catch_warnings():
+            # A doubtful escape in the user's file is no business of this tool.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    return any(
+        isinstance(node, ast.ClassDef) and node.name == CLASS_NAME for node in ast.walk(tree)
+    )

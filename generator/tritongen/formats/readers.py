@@ -1,12 +1,13 @@
-"""One reader for every format."""
+"""One reader for every format; those of formats that Triton does not serve name the way out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from tritongen.formats.onnx import read_onnx
 from tritongen.formats.openvino import read_openvino
 from tritongen.formats.python_model import read_python_model
-from tritongen.formats.reading import Reader
+from tritongen.formats.reading import ModelSource, Reader
 from tritongen.formats.tensorflow import read_graphdef, read_savedmodel
 from tritongen.formats.tensorrt import read_tensorrt
 from tritongen.formats.torch import read_aoti, read_torch_pickle, read_torchscript
@@ -17,8 +18,58 @@ from tritongen.formats.trees import (
     read_xgboost_json,
     read_xgboost_ubj,
 )
-from tritongen.formats.unserved import KERAS, SAFETENSORS, SKLEARN, TFLITE, UNKNOWN
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
+
+_TO_ONNX = "Export the model to ONNX"
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """The reader of a format that no backend loads.
+
+    Attributes:
+        name: of the format, for people.
+        lacks: why it cannot be served.
+        fix: how to convert it.
+        pickled: whether loading it would run code.
+    """
+
+    name: str
+    lacks: str
+    fix: str
+    pickled: bool = False
+
+    def __call__(self, source: ModelSource) -> ModelFacts:
+        """One finding that names the format, what is missing, and the way out."""
+        code = "TG129" if self.pickled else "TG105"
+        fault = source.finding(code, f"{self.name}: {self.lacks}", fix=self.fix)
+        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+
+
+SKLEARN = Unserved(
+    "pickled scikit-learn model",
+    "Triton has no backend for pickles, and loading one runs whatever code it holds",
+    f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through treelite.sklearn.import_model.",
+    pickled=True,
+)
+KERAS = Unserved(
+    "Keras model",
+    "Triton has no backend for it",
+    f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
+)
+SAFETENSORS = Unserved(
+    "safetensors",
+    "the file holds weights without the graph that runs them",
+    f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
+)
+TFLITE = Unserved(
+    "TensorFlow Lite model",
+    "only OpenVINO's backend could load it, and its inputs and outputs are not read",
+    f"Convert it to OpenVINO IR (openvino.convert_model), or {_TO_ONNX[0].lower()}{_TO_ONNX[1:]} "
+    "(python -m tf2onnx.convert --tflite …).",
+)
+UNKNOWN = Unserved("file", "its content is no format known here", "")
+
 
 READERS: Mapping[ModelFormat, Reader] = MappingProxyType(
     {

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 from tritongen.model.samples import Array
 
 # Below this an output counts as zero; its rounding errors have no scale to be held against.

@@ -4,12 +4,19 @@ Evidence is recorded in `tritongen.lock` and used again until the model's bytes 
 the same inputs give the same plan on every machine.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Severity, finding
+from tritongen.model.releases import Release
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
+
+# The trial's code for a model that the runtime itself does not load.
+NOT_LOADED = "TG145"
 
 
 class BatchVerdict(StrEnum):
@@ -259,3 +266,38 @@ class Evidence:
     """Evidence for every model, by name."""
 
     models: Mapping[str, ModelEvidence] = field(default_factory=dict)
+
+
+def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus: int) -> ModelFacts:
+    """Facts with an error where the target's runtime will refuse the model as the trial's did.
+
+    An older runtime than the target's may lack what that one has, and so may the CPU's operators
+    where the target has a GPU: then the trial's warning is all that can be said.
+
+    Args:
+        facts: from the file.
+        trial: None when it was not run.
+        release: the target Triton.
+        gpus: number of GPUs of the target.
+    """
+    if trial is None or trial.ok or trial.code != NOT_LOADED or facts.onnx is None:
+        return facts
+    if gpus or facts.onnx.custom_domains or not _as_new(trial.runtime, release.onnxruntime):
+        return facts
+    fault = finding(
+        NOT_LOADED,
+        Severity.ERROR,
+        f"{trial.runtime} does not load it: {trial.error}",
+        model=facts.name,
+        path=facts.path,
+    )
+    return replace(facts, findings=(*facts.findings, fault))
+
+
+def _as_new(runtime: str, version: str) -> bool:
+    """Whether a trial's runtime, such as ``onnxruntime 1.32.0``, is not older than a version."""
+    return _numbers(runtime) >= _numbers(version)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Metric
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 

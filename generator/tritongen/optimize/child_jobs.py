@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
+from tritongen.model.intent import DEFAULT_MAX_DROP
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Accuracy, Proof, Speedup, Step

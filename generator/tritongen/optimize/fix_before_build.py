@@ -7,8 +7,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
-from tritongen.model.fixes import fixes_for
-from tritongen.model.variants import FIXED
+from tritongen.model.variants import FIXED, fixes_for
 from tritongen.optimize.optimize_models import OptimizeOptions, optimize
 from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project

@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from tritongen.model.codec import decode, encode
-from tritongen.model.facts import ModelFormat
-from tritongen.model.precision import Precision
+from tritongen.model.facts import ModelFormat, Precision
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
 

@@ -8,10 +8,9 @@ from pathlib import Path, PurePosixPath
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import backend_for
 from tritongen.model.cores import budget_of
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat, precision_of
 from tritongen.model.input_values import parse_values
 from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
-from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
 from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialRequest
@@ -24,7 +23,6 @@ _ADDRESS_SPARE_BYTES = 2 * 2**30
 _ADDRESS_PER_THREAD_BYTES = 256 * 2**20
 # Operators divided by the critical path; below it, running them side by side cannot pay.
 _PARALLEL = 1.5
-
 
 # Formats whose inputs can be found by running with guesses.
 _GUESSED = frozenset({ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI})

@@ -12,9 +12,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import CapacityPlan
 from tritongen.fleet.capacity.plan_file import PlanFile, parse_plan, plan_path, plan_text
 from tritongen.fleet.capacity.sizing import plan_capacity
-from tritongen.model.business import Business
+from tritongen.model.business import Business, Pattern, PatternKind
 from tritongen.model.intent import ModelIntent
-from tritongen.model.traffic_pattern import Pattern, PatternKind
 
 
 @cache

@@ -11,7 +11,7 @@ from tritongen.fleet.traffic.prometheus_answer import parse_prometheus, rates_of
 from tritongen.fleet.traffic.rate_profile import HOUR_S, RateProfile, align, scaled_shape
 from tritongen.fleet.traffic.recorded_csv import parse_table
 from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
-from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
+from tritongen.model.business import Burst, Pattern, PatternKind, week_shape
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = Pattern(PatternKind.WEEKDAY_WEEKEND)

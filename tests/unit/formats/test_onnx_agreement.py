@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto
 
 from support import onnx_models
-from tritongen.formats.discovery.formats import detect
+from tritongen.formats.format_detection import detect
 from tritongen.formats.onnx.onnx_reader import read_onnx
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts, ModelFormat

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
+from tritongen.model.lock import is_rate_limited
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 from tritongen.planner import plan_serving
 

@@ -12,10 +12,10 @@ from tritongen.fleet.plan_fleet import read_plan
 from tritongen.fleet.traffic.traffic_forecast import TrafficRequirement, forecast_traffic, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.model.business import PatternKind
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.lock import Lock, LockedModel
-from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
 from tritongen.triton.statistics import served_config
 

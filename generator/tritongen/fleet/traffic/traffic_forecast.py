@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.traffic.rate_profile import WEEK_S, RateProfile, scaled_shape
 from tritongen.fleet.traffic.traffic_history import History, HistoryNote
-from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
+from tritongen.model.business import STEP_S, Pattern, week_shape
 
 # Days on which clocks differ by their winter's and by their summer's offsets.
 _WINTER, _SUMMER = datetime(2026, 1, 5), datetime(2026, 7, 6)

@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tritongen.formats.onnx.external import side_files
 from tritongen.formats.onnx.onnx_graph import GraphContent, Operators, read_function, read_graph
 from tritongen.formats.onnx.onnx_types import DeclaredType
-from tritongen.formats.onnx.weights import OnnxWeights
+from tritongen.formats.onnx.weights import OnnxWeights, side_files
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
-from tritongen.formats.parsing.mapped_file import mapped
-from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field
+from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field, mapped
 from tritongen.formats.reading import ModelSource, ranked
 from tritongen.model.facts import GraphShape, ModelFacts, ModelVersion, OnnxFacts
 from tritongen.model.findings import Finding

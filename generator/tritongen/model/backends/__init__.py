@@ -8,17 +8,19 @@ from tritongen.model.backends.backend_rules import (
     BackendRules,
     BatchSupport,
     ParameterRule,
+    Setting,
+    ThreadRule,
+    ThreadScope,
     ValueKind,
+    threads_each,
 )
 from tritongen.model.backends.fil import FIL
 from tritongen.model.backends.onnxruntime import ONNXRUNTIME
 from tritongen.model.backends.openvino import OPENVINO
 from tritongen.model.backends.python import PYTHON
 from tritongen.model.backends.pytorch import PYTORCH
-from tritongen.model.backends.required_parameters import Setting
 from tritongen.model.backends.tensorflow import TENSORFLOW
 from tritongen.model.backends.tensorrt import TENSORRT
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope, threads_each
 from tritongen.model.facts import ModelFormat
 
 __all__ = [

@@ -5,10 +5,11 @@ from tritongen.model.backends.backend_rules import (
     BackendRules,
     BatchSupport,
     ParameterRule,
+    Setting,
+    ThreadRule,
+    ThreadScope,
     ValueKind,
 )
-from tritongen.model.backends.required_parameters import Setting
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import DType

@@ -5,9 +5,10 @@ from tritongen.model.backends.backend_rules import (
     BackendRules,
     BatchSupport,
     ParameterRule,
+    ThreadRule,
+    ThreadScope,
     ValueKind,
 )
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
 from tritongen.model.facts import ModelFormat
 from tritongen.model.tensors import DType
 

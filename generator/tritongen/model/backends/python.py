@@ -1,7 +1,14 @@
 """The python backend."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import LIBRARY_VARIABLES, ThreadRule, ThreadScope
+from tritongen.model.backends.backend_rules import (
+    LIBRARY_VARIABLES,
+    Artefact,
+    BackendRules,
+    ParameterRule,
+    ThreadRule,
+    ThreadScope,
+    ValueKind,
+)
 from tritongen.model.facts import ModelFormat
 
 PYTHON = BackendRules(

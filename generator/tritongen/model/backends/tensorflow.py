@@ -1,7 +1,13 @@
 """The tensorflow backend, which Triton's images ship up to 25.02."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends.backend_rules import (
+    Artefact,
+    BackendRules,
+    ParameterRule,
+    ThreadRule,
+    ThreadScope,
+    ValueKind,
+)
 from tritongen.model.facts import ModelFormat
 
 LAST_RELEASE = "25.02"

@@ -1,4 +1,4 @@
-"""Finds the models in a folder.
+"""Finds the models in a folder, and says under which names they can be served.
 
 Known layouts: a file (``ocr.onnx``), a folder with a file (``ocr/model.onnx``), a folder with
 version folders (``ocr/1/model.onnx``), Triton's folder form of ONNX (``model.onnx/model.onnx``),
@@ -12,15 +12,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery.formats import claimed
-from tritongen.formats.discovery.listing import FolderEntry, Kind, list_folder
-from tritongen.formats.discovery.mains import Main, candidates, identify, is_version, unusable
-from tritongen.formats.discovery.names import name_fault
+from tritongen.formats.folder_entries import (
+    FolderEntry,
+    Kind,
+    Main,
+    candidates,
+    identify,
+    is_version,
+    list_folder,
+    unusable,
+)
+from tritongen.formats.format_detection import claimed
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 
 _SIDE_FOLDERS = frozenset({"configs", "initial_state", "warmup"})
 _ALMOST_VERSION = re.compile(r"[vV]?[+-]?[0-9]+.*")
+
+_SERVABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_REPLACED = re.compile(r"[^A-Za-z0-9_.-]+")
+# A file name may have 255 bytes; the rest is room for the suffix of a file being written.
+_MAX_NAME_CHARACTERS = 200
+# `GET /v2/models/stats` answers with every model's statistics, and the other names are files that
+# stand beside the models in a repository.
+_RESERVED = frozenset({"stats", "tritongen.lock", "tritongen.yaml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +272,38 @@ def _several(folder: str, paths: Sequence[str]) -> Finding:
     names = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
     message = f"{folder} holds several models: {names}"
     return finding("TG109", Severity.ERROR, message, path=folder)
+
+
+def name_fault(name: str) -> Finding | None:
+    """Why a model cannot be served under a name, None when it can.
+
+    Triton takes the name of the model's folder, puts it into URLs without decoding them, and
+    refuses ``..`` and ``/``.
+    """
+    if name in _RESERVED:
+        message = f"a model cannot be named {name!r}: Triton or tritongen uses that name itself"
+        return finding("TG126", Severity.ERROR, message, model=name)
+    if _SERVABLE.fullmatch(name) and len(name) <= _MAX_NAME_CHARACTERS:
+        return None
+    if len(name) > _MAX_NAME_CHARACTERS:
+        return finding(
+            "TG106",
+            Severity.ERROR,
+            f"the model's name has {len(name)} characters",
+            fix=f"Rename the folder or file to at most {_MAX_NAME_CHARACTERS} characters.",
+            model=name,
+        )
+    suggestion = _REPLACED.sub("_", name).strip("._-")
+    fix = f"Rename it, for instance to {suggestion}." if suggestion else ""
+    return finding("TG106", Severity.ERROR, f"{name!r}: {_why(name)}", fix=fix, model=name)
+
+
+def _why(name: str) -> str:
+    if not name:
+        return "the name is empty"
+    if not name.isascii():
+        return "the name has characters beyond ASCII, which URLs cannot carry unencoded"
+    if name[0] in ".-":
+        return f"the name starts with {name[0]!r}"
+    found = sorted({char for char in name if _REPLACED.fullmatch(char)})
+    return "the name contains " + ", ".join(repr(char) for char in found)
