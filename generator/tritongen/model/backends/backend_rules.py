@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
@@ -59,9 +60,9 @@ def threads_each(
     rule: ThreadRule, parameters: Mapping[str, str], environment: Mapping[str, str]
 ) -> int | None:
     """Threads of one execution, or of the whole pool where all share it; None without a limit."""
-    stated = _number(parameters, rule.intra_key)
+    stated = _leading_number(parameters, rule.intra_key)
     variable = next(
-        (found for name in rule.environment if (found := _number(environment, name))), None
+        (found for name in rule.environment if (found := _leading_number(environment, name))), None
     )
     if stated and variable and rule.capped:
         stated = min(stated, variable)
@@ -73,13 +74,13 @@ def threads_each(
 
 def _side_by_side(rule: ThreadRule, parameters: Mapping[str, str]) -> int:
     """Threads beyond those of one operator, where operators run side by side."""
-    if rule.mode_key and _number(parameters, rule.mode_key) != 1:
+    if rule.mode_key and _leading_number(parameters, rule.mode_key) != 1:
         return 0
     # The thread that calls belongs to both pools.
-    return max(_number(parameters, rule.inter_key) or 1, 1) - 1
+    return max(_leading_number(parameters, rule.inter_key) or 1, 1) - 1
 
 
-def _number(values: Mapping[str, str], key: str) -> int | None:
+def _leading_number(values: Mapping[str, str], key: str) -> int | None:
     """A leading number above 0, None when there is none: that leaves the choice to the library."""
     text = values.get(key, "").strip()
     digits = text[: len(text) - len(text.lstrip("0123456789"))]
@@ -131,8 +132,8 @@ class ParameterRule:
     """One key of the top-level `parameters` map that a backend reads.
 
     Attributes:
-        key: exact spelling.
         kind: how the value is read.
+        key: exact spelling.
         effect: what it does, in a few words.
         default: what holds without it, in words.
         choices: accepted texts for `ValueKind.CHOICE`, and texts accepted beside a number for
@@ -145,8 +146,8 @@ class ParameterRule:
         instead: key that has to be written for releases before `since`, empty for none.
     """
 
-    key: str
     kind: ValueKind
+    key: str
     effect: str
     default: str = ""
     choices: tuple[str, ...] = ()
@@ -156,6 +157,15 @@ class ParameterRule:
     until: str = ""
     required: bool = False
     instead: str = ""
+
+
+# A rule by the kind of its value, as the files of the backends list them.
+number = partial(ParameterRule, ValueKind.INT)
+switch = partial(ParameterRule, ValueKind.BOOL)
+decimal = partial(ParameterRule, ValueKind.FLOAT)
+choice = partial(ParameterRule, ValueKind.CHOICE)
+text = partial(ParameterRule, ValueKind.TEXT)
+path = partial(ParameterRule, ValueKind.PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
     BatchSupport,
-    ParameterRule,
     Setting,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    choice,
+    decimal,
+    number,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.releases import at_least
@@ -18,7 +21,7 @@ INPUT = "input__0"
 OUTPUT = "output__0"
 SHAP_OUTPUT = "treeshap_output"
 
-_RENAMED = "25.09"
+_LAST_OLD, _RENAMED = "25.08", "25.09"
 _UBJ_SINCE = "24.10"
 _TYPES = {
     ModelFormat.XGBOOST_BINARY: "xgboost",
@@ -57,10 +60,6 @@ def _settings(facts: ModelFacts, release: str) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def _removed(key: str, effect: str) -> ParameterRule:
-    return ParameterRule(key, ValueKind.TEXT, effect, until="25.08")
-
-
 FIL = BackendRules(
     name="fil",
     artefacts=(
@@ -87,75 +86,50 @@ FIL = BackendRules(
         unset="as many threads as OpenMP starts, one for every core of the host",
     ),
     parameters=(
-        ParameterRule(
-            "model_type",
-            ValueKind.CHOICE,
-            "how the file is serialised",
-            default="xgboost",
-            choices=tuple(_TYPES.values()),
+        choice(
+            "model_type", "how the file is serialised", "xgboost", choices=tuple(_TYPES.values())
         ),
-        ParameterRule(
+        switch(
             "is_classifier",
-            ValueKind.BOOL,
             "whether classes are predicted",
             since=_RENAMED,
             required=True,
             instead="output_class",
         ),
-        ParameterRule(
-            "output_class", ValueKind.BOOL, "whether classes are predicted; is_classifier now"
-        ),
-        ParameterRule(
-            "threshold", ValueKind.FLOAT, "score above which a binary classifier answers 1"
-        ),
-        ParameterRule(
-            "predict_proba",
-            ValueKind.BOOL,
-            "answers with probabilities instead of the class",
-            default="false",
-        ),
-        ParameterRule(
-            "cpu_nthread", ValueKind.INT, "threads an instance, on the CPU", default="-1: OpenMP's"
-        ),
-        ParameterRule(
+        switch("output_class", "whether classes are predicted; is_classifier now"),
+        decimal("threshold", "score above which a binary classifier answers 1"),
+        switch("predict_proba", "answers with probabilities instead of the class", "false"),
+        number("cpu_nthread", "threads an instance, on the CPU", "-1: OpenMP's"),
+        switch(
             "xgboost_allow_unknown_field",
-            ValueKind.BOOL,
             "ignores fields of XGBoost's JSON that are not known",
-            default="false",
+            "false",
         ),
-        ParameterRule(
+        choice(
             "layout",
-            ValueKind.CHOICE,
             "order of the nodes in GPU memory",
-            default="depth_first",
+            "depth_first",
             choices=("depth_first", "breadth_first", "layered"),
             since=_RENAMED,
         ),
-        ParameterRule(
+        choice(
             "chunk_size",
-            ValueKind.CHOICE,
             "rows a GPU thread block works on",
-            default="1",
+            "1",
             choices=("1", "2", "4", "8", "16", "32"),
             since=_RENAMED,
         ),
-        ParameterRule(
+        number(
             "transfer_threshold",
-            ValueKind.INT,
             "rows above which a GPU instance moves its input to the GPU",
-            default="0",
+            "0",
             minimum=0,
         ),
-        ParameterRule(
-            "use_experimental_optimizations",
-            ValueKind.BOOL,
-            "an older engine for the CPU",
-            default="false",
-        ),
-        _removed("algo", "GPU algorithm; layout now"),
-        _removed("threads_per_tree", "GPU threads a tree; chunk_size now"),
-        _removed("storage_type", "form of the forest in GPU memory"),
-        _removed("blocks_per_sm", "GPU occupancy"),
+        switch("use_experimental_optimizations", "an older engine for the CPU", "false"),
+        text("algo", "GPU algorithm; layout now", until=_LAST_OLD),
+        text("threads_per_tree", "GPU threads a tree; chunk_size now", until=_LAST_OLD),
+        text("storage_type", "form of the forest in GPU memory", until=_LAST_OLD),
+        text("blocks_per_sm", "GPU occupancy", until=_LAST_OLD),
     ),
     trial="treelite",
     embedded="treelite in Python",

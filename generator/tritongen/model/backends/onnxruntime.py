@@ -3,10 +3,12 @@
 from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    choice,
+    number,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFormat
 
@@ -33,71 +35,53 @@ ONNXRUNTIME = BackendRules(
         pins=True,
     ),
     parameters=(
-        ParameterRule(
+        number(
             "intra_op_thread_count",
-            ValueKind.INT,
             "threads that share one operator, per session",
-            default="0: one a physical core of the host",
+            "0: one a physical core of the host",
             minimum=0,
         ),
-        ParameterRule(
+        number(
             "inter_op_thread_count",
-            ValueKind.INT,
             "operators that run side by side, used with execution_mode 1 only",
-            default="0: ONNX Runtime's choice",
+            "0: ONNX Runtime's choice",
             minimum=0,
             since="21.12",
         ),
-        ParameterRule(
+        choice(
             "execution_mode",
-            ValueKind.CHOICE,
             "0 runs operators in sequence, 1 side by side",
-            default="0",
+            "0",
             choices=("0", "1"),
             since="21.12",
         ),
-        ParameterRule(
-            "enable_mem_arena", ValueKind.BOOL, "CPU memory arena", default="on", since="22.04"
-        ),
-        ParameterRule(
-            "enable_mem_pattern", ValueKind.BOOL, "memory pattern", default="on", since="22.04"
-        ),
-        ParameterRule(
+        switch("enable_mem_arena", "CPU memory arena", "on", since="22.04"),
+        switch("enable_mem_pattern", "memory pattern", "on", since="22.04"),
+        text(
             "memory.enable_memory_arena_shrinkage",
-            ValueKind.TEXT,
             "gives arena memory back after a run, such as cpu:0",
             since="22.04",
         ),
-        ParameterRule(
+        choice(
             "session.use_device_allocator_for_initializers",
-            ValueKind.CHOICE,
             "initialisers outside the arena",
-            default="0",
+            "0",
             choices=("0", "1"),
             since="25.02",
         ),
-        ParameterRule(
+        choice(
             "cudnn_conv_algo_search",
-            ValueKind.CHOICE,
             "cuDNN search: 0 exhaustive, 1 heuristic, 2 default",
-            default="0",
+            "0",
             choices=("0", "1", "2"),
         ),
-        ParameterRule(
-            "gpu_mem_limit", ValueKind.INT, "bytes of the CUDA arena", default="no limit", minimum=0
-        ),
-        ParameterRule(
+        number("gpu_mem_limit", "bytes of the CUDA arena", "no limit", minimum=0),
+        choice(
             "arena_extend_strategy",
-            ValueKind.CHOICE,
             "CUDA arena growth: 0 next power of two, 1 as requested",
-            default="0",
+            "0",
             choices=("0", "1"),
         ),
-        ParameterRule(
-            "do_copy_in_default_stream",
-            ValueKind.BOOL,
-            "CUDA copies in the default stream",
-            default="1",
-        ),
+        switch("do_copy_in_default_stream", "CUDA copies in the default stream", "1"),
     ),
 )

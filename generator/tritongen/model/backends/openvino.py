@@ -4,10 +4,13 @@ from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
     BatchSupport,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    choice,
+    number,
+    path,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFormat
 from tritongen.model.tensors import DType
@@ -31,64 +34,37 @@ OPENVINO = BackendRules(
         unset="one thread for every core of the host, shared by the model's instances",
     ),
     parameters=(
-        ParameterRule(
+        number(
             "INFERENCE_NUM_THREADS",
-            ValueKind.INT,
             "threads of the model, shared by all of its instances",
-            default="the cores of the host",
+            "the cores of the host",
             minimum=0,
         ),
-        ParameterRule(
+        number(
             "NUM_STREAMS",
-            ValueKind.INT,
             "executions that share the threads at once",
-            default="OpenVINO's choice",
+            "OpenVINO's choice",
             choices=("AUTO", "NUMA"),
             case_sensitive=False,
             minimum=0,
         ),
-        ParameterRule(
+        choice(
             "PERFORMANCE_HINT",
-            ValueKind.CHOICE,
             "what OpenVINO's own choices aim at",
-            default="OpenVINO's choice",
+            "OpenVINO's choice",
             choices=("LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT"),
             case_sensitive=False,
         ),
-        ParameterRule(
-            "COMPILATION_NUM_THREADS", ValueKind.INT, "threads that compile the model", minimum=0
-        ),
-        ParameterRule(
-            "HINT_BF16",
-            ValueKind.CHOICE,
-            "computes in BF16",
-            choices=("YES",),
-            case_sensitive=False,
-        ),
-        ParameterRule(
-            "SKIP_OV_DYNAMIC_BATCHSIZE",
-            ValueKind.BOOL,
-            "no automatic batching inside OpenVINO",
-            default="no",
-        ),
-        ParameterRule(
-            "ENABLE_BATCH_PADDING",
-            ValueKind.BOOL,
-            "fills short batches up to max_batch_size with zeros",
-            default="no",
-        ),
-        ParameterRule(
-            "RESHAPE_IO_LAYERS",
-            ValueKind.BOOL,
-            "reshapes the inputs to the configuration's dims",
-            default="no",
-        ),
-        ParameterRule("CPU_EXTENSION_PATH", ValueKind.PATH, "a library with operators of your own"),
-        ParameterRule(
+        number("COMPILATION_NUM_THREADS", "threads that compile the model", minimum=0),
+        choice("HINT_BF16", "computes in BF16", choices=("YES",), case_sensitive=False),
+        switch("SKIP_OV_DYNAMIC_BATCHSIZE", "no automatic batching inside OpenVINO", "no"),
+        switch("ENABLE_BATCH_PADDING", "fills short batches up to max_batch_size with zeros", "no"),
+        switch("RESHAPE_IO_LAYERS", "reshapes the inputs to the configuration's dims", "no"),
+        path("CPU_EXTENSION_PATH", "a library with operators of your own"),
+        text(
             "TARGET_DEVICE",
-            ValueKind.TEXT,
             "CPU, GPU, NPU, AUTO, MULTI or HETERO; the standard image has CPU only",
-            default="CPU",
+            "CPU",
             since="25.10",
         ),
     ),

@@ -4,10 +4,10 @@ from tritongen.model.backends.backend_rules import (
     LIBRARY_VARIABLES,
     Artefact,
     BackendRules,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    choice,
+    path,
 )
 from tritongen.model.facts import ModelFormat
 
@@ -24,16 +24,11 @@ PYTHON = BackendRules(
     ),
     open_parameters=True,
     parameters=(
-        ParameterRule(
-            "EXECUTION_ENV_PATH",
-            ValueKind.PATH,
-            "packed environment whose Python runs the model",
-        ),
-        ParameterRule(
+        path("EXECUTION_ENV_PATH", "packed environment whose Python runs the model"),
+        choice(
             "FORCE_CPU_ONLY_INPUT_TENSORS",
-            ValueKind.CHOICE,
             "inputs are handed over in the CPU's memory",
-            default="yes",
+            "yes",
             choices=("yes", "no"),
         ),
     ),

@@ -3,10 +3,11 @@
 from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    number,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
@@ -63,27 +64,6 @@ def _index_faults(role: str, names: tuple[str, ...], count: int | None) -> list[
     return []
 
 
-def _switch(key: str, effect: str, default: str) -> ParameterRule:
-    return ParameterRule(key, ValueKind.BOOL, effect, default=default)
-
-
-_COUNTS = (
-    ParameterRule(
-        "INTRA_OP_THREAD_COUNT",
-        ValueKind.INT,
-        "threads that share one operator; the first model that sets it decides for the server",
-        default="the cores of the host",
-        since="24.05",
-    ),
-    ParameterRule(
-        "INTER_OP_THREAD_COUNT",
-        ValueKind.INT,
-        "threads for forked parts of a model; the first model that sets it decides",
-        default="the cores of the host",
-        since="24.05",
-    ),
-)
-
 _AOTI = BackendRules(
     name="pytorch",
     flavour=AOTI_PLATFORM,
@@ -117,23 +97,15 @@ _PYTHON_MODULE = BackendRules(
         unset="one thread",
     ),
     parameters=(
-        ParameterRule(
-            "NUM_THREADS",
-            ValueKind.INT,
-            "threads that share one operator, per instance",
-            default="1",
-            minimum=1,
-        ),
-        ParameterRule(
+        number("NUM_THREADS", "threads that share one operator, per instance", "1", minimum=1),
+        number(
             "NUM_INTEROP_THREADS",
-            ValueKind.INT,
             "threads for forked parts of a model, per instance",
-            default="1",
+            "1",
             minimum=1,
         ),
-        ParameterRule(
+        text(
             "TORCH_COMPILE_OPTIONAL_PARAMETERS",
-            ValueKind.TEXT,
             'JSON object of arguments to torch.compile, such as {"disable": true}',
         ),
     ),
@@ -157,18 +129,27 @@ PYTORCH = BackendRules(
     "outputs: <name>__<index>, else in the order of the returned tuple",
     names=_names,
     parameters=(
-        *_COUNTS,
-        _switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
-        _switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
-        _switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
-        _switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
-        _switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
-        _switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
-        _switch("ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"),
-        _switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
-        ParameterRule(
-            "ENABLE_NVFUSER", ValueKind.BOOL, "the nvFuser, for the server", until="23.12"
+        number(
+            "INTRA_OP_THREAD_COUNT",
+            "threads that share one operator; the first model that sets it decides for the server",
+            "the cores of the host",
+            since="24.05",
         ),
+        number(
+            "INTER_OP_THREAD_COUNT",
+            "threads for forked parts of a model; the first model that sets it decides",
+            "the cores of the host",
+            since="24.05",
+        ),
+        switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
+        switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
+        switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
+        switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
+        switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
+        switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
+        switch("ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"),
+        switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
+        switch("ENABLE_NVFUSER", "the nvFuser, for the server", until="23.12"),
     ),
     trial="torch",
     embedded="torch in Python",

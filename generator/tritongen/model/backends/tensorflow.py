@@ -3,10 +3,11 @@
 from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    number,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFormat
 
@@ -41,44 +42,22 @@ TENSORFLOW = BackendRules(
         unset="one thread for every core of the host, in each of two pools",
     ),
     parameters=(
-        ParameterRule(
+        number(
             "TF_NUM_INTRA_THREADS",
-            ValueKind.INT,
             "threads that share one operator; the first session decides for the server",
-            default="0: the cores of the host",
+            "0: the cores of the host",
             minimum=0,
         ),
-        ParameterRule(
+        number(
             "TF_NUM_INTER_THREADS",
-            ValueKind.INT,
             "operators that run side by side; the first session decides for the server",
-            default="0: the cores of the host",
+            "0: the cores of the host",
             minimum=0,
         ),
-        ParameterRule(
-            "TF_USE_PER_SESSION_THREADS",
-            ValueKind.BOOL,
-            "each session has pools of its own",
-            default="false",
-        ),
-        ParameterRule(
-            "TF_GRAPH_TAG", ValueKind.TEXT, "tag of the SavedModel's graph", default="serve"
-        ),
-        ParameterRule(
-            "TF_SIGNATURE_DEF",
-            ValueKind.TEXT,
-            "signature of the SavedModel",
-            default="serving_default",
-        ),
-        ParameterRule(
-            "MAX_SESSION_SHARE_COUNT",
-            ValueKind.INT,
-            "instances that share a session",
-            default="1",
-            minimum=1,
-        ),
-        ParameterRule(
-            "TF_INIT_OPS_FILE", ValueKind.TEXT, "JSON with the operators that initialise a GraphDef"
-        ),
+        switch("TF_USE_PER_SESSION_THREADS", "each session has pools of its own", "false"),
+        text("TF_GRAPH_TAG", "tag of the SavedModel's graph", "serve"),
+        text("TF_SIGNATURE_DEF", "signature of the SavedModel", "serving_default"),
+        number("MAX_SESSION_SHARE_COUNT", "instances that share a session", "1", minimum=1),
+        text("TF_INIT_OPS_FILE", "JSON with the operators that initialise a GraphDef"),
     ),
 )

@@ -3,10 +3,11 @@
 from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
-    ParameterRule,
     ThreadRule,
     ThreadScope,
-    ValueKind,
+    choice,
+    switch,
+    text,
 )
 from tritongen.model.facts import ModelFormat
 from tritongen.model.tensors import DType
@@ -36,32 +37,23 @@ TENSORRT = BackendRules(
         unset="one thread a GPU, which feeds it",
     ),
     parameters=(
-        ParameterRule(
+        choice(
             "execution_context_allocation_strategy",
-            ValueKind.CHOICE,
             "when memory of an execution context is allocated",
-            default="STATIC",
+            "STATIC",
             choices=("STATIC", "ON_PROFILE_CHANGE"),
             since="25.05",
         ),
-        ParameterRule(
-            "enable_multi_device",
-            ValueKind.BOOL,
-            "one engine over several GPUs",
-            default="false",
-            since="26.06",
-        ),
-        ParameterRule(
+        switch("enable_multi_device", "one engine over several GPUs", "false", since="26.06"),
+        text(
             "multi_device_gpus",
-            ValueKind.TEXT,
             "the GPUs of a multi-device engine, at least two: 0,1",
             since="26.06",
         ),
-        ParameterRule(
+        switch(
             "multi_device_per_rank_engines",
-            ValueKind.BOOL,
             "one file a GPU: <file>.rank0 and so on",
-            default="false",
+            "false",
             since="26.06",
         ),
     ),
