@@ -34,7 +34,7 @@ def version_files(
             size = (source.root / path).stat().st_size
         except OSError as error:
             message = f"{path} cannot be found: {error.strerror}"
-            findings.append(source.finding("TG108", message))
+            findings.append(source.facts.finding("TG108", message))
         else:
             files.append(FileRef(path, name, size))
     further = facts.versions[0].files if facts.versions else ()

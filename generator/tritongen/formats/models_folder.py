@@ -154,11 +154,11 @@ def _read(source: ModelSource) -> ModelFacts:
     try:
         return READERS[source.format](source)
     except InvalidInputError as error:
-        fault = source.finding(error.code, f"{source.path}: {error.what}", fix=error.fix)
+        message = f"{source.path}: {error.what}"
+        return source.facts.refused(error.code, message, fix=error.fix)
     except OSError as error:
         message = f"{source.path} cannot be read: {error.strerror or error}"
-        fault = source.finding("TG003", message)
-    return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+        return source.facts.refused("TG003", message)
 
 
 def _differences(

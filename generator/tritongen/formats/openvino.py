@@ -1,8 +1,9 @@
 """OpenVINO's intermediate representation, read from its XML alone, as a stream."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 from xml.parsers import expat
@@ -12,7 +13,7 @@ from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource, ranked
 from tritongen.model.facts import GraphShape, ModelFacts
 from tritongen.model.findings import Finding
-from tritongen.model.tensors import Dim, DType, TensorSpec
+from tritongen.model.tensors import Dim, DType, Shape, TensorSpec, shape_of_dims
 from tritongen.system.paths import open_regular
 
 # Chosen: weights lie in the file beside the XML, which stays far below these; beyond them the file
@@ -25,6 +26,8 @@ _CHUNK: Final = 1 << 20
 
 # Layer and port.
 End = tuple[str, str]
+# Size, and the bounds of one that is a range.
+Axis = tuple[Dim, tuple[int, int | None] | None]
 
 _DTYPES: Mapping[str, DType] = {
     "boolean": DType.BOOL,
@@ -63,7 +66,11 @@ class Port:
     precision: str
     names: str
     dims: list[int] = field(default_factory=list)
-    layout: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """Its sizes; -1 is dynamic."""
+        return shape_of_dims(self.dims)
 
 
 @dataclass(slots=True)
@@ -76,6 +83,11 @@ class Layer:
     data: Mapping[str, str] = field(default_factory=dict)
     output_names: str = ""
     outputs: dict[str, Port] = field(default_factory=dict)
+
+    @property
+    def port(self) -> Port:
+        """Its first output."""
+        return next(iter(self.outputs.values()), Port("", ""))
 
 
 @dataclass(slots=True)
@@ -98,6 +110,12 @@ class OpenVinoDocument:
     inner_constants: list[Mapping[str, str]] = field(default_factory=list)
     writer: str = ""
 
+    @property
+    def constants(self) -> Iterator[Mapping[str, str]]:
+        """Attributes of every constant, those of sub-graphs last."""
+        yield from (layer.data for layer in self.layers.values() if layer.type == "Const")
+        yield from self.inner_constants
+
 
 def read_document(path: Path) -> OpenVinoDocument:
     """Parse a file; entities are refused and nesting is bounded.
@@ -112,24 +130,20 @@ def read_document(path: Path) -> OpenVinoDocument:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    read = 0
+    read, chunk = 0, b"-"
     with open(open_regular(path), "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
-        while chunk := file.read(_CHUNK):
+        while chunk:
+            chunk = file.read(_CHUNK)
             read += len(chunk)
             if read > _MAX_DOCUMENT_BYTES:
                 raise DamagedError(f"the XML has more than {_MAX_DOCUMENT_BYTES >> 20} MiB")
-            _feed(parser, chunk, last=False)
-        _feed(parser, b"", last=True)
+            try:
+                parser.Parse(chunk, not chunk)
+            except expat.ExpatError as error:
+                raise DamagedError(f"the XML cannot be read: {error}") from error
     if not builder.document.version:
         raise DamagedError("the XML is no OpenVINO model")
     return builder.document
-
-
-def _feed(parser: expat.XMLParserType, chunk: bytes, *, last: bool) -> None:
-    try:
-        parser.Parse(chunk, last)
-    except expat.ExpatError as error:
-        raise DamagedError(f"the XML cannot be read: {error}") from error
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -209,8 +223,6 @@ class _Builder:
             self.layer.outputs[attributes.get("id", "")] = self.port
         elif tag == "dim" and self.port is not None:
             self.characters = []
-        elif tag == "attribute" and self.port is not None and attributes.get("name") == "layout":
-            self.port.layout = attributes.get("layout", "")
 
     def _edge(self, attributes: dict[str, str]) -> None:
         source = (attributes.get("from-layer", ""), attributes.get("from-port", ""))
@@ -225,24 +237,13 @@ class _Builder:
 
 def split_names(text: str) -> list[str]:
     """Tensor names, separated by commas; a comma within a name is escaped by a backslash."""
-    names, current, escaped = [], "", False
-    for char in text:
-        if escaped:
-            current, escaped = current + char, False
-        elif char == "\\":
-            escaped = True
-        elif char == ",":
-            names.append(current)
-            current = ""
-        else:
-            current += char
-    return [name for name in (*names, current) if name]
+    parts = re.findall(r"(?:[^,\\]|\\.?)+", text, re.DOTALL)
+    names = (re.sub(r"\\(.?)", r"\1", part, flags=re.DOTALL) for part in parts)
+    return [name for name in names if name]
 
 
-def parse_shape(text: str) -> tuple[tuple[Dim, tuple[int, int | None] | None], ...] | None:
-    """Sizes of a ``shape`` attribute: (size or None, bounds of a range or None) for each axis.
-
-    None stands for a rank that is not known (``...``).
+def parse_shape(text: str) -> tuple[Axis, ...] | None:
+    """The axes of a ``shape`` attribute, None for a rank that is not known (``...``).
 
     Raises:
         DamagedError: a size that is no number.
@@ -253,7 +254,7 @@ def parse_shape(text: str) -> tuple[tuple[Dim, tuple[int, int | None] | None], .
     return tuple(_size(part) for part in parts)
 
 
-def _size(part: str) -> tuple[Dim, tuple[int, int | None] | None]:
+def _size(part: str) -> Axis:
     if part in {"?", "-1"}:
         return None, None
     low, dots, high = part.partition("..")
@@ -279,10 +280,8 @@ def read_openvino(source: ModelSource) -> ModelFacts:
         counts[element] += count
     inputs = [item for item in document.layers.values() if item.type == "Parameter"]
     outputs = [item for item in document.layers.values() if item.type == "Result"]
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         inputs=tuple(_input(document, layer) for layer in inputs),
         outputs=tuple(_output(document, layer) for layer in outputs),
         parameters=counts.total(),
@@ -296,13 +295,11 @@ def read_openvino(source: ModelSource) -> ModelFacts:
 
 def _constants(document: OpenVinoDocument) -> Iterator[tuple[str, int, int]]:
     """(Element type, elements, bytes) of every constant, those of sub-graphs included."""
-    layers = document.layers.values()
-    outer = [layer.data for layer in layers if layer.type == "Const"]
-    for data in (*outer, *document.inner_constants):
+    for data in document.constants:
         element = data.get("element_type", "")
         size = _whole(data.get("size", "0"))
-        bits = _BITS.get(element) or 8 * (_DTYPES[element].itemsize if element in _DTYPES else 1)
         dtype = _DTYPES.get(element)
+        bits = 8 * dtype.itemsize if dtype else _BITS.get(element, 8)
         yield (dtype.value if dtype else element or "unknown"), size * 8 // max(bits, 1), size
 
 
@@ -313,25 +310,20 @@ def _whole(text: str) -> int:
 
 
 def _input(document: OpenVinoDocument, layer: Layer) -> TensorSpec:
-    port = next(iter(layer.outputs.values()), Port("", ""))
-    element = layer.data.get("element_type", "") or port.precision
-    sizes = parse_shape(layer.data["shape"]) if "shape" in layer.data else _of_port(port)
-    shape = None if sizes is None else tuple(size for size, _ in sizes)
-    name = _name(document, port.names, layer)
+    element = layer.data.get("element_type", "") or layer.port.precision
+    shape: Shape | None = layer.port.shape
+    if "shape" in layer.data:
+        axes = parse_shape(layer.data["shape"])
+        shape = None if axes is None else tuple(size for size, _ in axes)
+    name = _name(document, layer.port.names, layer)
     return TensorSpec(name, _DTYPES.get(element.lower()), shape, declared_type=element)
-
-
-def _of_port(port: Port) -> tuple[tuple[int | None, None], ...]:
-    return tuple((dim if dim >= 0 else None, None) for dim in port.dims)
 
 
 def _output(document: OpenVinoDocument, layer: Layer) -> TensorSpec:
     producer, port = _producer(document, layer)
-    names = layer.output_names or port.names
-    name = _name(document, names, producer)
-    shape = tuple(dim if dim >= 0 else None for dim in port.dims)
+    name = _name(document, layer.output_names or port.names, producer)
     dtype = _DTYPES.get(port.precision.lower())
-    return TensorSpec(name, dtype, shape, declared_type=port.precision)
+    return TensorSpec(name, dtype, port.shape, declared_type=port.precision)
 
 
 def _producer(document: OpenVinoDocument, result: Layer) -> tuple[Layer, Port]:
@@ -379,23 +371,21 @@ def _findings(
 ) -> Iterator[Finding]:
     yield from _weights(source, document)
     for layer in inputs:
-        port = next(iter(layer.outputs.values()), Port("", ""))
         sizes = parse_shape(layer.data["shape"]) if "shape" in layer.data else None
         for axis, (_, bounds) in enumerate(sizes or ()):
             if bounds is not None and bounds[1] is not None:
-                name = _name(document, port.names, layer)
+                name = _name(document, layer.port.names, layer)
                 message = (
                     f"axis {axis} of input {name!r} is bounded to {bounds[0]}..{bounds[1]}; the "
                     "backend refuses -1 there, and a fixed size only strictly between the bounds"
                 )
-                yield source.finding("TG139", message, field=name)
+                yield source.facts.finding("TG139", message, field=name)
 
 
 def _weights(source: ModelSource, document: OpenVinoDocument) -> Iterator[Finding]:
     """The .bin file must hold every constant's bytes."""
     end = 0
-    outer = [layer.data for layer in document.layers.values() if layer.type == "Const"]
-    for data in (*outer, *document.inner_constants):
+    for data in document.constants:
         end = max(end, _whole(data.get("offset", "0")) + _whole(data.get("size", "0")))
     path = PurePosixPath(source.path).with_suffix(".bin")
     try:
@@ -403,4 +393,6 @@ def _weights(source: ModelSource, document: OpenVinoDocument) -> Iterator[Findin
     except OSError:
         return  # its absence is told where the files are gathered
     if size < end:
-        yield source.finding("TG102", f"{path.name} has {size} bytes, the model asks for {end}")
+        yield source.facts.finding(
+            "TG102", f"{path.name} has {size} bytes, the model asks for {end}"
+        )

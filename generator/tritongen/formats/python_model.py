@@ -5,13 +5,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import NAMED_LATER, FileRef, ModelFacts, ModelVersion, PythonFacts
 from tritongen.model.findings import Severity
-from tritongen.model.tensors import DType, TensorSpec
+from tritongen.model.tensors import DType, TensorSpec, shape_of_dims
 from tritongen.system.paths import read_head
 
 # Chosen: no module written by a person has it; parsed, one takes many times its size in memory.
@@ -56,14 +57,12 @@ def read_python_model(source: ModelSource) -> ModelFacts:
     batched = (facts.max_batch_size or 0) > 0
     findings = []
     if _method(model, "execute") is None:
-        findings.append(source.finding("TG142", f"{CLASS_NAME} has no method execute()"))
+        findings.append(source.facts.finding("TG142", f"{CLASS_NAME} has no method execute()"))
     if facts.callees:
         message = f"it calls {', '.join(facts.callees)}"
-        findings.append(source.finding("TG141", message, severity=Severity.INFO))
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+        findings.append(source.facts.finding("TG141", message, severity=Severity.INFO))
+    return replace(
+        source.facts,
         versions=(ModelVersion(source.version, tuple(_beside(source))),),
         inputs=tuple(_tensors(completing, "add_input", literals, batched)),
         outputs=tuple(_tensors(completing, "add_output", literals, batched)),
@@ -178,7 +177,7 @@ def _tensors(
         dims = entry.get("dims")
         shape = None
         if isinstance(dims, list) and all(isinstance(dim, int) for dim in dims):
-            rest = tuple(dim if dim >= 0 else None for dim in dims)
+            rest = shape_of_dims(dims)
             shape = (None, *rest) if batched else rest
         yield TensorSpec(
             entry["name"],

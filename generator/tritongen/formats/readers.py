@@ -42,8 +42,7 @@ class Unserved:
     def __call__(self, source: ModelSource) -> ModelFacts:
         """One finding that names the format, what is missing, and the way out."""
         code = "TG129" if self.pickled else "TG105"
-        fault = source.finding(code, f"{self.name}: {self.lacks}", fix=self.fix)
-        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+        return source.facts.refused(code, f"{self.name}: {self.lacks}", fix=self.fix)
 
 
 SKLEARN = Unserved(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.findings import Finding, Severity, finding
 from tritongen.system.paths import contained
 
 
@@ -29,23 +28,14 @@ class ModelSource:
     version: int = 1
 
     @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model before its file is read: no more than what it is called."""
+        return ModelFacts(self.model, self.path, self.format)
+
+    @property
     def file(self) -> Path:
         """Where the main file lies."""
         return self.root / self.path
-
-    def finding(
-        self,
-        code: str,
-        message: str,
-        *,
-        severity: Severity = Severity.ERROR,
-        fix: str = "",
-        field: str = "",
-    ) -> Finding:
-        """A finding on this file; see `Finding` for the arguments."""
-        return finding(
-            code, severity, message, fix=fix, model=self.model, path=self.path, field=field
-        )
 
     def holds(self, path: Path) -> bool:
         """Whether a path is a file inside the models folder, links followed."""

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritongen.formats.operator_graph import Operator, Role, measure
 from tritongen.formats.parsing import wire
@@ -117,10 +117,8 @@ def read_graphdef(source: ModelSource) -> ModelFacts:
         for node in nodes
         if node.name not in read and node.operator not in {"Const", "NoOp", "Placeholder"}
     ]
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         inputs=tuple(_input(node) for node in nodes if node.operator.startswith("Placeholder")),
         outputs=tuple(TensorSpec(node.name, None, None) for node in outputs[:_MAX_OUTPUTS]),
         weight_bytes=sum(node.constant_bytes for node in nodes),
@@ -212,12 +210,11 @@ def read_savedmodel(source: ModelSource) -> ModelFacts:
     """
     main = source.file / _MAIN
     if not main.exists():
-        fault = source.finding(
+        return source.facts.refused(
             "TG105",
             "a SavedModel in text form (saved_model.pbtxt)",
             fix="Load and save it again: TensorFlow then writes saved_model.pb.",
         )
-        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
     with mapped(main) as data:
         graphs = list(_graphs(data))
     served = next((graph for graph in graphs if TAG in graph.tags), None)
@@ -225,10 +222,8 @@ def read_savedmodel(source: ModelSource) -> ModelFacts:
     if graph is None:
         raise DamagedError(f"{_MAIN} holds no graph")
     inputs, outputs = graph.signatures.get(SIGNATURE, ((), ()))
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         inputs=inputs,
         outputs=outputs,
         weight_bytes=_variable_bytes(source),
@@ -306,7 +301,7 @@ def _variable_bytes(source: ModelSource) -> int:
 def _findings(source: ModelSource, graph: MetaGraph, *, tagged: bool) -> Iterator[Finding]:
     if not tagged:
         tags = ", ".join(sorted(graph.tags)) or "none"
-        yield source.finding(
+        yield source.facts.finding(
             "TG133",
             f"no graph has the tag {TAG!r}; there is {tags}",
             severity=Severity.WARNING,
@@ -314,7 +309,7 @@ def _findings(source: ModelSource, graph: MetaGraph, *, tagged: bool) -> Iterato
         )
     if SIGNATURE not in graph.signatures:
         names = ", ".join(sorted(graph.signatures)[:5]) or "none"
-        yield source.finding(
+        yield source.facts.finding(
             "TG120",
             f"the model has no signature {SIGNATURE!r}; it has {names}",
             fix="Save it with signatures={'serving_default': …}.",

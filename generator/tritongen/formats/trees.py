@@ -4,6 +4,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from tritongen.formats.parsing.json_documents import json_values, ubjson_values
 from tritongen.formats.parsing.wire import DamagedError, mapped
@@ -69,10 +70,8 @@ def forest_facts(source: ModelSource, facts: TreeFacts, size: int) -> ModelFacts
     if not 0 <= facts.classes <= _MAX_CLASSES or facts.trees < 0:
         raise DamagedError(f"the forest claims {facts.classes} classes, {facts.trees} trees")
     width = facts.classes if facts.task is TreeTask.MULTICLASS else 1
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         inputs=(TensorSpec(INPUT, DType.FP32, (_ROWS, facts.features), declared_type="features"),),
         outputs=(TensorSpec(OUTPUT, DType.FP32, (_ROWS, width), declared_type=_meaning(facts)),),
         weight_bytes=size,
@@ -93,13 +92,13 @@ def _meaning(facts: TreeFacts) -> str:
 def _refusals(source: ModelSource, facts: TreeFacts) -> tuple[Finding, ...]:
     if facts.targets > 1:
         message = f"the forest predicts {facts.targets} targets; the backend serves one"
-        return (source.finding("TG142", message, fix="Train one forest for each target."),)
+        return (source.facts.finding("TG142", message, fix="Train one forest for each target."),)
     if not facts.trees:
         fix = "Save a trained model with trees (gbtree or dart)."
-        return (source.finding("TG142", "the file holds no trees", fix=fix),)
+        return (source.facts.finding("TG142", "the file holds no trees", fix=fix),)
     if facts.objective.startswith("multiclassova"):
         return (
-            source.finding(
+            source.facts.finding(
                 "TG143",
                 "the objective multiclassova has a sigmoid for each class; the backend's "
                 "probabilities are a softmax over the classes",

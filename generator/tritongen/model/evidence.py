@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tritongen.model.facts import ModelFacts
-from tritongen.model.findings import Severity, finding
 from tritongen.model.releases import Release
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
@@ -284,13 +283,7 @@ def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus:
         return facts
     if gpus or facts.onnx.custom_domains or not _as_new(trial.runtime, release.onnxruntime):
         return facts
-    fault = finding(
-        NOT_LOADED,
-        Severity.ERROR,
-        f"{trial.runtime} does not load it: {trial.error}",
-        model=facts.name,
-        path=facts.path,
-    )
+    fault = facts.finding(NOT_LOADED, f"{trial.runtime} does not load it: {trial.error}")
     return replace(facts, findings=(*facts.findings, fault))
 
 

@@ -1,6 +1,6 @@
 """What is known of a model from its file alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tritongen.model.findings import Finding, Severity, finding
@@ -257,6 +257,10 @@ class ModelFacts:
         return finding(
             code, severity, message, fix=fix, model=self.name, path=self.path, field=field
         )
+
+    def refused(self, code: str, message: str, *, fix: str = "") -> "ModelFacts":
+        """The same with one error, the only thing to say of it."""
+        return replace(self, findings=(self.finding(code, message, fix=fix),))
 
     @property
     def servable(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritongen.formats.onnx.onnx_graph import GraphContent, Operators, read_function, read_graph
 from tritongen.formats.onnx.onnx_types import DeclaredType
@@ -75,8 +75,7 @@ def read_onnx(source: ModelSource) -> ModelFacts:
         OSError: it cannot be opened or mapped.
     """
     if not source.file.stat().st_size:
-        fault = source.finding("TG103", "the file is empty")
-        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+        return source.facts.refused("TG103", "the file is empty")
     with mapped(source.file) as data:
         return _facts(source, _read_model(data))
 
@@ -133,10 +132,8 @@ def _facts(source: ModelSource, model: _Model) -> ModelFacts:
     files, problems = side_files(source, weights.external)
     graph, graph_faults = _graph(model)
     faults = [*_model_faults(model), *graph_faults, *weights.faults]
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         versions=(ModelVersion(source.version, files),),
         inputs=_specs(inputs),
         outputs=_specs(content.outputs),
@@ -156,7 +153,7 @@ def _facts(source: ModelSource, model: _Model) -> ModelFacts:
             ),
         ),
         findings=(
-            *(source.finding("TG102", text) for text in _shortened(faults)),
+            *(source.facts.finding("TG102", text) for text in _shortened(faults)),
             *_undecodable(source, (*inputs, *content.outputs)),
             *problems,
         ),
@@ -243,4 +240,4 @@ def _undecodable(
             name.decode("utf-8")
         except UnicodeDecodeError:
             shown = name.decode("utf-8", "backslashreplace")
-            yield source.finding("TG116", f"the name {name!r} is not UTF-8 text", field=shown)
+            yield source.facts.finding("TG116", f"the name {name!r} is not UTF-8 text", field=shown)

@@ -295,4 +295,4 @@ def _missing(source: ModelSource, location: str, size: int) -> Finding | None:
 
 
 def _finding(source: ModelSource, code: str, location: str, what: str) -> Finding:
-    return source.finding(code, f"external data {location!r} {what}", field=location)
+    return source.facts.finding(code, f"external data {location!r} {what}", field=location)

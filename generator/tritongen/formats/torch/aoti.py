@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
@@ -41,19 +42,16 @@ def read_aoti(source: ModelSource) -> ModelFacts:
         folder = root_of(archive) + _FOLDER
         inside = [entry for entry in archive.entries if entry.filename.startswith(folder)]
         if not inside:
-            fault = source.finding(
+            return source.facts.refused(
                 "TG105",
                 "an exported program that is not compiled: Triton loads AOT Inductor packages",
                 fix=_COMPILE,
             )
-            return ModelFacts(source.model, source.path, source.format, findings=(fault,))
         text = _source(archive, inside)
         inputs = _inputs(text)
         platform = _platform(archive, inside)
-        return ModelFacts(
-            source.model,
-            source.path,
-            source.format,
+        return replace(
+            source.facts,
             inputs=inputs,
             outputs=_outputs(text),
             weight_bytes=sum(
@@ -165,9 +163,9 @@ def _remarks(
     source: ModelSource, inside: list[zipfile.ZipInfo], platform: str
 ) -> Iterator[Finding]:
     if not any(entry.filename.endswith(".so") for entry in inside):
-        yield source.finding("TG102", "the package holds no compiled code")
+        yield source.facts.finding("TG102", "the package holds no compiled code")
     elif platform:
-        yield source.finding(
+        yield source.facts.finding(
             "TG140",
             f"compiled for {platform}; it runs on such machines only",
             severity=Severity.INFO,

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritongen.formats.parsing.pickles import Made, Name, Persistent, Pickle, read_pickle
 from tritongen.formats.parsing.wire import DamagedError
@@ -77,16 +77,16 @@ def dangers(source: ModelSource, archive: Archive, *pickles: Pickle | None) -> I
     """Entries and names that no model has reason to hold."""
     outside = next((entry.filename for entry in archive.entries if leaves(entry)), None)
     if outside is not None:
-        yield source.finding("TG138", f"the archive holds a file named {outside!r}")
+        yield source.facts.finding("TG138", f"the archive holds a file named {outside!r}")
     bomb = next((entry for entry in archive.entries if is_bomb(entry)), None)
     if bomb is not None:
         growth = f"from {bomb.compress_size} to {bomb.file_size} bytes"
-        yield source.finding("TG138", f"{bomb.filename} would grow {growth}")
+        yield source.facts.finding("TG138", f"{bomb.filename} would grow {growth}")
     for pickle in pickles:
         names = foreign_names(pickle) if pickle is not None else ()
         if names:
             shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            yield source.finding("TG138", f"a pickle in it refers to {shown}")
+            yield source.facts.finding("TG138", f"a pickle in it refers to {shown}")
 
 
 def first_line(archive: Archive, name: str) -> str:
@@ -207,32 +207,25 @@ def read_torch_pickle(source: ModelSource) -> ModelFacts:
     Raises:
         OSError: it cannot be opened.
     """
-    counts, size, what = {}, 0, "weights"
+    counts: Counter[str] = Counter()
+    size, what = 0, "weights"
     try:
         if read_head(source.file, 2) == b"PK":
             with Archive(source.file) as archive:
                 data = pickle_in(archive, f"{root_of(archive)}data.pkl")
                 size = weight_bytes(archive)
                 if data is not None:
-                    counts = dict(weights_of(data.value).counts)
+                    counts = weights_of(data.value).counts
                     what = _what(data)
     except DamagedError:
         pass  # the pickle is not loaded either way; its size is told without it
-    fault = source.finding(
+    refused = source.facts.refused(
         "TG129",
         f"a pickle of {what} without the code that runs it; loading it would run whatever code it "
         "holds",
         fix=_FIX,
     )
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
-        parameters=sum(counts.values()),
-        weight_bytes=size,
-        precisions=ranked(counts),
-        findings=(fault,),
-    )
+    return replace(refused, parameters=counts.total(), weight_bytes=size, precisions=ranked(counts))
 
 
 def _what(data: Pickle) -> str:

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritongen.formats.parsing.pickles import Made, Name, Pickle
 from tritongen.formats.parsing.wire import DamagedError
@@ -55,10 +55,8 @@ def read_torchscript(source: ModelSource) -> ModelFacts:
         signature = _signature(archive, root, data)
         examples = _examples(archive, root)
         weights = weights_of((data.value, constants.value if constants else None))
-        return ModelFacts(
-            source.model,
-            source.path,
-            source.format,
+        return replace(
+            source.facts,
             inputs=_inputs(signature, examples),
             outputs=_outputs(signature),
             parameters=weights.counts.total(),
@@ -152,17 +150,17 @@ def _refusals(source: ModelSource, signature: ForwardSignature) -> Iterator[Find
         if not tensors and not (lone_dict and argument.type == "Dict[str, Tensor]"):
             message = f"argument {argument.name!r} of forward() is {argument.type}"
             fix = "A wrapper module can take tensors and build it."
-            yield source.finding("TG142", message, fix=fix)
+            yield source.facts.finding("TG142", message, fix=fix)
     if not signature.arguments:
-        yield source.finding("TG142", "forward() takes no arguments")
+        yield source.facts.finding("TG142", "forward() takes no arguments")
     fix = "Return a tensor or a tuple of tensors."
     for type_ in members(signature.returns) or [signature.returns]:
         if type_.startswith(("Dict[", "List[", "Optional[")) and type_ != _TEXTS:
-            yield source.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
+            yield source.facts.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
             return
         if type_ in {"int", "float", "bool", "str", "NoneType", "None"}:
             message = f"forward() returns {signature.returns}, which holds no tensor"
-            yield source.finding("TG142", message, fix=fix)
+            yield source.facts.finding("TG142", message, fix=fix)
             return
 
 
