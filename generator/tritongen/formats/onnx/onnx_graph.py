@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tritongen.formats.onnx.onnx_types import DeclaredType, read_value_info
+from tritongen.formats.onnx.onnx_types import read_value_info
 from tritongen.formats.onnx.weights import (
     OnnxWeights,
     TensorHeader,
@@ -14,6 +14,7 @@ from tritongen.formats.onnx.weights import (
 from tritongen.formats.operator_graph import Operator, Role
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, DamagedError, Data
+from tritongen.model.tensors import TensorSpec
 
 ML_DOMAIN = "ai.onnx.ml"
 
@@ -93,13 +94,13 @@ class GraphContent:
     """What is listed in the main graph itself.
 
     Attributes:
-        inputs: (name, type), overridable initialisers included.
-        outputs: (name, type).
+        inputs: each with its name as stored, overridable initialisers included.
+        outputs: likewise.
         initialisers: names of dense and sparse ones.
     """
 
-    inputs: list[tuple[bytes, DeclaredType]] = field(default_factory=list)
-    outputs: list[tuple[bytes, DeclaredType]] = field(default_factory=list)
+    inputs: list[tuple[bytes, TensorSpec]] = field(default_factory=list)
+    outputs: list[tuple[bytes, TensorSpec]] = field(default_factory=list)
     initialisers: set[bytes] = field(default_factory=set)
 
 

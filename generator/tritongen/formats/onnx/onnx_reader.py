@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from tritongen.formats.onnx.onnx_graph import GraphContent, Operators, read_function, read_graph
-from tritongen.formats.onnx.onnx_types import DeclaredType
 from tritongen.formats.onnx.weights import OnnxWeights, side_files
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
@@ -135,8 +134,8 @@ def _facts(source: ModelSource, model: _Model) -> ModelFacts:
     return replace(
         source.facts,
         versions=(ModelVersion(source.version, files),),
-        inputs=_specs(inputs),
-        outputs=_specs(content.outputs),
+        inputs=tuple(spec for _, spec in inputs),
+        outputs=tuple(spec for _, spec in content.outputs),
         parameters=weights.counts.total(),
         weight_bytes=weights.size,
         precisions=ranked(weights.counts),
@@ -157,12 +156,6 @@ def _facts(source: ModelSource, model: _Model) -> ModelFacts:
             *_undecodable(source, (*inputs, *content.outputs)),
             *problems,
         ),
-    )
-
-
-def _specs(pairs: Iterable[tuple[bytes, DeclaredType]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        declared.spec(name.decode("utf-8", "backslashreplace")) for name, declared in pairs
     )
 
 
@@ -189,7 +182,7 @@ def _loose_ends(model: _Model, live: set[int]) -> list[str]:
     wanted.update(operators.number(name) for name, _ in content.outputs if name)
     missing = wanted - known
     return [
-        f"nothing in the graph produces the value {name.decode('utf-8', 'backslashreplace')!r}"
+        f"nothing in the graph produces the value {wire.shown(name)!r}"
         for name, number in operators.ids.items()
         if number in missing
     ]
@@ -233,11 +226,11 @@ def _shortened(faults: list[str]) -> list[str]:
 
 
 def _undecodable(
-    source: ModelSource, pairs: Iterable[tuple[bytes, DeclaredType]]
+    source: ModelSource, pairs: Iterable[tuple[bytes, TensorSpec]]
 ) -> Iterable[Finding]:
-    for name, _ in pairs:
+    for name, spec in pairs:
         try:
             name.decode("utf-8")
         except UnicodeDecodeError:
-            shown = name.decode("utf-8", "backslashreplace")
-            yield source.facts.finding("TG116", f"the name {name!r} is not UTF-8 text", field=shown)
+            message = f"the name {name!r} is not UTF-8 text"
+            yield source.facts.finding("TG116", message, field=spec.name)

@@ -1,11 +1,11 @@
 """ONNX's element types and the declared types of inputs and outputs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from tritongen.formats.parsing import wire
-from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data
+from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, shown
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec
 
 # protobuf refuses messages nested deeper than 100; a type uses two levels for each container.
@@ -71,45 +71,11 @@ ELEMENTS: Mapping[int, Element] = MappingProxyType(
 )
 
 
-def element(number: int) -> Element | None:
-    """The element type of a number, None for 0 (undefined) and for numbers not known here."""
-    return ELEMENTS.get(number)
+UNDECLARED = TensorSpec("", None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredType:
-    """A TypeProto in the terms of the domain.
-
-    Attributes:
-        kind: tensor or container.
-        number: element type of a dense or sparse tensor, 0 when undefined.
-        shape: None when the rank is not declared or it is a container.
-        text: in ONNX's words: ``FLOAT`` for a tensor, else ``seq(map(int64,float))``.
-    """
-
-    kind: TensorKind
-    number: int = 0
-    shape: Shape | None = None
-    text: str = ""
-
-    def spec(self, name: str) -> TensorSpec:
-        """The input or output of that name."""
-        found = element(self.number) if self.kind is TensorKind.TENSOR else None
-        return TensorSpec(
-            name=name,
-            dtype=None if found is None else found.dtype,
-            shape=self.shape,
-            kind=self.kind,
-            declared_type=self.text,
-            optional=self.kind is TensorKind.OPTIONAL,
-        )
-
-
-UNDECLARED = DeclaredType(TensorKind.TENSOR)
-
-
-def read_value_info(data: Data, start: int, stop: int) -> tuple[bytes, DeclaredType]:
-    """Name and type of one ValueInfoProto.
+def read_value_info(data: Data, start: int, stop: int) -> tuple[bytes, TensorSpec]:
+    """One ValueInfoProto, and its name as stored.
 
     Raises:
         DamagedError: a field does not fit, or types are nested without end.
@@ -120,11 +86,13 @@ def read_value_info(data: Data, start: int, stop: int) -> tuple[bytes, DeclaredT
             name = wire.raw(data, first, last)
         elif number == 2:
             declared = read_type(data, first, last)
-    return name, declared
+    return name, replace(declared, name=shown(name))
 
 
-def read_type(data: Data, start: int, stop: int, depth: int = 0) -> DeclaredType:
-    """One TypeProto; the last member of its oneof counts.
+def read_type(data: Data, start: int, stop: int, depth: int = 0) -> TensorSpec:
+    """One TypeProto, as a tensor without a name; the last member of its oneof counts.
+
+    The declared type is in ONNX's words: ``FLOAT`` for a tensor, else ``seq(map(int64,float))``.
 
     Raises:
         DamagedError: a field does not fit, or types are nested without end.
@@ -138,15 +106,16 @@ def read_type(data: Data, start: int, stop: int, depth: int = 0) -> DeclaredType
     return declared
 
 
-def _tensor(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+def _tensor(data: Data, start: int, stop: int, _depth: int) -> TensorSpec:
     number, shape = _tensor_fields(data, start, stop)
-    return DeclaredType(TensorKind.TENSOR, number, shape, _element_name(number))
+    dtype = ELEMENTS[number].dtype if number in ELEMENTS else None
+    return TensorSpec("", dtype, shape, declared_type=_element_name(number))
 
 
-def _sparse(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+def _sparse(data: Data, start: int, stop: int, _depth: int) -> TensorSpec:
     number, shape = _tensor_fields(data, start, stop)
     name = f"sparse_tensor({_element_name(number).lower()})"
-    return DeclaredType(TensorKind.SPARSE, number, shape, name)
+    return TensorSpec("", None, shape, TensorKind.SPARSE, name)
 
 
 def _tensor_fields(data: Data, start: int, stop: int) -> tuple[int, Shape | None]:
@@ -175,36 +144,39 @@ def _dimension(data: Data, start: int, stop: int) -> Dim:
     return dim
 
 
-def _sequence(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+def _sequence(data: Data, start: int, stop: int, depth: int) -> TensorSpec:
     inner = _inner(data, start, stop, 1, depth)
-    return DeclaredType(TensorKind.SEQUENCE, text=f"seq({_nested(inner)})")
+    return TensorSpec("", None, None, TensorKind.SEQUENCE, f"seq({_nested(inner)})")
 
 
-def _optional(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+def _optional(data: Data, start: int, stop: int, depth: int) -> TensorSpec:
     inner = _inner(data, start, stop, 1, depth)
-    return DeclaredType(TensorKind.OPTIONAL, text=f"optional({_nested(inner)})")
+    name = f"optional({_nested(inner)})"
+    return TensorSpec("", None, None, TensorKind.OPTIONAL, name, optional=True)
 
 
-def _map(data: Data, start: int, stop: int, depth: int) -> DeclaredType:
+def _map(data: Data, start: int, stop: int, depth: int) -> TensorSpec:
     key = 0
     for number, kind, first, _ in wire.fields(data, start, stop):
         if number == 1 and kind == VARINT:
             key = first
     value = _inner(data, start, stop, 2, depth)
     # A map's values are single numbers as a rule, and are written that way.
-    name = value.text.lower() if value.kind is TensorKind.TENSOR else value.text
-    return DeclaredType(TensorKind.MAP, text=f"map({_element_name(key).lower()},{name or '?'})")
+    name = value.declared_type
+    if value.kind is TensorKind.TENSOR:
+        name = name.lower() or "?"
+    return TensorSpec("", None, None, TensorKind.MAP, f"map({_element_name(key).lower()},{name})")
 
 
-def _opaque(data: Data, start: int, stop: int, _depth: int) -> DeclaredType:
+def _opaque(data: Data, start: int, stop: int, _depth: int) -> TensorSpec:
     parts = {1: "", 2: ""}
     for number, first, last in wire.parts(data, start, stop):
         if number in parts:
             parts[number] = wire.text(data, first, last)
-    return DeclaredType(TensorKind.OPAQUE, text=f"opaque({parts[1]},{parts[2]})")
+    return TensorSpec("", None, None, TensorKind.OPAQUE, f"opaque({parts[1]},{parts[2]})")
 
 
-def _inner(data: Data, start: int, stop: int, field: int, depth: int) -> DeclaredType:
+def _inner(data: Data, start: int, stop: int, field: int, depth: int) -> TensorSpec:
     """The type that a container holds."""
     inner = UNDECLARED
     for number, first, last in wire.parts(data, start, stop):
@@ -213,19 +185,18 @@ def _inner(data: Data, start: int, stop: int, field: int, depth: int) -> Declare
     return inner
 
 
-def _nested(inner: DeclaredType) -> str:
+def _nested(inner: TensorSpec) -> str:
     if inner.kind is TensorKind.TENSOR:
-        return f"tensor({inner.text.lower() or '?'})"
-    return inner.text
+        return f"tensor({inner.declared_type.lower() or '?'})"
+    return inner.declared_type
 
 
 def _element_name(number: int) -> str:
-    found = element(number)
-    if found is not None:
-        return found.name
+    if number in ELEMENTS:
+        return ELEMENTS[number].name
     return f"TYPE_{number}" if number else ""
 
 
-_MEMBERS: Mapping[int, Callable[[Data, int, int, int], DeclaredType]] = MappingProxyType(
+_MEMBERS: Mapping[int, Callable[[Data, int, int, int], TensorSpec]] = MappingProxyType(
     {1: _tensor, 4: _sequence, 5: _map, 7: _opaque, 8: _sparse, 9: _optional}
 )

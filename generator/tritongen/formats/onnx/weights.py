@@ -1,14 +1,15 @@
 """Weights of an ONNX file: counted from their headers, never read, in the file or beside it."""
 
+import math
 import stat
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from tritongen.formats.onnx.onnx_types import Element, element
+from tritongen.formats.onnx.onnx_types import ELEMENTS, Element
 from tritongen.formats.parsing import wire
-from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data
+from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data, shown
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import FileRef
 from tritongen.model.findings import Finding
@@ -103,7 +104,7 @@ class TensorHeader:
     @property
     def type(self) -> Element | None:
         """The element type, None when it is not known."""
-        return element(self.number)
+        return ELEMENTS.get(self.number)
 
     @property
     def label(self) -> str:
@@ -113,10 +114,7 @@ class TensorHeader:
     @property
     def count(self) -> int:
         """Number of elements."""
-        total = 1
-        for dim in self.dims:
-            total *= dim
-        return total
+        return math.prod(self.dims)
 
     @property
     def stored(self) -> int:
@@ -131,7 +129,7 @@ class TensorHeader:
 
     def fault(self) -> str:
         """Why no runtime would load it, empty when nothing speaks against it."""
-        name = self.name.decode("utf-8", "backslashreplace")
+        name = shown(self.name)
         if self.type is None:
             return f"tensor {name!r} has the unknown element type {self.number}"
         if self.external is not None and not self.external.location:
@@ -176,8 +174,7 @@ def read_tensor(data: Data, start: int, stop: int) -> TensorHeader:
     external = _external(entries) if outside else None
     header = TensorHeader(name, number, tuple(dims), inline, typed, external)
     if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or header.count >= 1 << 63:
-        shown = name.decode("utf-8", "backslashreplace")
-        raise DamagedError(f"tensor {shown!r} has sizes that no tensor can have")
+        raise DamagedError(f"tensor {shown(name)!r} has sizes that no tensor can have")
     return header
 
 

@@ -146,7 +146,12 @@ def raw(data: Data, start: int, stop: int) -> bytes:
 
 def text(data: Data, start: int, stop: int) -> str:
     """A short text; bytes that are not UTF-8 are shown as escapes."""
-    return raw(data, start, stop).decode("utf-8", "backslashreplace")
+    return shown(raw(data, start, stop))
+
+
+def shown(name: bytes) -> str:
+    """A name as text; bytes that are not UTF-8 are shown as escapes."""
+    return name.decode("utf-8", "backslashreplace")
 
 
 def encoded(value: int) -> bytes:
