@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.folder_entries import (
+    CandidateVersion,
     FolderEntry,
     Kind,
-    Main,
     candidates,
     identify,
     is_version,
@@ -36,21 +36,6 @@ _MAX_NAME_CHARACTERS = 200
 # `GET /v2/models/stats` answers with every model's statistics, and the other names are files that
 # stand beside the models in a repository.
 _RESERVED = frozenset({"stats", "tritongen.lock", "tritongen.yaml"})
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateVersion:
-    """One version of a candidate.
-
-    Attributes:
-        number: of the version.
-        path: main file or folder, relative to the models folder, with ``/``.
-        format: of the main file.
-    """
-
-    number: int
-    path: str
-    format: ModelFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +145,9 @@ def _candidate(root: Path, entry: FolderEntry, findings: list[Finding]) -> Model
     )
 
 
-def _single(name: str, path: str, main: Main) -> ModelCandidate:
-    """A model without version folders: version 1."""
-    versions = () if main.findings else (CandidateVersion(1, main.path, main.format),)
-    return ModelCandidate(name, path, main.format, versions, main.findings)
+def _single(name: str, path: str, main: CandidateVersion) -> ModelCandidate:
+    """A model without version folders."""
+    return ModelCandidate(name, path, main.format, () if main.findings else (main,), main.findings)
 
 
 def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> ModelCandidate | None:
@@ -191,35 +175,28 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
             message = f"{entry.path} holds no model that is known here"
             findings += [finding("TG104", Severity.WARNING, message, path=entry.path), *remarks]
         return None
-    if loose and found:
-        paths = [*(main.path for main in loose), *(main.path for _, main in found)]
-        return _ambiguous(entry, loose[0].format, paths, remarks)
-    if len(loose) > 1:
-        return _ambiguous(entry, loose[0].format, [main.path for main in loose], remarks)
-    return _assemble(entry, found or [(1, loose[0])], remarks)
+    mains = [*loose, *found]
+    if len(loose) > 1 or (loose and found):
+        several = _several(entry.path, mains)
+        return ModelCandidate(entry.name, entry.path, loose[0].format, findings=(several, *remarks))
+    return _assemble(entry, mains, remarks)
 
 
 def _assemble(
-    entry: FolderEntry, found: Sequence[tuple[int, Main]], remarks: Sequence[Finding]
+    entry: FolderEntry, found: Sequence[CandidateVersion], remarks: Sequence[Finding]
 ) -> ModelCandidate:
     """A folder's model, its versions ascending; a version that cannot be read spoils it."""
-    faults = [fault for _, main in found for fault in main.findings]
+    faults = [fault for main in found for fault in main.findings]
     spoilt = faults or any(item.severity is Severity.ERROR for item in remarks)
-    versions = tuple(CandidateVersion(number, main.path, main.format) for number, main in found)
-    return ModelCandidate(
-        entry.name,
-        entry.path,
-        found[-1][1].format,
-        () if spoilt else versions,
-        (*faults, *remarks),
-    )
+    versions = () if spoilt else tuple(found)
+    return ModelCandidate(entry.name, entry.path, found[-1].format, versions, (*faults, *remarks))
 
 
 def _versions(
     root: Path, folders: Sequence[FolderEntry]
-) -> tuple[list[tuple[int, Main]], list[Finding]]:
+) -> tuple[list[CandidateVersion], list[Finding]]:
     """The main file of every version folder, by number."""
-    found: list[tuple[int, Main]] = []
+    found: list[CandidateVersion] = []
     remarks: list[Finding] = []
     for folder in sorted(folders, key=lambda item: int(item.name)):
         try:
@@ -234,8 +211,8 @@ def _versions(
             remarks.append(finding("TG104", Severity.WARNING, message, path=folder.path))
             continue
         if len(mains) > 1:
-            remarks.append(_several(folder.path, [main.path for main in mains]))
-        found.append((int(folder.name), mains[0]))
+            remarks.append(_several(folder.path, mains))
+        found.append(replace(mains[0], number=int(folder.name)))
     return found, remarks
 
 
@@ -261,15 +238,8 @@ def _ignored_versions(root: Path, inside: Sequence[FolderEntry]) -> list[Finding
     ]
 
 
-def _ambiguous(
-    entry: FolderEntry, format_: ModelFormat, paths: Sequence[str], remarks: Sequence[Finding]
-) -> ModelCandidate:
-    findings = (_several(entry.path, paths), *remarks)
-    return ModelCandidate(entry.name, entry.path, format_, findings=findings)
-
-
-def _several(folder: str, paths: Sequence[str]) -> Finding:
-    names = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
+def _several(folder: str, mains: Sequence[CandidateVersion]) -> Finding:
+    names = ", ".join(main.path for main in mains[:6]) + (", …" if len(mains) > 6 else "")
     message = f"{folder} holds several models: {names}"
     return finding("TG109", Severity.ERROR, message, path=folder)
 

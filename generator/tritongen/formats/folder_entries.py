@@ -118,52 +118,57 @@ def _kind(root: Path, path: Path) -> Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Main:
-    """A model's main file or folder.
+class CandidateVersion:
+    """A model's main file or folder, in one version.
 
     Attributes:
+        number: of the version.
         path: relative to the models folder, with ``/``.
         format: by content, else what the name promises.
         findings: why it cannot be read, empty when it can.
     """
 
+    number: int
     path: str
     format: ModelFormat
     findings: tuple[Finding, ...] = ()
 
 
-def identify(root: Path, entry: FolderEntry) -> Main | None:
-    """The model in one entry, None when it is none."""
+def identify(root: Path, entry: FolderEntry) -> CandidateVersion | None:
+    """The model in one entry, as version 1; None when it is none."""
     promised = claimed(Path(entry.name))
     if entry.kind is Kind.FOLDER:
         return _folder(root, entry)
     if entry.kind is not Kind.FILE:
-        return None if promised is None else Main(entry.path, promised, (unusable(entry),))
+        fault = unusable(entry)
+        return None if promised is None else CandidateVersion(1, entry.path, promised, (fault,))
     try:
         found = detect(root / entry.path)
         if found is not None:
-            return Main(entry.path, found)
+            return CandidateVersion(1, entry.path, found)
         return None if promised is None else _broken_promise(root, entry, promised)
     except OSError as error:
         if promised is None:
             return None
-        message = f"{entry.path} cannot be read: {error.strerror or error}"
-        fault = finding("TG003", Severity.ERROR, message, path=entry.path)
-        return Main(entry.path, promised, (fault,))
+        fault = _fault("TG003", entry, f"{entry.path} cannot be read: {error.strerror or error}")
+        return CandidateVersion(1, entry.path, promised, (fault,))
 
 
 def unusable(entry: FolderEntry) -> Finding:
     """Why an entry that is neither file nor folder is not looked into."""
     if entry.kind is Kind.OUTSIDE:
-        message = f"{entry.path} is a link that leaves the models folder"
-        return finding("TG107", Severity.ERROR, message, path=entry.path)
+        return _fault("TG107", entry, f"{entry.path} is a link that leaves the models folder")
     if entry.kind is Kind.UNNAMEABLE:
         message = f"the name of {entry.path} is not UTF-8 text that can be shown"
-        return finding("TG106", Severity.ERROR, message, path=entry.path)
+        return _fault("TG106", entry, message)
     what = "is a link to nothing or in a circle"
     if entry.kind is Kind.SPECIAL:
         what = "is not a regular file"
-    return finding("TG003", Severity.ERROR, f"{entry.path} {what}", path=entry.path)
+    return _fault("TG003", entry, f"{entry.path} {what}")
+
+
+def _fault(code: str, entry: FolderEntry, message: str, fix: str = "") -> Finding:
+    return finding(code, Severity.ERROR, message, path=entry.path, fix=fix)
 
 
 def is_version(name: str) -> bool:
@@ -176,7 +181,7 @@ def is_leftover(format_: ModelFormat) -> bool:
     return format_ in _LEFTOVERS
 
 
-def candidates(root: Path, entries: Iterable[FolderEntry]) -> list[Main]:
+def candidates(root: Path, entries: Iterable[FolderEntry]) -> list[CandidateVersion]:
     """Every model among a folder's entries that could be the one to serve."""
     found = [
         main
@@ -196,7 +201,7 @@ def candidates(root: Path, entries: Iterable[FolderEntry]) -> list[Main]:
     return servable or found
 
 
-def _folder(root: Path, entry: FolderEntry) -> Main | None:
+def _folder(root: Path, entry: FolderEntry) -> CandidateVersion | None:
     """A SavedModel, or Triton's folder form of an ONNX model."""
     try:
         inside = list_folder(root, entry.path)
@@ -204,36 +209,30 @@ def _folder(root: Path, entry: FolderEntry) -> Main | None:
         return None
     names = {item.name for item in inside if item.kind is Kind.FILE}
     if names & _SAVED_MODEL:
-        return Main(entry.path, ModelFormat.SAVEDMODEL)
+        return CandidateVersion(1, entry.path, ModelFormat.SAVEDMODEL)
     if entry.suffix == ".onnx":
         models = [item for item in inside if item.name == "model.onnx"]
         return identify(root, models[0]) if models else None
     return None
 
 
-def _broken_promise(root: Path, entry: FolderEntry, promised: ModelFormat) -> Main:
+def _broken_promise(root: Path, entry: FolderEntry, promised: ModelFormat) -> CandidateVersion:
     """A file whose name promises a format that its content does not keep."""
     path = root / entry.path
     if is_lfs_pointer(path):
-        fault = finding(
-            "TG102",
-            Severity.ERROR,
-            f"{entry.path} is a Git LFS pointer, not the model",
-            fix="Run `git lfs pull`.",
-            path=entry.path,
-        )
-        return Main(entry.path, promised, (fault,))
+        message = f"{entry.path} is a Git LFS pointer, not the model"
+        fault = _fault("TG102", entry, message, "Run `git lfs pull`.")
+        return CandidateVersion(1, entry.path, promised, (fault,))
     if promised is ModelFormat.ONNX:
-        return Main(entry.path, promised)  # its reader says what is wrong
+        return CandidateVersion(1, entry.path, promised)  # its reader says what is wrong
     if not path.stat().st_size:
-        fault = finding("TG103", Severity.ERROR, f"{entry.path} is empty", path=entry.path)
-        return Main(entry.path, promised, (fault,))
-    message = f"the content of {entry.path} is no format known here"
-    fault = finding("TG104", Severity.ERROR, message, path=entry.path)
-    return Main(entry.path, ModelFormat.UNKNOWN, (fault,))
+        fault = _fault("TG103", entry, f"{entry.path} is empty")
+        return CandidateVersion(1, entry.path, promised, (fault,))
+    fault = _fault("TG104", entry, f"the content of {entry.path} is no format known here")
+    return CandidateVersion(1, entry.path, ModelFormat.UNKNOWN, (fault,))
 
 
-def _parts(root: Path, found: Sequence[Main]) -> set[str]:
+def _parts(root: Path, found: Sequence[CandidateVersion]) -> set[str]:
     """Files that belong to another one: external data, and the weights of an OpenVINO IR."""
     parts: set[str] = set()
     for main in found:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery import CandidateVersion, ModelCandidate, find_models
-from tritongen.formats.folder_entries import is_leftover
+from tritongen.formats.discovery import ModelCandidate, find_models
+from tritongen.formats.folder_entries import CandidateVersion, is_leftover
 from tritongen.formats.model_files import version_files
 from tritongen.formats.readers import READERS
 from tritongen.formats.reading import ModelSource

@@ -35,14 +35,7 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         OSError: it cannot be opened.
     """
     tree = _parse(read_head(source.file, _MAX_SOURCE_BYTES + 1))
-    model = next(
-        (
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and node.name == CLASS_NAME
-        ),
-        None,
-    )
+    model = _model_class(tree)
     if model is None:
         raise DamagedError(f"the file defines no class {CLASS_NAME}")
     literals = _literals(tree)
@@ -105,15 +98,15 @@ def _parse(text: bytes) -> ast.Module:
         raise DamagedError(f"the file cannot be parsed: {error}") from error
 
 
+def _model_class(tree: ast.AST) -> ast.ClassDef | None:
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return next((node for node in classes if node.name == CLASS_NAME), None)
+
+
 def _method(model: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    return next(
-        (
-            node
-            for node in model.body
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-        ),
-        None,
-    )
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    methods = (node for node in model.body if isinstance(node, kinds))
+    return next((node for node in methods if node.name == name), None)
 
 
 def _literals(tree: ast.AST) -> _Literals:
@@ -153,6 +146,12 @@ def _value(node: ast.expr, literals: _Literals) -> object:
     return found
 
 
+def _arguments(node: ast.AST | None, name: str, literals: _Literals) -> Iterator[object]:
+    """The first argument of each call of a function, where it is a literal; else None."""
+    for call in _calls(node, name):
+        yield _value(call.args[0], literals) if call.args else None
+
+
 def _calls(node: ast.AST | None, name: str) -> Iterator[ast.Call]:
     for child in ast.walk(node) if node is not None else ():
         if not isinstance(child, ast.Call):
@@ -169,8 +168,7 @@ def _tensors(
     node: ast.AST | None, method: str, literals: _Literals, batched: bool
 ) -> Iterator[TensorSpec]:
     """Tensors that are added with literal name, type and dims; the batch axis is put in front."""
-    for call in _calls(node, method):
-        entry = _value(call.args[0], literals) if call.args else None
+    for entry in _arguments(node, method, literals):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             continue
         kind = str(entry.get("data_type") or "")
@@ -189,16 +187,14 @@ def _tensors(
 
 
 def _max_batch_size(node: ast.AST | None, literals: _Literals) -> int | None:
-    for call in _calls(node, "set_max_batch_size"):
-        value = _value(call.args[0], literals) if call.args else None
+    for value in _arguments(node, "set_max_batch_size", literals):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return None
 
 
 def _decoupled(node: ast.AST | None, literals: _Literals) -> bool | None:
-    for call in _calls(node, "set_model_transaction_policy"):
-        value = _value(call.args[0], literals) if call.args else None
+    for value in _arguments(node, "set_model_transaction_policy", literals):
         if isinstance(value, dict) and isinstance(value.get("decoupled"), bool):
             return bool(value["decoupled"])
     return None
@@ -224,12 +220,6 @@ def defines_triton_model(path: Path) -> bool:
     if not _CLASS.search(text):
         return False
     try:
-        with warnings.catch_warnings():
-            # A doubtful escape in the user's file is no business of this tool.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _model_class(_parse(text)) is not None
+    except DamagedError:
         return True
-    return any(
-        isinstance(node, ast.ClassDef) and node.name == CLASS_NAME for node in ast.walk(tree)
-    )

@@ -45,31 +45,6 @@ class Unserved:
         return source.facts.refused(code, f"{self.name}: {self.lacks}", fix=self.fix)
 
 
-SKLEARN = Unserved(
-    "pickled scikit-learn model",
-    "Triton has no backend for pickles, and loading one runs whatever code it holds",
-    f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through treelite.sklearn.import_model.",
-    pickled=True,
-)
-KERAS = Unserved(
-    "Keras model",
-    "Triton has no backend for it",
-    f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
-)
-SAFETENSORS = Unserved(
-    "safetensors",
-    "the file holds weights without the graph that runs them",
-    f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
-)
-TFLITE = Unserved(
-    "TensorFlow Lite model",
-    "only OpenVINO's backend could load it, and its inputs and outputs are not read",
-    f"Convert it to OpenVINO IR (openvino.convert_model), or {_TO_ONNX[0].lower()}{_TO_ONNX[1:]} "
-    "(python -m tf2onnx.convert --tflite …).",
-)
-UNKNOWN = Unserved("file", "its content is no format known here", "")
-
-
 READERS: Mapping[ModelFormat, Reader] = MappingProxyType(
     {
         ModelFormat.ONNX: read_onnx,
@@ -86,10 +61,29 @@ READERS: Mapping[ModelFormat, Reader] = MappingProxyType(
         ModelFormat.LIGHTGBM: read_lightgbm,
         ModelFormat.TREELITE: read_treelite,
         ModelFormat.PYTHON: read_python_model,
-        ModelFormat.SKLEARN_PICKLE: SKLEARN,
-        ModelFormat.KERAS: KERAS,
-        ModelFormat.SAFETENSORS: SAFETENSORS,
-        ModelFormat.TFLITE: TFLITE,
-        ModelFormat.UNKNOWN: UNKNOWN,
+        ModelFormat.SKLEARN_PICKLE: Unserved(
+            "pickled scikit-learn model",
+            "Triton has no backend for pickles, and loading one runs whatever code it holds",
+            f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through "
+            "treelite.sklearn.import_model.",
+            pickled=True,
+        ),
+        ModelFormat.KERAS: Unserved(
+            "Keras model",
+            "Triton has no backend for it",
+            f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
+        ),
+        ModelFormat.SAFETENSORS: Unserved(
+            "safetensors",
+            "the file holds weights without the graph that runs them",
+            f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
+        ),
+        ModelFormat.TFLITE: Unserved(
+            "TensorFlow Lite model",
+            "only OpenVINO's backend could load it, and its inputs and outputs are not read",
+            "Convert it to OpenVINO IR (openvino.convert_model), or export the model to ONNX "
+            "(python -m tf2onnx.convert --tflite …).",
+        ),
+        ModelFormat.UNKNOWN: Unserved("file", "its content is no format known here", ""),
     }
 )

@@ -1,9 +1,8 @@
 """What a reader gets and gives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.system.paths import contained
@@ -51,16 +50,7 @@ def ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-class Reader(Protocol):
-    """Reads one format.
-
-    A reader tells of faults by findings; it raises `InvalidInputError` or `OSError` only when
-    there is nothing to tell, and never loads weights.
-    """
-
-    def __call__(self, source: ModelSource) -> ModelFacts:
-        """What the file says.
-
-        `versions` is empty, or holds the one version of `source` with the files that must stand
-        beside the main file.
-        """
+# Reads one format. A reader tells of faults by findings; it raises `InvalidInputError` or `OSError`
+# only when there is nothing to tell, and never loads weights. `versions` of what it gives is empty,
+# or holds the one version of its source with the files that must stand beside the main file.
+Reader = Callable[[ModelSource], ModelFacts]

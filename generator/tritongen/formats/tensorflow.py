@@ -53,19 +53,16 @@ _MAX_ENTRIES = 100_000
 _MAIN = "saved_model.pb"
 
 
-def dtype_of(number: int) -> DType | None:
-    """The element type, None when Triton has no name for it."""
-    return _DTYPES.get(number)
+def _spec(
+    name: str, number: int, shape: Shape | None, kind: TensorKind = TensorKind.TENSOR
+) -> TensorSpec:
+    """A tensor of a type of TensorFlow's, with that type in its own words."""
+    dtype = _DTYPES.get(number)
+    label = f"DT_{dtype.value}" if dtype else _NAMES.get(number, f"type {number}")
+    return TensorSpec(name, dtype, shape, kind, declared_type=label)
 
 
-def label_of(number: int) -> str:
-    """The type in TensorFlow's own words."""
-    if number in _DTYPES:
-        return f"DT_{_DTYPES[number].value}"
-    return _NAMES.get(number, f"type {number}")
-
-
-def shape_of(data: Data, start: int, stop: int) -> Shape | None:
+def _shape(data: Data, start: int, stop: int) -> Shape | None:
     """The sizes of a TensorShapeProto, None when its rank is not known.
 
     Raises:
@@ -119,17 +116,16 @@ def read_graphdef(source: ModelSource) -> ModelFacts:
     ]
     return replace(
         source.facts,
-        inputs=tuple(_input(node) for node in nodes if node.operator.startswith("Placeholder")),
+        inputs=tuple(
+            _spec(node.name, node.dtype, node.shape)
+            for node in nodes
+            if node.operator.startswith("Placeholder")
+        ),
         outputs=tuple(TensorSpec(node.name, None, None) for node in outputs[:_MAX_OUTPUTS]),
         weight_bytes=sum(node.constant_bytes for node in nodes),
         graph=_graph(nodes),
         producer="TensorFlow",
     )
-
-
-def _input(node: _GraphNode) -> TensorSpec:
-    dtype: DType | None = dtype_of(node.dtype)
-    return TensorSpec(node.name, dtype, node.shape, declared_type=label_of(node.dtype))
 
 
 def _nodes(data: Data) -> list[_GraphNode]:
@@ -168,7 +164,7 @@ def _attribute(data: Data, start: int, stop: int, node: _GraphNode) -> None:
         if key == "dtype" and number == 6 and kind == VARINT:
             node.dtype = first
         elif key == "shape" and number == 7 and kind == LENGTH:
-            node.shape = shape_of(data, first, last)
+            node.shape = _shape(data, first, last)
 
 
 def _graph(nodes: list[_GraphNode]) -> GraphShape:
@@ -273,17 +269,17 @@ def _signature(
 
 
 def _tensor(data: Data, name: str, start: int, stop: int) -> TensorSpec:
-    number, shape, sparse = 0, None, TensorKind.TENSOR
-    for tag, kind, first, last in wire.fields(data, start, stop):
-        if tag == 2 and kind == VARINT:
+    number, shape, kind = 0, None, TensorKind.TENSOR
+    for tag, wire_type, first, last in wire.fields(data, start, stop):
+        if tag == 2 and wire_type == VARINT:
             number = first
-        elif tag == 3 and kind == LENGTH:
-            shape = shape_of(data, first, last)
-        elif tag == 4 and kind == LENGTH:
-            sparse = TensorKind.SPARSE
-        elif tag == 5 and kind == LENGTH:
-            sparse = TensorKind.OPAQUE
-    return TensorSpec(name, dtype_of(number), shape, sparse, declared_type=label_of(number))
+        elif tag == 3 and wire_type == LENGTH:
+            shape = _shape(data, first, last)
+        elif tag == 4 and wire_type == LENGTH:
+            kind = TensorKind.SPARSE
+        elif tag == 5 and wire_type == LENGTH:
+            kind = TensorKind.OPAQUE
+    return _spec(name, number, shape, kind)
 
 
 def _variable_bytes(source: ModelSource) -> int:

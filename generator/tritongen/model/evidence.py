@@ -149,10 +149,10 @@ class Trial:
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
 
-    def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
-        """Median milliseconds measured at that point, None when it was not measured."""
+    def cost_ms(self, batch: int, threads: int) -> float | None:
+        """Median milliseconds in sequence at that point, None when it was not measured."""
         for cost in self.costs:
-            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, inter_op):
+            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, 1):
                 return cost.ms
         return None
 

@@ -1,5 +1,6 @@
 """PyTorch's archives: what they have in common, what makes one dangerous, their pickles."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -83,22 +84,10 @@ def dangers(source: ModelSource, archive: Archive, *pickles: Pickle | None) -> I
         growth = f"from {bomb.compress_size} to {bomb.file_size} bytes"
         yield source.facts.finding("TG138", f"{bomb.filename} would grow {growth}")
     for pickle in pickles:
-        names = foreign_names(pickle) if pickle is not None else ()
+        names = _foreign_names(pickle) if pickle is not None else []
         if names:
             shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
             yield source.facts.finding("TG138", f"a pickle in it refers to {shown}")
-
-
-def first_line(archive: Archive, name: str) -> str:
-    """The first line of a short text, empty when it is not there."""
-    entry = archive.get(name)
-    if entry is None or entry.file_size > 1 << 10:
-        return ""
-    try:
-        lines = archive.read(entry, 1 << 10).decode("ascii", "replace").splitlines()
-    except DamagedError:
-        return ""
-    return lines[0].strip() if lines else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +101,7 @@ class PickledTensor:
     @property
     def count(self) -> int:
         """Number of elements."""
-        total = 1
-        for size in self.shape:
-            total *= size
-        return total
+        return math.prod(self.shape)
 
     @property
     def dtype(self) -> DType | None:
@@ -136,10 +122,10 @@ class PickledWeights:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def foreign_names(pickle: Pickle) -> tuple[str, ...]:
+def _foreign_names(pickle: Pickle) -> list[str]:
     """Names that do not belong into a pickle of tensors and modules, each once."""
-    found = [name.full for name in pickle.names if not _HARMLESS.fullmatch(name.full)]
-    return tuple(dict.fromkeys(found))
+    found = (name.full for name in pickle.names)
+    return list(dict.fromkeys(name for name in found if not _HARMLESS.fullmatch(name)))
 
 
 def weights_of(value: object) -> PickledWeights:
@@ -186,19 +172,15 @@ def _children(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _tensor(value: object) -> PickledTensor | None:
-    if not (isinstance(value, Made) and isinstance(value.of, Name)):
-        return None
-    if not (_REBUILD.fullmatch(value.of.full) and isinstance(value.arguments, tuple)):
-        return None
-    arguments = value.arguments
-    if len(arguments) < 3 or not isinstance(arguments[0], Persistent):
-        return None
-    storage, shape = arguments[0].id, arguments[2]
-    if not (isinstance(storage, tuple) and len(storage) > 2 and isinstance(shape, tuple)):
-        return None
-    kind = storage[1].name if isinstance(storage[1], Name) else ""
-    sizes = tuple(size for size in shape if isinstance(size, int) and 0 <= size < 1 << 48)
-    return PickledTensor(_STORAGES.get(kind, kind or "unknown"), sizes, str(storage[2]))
+    match value:
+        case Made(
+            of=Name() as function,
+            arguments=tuple([Persistent(id=tuple([_, storage, key, *_])), _, tuple() as shape, *_]),
+        ) if _REBUILD.fullmatch(function.full):
+            kind = storage.name if isinstance(storage, Name) else ""
+            sizes = tuple(size for size in shape if isinstance(size, int) and 0 <= size < 1 << 48)
+            return PickledTensor(_STORAGES.get(kind, kind or "unknown"), sizes, str(key))
+    return None
 
 
 def read_torch_pickle(source: ModelSource) -> ModelFacts:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tritongen.formats.parsing.pickles import Made, Name, Pickle
@@ -12,7 +12,6 @@ from tritongen.formats.reading import ModelSource, ranked
 from tritongen.formats.torch.archive import (
     PickledWeights,
     dangers,
-    first_line,
     pickle_in,
     root_of,
     weight_bytes,
@@ -26,6 +25,8 @@ from tritongen.model.tensors import DType, TensorSpec
 _MAX_SIGNATURE_CHARACTERS = 64 << 10
 # Chosen: far more than the source of one module.
 _MAX_SOURCE_BYTES = 16 << 20
+# Chosen: a number and a line end.
+_MAX_VERSION_BYTES = 1 << 10
 # Enough to guess what the first layer takes.
 _FIRST_WEIGHTS = 6
 _TEXTS = "List[str]"
@@ -33,10 +34,17 @@ _TEXTS = "List[str]"
 
 @dataclass(frozen=True, slots=True)
 class ForwardSignature:
-    """What `forward` takes and gives; types as written, shortened to their last name."""
+    """What `forward` takes and gives; types as written, shortened to their last name.
+
+    Attributes:
+        arguments: without `self`.
+        returns: type of the result.
+        results: types of its members where it is a tuple, else the same alone.
+    """
 
     arguments: tuple[TorchArgument, ...]
     returns: str
+    results: tuple[str, ...]
 
 
 def read_torchscript(source: ModelSource) -> ModelFacts:
@@ -80,7 +88,14 @@ def read_torchscript(source: ModelSource) -> ModelFacts:
 
 
 def _producer(archive: Archive, root: str) -> str:
-    version = first_line(archive, f"{root}version")
+    entry = archive.get(f"{root}version")
+    if entry is None or entry.file_size > _MAX_VERSION_BYTES:
+        return ""
+    try:
+        lines = archive.read(entry, _MAX_VERSION_BYTES).decode("ascii", "replace").splitlines()
+    except DamagedError:
+        return ""
+    version = lines[0].strip() if lines else ""
     return f"TorchScript archive version {version}" if version else ""
 
 
@@ -131,14 +146,13 @@ def _inputs(signature: ForwardSignature, examples: PickledWeights) -> tuple[Tens
 
 def _outputs(signature: ForwardSignature) -> tuple[TensorSpec, ...]:
     """``OUTPUT__0`` and so on, as many as the type of the result says; none when it is a class."""
-    types = members(signature.returns) or [signature.returns]
-    if any(type_ not in {"Tensor", _TEXTS} for type_ in types):
+    if any(type_ not in {"Tensor", _TEXTS} for type_ in signature.results):
         return ()
     return tuple(
         TensorSpec(f"OUTPUT__{index}", DType.BYTES, (None,), declared_type=_TEXTS)
         if type_ == _TEXTS
         else TensorSpec(f"OUTPUT__{index}", None, None)
-        for index, type_ in enumerate(types)
+        for index, type_ in enumerate(signature.results)
     )
 
 
@@ -154,7 +168,7 @@ def _refusals(source: ModelSource, signature: ForwardSignature) -> Iterator[Find
     if not signature.arguments:
         yield source.facts.finding("TG142", "forward() takes no arguments")
     fix = "Return a tensor or a tuple of tensors."
-    for type_ in members(signature.returns) or [signature.returns]:
+    for type_ in signature.results:
         if type_.startswith(("Dict[", "List[", "Optional[")) and type_ != _TEXTS:
             yield source.facts.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
             return
@@ -208,6 +222,7 @@ def _parsed(header: str) -> ForwardSignature | None:
     return ForwardSignature(
         tuple(TorchArgument(item.arg, _text(item.annotation)) for item in arguments[1:]),
         _text(function.returns),
+        _results(function.returns),
     )
 
 
@@ -215,14 +230,10 @@ def _text(annotation: ast.expr | None) -> str:
     return "Tensor" if annotation is None else ast.unparse(annotation)
 
 
-def members(type_: str) -> Sequence[str] | None:
-    """The members of a ``Tuple[...]``, None for another type."""
-    if not (type_.startswith("Tuple[") and type_.endswith("]")):
-        return None
-    inner, found, depth, start = type_[6:-1], [], 0, 0
-    for position, char in enumerate(inner):
-        depth += (char == "[") - (char == "]")
-        if char == "," and not depth:
-            found.append(inner[start:position].strip())
-            start = position + 1
-    return [*found, inner[start:].strip()]
+def _results(annotation: ast.expr | None) -> tuple[str, ...]:
+    match annotation:
+        case ast.Subscript(ast.Name("Tuple"), ast.Tuple(members)) if members:
+            return tuple(ast.unparse(member) for member in members)
+        case ast.Subscript(ast.Name("Tuple"), member):
+            return (ast.unparse(member),)
+    return (_text(annotation),)
