@@ -1,18 +1,20 @@
-"""ONNX files: facts from the headers; neither weights nor external data are read."""
+"""ONNX files: facts from the headers; weights are not read, and data files beside it not opened."""
 
+import stat
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
 
-from tritongen.formats.onnx.onnx_graph import GraphContent, Operators, read_function, read_graph
-from tritongen.formats.onnx.weights import OnnxWeights, side_files
+from tritongen.formats.onnx.onnx_graph import OnnxModel, read_function, read_graph
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
-from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, Field, mapped
+from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, mapped
 from tritongen.formats.reading import ModelSource, ranked
-from tritongen.model.facts import GraphShape, ModelFacts, ModelVersion, OnnxFacts
+from tritongen.model.facts import FileRef, GraphShape, ModelFacts, ModelVersion, OnnxFacts
 from tritongen.model.findings import Finding
 from tritongen.model.tensors import TensorSpec
+from tritongen.system.paths import contained
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.
@@ -50,20 +52,8 @@ _DYNAMIC_PREFIX = "DynamicQuantize"
 
 # How many faults of one file are told one by one.
 _MAX_FAULTS = 5
-
-
-@dataclass(slots=True)
-class _Model:
-    """A ModelProto as far as it was read."""
-
-    ir_version: int | None = None
-    producer: tuple[str, str] = ("", "")
-    opsets: dict[str, int] = field(default_factory=dict)
-    graphs: int = 0
-    functions: set[tuple[str, str]] = field(default_factory=set)
-    operators: Operators = field(default_factory=Operators)
-    weights: OnnxWeights = field(default_factory=OnnxWeights)
-    content: GraphContent = field(default_factory=GraphContent)
+# Under this name the main file stands in the version folder.
+MAIN = "model.onnx"
 
 
 def read_onnx(source: ModelSource) -> ModelFacts:
@@ -85,34 +75,25 @@ def external_locations(source: ModelSource) -> frozenset[str]:
     return frozenset(() if facts is None else facts.external_files)
 
 
-def _read_model(data: Data) -> _Model:
-    model = _Model()
-    for item in wire.fields(data, 0, len(data)):
-        number, kind, first, _ = item
+def _read_model(data: Data) -> OnnxModel:
+    model = OnnxModel()
+    for number, kind, first, last in wire.fields(data, 0, len(data)):
         if kind == VARINT and number == 1:
             model.ir_version = wire.signed(first)
-        elif kind == LENGTH:
-            _read_part(data, item, model)
+        elif kind != LENGTH:
+            continue
+        elif number in {2, 3}:
+            model.producer[number] = wire.text(data, first, last)
+        elif number == 7:
+            read_graph(data, (first, last), model)
+        elif number == 8:
+            domain, version = _opset(data, first, last)
+            model.opsets[domain] = version
+        elif number == 25:
+            read_function(data, (first, last), model)
     if not model.graphs:
         raise DamagedError("the file holds no ONNX graph")
     return model
-
-
-def _read_part(data: Data, item: Field, model: _Model) -> None:
-    number, _, first, last = item
-    if number == 2:
-        model.producer = (wire.text(data, first, last), model.producer[1])
-    elif number == 3:
-        model.producer = (model.producer[0], wire.text(data, first, last))
-    elif number == 7:
-        model.graphs += 1
-        read_graph(data, (first, last), model.operators, model.weights, model.content)
-    elif number == 8:
-        domain, version = _opset(data, first, last)
-        model.opsets[domain] = version
-    elif number == 25:
-        function = read_function(data, (first, last), model.operators, model.weights)
-        model.functions.add((function[0] or "ai.onnx", function[1]))
 
 
 def _opset(data: Data, start: int, stop: int) -> tuple[str, int]:
@@ -125,17 +106,19 @@ def _opset(data: Data, start: int, stop: int) -> tuple[str, int]:
     return domain or "ai.onnx", version
 
 
-def _facts(source: ModelSource, model: _Model) -> ModelFacts:
-    operators, weights, content = model.operators, model.weights, model.content
-    inputs = [pair for pair in content.inputs if pair[0] not in content.initialisers]
+def _facts(source: ModelSource, model: OnnxModel) -> ModelFacts:
+    operators, weights = model.operators, model.weights
+    inputs = [pair for pair in model.inputs if pair[0] not in model.initialisers]
     files, problems = side_files(source, weights.external)
     graph, graph_faults = _graph(model)
-    faults = [*_model_faults(model), *graph_faults, *weights.faults]
+    stated = {"IR version": model.ir_version is not None, "opset": bool(model.opsets)}
+    faults = [f"the file names no {what}" for what, is_there in stated.items() if not is_there]
+    faults += [*graph_faults, *weights.faults]
     return replace(
         source.facts,
         versions=(ModelVersion(source.version, files),),
         inputs=tuple(spec for _, spec in inputs),
-        outputs=tuple(spec for _, spec in content.outputs),
+        outputs=tuple(spec for _, spec in model.outputs),
         parameters=weights.counts.total(),
         weight_bytes=weights.size,
         precisions=ranked(weights.counts),
@@ -143,28 +126,26 @@ def _facts(source: ModelSource, model: _Model) -> ModelFacts:
         onnx=OnnxFacts(
             ir_version=model.ir_version or 0,
             opsets=tuple(model.opsets.items()),
-            producer=" ".join(part for part in model.producer if part),
+            producer=" ".join(part for _, part in sorted(model.producer.items()) if part),
             custom_domains=_custom_domains(model),
             external_files=tuple(sorted(weights.external)),
-            quantized_operators=ranked(_quantised(operators.all_counts)),
+            quantized_operators=ranked(_quantised(operators.types)),
             dynamic_quantization=any(
-                name.startswith(_DYNAMIC_PREFIX) for name in operators.all_counts
+                name.startswith(_DYNAMIC_PREFIX) for _, name in operators.types
             ),
         ),
         findings=(
             *(source.facts.finding("TG102", text) for text in _shortened(faults)),
-            *_undecodable(source, (*inputs, *content.outputs)),
+            *_undecodable(source, (*inputs, *model.outputs)),
             *problems,
         ),
     )
 
 
-def _graph(model: _Model) -> tuple[GraphShape, list[str]]:
+def _graph(model: OnnxModel) -> tuple[GraphShape, list[str]]:
     """The graph's form, and what is wrong with its edges."""
-    operators, content = model.operators, model.content
-    live = {
-        operators.number(name) for name, _ in content.inputs if name not in content.initialisers
-    }
+    operators = model.operators
+    live = {operators.number(name) for name, _ in model.inputs if name not in model.initialisers}
     extent = measure(operators.nodes, live)
     shape = extent.shape(operators.total, operators.counts)
     faults = ["operators wait for each other in a circle"] if extent.cyclic else []
@@ -173,13 +154,13 @@ def _graph(model: _Model) -> tuple[GraphShape, list[str]]:
     return shape, faults
 
 
-def _loose_ends(model: _Model, live: set[int]) -> list[str]:
+def _loose_ends(model: OnnxModel, live: set[int]) -> list[str]:
     """Values that are read and that nothing writes."""
-    operators, content = model.operators, model.content
-    known = live | {operators.number(name) for name in content.initialisers}
+    operators = model.operators
+    known = live | {operators.number(name) for name in model.initialisers}
     known.update(value for node in operators.nodes for value in node.outputs)
     wanted = {value for node in operators.nodes for value in node.inputs}
-    wanted.update(operators.number(name) for name, _ in content.outputs if name)
+    wanted.update(operators.number(name) for name, _ in model.outputs if name)
     missing = wanted - known
     return [
         f"nothing in the graph produces the value {wire.shown(name)!r}"
@@ -188,35 +169,21 @@ def _loose_ends(model: _Model, live: set[int]) -> list[str]:
     ]
 
 
-def _model_faults(model: _Model) -> list[str]:
-    faults = []
-    if model.ir_version is None:
-        faults.append("the file names no IR version")
-    if not model.opsets:
-        faults.append("the file names no opset")
-    return faults
+def _custom_domains(model: OnnxModel) -> tuple[str, ...]:
+    foreign = {
+        domain
+        for domain, name in model.operators.types
+        if domain not in SHIPPED_DOMAINS and (domain, name) not in model.functions
+    }
+    return tuple(sorted(foreign))
 
 
-def _custom_domains(model: _Model) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            {
-                domain
-                for domain, name in model.operators.types
-                if domain not in SHIPPED_DOMAINS and (domain, name) not in model.functions
-            }
-        )
-    )
-
-
-def _quantised(counts: Counter[str]) -> Counter[str]:
-    return Counter(
-        {
-            name: count
-            for name, count in counts.items()
-            if name in _QUANTISED or name.startswith(_QUANTISED_PREFIXES)
-        }
-    )
+def _quantised(types: Mapping[tuple[str, str], int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (_, name), count in types.items():
+        if name in _QUANTISED or name.startswith(_QUANTISED_PREFIXES):
+            found[name] += count
+    return found
 
 
 def _shortened(faults: list[str]) -> list[str]:
@@ -234,3 +201,64 @@ def _undecodable(
         except UnicodeDecodeError:
             message = f"the name {name!r} is not UTF-8 text"
             yield source.facts.finding("TG116", message, field=spec.name)
+
+
+def side_files(
+    source: ModelSource, external: Mapping[str, int]
+) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
+    """The data files that must stand beside the model, and what is wrong with them.
+
+    Args:
+        source: the model file.
+        external: data file as the model spells it, to the bytes that it must have at least.
+    """
+    files: list[FileRef] = []
+    findings: list[Finding] = []
+    for location, size in sorted(external.items()):
+        if not location:
+            continue  # told as a fault of its tensor
+        problem = _problem(source, location, size)
+        if problem is not None:
+            findings.append(problem)
+            continue
+        target = PurePosixPath(location).as_posix()
+        place = (PurePosixPath(source.path).parent / target).as_posix()
+        files.append(FileRef(place, target, (source.root / place).stat().st_size))
+    return tuple(dict.fromkeys(files)), tuple(findings)
+
+
+def _problem(source: ModelSource, location: str, size: int) -> Finding | None:
+    """Why a data file cannot be used, None when nothing speaks against it."""
+    path = PurePosixPath(location)
+    if path.is_absolute() or ".." in path.parts or "\0" in location:
+        return _finding(source, "TG107", location, "leaves the model's folder")
+    if path.as_posix() == ".":
+        return _finding(source, "TG102", location, "is a folder")
+    own = source.file.name
+    if path.as_posix() == own:
+        return _finding(source, "TG102", location, "is the model file itself")
+    if path.as_posix() == MAIN:
+        return _finding(source, "TG109", location, f"would be overwritten by {own}, served as it")
+    return _missing(source, location, size)
+
+
+def _missing(source: ModelSource, location: str, size: int) -> Finding | None:
+    try:
+        real = contained(source.root, source.file.parent / location)
+        if real is None:
+            return _finding(source, "TG107", location, "is a link that leaves the models folder")
+        status = real.stat()
+    except OSError as error:
+        return _finding(source, "TG108", location, f"cannot be found: {error.strerror}")
+    if not stat.S_ISREG(status.st_mode):
+        return _finding(source, "TG108", location, "is not a regular file")
+    if real == source.file.resolve():
+        return _finding(source, "TG102", location, "is the model file itself")
+    if status.st_size < size:
+        message = f"has {status.st_size} bytes and the model reads up to byte {size}"
+        return _finding(source, "TG108", location, message)
+    return None
+
+
+def _finding(source: ModelSource, code: str, location: str, what: str) -> Finding:
+    return source.facts.finding(code, f"external data {location!r} {what}", field=location)

@@ -1,13 +1,19 @@
-"""ONNX's element types and the declared types of inputs and outputs."""
+"""ONNX's element types, the declared types of inputs and outputs, and the headers of tensors."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from tritongen.formats.parsing import wire
-from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, shown
+from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data, shown
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec
 
+_EXTERNAL = 1
+# Typed data fields of TensorProto that hold the content when raw_data does not.
+_TYPED = frozenset({4, 5, 6, 7, 10, 11})
+# Chosen: numpy 2 holds no array of more axes.
+_MAX_RANK = 64
 # protobuf refuses messages nested deeper than 100; a type uses two levels for each container.
 _MAX_DEPTH = 50
 
@@ -200,3 +206,165 @@ def _element_name(number: int) -> str:
 _MEMBERS: Mapping[int, Callable[[Data, int, int, int], TensorSpec]] = MappingProxyType(
     {1: _tensor, 4: _sequence, 5: _map, 7: _opaque, 8: _sparse, 9: _optional}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Where a tensor's content is kept outside the model file; length None means all of it."""
+
+    location: str = ""
+    offset: int = 0
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorHeader:
+    """A TensorProto without its content.
+
+    Attributes:
+        name: bytes as stored.
+        number: element type.
+        dims: sizes.
+        inline: bytes of raw_data, None when it has none.
+        typed: bytes in the typed data fields.
+        external: place outside the file, None when the content is inside.
+    """
+
+    name: bytes
+    number: int
+    dims: tuple[int, ...]
+    inline: int | None = None
+    typed: int = 0
+    external: External | None = None
+
+    @property
+    def type(self) -> Element | None:
+        """The element type, None when it is not known."""
+        return ELEMENTS.get(self.number)
+
+    @property
+    def label(self) -> str:
+        """The element type's name."""
+        return f"TYPE_{self.number}" if self.type is None else self.type.label
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.dims)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the content."""
+        if self.inline is not None:
+            return self.inline
+        if self.external is not None and self.external.length is not None:
+            return self.external.length
+        if self.type is None or not self.type.bits:
+            return self.typed
+        return self.type.size(self.count)
+
+    def fault(self) -> str:
+        """Why no runtime would load it, empty when nothing speaks against it."""
+        name = shown(self.name)
+        if self.type is None:
+            return f"tensor {name!r} has the unknown element type {self.number}"
+        if self.external is not None and not self.external.location:
+            return f"tensor {name!r} is kept outside the file, and the file's name is missing"
+        if not self.type.bits:
+            return ""
+        expected = self.type.size(self.count)
+        if expected and self.inline is None and not self.typed and self.external is None:
+            return f"tensor {name!r} has {self.count} elements and no content"
+        held = self.stored
+        if (self.inline is not None or self.external is not None) and held != expected:
+            return f"tensor {name!r} holds {held} bytes and its shape asks for {expected}"
+        return ""
+
+
+def read_tensor(data: Data, start: int, stop: int) -> TensorHeader:
+    """The header of one TensorProto.
+
+    Raises:
+        DamagedError: a field does not fit, or a size is negative.
+    """
+    name, number, inline, typed, outside = b"", 0, None, 0, False
+    dims: list[int] = []
+    entries: dict[str, str] = {}
+    for item in wire.fields(data, start, stop):
+        tag, kind, first, last = item
+        if tag == 1:
+            dims.extend(wire.integers(data, item))
+        elif tag == 2 and kind == VARINT:
+            number = first
+        elif tag == 8 and kind == LENGTH:
+            name = wire.raw(data, first, last)
+        elif tag == 9 and kind == LENGTH:
+            inline = last - first
+        elif tag == 13 and kind == LENGTH:
+            key, value = wire.map_entry(data, first, last)
+            entries[key] = "" if value is None else wire.text(data, *value)
+        elif tag == 14 and kind == VARINT:
+            outside = first == _EXTERNAL
+        elif tag in _TYPED:
+            typed += last - first if kind != VARINT else 1
+    external = _external(entries) if outside else None
+    header = TensorHeader(name, number, tuple(dims), inline, typed, external)
+    if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or header.count >= 1 << 63:
+        raise DamagedError(f"tensor {shown(name)!r} has sizes that no tensor can have")
+    return header
+
+
+def read_sparse(data: Data, start: int, stop: int) -> TensorHeader | None:
+    """The values of one SparseTensorProto, which carry its name; None when it has none.
+
+    Raises:
+        DamagedError: a field does not fit.
+    """
+    values = None
+    for number, first, last in wire.parts(data, start, stop):
+        if number == 1:
+            values = read_tensor(data, first, last)
+    return values
+
+
+def count_floats(data: Data, start: int, stop: int, tag: int) -> int:
+    """Entries of a repeated float field that makes up the rest of an attribute, packed or not.
+
+    Unpacked entries take a tag and four bytes each; their run is measured in one slice.
+    """
+    total = 0
+    pos = start
+    while pos < stop:
+        number, kind, first, last = next(iter(wire.fields(data, pos, stop)))
+        if number != tag:
+            break
+        if kind == FIXED32 and last - pos == 5:
+            marks = bytes(data[pos:stop:5])
+            run = min(len(marks) - len(marks.lstrip(marks[:1])), (stop - pos) // 5)
+            total += run
+            pos += 5 * run
+        elif kind == LENGTH:
+            total += (last - first) // 4
+            pos = last
+        else:
+            break
+    return total
+
+
+def _external(entries: dict[str, str]) -> External:
+    return External(
+        location=entries.get("location", ""),
+        offset=_number(entries.get("offset", "0")),
+        length=_number(entries["length"]) if "length" in entries else None,
+    )
+
+
+def _number(text: str) -> int:
+    """A decimal number below 2**63.
+
+    Raises:
+        DamagedError: it is something else.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return int(text)
+    raise DamagedError(f"external data has the offset or length {text[:40]!r}")
