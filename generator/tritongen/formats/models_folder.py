@@ -123,8 +123,7 @@ def _first_states(
             size = None
         if size is None:
             message = f"{source} is no file in the models folder"
-            fault = finding("TG318", Severity.ERROR, message, model=facts.name, field=field)
-            faults.append(fault)
+            faults.append(finding("TG318", Severity.ERROR, message, model=facts.name, field=field))
         else:
             files.append(FileRef(source, f"{INITIAL_FOLDER}/{initial_file(source)}", size))
     return tuple(dict.fromkeys(files)), faults
@@ -137,16 +136,11 @@ def _recurrent(facts: ModelFacts) -> list[Finding]:
         return []
     listed = ", ".join(f"{name} → {output}" for name, output in pairs)
     state = ", ".join(f"{name}: {output}" for name, output in pairs)
-    return [
-        facts.finding(
-            "TG144",
-            f"looks like a model that carries state from request to request: {listed}",
-            severity=Severity.INFO,
-            fix=f"To have the server keep it: models.{facts.name}.sequence: "
-            f"{{ state: {{ {state} }} }} in tritongen.yaml.",
-            field=pairs[0][0],
-        )
-    ]
+    message = f"looks like a model that carries state from request to request: {listed}"
+    key = f"models.{facts.name}.sequence: {{ state: {{ {state} }} }}"
+    fix = f"To have the server keep it: {key} in tritongen.yaml."
+    hint = facts.finding("TG144", message, severity=Severity.INFO, fix=fix, field=pairs[0][0])
+    return [hint]
 
 
 def _read(source: ModelSource) -> ModelFacts:
@@ -168,12 +162,12 @@ def _differences(
     findings: list[Finding] = []
     for version, facts in read[:-1]:
         number, last = read[-1][0].number, read[-1][1]
-        if facts.format is last.format and (facts.inputs, facts.outputs) == (
-            last.inputs,
-            last.outputs,
-        ):
+        if facts.format is not last.format:
+            what = "format"
+        elif (facts.inputs, facts.outputs) != (last.inputs, last.outputs):
+            what = "inputs or outputs"
+        else:
             continue
-        what = "format" if facts.format is not last.format else "inputs or outputs"
         message = f"version {version.number} has other {what} than version {number}"
         model, path = candidate.name, version.path
         findings.append(finding("TG130", Severity.WARNING, message, model=model, path=path))
@@ -199,13 +193,10 @@ def _taken(forms: Sequence[ModelFacts]) -> ModelFacts:
     findings = [_other(facts, taken) for facts in forms if facts not in (taken, *servable)]
     if len(servable) > 1:
         paths = ", ".join(facts.path for facts in servable)
-        fault = taken.finding(
-            "TG125",
-            f"{len(servable)} models have the name {taken.name!r}: {paths}",
-            fix=f"Rename all but the one to serve as {taken.name!r}, or move them out of the "
-            "models folder.",
-        )
-        findings.append(fault)
+        message = f"{len(servable)} models have the name {taken.name!r}: {paths}"
+        rename = f"Rename all but the one to serve as {taken.name!r}"
+        fix = f"{rename}, or move them out of the models folder."
+        findings.append(taken.finding("TG125", message, fix=fix))
     return replace(taken, findings=(*taken.findings, *findings))
 
 

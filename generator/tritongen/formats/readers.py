@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from tritongen.formats.onnx import read_onnx
 from tritongen.formats.openvino import read_openvino
@@ -14,9 +13,8 @@ from tritongen.formats.torch import read_aoti, read_torch_pickle, read_torchscri
 from tritongen.formats.trees import (
     read_lightgbm,
     read_treelite,
+    read_xgboost,
     read_xgboost_binary,
-    read_xgboost_json,
-    read_xgboost_ubj,
 )
 from tritongen.model.facts import ModelFacts, ModelFormat
 
@@ -45,45 +43,43 @@ class Unserved:
         return source.facts.refused(code, f"{self.name}: {self.lacks}", fix=self.fix)
 
 
-READERS: Mapping[ModelFormat, Reader] = MappingProxyType(
-    {
-        ModelFormat.ONNX: read_onnx,
-        ModelFormat.TORCHSCRIPT: read_torchscript,
-        ModelFormat.TORCH_AOTI: read_aoti,
-        ModelFormat.TORCH_PICKLE: read_torch_pickle,
-        ModelFormat.OPENVINO: read_openvino,
-        ModelFormat.TENSORRT: read_tensorrt,
-        ModelFormat.SAVEDMODEL: read_savedmodel,
-        ModelFormat.GRAPHDEF: read_graphdef,
-        ModelFormat.XGBOOST_JSON: read_xgboost_json,
-        ModelFormat.XGBOOST_UBJ: read_xgboost_ubj,
-        ModelFormat.XGBOOST_BINARY: read_xgboost_binary,
-        ModelFormat.LIGHTGBM: read_lightgbm,
-        ModelFormat.TREELITE: read_treelite,
-        ModelFormat.PYTHON: read_python_model,
-        ModelFormat.SKLEARN_PICKLE: Unserved(
-            "pickled scikit-learn model",
-            "Triton has no backend for pickles, and loading one runs whatever code it holds",
-            f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through "
-            "treelite.sklearn.import_model.",
-            pickled=True,
-        ),
-        ModelFormat.KERAS: Unserved(
-            "Keras model",
-            "Triton has no backend for it",
-            f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
-        ),
-        ModelFormat.SAFETENSORS: Unserved(
-            "safetensors",
-            "the file holds weights without the graph that runs them",
-            f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
-        ),
-        ModelFormat.TFLITE: Unserved(
-            "TensorFlow Lite model",
-            "only OpenVINO's backend could load it, and its inputs and outputs are not read",
-            "Convert it to OpenVINO IR (openvino.convert_model), or export the model to ONNX "
-            "(python -m tf2onnx.convert --tflite …).",
-        ),
-        ModelFormat.UNKNOWN: Unserved("file", "its content is no format known here", ""),
-    }
-)
+READERS: Mapping[ModelFormat, Reader] = {
+    ModelFormat.ONNX: read_onnx,
+    ModelFormat.TORCHSCRIPT: read_torchscript,
+    ModelFormat.TORCH_AOTI: read_aoti,
+    ModelFormat.TORCH_PICKLE: read_torch_pickle,
+    ModelFormat.OPENVINO: read_openvino,
+    ModelFormat.TENSORRT: read_tensorrt,
+    ModelFormat.SAVEDMODEL: read_savedmodel,
+    ModelFormat.GRAPHDEF: read_graphdef,
+    ModelFormat.XGBOOST_JSON: read_xgboost,
+    ModelFormat.XGBOOST_UBJ: read_xgboost,
+    ModelFormat.XGBOOST_BINARY: read_xgboost_binary,
+    ModelFormat.LIGHTGBM: read_lightgbm,
+    ModelFormat.TREELITE: read_treelite,
+    ModelFormat.PYTHON: read_python_model,
+    ModelFormat.SKLEARN_PICKLE: Unserved(
+        "pickled scikit-learn model",
+        "Triton has no backend for pickles, and loading one runs whatever code it holds",
+        f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through "
+        "treelite.sklearn.import_model.",
+        pickled=True,
+    ),
+    ModelFormat.KERAS: Unserved(
+        "Keras model",
+        "Triton has no backend for it",
+        f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
+    ),
+    ModelFormat.SAFETENSORS: Unserved(
+        "safetensors",
+        "the file holds weights without the graph that runs them",
+        f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
+    ),
+    ModelFormat.TFLITE: Unserved(
+        "TensorFlow Lite model",
+        "only OpenVINO's backend could load it, and its inputs and outputs are not read",
+        "Convert it to OpenVINO IR (openvino.convert_model), or export the model to ONNX "
+        "(python -m tf2onnx.convert --tflite …).",
+    ),
+    ModelFormat.UNKNOWN: Unserved("file", "its content is no format known here", ""),
+}

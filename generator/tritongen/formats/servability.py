@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 
 from tritongen.model.backends import BackendRules, backend_for
 from tritongen.model.declared_tensors import OPEN_FORMATS
@@ -15,12 +14,10 @@ from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
 _PROTOBUF_LIMIT_BYTES = 1 << 31
 
 # Greatest opset that a release knows, for the domains that grow.
-_OPSETS: Mapping[str, Callable[[Release], int]] = MappingProxyType(
-    {
-        "ai.onnx": lambda release: release.onnx_opset,
-        "ai.onnx.ml": lambda release: release.onnx_ml_opset,
-    }
-)
+_OPSETS: Mapping[str, Callable[[Release], int]] = {
+    "ai.onnx": lambda release: release.onnx_opset,
+    "ai.onnx.ml": lambda release: release.onnx_ml_opset,
+}
 
 # ONNX Runtime promises nothing for older ones, and lacks many of their operators.
 _FIRST_OPSET = 7

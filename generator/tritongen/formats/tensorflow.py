@@ -52,6 +52,9 @@ TAG = "serve"
 _MAX_ENTRIES = 100_000
 _MAIN = "saved_model.pb"
 
+# Inputs and outputs.
+_Sides = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
 
 def _spec(
     name: str, number: int, shape: Shape | None, kind: TensorKind = TensorKind.TENSOR
@@ -192,9 +195,7 @@ class MetaGraph:
 
     tags: set[str] = field(default_factory=set)
     version: str = ""
-    signatures: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = field(
-        default_factory=dict
-    )
+    signatures: dict[str, _Sides] = field(default_factory=dict)
 
 
 def read_savedmodel(source: ModelSource) -> ModelFacts:
@@ -212,7 +213,8 @@ def read_savedmodel(source: ModelSource) -> ModelFacts:
             fix="Load and save it again: TensorFlow then writes saved_model.pb.",
         )
     with mapped(main) as data:
-        graphs = list(_graphs(data))
+        fields = wire.parts(data, 0, len(data))
+        graphs = [_meta_graph(data, first, last) for number, first, last in fields if number == 2]
     served = next((graph for graph in graphs if TAG in graph.tags), None)
     graph = served or (graphs[0] if graphs else None)
     if graph is None:
@@ -226,12 +228,6 @@ def read_savedmodel(source: ModelSource) -> ModelFacts:
         producer=f"TensorFlow {graph.version}" if graph.version else "",
         findings=tuple(_findings(source, graph, tagged=served is not None)),
     )
-
-
-def _graphs(data: Data) -> Iterator[MetaGraph]:
-    for number, first, last in wire.parts(data, 0, len(data)):
-        if number == 2:
-            yield _meta_graph(data, first, last)
 
 
 def _meta_graph(data: Data, start: int, stop: int) -> MetaGraph:
@@ -254,9 +250,7 @@ def _meta_info(data: Data, start: int, stop: int, graph: MetaGraph) -> None:
             graph.version = wire.text(data, first, last)
 
 
-def _signature(
-    data: Data, start: int, stop: int
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def _signature(data: Data, start: int, stop: int) -> _Sides:
     sides: Mapping[int, dict[str, TensorSpec]] = {1: {}, 2: {}}
     for number, first, last in wire.parts(data, start, stop):
         if number in sides and len(sides[number]) < _MAX_ENTRIES:

@@ -1,16 +1,14 @@
 """Forests of decision trees, read without the libraries that grew them."""
 
-import mmap
 import os
 import struct
-from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from tritongen.formats.parsing.json_documents import json_values, ubjson_values
 from tritongen.formats.parsing.wire import DamagedError, mapped
 from tritongen.formats.reading import ModelSource
 from tritongen.model.backends.fil import INPUT, OUTPUT
-from tritongen.model.facts import ModelFacts, TreeFacts, TreeTask
+from tritongen.model.facts import ModelFacts, ModelFormat, TreeFacts, TreeTask
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.system.paths import open_regular, read_head
@@ -20,9 +18,10 @@ _MAX_FEATURES = 10_000_000
 _MAX_CLASSES = 1_000_000
 _ROWS = "batch"
 
-_Path = tuple[str, ...]
-_Finder = Callable[[mmap.mmap, Collection[_Path], Collection[_Path]], Mapping[_Path, object]]
 _MODEL = ("learner", "learner_model_param")
+_FEATURES, _CLASSES, _TARGETS = (
+    (*_MODEL, key) for key in ("num_feature", "num_class", "num_target")
+)
 _OBJECTIVE = ("learner", "objective", "name")
 _BOOSTER = ("learner", "gradient_booster")
 _VERSION = ("version",)
@@ -31,7 +30,6 @@ _TREES = (
     (*_BOOSTER, "model", "trees"),
     (*_BOOSTER, "gbtree", "model", "trees"),
 )
-_PARAMETERS = ("num_feature", "num_class", "num_target")
 # The parameters of a model (LearnerModelParam), as xgboost writes them.
 # Chosen: the name of an objective has some twenty letters.
 _BINARY_HEAD_BYTES = 136
@@ -122,39 +120,29 @@ def classified(objective: str, classes: int) -> tuple[TreeTask, int]:
     return TreeTask.REGRESSION, 0
 
 
-def read_xgboost_json(source: ModelSource) -> ModelFacts:
-    """The facts of a JSON file; its trees are counted, not read.
+def read_xgboost(source: ModelSource) -> ModelFacts:
+    """The facts of a JSON or UBJSON file; its trees are counted, not read.
 
     Raises:
         DamagedError: TG102, it is no XGBoost model.
         OSError: it cannot be opened.
     """
-    return _read(source, json_values)
-
-
-def read_xgboost_ubj(source: ModelSource) -> ModelFacts:
-    """As `read_xgboost_json`, for UBJSON."""
-    return _read(source, ubjson_values)
-
-
-def _read(source: ModelSource, find: _Finder) -> ModelFacts:
-    wanted: list[_Path] = [(*_MODEL, key) for key in _PARAMETERS]
-    wanted += [_OBJECTIVE, _VERSION]
+    find = json_values if source.format is ModelFormat.XGBOOST_JSON else ubjson_values
     with mapped(source.file) as data:
         size = len(data)
-        found = find(data, wanted, _TREES)
+        found = find(data, (_FEATURES, _CLASSES, _TARGETS, _OBJECTIVE, _VERSION), _TREES)
     objective = found.get(_OBJECTIVE)
-    if (*_MODEL, "num_feature") not in found or not isinstance(objective, str):
+    if _FEATURES not in found or not isinstance(objective, str):
         raise DamagedError("the document does not describe an XGBoost model")
-    task, classes = classified(objective, _number(found.get((*_MODEL, "num_class"))))
+    task, classes = classified(objective, _number(found.get(_CLASSES)))
     facts = TreeFacts(
         library=_library(found.get(_VERSION)),
         task=task,
-        features=_number(found[*_MODEL, "num_feature"]),
+        features=_number(found[_FEATURES]),
         classes=classes,
         trees=sum(_number(found.get(path)) for path in _TREES),
         objective=objective,
-        targets=max(1, _number(found.get((*_MODEL, "num_target")))),
+        targets=max(1, _number(found.get(_TARGETS))),
     )
     return forest_facts(source, facts, size)
 

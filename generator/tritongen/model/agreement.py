@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
@@ -29,14 +28,12 @@ class Tolerance:
 # Another batch size means other blocks and another order of additions: single precision keeps
 # four digits of a row's magnitude (a real text classifier needs them), half and brain two; a
 # rounding that tips over moves a statically quantised value by one step of 256, or a few.
-TOLERANCES: Mapping[Precision, Tolerance] = MappingProxyType(
-    {
-        Precision.SINGLE: Tolerance(1e-3, 1e-4),
-        Precision.HALF: Tolerance(1e-2, 2e-3),
-        Precision.BRAIN: Tolerance(4e-2, 1e-2),
-        Precision.QUANTIZED: Tolerance(2e-2, 2e-2),
-    }
-)
+TOLERANCES: Mapping[Precision, Tolerance] = {
+    Precision.SINGLE: Tolerance(1e-3, 1e-4),
+    Precision.HALF: Tolerance(1e-2, 2e-3),
+    Precision.BRAIN: Tolerance(4e-2, 1e-2),
+    Precision.QUANTIZED: Tolerance(2e-2, 2e-2),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ nobody can name all that do; so whatever `build` would not have written is refus
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import decode_text, shallow, text_of
@@ -20,16 +19,12 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 LIMITER, LIMITER_RESOURCE, CACHE = "rate-limit", "rate-limit-resource", "cache-config"
 
 _NUMBER = "[1-9][0-9]{0,14}"
-_VARIABLES: Mapping[str, str] = MappingProxyType(
-    {**dict.fromkeys(THREADS, _NUMBER), TELEMETRY: "1"}
-)
-_FLAGS: Mapping[str, str] = MappingProxyType(
-    {
-        LIMITER: "execution_count",
-        LIMITER_RESOURCE: f"cpu:{_NUMBER}",
-        CACHE: f"local,size={_NUMBER}",
-    }
-)
+_VARIABLES: Mapping[str, str] = {**dict.fromkeys(THREADS, _NUMBER), TELEMETRY: "1"}
+_FLAGS: Mapping[str, str] = {
+    LIMITER: "execution_count",
+    LIMITER_RESOURCE: f"cpu:{_NUMBER}",
+    CACHE: f"local,size={_NUMBER}",
+}
 
 LOCK_FILE = "tritongen.lock"
 SCHEMA_VERSION = 1

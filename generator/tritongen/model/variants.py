@@ -8,7 +8,6 @@ here, apart from the fixes themselves, which need numpy and take their time.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
@@ -39,27 +38,23 @@ class FixPurpose:
 
 
 # In the order in which the fixes are tried: each finds the graph as the ones before left it.
-FIX_PURPOSES: Mapping[str, FixPurpose] = MappingProxyType(
-    {
-        purpose.fix: purpose
-        for purpose in (
-            FixPurpose("label_indices", (), "text labels become indices"),
-            FixPurpose("zipmap", ("TG110",), "maps of a classifier become scores"),
-            FixPurpose("optional", ("TG111",), "optional values become tensors"),
-            FixPurpose("sequence", ("TG110",), "sequences become tensors"),
-            FixPurpose("names", ("TG116",), "unusable names are replaced"),
-            FixPurpose("sizes", ("TG128",), "sizes below 1 become dynamic"),
-            FixPurpose("ranks", ("TG121", "TG207"), "outputs declare their true shape"),
-            FixPurpose(
-                "batch_first", ("TG205",), "the batch axis moves to the front", moves_axes=True
-            ),
-            FixPurpose("free_batch", ("TG122", "TG205"), "a fixed batch axis follows the request"),
-            FixPurpose("scalars", ("TG115",), "scalars get one axis"),
-            FixPurpose("opset", ("TG118", "TG132"), "the opset suits the target"),
-            FixPurpose("ir_version", ("TG117",), "the IR version suits the target"),
-        )
-    }
-)
+FIX_PURPOSES: Mapping[str, FixPurpose] = {
+    purpose.fix: purpose
+    for purpose in (
+        FixPurpose("label_indices", (), "text labels become indices"),
+        FixPurpose("zipmap", ("TG110",), "maps of a classifier become scores"),
+        FixPurpose("optional", ("TG111",), "optional values become tensors"),
+        FixPurpose("sequence", ("TG110",), "sequences become tensors"),
+        FixPurpose("names", ("TG116",), "unusable names are replaced"),
+        FixPurpose("sizes", ("TG128",), "sizes below 1 become dynamic"),
+        FixPurpose("ranks", ("TG121", "TG207"), "outputs declare their true shape"),
+        FixPurpose("batch_first", ("TG205",), "the batch axis moves to the front", moves_axes=True),
+        FixPurpose("free_batch", ("TG122", "TG205"), "a fixed batch axis follows the request"),
+        FixPurpose("scalars", ("TG115",), "scalars get one axis"),
+        FixPurpose("opset", ("TG118", "TG132"), "the opset suits the target"),
+        FixPurpose("ir_version", ("TG117",), "the IR version suits the target"),
+    )
+}
 
 
 def fixes_for(code: str) -> tuple[FixPurpose, ...]:

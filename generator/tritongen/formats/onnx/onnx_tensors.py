@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data, shown
@@ -43,38 +42,36 @@ class Element:
 
 
 # Numbers of TensorProto.DataType.
-ELEMENTS: Mapping[int, Element] = MappingProxyType(
-    {
-        1: Element("FLOAT", DType.FP32, 32),
-        2: Element("UINT8", DType.UINT8, 8),
-        3: Element("INT8", DType.INT8, 8),
-        4: Element("UINT16", DType.UINT16, 16),
-        5: Element("INT16", DType.INT16, 16),
-        6: Element("INT32", DType.INT32, 32),
-        7: Element("INT64", DType.INT64, 64),
-        8: Element("STRING", DType.BYTES, 0),
-        9: Element("BOOL", DType.BOOL, 8),
-        10: Element("FLOAT16", DType.FP16, 16),
-        11: Element("DOUBLE", DType.FP64, 64),
-        12: Element("UINT32", DType.UINT32, 32),
-        13: Element("UINT64", DType.UINT64, 64),
-        14: Element("COMPLEX64", None, 64),
-        15: Element("COMPLEX128", None, 128),
-        16: Element("BFLOAT16", DType.BF16, 16),
-        17: Element("FLOAT8E4M3FN", None, 8),
-        18: Element("FLOAT8E4M3FNUZ", None, 8),
-        19: Element("FLOAT8E5M2", None, 8),
-        20: Element("FLOAT8E5M2FNUZ", None, 8),
-        21: Element("UINT4", None, 4),
-        22: Element("INT4", None, 4),
-        23: Element("FLOAT4E2M1", None, 4),
-        24: Element("FLOAT8E8M0", None, 8),
-        25: Element("UINT2", None, 2),
-        26: Element("INT2", None, 2),
-        27: Element("FLOAT6E2M3", None, 6),
-        28: Element("FLOAT6E3M2", None, 6),
-    }
-)
+ELEMENTS: Mapping[int, Element] = {
+    1: Element("FLOAT", DType.FP32, 32),
+    2: Element("UINT8", DType.UINT8, 8),
+    3: Element("INT8", DType.INT8, 8),
+    4: Element("UINT16", DType.UINT16, 16),
+    5: Element("INT16", DType.INT16, 16),
+    6: Element("INT32", DType.INT32, 32),
+    7: Element("INT64", DType.INT64, 64),
+    8: Element("STRING", DType.BYTES, 0),
+    9: Element("BOOL", DType.BOOL, 8),
+    10: Element("FLOAT16", DType.FP16, 16),
+    11: Element("DOUBLE", DType.FP64, 64),
+    12: Element("UINT32", DType.UINT32, 32),
+    13: Element("UINT64", DType.UINT64, 64),
+    14: Element("COMPLEX64", None, 64),
+    15: Element("COMPLEX128", None, 128),
+    16: Element("BFLOAT16", DType.BF16, 16),
+    17: Element("FLOAT8E4M3FN", None, 8),
+    18: Element("FLOAT8E4M3FNUZ", None, 8),
+    19: Element("FLOAT8E5M2", None, 8),
+    20: Element("FLOAT8E5M2FNUZ", None, 8),
+    21: Element("UINT4", None, 4),
+    22: Element("INT4", None, 4),
+    23: Element("FLOAT4E2M1", None, 4),
+    24: Element("FLOAT8E8M0", None, 8),
+    25: Element("UINT2", None, 2),
+    26: Element("INT2", None, 2),
+    27: Element("FLOAT6E2M3", None, 6),
+    28: Element("FLOAT6E3M2", None, 6),
+}
 
 
 UNDECLARED = TensorSpec("", None, None)
@@ -203,9 +200,14 @@ def _element_name(number: int) -> str:
     return f"TYPE_{number}" if number else ""
 
 
-_MEMBERS: Mapping[int, Callable[[Data, int, int, int], TensorSpec]] = MappingProxyType(
-    {1: _tensor, 4: _sequence, 5: _map, 7: _opaque, 8: _sparse, 9: _optional}
-)
+_MEMBERS: Mapping[int, Callable[[Data, int, int, int], TensorSpec]] = {
+    1: _tensor,
+    4: _sequence,
+    5: _map,
+    7: _opaque,
+    8: _sparse,
+    9: _optional,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,15 +54,20 @@ def json_values(
     Raises:
         DamagedError: brackets do not match, nesting is absurd, or a wanted value is too long.
     """
-    return _Scan(data, frozenset(wanted), frozenset(counted)).run()
+    return _Scan(data, wanted, counted).run()
 
 
-class _Scan:
-    def __init__(self, data: Data, wanted: frozenset[Path], counted: frozenset[Path]) -> None:
+class _Reader:
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
         self.data = data
-        self.wanted = wanted
-        self.counted = counted
+        self.wanted = frozenset(wanted)
+        self.counted = frozenset(counted)
         self.found: dict[Path, object] = {}
+
+
+class _Scan(_Reader):
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
+        super().__init__(data, wanted, counted)
         self.keys: list[str] = []  # of the containers that are open; "[]" stands for an array
         self.kinds: list[bytes] = []
         self.starts: list[int] = []  # where each open container begins
@@ -142,20 +147,17 @@ def ubjson_values(
     Raises:
         DamagedError: a length or marker that does not fit, or absurd nesting.
     """
-    walk = _Walk(data, frozenset(wanted), frozenset(counted))
+    walk = _Walk(data, wanted, counted)
     walk.value((), walk.marker())
     return walk.found
 
 
-class _Walk:
-    def __init__(self, data: Data, wanted: frozenset[Path], counted: frozenset[Path]) -> None:
-        self.data = data
+class _Walk(_Reader):
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
+        super().__init__(data, wanted, counted)
         self.size = len(data)
         self.pos = 0
         self.values = 0
-        self.wanted = wanted
-        self.counted = counted
-        self.found: dict[Path, object] = {}
 
     def marker(self) -> int:
         """The next marker that is no padding."""

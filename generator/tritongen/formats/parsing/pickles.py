@@ -6,7 +6,8 @@ is the name with its arguments, and a persistent id is its tuple.
 
 import pickletools
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,12 +111,13 @@ class _Machine:
         elif code in _EMPTY:
             self.stack.append(_EMPTY[code]())
         elif code in _TUPLES:
-            items = [self.pop() for _ in range(_TUPLES[code])]
-            self.stack.append(tuple(reversed(items)))
+            self.stack.append(tuple(self.taken(_TUPLES[code])))
         elif code in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
             self.memo[len(self.memo) if code == "MEMOIZE" else _key(argument)] = self.top()
         elif code in {"GET", "BINGET", "LONG_BINGET"}:
-            self.recall(_key(argument))
+            if _key(argument) not in self.memo:
+                raise DamagedError("the pickle recalls what it did not remember")
+            self.stack.append(self.memo[_key(argument)])
         elif code in _ACTIONS:
             _ACTIONS[code](self, argument)
         elif code not in {"PROTO", "FRAME"}:
@@ -125,6 +127,10 @@ class _Machine:
         if not self.stack:
             raise DamagedError("the pickle takes more than it has")
         return self.stack.pop()
+
+    def taken(self, count: int) -> list[object]:
+        """So many values from the stack, the lowest first."""
+        return [self.pop() for _ in range(count)][::-1]
 
     def top(self) -> object:
         if not self.stack:
@@ -145,11 +151,6 @@ class _Machine:
         self.names.append(found)
         self.stack.append(found)
 
-    def recall(self, key: int) -> None:
-        if key not in self.memo:
-            raise DamagedError("the pickle recalls what it did not remember")
-        self.stack.append(self.memo[key])
-
     def put(self, pairs: list[object]) -> None:
         """Set items of the mapping below."""
         target = self.top()
@@ -157,8 +158,8 @@ class _Machine:
             target = target.items
         if isinstance(target, dict):
             for key, value in zip(pairs[::2], pairs[1::2], strict=False):
-                if isinstance(key, Hashable):
-                    target[_hashable(key)] = value
+                with suppress(TypeError):  # what cannot be a key is left out
+                    target[key] = value
 
     def extend(self, items: list[object]) -> None:
         target = self.top()
@@ -174,14 +175,6 @@ class _Machine:
         target = self.top()
         if isinstance(target, Made):
             target.state = state
-
-
-def _hashable(key: object) -> object:
-    try:
-        hash(key)
-    except TypeError:
-        return repr(type(key))
-    return key
 
 
 def _bounded(value: object) -> object:
@@ -202,25 +195,10 @@ def _global(machine: _Machine, argument: object) -> None:
     machine.name(module, name)
 
 
-def _stack_global(machine: _Machine, _: object) -> None:
-    name, module = machine.pop(), machine.pop()
-    machine.name(str(module), str(name))
-
-
 def _dictionary(machine: _Machine, _: object) -> None:
     pairs = machine.group()
     machine.stack.append({})
     machine.put(pairs)
-
-
-def _set_item(machine: _Machine, _: object) -> None:
-    value, key = machine.pop(), machine.pop()
-    machine.put([key, value])
-
-
-def _make_with_keywords(machine: _Machine, _: object) -> None:
-    machine.pop()
-    machine.make()
 
 
 _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
@@ -234,13 +212,13 @@ _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
     "APPENDS": lambda m, _: m.extend(m.group()),
     "ADDITEMS": lambda m, _: m.extend(m.group()),
     "DICT": _dictionary,
-    "SETITEM": _set_item,
+    "SETITEM": lambda m, _: m.put(m.taken(2)),
     "SETITEMS": lambda m, _: m.put(m.group()),
     "GLOBAL": _global,
-    "STACK_GLOBAL": _stack_global,
+    "STACK_GLOBAL": lambda m, _: m.name(*map(str, m.taken(2))),
     "REDUCE": lambda m, _: m.make(),
     "NEWOBJ": lambda m, _: m.make(),
-    "NEWOBJ_EX": _make_with_keywords,
+    "NEWOBJ_EX": lambda m, _: (m.pop(), m.make()),
     "BUILD": lambda m, _: m.build(),
     "PERSID": lambda m, argument: m.stack.append(Persistent(argument)),
     "BINPERSID": lambda m, _: m.stack.append(Persistent(m.pop())),

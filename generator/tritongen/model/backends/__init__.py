@@ -1,7 +1,6 @@
 """What is known of each Triton backend: one file a backend, one literal registry."""
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 from tritongen.model.backends.backend_rules import (
     Artefact,
@@ -39,17 +38,15 @@ __all__ = [
     "threads_each",
 ]
 
-BACKENDS: Mapping[str, BackendRules] = MappingProxyType(
-    {
-        "onnxruntime": ONNXRUNTIME,
-        "pytorch": PYTORCH,
-        "openvino": OPENVINO,
-        "fil": FIL,
-        "python": PYTHON,
-        "tensorrt": TENSORRT,
-        "tensorflow": TENSORFLOW,
-    }
-)
+BACKENDS: Mapping[str, BackendRules] = {
+    "onnxruntime": ONNXRUNTIME,
+    "pytorch": PYTORCH,
+    "openvino": OPENVINO,
+    "fil": FIL,
+    "python": PYTHON,
+    "tensorrt": TENSORRT,
+    "tensorflow": TENSORFLOW,
+}
 
 
 def every_flavour() -> Iterator[BackendRules]:
