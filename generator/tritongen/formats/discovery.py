@@ -17,6 +17,7 @@ from tritongen.formats.folder_entries import (
     FolderEntry,
     Kind,
     candidates,
+    entry_fault,
     identify,
     is_version,
     list_folder,
@@ -160,8 +161,7 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
     try:
         inside = list_folder(root, entry.path)
     except OSError as error:
-        message = f"{entry.path} cannot be listed: {error.strerror}"
-        fault = finding("TG003", Severity.ERROR, message, path=entry.path)
+        fault = entry_fault("TG003", entry, f"{entry.path} cannot be listed: {error.strerror}")
         return ModelCandidate(entry.name, entry.path, ModelFormat.UNKNOWN, findings=(fault,))
     loose = candidates(root, inside)
     versions = [item for item in inside if item.kind is Kind.FOLDER and is_version(item.name)]
@@ -177,7 +177,7 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
         return None
     mains = [*loose, *found]
     if len(loose) > 1 or (loose and found):
-        several = _several(entry.path, mains)
+        several = _several(entry, mains)
         return ModelCandidate(entry.name, entry.path, loose[0].format, findings=(several, *remarks))
     return _assemble(entry, mains, remarks)
 
@@ -204,14 +204,14 @@ def _versions(
             mains = [whole] if whole else candidates(root, list_folder(root, folder.path))
         except OSError as error:
             message = f"{folder.path} cannot be listed: {error.strerror}"
-            remarks.append(finding("TG003", Severity.ERROR, message, path=folder.path))
+            remarks.append(entry_fault("TG003", folder, message))
             continue
         if not mains:
             message = f"version folder {folder.path} holds no model that is known here"
             remarks.append(finding("TG104", Severity.WARNING, message, path=folder.path))
             continue
         if len(mains) > 1:
-            remarks.append(_several(folder.path, mains))
+            remarks.append(_several(folder, mains))
         found.append(replace(mains[0], number=int(folder.name)))
     return found, remarks
 
@@ -238,10 +238,9 @@ def _ignored_versions(root: Path, inside: Sequence[FolderEntry]) -> list[Finding
     ]
 
 
-def _several(folder: str, mains: Sequence[CandidateVersion]) -> Finding:
+def _several(folder: FolderEntry, mains: Sequence[CandidateVersion]) -> Finding:
     names = ", ".join(main.path for main in mains[:6]) + (", …" if len(mains) > 6 else "")
-    message = f"{folder} holds several models: {names}"
-    return finding("TG109", Severity.ERROR, message, path=folder)
+    return entry_fault("TG109", folder, f"{folder.path} holds several models: {names}")
 
 
 def name_fault(name: str) -> Finding | None:

@@ -150,24 +150,27 @@ def identify(root: Path, entry: FolderEntry) -> CandidateVersion | None:
     except OSError as error:
         if promised is None:
             return None
-        fault = _fault("TG003", entry, f"{entry.path} cannot be read: {error.strerror or error}")
+        fault = entry_fault(
+            "TG003", entry, f"{entry.path} cannot be read: {error.strerror or error}"
+        )
         return CandidateVersion(1, entry.path, promised, (fault,))
 
 
 def unusable(entry: FolderEntry) -> Finding:
     """Why an entry that is neither file nor folder is not looked into."""
     if entry.kind is Kind.OUTSIDE:
-        return _fault("TG107", entry, f"{entry.path} is a link that leaves the models folder")
+        return entry_fault("TG107", entry, f"{entry.path} is a link that leaves the models folder")
     if entry.kind is Kind.UNNAMEABLE:
         message = f"the name of {entry.path} is not UTF-8 text that can be shown"
-        return _fault("TG106", entry, message)
+        return entry_fault("TG106", entry, message)
     what = "is a link to nothing or in a circle"
     if entry.kind is Kind.SPECIAL:
         what = "is not a regular file"
-    return _fault("TG003", entry, f"{entry.path} {what}")
+    return entry_fault("TG003", entry, f"{entry.path} {what}")
 
 
-def _fault(code: str, entry: FolderEntry, message: str, fix: str = "") -> Finding:
+def entry_fault(code: str, entry: FolderEntry, message: str, fix: str = "") -> Finding:
+    """An error of one entry."""
     return finding(code, Severity.ERROR, message, path=entry.path, fix=fix)
 
 
@@ -221,14 +224,14 @@ def _broken_promise(root: Path, entry: FolderEntry, promised: ModelFormat) -> Ca
     path = root / entry.path
     if is_lfs_pointer(path):
         message = f"{entry.path} is a Git LFS pointer, not the model"
-        fault = _fault("TG102", entry, message, "Run `git lfs pull`.")
+        fault = entry_fault("TG102", entry, message, "Run `git lfs pull`.")
         return CandidateVersion(1, entry.path, promised, (fault,))
     if promised is ModelFormat.ONNX:
         return CandidateVersion(1, entry.path, promised)  # its reader says what is wrong
     if not path.stat().st_size:
-        fault = _fault("TG103", entry, f"{entry.path} is empty")
+        fault = entry_fault("TG103", entry, f"{entry.path} is empty")
         return CandidateVersion(1, entry.path, promised, (fault,))
-    fault = _fault("TG104", entry, f"the content of {entry.path} is no format known here")
+    fault = entry_fault("TG104", entry, f"the content of {entry.path} is no format known here")
     return CandidateVersion(1, entry.path, ModelFormat.UNKNOWN, (fault,))
 
 

@@ -1,12 +1,11 @@
 """One reader for every format; those of formats that Triton does not serve name the way out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tritongen.formats.onnx import read_onnx
 from tritongen.formats.openvino import read_openvino
 from tritongen.formats.python_model import read_python_model
-from tritongen.formats.reading import ModelSource, Reader
+from tritongen.formats.reading import Reader
 from tritongen.formats.tensorflow import read_graphdef, read_savedmodel
 from tritongen.formats.tensorrt import read_tensorrt
 from tritongen.formats.torch import read_aoti, read_torch_pickle, read_torchscript
@@ -16,31 +15,14 @@ from tritongen.formats.trees import (
     read_xgboost,
     read_xgboost_binary,
 )
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.facts import ModelFormat
 
 _TO_ONNX = "Export the model to ONNX"
 
 
-@dataclass(frozen=True, slots=True)
-class Unserved:
-    """The reader of a format that no backend loads.
-
-    Attributes:
-        name: of the format, for people.
-        lacks: why it cannot be served.
-        fix: how to convert it.
-        pickled: whether loading it would run code.
-    """
-
-    name: str
-    lacks: str
-    fix: str
-    pickled: bool = False
-
-    def __call__(self, source: ModelSource) -> ModelFacts:
-        """One finding that names the format, what is missing, and the way out."""
-        code = "TG129" if self.pickled else "TG105"
-        return source.facts.refused(code, f"{self.name}: {self.lacks}", fix=self.fix)
+def _unserved(name: str, lacks: str, fix: str, code: str = "TG105") -> Reader:
+    """The reader of a format that no backend loads; TG129 where loading it would run code."""
+    return lambda source: source.facts.refused(code, f"{name}: {lacks}", fix=fix)
 
 
 READERS: Mapping[ModelFormat, Reader] = {
@@ -58,28 +40,28 @@ READERS: Mapping[ModelFormat, Reader] = {
     ModelFormat.LIGHTGBM: read_lightgbm,
     ModelFormat.TREELITE: read_treelite,
     ModelFormat.PYTHON: read_python_model,
-    ModelFormat.SKLEARN_PICKLE: Unserved(
+    ModelFormat.SKLEARN_PICKLE: _unserved(
         "pickled scikit-learn model",
         "Triton has no backend for pickles, and loading one runs whatever code it holds",
         f"{_TO_ONNX} (skl2onnx.to_onnx); forests can also go through "
         "treelite.sklearn.import_model.",
-        pickled=True,
+        "TG129",
     ),
-    ModelFormat.KERAS: Unserved(
+    ModelFormat.KERAS: _unserved(
         "Keras model",
         "Triton has no backend for it",
         f"{_TO_ONNX} (model.export('model.onnx', format='onnx')).",
     ),
-    ModelFormat.SAFETENSORS: Unserved(
+    ModelFormat.SAFETENSORS: _unserved(
         "safetensors",
         "the file holds weights without the graph that runs them",
         f"{_TO_ONNX} (for Hugging Face models: optimum-cli export onnx).",
     ),
-    ModelFormat.TFLITE: Unserved(
+    ModelFormat.TFLITE: _unserved(
         "TensorFlow Lite model",
         "only OpenVINO's backend could load it, and its inputs and outputs are not read",
         "Convert it to OpenVINO IR (openvino.convert_model), or export the model to ONNX "
         "(python -m tf2onnx.convert --tflite …).",
     ),
-    ModelFormat.UNKNOWN: Unserved("file", "its content is no format known here", ""),
+    ModelFormat.UNKNOWN: _unserved("file", "its content is no format known here", ""),
 }

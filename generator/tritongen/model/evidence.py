@@ -281,16 +281,12 @@ def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus:
     """
     if trial is None or trial.ok or trial.code != NOT_LOADED or facts.onnx is None:
         return facts
-    if gpus or facts.onnx.custom_domains or not _as_new(trial.runtime, release.onnxruntime):
+    if gpus or facts.onnx.custom_domains or _numbers(trial.runtime) < _numbers(release.onnxruntime):
         return facts
     fault = facts.finding(NOT_LOADED, f"{trial.runtime} does not load it: {trial.error}")
     return replace(facts, findings=(*facts.findings, fault))
 
 
-def _as_new(runtime: str, version: str) -> bool:
-    """Whether a trial's runtime, such as ``onnxruntime 1.32.0``, is not older than a version."""
-    return _numbers(runtime) >= _numbers(version)
-
-
 def _numbers(text: str) -> tuple[int, ...]:
+    """Those of a version, with or without a name as in ``onnxruntime 1.32.0``."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

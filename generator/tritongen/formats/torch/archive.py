@@ -198,7 +198,9 @@ def read_torch_pickle(source: ModelSource) -> ModelFacts:
                 size = weight_bytes(archive)
                 if data is not None:
                     counts = weights_of(data.value).counts
-                    what = _what(data)
+                    match data.value:
+                        case Made(of=Name() as kind) if kind.name != "OrderedDict":
+                            what = f"the module {kind.full}"
     except DamagedError:
         pass  # the pickle is not loaded either way; its size is told without it
     refused = source.facts.refused(
@@ -208,12 +210,3 @@ def read_torch_pickle(source: ModelSource) -> ModelFacts:
         fix=_FIX,
     )
     return replace(refused, parameters=counts.total(), weight_bytes=size, precisions=ranked(counts))
-
-
-def _what(data: Pickle) -> str:
-    """Weights by name, or the class of a whole module."""
-    if isinstance(data.value, Made) and isinstance(data.value.of, Name):
-        name = data.value.of
-        if name.name != "OrderedDict":
-            return f"the module {name.full}"
-    return "weights"

@@ -100,11 +100,6 @@ class Setting:
 SettingsOf = Callable[[ModelFacts, str], tuple[Setting, ...]]
 
 
-def no_settings(_facts: ModelFacts, _release: str) -> tuple[Setting, ...]:
-    """Of backends that need none."""
-    return ()
-
-
 class ValueKind(StrEnum):
     """How a backend reads a parameter's string value."""
 
@@ -187,13 +182,6 @@ class Artefact:
     until: str = ""
 
 
-def own_names(
-    _facts: ModelFacts, _inputs: tuple[str, ...], _outputs: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The check of backends that compare names with the model's own, or do not care."""
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class BackendRules:
     """Everything that planner, `check` and tuner know of a backend.
@@ -221,7 +209,7 @@ class BackendRules:
         until: last release that ships it, empty when it is still shipped.
         batching: what max_batch_size means.
         naming: how inputs and outputs must be named, for people.
-        names: checks that.
+        names: checks that; backends that compare names with the model's own need no check.
         completes: what the backend fills in of a configuration that leaves it out, for people.
         settings: parameters that a configuration must state, from what the file says.
         states: whether it hands states of sequences back to the server.
@@ -252,9 +240,9 @@ class BackendRules:
     until: str = ""
     batching: BatchSupport = BatchSupport.FREE
     naming: str = "the model's own names"
-    names: NamesCheck = own_names
+    names: NamesCheck = lambda _facts, _inputs, _outputs: ()
     completes: str = "nothing"
-    settings: SettingsOf = no_settings
+    settings: SettingsOf = lambda _facts, _release: ()
     states: bool = False
     trial: str = ""
     embedded: str = ""
