@@ -255,13 +255,9 @@ def name_fault(name: str) -> Finding | None:
     if _SERVABLE.fullmatch(name) and len(name) <= _MAX_NAME_CHARACTERS:
         return None
     if len(name) > _MAX_NAME_CHARACTERS:
-        return finding(
-            "TG106",
-            Severity.ERROR,
-            f"the model's name has {len(name)} characters",
-            fix=f"Rename the folder or file to at most {_MAX_NAME_CHARACTERS} characters.",
-            model=name,
-        )
+        message = f"the model's name has {len(name)} characters"
+        fix = f"Rename the folder or file to at most {_MAX_NAME_CHARACTERS} characters."
+        return finding("TG106", Severity.ERROR, message, fix=fix, model=name)
     suggestion = _REPLACED.sub("_", name).strip("._-")
     fix = f"Rename it, for instance to {suggestion}." if suggestion else ""
     return finding("TG106", Severity.ERROR, f"{name!r}: {_why(name)}", fix=fix, model=name)

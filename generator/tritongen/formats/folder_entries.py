@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.format_detection import claimed, detect, is_lfs_pointer
-from tritongen.formats.onnx import external_locations
+from tritongen.formats.onnx_reader import external_locations
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
@@ -54,6 +54,14 @@ class Kind(StrEnum):
     BROKEN = "broken"
     # The name's bytes are no text, so no configuration can carry it.
     UNNAMEABLE = "unnameable"
+
+
+_UNUSABLE = {
+    Kind.OUTSIDE: ("TG107", "{} is a link that leaves the models folder"),
+    Kind.UNNAMEABLE: ("TG106", "the name of {} is not UTF-8 text that can be shown"),
+    Kind.SPECIAL: ("TG003", "{} is not a regular file"),
+    Kind.BROKEN: ("TG003", "{} is a link to nothing or in a circle"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +158,15 @@ def identify(root: Path, entry: FolderEntry) -> CandidateVersion | None:
     except OSError as error:
         if promised is None:
             return None
-        fault = entry_fault(
-            "TG003", entry, f"{entry.path} cannot be read: {error.strerror or error}"
-        )
+        message = f"{entry.path} cannot be read: {error.strerror or error}"
+        fault = entry_fault("TG003", entry, message)
         return CandidateVersion(1, entry.path, promised, (fault,))
 
 
 def unusable(entry: FolderEntry) -> Finding:
     """Why an entry that is neither file nor folder is not looked into."""
-    if entry.kind is Kind.OUTSIDE:
-        return entry_fault("TG107", entry, f"{entry.path} is a link that leaves the models folder")
-    if entry.kind is Kind.UNNAMEABLE:
-        message = f"the name of {entry.path} is not UTF-8 text that can be shown"
-        return entry_fault("TG106", entry, message)
-    what = "is a link to nothing or in a circle"
-    if entry.kind is Kind.SPECIAL:
-        what = "is not a regular file"
-    return entry_fault("TG003", entry, f"{entry.path} {what}")
+    code, message = _UNUSABLE[entry.kind]
+    return entry_fault(code, entry, message.format(entry.path))
 
 
 def entry_fault(code: str, entry: FolderEntry, message: str, fix: str = "") -> Finding:

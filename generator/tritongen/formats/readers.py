@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from tritongen.formats.onnx import read_onnx
+from tritongen.formats.aoti import read_aoti
+from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.openvino import read_openvino
 from tritongen.formats.python_model import read_python_model
 from tritongen.formats.reading import Reader
 from tritongen.formats.tensorflow import read_graphdef, read_savedmodel
 from tritongen.formats.tensorrt import read_tensorrt
-from tritongen.formats.torch import read_aoti, read_torch_pickle, read_torchscript
+from tritongen.formats.torch_archive import read_torch_pickle
+from tritongen.formats.torchscript import read_torchscript
 from tritongen.formats.trees import (
     read_lightgbm,
     read_treelite,

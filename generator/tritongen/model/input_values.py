@@ -123,7 +123,8 @@ def parse_values(text: str, dtype: DType) -> Values:
         raise _fault(text, "is not a description of values")
     rest = stripped[len(source.value) :].strip()
     try:
-        return _PARSERS[source](rest, dtype)
+        parse = _PARSERS.get(source)
+        return _parse_bare(source, rest, dtype) if parse is None else parse(rest, dtype)
     except _NotOfGrammarError as fault:
         raise _fault(text, str(fault)) from None
 
@@ -253,15 +254,12 @@ def _parse_const(rest: str, dtype: DType) -> Values:
     return Values(ValueSource.CONST, items=items)
 
 
-def _bare(source: ValueSource) -> Callable[[str, DType], Values]:
-    def parse(rest: str, dtype: DType) -> Values:
-        if rest:
-            raise _NotOfGrammarError(f"`{source}` takes no arguments")
-        _allow(dtype, source is not ValueSource.ONES or dtype is not DType.BYTES, source)
-        _allow(dtype, source is not ValueSource.BOOL or dtype is DType.BOOL, source)
-        return Values(source)
-
-    return parse
+def _parse_bare(source: ValueSource, rest: str, dtype: DType) -> Values:
+    if rest:
+        raise _NotOfGrammarError(f"`{source}` takes no arguments")
+    _allow(dtype, source is not ValueSource.ONES or dtype is not DType.BYTES, source)
+    _allow(dtype, source is not ValueSource.BOOL or dtype is DType.BOOL, source)
+    return Values(source)
 
 
 _PARSERS: Mapping[ValueSource, Callable[[str, DType], Values]] = {
@@ -270,10 +268,7 @@ _PARSERS: Mapping[ValueSource, Callable[[str, DType], Values]] = {
     ValueSource.NORMAL: _parse_normal,
     ValueSource.CHOICE: _parse_choice,
     ValueSource.CONST: _parse_const,
-    ValueSource.ZEROS: _bare(ValueSource.ZEROS),
-    ValueSource.ONES: _bare(ValueSource.ONES),
     ValueSource.STRING: _parse_string,
-    ValueSource.BOOL: _bare(ValueSource.BOOL),
 }
 
 _ITEM = re.compile(

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from support import onnx_models
 from support.onnx_models import FLOAT, INT64, STRING, value
-from tritongen.formats.onnx.onnx_reader import read_onnx
+from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts, OnnxFacts
 from tritongen.model.tensors import DType, TensorKind

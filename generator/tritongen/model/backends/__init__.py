@@ -7,7 +7,6 @@ from tritongen.model.backends.backend_rules import (
     BackendRules,
     BatchSupport,
     ParameterRule,
-    Setting,
     ThreadRule,
     ThreadScope,
     ValueKind,
@@ -24,11 +23,9 @@ from tritongen.model.facts import ModelFormat
 
 __all__ = [
     "BACKENDS",
-    "Artefact",
     "BackendRules",
     "BatchSupport",
     "ParameterRule",
-    "Setting",
     "ThreadRule",
     "ThreadScope",
     "ValueKind",

@@ -6,7 +6,7 @@ Weights are counted from their headers, never read.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tritongen.formats.onnx.onnx_tensors import (
+from tritongen.formats.onnx_tensors import (
     TensorHeader,
     count_floats,
     read_sparse,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritongen.formats.onnx.onnx_graph import OnnxModel, read_function, read_graph
+from tritongen.formats.onnx_graph import OnnxModel, read_function, read_graph
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, mapped

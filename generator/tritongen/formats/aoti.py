@@ -9,7 +9,7 @@ from dataclasses import replace
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
 from tritongen.formats.reading import ModelSource
-from tritongen.formats.torch.archive import dangers, root_of
+from tritongen.formats.torch_archive import dangers, root_of
 from tritongen.model.facts import ModelFacts, TorchFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.tensors import Dim, DType, TensorSpec

@@ -9,7 +9,7 @@ from tritongen.formats.parsing.pickles import Made, Name, Pickle
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
 from tritongen.formats.reading import ModelSource, ranked
-from tritongen.formats.torch.archive import (
+from tritongen.formats.torch_archive import (
     PickledWeights,
     dangers,
     pickle_in,
@@ -89,13 +89,13 @@ def read_torchscript(source: ModelSource) -> ModelFacts:
 
 def _producer(archive: Archive, root: str) -> str:
     entry = archive.get(f"{root}version")
-    if entry is None or entry.file_size > _MAX_VERSION_BYTES:
+    if entry is None:
         return ""
     try:
-        lines = archive.read(entry, _MAX_VERSION_BYTES).decode("ascii", "replace").splitlines()
+        text = archive.read(entry, _MAX_VERSION_BYTES).decode("ascii", "replace")
     except DamagedError:
         return ""
-    version = lines[0].strip() if lines else ""
+    version = text.partition("\n")[0].strip()
     return f"TorchScript archive version {version}" if version else ""
 
 
