@@ -165,9 +165,6 @@ def _remarks(
     if not any(entry.filename.endswith(".so") for entry in inside):
         yield source.facts.finding("TG102", "the package holds no compiled code")
     elif platform:
-        yield source.facts.finding(
-            "TG140",
-            f"compiled for {platform}; it runs on such machines only",
-            severity=Severity.INFO,
-            fix="Compile it on the kind of machine that serves it.",
-        )
+        message = f"compiled for {platform}; it runs on such machines only"
+        fix = "Compile it on the kind of machine that serves it."
+        yield source.facts.finding("TG140", message, severity=Severity.INFO, fix=fix)

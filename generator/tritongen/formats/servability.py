@@ -103,12 +103,9 @@ def _dtype(
     if spec.dtype is None and facts.format in OPEN_FORMATS and not spec.declared_type:
         return  # told with everything else that the file leaves open
     if not spec.declared_type:
-        yield facts.finding(
-            "TG113",
-            f"{role} {spec.name!r} declares no element type",
-            fix="Run onnx.shape_inference.infer_shapes on the model and save it again.",
-            field=spec.name,
-        )
+        message = f"{role} {spec.name!r} declares no element type"
+        fix = "Run onnx.shape_inference.infer_shapes on the model and save it again."
+        yield facts.finding("TG113", message, fix=fix, field=spec.name)
     elif spec.dtype is None:
         message = f"{role} {spec.name!r} is {spec.declared_type}, which Triton has no name for"
         fix = "Cast it inside the model, for instance to FLOAT."

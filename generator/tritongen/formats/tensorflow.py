@@ -291,16 +291,11 @@ def _variable_bytes(source: ModelSource) -> int:
 def _findings(source: ModelSource, graph: MetaGraph, *, tagged: bool) -> Iterator[Finding]:
     if not tagged:
         tags = ", ".join(sorted(graph.tags)) or "none"
-        yield source.facts.finding(
-            "TG133",
-            f"no graph has the tag {TAG!r}; there is {tags}",
-            severity=Severity.WARNING,
-            fix=f"Set parameter TF_GRAPH_TAG to {tags!r} in the overlay.",
-        )
+        message = f"no graph has the tag {TAG!r}; there is {tags}"
+        fix = f"Set parameter TF_GRAPH_TAG to {tags!r} in the overlay."
+        yield source.facts.finding("TG133", message, severity=Severity.WARNING, fix=fix)
     if SIGNATURE not in graph.signatures:
         names = ", ".join(sorted(graph.signatures)[:5]) or "none"
-        yield source.facts.finding(
-            "TG120",
-            f"the model has no signature {SIGNATURE!r}; it has {names}",
-            fix="Save it with signatures={'serving_default': …}.",
-        )
+        message = f"the model has no signature {SIGNATURE!r}; it has {names}"
+        fix = "Save it with signatures={'serving_default': …}."
+        yield source.facts.finding("TG120", message, fix=fix)

@@ -7,6 +7,7 @@ nobody can name all that do; so whatever `build` would not have written is refus
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import decode_text, shallow, text_of
@@ -155,24 +156,20 @@ def parse_lock(text: str, where: str) -> Lock:
         lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:
         raise InvalidInputError("TG704", str(problem), where=where) from problem
-    for setting in refused_settings(lock.server.environment, lock.server.flags):
-        raise InvalidInputError(
-            "TG704", f"gives the server what no build writes: {setting}", where=where
-        )
-    for path in _paths(lock):
-        if not _stays(path):
-            raise InvalidInputError(
-                "TG704", f"names {path!r}, which leaves the repository", where=where
-            )
+    for what in _faults(lock):
+        raise InvalidInputError("TG704", what, where=where)
     return lock
 
 
-def _paths(lock: Lock) -> Iterator[str]:
-    """Every path below the repository that the lock names: a lock may be a stranger's."""
-    yield from lock.written
-    for name, model in lock.models.items():
-        yield from (f"{name}/{relative}" for relative, _ in model.evidence.files)
-
-
-def _stays(path: str) -> bool:
-    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+def _faults(lock: Lock) -> Iterator[str]:
+    """What no build writes: a lock may be a stranger's."""
+    for setting in refused_settings(lock.server.environment, lock.server.flags):
+        yield f"gives the server what no build writes: {setting}"
+    files = (
+        f"{name}/{relative}"
+        for name, model in lock.models.items()
+        for relative, _ in model.evidence.files
+    )
+    for path in chain(lock.written, files):
+        if "\0" in path or {"", ".", ".."} & set(path.split("/")):
+            yield f"names {path!r}, which leaves the repository"
