@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import FIXED32, LENGTH, VARINT, DamagedError, Data, shown
@@ -294,8 +295,8 @@ def read_tensor(data: Data, start: int, stop: int) -> TensorHeader:
     entries: dict[str, str] = {}
     for item in wire.fields(data, start, stop):
         tag, kind, first, last = item
-        if tag == 1:
-            dims.extend(wire.integers(data, item))
+        if tag == 1 and len(dims) <= _MAX_RANK:
+            dims.extend(islice(wire.integers(data, item), _MAX_RANK + 1))
         elif tag == 2 and kind == VARINT:
             number = first
         elif tag == 8 and kind == LENGTH:

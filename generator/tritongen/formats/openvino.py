@@ -342,7 +342,8 @@ def _name(document: OpenVinoDocument, names: str, layer: Layer) -> str:
     found = split_names(names)
     if found:
         return min(found)
-    return layer.name if document.version.isdecimal() and int(document.version) < 11 else ""
+    version = document.version
+    return layer.name if len(version) < 3 and version.isdecimal() and int(version) < 11 else ""
 
 
 def _graph(document: OpenVinoDocument) -> GraphShape:

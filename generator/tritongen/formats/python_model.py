@@ -174,7 +174,7 @@ def _tensors(
         kind = str(entry.get("data_type") or "")
         dims = entry.get("dims")
         shape = None
-        if isinstance(dims, list) and all(isinstance(dim, int) for dim in dims):
+        if isinstance(dims, list) and all(_is_size(dim) for dim in dims):
             rest = shape_of_dims(dims)
             shape = (None, *rest) if batched else rest
         yield TensorSpec(
@@ -186,9 +186,14 @@ def _tensors(
         )
 
 
+def _is_size(value: object) -> bool:
+    """Whether it is a number that a configuration can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
 def _max_batch_size(node: ast.AST | None, literals: _Literals) -> int | None:
     for value in _arguments(node, "set_max_batch_size", literals):
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and _is_size(value):
             return value
     return None
 

@@ -213,17 +213,17 @@ def _header(text: str) -> str:
 def _parsed(header: str) -> ForwardSignature | None:
     try:
         tree = ast.parse(f"{header}: pass")
+        function = tree.body[0] if tree.body else None
+        if not isinstance(function, ast.FunctionDef):
+            return None
+        arguments = [*function.args.posonlyargs, *function.args.args]
+        return ForwardSignature(
+            tuple(TorchArgument(item.arg, _text(item.annotation)) for item in arguments[1:]),
+            _text(function.returns),
+            _results(function.returns),
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    function = tree.body[0] if tree.body else None
-    if not isinstance(function, ast.FunctionDef):
-        return None
-    arguments = [*function.args.posonlyargs, *function.args.args]
-    return ForwardSignature(
-        tuple(TorchArgument(item.arg, _text(item.annotation)) for item in arguments[1:]),
-        _text(function.returns),
-        _results(function.returns),
-    )
+        return None  # types that are nested without end are none
 
 
 def _text(annotation: ast.expr | None) -> str:

@@ -155,10 +155,10 @@ def _library(version: object) -> str:
 
 def _number(value: object) -> int:
     """XGBoost writes its numbers as texts."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value)
     text = str(value or "0")
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
         return int(float(text)) if len(text) < 20 else -1
     except (ValueError, OverflowError) as error:
         raise DamagedError(f"a number of the model is {text!r}") from error

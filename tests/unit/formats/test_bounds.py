@@ -117,6 +117,25 @@ def test_archives_that_unfold(tmp_path, name, members, zeros):
     assert codes
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "static void check_input_1(\n" * (8 << 15),
+        'in_spec_ = R"(' * (8 << 16),
+        f"static void check_input_0(\n{'a' * (8 << 20)}\n}}\n",
+        f"static void check_input_0(\nif (x_size[{10**12}] < 5)\n}}\n",
+        f"static void check_input_{'9' * 5000}(\nif ({'9' * 5000} != x_size[0])\n}}\n",
+    ],
+    ids=["checks", "specifications", "a-word", "an-axis", "digits"],
+)
+def test_sources_in_a_package_that_keep_expressions_busy(tmp_path, source):
+    (tmp_path / "m").mkdir()
+    with zipfile.ZipFile(tmp_path / "m" / "model.pt2", "w") as archive:
+        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
+        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", source)
+    assert inspected(tmp_path) == {"m": []}
+
+
 @pytest.mark.parametrize("mib", [15, 40])
 def test_archives_with_a_directory_of_a_million_entries(tmp_path, mib):
     """Nameless entries of 46 bytes each: as many as are read at all, and more than that."""
