@@ -10,22 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError, describe_error
+from tritongen.intent import value_shapes as shapes
 from tritongen.intent.contradictions import derived_fields
-from tritongen.intent.value_shapes import (
-    AnyMapping,
-    Fault,
-    FaultList,
-    Flag,
-    KnownKeys,
-    ListOf,
-    MapOf,
-    Number,
-    OneOf,
-    ShapedKey,
-    Text,
-    ValueShape,
-    Words,
-)
 from tritongen.intent.yaml_tree import MAX_BYTES, parse
 from tritongen.model.intent import Intent
 from tritongen.model.intent_key import Key
@@ -75,48 +61,51 @@ def _without_none(hint: object) -> object:
 
 
 @cache
-def known_keys(owner: type, bare: str = "") -> KnownKeys:
+def known_keys(owner: type, bare: str = "") -> shapes.KnownKeys:
     """The keys that a dataclass is read from; see `KnownKeys` for `bare`."""
-    keys: dict[str, ShapedKey] = {}
+    keys: dict[str, shapes.ShapedKey] = {}
     groups = {"": keys}
     for item in key_fields(owner):
         group = item.key.group
         if group.name not in groups:
             groups[group.name] = {}
-            inner = KnownKeys(groups[group.name], group.bare)
-            keys[group.name] = ShapedKey(inner, group.meaning)
+            inner = shapes.KnownKeys(groups[group.name], group.bare)
+            keys[group.name] = shapes.ShapedKey(inner, group.meaning)
         if item.key_name:
-            shaped = ShapedKey(_shape(item.kind, item.key), item.key.meaning)
+            shaped = shapes.ShapedKey(_shape(item.kind, item.key), item.key.meaning)
             groups[group.name][item.key_name] = shaped
         else:
             groups[group.name].update(known_keys(item.kind).keys)
-    return KnownKeys(keys, bare)
+    return shapes.KnownKeys(keys, bare)
 
 
-def _shape(kind: typing.Any, key: Key) -> ValueShape:  # noqa: ANN401  (any hint)
+def _shape(kind: typing.Any, key: Key) -> shapes.ValueShape:  # noqa: ANN401  (any hint)
     """What a value must look like to become one of this type."""
     if key.members and key.text is not None:
         members = {
-            str(name): ShapedKey(Text(key.text), meaning) for name, meaning in key.members.items()
+            str(name): shapes.ShapedKey(shapes.Text(key.text), meaning)
+            for name, meaning in key.members.items()
         }
-        return KnownKeys(members, key.bare)
+        return shapes.KnownKeys(members, key.bare)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if inner[1] is object:
-            return AnyMapping()
-        names = MapOf(_shape(inner[1], key), key.names)
-        return OneOf(Words(_values(key.word)), names) if key.word is not None else names
+            return shapes.AnyMapping()
+        names = shapes.MapOf(_shape(inner[1], key), key.names)
+        return (
+            shapes.OneOf(shapes.Words(_values(key.word)), names) if key.word is not None else names
+        )
     if origin is tuple and inner[-1] is Ellipsis:
-        return ListOf(_shape(inner[0], key), key.min_items)
+        return shapes.ListOf(_shape(inner[0], key), key.min_items)
     if is_dataclass(kind):
         return known_keys(typing.cast("type", kind), key.bare)
     if key.text is not None:
-        return Text(key.text)
+        return shapes.Text(key.text)
     if kind is bool:
-        return Flag()
+        return shapes.Flag()
     if kind in {int, float}:
-        return Number(key.minimum, key.maximum, key.above, whole=kind is int)
-    return Words(key.options or _values(kind))
+        return shapes.Number(key.minimum, key.maximum, key.above, whole=kind is int)
+    return shapes.Words(key.options or _values(kind))
 
 
 def _values(kind: type[Enum]) -> tuple[str, ...]:
@@ -145,12 +134,12 @@ class IntentDocument:
 
     intent: Intent
     path: str = ""
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[shapes.Fault, ...] = ()
     lines: Mapping[str, int] | None = None
 
-    def fault(self, path: str, message: str, code: str = "TG304") -> Fault:
+    def fault(self, path: str, message: str, code: str = "TG304") -> shapes.Fault:
         """A fault at the line of `path`."""
-        return Fault(path, message, FaultList(self.lines or {}).line_of(path), code)
+        return shapes.Fault(path, message, shapes.FaultList(self.lines or {}).line_of(path), code)
 
 
 def read_intent(path: Path) -> IntentDocument:
@@ -189,9 +178,9 @@ def parse_intent(text: str, where: str) -> IntentDocument:
         InvalidInputError: TG301 not YAML, TG302 beyond the bounds.
     """
     document = parse(text, where)
-    faults = FaultList(document.lines)
+    faults = shapes.FaultList(document.lines)
     for path, line in document.duplicates:
-        faults.items.append(Fault(path, "the key occurs twice", line))
+        faults.items.append(shapes.Fault(path, "the key occurs twice", line))
     values = known_keys(Intent).parse(document.value, "", faults)
     intent = _built(Intent, values, "", faults)
     return IntentDocument(intent, where, tuple(faults.items), document.lines)
@@ -201,7 +190,7 @@ def _built(
     owner: Any,  # noqa: ANN401  (any dataclass of the intent)
     values: Mapping[str, Any],
     path: str,
-    faults: FaultList,
+    faults: shapes.FaultList,
     **given: object,
 ) -> Any:  # noqa: ANN401  (an instance of `owner`)
     """The dataclass of values that have the right shape; None where one is missing that it needs.
@@ -227,7 +216,7 @@ def _built(
     return owner(**given) if needed <= given.keys() else None
 
 
-def _typed(kind: Any, value: Any, path: str, faults: FaultList) -> object:  # noqa: ANN401  (any hint)
+def _typed(kind: Any, value: Any, path: str, faults: shapes.FaultList) -> object:  # noqa: ANN401  (any hint)
     """A value as the type of its field."""
     inner = typing.get_args(kind)
     if value is None or inner[1:] == (object,):
@@ -248,7 +237,7 @@ def _typed(kind: Any, value: Any, path: str, faults: FaultList) -> object:  # no
     return kind(value) if isinstance(kind, type) and issubclass(kind, Enum) else value
 
 
-def _entry(kind: Any, name: str, value: Any, path: str, faults: FaultList) -> object:  # noqa: ANN401  (as `_typed`)
+def _entry(kind: Any, name: str, value: Any, path: str, faults: shapes.FaultList) -> object:  # noqa: ANN401  (as `_typed`)
     """A value of a mapping from names; a dataclass that has a name takes it from there."""
     if not is_dataclass(kind):
         return _typed(kind, value, path, faults)

@@ -1,18 +1,6 @@
 """The fil backend: forests of decision trees."""
 
-from tritongen.model.backends.backend_rules import (
-    Artefact,
-    BackendRules,
-    BatchSupport,
-    Setting,
-    ThreadRule,
-    ThreadScope,
-    choice,
-    decimal,
-    number,
-    switch,
-    text,
-)
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import DType
@@ -43,93 +31,97 @@ def _names(
     return tuple(faults)
 
 
-def _settings(facts: ModelFacts, release: str) -> tuple[Setting, ...]:
+def _settings(facts: ModelFacts, release: str) -> tuple[rule.Setting, ...]:
     """Type of the file, classifier or not, threshold and probabilities."""
     trees = facts.trees
-    found = [Setting("model_type", _TYPES[facts.format], f"the file is {facts.format.value}")]
+    found = [rule.Setting("model_type", _TYPES[facts.format], f"the file is {facts.format.value}")]
     if trees is None:
         return tuple(found)
     classifies = str(trees.classifies).lower()
     key = "is_classifier" if at_least(release, _RENAMED) else "output_class"
-    found.append(Setting(key, classifies, f"the objective is {trees.objective or 'not stated'}"))
+    found.append(
+        rule.Setting(key, classifies, f"the objective is {trees.objective or 'not stated'}")
+    )
     if trees.classifies:
-        found.append(Setting("threshold", "0.5", "required for classifiers; half is the usual"))
+        found.append(
+            rule.Setting("threshold", "0.5", "required for classifiers; half is the usual")
+        )
         probabilities = str(trees.probabilities).lower()
         why = "answers are probabilities" if trees.probabilities else "answers are class numbers"
-        found.append(Setting("predict_proba", probabilities, why))
+        found.append(rule.Setting("predict_proba", probabilities, why))
     return tuple(found)
 
 
-FIL = BackendRules(
+FIL = rule.BackendRules(
     name="fil",
     artefacts=(
-        Artefact(ModelFormat.XGBOOST_JSON, "xgboost.json"),
-        Artefact(ModelFormat.XGBOOST_UBJ, "xgboost.ubj", since=_UBJ_SINCE),
-        Artefact(ModelFormat.XGBOOST_BINARY, "xgboost.model"),
-        Artefact(ModelFormat.LIGHTGBM, "model.txt"),
-        Artefact(ModelFormat.TREELITE, "checkpoint.tl"),
+        rule.Artefact(ModelFormat.XGBOOST_JSON, "xgboost.json"),
+        rule.Artefact(ModelFormat.XGBOOST_UBJ, "xgboost.ubj", since=_UBJ_SINCE),
+        rule.Artefact(ModelFormat.XGBOOST_BINARY, "xgboost.model"),
+        rule.Artefact(ModelFormat.LIGHTGBM, "model.txt"),
+        rule.Artefact(ModelFormat.TREELITE, "checkpoint.tl"),
     ),
     refused_dtypes=frozenset(DType) - {DType.FP32},
     true_texts=("true",),
     false_texts=("false",),
     case_sensitive=True,
     kinds=("AUTO", "CPU", "GPU"),
-    batching=BatchSupport.REQUIRED,
+    batching=rule.BatchSupport.REQUIRED,
     naming=f"{INPUT}, {OUTPUT} and, on wish, {SHAP_OUTPUT}",
     names=_names,
     settings=_settings,
-    threads=ThreadRule(
-        scope=ThreadScope.INSTANCE,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.INSTANCE,
         intra_key="cpu_nthread",
         environment=("OMP_NUM_THREADS",),
         capped=True,
         unset="as many threads as OpenMP starts, one for every core of the host",
     ),
     parameters=(
-        choice(
+        rule.choice(
             "model_type", "how the file is serialised", "xgboost", choices=tuple(_TYPES.values())
         ),
-        switch(
+        rule.switch(
             "is_classifier",
             "whether classes are predicted",
             since=_RENAMED,
             required=True,
             instead="output_class",
         ),
-        switch("output_class", "whether classes are predicted; is_classifier now"),
-        decimal("threshold", "score above which a binary classifier answers 1"),
-        switch("predict_proba", "answers with probabilities instead of the class", "false"),
-        number("cpu_nthread", "threads an instance, on the CPU", "-1: OpenMP's"),
-        switch(
+        rule.switch("output_class", "whether classes are predicted; is_classifier now"),
+        rule.decimal("threshold", "score above which a binary classifier answers 1"),
+        rule.switch("predict_proba", "answers with probabilities instead of the class", "false"),
+        rule.number("cpu_nthread", "threads an instance, on the CPU", "-1: OpenMP's"),
+        rule.switch(
             "xgboost_allow_unknown_field",
             "ignores fields of XGBoost's JSON that are not known",
             "false",
         ),
-        choice(
+        rule.choice(
             "layout",
             "order of the nodes in GPU memory",
             "depth_first",
             choices=("depth_first", "breadth_first", "layered"),
             since=_RENAMED,
         ),
-        choice(
+        rule.choice(
             "chunk_size",
             "rows a GPU thread block works on",
             "1",
             choices=("1", "2", "4", "8", "16", "32"),
             since=_RENAMED,
         ),
-        number(
+        rule.number(
             "transfer_threshold",
             "rows above which a GPU instance moves its input to the GPU",
             "0",
             minimum=0,
         ),
-        switch("use_experimental_optimizations", "an older engine for the CPU", "false"),
-        text("algo", "GPU algorithm; layout now", until=_LAST_OLD),
-        text("threads_per_tree", "GPU threads a tree; chunk_size now", until=_LAST_OLD),
-        text("storage_type", "form of the forest in GPU memory", until=_LAST_OLD),
-        text("blocks_per_sm", "GPU occupancy", until=_LAST_OLD),
+        rule.switch("use_experimental_optimizations", "an older engine for the CPU", "false"),
+        rule.text("algo", "GPU algorithm; layout now", until=_LAST_OLD),
+        rule.text("threads_per_tree", "GPU threads a tree; chunk_size now", until=_LAST_OLD),
+        rule.text("storage_type", "form of the forest in GPU memory", until=_LAST_OLD),
+        rule.text("blocks_per_sm", "GPU occupancy", until=_LAST_OLD),
     ),
     trial="treelite",
     embedded="treelite in Python",

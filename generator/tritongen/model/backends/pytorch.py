@@ -1,14 +1,6 @@
 """The pytorch backend: TorchScript, AOT Inductor packages, and modules in Python."""
 
-from tritongen.model.backends.backend_rules import (
-    Artefact,
-    BackendRules,
-    ThreadRule,
-    ThreadScope,
-    number,
-    switch,
-    text,
-)
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
 
@@ -64,17 +56,17 @@ def _index_faults(role: str, names: tuple[str, ...], count: int | None) -> list[
     return []
 
 
-_AOTI = BackendRules(
+_AOTI = rule.BackendRules(
     name="pytorch",
     flavour=AOTI_PLATFORM,
     since="26.03",
     artefacts=(
-        Artefact(ModelFormat.TORCH_AOTI, "model.pt2", platform=AOTI_PLATFORM, since="26.03"),
+        rule.Artefact(ModelFormat.TORCH_AOTI, "model.pt2", platform=AOTI_PLATFORM, since="26.03"),
     ),
     refused_dtypes=_REFUSED,
     bf16_since="26.11",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         environment=_ATEN_VARIABLES,
         unset="one thread for every core of the host; no parameter is read",
     ),
@@ -82,43 +74,43 @@ _AOTI = BackendRules(
     trial="torch",
 )
 
-_PYTHON_MODULE = BackendRules(
+_PYTHON_MODULE = rule.BackendRules(
     name="pytorch",
     flavour=PYTHON_RUNTIME,
     since="24.01",
     artefacts=(),
     platforms=(TORCHSCRIPT_PLATFORM,),
     refused_dtypes=_REFUSED,
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS_PER_INSTANCE,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS_PER_INSTANCE,
         intra_key="NUM_THREADS",
         inter_key="NUM_INTEROP_THREADS",
         default=1,
         unset="one thread",
     ),
     parameters=(
-        number("NUM_THREADS", "threads that share one operator, per instance", "1", minimum=1),
-        number(
+        rule.number("NUM_THREADS", "threads that share one operator, per instance", "1", minimum=1),
+        rule.number(
             "NUM_INTEROP_THREADS",
             "threads for forked parts of a model, per instance",
             "1",
             minimum=1,
         ),
-        text(
+        rule.text(
             "TORCH_COMPILE_OPTIONAL_PARAMETERS",
             'JSON object of arguments to torch.compile, such as {"disable": true}',
         ),
     ),
 )
 
-PYTORCH = BackendRules(
+PYTORCH = rule.BackendRules(
     name="pytorch",
-    artefacts=(Artefact(ModelFormat.TORCHSCRIPT, "model.pt", platform=TORCHSCRIPT_PLATFORM),),
+    artefacts=(rule.Artefact(ModelFormat.TORCHSCRIPT, "model.pt", platform=TORCHSCRIPT_PLATFORM),),
     flavours=(_AOTI, _PYTHON_MODULE),
     platforms=(TORCHSCRIPT_PLATFORM, AOTI_PLATFORM),
     refused_dtypes=_REFUSED,
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         intra_key="INTRA_OP_THREAD_COUNT",
         inter_key="INTER_OP_THREAD_COUNT",
         environment=_ATEN_VARIABLES,
@@ -129,27 +121,29 @@ PYTORCH = BackendRules(
     "outputs: <name>__<index>, else in the order of the returned tuple",
     names=_names,
     parameters=(
-        number(
+        rule.number(
             "INTRA_OP_THREAD_COUNT",
             "threads that share one operator; the first model that sets it decides for the server",
             "the cores of the host",
             since="24.05",
         ),
-        number(
+        rule.number(
             "INTER_OP_THREAD_COUNT",
             "threads for forked parts of a model; the first model that sets it decides",
             "the cores of the host",
             since="24.05",
         ),
-        switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
-        switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
-        switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
-        switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
-        switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
-        switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
-        switch("ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"),
-        switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
-        switch("ENABLE_NVFUSER", "the nvFuser, for the server", until="23.12"),
+        rule.switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
+        rule.switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
+        rule.switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
+        rule.switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
+        rule.switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
+        rule.switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
+        rule.switch(
+            "ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"
+        ),
+        rule.switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
+        rule.switch("ENABLE_NVFUSER", "the nvFuser, for the server", until="23.12"),
     ),
     trial="torch",
     embedded="torch in Python",

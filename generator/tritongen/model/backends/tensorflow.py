@@ -1,28 +1,20 @@
 """The tensorflow backend, which Triton's images ship up to 25.02."""
 
-from tritongen.model.backends.backend_rules import (
-    Artefact,
-    BackendRules,
-    ThreadRule,
-    ThreadScope,
-    number,
-    switch,
-    text,
-)
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
 
 LAST_RELEASE = "25.02"
 
-TENSORFLOW = BackendRules(
+TENSORFLOW = rule.BackendRules(
     name="tensorflow",
     artefacts=(
-        Artefact(
+        rule.Artefact(
             ModelFormat.SAVEDMODEL,
             "model.savedmodel",
             platform="tensorflow_savedmodel",
             until=LAST_RELEASE,
         ),
-        Artefact(
+        rule.Artefact(
             ModelFormat.GRAPHDEF,
             "model.graphdef",
             platform="tensorflow_graphdef",
@@ -34,30 +26,30 @@ TENSORFLOW = BackendRules(
     default_cpu_instances=2,
     completes="inputs, outputs, max_batch_size and dynamic_batching of a SavedModel, from its "
     "signature; nothing of a GraphDef",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         intra_key="TF_NUM_INTRA_THREADS",
         inter_key="TF_NUM_INTER_THREADS",
         pooled=True,
         unset="one thread for every core of the host, in each of two pools",
     ),
     parameters=(
-        number(
+        rule.number(
             "TF_NUM_INTRA_THREADS",
             "threads that share one operator; the first session decides for the server",
             "0: the cores of the host",
             minimum=0,
         ),
-        number(
+        rule.number(
             "TF_NUM_INTER_THREADS",
             "operators that run side by side; the first session decides for the server",
             "0: the cores of the host",
             minimum=0,
         ),
-        switch("TF_USE_PER_SESSION_THREADS", "each session has pools of its own", "false"),
-        text("TF_GRAPH_TAG", "tag of the SavedModel's graph", "serve"),
-        text("TF_SIGNATURE_DEF", "signature of the SavedModel", "serving_default"),
-        number("MAX_SESSION_SHARE_COUNT", "instances that share a session", "1", minimum=1),
-        text("TF_INIT_OPS_FILE", "JSON with the operators that initialise a GraphDef"),
+        rule.switch("TF_USE_PER_SESSION_THREADS", "each session has pools of its own", "false"),
+        rule.text("TF_GRAPH_TAG", "tag of the SavedModel's graph", "serve"),
+        rule.text("TF_SIGNATURE_DEF", "signature of the SavedModel", "serving_default"),
+        rule.number("MAX_SESSION_SHARE_COUNT", "instances that share a session", "1", minimum=1),
+        rule.text("TF_INIT_OPS_FILE", "JSON with the operators that initialise a GraphDef"),
     ),
 )
