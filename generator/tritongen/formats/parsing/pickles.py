@@ -201,6 +201,11 @@ def _dictionary(machine: _Machine, _: object) -> None:
     machine.put(pairs)
 
 
+def _make_with_keywords(machine: _Machine, _: object) -> None:
+    machine.pop()
+    machine.make()
+
+
 _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
     "POP": lambda m, _: m.pop(),
     "POP_MARK": lambda m, _: m.group(),
@@ -218,7 +223,7 @@ _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
     "STACK_GLOBAL": lambda m, _: m.name(*map(str, m.taken(2))),
     "REDUCE": lambda m, _: m.make(),
     "NEWOBJ": lambda m, _: m.make(),
-    "NEWOBJ_EX": lambda m, _: (m.pop(), m.make()),
+    "NEWOBJ_EX": _make_with_keywords,
     "BUILD": lambda m, _: m.build(),
     "PERSID": lambda m, argument: m.stack.append(Persistent(argument)),
     "BINPERSID": lambda m, _: m.stack.append(Persistent(m.pop())),
