@@ -138,7 +138,7 @@ class OnnxWeights:
 
 
 @dataclass(slots=True)
-class OnnxModel:
+class OnnxContent:
     """A ModelProto as far as it was read.
 
     Attributes:
@@ -166,7 +166,7 @@ class OnnxModel:
     weights: OnnxWeights = field(default_factory=OnnxWeights)
 
 
-def read_graph(data: Data, span: Span, model: OnnxModel) -> None:
+def read_graph(data: Data, span: Span, model: OnnxContent) -> None:
     """Add the main graph to the model.
 
     Raises:
@@ -184,7 +184,7 @@ def read_graph(data: Data, span: Span, model: OnnxModel) -> None:
             model.outputs.append(read_value_info(data, first, last))
 
 
-def read_function(data: Data, span: Span, model: OnnxModel) -> None:
+def read_function(data: Data, span: Span, model: OnnxContent) -> None:
     """Add a FunctionProto; its operators to the types in use, not to the graph's count.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritongen.formats.onnx_graph import OnnxModel, read_function, read_graph
+from tritongen.formats.onnx_graph import OnnxContent, read_function, read_graph
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, mapped
@@ -75,8 +75,8 @@ def external_locations(source: ModelSource) -> frozenset[str]:
     return frozenset(() if facts is None else facts.external_files)
 
 
-def _read_model(data: Data) -> OnnxModel:
-    model = OnnxModel()
+def _read_model(data: Data) -> OnnxContent:
+    model = OnnxContent()
     for number, kind, first, last in wire.fields(data, 0, len(data)):
         if kind == VARINT and number == 1:
             model.ir_version = wire.signed(first)
@@ -106,7 +106,7 @@ def _opset(data: Data, start: int, stop: int) -> tuple[str, int]:
     return domain or "ai.onnx", version
 
 
-def _facts(source: ModelSource, model: OnnxModel) -> ModelFacts:
+def _facts(source: ModelSource, model: OnnxContent) -> ModelFacts:
     operators, weights = model.operators, model.weights
     inputs = [pair for pair in model.inputs if pair[0] not in model.initialisers]
     files, problems = side_files(source, weights.external)
@@ -142,7 +142,7 @@ def _facts(source: ModelSource, model: OnnxModel) -> ModelFacts:
     )
 
 
-def _graph(model: OnnxModel) -> tuple[GraphShape, list[str]]:
+def _graph(model: OnnxContent) -> tuple[GraphShape, list[str]]:
     """The graph's form, and what is wrong with its edges."""
     operators = model.operators
     live = {operators.number(name) for name, _ in model.inputs if name not in model.initialisers}
@@ -154,7 +154,7 @@ def _graph(model: OnnxModel) -> tuple[GraphShape, list[str]]:
     return shape, faults
 
 
-def _loose_ends(model: OnnxModel, live: set[int]) -> list[str]:
+def _loose_ends(model: OnnxContent, live: set[int]) -> list[str]:
     """Values that are read and that nothing writes."""
     operators = model.operators
     known = live | {operators.number(name) for name in model.initialisers}
@@ -169,7 +169,7 @@ def _loose_ends(model: OnnxModel, live: set[int]) -> list[str]:
     ]
 
 
-def _custom_domains(model: OnnxModel) -> tuple[str, ...]:
+def _custom_domains(model: OnnxContent) -> tuple[str, ...]:
     foreign = {
         domain
         for domain, name in model.operators.types
