@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tritongen.config.config_message import ConfigMessage
+from tritongen.config.pbtxt.parsed_config import map_path
 from tritongen.config.protobuf import new_model_config
 from tritongen.model.serving_plan import Reason, Source
 
@@ -122,6 +123,12 @@ def _is_map(described: Any) -> bool:  # noqa: ANN401  (a field descriptor)
     return kind is not None and bool(kind.GetOptions().map_entry)
 
 
+def _map_key(described: Any, text: str) -> str | int:  # noqa: ANN401  (a field descriptor)
+    """The key of a map as its message has it; a mapping of YAML has texts."""
+    key = described.message_type.fields_by_name["key"]
+    return text if key.type == key.TYPE_STRING else int(text)
+
+
 def _merge(
     message: Any,  # noqa: ANN401  (a message of any type)
     name: str,
@@ -136,16 +143,18 @@ def _merge(
     described = message.DESCRIPTOR.fields_by_name[name]
     if _is_map(described):
         target = getattr(message, name)
-        for key, item in value.items():
+        for text, item in value.items():
+            key = _map_key(described, text)
             if key in target:
                 del target[key]
             if item is not None:
                 # Into a message of its own: ParseDict empties a map before it fills it.
                 entry = type(message)()
-                ParseDict({name: {key: item}}, entry)
+                ParseDict({name: {text: item}}, entry)
                 message.MergeFrom(entry)
-            _forget(reasons, f'{path}["{key}"]')
-            reasons[f'{path}["{key}"]'] = reason
+            place = map_path(path, key)
+            _forget(reasons, place)
+            reasons[place] = reason
         return
     inner = getattr(message, name)
     inner.SetInParent()
