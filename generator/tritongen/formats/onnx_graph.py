@@ -52,6 +52,10 @@ _LISTS = frozenset({_FLOATS, 8, 9})
 
 # Beyond this the file is made to exhaust its reader.
 MAX_TENSORS = 5_000_000
+# Chosen: models have some hundreds of inputs and outputs at most.
+MAX_DECLARED = 100_000
+# How many faults of one file are told one by one.
+MAX_FAULTS = 5
 
 Span = tuple[int, int]
 
@@ -100,14 +104,16 @@ class OnnxWeights:
         counts: number of weights by element type.
         size: bytes of the weights, external data included.
         external: data file to the number of bytes that it must have at least.
-        faults: sentences on tensors that no runtime would load.
-        tensors: how many there are.
+        faults: sentences on the first tensors that no runtime would load.
+        faulty: how many such tensors there are.
+        tensors: how many there are in all.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     size: int = 0
     external: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    faulty: int = 0
     tensors: int = 0
 
     def add(self, header: TensorHeader) -> None:
@@ -128,7 +134,9 @@ class OnnxWeights:
             self.external[entry.location] = max(end, self.external.get(entry.location, 0))
         fault = header.fault()
         if fault:
-            self.faults.append(fault)
+            self.faulty += 1
+            if self.faulty <= MAX_FAULTS:
+                self.faults.append(fault)
 
     def add_plain(self, label: str, count: int, itemsize: int) -> None:
         """Count weights that are kept as a list of numbers in an attribute."""
@@ -182,6 +190,8 @@ def read_graph(data: Data, span: Span, model: OnnxContent) -> None:
             model.inputs.append(read_value_info(data, first, last))
         elif number == 12:
             model.outputs.append(read_value_info(data, first, last))
+        if len(model.inputs) + len(model.outputs) > MAX_DECLARED:
+            raise DamagedError(f"the graph has more than {MAX_DECLARED} inputs and outputs")
 
 
 def read_function(data: Data, span: Span, model: OnnxContent) -> None:

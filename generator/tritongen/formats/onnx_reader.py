@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritongen.formats.onnx_graph import OnnxContent, read_function, read_graph
+from tritongen.formats.onnx_graph import MAX_FAULTS, OnnxContent, read_function, read_graph
 from tritongen.formats.operator_graph import measure
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, VARINT, DamagedError, Data, mapped
@@ -50,8 +50,6 @@ _QUANTISED_PREFIXES = ("QLinear", "QOrdered", "DynamicQuantize")
 # Scales that these compute depend on every row of the batch.
 _DYNAMIC_PREFIX = "DynamicQuantize"
 
-# How many faults of one file are told one by one.
-_MAX_FAULTS = 5
 # Under this name the main file stands in the version folder.
 MAIN = "model.onnx"
 
@@ -114,6 +112,7 @@ def _facts(source: ModelSource, model: OnnxContent) -> ModelFacts:
     stated = {"IR version": model.ir_version is not None, "opset": bool(model.opsets)}
     faults = [f"the file names no {what}" for what, is_there in stated.items() if not is_there]
     faults += [*graph_faults, *weights.faults]
+    untold = weights.faulty - len(weights.faults)
     return replace(
         source.facts,
         versions=(ModelVersion(source.version, files),),
@@ -135,7 +134,7 @@ def _facts(source: ModelSource, model: OnnxContent) -> ModelFacts:
             ),
         ),
         findings=(
-            *(source.facts.finding("TG102", text) for text in _shortened(faults)),
+            *(source.facts.finding("TG102", text) for text in _shortened(faults, untold)),
             *_undecodable(source, (*inputs, *model.outputs)),
             *problems,
         ),
@@ -186,10 +185,10 @@ def _quantised(types: Mapping[tuple[str, str], int]) -> Counter[str]:
     return found
 
 
-def _shortened(faults: list[str]) -> list[str]:
-    if len(faults) <= _MAX_FAULTS:
-        return faults
-    return [*faults[:_MAX_FAULTS], f"{len(faults) - _MAX_FAULTS} further faults of this kind"]
+def _shortened(faults: list[str], untold: int) -> list[str]:
+    told = faults[:MAX_FAULTS]
+    further = len(faults) - len(told) + untold
+    return [*told, f"{further} further faults of this kind"] if further else told
 
 
 def _undecodable(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import format_models as make
+from tritongen.formats.parsing import wire
 
 ADDRESSES = 600 << 20
 SIZE = 4 << 30
@@ -176,6 +177,14 @@ def test_documents_that_unfold(tmp_path):
     wide.mkdir()
     (wide / "model.json").write_text('{"learner":{' + '"a":[],' * 1_000_000)
     assert all(inspected(tmp_path).values())
+
+
+def test_graphs_of_millions_of_inputs(tmp_path):
+    inputs = b"\x5a\x03\x0a\x01a" * 4_000_000  # ValueInfoProto of field 11, named "a"
+    opset, graph = b"\x42\x02\x10\x11", b"\x3a" + wire.encoded(len(inputs))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.onnx").write_bytes(b"\x08\x08" + opset + graph + inputs)
+    assert inspected(tmp_path) == {"m": ["TG102"]}
 
 
 def test_a_sound_model_fits_the_bound_as_well(tmp_path):
