@@ -28,6 +28,8 @@ _HARMLESS = re.compile(
 _REBUILD = re.compile(r"torch\._utils\._rebuild_(?:tensor|parameter|qtensor|sparse)\w*")
 # Chosen: beyond this the file is made to exhaust its reader.
 _MAX_OBJECTS = 2_000_000
+# Chosen: numpy 2 holds no array of more axes.
+_MAX_RANK = 64
 _STORAGES = {
     "FloatStorage": "FP32",
     "HalfStorage": "FP16",
@@ -176,10 +178,11 @@ def _tensor(value: object) -> PickledTensor | None:
         case Made(
             of=Name() as function,
             arguments=tuple([Persistent(id=tuple([_, storage, key, *_])), _, tuple() as shape, *_]),
-        ) if _REBUILD.fullmatch(function.full):
+        ) if len(shape) <= _MAX_RANK and _REBUILD.fullmatch(function.full):
             kind = storage.name if isinstance(storage, Name) else ""
             sizes = tuple(size for size in shape if isinstance(size, int) and 0 <= size < 1 << 48)
-            return PickledTensor(_STORAGES.get(kind, kind or "unknown"), sizes, str(key))
+            place = str(key) if isinstance(key, str | int) else ""
+            return PickledTensor(_STORAGES.get(kind, kind or "unknown"), sizes, place)
     return None
 
 

@@ -179,6 +179,34 @@ def test_documents_that_unfold(tmp_path):
     assert all(inspected(tmp_path).values())
 
 
+# A tuple of two of a tuple of two …: to hash, to compare or to write it takes 2**1000 steps.
+LAUGHS = b")" + b"2\x86" * 1000
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+
+
+@pytest.mark.parametrize(
+    "pickle",
+    [
+        b"}" + LAUGHS + b"Ns.",
+        LAUGHS + b"\x8c\x01a\x93.",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + LAUGHS + b"tQK\x00)tR.",
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + STORAGE
+        + b"X\x01\x00\x00\x000tQK\x00("
+        + b"\x8a\x06\xff\xff\xff\xff\xff\x7f" * 500_000
+        + b"ttR.",
+        b"}(" + b"".join(b"L%dL\nN" % (n * ((1 << 61) - 1)) for n in range(300_000)) + b"u.",
+        b"N" + b"".join(b"p%d\n" % (n * ((1 << 61) - 1)) for n in range(1, 300_000)) + b".",
+    ],
+    ids=["a-key", "a-name", "a-storage", "a-shape", "keys-of-one-hash", "places-of-one-hash"],
+)
+def test_pickles_that_keep_a_reader_busy(tmp_path, pickle):
+    (tmp_path / "m").mkdir()
+    with zipfile.ZipFile(tmp_path / "m" / "model.pth", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x04" + pickle)
+    assert inspected(tmp_path) == {"m": ["TG129"]}
+
+
 def test_graphs_of_millions_of_inputs(tmp_path):
     inputs = b"\x5a\x03\x0a\x01a" * 4_000_000  # ValueInfoProto of field 11, named "a"
     opset, graph = b"\x42\x02\x10\x11", b"\x3a" + wire.encoded(len(inputs))

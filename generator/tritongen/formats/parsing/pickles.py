@@ -7,7 +7,6 @@ is the name with its arguments, and a persistent id is its tuple.
 import pickletools
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +17,8 @@ _MAX_STEPS: Final = 4_000_000
 # Chosen: names and documents are shorter, and sizes are numbers of 64 bits.
 _MAX_TEXT_LENGTH: Final = 1 << 20
 _MAX_BITS: Final = 8 * 64
+# Of LONG_BINPUT, which names a place in 32 bits.
+_MAX_MEMO: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ class _Machine:
                 return found
         raise DamagedError("the pickle closes a group that it did not open")
 
-    def name(self, module: str, name: str) -> None:
+    def name(self, module: object, name: object) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise DamagedError("the pickle has a global whose name is no text")
         found = Name(module, name)
         self.names.append(found)
         self.stack.append(found)
@@ -158,8 +161,8 @@ class _Machine:
             target = target.items
         if isinstance(target, dict):
             for key, value in zip(pairs[::2], pairs[1::2], strict=False):
-                with suppress(TypeError):  # what cannot be a key is left out
-                    target[key] = value
+                # To hash anything else may take for ever; its value counts all the same.
+                target[key if isinstance(key, str) else object()] = value
 
     def extend(self, items: list[object]) -> None:
         target = self.top()
@@ -186,7 +189,9 @@ def _bounded(value: object) -> object:
 
 
 def _key(argument: object) -> int:
-    return argument if isinstance(argument, int) else -1
+    if isinstance(argument, int) and 0 <= argument < _MAX_MEMO:
+        return argument
+    raise DamagedError(f"the pickle remembers a value under {argument!r:.20}")
 
 
 def _global(machine: _Machine, argument: object) -> None:
@@ -220,7 +225,7 @@ _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
     "SETITEM": lambda m, _: m.put(m.taken(2)),
     "SETITEMS": lambda m, _: m.put(m.group()),
     "GLOBAL": _global,
-    "STACK_GLOBAL": lambda m, _: m.name(*map(str, m.taken(2))),
+    "STACK_GLOBAL": lambda m, _: m.name(*m.taken(2)),
     "REDUCE": lambda m, _: m.make(),
     "NEWOBJ": lambda m, _: m.make(),
     "NEWOBJ_EX": _make_with_keywords,
