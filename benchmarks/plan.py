@@ -22,9 +22,8 @@ from tritongen.fleet.capacity.operating_curves import forecast_latency
 from tritongen.fleet.capacity.replicas import by_load
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.fleet.traffic.rate_profile import RateProfile, scaled_shape
-from tritongen.model.business import Business
+from tritongen.model.business import Business, Pattern, PatternKind, week_shape
 from tritongen.model.intent import ModelIntent
-from tritongen.model.traffic_pattern import Pattern, PatternKind, week_shape
 
 PLAN_S, WEEK_S = 10.0, 5.0
 

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 
-from tritongen.intent.keys import key_fields, known_keys
+from tritongen.intent.reader import key_fields, known_keys
 from tritongen.intent.value_shapes import (
     Flag,
     KnownKeys,

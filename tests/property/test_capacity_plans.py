@@ -9,11 +9,14 @@ from support.capacity import capacity_input, machine
 from tritongen.fleet.capacity.capacity_plan import PlanFile, parse_plan, plan_text
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import (
+    Burst,
     Business,
     Clients,
     Cloud,
     Compression,
     Grouping,
+    Pattern,
+    PatternKind,
     Payload,
     Place,
     Platform,
@@ -21,7 +24,6 @@ from tritongen.model.business import (
     ScalingMode,
 )
 from tritongen.model.intent import ModelIntent
-from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind
 
 TYPES = ("c6i.large", "c7a.xlarge", "Standard_F8s_v2", "g4dn.xlarge")
 PATTERNS = st.builds(

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from support.plans import evidence, facts, intents, sequences
 from tritongen.config.protobuf import new_model_config, same
-from tritongen.model.allowed_settings import refused_settings
 from tritongen.model.codec import decode, encode
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, Target
+from tritongen.model.lock import refused_settings
 from tritongen.planner import plan_serving
 from tritongen.repository.render_repository import render_models
 

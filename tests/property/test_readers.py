@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import onnx_models
 from tritongen.errors import CODES, InvalidInputError
 from tritongen.formats import Inspection, inspect_folder, name_fault
-from tritongen.formats.discovery.formats import detect
+from tritongen.formats.format_detection import detect
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import DamagedError, fields, signed, varint
 from tritongen.formats.parsing.zip_archives import zip_names

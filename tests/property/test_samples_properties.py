@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritongen.errors import InvalidInputError
-from tritongen.model.input_values import dtype_bounds
-from tritongen.model.samples import InputRecipe, make_inputs, parse_values
+from tritongen.model.input_values import dtype_bounds, parse_values
+from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 
 DTYPES = st.sampled_from(list(DType))

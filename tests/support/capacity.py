@@ -9,7 +9,7 @@ from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.sizing import CapacityInput
 from tritongen.fleet.catalogue import Catalogue, Machine, parse_catalogue
 from tritongen.fleet.traffic.rate_profile import RateProfile, scaled_shape
-from tritongen.model.business import Business
+from tritongen.model.business import STEP_S, Business, Pattern, week_shape
 from tritongen.model.evidence import (
     BatchProof,
     BatchVerdict,
@@ -22,7 +22,6 @@ from tritongen.model.evidence import (
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 from tritongen.resources import template_text
 
 CPU = "Intel Xeon Platinum 8370C"

@@ -16,8 +16,8 @@ from itertools import pairwise
 from random import Random
 
 from support.http2_peer import HEADERS, literal, response_message
+from tritongen.probe.engines import frames
 from tritongen.probe.engines.frames import frame
-from tritongen.probe.grpc import frames
 
 # Longer than every time limit that the tests give: who waits for more never ends.
 PATIENCE_S = 20.0

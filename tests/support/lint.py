@@ -8,7 +8,8 @@ from typing import Any
 
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError
-from tritongen.formats import find_models, inspect_model
+from tritongen.formats import inspect_model
+from tritongen.formats.discovery import find_models
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity

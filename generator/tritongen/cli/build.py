@@ -208,7 +208,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
     cores = result.plan.server.cores.value
-    from tritongen.model.allowed_settings import is_rate_limited
+    from tritongen.model.lock import is_rate_limited
 
     limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""

@@ -20,8 +20,8 @@ from tritongen.cli.output import (
 )
 from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
-from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.codec import view
+from tritongen.model.intent import Metric
 
 if TYPE_CHECKING:
     from tritongen.model.variants import Proof, Variant

@@ -29,12 +29,12 @@ from tritongen.fleet.traffic.rate_profile import (
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
+from tritongen.model.business import PatternKind
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
-from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.stored_variants import with_selection

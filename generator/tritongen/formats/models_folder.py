@@ -1,16 +1,16 @@
-"""From a folder to the facts of every model in it."""
+"""From a folder to the facts of every model in it, one model a name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery import CandidateVersion, ModelCandidate, find_models
-from tritongen.formats.one_per_name import one_per_name
+from tritongen.formats.discovery import ModelCandidate, find_models
+from tritongen.formats.folder_entries import CandidateVersion, is_leftover
+from tritongen.formats.model_files import version_files
 from tritongen.formats.readers import READERS
 from tritongen.formats.reading import ModelSource
 from tritongen.formats.servability import validate
-from tritongen.formats.version_files import version_files
 from tritongen.model.declared_tensors import with_declared
 from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity, finding
@@ -123,8 +123,7 @@ def _first_states(
             size = None
         if size is None:
             message = f"{source} is no file in the models folder"
-            fault = finding("TG318", Severity.ERROR, message, model=facts.name, field=field)
-            faults.append(fault)
+            faults.append(finding("TG318", Severity.ERROR, message, model=facts.name, field=field))
         else:
             files.append(FileRef(source, f"{INITIAL_FOLDER}/{initial_file(source)}", size))
     return tuple(dict.fromkeys(files)), faults
@@ -137,16 +136,11 @@ def _recurrent(facts: ModelFacts) -> list[Finding]:
         return []
     listed = ", ".join(f"{name} → {output}" for name, output in pairs)
     state = ", ".join(f"{name}: {output}" for name, output in pairs)
-    return [
-        facts.finding(
-            "TG144",
-            f"looks like a model that carries state from request to request: {listed}",
-            severity=Severity.INFO,
-            fix=f"To have the server keep it: models.{facts.name}.sequence: "
-            f"{{ state: {{ {state} }} }} in tritongen.yaml.",
-            field=pairs[0][0],
-        )
-    ]
+    message = f"looks like a model that carries state from request to request: {listed}"
+    key = f"models.{facts.name}.sequence: {{ state: {{ {state} }} }}"
+    fix = f"To have the server keep it: {key} in tritongen.yaml."
+    hint = facts.finding("TG144", message, severity=Severity.INFO, fix=fix, field=pairs[0][0])
+    return [hint]
 
 
 def _read(source: ModelSource) -> ModelFacts:
@@ -154,11 +148,11 @@ def _read(source: ModelSource) -> ModelFacts:
     try:
         return READERS[source.format](source)
     except InvalidInputError as error:
-        fault = source.finding(error.code, f"{source.path}: {error.what}", fix=error.fix)
+        message = f"{source.path}: {error.what}"
+        return source.facts.refused(error.code, message, fix=error.fix)
     except OSError as error:
         message = f"{source.path} cannot be read: {error.strerror or error}"
-        fault = source.finding("TG003", message)
-    return ModelFacts(source.model, source.path, source.format, findings=(fault,))
+        return source.facts.refused("TG003", message)
 
 
 def _differences(
@@ -168,13 +162,49 @@ def _differences(
     findings: list[Finding] = []
     for version, facts in read[:-1]:
         number, last = read[-1][0].number, read[-1][1]
-        if facts.format is last.format and (facts.inputs, facts.outputs) == (
-            last.inputs,
-            last.outputs,
-        ):
+        if facts.format is not last.format:
+            what = "format"
+        elif (facts.inputs, facts.outputs) != (last.inputs, last.outputs):
+            what = "inputs or outputs"
+        else:
             continue
-        what = "format" if facts.format is not last.format else "inputs or outputs"
         message = f"version {version.number} has other {what} than version {number}"
         model, path = candidate.name, version.path
         findings.append(finding("TG130", Severity.WARNING, message, model=model, path=path))
     return findings
+
+
+def one_per_name(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
+    """The models with one of each name; the files that give way are named in a finding of it.
+
+    Args:
+        models: everything that was inspected, in its order.
+    """
+    forms: dict[str, list[ModelFacts]] = {}
+    for facts in models:
+        forms.setdefault(facts.name, []).append(facts)
+    return tuple(_taken(same) if len(same) > 1 else same[0] for same in forms.values())
+
+
+def _taken(forms: Sequence[ModelFacts]) -> ModelFacts:
+    """The form that can be served; an error of it where more than one can."""
+    servable = [facts for facts in forms if facts.servable]
+    taken = min(forms, key=lambda facts: (not facts.servable, is_leftover(facts.format)))
+    findings = [_other(facts, taken) for facts in forms if facts not in (taken, *servable)]
+    if len(servable) > 1:
+        paths = ", ".join(facts.path for facts in servable)
+        message = f"{len(servable)} models have the name {taken.name!r}: {paths}"
+        rename = f"Rename all but the one to serve as {taken.name!r}"
+        fix = f"{rename}, or move them out of the models folder."
+        findings.append(taken.finding("TG125", message, fix=fix))
+    return replace(taken, findings=(*taken.findings, *findings))
+
+
+def _other(facts: ModelFacts, taken: ModelFacts) -> Finding:
+    """That a file is not the model of its name, and why; files of a training are no surprise."""
+    faults = [item.message for item in facts.findings if item.severity is Severity.ERROR]
+    return facts.finding(
+        "TG148",
+        f"{facts.path} is not used: {taken.path} is the model of that name; {faults[0]}",
+        severity=Severity.INFO if is_leftover(facts.format) else Severity.WARNING,
+    )

@@ -2,22 +2,29 @@
 
 import ast
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from tritongen.formats.discovery.python_source import CLASS_NAME
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import NAMED_LATER, FileRef, ModelFacts, ModelVersion, PythonFacts
 from tritongen.model.findings import Severity
-from tritongen.model.tensors import DType, TensorSpec
+from tritongen.model.tensors import DType, TensorSpec, shape_of_dims
 from tritongen.system.paths import read_head
 
 # Chosen: no module written by a person has it; parsed, one takes many times its size in memory.
 _MAX_SOURCE_BYTES = 4 << 20
 # Chosen: files beside a model that are looked at.
 _MAX_FILES = 10_000
+
+_Literals = Mapping[str, object]
+CLASS_NAME = "TritonPythonModel"
+# Chosen: far more than a module written by a person; the class stands in it, not behind it.
+_MAX_SEARCHED_BYTES = 1 << 20
+_CLASS = re.compile(rb"^\s*class\s+TritonPythonModel\b", re.MULTILINE)
 
 
 def read_python_model(source: ModelSource) -> ModelFacts:
@@ -28,14 +35,7 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         OSError: it cannot be opened.
     """
     tree = _parse(read_head(source.file, _MAX_SOURCE_BYTES + 1))
-    model = next(
-        (
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and node.name == CLASS_NAME
-        ),
-        None,
-    )
+    model = _model_class(tree)
     if model is None:
         raise DamagedError(f"the file defines no class {CLASS_NAME}")
     literals = _literals(tree)
@@ -50,14 +50,12 @@ def read_python_model(source: ModelSource) -> ModelFacts:
     batched = (facts.max_batch_size or 0) > 0
     findings = []
     if _method(model, "execute") is None:
-        findings.append(source.finding("TG142", f"{CLASS_NAME} has no method execute()"))
+        findings.append(source.facts.finding("TG142", f"{CLASS_NAME} has no method execute()"))
     if facts.callees:
         message = f"it calls {', '.join(facts.callees)}"
-        findings.append(source.finding("TG141", message, severity=Severity.INFO))
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+        findings.append(source.facts.finding("TG141", message, severity=Severity.INFO))
+    return replace(
+        source.facts,
         versions=(ModelVersion(source.version, tuple(_beside(source))),),
         inputs=tuple(_tensors(completing, "add_input", literals, batched)),
         outputs=tuple(_tensors(completing, "add_output", literals, batched)),
@@ -100,18 +98,15 @@ def _parse(text: bytes) -> ast.Module:
         raise DamagedError(f"the file cannot be parsed: {error}") from error
 
 
+def _model_class(tree: ast.AST) -> ast.ClassDef | None:
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return next((node for node in classes if node.name == CLASS_NAME), None)
+
+
 def _method(model: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    return next(
-        (
-            node
-            for node in model.body
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-        ),
-        None,
-    )
-
-
-_Literals = Mapping[str, object]
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    methods = (node for node in model.body if isinstance(node, kinds))
+    return next((node for node in methods if node.name == name), None)
 
 
 def _literals(tree: ast.AST) -> _Literals:
@@ -151,6 +146,12 @@ def _value(node: ast.expr, literals: _Literals) -> object:
     return found
 
 
+def _arguments(node: ast.AST | None, name: str, literals: _Literals) -> Iterator[object]:
+    """The first argument of each call of a function, where it is a literal; else None."""
+    for call in _calls(node, name):
+        yield _value(call.args[0], literals) if call.args else None
+
+
 def _calls(node: ast.AST | None, name: str) -> Iterator[ast.Call]:
     for child in ast.walk(node) if node is not None else ():
         if not isinstance(child, ast.Call):
@@ -167,15 +168,14 @@ def _tensors(
     node: ast.AST | None, method: str, literals: _Literals, batched: bool
 ) -> Iterator[TensorSpec]:
     """Tensors that are added with literal name, type and dims; the batch axis is put in front."""
-    for call in _calls(node, method):
-        entry = _value(call.args[0], literals) if call.args else None
+    for entry in _arguments(node, method, literals):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             continue
         kind = str(entry.get("data_type") or "")
         dims = entry.get("dims")
         shape = None
-        if isinstance(dims, list) and all(isinstance(dim, int) for dim in dims):
-            rest = tuple(dim if dim >= 0 else None for dim in dims)
+        if isinstance(dims, list) and all(_is_size(dim) for dim in dims):
+            rest = shape_of_dims(dims)
             shape = (None, *rest) if batched else rest
         yield TensorSpec(
             entry["name"],
@@ -186,17 +186,20 @@ def _tensors(
         )
 
 
+def _is_size(value: object) -> bool:
+    """Whether it is a number that a configuration can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
 def _max_batch_size(node: ast.AST | None, literals: _Literals) -> int | None:
-    for call in _calls(node, "set_max_batch_size"):
-        value = _value(call.args[0], literals) if call.args else None
-        if isinstance(value, int) and not isinstance(value, bool):
+    for value in _arguments(node, "set_max_batch_size", literals):
+        if isinstance(value, int) and _is_size(value):
             return value
     return None
 
 
 def _decoupled(node: ast.AST | None, literals: _Literals) -> bool | None:
-    for call in _calls(node, "set_model_transaction_policy"):
-        value = _value(call.args[0], literals) if call.args else None
+    for value in _arguments(node, "set_model_transaction_policy", literals):
         if isinstance(value, dict) and isinstance(value.get("decoupled"), bool):
             return bool(value["decoupled"])
     return None
@@ -208,3 +211,20 @@ def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
         named = (item.value for item in call.keywords if item.arg == "model_name")
         value = next((_value(item, literals) for item in named), None)
         yield value if isinstance(value, str) else NAMED_LATER
+
+
+def defines_triton_model(path: Path) -> bool:
+    """Whether the file defines the class that Triton's python backend looks for.
+
+    A file that does not parse counts when the class's line stands in it: it is meant to be one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = read_head(path, _MAX_SEARCHED_BYTES)
+    if not _CLASS.search(text):
+        return False
+    try:
+        return _model_class(_parse(text)) is not None
+    except DamagedError:
+        return True

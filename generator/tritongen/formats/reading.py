@@ -1,12 +1,10 @@
 """What a reader gets and gives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.findings import Finding, Severity, finding
 from tritongen.system.paths import contained
 
 
@@ -29,23 +27,14 @@ class ModelSource:
     version: int = 1
 
     @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model before its file is read: no more than what it is called."""
+        return ModelFacts(self.model, self.path, self.format)
+
+    @property
     def file(self) -> Path:
         """Where the main file lies."""
         return self.root / self.path
-
-    def finding(
-        self,
-        code: str,
-        message: str,
-        *,
-        severity: Severity = Severity.ERROR,
-        fix: str = "",
-        field: str = "",
-    ) -> Finding:
-        """A finding on this file; see `Finding` for the arguments."""
-        return finding(
-            code, severity, message, fix=fix, model=self.model, path=self.path, field=field
-        )
 
     def holds(self, path: Path) -> bool:
         """Whether a path is a file inside the models folder, links followed."""
@@ -61,16 +50,7 @@ def ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-class Reader(Protocol):
-    """Reads one format.
-
-    A reader tells of faults by findings; it raises `InvalidInputError` or `OSError` only when
-    there is nothing to tell, and never loads weights.
-    """
-
-    def __call__(self, source: ModelSource) -> ModelFacts:
-        """What the file says.
-
-        `versions` is empty, or holds the one version of `source` with the files that must stand
-        beside the main file.
-        """
+# Reads one format. A reader tells of faults by findings; it raises `InvalidInputError` or `OSError`
+# only when there is nothing to tell, and never loads weights. `versions` of what it gives is empty,
+# or holds the one version of its source with the files that must stand beside the main file.
+Reader = Callable[[ModelSource], ModelFacts]

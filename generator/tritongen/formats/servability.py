@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 
 from tritongen.model.backends import BackendRules, backend_for
 from tritongen.model.declared_tensors import OPEN_FORMATS
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, OnnxFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import RELEASES, Release, at_least
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
@@ -15,12 +14,10 @@ from tritongen.model.tensors import DType, TensorKind, TensorSpec, show_shape
 _PROTOBUF_LIMIT_BYTES = 1 << 31
 
 # Greatest opset that a release knows, for the domains that grow.
-_OPSETS: Mapping[str, Callable[[Release], int]] = MappingProxyType(
-    {
-        "ai.onnx": lambda release: release.onnx_opset,
-        "ai.onnx.ml": lambda release: release.onnx_ml_opset,
-    }
-)
+_OPSETS: Mapping[str, Callable[[Release], int]] = {
+    "ai.onnx": lambda release: release.onnx_opset,
+    "ai.onnx.ml": lambda release: release.onnx_ml_opset,
+}
 
 # ONNX Runtime promises nothing for older ones, and lacks many of their operators.
 _FIRST_OPSET = 7
@@ -44,13 +41,12 @@ def validate(facts: ModelFacts, release: Release, *, library: bool = False) -> t
             found += _tensor(facts, role, spec, rules, release)
         found += _duplicates(facts, role, specs)
     found += _served(facts, rules, release)
-    if facts.format not in OPEN_FORMATS and facts.onnx is None and not facts.outputs:
+    if facts.onnx is not None or (facts.format not in OPEN_FORMATS and not facts.outputs):
         found += _counts(facts)
     if facts.onnx is not None:
-        found += _counts(facts)
         found += _batch_axis(facts)
-        found += _versions(facts, release)
-        found += _custom(facts, library=library)
+        found += _versions(facts, facts.onnx, release)
+        found += _custom(facts, facts.onnx.custom_domains, library=library)
         found += _size(facts)
     return tuple(found)
 
@@ -107,12 +103,9 @@ def _dtype(
     if spec.dtype is None and facts.format in OPEN_FORMATS and not spec.declared_type:
         return  # told with everything else that the file leaves open
     if not spec.declared_type:
-        yield facts.finding(
-            "TG113",
-            f"{role} {spec.name!r} declares no element type",
-            fix="Run onnx.shape_inference.infer_shapes on the model and save it again.",
-            field=spec.name,
-        )
+        message = f"{role} {spec.name!r} declares no element type"
+        fix = "Run onnx.shape_inference.infer_shapes on the model and save it again."
+        yield facts.finding("TG113", message, fix=fix, field=spec.name)
     elif spec.dtype is None:
         message = f"{role} {spec.name!r} is {spec.declared_type}, which Triton has no name for"
         fix = "Cast it inside the model, for instance to FLOAT."
@@ -125,13 +118,10 @@ def _dtype(
 def _refusal(dtype: DType, rules: BackendRules, release: Release) -> tuple[str, str] | None:
     """Why the backend refuses a type and what to do, None when it does not."""
     cast = "Cast it inside the model, for instance to FP32."
-    if dtype in rules.refused_dtypes:
+    brain = dtype is DType.BF16
+    if dtype in rules.refused_dtypes or (brain and not rules.bf16_since):
         return f"the {rules.name} backend does not serve", cast
-    if dtype is not DType.BF16:
-        return None
-    if not rules.bf16_since:
-        return f"the {rules.name} backend does not serve", cast
-    if at_least(release.tag, rules.bf16_since):
+    if not brain or at_least(release.tag, rules.bf16_since):
         return None
     return (
         f"the {rules.name} backend of Triton {release.tag} does not serve",
@@ -215,11 +205,8 @@ def _batch_axis(facts: ModelFacts) -> Iterator[Finding]:
         yield facts.finding("TG122", message, severity=Severity.INFO, field=fixed[0])
 
 
-def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
+def _versions(facts: ModelFacts, onnx: OnnxFacts, release: Release) -> Iterator[Finding]:
     """IR version and opsets against the target's ONNX Runtime."""
-    onnx = facts.onnx
-    if onnx is None:
-        return
     if onnx.ir_version > release.onnx_ir:
         subject = f"IR version {onnx.ir_version}"
         limit = f"reads up to version {release.onnx_ir}"
@@ -227,7 +214,9 @@ def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
         yield _too_new(facts, release, "TG117", subject, limit, newer)
     for domain, version in onnx.opsets:
         if domain == "ai.onnx" and version < _FIRST_OPSET:
-            yield _too_old(facts, version)
+            supported = f"ONNX Runtime supports opset {_FIRST_OPSET} and later"
+            message = f"opset {version} of ai.onnx: {supported}"
+            yield facts.finding("TG132", message, severity=Severity.WARNING)
         known = _OPSETS.get(domain)
         if known is not None and version > known(release):
             limit, newer = f"knows up to {known(release)}", _first(version, known)
@@ -236,11 +225,6 @@ def _versions(facts: ModelFacts, release: Release) -> Iterator[Finding]:
         else:
             continue
         yield _too_new(facts, release, "TG118", f"opset {version} of {domain}", limit, newer)
-
-
-def _too_old(facts: ModelFacts, version: int) -> Finding:
-    message = f"opset {version} of ai.onnx: ONNX Runtime supports opset {_FIRST_OPSET} and later"
-    return facts.finding("TG132", message, severity=Severity.WARNING)
 
 
 def _first(version: int, known: Callable[[Release], int]) -> Release | None:
@@ -265,16 +249,16 @@ def _too_new(
     return facts.finding("TG127" if code == "TG118" else code, message, fix=fix)
 
 
-def _custom(facts: ModelFacts, *, library: bool) -> Iterator[Finding]:
-    if facts.onnx is None or not facts.onnx.custom_domains:
+def _custom(facts: ModelFacts, domains: tuple[str, ...], *, library: bool) -> Iterator[Finding]:
+    if not domains:
         return
-    names = ", ".join(facts.onnx.custom_domains)
+    names = ", ".join(domains)
     if library:
         message = f"operators of {names} come from the library that the overlay names"
         yield facts.finding("TG119", message, severity=Severity.INFO)
         return
     message = f"operators of {names} are not part of ONNX Runtime as Triton ships it"
-    training = all(domain.startswith("ai.onnx.") for domain in facts.onnx.custom_domains)
+    training = all(domain.startswith("ai.onnx.") for domain in domains)
     fix = "Export the model for inference, without its training graph." if training else ""
     yield facts.finding("TG119", message, fix=fix)
 

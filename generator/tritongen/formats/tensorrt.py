@@ -1,5 +1,7 @@
 """TensorRT plans: what the header says without TensorRT."""
 
+from dataclasses import replace
+
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Severity
@@ -24,19 +26,16 @@ def read_tensorrt(source: ModelSource) -> ModelFacts:
     kind = " for the safety runtime" if head.startswith(_SAFE) else ""
     size = source.file.stat().st_size
     if size <= _VERSION_AT:
-        fault = source.finding("TG102", "the plan is cut off in its header")
-        return ModelFacts(source.model, source.path, source.format, findings=(fault,))
-    remark = source.finding(
+        return source.facts.refused("TG102", "the plan is cut off in its header")
+    remark = source.facts.finding(
         "TG140",
         f"a plan of {producer}{kind}; it loads with that TensorRT and on the kind of GPU that "
         "built it",
         severity=Severity.INFO,
         fix="Build it in the target image, on the GPU that serves it.",
     )
-    return ModelFacts(
-        source.model,
-        source.path,
-        source.format,
+    return replace(
+        source.facts,
         weight_bytes=size,
         producer=producer + kind,
         findings=(remark,),

@@ -1,8 +1,7 @@
 """`tritongen.yaml`: text → checked intent, with every fault's path and line."""
 
-from tritongen.intent.intent_faults import Fault, raise_faults
-from tritongen.intent.keys import json_schema
-from tritongen.intent.reader import INTENT_FILE, IntentDocument, read_intent
+from tritongen.intent.reader import INTENT_FILE, IntentDocument, json_schema, read_intent
+from tritongen.intent.value_shapes import Fault, raise_faults
 
 __all__ = [
     "INTENT_FILE",

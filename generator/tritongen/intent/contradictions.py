@@ -5,7 +5,7 @@ from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.intent.value_shapes import FaultList
-from tritongen.model.business import Business, Grouping, Scaling
+from tritongen.model.business import Business, Grouping, Pattern, PatternKind, Scaling
 from tritongen.model.intent import (
     DEFAULT_TRITON,
     PERCENTILES,
@@ -15,7 +15,6 @@ from tritongen.model.intent import (
     Target,
 )
 from tritongen.model.releases import find as find_release
-from tritongen.model.traffic_pattern import Pattern, PatternKind
 
 Values = Mapping[str, Any]
 Fields = dict[str, Any]

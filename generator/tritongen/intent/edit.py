@@ -29,14 +29,11 @@ def with_rates(text: str, rates: Mapping[str, tuple[float, float]], where: str) 
 
 
 def _with_rate(text: str, model: str, value: str) -> str:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
+    models = _value(yaml.compose(text, Loader=yaml.SafeLoader), "models")
+    if models is None:
         return f"{_ended(text)}models:\n  {_key(model)}:\n    rate: {value}\n"
-    models = _value(root, "models")
-    if models is None or _empty(models):
-        if models is not None:
-            return _spliced(text, models, f"\n  {_key(model)}:\n    rate: {value}")
-        return f"{_ended(text)}models:\n  {_key(model)}:\n    rate: {value}\n"
+    if _empty(models):
+        return _spliced(text, models, f"\n  {_key(model)}:\n    rate: {value}")
     if not isinstance(models, yaml.MappingNode):
         return text
     entry = _value(models, model)
@@ -50,8 +47,7 @@ def _with_rate(text: str, model: str, value: str) -> str:
         return _spliced(text, entry, f" {{rate: {value}}}")
     rate = _value(entry, "rate")
     if rate is not None:
-        return _spliced(text, rate, value if rate.start_mark.index != rate.end_mark.index
-                        else f" {value}")  # fmt: skip
+        return _spliced(text, rate, f" {value}")
     if not isinstance(entry, yaml.MappingNode):
         return text
     first = entry.value[0][0].start_mark
@@ -59,7 +55,7 @@ def _with_rate(text: str, model: str, value: str) -> str:
     return _inserted(text, first.index, f"rate: {value}{separator}")
 
 
-def _value(node: yaml.Node, key: str) -> yaml.Node | None:
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
     if not isinstance(node, yaml.MappingNode):
         return None
     pairs: list[tuple[yaml.Node, yaml.Node]] = node.value

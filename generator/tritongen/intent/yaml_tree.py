@@ -47,15 +47,14 @@ def parse(text: str, where: str) -> YamlDocument:
         InvalidInputError: TG301 for text that is not YAML, TG302 beyond the bounds.
     """
     if len(text) > MAX_BYTES:
-        raise InvalidInputError(
-            "TG302",
-            f"the file has {len(text):,} characters; the limit is {MAX_BYTES:,}",
-            where=where,
-        )
+        what = f"the file has {len(text):,} characters; the limit is {MAX_BYTES:,}"
+        raise InvalidInputError("TG302", what, where=where)
     loader = yaml.CSafeLoader(text)
     try:
         root = loader.get_single_node()
-        return _Walker(where, loader).document(root)
+        walker = _Walker(where, loader)
+        value: Plain = {} if root is None else walker.value(root, "", 0)
+        return YamlDocument(value, walker.lines, tuple(walker.duplicates))
     except yaml.YAMLError as problem:
         raise InvalidInputError("TG301", _describe(problem), where=where) from problem
     except RecursionError as problem:
@@ -77,26 +76,22 @@ class _Walker:
     def __init__(self, where: str, loader: yaml.CSafeLoader) -> None:
         self._where = where
         self._loader = loader
-        self._lines: dict[str, int] = {}
-        self._duplicates: list[tuple[str, int]] = []
+        self.lines: dict[str, int] = {}
+        self.duplicates: list[tuple[str, int]] = []
         self._visits = 0
 
-    def document(self, root: yaml.Node | None) -> YamlDocument:
-        value: Plain = {} if root is None else self._value(root, "", 0)
-        return YamlDocument(value, self._lines, tuple(self._duplicates))
-
-    def _value(self, node: yaml.Node, path: str, depth: int) -> Plain:
+    def value(self, node: yaml.Node, path: str, depth: int) -> Plain:
         self._visits += 1
         if self._visits > MAX_NODES or depth > MAX_DEPTH:
             raise InvalidInputError(
                 "TG302", "the file unfolds to too many or too deep values", where=self._where
             )
-        self._lines.setdefault(path, node.start_mark.line + 1)
+        self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return [
-                self._value(item, f"{path}[{index}]", depth + 1)
+                self.value(item, f"{path}[{index}]", depth + 1)
                 for index, item in enumerate(node.value)
             ]
         return self._scalar(node)
@@ -108,9 +103,9 @@ class _Walker:
             inner = f"{path}.{key}" if path else key
             line = key_node.start_mark.line + 1
             if key in result:
-                self._duplicates.append((inner, line))
-            result[key] = self._value(value_node, inner, depth + 1)
-            self._lines[inner] = line
+                self.duplicates.append((inner, line))
+            result[key] = self.value(value_node, inner, depth + 1)
+            self.lines[inner] = line
         return result
 
     def _scalar(self, node: yaml.Node) -> Scalar:

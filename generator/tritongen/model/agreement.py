@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 from tritongen.model.samples import Array
 
 # Below this an output counts as zero; its rounding errors have no scale to be held against.
@@ -29,26 +28,22 @@ class Tolerance:
 # Another batch size means other blocks and another order of additions: single precision keeps
 # four digits of a row's magnitude (a real text classifier needs them), half and brain two; a
 # rounding that tips over moves a statically quantised value by one step of 256, or a few.
-TOLERANCES: Mapping[Precision, Tolerance] = MappingProxyType(
-    {
-        Precision.SINGLE: Tolerance(1e-3, 1e-4),
-        Precision.HALF: Tolerance(1e-2, 2e-3),
-        Precision.BRAIN: Tolerance(4e-2, 1e-2),
-        Precision.QUANTIZED: Tolerance(2e-2, 2e-2),
-    }
-)
+TOLERANCES: Mapping[Precision, Tolerance] = {
+    Precision.SINGLE: Tolerance(1e-3, 1e-4),
+    Precision.HALF: Tolerance(1e-2, 2e-3),
+    Precision.BRAIN: Tolerance(4e-2, 1e-2),
+    Precision.QUANTIZED: Tolerance(2e-2, 2e-2),
+}
 
 # What sums of about one that cancel leave on another machine: four units in the last place of 1,
 # by IEEE 754 and the definition of bfloat16. A quantised value is computed in single precision.
 _UNITS_IN_THE_LAST_PLACE = 4
-NEAR_ZERO: Mapping[Precision, float] = MappingProxyType(
-    {
-        Precision.SINGLE: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
-        Precision.HALF: _UNITS_IN_THE_LAST_PLACE * 2.0**-10,
-        Precision.BRAIN: _UNITS_IN_THE_LAST_PLACE * 2.0**-7,
-        Precision.QUANTIZED: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
-    }
-)
+NEAR_ZERO: Mapping[Precision, float] = {
+    Precision.SINGLE: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
+    Precision.HALF: _UNITS_IN_THE_LAST_PLACE * 2.0**-10,
+    Precision.BRAIN: _UNITS_IN_THE_LAST_PLACE * 2.0**-7,
+    Precision.QUANTIZED: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,15 @@ def budget_of(reading: CpuReading) -> "Planned[int]":
     # A lock holds readings, and `up` waits for what they load.
     from tritongen.model.serving_plan import Planned, Reason, Source
 
-    bounds: list[tuple[str, int]] = [("affinity", reading.affinity)]
-    if reading.cpuset is not None:
-        bounds.append(("cpuset", reading.cpuset))
-    if reading.physical is not None:
-        bounds.append(("physical cores", reading.physical))
-    if reading.quota is not None:
-        bounds.append(("cgroup quota", max(1, math.floor(reading.quota))))
-    name, cores = min(bounds, key=lambda bound: bound[1])
-    numbers = tuple((label, value) for label, value in bounds)
+    quota = None if reading.quota is None else max(1, math.floor(reading.quota))
+    bounds = {
+        "affinity": reading.affinity,
+        "cpuset": reading.cpuset,
+        "physical cores": reading.physical,
+        "cgroup quota": quota,
+    }
+    numbers = tuple((label, value) for label, value in bounds.items() if value is not None)
+    name, cores = min(numbers, key=lambda bound: bound[1])
     return Planned(
         max(1, cores),
         Reason(Source.TARGET, f"{max(1, cores)} cores: the {name} of the machine read", numbers),

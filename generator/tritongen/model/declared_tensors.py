@@ -12,9 +12,9 @@ from tritongen.model.backends.fil import OUTPUT as TREE_OUTPUT
 from tritongen.model.backends.pytorch import index_of, takes_dict
 from tritongen.model.evidence import ReportedTensor, Trial
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.intent import DeclaredTensor, ModelIntent
-from tritongen.model.tensors import DType, Shape, TensorSpec, is_dynamic, show_shape
+from tritongen.model.tensors import DType, Shape, TensorSpec, is_dynamic, shape_of_dims, show_shape
 
 # Formats whose files leave inputs and outputs, or their types and shapes, to the user.
 OPEN_FORMATS = frozenset(
@@ -121,7 +121,7 @@ def _observed(
     dtype, dims = dtypes.get(spec.name), shapes.get(spec.name)
     shape = spec.shape
     if shape is None and dims is not None:
-        shape = tuple(dim if dim >= 0 else None for dim in dims)
+        shape = shape_of_dims(dims)
     return replace(spec, dtype=spec.dtype or dtype, shape=shape)
 
 
@@ -146,16 +146,8 @@ def _open_findings(facts: ModelFacts, severity: Severity) -> list[Finding]:
         return []
     subject = ", ".join(lacking[:4]) + (", …" if len(lacking) > 4 else "")
     how = "the trial finds them" if severity is Severity.INFO else "nothing says what they are"
-    return [
-        finding(
-            "TG133",
-            severity,
-            f"the file does not state type and shape of {subject}; {how}",
-            fix=_example(facts),
-            model=facts.name,
-            path=facts.path,
-        )
-    ]
+    message = f"the file does not state type and shape of {subject}; {how}"
+    return [facts.finding("TG133", message, severity=severity, fix=_example(facts))]
 
 
 def _example(facts: ModelFacts) -> str:
@@ -181,16 +173,8 @@ def _merged(
             continue
         fault = _contradiction(spec, wanted)
         if fault:
-            faults.append(
-                finding(
-                    "TG135",
-                    Severity.ERROR,
-                    f"{role} {spec.name!r}: {fault}",
-                    model=facts.name,
-                    path=facts.path,
-                    field=spec.name,
-                )
-            )
+            message = f"{role} {spec.name!r}: {fault}"
+            faults.append(facts.finding("TG135", message, field=spec.name))
         merged.append(_filled(spec, wanted))
     return tuple(merged), faults
 
@@ -199,17 +183,13 @@ def _filled(spec: TensorSpec, wanted: DeclaredTensor) -> TensorSpec:
     dtype = spec.dtype or wanted.dtype
     shape = spec.shape
     if shape is None and wanted.dims is not None:
-        shape = _dynamic(wanted.dims)
+        shape = shape_of_dims(wanted.dims)
     return replace(
         spec,
         dtype=dtype,
         shape=shape,
         declared_type=spec.declared_type or (dtype.value if dtype is not None else ""),
     )
-
-
-def _dynamic(dims: tuple[int, ...]) -> Shape:
-    return tuple(dim if dim >= 0 else None for dim in dims)
 
 
 def _contradiction(spec: TensorSpec, wanted: DeclaredTensor) -> str:

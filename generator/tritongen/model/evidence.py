@@ -4,12 +4,18 @@ Evidence is recorded in `tritongen.lock` and used again until the model's bytes 
 the same inputs give the same plan on every machine.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from tritongen.model.facts import ModelFacts
+from tritongen.model.releases import Release
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
+
+# The trial's code for a model that the runtime itself does not load.
+NOT_LOADED = "TG145"
 
 
 class BatchVerdict(StrEnum):
@@ -143,10 +149,10 @@ class Trial:
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
 
-    def cost_ms(self, batch: int, threads: int, inter_op: int = 1) -> float | None:
-        """Median milliseconds measured at that point, None when it was not measured."""
+    def cost_ms(self, batch: int, threads: int) -> float | None:
+        """Median milliseconds in sequence at that point, None when it was not measured."""
         for cost in self.costs:
-            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, inter_op):
+            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, 1):
                 return cost.ms
         return None
 
@@ -259,3 +265,28 @@ class Evidence:
     """Evidence for every model, by name."""
 
     models: Mapping[str, ModelEvidence] = field(default_factory=dict)
+
+
+def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus: int) -> ModelFacts:
+    """Facts with an error where the target's runtime will refuse the model as the trial's did.
+
+    An older runtime than the target's may lack what that one has, and so may the CPU's operators
+    where the target has a GPU: then the trial's warning is all that can be said.
+
+    Args:
+        facts: from the file.
+        trial: None when it was not run.
+        release: the target Triton.
+        gpus: number of GPUs of the target.
+    """
+    if trial is None or trial.ok or trial.code != NOT_LOADED or facts.onnx is None:
+        return facts
+    if gpus or facts.onnx.custom_domains or _numbers(trial.runtime) < _numbers(release.onnxruntime):
+        return facts
+    fault = facts.finding(NOT_LOADED, f"{trial.runtime} does not load it: {trial.error}")
+    return replace(facts, findings=(*facts.findings, fault))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Those of a version, with or without a name as in ``onnxruntime 1.32.0``."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

@@ -1,10 +1,10 @@
 """What is known of a model from its file alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.tensors import TensorSpec
+from tritongen.model.tensors import DType, TensorSpec
 
 
 class ModelFormat(StrEnum):
@@ -258,7 +258,33 @@ class ModelFacts:
             code, severity, message, fix=fix, model=self.name, path=self.path, field=field
         )
 
+    def refused(self, code: str, message: str, *, fix: str = "") -> "ModelFacts":
+        """The same with one error, the only thing to say of it."""
+        return replace(self, findings=(self.finding(code, message, fix=fix),))
+
     @property
     def servable(self) -> bool:
         """Whether nothing found forbids serving it."""
         return not any(item.severity is Severity.ERROR for item in self.findings)
+
+
+class Precision(StrEnum):
+    """The arithmetic that decides how closely two runs of the same rows agree."""
+
+    SINGLE = "single"
+    HALF = "half"
+    BRAIN = "brain"
+    QUANTIZED = "quantized"
+
+
+def precision_of(facts: ModelFacts) -> Precision:
+    """The coarsest arithmetic in the model decides how closely rows can agree."""
+    if facts.onnx is not None and facts.onnx.quantized_operators:
+        return Precision.QUANTIZED
+    kinds = {name.upper() for name, _ in facts.precisions[:1]}
+    tensors = {spec.dtype for spec in (*facts.inputs, *facts.outputs)}
+    if DType.BF16 in tensors or kinds & {"BF16", "BFLOAT16"}:
+        return Precision.BRAIN
+    if DType.FP16 in tensors or kinds & {"FP16", "FLOAT16"}:
+        return Precision.HALF
+    return Precision.SINGLE

@@ -24,7 +24,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.tensors import DType
@@ -85,14 +84,12 @@ class Values:
         return self.source in {ValueSource.INT, ValueSource.FLOAT} and self.low == self.high
 
 
-_FLOAT_MAX: Mapping[DType, float] = MappingProxyType(
-    {
-        DType.FP16: 65504.0,
-        DType.BF16: 3.3895313892515355e38,
-        DType.FP32: 3.4028234663852886e38,
-        DType.FP64: 1.7976931348623157e308,
-    }
-)
+_FLOAT_MAX: Mapping[DType, float] = {
+    DType.FP16: 65504.0,
+    DType.BF16: 3.3895313892515355e38,
+    DType.FP32: 3.4028234663852886e38,
+    DType.FP64: 1.7976931348623157e308,
+}
 
 
 def dtype_bounds(dtype: DType) -> tuple[int | float, int | float]:
@@ -126,7 +123,8 @@ def parse_values(text: str, dtype: DType) -> Values:
         raise _fault(text, "is not a description of values")
     rest = stripped[len(source.value) :].strip()
     try:
-        return _PARSERS[source](rest, dtype)
+        parse = _PARSERS.get(source)
+        return _parse_bare(source, rest, dtype) if parse is None else parse(rest, dtype)
     except _NotOfGrammarError as fault:
         raise _fault(text, str(fault)) from None
 
@@ -256,30 +254,22 @@ def _parse_const(rest: str, dtype: DType) -> Values:
     return Values(ValueSource.CONST, items=items)
 
 
-def _bare(source: ValueSource) -> Callable[[str, DType], Values]:
-    def parse(rest: str, dtype: DType) -> Values:
-        if rest:
-            raise _NotOfGrammarError(f"`{source}` takes no arguments")
-        _allow(dtype, source is not ValueSource.ONES or dtype is not DType.BYTES, source)
-        _allow(dtype, source is not ValueSource.BOOL or dtype is DType.BOOL, source)
-        return Values(source)
-
-    return parse
+def _parse_bare(source: ValueSource, rest: str, dtype: DType) -> Values:
+    if rest:
+        raise _NotOfGrammarError(f"`{source}` takes no arguments")
+    _allow(dtype, source is not ValueSource.ONES or dtype is not DType.BYTES, source)
+    _allow(dtype, source is not ValueSource.BOOL or dtype is DType.BOOL, source)
+    return Values(source)
 
 
-_PARSERS: Mapping[ValueSource, Callable[[str, DType], Values]] = MappingProxyType(
-    {
-        ValueSource.INT: _parse_int,
-        ValueSource.FLOAT: _parse_float,
-        ValueSource.NORMAL: _parse_normal,
-        ValueSource.CHOICE: _parse_choice,
-        ValueSource.CONST: _parse_const,
-        ValueSource.ZEROS: _bare(ValueSource.ZEROS),
-        ValueSource.ONES: _bare(ValueSource.ONES),
-        ValueSource.STRING: _parse_string,
-        ValueSource.BOOL: _bare(ValueSource.BOOL),
-    }
-)
+_PARSERS: Mapping[ValueSource, Callable[[str, DType], Values]] = {
+    ValueSource.INT: _parse_int,
+    ValueSource.FLOAT: _parse_float,
+    ValueSource.NORMAL: _parse_normal,
+    ValueSource.CHOICE: _parse_choice,
+    ValueSource.CONST: _parse_const,
+    ValueSource.STRING: _parse_string,
+}
 
 _ITEM = re.compile(
     r'\s*(?:"(?P<quoted>(?:[^"\\]|\\["\\])*)"|(?P<plain>[^",()\s](?:[^",()]*[^",()\s])?))\s*'

@@ -7,23 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
-from tritongen.model.business import Business, Payload
-from tritongen.model.intent_key import Key, KeyGroup, TextForm
-from tritongen.model.quantities import duration_ms, size_bytes
+from tritongen.model.business import Business, Pattern, Payload
+from tritongen.model.intent_key import Key, KeyGroup, TextForm, duration_ms, size_bytes
 from tritongen.model.tensors import DType
-from tritongen.model.traffic_pattern import Pattern
+
+DEFAULT_MAX_DROP = 0.01
 
 DEFAULT_TRITON = "26.07"
 PERCENTILES: Mapping[str, float] = {
     "p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9,
 }  # fmt: skip
-
 _DURATION = TextForm("a duration such as 20ms, 1.5s or 250us", read=duration_ms)
 _TENSOR_NAME = TextForm("the name of a tensor")
 _RATE = KeyGroup("rate", "requests per second; a number is the average", bare="average")
 _ACCURACY = KeyGroup("accuracy", "what quantisation may cost, and how that is measured")
-
 _AVERAGE_RATE = Key("mean requests per second", "average", above=0, group=_RATE)
 _PEAK_RATE = Key("requests per second at peak", "peak", above=0, group=_RATE)
 _LATENCY = Key(
@@ -33,6 +30,28 @@ _LATENCY = Key(
     bare="p99",
     text=_DURATION,
 )
+NO_BATCH = "batch: false"
+
+
+class Metric(StrEnum):
+    """A metric by name; `CALLABLE` stands for the user's own."""
+
+    TOP1 = "top1"
+    F1 = "f1"
+    MAE = "mae"
+    MSE = "mse"
+    COSINE = "cosine"
+    CALLABLE = "callable"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether less is better."""
+        return self in {Metric.MAE, Metric.MSE}
+
+    @property
+    def wants_classes(self) -> bool:
+        """Whether truths are class labels."""
+        return self in {Metric.TOP1, Metric.F1}
 
 
 class WeightsMode(StrEnum):
@@ -253,9 +272,6 @@ class ModelIntent:
     def planning_rate(self) -> float | None:
         """The rate to plan for: the peak when stated, else the mean."""
         return self.peak_rate if self.peak_rate is not None else self.rate
-
-
-NO_BATCH = "batch: false"
 
 
 def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:

@@ -1,17 +1,60 @@
-"""`tritongen.lock`: the evidence and what was written, committed with the repository."""
+"""`tritongen.lock`: the evidence and what was written, committed with the repository.
 
-from collections.abc import Iterator, Mapping
+A lock may be a stranger's. A variable such as LD_AUDIT runs code, a flag opens what is closed, and
+nobody can name all that do; so whatever `build` would not have written is refused.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tritongen.errors import InvalidInputError
-from tritongen.model.allowed_settings import refused_settings
 from tritongen.model.codec import decode_text, shallow, text_of
 from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFormat
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+LIMITER, LIMITER_RESOURCE, CACHE = "rate-limit", "rate-limit-resource", "cache-config"
+
+_NUMBER = "[1-9][0-9]{0,14}"
+_VARIABLES: Mapping[str, str] = {**dict.fromkeys(THREADS, _NUMBER), TELEMETRY: "1"}
+_FLAGS: Mapping[str, str] = {
+    LIMITER: "execution_count",
+    LIMITER_RESOURCE: f"cpu:{_NUMBER}",
+    CACHE: f"local,size={_NUMBER}",
+}
+
 LOCK_FILE = "tritongen.lock"
 SCHEMA_VERSION = 1
+
+
+def is_rate_limited(flags: Iterable[tuple[str, object]]) -> bool:
+    """Whether flags turn the rate limiter on, which holds executions to the cores.
+
+    Args:
+        flags: (flag without dashes, value).
+    """
+    return any(flag == LIMITER for flag, _ in flags)
+
+
+def refused_settings(
+    environment: Mapping[str, str], flags: Sequence[tuple[str, str]]
+) -> Iterator[str]:
+    """Each variable and flag that `build` does not write, in words.
+
+    Args:
+        environment: variables by name.
+        flags: (flag without dashes, value).
+    """
+    for name, value in environment.items():
+        if not re.fullmatch(_VARIABLES.get(name, "(?!)"), value):
+            yield f"variable {name}={value}"
+    for flag, value in flags:
+        if not re.fullmatch(_FLAGS.get(flag, "(?!)"), value):
+            yield f"flag --{flag}={value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +156,20 @@ def parse_lock(text: str, where: str) -> Lock:
         lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:
         raise InvalidInputError("TG704", str(problem), where=where) from problem
-    for setting in refused_settings(lock.server.environment, lock.server.flags):
-        raise InvalidInputError(
-            "TG704", f"gives the server what no build writes: {setting}", where=where
-        )
-    for path in _paths(lock):
-        if not _stays(path):
-            raise InvalidInputError(
-                "TG704", f"names {path!r}, which leaves the repository", where=where
-            )
+    for what in _faults(lock):
+        raise InvalidInputError("TG704", what, where=where)
     return lock
 
 
-def _paths(lock: Lock) -> Iterator[str]:
-    """Every path below the repository that the lock names: a lock may be a stranger's."""
-    yield from lock.written
-    for name, model in lock.models.items():
-        yield from (f"{name}/{relative}" for relative, _ in model.evidence.files)
-
-
-def _stays(path: str) -> bool:
-    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+def _faults(lock: Lock) -> Iterator[str]:
+    """What no build writes: a lock may be a stranger's."""
+    for setting in refused_settings(lock.server.environment, lock.server.flags):
+        yield f"gives the server what no build writes: {setting}"
+    files = (
+        f"{name}/{relative}"
+        for name, model in lock.models.items()
+        for relative, _ in model.evidence.files
+    )
+    for path in chain(lock.written, files):
+        if "\0" in path or {"", ".", ".."} & set(path.split("/")):
+            yield f"names {path!r}, which leaves the repository"

@@ -101,19 +101,13 @@ def find(tag: str) -> Release:
         if release.tag == tag:
             return release
     if not _TAG.fullmatch(tag):
-        raise InvalidInputError(
-            "TG304",
-            f"{tag!r} is not a Triton release",
-            fix=f"Write it as YY.MM, such as {RELEASES[-1].tag}.",
-        )
+        fix = f"Write it as YY.MM, such as {RELEASES[-1].tag}."
+        raise InvalidInputError("TG304", f"{tag!r} is not a Triton release", fix=fix)
     older = [release.tag for release in RELEASES if _month(release.tag) < _month(tag)]
     newer = [release.tag for release in RELEASES if _month(release.tag) > _month(tag)]
     nearest = " or ".join((*older[-1:], *newer[:1]))
-    raise InvalidInputError(
-        "TG304",
-        f"Triton {tag} is not in the table of releases",
-        fix=f"The nearest known release: {nearest}.",
-    )
+    what = f"Triton {tag} is not in the table of releases"
+    raise InvalidInputError("TG304", what, fix=f"The nearest known release: {nearest}.")
 
 
 def at_least(tag: str, minimum: str) -> bool:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.evidence import ObservedTensor
 from tritongen.model.input_values import (
-    GRAMMAR,
     Values,
     ValueSource,
     default_values,
@@ -25,21 +24,6 @@ from tritongen.model.input_values import (
     parse_values,
 )
 from tritongen.model.tensors import DType
-
-__all__ = [
-    "GRAMMAR",
-    "Array",
-    "InputRecipe",
-    "Values",
-    "default_values",
-    "make_inputs",
-    "numpy_dtype",
-    "observed_recipes",
-    "parse_values",
-    "row",
-    "stack_rows",
-    "zero_inputs",
-]
 
 Array = NDArray[Any]
 

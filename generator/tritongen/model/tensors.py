@@ -1,6 +1,6 @@
 """Element types, dimensions and tensors, in Triton's terms."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,6 +115,11 @@ def is_dynamic(dim: Dim) -> bool:
 def wire_dims(shape: Shape) -> tuple[int, ...]:
     """The shape as Triton writes it: -1 for every dynamic size."""
     return tuple(dim if isinstance(dim, int) else -1 for dim in shape)
+
+
+def shape_of_dims(dims: Iterable[int]) -> Shape:
+    """The shape of dims as Triton writes them: a size below zero is dynamic."""
+    return tuple(dim if dim >= 0 else None for dim in dims)
 
 
 def json_shape(shape: Shape | None) -> list[int | str] | None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tritongen.model.accuracy_metrics import Metric
 from tritongen.model.codec import significant
+from tritongen.model.intent import Metric
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 

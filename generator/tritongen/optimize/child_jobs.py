@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP
 from tritongen.model.codec import decode, encode
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
+from tritongen.model.intent import DEFAULT_MAX_DROP
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType, Shape
 from tritongen.model.variants import Accuracy, Proof, Speedup, Step

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritongen.errors import InvalidInputError
-from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Metric
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy
 from tritongen.optimize.accuracy import judge_drop, predicted, score

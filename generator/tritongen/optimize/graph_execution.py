@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tritongen.model.agreement import TOLERANCES
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 from tritongen.model.variants import Speedup, Step, StepKind
 from tritongen.optimize.apply_fixes import MODEL_FILE
 from tritongen.optimize.child_jobs import ChildJob, JobResult

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.evidence import BatchVerdict, Trial
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, precision_of
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import ModelIntent
-from tritongen.model.precision import precision_of
 from tritongen.model.tensors import DType, TensorKind
 from tritongen.model.variants import Step, StepKind, Variant, Verdict
 from tritongen.optimize.child_jobs import (

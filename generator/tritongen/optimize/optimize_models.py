@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.accuracy_metrics import DEFAULT_MAX_DROP, Metric
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.fixes import fixes_for
-from tritongen.model.intent import AccuracyIntent, ModelIntent
-from tritongen.model.variants import FIXED
+from tritongen.model.intent import DEFAULT_MAX_DROP, AccuracyIntent, Metric, ModelIntent
+from tritongen.model.variants import FIXED, fixes_for
 from tritongen.optimize.child_jobs import ChildJob, DataSource, Gate, TargetRuntime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from tritongen.model.backends import artefact_for, backend_for
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence, with_refusal
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import (
     InstanceKind,

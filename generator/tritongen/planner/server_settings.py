@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tritongen.model.allowed_settings import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
 from tritongen.model.backends import BACKENDS
 from tritongen.model.intent import Target
+from tritongen.model.lock import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
 from tritongen.model.serving_plan import (
     InstanceKind,
     ModelPlan,

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.model.allowed_settings import CACHE, LIMITER_RESOURCE, is_rate_limited
 from tritongen.model.evidence import ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DEFAULT_TRITON
-from tritongen.model.lock import Lock
+from tritongen.model.lock import CACHE, LIMITER_RESOURCE, Lock, is_rate_limited
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ServingPlan
 from tritongen.repository.compare import file_digest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.formats.hashing import StatKey, hash_files
+from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts

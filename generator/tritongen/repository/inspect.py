@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.evidence import BatchVerdict, Evidence, Trial
+from tritongen.model.evidence import BatchVerdict, Evidence, Trial, with_refusal
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
-from tritongen.model.fixes import fixes_for
-from tritongen.model.refusals import with_refusal
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
+from tritongen.model.variants import fixes_for
 from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project, load_project
 

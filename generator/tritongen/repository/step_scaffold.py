@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tritongen.config.plain_template import plain_template
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery.names import name_fault
+from tritongen.formats.discovery import name_fault
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
 from tritongen.model.printable import json_text

@@ -51,7 +51,7 @@ def model_needs(repository: Path, names: Sequence[str]) -> tuple[ModelNeeds, ...
 
 
 def _of_model(repository: Path, name: str) -> Iterator[ModelNeeds]:
-    from tritongen.formats.onnx.onnx_reader import read_onnx
+    from tritongen.formats.onnx_reader import read_onnx
     from tritongen.formats.reading import ModelSource
     from tritongen.formats.tensorrt import read_tensorrt
 

@@ -10,9 +10,8 @@ from typing import Any
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
 from tritongen.model.evidence import Trial
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
-from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
 from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType

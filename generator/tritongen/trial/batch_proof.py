@@ -13,7 +13,8 @@ import numpy as np
 
 from tritongen.model.agreement import TOLERANCES, Gap, Tolerance, gap, tells_apart, worst
 from tritongen.model.evidence import BatchProof, BatchVerdict
-from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs, row, stack_rows
+from tritongen.model.input_values import default_values
+from tritongen.model.samples import Array, InputRecipe, make_inputs, row, stack_rows
 from tritongen.model.tensors import is_dynamic, show_shape
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.runtime import LoadedModel, RuntimeRefusal

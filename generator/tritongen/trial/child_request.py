@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.precision import Precision
+from tritongen.model.facts import ModelFacts, ModelFormat, Precision
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
 

@@ -11,7 +11,8 @@ from itertools import islice
 from types import MappingProxyType
 
 from tritongen.model.evidence import ReportedTensor
-from tritongen.model.samples import Array, InputRecipe, default_values, make_inputs
+from tritongen.model.input_values import default_values
+from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.trial.child_request import Feed
 from tritongen.trial.runtime import LoadedModel, RuntimeRefusal

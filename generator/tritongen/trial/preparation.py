@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import backend_for
 from tritongen.model.cores import budget_of
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat, precision_of
 from tritongen.model.input_values import parse_values
 from tritongen.model.intent import DEFAULT_TRITON, DeclaredTensor, ModelIntent
-from tritongen.model.precision import precision_of
 from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, is_dynamic
 from tritongen.system.machine import read_cpus
 from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialOptions, TrialRequest

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.model.agreement import TOLERANCES, gap
-from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor
-from tritongen.model.refusals import NOT_LOADED
+from tritongen.model.evidence import NOT_LOADED, BatchProof, BatchVerdict, Cost, ObservedTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
 from tritongen.system import process_usage

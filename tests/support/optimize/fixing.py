@@ -8,7 +8,7 @@ import onnx
 from onnx import ModelProto, helper
 
 from tritongen.model.agreement import TOLERANCES
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 from tritongen.optimize.apply_fixes import apply_fixes
 from tritongen.optimize.child_jobs import JobResult, TargetRuntime
 from tritongen.optimize.fixes import FIXES, FixContext, Rewrite

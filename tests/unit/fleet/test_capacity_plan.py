@@ -17,9 +17,8 @@ from tritongen.fleet.capacity.capacity_plan import (
     plan_text,
 )
 from tritongen.fleet.capacity.sizing import plan_capacity
-from tritongen.model.business import Business
+from tritongen.model.business import Business, Pattern, PatternKind
 from tritongen.model.intent import ModelIntent
-from tritongen.model.traffic_pattern import Pattern, PatternKind
 
 
 @cache

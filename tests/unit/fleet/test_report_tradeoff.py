@@ -14,7 +14,7 @@ from support.cli import dense
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.catalogue import Machine
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
-from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Metric
 from tritongen.model.variants import Accuracy, Speedup, Variant, Verdict, judge
 from tritongen.optimize.accuracy import judge_drop
 from tritongen.pages import Chart

@@ -16,8 +16,8 @@ from tritongen.fleet.traffic.rate_profile import (
     zone_of,
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table, rates_of_counter
+from tritongen.model.business import Burst, Pattern, PatternKind, week_shape
 from tritongen.model.intent import Intent, ModelIntent
-from tritongen.model.traffic_pattern import Burst, Pattern, PatternKind, week_shape
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = Pattern(PatternKind.WEEKDAY_WEEKEND)

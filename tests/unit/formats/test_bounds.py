@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import format_models as make
+from tritongen.formats.parsing import wire
 
 ADDRESSES = 600 << 20
 SIZE = 4 << 30
@@ -117,6 +118,25 @@ def test_archives_that_unfold(tmp_path, name, members, zeros):
     assert codes
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "static void check_input_1(\n" * (8 << 15),
+        'in_spec_ = R"(' * (8 << 16),
+        f"static void check_input_0(\n{'a' * (8 << 20)}\n}}\n",
+        f"static void check_input_0(\nif (x_size[{10**12}] < 5)\n}}\n",
+        f"static void check_input_{'9' * 5000}(\nif ({'9' * 5000} != x_size[0])\n}}\n",
+    ],
+    ids=["checks", "specifications", "a-word", "an-axis", "digits"],
+)
+def test_sources_in_a_package_that_keep_expressions_busy(tmp_path, source):
+    (tmp_path / "m").mkdir()
+    with zipfile.ZipFile(tmp_path / "m" / "model.pt2", "w") as archive:
+        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
+        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", source)
+    assert inspected(tmp_path) == {"m": []}
+
+
 @pytest.mark.parametrize("mib", [15, 40])
 def test_archives_with_a_directory_of_a_million_entries(tmp_path, mib):
     """Nameless entries of 46 bytes each: as many as are read at all, and more than that."""
@@ -157,6 +177,42 @@ def test_documents_that_unfold(tmp_path):
     wide.mkdir()
     (wide / "model.json").write_text('{"learner":{' + '"a":[],' * 1_000_000)
     assert all(inspected(tmp_path).values())
+
+
+# A tuple of two of a tuple of two …: to hash, to compare or to write it takes 2**1000 steps.
+LAUGHS = b")" + b"2\x86" * 1000
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+
+
+@pytest.mark.parametrize(
+    "pickle",
+    [
+        b"}" + LAUGHS + b"Ns.",
+        LAUGHS + b"\x8c\x01a\x93.",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + LAUGHS + b"tQK\x00)tR.",
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + STORAGE
+        + b"X\x01\x00\x00\x000tQK\x00("
+        + b"\x8a\x06\xff\xff\xff\xff\xff\x7f" * 500_000
+        + b"ttR.",
+        b"}(" + b"".join(b"L%dL\nN" % (n * ((1 << 61) - 1)) for n in range(300_000)) + b"u.",
+        b"N" + b"".join(b"p%d\n" % (n * ((1 << 61) - 1)) for n in range(1, 300_000)) + b".",
+    ],
+    ids=["a-key", "a-name", "a-storage", "a-shape", "keys-of-one-hash", "places-of-one-hash"],
+)
+def test_pickles_that_keep_a_reader_busy(tmp_path, pickle):
+    (tmp_path / "m").mkdir()
+    with zipfile.ZipFile(tmp_path / "m" / "model.pth", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x04" + pickle)
+    assert inspected(tmp_path) == {"m": ["TG129"]}
+
+
+def test_graphs_of_millions_of_inputs(tmp_path):
+    inputs = b"\x5a\x03\x0a\x01a" * 4_000_000  # ValueInfoProto of field 11, named "a"
+    opset, graph = b"\x42\x02\x10\x11", b"\x3a" + wire.encoded(len(inputs))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.onnx").write_bytes(b"\x08\x08" + opset + graph + inputs)
+    assert inspected(tmp_path) == {"m": ["TG102"]}
 
 
 def test_a_sound_model_fits_the_bound_as_well(tmp_path):

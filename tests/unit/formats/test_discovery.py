@@ -7,7 +7,7 @@ import pytest
 
 from support import onnx_models
 from tritongen.errors import InvalidInputError
-from tritongen.formats import Discovery, ModelCandidate, find_models, name_fault
+from tritongen.formats.discovery import Discovery, ModelCandidate, find_models, name_fault
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Severity
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from support import onnx_models
 from tritongen.formats import inspect_folder
-from tritongen.formats.discovery.formats import detect
+from tritongen.formats.format_detection import detect
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Severity
 from tritongen.model.releases import find

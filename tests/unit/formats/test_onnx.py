@@ -8,7 +8,9 @@ from onnx import TensorProto, helper
 
 from support import onnx_models
 from support.onnx_models import FLOAT, INT64, STRING, value
-from tritongen.formats.onnx.onnx_reader import read_onnx
+from tritongen.formats.onnx_graph import MAX_FAULTS, OnnxWeights
+from tritongen.formats.onnx_reader import read_onnx
+from tritongen.formats.onnx_tensors import TensorHeader
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts, OnnxFacts
 from tritongen.model.tensors import DType, TensorKind
@@ -276,3 +278,10 @@ def test_many_faults_are_told_in_a_few_lines(tmp_path):
     found = messages(read(onnx_models.with_weights(*broken), tmp_path))
     assert len(found) == 6
     assert found[-1][1] == "95 further faults of this kind"
+
+
+def test_of_many_faults_the_first_are_kept():
+    weights = OnnxWeights()
+    for _ in range(100):
+        weights.add(TensorHeader(b"w", 99, (1,)))
+    assert (len(weights.faults), weights.faulty) == (MAX_FAULTS, 100)

@@ -10,8 +10,8 @@ import pytest
 from onnx import ModelProto
 
 from support import onnx_models
-from tritongen.formats.discovery.formats import detect
-from tritongen.formats.onnx.onnx_reader import read_onnx
+from tritongen.formats.format_detection import detect
+from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Severity

@@ -8,7 +8,7 @@ from onnx import helper
 
 from support import onnx_models
 from support.onnx_models import save, value
-from tritongen.formats.onnx.onnx_reader import read_onnx
+from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource

@@ -91,3 +91,10 @@ def test_scalars_are_what_the_backend_refuses(tmp_path):
     (tmp_path / "m.xml").write_bytes(text)
     (tmp_path / "m.bin").write_bytes(b"")
     assert codes(facts_of(tmp_path)) == ["TG115", "TG115"]
+
+
+def test_a_version_of_many_digits_is_none_of_the_old_ones(tmp_path):
+    port = '<output><port id="0" precision="FP32"><dim>1</dim></port></output>'
+    layers = f'<layers><layer id="0" name="p" type="Parameter">{port}</layer></layers>'
+    (tmp_path / "m.xml").write_text(f'<net name="m" version="{"1" * 5000}">{layers}</net>')
+    assert "TG116" in codes(facts_of(tmp_path))

@@ -118,3 +118,18 @@ def test_what_it_says_of_its_responses(source, expected, tmp_path):
     make.python_model(tmp_path / "m" / "1" / "model.py", source)
     python = facts_of(tmp_path, Intent()).python
     assert (python.decoupled, python.sends, python.is_decoupled) == expected
+
+
+def test_sizes_that_no_configuration_can_hold_are_not_said(tmp_path):
+    size = "0x" + "f" * 5000
+    text = f"""class TritonPythonModel:
+    def auto_complete_config(config):
+        config.set_max_batch_size({size})
+        config.add_input({{"name": "X", "data_type": "TYPE_FP32", "dims": [{size}]}})
+    def execute(self, requests):
+        return []
+"""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.py").write_text(text)
+    facts = facts_of(tmp_path)
+    assert (facts.python.max_batch_size, facts.inputs[0].shape) == (None, None)

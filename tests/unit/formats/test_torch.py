@@ -1,5 +1,6 @@
 """TorchScript archives, pickled weights and AOT Inductor packages, read without torch."""
 
+import json
 import zipfile
 
 import pytest
@@ -136,6 +137,21 @@ def test_paths_that_leave_the_archive_and_bombs_are_told(tmp_path):
     assert "TG138" in codes(facts_of(tmp_path / "models"))
 
 
+@pytest.mark.parametrize(
+    "type_", ["-" * 2000 + "1", "a" + ".a" * 2000], ids=["signs", "attributes"]
+)
+def test_types_that_are_nested_without_end_are_told(tmp_path, type_):
+    source = make.torch_linear(tmp_path / "source.pt")
+
+    def change(name, data):
+        if "/code/" in name:
+            data = data.replace(b"x: Tensor", f"x: {type_}".encode())
+        yield name, data
+
+    repacked(source, tmp_path / "models" / "m.pt", change)
+    assert codes(facts_of(tmp_path / "models")) == ["TG102"]
+
+
 def test_a_deflated_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "m.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -166,3 +182,20 @@ def test_a_compiled_package_says_types_sizes_and_names(tmp_path):
     assert facts.producer == "cpu x86_64"
     (old,) = inspect_folder(tmp_path, find("25.12")).models
     assert codes(old) == ["TG136"]
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"type": "builtins.tuple", "children_spec": 2},
+        {"children_spec": [{"type": "builtins.tuple", "children_spec": "ab"}, {"type": "a"}]},
+        {"type": "builtins.dict", "context": "[" * 100_000, "children_spec": [{}, {}]},
+    ],
+)
+def test_a_package_whose_call_has_no_form_is_no_traceback(tmp_path, specification):
+    text = json.dumps([1, specification])
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/data/aotinductor/model/a.wrapper.so", b"\x7fELF")
+        source = f'in_spec_ = R"({text})";\nout_spec_ = R"({text})";\n'
+        archive.writestr("m/data/aotinductor/model/a.wrapper.cpp", source)
+    assert codes(facts_of(tmp_path)) == []

@@ -129,6 +129,13 @@ def test_damage_is_told(tmp_path, name, content):
     assert codes(facts_of(tmp_path)) == ["TG102"]
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-Infinity", b"NaN"])
+def test_a_number_that_is_not_finite_is_damage(tmp_path, number):
+    learner = b'{"learner_model_param":{"num_feature":' + number + b'},"objective":{"name":"a"}}'
+    (tmp_path / "m.json").write_bytes(b'{"learner":' + learner + b',"version":[2,1,0]}')
+    assert codes(facts_of(tmp_path)) == ["TG102"]
+
+
 def test_large_arrays_are_stepped_over(tmp_path):
     # Numbers of a tree cost no Python work; a text with brackets is no structure.
     numbers = b",".join([b"1.5"] * 300_000)

@@ -269,3 +269,12 @@ def test_a_value_that_its_type_does_not_fit_is_told_with_its_place(value: str) -
 def test_any_number_is_a_value_or_a_fault(text: str, value: str) -> None:
     document = parse_intent(text.replace("V", value), "tritongen.yaml")
     assert all(str(fault) for fault in document.faults)
+
+
+def test_an_exponent_without_a_sign_is_told_how_to_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "tritongen.yaml"
+    path.write_text("models: {ocr: {rate: 1e3}}\n")
+    (fault,) = read_intent(path).faults
+    assert "1.0e+9" in str(fault)
+    path.write_text("models: {ocr: {rate: 1.0e+3}}\n")
+    assert read_intent(path).intent.of("ocr").rate == 1000.0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap, tells_apart, worst
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 
 SINGLE = TOLERANCES[Precision.SINGLE]
 NAN, INF = float("nan"), float("inf")

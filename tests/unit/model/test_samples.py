@@ -6,13 +6,11 @@ import pytest
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import ObservedTensor
-from tritongen.model.input_values import Values, ValueSource
+from tritongen.model.input_values import Values, ValueSource, default_values, parse_values
 from tritongen.model.samples import (
     InputRecipe,
-    default_values,
     make_inputs,
     observed_recipes,
-    parse_values,
     row,
     stack_rows,
     zero_inputs,

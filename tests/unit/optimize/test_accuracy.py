@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Metric
 from tritongen.optimize.accuracy import drop, judge_drop, predicted, score
 
 SCORES = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)

@@ -12,9 +12,9 @@ from support.optimize.faulty import constant, model, node, tensor, weights
 from support.optimize.fixing import shapes
 from tritongen.formats.servability import validate
 from tritongen.model.facts import ModelFacts, ModelFormat, OnnxFacts
-from tritongen.model.fixes import fixes_for
 from tritongen.model.releases import find
 from tritongen.model.tensors import DType, TensorSpec
+from tritongen.model.variants import fixes_for
 from tritongen.optimize.fixes import FIXES
 from tritongen.optimize.fixes.declarations import usable_name
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tritongen.model.evidence import BatchVerdict
-from tritongen.model.facts import ModelFormat
-from tritongen.model.precision import Precision
+from tritongen.model.facts import ModelFormat, Precision
 from tritongen.model.samples import InputRecipe
 from tritongen.model.tensors import DType
 from tritongen.trial.batch_proof import Prover, obstacle

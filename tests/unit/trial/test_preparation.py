@@ -14,9 +14,9 @@ from tritongen.model.facts import (
     ModelFormat,
     ModelVersion,
     OnnxFacts,
+    Precision,
 )
 from tritongen.model.intent import DeclaredTensor, ModelIntent
-from tritongen.model.precision import Precision
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
 from tritongen.trial import TrialOptions, run_trial
 from tritongen.trial.child_request import TrialRequest

@@ -14,10 +14,10 @@ from tritongen.fleet.capacity.operating_curves import (
 )
 from tritongen.fleet.capacity.processors import Speed, relative_speed, same_processor
 from tritongen.fleet.catalogue import Machine
-from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
+from tritongen.model.lock import is_rate_limited
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 from tritongen.planner import plan_serving
 from tritongen.queueing import OperatingCurve

@@ -20,10 +20,9 @@ from tritongen.fleet.export.deployment import (
     Service,
 )
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
-from tritongen.model.allowed_settings import is_rate_limited
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock
+from tritongen.model.lock import Lock, is_rate_limited
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
 from tritongen.repository.write_repository import settle

@@ -11,10 +11,10 @@ from tritongen.fleet.observe.model_counters import Observed
 from tritongen.fleet.plan_fleet import known_intent, read_plan
 from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
+from tritongen.model.business import PatternKind
 from tritongen.model.evidence import Cost
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, LockedModel
-from tritongen.model.traffic_pattern import PatternKind
 from tritongen.repository.project import read_lock
 from tritongen.triton.statistics import served_config
 

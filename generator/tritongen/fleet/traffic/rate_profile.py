@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.business import STEP_S, Pattern, week_shape
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, ModelIntent
-from tritongen.model.traffic_pattern import STEP_S, Pattern, week_shape
 
 HOUR_S = 3600.0
 DAY_S = 24.0 * HOUR_S

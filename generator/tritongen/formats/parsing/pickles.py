@@ -6,7 +6,7 @@ is the name with its arguments, and a persistent id is its tuple.
 
 import pickletools
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,8 @@ _MAX_STEPS: Final = 4_000_000
 # Chosen: names and documents are shorter, and sizes are numbers of 64 bits.
 _MAX_TEXT_LENGTH: Final = 1 << 20
 _MAX_BITS: Final = 8 * 64
+# Of LONG_BINPUT, which names a place in 32 bits.
+_MAX_MEMO: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,13 @@ class _Machine:
         elif code in _EMPTY:
             self.stack.append(_EMPTY[code]())
         elif code in _TUPLES:
-            items = [self.pop() for _ in range(_TUPLES[code])]
-            self.stack.append(tuple(reversed(items)))
+            self.stack.append(tuple(self.taken(_TUPLES[code])))
         elif code in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
             self.memo[len(self.memo) if code == "MEMOIZE" else _key(argument)] = self.top()
         elif code in {"GET", "BINGET", "LONG_BINGET"}:
-            self.recall(_key(argument))
+            if _key(argument) not in self.memo:
+                raise DamagedError("the pickle recalls what it did not remember")
+            self.stack.append(self.memo[_key(argument)])
         elif code in _ACTIONS:
             _ACTIONS[code](self, argument)
         elif code not in {"PROTO", "FRAME"}:
@@ -125,6 +128,10 @@ class _Machine:
         if not self.stack:
             raise DamagedError("the pickle takes more than it has")
         return self.stack.pop()
+
+    def taken(self, count: int) -> list[object]:
+        """So many values from the stack, the lowest first."""
+        return [self.pop() for _ in range(count)][::-1]
 
     def top(self) -> object:
         if not self.stack:
@@ -140,15 +147,12 @@ class _Machine:
                 return found
         raise DamagedError("the pickle closes a group that it did not open")
 
-    def name(self, module: str, name: str) -> None:
+    def name(self, module: object, name: object) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise DamagedError("the pickle has a global whose name is no text")
         found = Name(module, name)
         self.names.append(found)
         self.stack.append(found)
-
-    def recall(self, key: int) -> None:
-        if key not in self.memo:
-            raise DamagedError("the pickle recalls what it did not remember")
-        self.stack.append(self.memo[key])
 
     def put(self, pairs: list[object]) -> None:
         """Set items of the mapping below."""
@@ -157,8 +161,8 @@ class _Machine:
             target = target.items
         if isinstance(target, dict):
             for key, value in zip(pairs[::2], pairs[1::2], strict=False):
-                if isinstance(key, Hashable):
-                    target[_hashable(key)] = value
+                # To hash anything else may take for ever; its value counts all the same.
+                target[key if isinstance(key, str) else object()] = value
 
     def extend(self, items: list[object]) -> None:
         target = self.top()
@@ -176,14 +180,6 @@ class _Machine:
             target.state = state
 
 
-def _hashable(key: object) -> object:
-    try:
-        hash(key)
-    except TypeError:
-        return repr(type(key))
-    return key
-
-
 def _bounded(value: object) -> object:
     if isinstance(value, str | bytes) and len(value) > _MAX_TEXT_LENGTH:
         raise DamagedError(f"the pickle has a text of {len(value)} bytes")
@@ -193,7 +189,9 @@ def _bounded(value: object) -> object:
 
 
 def _key(argument: object) -> int:
-    return argument if isinstance(argument, int) else -1
+    if isinstance(argument, int) and 0 <= argument < _MAX_MEMO:
+        return argument
+    raise DamagedError(f"the pickle remembers a value under {argument!r:.20}")
 
 
 def _global(machine: _Machine, argument: object) -> None:
@@ -202,20 +200,10 @@ def _global(machine: _Machine, argument: object) -> None:
     machine.name(module, name)
 
 
-def _stack_global(machine: _Machine, _: object) -> None:
-    name, module = machine.pop(), machine.pop()
-    machine.name(str(module), str(name))
-
-
 def _dictionary(machine: _Machine, _: object) -> None:
     pairs = machine.group()
     machine.stack.append({})
     machine.put(pairs)
-
-
-def _set_item(machine: _Machine, _: object) -> None:
-    value, key = machine.pop(), machine.pop()
-    machine.put([key, value])
 
 
 def _make_with_keywords(machine: _Machine, _: object) -> None:
@@ -234,10 +222,10 @@ _ACTIONS: Final[Mapping[str, Callable[[_Machine, object], object]]] = {
     "APPENDS": lambda m, _: m.extend(m.group()),
     "ADDITEMS": lambda m, _: m.extend(m.group()),
     "DICT": _dictionary,
-    "SETITEM": _set_item,
+    "SETITEM": lambda m, _: m.put(m.taken(2)),
     "SETITEMS": lambda m, _: m.put(m.group()),
     "GLOBAL": _global,
-    "STACK_GLOBAL": _stack_global,
+    "STACK_GLOBAL": lambda m, _: m.name(*m.taken(2)),
     "REDUCE": lambda m, _: m.make(),
     "NEWOBJ": lambda m, _: m.make(),
     "NEWOBJ_EX": _make_with_keywords,

@@ -6,10 +6,14 @@ against the span that contains it.
 """
 
 import mmap
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from tritongen.errors import InvalidInputError
+from tritongen.system.paths import open_regular
 
 Data = mmap.mmap | bytes | memoryview
 
@@ -24,16 +28,15 @@ MAX_TEXT_BYTES: Final = 1 << 20
 _MASK64: Final = (1 << 64) - 1
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 
+# Field number, wire type, then the span of the field's bytes; a varint has its value as start.
+Field = tuple[int, int, int, int]
+
 
 class DamagedError(InvalidInputError):
     """The bytes are not what the format promises."""
 
     def __init__(self, what: str) -> None:
         super().__init__("TG102", what)
-
-
-# Field number, wire type, then the span of the field's bytes; a varint has its value as start.
-Field = tuple[int, int, int, int]
 
 
 def fields(data: Data, start: int, stop: int) -> Iterator[Field]:
@@ -143,7 +146,12 @@ def raw(data: Data, start: int, stop: int) -> bytes:
 
 def text(data: Data, start: int, stop: int) -> str:
     """A short text; bytes that are not UTF-8 are shown as escapes."""
-    return raw(data, start, stop).decode("utf-8", "backslashreplace")
+    return shown(raw(data, start, stop))
+
+
+def shown(name: bytes) -> str:
+    """A name as text; bytes that are not UTF-8 are shown as escapes."""
+    return name.decode("utf-8", "backslashreplace")
 
 
 def encoded(value: int) -> bytes:
@@ -159,3 +167,21 @@ def encoded(value: int) -> bytes:
 def header(number: int, size: int) -> bytes:
     """Tag and length of a field of bytes."""
     return encoded(number << 3 | LENGTH) + encoded(size)
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap.mmap]:
+    """The bytes of a regular file.
+
+    Raises:
+        DamagedError: TG102, it is empty.
+        OSError: it cannot be opened or mapped, or is no regular file.
+    """
+    descriptor = open_regular(path)
+    try:
+        if not os.fstat(descriptor).st_size:
+            raise DamagedError(f"{path.name} is empty")
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+            yield data
+    finally:
+        os.close(descriptor)

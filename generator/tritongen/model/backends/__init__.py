@@ -1,33 +1,31 @@
 """What is known of each Triton backend: one file a backend, one literal registry."""
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 from tritongen.model.backends.backend_rules import (
     Artefact,
     BackendRules,
     BatchSupport,
     ParameterRule,
+    ThreadRule,
+    ThreadScope,
     ValueKind,
+    threads_each,
 )
 from tritongen.model.backends.fil import FIL
 from tritongen.model.backends.onnxruntime import ONNXRUNTIME
 from tritongen.model.backends.openvino import OPENVINO
 from tritongen.model.backends.python import PYTHON
 from tritongen.model.backends.pytorch import PYTORCH
-from tritongen.model.backends.required_parameters import Setting
 from tritongen.model.backends.tensorflow import TENSORFLOW
 from tritongen.model.backends.tensorrt import TENSORRT
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope, threads_each
 from tritongen.model.facts import ModelFormat
 
 __all__ = [
     "BACKENDS",
-    "Artefact",
     "BackendRules",
     "BatchSupport",
     "ParameterRule",
-    "Setting",
     "ThreadRule",
     "ThreadScope",
     "ValueKind",
@@ -37,17 +35,15 @@ __all__ = [
     "threads_each",
 ]
 
-BACKENDS: Mapping[str, BackendRules] = MappingProxyType(
-    {
-        "onnxruntime": ONNXRUNTIME,
-        "pytorch": PYTORCH,
-        "openvino": OPENVINO,
-        "fil": FIL,
-        "python": PYTHON,
-        "tensorrt": TENSORRT,
-        "tensorflow": TENSORFLOW,
-    }
-)
+BACKENDS: Mapping[str, BackendRules] = {
+    "onnxruntime": ONNXRUNTIME,
+    "pytorch": PYTORCH,
+    "openvino": OPENVINO,
+    "fil": FIL,
+    "python": PYTHON,
+    "tensorrt": TENSORRT,
+    "tensorflow": TENSORFLOW,
+}
 
 
 def every_flavour() -> Iterator[BackendRules]:

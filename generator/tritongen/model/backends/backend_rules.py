@@ -1,13 +1,103 @@
-"""The shape of a backend's entry in the registry."""
+"""The shape of a backend's entry in the registry, and how its CPU threads are counted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
-from tritongen.model.backends.required_parameters import SettingsOf, no_settings
-from tritongen.model.backends.thread_rules import ThreadRule
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
+
+# Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
+LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+# Faults of the names of inputs and outputs, as sentences; empty when they can be served.
+NamesCheck = Callable[[ModelFacts, tuple[str, ...], tuple[str, ...]], tuple[str, ...]]
+
+
+class ThreadScope(StrEnum):
+    """What a thread parameter's value holds for."""
+
+    INSTANCE = "instance"
+    MODEL = "model"
+    PROCESS = "process"
+    PROCESS_PER_INSTANCE = "process per instance"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRule:
+    """How a backend's CPU threads are set and counted.
+
+    Attributes:
+        scope: what the value of `intra_key` holds for.
+        intra_key: parameter for the threads that share one operator, empty when there is none.
+        inter_key: parameter for operators that run side by side, empty when there is none.
+        mode_key: parameter that switches side-by-side operators on, empty when there is none.
+        streams_key: parameter for executions that share the model's threads, empty for none.
+        environment: variables that the backend's libraries obey where no parameter is set; the
+            first one that is set counts.
+        capped: whether those variables also bound the parameter's value.
+        default: threads without any setting, None for as many as the machine has.
+        pooled: whether all instances share one set of threads.
+        unset: what the backend does without any setting, for people.
+        pins: whether its threads then pin themselves to CPUs, out of a process's own affinity.
+    """
+
+    scope: ThreadScope
+    intra_key: str = ""
+    inter_key: str = ""
+    mode_key: str = ""
+    streams_key: str = ""
+    environment: tuple[str, ...] = ()
+    capped: bool = False
+    default: int | None = None
+    pooled: bool = False
+    unset: str = ""
+    pins: bool = False
+
+
+def threads_each(
+    rule: ThreadRule, parameters: Mapping[str, str], environment: Mapping[str, str]
+) -> int | None:
+    """Threads of one execution, or of the whole pool where all share it; None without a limit."""
+    stated = _leading_number(parameters, rule.intra_key)
+    variable = next(
+        (found for name in rule.environment if (found := _leading_number(environment, name))), None
+    )
+    if stated and variable and rule.capped:
+        stated = min(stated, variable)
+    threads = stated or variable or rule.default
+    if threads is None:
+        return None
+    return threads + _side_by_side(rule, parameters)
+
+
+def _side_by_side(rule: ThreadRule, parameters: Mapping[str, str]) -> int:
+    """Threads beyond those of one operator, where operators run side by side."""
+    if rule.mode_key and _leading_number(parameters, rule.mode_key) != 1:
+        return 0
+    # The thread that calls belongs to both pools.
+    return max(_leading_number(parameters, rule.inter_key) or 1, 1) - 1
+
+
+def _leading_number(values: Mapping[str, str], key: str) -> int | None:
+    """A leading number above 0, None when there is none: that leaves the choice to the library."""
+    text = values.get(key, "").strip()
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    return int(digits[:9]) or None if digits else None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One parameter with the sentence that explains it."""
+
+    key: str
+    value: str
+    why: str
+
+
+# From the model's facts and the target release (``YY.MM``).
+SettingsOf = Callable[[ModelFacts, str], tuple[Setting, ...]]
 
 
 class ValueKind(StrEnum):
@@ -37,8 +127,8 @@ class ParameterRule:
     """One key of the top-level `parameters` map that a backend reads.
 
     Attributes:
-        key: exact spelling.
         kind: how the value is read.
+        key: exact spelling.
         effect: what it does, in a few words.
         default: what holds without it, in words.
         choices: accepted texts for `ValueKind.CHOICE`, and texts accepted beside a number for
@@ -51,8 +141,8 @@ class ParameterRule:
         instead: key that has to be written for releases before `since`, empty for none.
     """
 
-    key: str
     kind: ValueKind
+    key: str
     effect: str
     default: str = ""
     choices: tuple[str, ...] = ()
@@ -62,6 +152,15 @@ class ParameterRule:
     until: str = ""
     required: bool = False
     instead: str = ""
+
+
+# A rule by the kind of its value, as the files of the backends list them.
+number = partial(ParameterRule, ValueKind.INT)
+switch = partial(ParameterRule, ValueKind.BOOL)
+decimal = partial(ParameterRule, ValueKind.FLOAT)
+choice = partial(ParameterRule, ValueKind.CHOICE)
+text = partial(ParameterRule, ValueKind.TEXT)
+path = partial(ParameterRule, ValueKind.PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +180,6 @@ class Artefact:
     platform: str = ""
     since: str = ""
     until: str = ""
-
-
-# Faults of the names of inputs and outputs, as sentences; empty when they can be served.
-NamesCheck = Callable[[ModelFacts, tuple[str, ...], tuple[str, ...]], tuple[str, ...]]
-
-
-def own_names(
-    _facts: ModelFacts, _inputs: tuple[str, ...], _outputs: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The check of backends that compare names with the model's own, or do not care."""
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +209,7 @@ class BackendRules:
         until: last release that ships it, empty when it is still shipped.
         batching: what max_batch_size means.
         naming: how inputs and outputs must be named, for people.
-        names: checks that.
+        names: checks that; backends that compare names with the model's own need no check.
         completes: what the backend fills in of a configuration that leaves it out, for people.
         settings: parameters that a configuration must state, from what the file says.
         states: whether it hands states of sequences back to the server.
@@ -152,9 +240,9 @@ class BackendRules:
     until: str = ""
     batching: BatchSupport = BatchSupport.FREE
     naming: str = "the model's own names"
-    names: NamesCheck = own_names
+    names: NamesCheck = lambda _facts, _inputs, _outputs: ()
     completes: str = "nothing"
-    settings: SettingsOf = no_settings
+    settings: SettingsOf = lambda _facts, _release: ()
     states: bool = False
     trial: str = ""
     embedded: str = ""

@@ -1,14 +1,6 @@
 """The fil backend: forests of decision trees."""
 
-from tritongen.model.backends.backend_rules import (
-    Artefact,
-    BackendRules,
-    BatchSupport,
-    ParameterRule,
-    ValueKind,
-)
-from tritongen.model.backends.required_parameters import Setting
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import DType
@@ -17,7 +9,7 @@ INPUT = "input__0"
 OUTPUT = "output__0"
 SHAP_OUTPUT = "treeshap_output"
 
-_RENAMED = "25.09"
+_LAST_OLD, _RENAMED = "25.08", "25.09"
 _UBJ_SINCE = "24.10"
 _TYPES = {
     ModelFormat.XGBOOST_BINARY: "xgboost",
@@ -39,122 +31,97 @@ def _names(
     return tuple(faults)
 
 
-def _settings(facts: ModelFacts, release: str) -> tuple[Setting, ...]:
+def _settings(facts: ModelFacts, release: str) -> tuple[rule.Setting, ...]:
     """Type of the file, classifier or not, threshold and probabilities."""
     trees = facts.trees
-    found = [Setting("model_type", _TYPES[facts.format], f"the file is {facts.format.value}")]
+    found = [rule.Setting("model_type", _TYPES[facts.format], f"the file is {facts.format.value}")]
     if trees is None:
         return tuple(found)
     classifies = str(trees.classifies).lower()
     key = "is_classifier" if at_least(release, _RENAMED) else "output_class"
-    found.append(Setting(key, classifies, f"the objective is {trees.objective or 'not stated'}"))
+    found.append(
+        rule.Setting(key, classifies, f"the objective is {trees.objective or 'not stated'}")
+    )
     if trees.classifies:
-        found.append(Setting("threshold", "0.5", "required for classifiers; half is the usual"))
+        found.append(
+            rule.Setting("threshold", "0.5", "required for classifiers; half is the usual")
+        )
         probabilities = str(trees.probabilities).lower()
         why = "answers are probabilities" if trees.probabilities else "answers are class numbers"
-        found.append(Setting("predict_proba", probabilities, why))
+        found.append(rule.Setting("predict_proba", probabilities, why))
     return tuple(found)
 
 
-def _removed(key: str, effect: str) -> ParameterRule:
-    return ParameterRule(key, ValueKind.TEXT, effect, until="25.08")
-
-
-FIL = BackendRules(
+FIL = rule.BackendRules(
     name="fil",
     artefacts=(
-        Artefact(ModelFormat.XGBOOST_JSON, "xgboost.json"),
-        Artefact(ModelFormat.XGBOOST_UBJ, "xgboost.ubj", since=_UBJ_SINCE),
-        Artefact(ModelFormat.XGBOOST_BINARY, "xgboost.model"),
-        Artefact(ModelFormat.LIGHTGBM, "model.txt"),
-        Artefact(ModelFormat.TREELITE, "checkpoint.tl"),
+        rule.Artefact(ModelFormat.XGBOOST_JSON, "xgboost.json"),
+        rule.Artefact(ModelFormat.XGBOOST_UBJ, "xgboost.ubj", since=_UBJ_SINCE),
+        rule.Artefact(ModelFormat.XGBOOST_BINARY, "xgboost.model"),
+        rule.Artefact(ModelFormat.LIGHTGBM, "model.txt"),
+        rule.Artefact(ModelFormat.TREELITE, "checkpoint.tl"),
     ),
     refused_dtypes=frozenset(DType) - {DType.FP32},
     true_texts=("true",),
     false_texts=("false",),
     case_sensitive=True,
     kinds=("AUTO", "CPU", "GPU"),
-    batching=BatchSupport.REQUIRED,
+    batching=rule.BatchSupport.REQUIRED,
     naming=f"{INPUT}, {OUTPUT} and, on wish, {SHAP_OUTPUT}",
     names=_names,
     settings=_settings,
-    threads=ThreadRule(
-        scope=ThreadScope.INSTANCE,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.INSTANCE,
         intra_key="cpu_nthread",
         environment=("OMP_NUM_THREADS",),
         capped=True,
         unset="as many threads as OpenMP starts, one for every core of the host",
     ),
     parameters=(
-        ParameterRule(
-            "model_type",
-            ValueKind.CHOICE,
-            "how the file is serialised",
-            default="xgboost",
-            choices=tuple(_TYPES.values()),
+        rule.choice(
+            "model_type", "how the file is serialised", "xgboost", choices=tuple(_TYPES.values())
         ),
-        ParameterRule(
+        rule.switch(
             "is_classifier",
-            ValueKind.BOOL,
             "whether classes are predicted",
             since=_RENAMED,
             required=True,
             instead="output_class",
         ),
-        ParameterRule(
-            "output_class", ValueKind.BOOL, "whether classes are predicted; is_classifier now"
-        ),
-        ParameterRule(
-            "threshold", ValueKind.FLOAT, "score above which a binary classifier answers 1"
-        ),
-        ParameterRule(
-            "predict_proba",
-            ValueKind.BOOL,
-            "answers with probabilities instead of the class",
-            default="false",
-        ),
-        ParameterRule(
-            "cpu_nthread", ValueKind.INT, "threads an instance, on the CPU", default="-1: OpenMP's"
-        ),
-        ParameterRule(
+        rule.switch("output_class", "whether classes are predicted; is_classifier now"),
+        rule.decimal("threshold", "score above which a binary classifier answers 1"),
+        rule.switch("predict_proba", "answers with probabilities instead of the class", "false"),
+        rule.number("cpu_nthread", "threads an instance, on the CPU", "-1: OpenMP's"),
+        rule.switch(
             "xgboost_allow_unknown_field",
-            ValueKind.BOOL,
             "ignores fields of XGBoost's JSON that are not known",
-            default="false",
+            "false",
         ),
-        ParameterRule(
+        rule.choice(
             "layout",
-            ValueKind.CHOICE,
             "order of the nodes in GPU memory",
-            default="depth_first",
+            "depth_first",
             choices=("depth_first", "breadth_first", "layered"),
             since=_RENAMED,
         ),
-        ParameterRule(
+        rule.choice(
             "chunk_size",
-            ValueKind.CHOICE,
             "rows a GPU thread block works on",
-            default="1",
+            "1",
             choices=("1", "2", "4", "8", "16", "32"),
             since=_RENAMED,
         ),
-        ParameterRule(
+        rule.number(
             "transfer_threshold",
-            ValueKind.INT,
             "rows above which a GPU instance moves its input to the GPU",
-            default="0",
+            "0",
             minimum=0,
         ),
-        ParameterRule(
-            "use_experimental_optimizations",
-            ValueKind.BOOL,
-            "an older engine for the CPU",
-            default="false",
-        ),
-        _removed("algo", "GPU algorithm; layout now"),
-        _removed("threads_per_tree", "GPU threads a tree; chunk_size now"),
-        _removed("storage_type", "form of the forest in GPU memory"),
-        _removed("blocks_per_sm", "GPU occupancy"),
+        rule.switch("use_experimental_optimizations", "an older engine for the CPU", "false"),
+        rule.text("algo", "GPU algorithm; layout now", until=_LAST_OLD),
+        rule.text("threads_per_tree", "GPU threads a tree; chunk_size now", until=_LAST_OLD),
+        rule.text("storage_type", "form of the forest in GPU memory", until=_LAST_OLD),
+        rule.text("blocks_per_sm", "GPU occupancy", until=_LAST_OLD),
     ),
     trial="treelite",
     embedded="treelite in Python",

@@ -1,12 +1,11 @@
 """The onnxruntime backend."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
 
-ONNXRUNTIME = BackendRules(
+ONNXRUNTIME = rule.BackendRules(
     name="onnxruntime",
-    artefacts=(Artefact(ModelFormat.ONNX, "model.onnx"),),
+    artefacts=(rule.Artefact(ModelFormat.ONNX, "model.onnx"),),
     platforms=("onnxruntime_onnx",),
     completes="inputs, outputs, max_batch_size and dynamic_batching, when one of inputs and "
     "outputs is missing; every dynamic first axis is then taken for the batch axis",
@@ -17,8 +16,8 @@ ONNXRUNTIME = BackendRules(
     optional_inputs=True,
     bf16_since="26.03",
     arena_key="enable_mem_arena",
-    threads=ThreadRule(
-        scope=ThreadScope.INSTANCE,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.INSTANCE,
         intra_key="intra_op_thread_count",
         inter_key="inter_op_thread_count",
         mode_key="execution_mode",
@@ -27,71 +26,53 @@ ONNXRUNTIME = BackendRules(
         pins=True,
     ),
     parameters=(
-        ParameterRule(
+        rule.number(
             "intra_op_thread_count",
-            ValueKind.INT,
             "threads that share one operator, per session",
-            default="0: one a physical core of the host",
+            "0: one a physical core of the host",
             minimum=0,
         ),
-        ParameterRule(
+        rule.number(
             "inter_op_thread_count",
-            ValueKind.INT,
             "operators that run side by side, used with execution_mode 1 only",
-            default="0: ONNX Runtime's choice",
+            "0: ONNX Runtime's choice",
             minimum=0,
             since="21.12",
         ),
-        ParameterRule(
+        rule.choice(
             "execution_mode",
-            ValueKind.CHOICE,
             "0 runs operators in sequence, 1 side by side",
-            default="0",
+            "0",
             choices=("0", "1"),
             since="21.12",
         ),
-        ParameterRule(
-            "enable_mem_arena", ValueKind.BOOL, "CPU memory arena", default="on", since="22.04"
-        ),
-        ParameterRule(
-            "enable_mem_pattern", ValueKind.BOOL, "memory pattern", default="on", since="22.04"
-        ),
-        ParameterRule(
+        rule.switch("enable_mem_arena", "CPU memory arena", "on", since="22.04"),
+        rule.switch("enable_mem_pattern", "memory pattern", "on", since="22.04"),
+        rule.text(
             "memory.enable_memory_arena_shrinkage",
-            ValueKind.TEXT,
             "gives arena memory back after a run, such as cpu:0",
             since="22.04",
         ),
-        ParameterRule(
+        rule.choice(
             "session.use_device_allocator_for_initializers",
-            ValueKind.CHOICE,
             "initialisers outside the arena",
-            default="0",
+            "0",
             choices=("0", "1"),
             since="25.02",
         ),
-        ParameterRule(
+        rule.choice(
             "cudnn_conv_algo_search",
-            ValueKind.CHOICE,
             "cuDNN search: 0 exhaustive, 1 heuristic, 2 default",
-            default="0",
+            "0",
             choices=("0", "1", "2"),
         ),
-        ParameterRule(
-            "gpu_mem_limit", ValueKind.INT, "bytes of the CUDA arena", default="no limit", minimum=0
-        ),
-        ParameterRule(
+        rule.number("gpu_mem_limit", "bytes of the CUDA arena", "no limit", minimum=0),
+        rule.choice(
             "arena_extend_strategy",
-            ValueKind.CHOICE,
             "CUDA arena growth: 0 next power of two, 1 as requested",
-            default="0",
+            "0",
             choices=("0", "1"),
         ),
-        ParameterRule(
-            "do_copy_in_default_stream",
-            ValueKind.BOOL,
-            "CUDA copies in the default stream",
-            default="1",
-        ),
+        rule.switch("do_copy_in_default_stream", "CUDA copies in the default stream", "1"),
     ),
 )

@@ -1,32 +1,26 @@
 """The python backend."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import LIBRARY_VARIABLES, ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
 
-PYTHON = BackendRules(
+PYTHON = rule.BackendRules(
     name="python",
-    artefacts=(Artefact(ModelFormat.PYTHON, "model.py"),),
+    artefacts=(rule.Artefact(ModelFormat.PYTHON, "model.py"),),
     optional_inputs=True,
     bf16_since="00.00",
     completes="what the model's auto_complete_config() adds",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS_PER_INSTANCE,
-        environment=LIBRARY_VARIABLES,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS_PER_INSTANCE,
+        environment=rule.LIBRARY_VARIABLES,
         unset="as many threads as the libraries of model.py start",
     ),
     open_parameters=True,
     parameters=(
-        ParameterRule(
-            "EXECUTION_ENV_PATH",
-            ValueKind.PATH,
-            "packed environment whose Python runs the model",
-        ),
-        ParameterRule(
+        rule.path("EXECUTION_ENV_PATH", "packed environment whose Python runs the model"),
+        rule.choice(
             "FORCE_CPU_ONLY_INPUT_TENSORS",
-            ValueKind.CHOICE,
             "inputs are handed over in the CPU's memory",
-            default="yes",
+            "yes",
             choices=("yes", "no"),
         ),
     ),

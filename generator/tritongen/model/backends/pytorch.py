@@ -1,7 +1,6 @@
 """The pytorch backend: TorchScript, AOT Inductor packages, and modules in Python."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
 
@@ -57,38 +56,17 @@ def _index_faults(role: str, names: tuple[str, ...], count: int | None) -> list[
     return []
 
 
-def _switch(key: str, effect: str, default: str) -> ParameterRule:
-    return ParameterRule(key, ValueKind.BOOL, effect, default=default)
-
-
-_COUNTS = (
-    ParameterRule(
-        "INTRA_OP_THREAD_COUNT",
-        ValueKind.INT,
-        "threads that share one operator; the first model that sets it decides for the server",
-        default="the cores of the host",
-        since="24.05",
-    ),
-    ParameterRule(
-        "INTER_OP_THREAD_COUNT",
-        ValueKind.INT,
-        "threads for forked parts of a model; the first model that sets it decides",
-        default="the cores of the host",
-        since="24.05",
-    ),
-)
-
-_AOTI = BackendRules(
+_AOTI = rule.BackendRules(
     name="pytorch",
     flavour=AOTI_PLATFORM,
     since="26.03",
     artefacts=(
-        Artefact(ModelFormat.TORCH_AOTI, "model.pt2", platform=AOTI_PLATFORM, since="26.03"),
+        rule.Artefact(ModelFormat.TORCH_AOTI, "model.pt2", platform=AOTI_PLATFORM, since="26.03"),
     ),
     refused_dtypes=_REFUSED,
     bf16_since="26.11",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         environment=_ATEN_VARIABLES,
         unset="one thread for every core of the host; no parameter is read",
     ),
@@ -96,51 +74,43 @@ _AOTI = BackendRules(
     trial="torch",
 )
 
-_PYTHON_MODULE = BackendRules(
+_PYTHON_MODULE = rule.BackendRules(
     name="pytorch",
     flavour=PYTHON_RUNTIME,
     since="24.01",
     artefacts=(),
     platforms=(TORCHSCRIPT_PLATFORM,),
     refused_dtypes=_REFUSED,
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS_PER_INSTANCE,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS_PER_INSTANCE,
         intra_key="NUM_THREADS",
         inter_key="NUM_INTEROP_THREADS",
         default=1,
         unset="one thread",
     ),
     parameters=(
-        ParameterRule(
-            "NUM_THREADS",
-            ValueKind.INT,
-            "threads that share one operator, per instance",
-            default="1",
-            minimum=1,
-        ),
-        ParameterRule(
+        rule.number("NUM_THREADS", "threads that share one operator, per instance", "1", minimum=1),
+        rule.number(
             "NUM_INTEROP_THREADS",
-            ValueKind.INT,
             "threads for forked parts of a model, per instance",
-            default="1",
+            "1",
             minimum=1,
         ),
-        ParameterRule(
+        rule.text(
             "TORCH_COMPILE_OPTIONAL_PARAMETERS",
-            ValueKind.TEXT,
             'JSON object of arguments to torch.compile, such as {"disable": true}',
         ),
     ),
 )
 
-PYTORCH = BackendRules(
+PYTORCH = rule.BackendRules(
     name="pytorch",
-    artefacts=(Artefact(ModelFormat.TORCHSCRIPT, "model.pt", platform=TORCHSCRIPT_PLATFORM),),
+    artefacts=(rule.Artefact(ModelFormat.TORCHSCRIPT, "model.pt", platform=TORCHSCRIPT_PLATFORM),),
     flavours=(_AOTI, _PYTHON_MODULE),
     platforms=(TORCHSCRIPT_PLATFORM, AOTI_PLATFORM),
     refused_dtypes=_REFUSED,
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         intra_key="INTRA_OP_THREAD_COUNT",
         inter_key="INTER_OP_THREAD_COUNT",
         environment=_ATEN_VARIABLES,
@@ -151,18 +121,29 @@ PYTORCH = BackendRules(
     "outputs: <name>__<index>, else in the order of the returned tuple",
     names=_names,
     parameters=(
-        *_COUNTS,
-        _switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
-        _switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
-        _switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
-        _switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
-        _switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
-        _switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
-        _switch("ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"),
-        _switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
-        ParameterRule(
-            "ENABLE_NVFUSER", ValueKind.BOOL, "the nvFuser, for the server", until="23.12"
+        rule.number(
+            "INTRA_OP_THREAD_COUNT",
+            "threads that share one operator; the first model that sets it decides for the server",
+            "the cores of the host",
+            since="24.05",
         ),
+        rule.number(
+            "INTER_OP_THREAD_COUNT",
+            "threads for forked parts of a model; the first model that sets it decides",
+            "the cores of the host",
+            since="24.05",
+        ),
+        rule.switch("DISABLE_OPTIMIZED_EXECUTION", "switches the JIT's optimiser off", "false"),
+        rule.switch("INFERENCE_MODE", "loads and runs without autograd's records", "true"),
+        rule.switch("DISABLE_CUDNN", "switches cuDNN off", "false"),
+        rule.switch("ENABLE_WEIGHT_SHARING", "instances on a device share their weights", "false"),
+        rule.switch("ENABLE_CACHE_CLEANING", "empties the CUDA cache after each run", "false"),
+        rule.switch("ENABLE_TENSOR_FUSER", "the JIT's tensor fuser, for the server", "untouched"),
+        rule.switch(
+            "ENABLE_JIT_PROFILING", "the JIT's profiling mode, for the server", "untouched"
+        ),
+        rule.switch("ENABLE_JIT_EXECUTOR", "the JIT's executor mode, for the server", "untouched"),
+        rule.switch("ENABLE_NVFUSER", "the nvFuser, for the server", until="23.12"),
     ),
     trial="torch",
     embedded="torch in Python",

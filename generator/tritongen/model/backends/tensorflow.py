@@ -1,21 +1,20 @@
 """The tensorflow backend, which Triton's images ship up to 25.02."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
 
 LAST_RELEASE = "25.02"
 
-TENSORFLOW = BackendRules(
+TENSORFLOW = rule.BackendRules(
     name="tensorflow",
     artefacts=(
-        Artefact(
+        rule.Artefact(
             ModelFormat.SAVEDMODEL,
             "model.savedmodel",
             platform="tensorflow_savedmodel",
             until=LAST_RELEASE,
         ),
-        Artefact(
+        rule.Artefact(
             ModelFormat.GRAPHDEF,
             "model.graphdef",
             platform="tensorflow_graphdef",
@@ -27,52 +26,30 @@ TENSORFLOW = BackendRules(
     default_cpu_instances=2,
     completes="inputs, outputs, max_batch_size and dynamic_batching of a SavedModel, from its "
     "signature; nothing of a GraphDef",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         intra_key="TF_NUM_INTRA_THREADS",
         inter_key="TF_NUM_INTER_THREADS",
         pooled=True,
         unset="one thread for every core of the host, in each of two pools",
     ),
     parameters=(
-        ParameterRule(
+        rule.number(
             "TF_NUM_INTRA_THREADS",
-            ValueKind.INT,
             "threads that share one operator; the first session decides for the server",
-            default="0: the cores of the host",
+            "0: the cores of the host",
             minimum=0,
         ),
-        ParameterRule(
+        rule.number(
             "TF_NUM_INTER_THREADS",
-            ValueKind.INT,
             "operators that run side by side; the first session decides for the server",
-            default="0: the cores of the host",
+            "0: the cores of the host",
             minimum=0,
         ),
-        ParameterRule(
-            "TF_USE_PER_SESSION_THREADS",
-            ValueKind.BOOL,
-            "each session has pools of its own",
-            default="false",
-        ),
-        ParameterRule(
-            "TF_GRAPH_TAG", ValueKind.TEXT, "tag of the SavedModel's graph", default="serve"
-        ),
-        ParameterRule(
-            "TF_SIGNATURE_DEF",
-            ValueKind.TEXT,
-            "signature of the SavedModel",
-            default="serving_default",
-        ),
-        ParameterRule(
-            "MAX_SESSION_SHARE_COUNT",
-            ValueKind.INT,
-            "instances that share a session",
-            default="1",
-            minimum=1,
-        ),
-        ParameterRule(
-            "TF_INIT_OPS_FILE", ValueKind.TEXT, "JSON with the operators that initialise a GraphDef"
-        ),
+        rule.switch("TF_USE_PER_SESSION_THREADS", "each session has pools of its own", "false"),
+        rule.text("TF_GRAPH_TAG", "tag of the SavedModel's graph", "serve"),
+        rule.text("TF_SIGNATURE_DEF", "signature of the SavedModel", "serving_default"),
+        rule.number("MAX_SESSION_SHARE_COUNT", "instances that share a session", "1", minimum=1),
+        rule.text("TF_INIT_OPS_FILE", "JSON with the operators that initialise a GraphDef"),
     ),
 )

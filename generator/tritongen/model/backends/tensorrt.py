@@ -1,13 +1,12 @@
 """The tensorrt backend."""
 
-from tritongen.model.backends.backend_rules import Artefact, BackendRules, ParameterRule, ValueKind
-from tritongen.model.backends.thread_rules import ThreadRule, ThreadScope
+from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
 from tritongen.model.tensors import DType
 
-TENSORRT = BackendRules(
+TENSORRT = rule.BackendRules(
     name="tensorrt",
-    artefacts=(Artefact(ModelFormat.TENSORRT, "model.plan", platform="tensorrt_plan"),),
+    artefacts=(rule.Artefact(ModelFormat.TENSORRT, "model.plan", platform="tensorrt_plan"),),
     platforms=("tensorrt_plan",),
     refused_dtypes=frozenset(
         {
@@ -23,39 +22,30 @@ TENSORRT = BackendRules(
     kinds=("AUTO", "GPU", "MODEL"),
     states=True,
     completes="inputs, outputs, max_batch_size and dynamic_batching, from the engine, on a GPU",
-    threads=ThreadRule(
-        scope=ThreadScope.PROCESS,
+    threads=rule.ThreadRule(
+        scope=rule.ThreadScope.PROCESS,
         default=1,
         pooled=True,
         unset="one thread a GPU, which feeds it",
     ),
     parameters=(
-        ParameterRule(
+        rule.choice(
             "execution_context_allocation_strategy",
-            ValueKind.CHOICE,
             "when memory of an execution context is allocated",
-            default="STATIC",
+            "STATIC",
             choices=("STATIC", "ON_PROFILE_CHANGE"),
             since="25.05",
         ),
-        ParameterRule(
-            "enable_multi_device",
-            ValueKind.BOOL,
-            "one engine over several GPUs",
-            default="false",
-            since="26.06",
-        ),
-        ParameterRule(
+        rule.switch("enable_multi_device", "one engine over several GPUs", "false", since="26.06"),
+        rule.text(
             "multi_device_gpus",
-            ValueKind.TEXT,
             "the GPUs of a multi-device engine, at least two: 0,1",
             since="26.06",
         ),
-        ParameterRule(
+        rule.switch(
             "multi_device_per_rank_engines",
-            ValueKind.BOOL,
             "one file a GPU: <file>.rank0 and so on",
-            default="false",
+            "false",
             since="26.06",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from tritongen.model.fixes import FIX_PURPOSES
+from tritongen.model.variants import FIX_PURPOSES
 from tritongen.optimize.fixes.batch_axis import ATTEMPTS, batch_first, free_batch
 from tritongen.optimize.fixes.containers import label_indices, optional, sequence, zipmap
 from tritongen.optimize.fixes.declarations import ir_version, names, opset, ranks, scalars, sizes

@@ -12,7 +12,7 @@ import numpy as np
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.agreement import TOLERANCES
-from tritongen.model.precision import Precision
+from tritongen.model.facts import Precision
 from tritongen.model.samples import Array
 from tritongen.model.variants import Accuracy, Proof
 from tritongen.optimize.apply_fixes import MODEL_FILE

@@ -3,7 +3,7 @@
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.intent.intent_faults import Fault, raise_faults
+from tritongen.intent.value_shapes import Fault, raise_faults
 
 
 @pytest.mark.parametrize(

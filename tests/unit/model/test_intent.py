@@ -1,6 +1,6 @@
 """Which metrics fall as a model gets better, and which are of class labels."""
 
-from tritongen.model.accuracy_metrics import Metric
+from tritongen.model.intent import Metric
 
 
 def test_errors_fall_and_labels_are_classes():

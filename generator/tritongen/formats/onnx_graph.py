@@ -1,19 +1,22 @@
-"""Operators of an ONNX file: main graph, sub-graphs and local functions, in one walk."""
+"""Operators and weights of an ONNX file: main graph, sub-graphs and local functions, in one walk.
+
+Weights are counted from their headers, never read.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tritongen.formats.onnx.onnx_types import DeclaredType, read_value_info
-from tritongen.formats.onnx.weights import (
-    OnnxWeights,
+from tritongen.formats.onnx_tensors import (
     TensorHeader,
     count_floats,
     read_sparse,
     read_tensor,
+    read_value_info,
 )
 from tritongen.formats.operator_graph import Operator, Role
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, DamagedError, Data
+from tritongen.model.tensors import TensorSpec
 
 ML_DOMAIN = "ai.onnx.ml"
 
@@ -47,6 +50,13 @@ _ROLES = {
 _FLOATS = 7
 _LISTS = frozenset({_FLOATS, 8, 9})
 
+# Beyond this the file is made to exhaust its reader.
+MAX_TENSORS = 5_000_000
+# Chosen: models have some hundreds of inputs and outputs at most.
+MAX_DECLARED = 100_000
+# How many faults of one file are told one by one.
+MAX_FAULTS = 5
+
 Span = tuple[int, int]
 
 
@@ -68,8 +78,7 @@ class Operators:
     Attributes:
         total: operators of the main graph and its sub-graphs.
         counts: the same by type.
-        types: every (domain, type) in use, functions included.
-        all_counts: as `counts`, functions included.
+        types: how many there are of each (domain, type), functions included.
         nodes: the main graph for `measure`; empty when there are more than `MAX_MEASURED`.
         endless: whether there are.
         ids: number of each of the main graph's values.
@@ -77,8 +86,7 @@ class Operators:
 
     total: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    types: set[tuple[str, str]] = field(default_factory=set)
-    all_counts: Counter[str] = field(default_factory=Counter)
+    types: Counter[tuple[str, str]] = field(default_factory=Counter)
     nodes: list[Operator] = field(default_factory=list)
     endless: bool = False
     ids: dict[bytes, int] = field(default_factory=dict)
@@ -89,47 +97,105 @@ class Operators:
 
 
 @dataclass(slots=True)
-class GraphContent:
-    """What is listed in the main graph itself.
+class OnnxWeights:
+    """What the tensors of a file add up to.
 
     Attributes:
-        inputs: (name, type), overridable initialisers included.
-        outputs: (name, type).
-        initialisers: names of dense and sparse ones.
+        counts: number of weights by element type.
+        size: bytes of the weights, external data included.
+        external: data file to the number of bytes that it must have at least.
+        faults: sentences on the first tensors that no runtime would load.
+        faulty: how many such tensors there are.
+        tensors: how many there are in all.
     """
 
-    inputs: list[tuple[bytes, DeclaredType]] = field(default_factory=list)
-    outputs: list[tuple[bytes, DeclaredType]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+    external: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    faulty: int = 0
+    tensors: int = 0
+
+    def add(self, header: TensorHeader) -> None:
+        """Count one tensor.
+
+        Raises:
+            DamagedError: there are more of them than a file has reason to hold.
+        """
+        self.tensors += 1
+        if self.tensors > MAX_TENSORS:
+            raise DamagedError(f"the file holds more than {MAX_TENSORS} tensors")
+        count = header.count
+        self.counts[header.label] += count
+        self.size += header.stored
+        if header.external is not None:
+            entry = header.external
+            end = entry.offset + header.stored
+            self.external[entry.location] = max(end, self.external.get(entry.location, 0))
+        fault = header.fault()
+        if fault:
+            self.faulty += 1
+            if self.faulty <= MAX_FAULTS:
+                self.faults.append(fault)
+
+    def add_plain(self, label: str, count: int, itemsize: int) -> None:
+        """Count weights that are kept as a list of numbers in an attribute."""
+        if count:
+            self.counts[label] += count
+            self.size += count * itemsize
+
+
+@dataclass(slots=True)
+class OnnxContent:
+    """A ModelProto as far as it was read.
+
+    Attributes:
+        ir_version: None when the file does not say.
+        producer: name and version of the exporter, by their fields.
+        opsets: version by domain.
+        graphs: how many there are.
+        functions: (domain, name) of the local ones.
+        inputs: of the main graph, each with its name as stored, overridable initialisers included.
+        outputs: likewise.
+        initialisers: names of the main graph's dense and sparse ones.
+        operators: what they add up to.
+        weights: likewise.
+    """
+
+    ir_version: int | None = None
+    producer: dict[int, str] = field(default_factory=dict)
+    opsets: dict[str, int] = field(default_factory=dict)
+    graphs: int = 0
+    functions: set[tuple[str, str]] = field(default_factory=set)
+    inputs: list[tuple[bytes, TensorSpec]] = field(default_factory=list)
+    outputs: list[tuple[bytes, TensorSpec]] = field(default_factory=list)
     initialisers: set[bytes] = field(default_factory=set)
+    operators: Operators = field(default_factory=Operators)
+    weights: OnnxWeights = field(default_factory=OnnxWeights)
 
 
-def read_graph(
-    data: Data, span: Span, operators: Operators, weights: OnnxWeights, content: GraphContent
-) -> None:
-    """Add the main graph to the sums.
+def read_graph(data: Data, span: Span, model: OnnxContent) -> None:
+    """Add the main graph to the model.
 
     Raises:
         DamagedError: a field does not fit, or graphs are nested without end.
     """
+    model.graphs += 1
     for number, first, last in wire.parts(data, *span):
         if number == 1:
-            _main_node(data, (first, last), operators, weights)
+            _main_node(data, (first, last), model.operators, model.weights)
         elif number in {5, 15}:
-            header = _initialiser(data, number, (first, last), weights)
-            content.initialisers.add(header.name if header else b"")
+            model.initialisers.add(_tensor(data, number, (first, last), model.weights))
         elif number == 11:
-            content.inputs.append(read_value_info(data, first, last))
+            model.inputs.append(read_value_info(data, first, last))
         elif number == 12:
-            content.outputs.append(read_value_info(data, first, last))
+            model.outputs.append(read_value_info(data, first, last))
+        if len(model.inputs) + len(model.outputs) > MAX_DECLARED:
+            raise DamagedError(f"the graph has more than {MAX_DECLARED} inputs and outputs")
 
 
-def read_function(
-    data: Data, span: Span, operators: Operators, weights: OnnxWeights
-) -> tuple[str, str]:
-    """Add a FunctionProto's operators to the types in use, not to the graph's count.
-
-    Returns:
-        The function's domain and name.
+def read_function(data: Data, span: Span, model: OnnxContent) -> None:
+    """Add a FunctionProto; its operators to the types in use, not to the graph's count.
 
     Raises:
         DamagedError: a field does not fit, or graphs are nested without end.
@@ -144,10 +210,9 @@ def read_function(
         elif number == 7:
             node = _read_node(data, (first, last))
             _count(node, body)
-            _walk(data, node, body, weights)
-    operators.types |= body.types
-    operators.all_counts.update(body.all_counts)
-    return domain, name
+            _walk(data, node, body, model.weights)
+    model.operators.types.update(body.types)
+    model.functions.add((domain or "ai.onnx", name))
 
 
 def _main_node(data: Data, span: Span, operators: Operators, weights: OnnxWeights) -> None:
@@ -192,8 +257,7 @@ def _count(node: RawNode, operators: Operators) -> None:
     if operators.total > MAX_OPERATORS:
         raise DamagedError(f"the file holds more than {MAX_OPERATORS} operators")
     operators.counts[node.type] += 1
-    operators.all_counts[node.type] += 1
-    operators.types.add((node.domain or "ai.onnx", node.type))
+    operators.types[node.domain or "ai.onnx", node.type] += 1
 
 
 def _walk(
@@ -217,7 +281,8 @@ def _walk(
             pending += [(nested, depth + 1) for nested in inner]
         counted = operators.total - operators.counts["Constant"] - before
         largest = max(largest, counted)
-    return scope.captured(), largest
+    captured = [value for value in dict.fromkeys(scope.read) if value not in scope.defined]
+    return captured, largest
 
 
 @dataclass(slots=True)
@@ -226,10 +291,6 @@ class _Scope:
 
     read: list[bytes] = field(default_factory=list)
     defined: set[bytes] = field(default_factory=set)
-
-    def captured(self) -> list[bytes]:
-        """What is read and comes from outside."""
-        return [value for value in dict.fromkeys(self.read) if value not in self.defined]
 
 
 def _subgraph(
@@ -245,8 +306,7 @@ def _subgraph(
             scope.defined.update(node.outputs)
             nested += _attributes(data, node, weights)
         elif number in {5, 15}:
-            header = _initialiser(data, number, (first, last), weights)
-            scope.defined.add(header.name if header else b"")
+            scope.defined.add(_tensor(data, number, (first, last), weights))
         elif number == 11:
             scope.defined.add(read_value_info(data, first, last)[0])
         elif number == 12:
@@ -254,11 +314,12 @@ def _subgraph(
     return nested
 
 
-def _initialiser(data: Data, number: int, span: Span, weights: OnnxWeights) -> TensorHeader | None:
-    header = read_tensor(data, *span) if number == 5 else read_sparse(data, *span)
+def _tensor(data: Data, number: int, span: Span, weights: OnnxWeights) -> bytes:
+    """Count a tensor of a graph or an attribute, dense or sparse by its field; its name."""
+    header = (read_tensor if number in {5, 10} else read_sparse)(data, *span)
     if header is not None:
         weights.add(header)
-    return header
+    return header.name if header else b""
 
 
 def _attributes(data: Data, node: RawNode, weights: OnnxWeights) -> list[Span]:
@@ -279,10 +340,6 @@ def _attributes(data: Data, node: RawNode, weights: OnnxWeights) -> list[Span]:
                 continue
             if number in {6, 11}:
                 graphs.append((first, last))
-            elif holds and number in {5, 10}:
-                weights.add(read_tensor(data, first, last))
-            elif holds and number == 22:
-                header = read_sparse(data, first, last)
-                if header is not None:
-                    weights.add(header)
+            elif holds and number in {5, 10, 22}:
+                _tensor(data, number, (first, last), weights)
     return graphs

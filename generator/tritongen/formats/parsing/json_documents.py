@@ -1,11 +1,29 @@
-"""Single values of a UBJSON document; typed arrays are stepped over by their length."""
+"""Single values of a large JSON or UBJSON document, without reading the rest of it into memory."""
 
+import json
 import mmap
+import re
 import struct
 from collections.abc import Collection
 from typing import Final
 
 from tritongen.formats.parsing.wire import DamagedError
+
+# A text with the colon that makes it a key, or a bracket. A text that is not closed ends at a
+# control character, which JSON forbids within one.
+_TOKEN: Final = re.compile(rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"(\s*:)?|[\[\]{}]')
+_CONTAINER: Final = re.compile(rb"\s*[\[{]")
+# Chosen: values that are used, numbers, names and levels of models' documents stay far below
+# these; beyond them the file is made to exhaust its reader.
+_MAX_VALUE_BYTES: Final = 1 << 20
+_MAX_SCALAR_BYTES: Final = 1 << 12
+_MAX_KEY_BYTES: Final = 256
+_MAX_DEPTH: Final = 64
+_MAX_TOKENS: Final = 200_000_000
+
+# Of a list of numbers the first ones are kept.
+_MAX_LIST: Final = 64
+_MAX_VALUES: Final = 20_000_000
 
 Data = mmap.mmap | bytes
 Path = tuple[str, ...]
@@ -21,14 +39,105 @@ _FORMATS: Final = {
 }
 _WHOLE: Final = b"iUIlL"
 _LITERALS: Final = {ord("Z"): None, ord("T"): True, ord("F"): False}
-# Chosen as for JSON; of a list of numbers the first ones are kept.
-_MAX_DEPTH: Final = 64
-_MAX_TEXT_BYTES: Final = 1 << 20
-_MAX_VALUES: Final = 20_000_000
-_MAX_LIST: Final = 64
 
 
-def find_values(
+def json_values(
+    data: Data, wanted: Collection[Path], counted: Collection[Path] = ()
+) -> dict[Path, object]:
+    """Values by their keys from the root on.
+
+    Args:
+        data: the document.
+        wanted: paths of values that are read; each at most 1 MB of text.
+        counted: paths of arrays of objects, whose members are counted instead.
+
+    Raises:
+        DamagedError: brackets do not match, nesting is absurd, or a wanted value is too long.
+    """
+    return _Scan(data, wanted, counted).run()
+
+
+class _Reader:
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
+        self.data = data
+        self.wanted = frozenset(wanted)
+        self.counted = frozenset(counted)
+        self.found: dict[Path, object] = {}
+
+
+class _Scan(_Reader):
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
+        super().__init__(data, wanted, counted)
+        self.keys: list[str] = []  # of the containers that are open; "[]" stands for an array
+        self.kinds: list[bytes] = []
+        self.starts: list[int] = []  # where each open container begins
+        self.members: list[int] = []  # containers right inside each open container
+
+    def run(self) -> dict[Path, object]:
+        for count, match in enumerate(_TOKEN.finditer(self.data)):
+            if count > _MAX_TOKENS:
+                raise DamagedError("the JSON is too long")
+            token = match[0]
+            if match[1] is not None:
+                if match[2] is not None and self.kinds:
+                    self.key(match[1], match.end())
+            elif token in {b"{", b"["}:
+                self.open(token, match.start())
+            else:
+                self.close(token, match.start())
+                if not self.kinds:
+                    return self.found
+        raise DamagedError("the JSON is cut off")
+
+    def key(self, name: bytes, end: int) -> None:
+        self.keys[-1] = name[:_MAX_KEY_BYTES].decode("utf-8", "replace")
+        path = tuple(self.keys)
+        if path in self.wanted and path not in self.found:
+            head = bytes(self.data[end : end + _MAX_SCALAR_BYTES])
+            if not _CONTAINER.match(head):
+                self.found[path] = _scalar(head)
+
+    def open(self, token: bytes, start: int) -> None:
+        if len(self.kinds) >= _MAX_DEPTH:
+            raise DamagedError("the JSON is nested too deeply")
+        if self.members:
+            self.members[-1] += 1
+        self.kinds.append(token)
+        self.keys.append("[]" if token == b"[" else "")
+        self.starts.append(start)
+        self.members.append(0)
+
+    def close(self, token: bytes, start: int) -> None:
+        if not self.kinds or (self.kinds.pop() == b"{") != (token == b"}"):
+            raise DamagedError(f"the JSON's brackets do not match at byte {start}")
+        self.keys.pop()
+        opened, members = self.starts.pop(), self.members.pop()
+        path = tuple(self.keys)
+        if token == b"]" and path in self.counted:
+            self.found[path] = members
+        if path in self.wanted and path not in self.found:
+            self.found[path] = _container(self.data, opened, start + 1)
+
+
+def _scalar(head: bytes) -> object:
+    """The text, number or literal at the start of some bytes."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(head.decode("utf-8", "replace").lstrip())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"a value of the JSON cannot be read: {error}") from error
+    return value
+
+
+def _container(data: Data, start: int, stop: int) -> object:
+    if stop - start > _MAX_VALUE_BYTES:
+        raise DamagedError(f"a value of the JSON has {stop - start} bytes")
+    try:
+        return json.loads(bytes(data[start:stop]))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"a value of the JSON cannot be read: {error}") from error
+
+
+def ubjson_values(
     data: Data, wanted: Collection[Path], counted: Collection[Path] = ()
 ) -> dict[Path, object]:
     """Values by their keys from the root on, and how many members the `counted` arrays have.
@@ -38,20 +147,17 @@ def find_values(
     Raises:
         DamagedError: a length or marker that does not fit, or absurd nesting.
     """
-    walk = _Walk(data, frozenset(wanted), frozenset(counted))
+    walk = _Walk(data, wanted, counted)
     walk.value((), walk.marker())
     return walk.found
 
 
-class _Walk:
-    def __init__(self, data: Data, wanted: frozenset[Path], counted: frozenset[Path]) -> None:
-        self.data = data
+class _Walk(_Reader):
+    def __init__(self, data: Data, wanted: Collection[Path], counted: Collection[Path]) -> None:
+        super().__init__(data, wanted, counted)
         self.size = len(data)
         self.pos = 0
         self.values = 0
-        self.wanted = wanted
-        self.counted = counted
-        self.found: dict[Path, object] = {}
 
     def marker(self) -> int:
         """The next marker that is no padding."""
@@ -87,7 +193,7 @@ class _Walk:
     def text(self) -> str:
         size = self.length()
         start = self.skip(size)
-        if size > _MAX_TEXT_BYTES:
+        if size > _MAX_VALUE_BYTES:
             return ""
         return bytes(self.data[start : start + size]).decode("utf-8", "replace")
 

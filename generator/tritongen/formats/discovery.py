@@ -1,4 +1,4 @@
-"""Finds the models in a folder.
+"""Finds the models in a folder, and says under which names they can be served.
 
 Known layouts: a file (``ocr.onnx``), a folder with a file (``ocr/model.onnx``), a folder with
 version folders (``ocr/1/model.onnx``), Triton's folder form of ONNX (``model.onnx/model.onnx``),
@@ -12,30 +12,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.discovery.formats import claimed
-from tritongen.formats.discovery.listing import FolderEntry, Kind, list_folder
-from tritongen.formats.discovery.mains import Main, candidates, identify, is_version, unusable
-from tritongen.formats.discovery.names import name_fault
+from tritongen.formats.folder_entries import (
+    CandidateVersion,
+    FolderEntry,
+    Kind,
+    candidates,
+    entry_fault,
+    identify,
+    is_version,
+    list_folder,
+    unusable,
+)
+from tritongen.formats.format_detection import claimed
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 
 _SIDE_FOLDERS = frozenset({"configs", "initial_state", "warmup"})
 _ALMOST_VERSION = re.compile(r"[vV]?[+-]?[0-9]+.*")
 
-
-@dataclass(frozen=True, slots=True)
-class CandidateVersion:
-    """One version of a candidate.
-
-    Attributes:
-        number: of the version.
-        path: main file or folder, relative to the models folder, with ``/``.
-        format: of the main file.
-    """
-
-    number: int
-    path: str
-    format: ModelFormat
+_SERVABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_REPLACED = re.compile(r"[^A-Za-z0-9_.-]+")
+# A file name may have 255 bytes; the rest is room for the suffix of a file being written.
+_MAX_NAME_CHARACTERS = 200
+# `GET /v2/models/stats` answers with every model's statistics, and the other names are files that
+# stand beside the models in a repository.
+_RESERVED = frozenset({"stats", "tritongen.lock", "tritongen.yaml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,9 @@ def _candidate(root: Path, entry: FolderEntry, findings: list[Finding]) -> Model
     )
 
 
-def _single(name: str, path: str, main: Main) -> ModelCandidate:
-    """A model without version folders: version 1."""
-    versions = () if main.findings else (CandidateVersion(1, main.path, main.format),)
-    return ModelCandidate(name, path, main.format, versions, main.findings)
+def _single(name: str, path: str, main: CandidateVersion) -> ModelCandidate:
+    """A model without version folders."""
+    return ModelCandidate(name, path, main.format, () if main.findings else (main,), main.findings)
 
 
 def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> ModelCandidate | None:
@@ -161,8 +161,7 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
     try:
         inside = list_folder(root, entry.path)
     except OSError as error:
-        message = f"{entry.path} cannot be listed: {error.strerror}"
-        fault = finding("TG003", Severity.ERROR, message, path=entry.path)
+        fault = entry_fault("TG003", entry, f"{entry.path} cannot be listed: {error.strerror}")
         return ModelCandidate(entry.name, entry.path, ModelFormat.UNKNOWN, findings=(fault,))
     loose = candidates(root, inside)
     versions = [item for item in inside if item.kind is Kind.FOLDER and is_version(item.name)]
@@ -176,35 +175,28 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
             message = f"{entry.path} holds no model that is known here"
             findings += [finding("TG104", Severity.WARNING, message, path=entry.path), *remarks]
         return None
-    if loose and found:
-        paths = [*(main.path for main in loose), *(main.path for _, main in found)]
-        return _ambiguous(entry, loose[0].format, paths, remarks)
-    if len(loose) > 1:
-        return _ambiguous(entry, loose[0].format, [main.path for main in loose], remarks)
-    return _assemble(entry, found or [(1, loose[0])], remarks)
+    mains = [*loose, *found]
+    if len(loose) > 1 or (loose and found):
+        several = _several(entry, mains)
+        return ModelCandidate(entry.name, entry.path, loose[0].format, findings=(several, *remarks))
+    return _assemble(entry, mains, remarks)
 
 
 def _assemble(
-    entry: FolderEntry, found: Sequence[tuple[int, Main]], remarks: Sequence[Finding]
+    entry: FolderEntry, found: Sequence[CandidateVersion], remarks: Sequence[Finding]
 ) -> ModelCandidate:
     """A folder's model, its versions ascending; a version that cannot be read spoils it."""
-    faults = [fault for _, main in found for fault in main.findings]
+    faults = [fault for main in found for fault in main.findings]
     spoilt = faults or any(item.severity is Severity.ERROR for item in remarks)
-    versions = tuple(CandidateVersion(number, main.path, main.format) for number, main in found)
-    return ModelCandidate(
-        entry.name,
-        entry.path,
-        found[-1][1].format,
-        () if spoilt else versions,
-        (*faults, *remarks),
-    )
+    versions = () if spoilt else tuple(found)
+    return ModelCandidate(entry.name, entry.path, found[-1].format, versions, (*faults, *remarks))
 
 
 def _versions(
     root: Path, folders: Sequence[FolderEntry]
-) -> tuple[list[tuple[int, Main]], list[Finding]]:
+) -> tuple[list[CandidateVersion], list[Finding]]:
     """The main file of every version folder, by number."""
-    found: list[tuple[int, Main]] = []
+    found: list[CandidateVersion] = []
     remarks: list[Finding] = []
     for folder in sorted(folders, key=lambda item: int(item.name)):
         try:
@@ -212,15 +204,15 @@ def _versions(
             mains = [whole] if whole else candidates(root, list_folder(root, folder.path))
         except OSError as error:
             message = f"{folder.path} cannot be listed: {error.strerror}"
-            remarks.append(finding("TG003", Severity.ERROR, message, path=folder.path))
+            remarks.append(entry_fault("TG003", folder, message))
             continue
         if not mains:
             message = f"version folder {folder.path} holds no model that is known here"
             remarks.append(finding("TG104", Severity.WARNING, message, path=folder.path))
             continue
         if len(mains) > 1:
-            remarks.append(_several(folder.path, [main.path for main in mains]))
-        found.append((int(folder.name), mains[0]))
+            remarks.append(_several(folder, mains))
+        found.append(replace(mains[0], number=int(folder.name)))
     return found, remarks
 
 
@@ -246,14 +238,37 @@ def _ignored_versions(root: Path, inside: Sequence[FolderEntry]) -> list[Finding
     ]
 
 
-def _ambiguous(
-    entry: FolderEntry, format_: ModelFormat, paths: Sequence[str], remarks: Sequence[Finding]
-) -> ModelCandidate:
-    findings = (_several(entry.path, paths), *remarks)
-    return ModelCandidate(entry.name, entry.path, format_, findings=findings)
+def _several(folder: FolderEntry, mains: Sequence[CandidateVersion]) -> Finding:
+    names = ", ".join(main.path for main in mains[:6]) + (", …" if len(mains) > 6 else "")
+    return entry_fault("TG109", folder, f"{folder.path} holds several models: {names}")
 
 
-def _several(folder: str, paths: Sequence[str]) -> Finding:
-    names = ", ".join(paths[:6]) + (", …" if len(paths) > 6 else "")
-    message = f"{folder} holds several models: {names}"
-    return finding("TG109", Severity.ERROR, message, path=folder)
+def name_fault(name: str) -> Finding | None:
+    """Why a model cannot be served under a name, None when it can.
+
+    Triton takes the name of the model's folder, puts it into URLs without decoding them, and
+    refuses ``..`` and ``/``.
+    """
+    if name in _RESERVED:
+        message = f"a model cannot be named {name!r}: Triton or tritongen uses that name itself"
+        return finding("TG126", Severity.ERROR, message, model=name)
+    if _SERVABLE.fullmatch(name) and len(name) <= _MAX_NAME_CHARACTERS:
+        return None
+    if len(name) > _MAX_NAME_CHARACTERS:
+        message = f"the model's name has {len(name)} characters"
+        fix = f"Rename the folder or file to at most {_MAX_NAME_CHARACTERS} characters."
+        return finding("TG106", Severity.ERROR, message, fix=fix, model=name)
+    suggestion = _REPLACED.sub("_", name).strip("._-")
+    fix = f"Rename it, for instance to {suggestion}." if suggestion else ""
+    return finding("TG106", Severity.ERROR, f"{name!r}: {_why(name)}", fix=fix, model=name)
+
+
+def _why(name: str) -> str:
+    if not name:
+        return "the name is empty"
+    if not name.isascii():
+        return "the name has characters beyond ASCII, which URLs cannot carry unencoded"
+    if name[0] in ".-":
+        return f"the name starts with {name[0]!r}"
+    found = sorted({char for char in name if _REPLACED.fullmatch(char)})
+    return "the name contains " + ", ".join(repr(char) for char in found)

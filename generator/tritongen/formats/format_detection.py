@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from xml.parsers import expat
 
-from tritongen.formats.discovery.python_source import defines_triton_model
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import FIXED32, FIXED64, LENGTH, VARINT, DamagedError
 from tritongen.formats.parsing.zip_archives import zip_names
+from tritongen.formats.python_model import defines_triton_model
 from tritongen.model.facts import ModelFormat
 from tritongen.system.paths import read_head
 

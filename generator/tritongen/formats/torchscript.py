@@ -1,23 +1,50 @@
 """TorchScript archives: the signature from the source in them, weights from the pickle's text."""
 
+import ast
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from tritongen.formats.parsing.pickles import Made, Name, Pickle
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.parsing.zip_archives import Archive
 from tritongen.formats.reading import ModelSource, ranked
-from tritongen.formats.torch.archive import dangers, first_line, pickle_in, root_of, weight_bytes
-from tritongen.formats.torch.pickled_weights import PickledWeights, weights_of
-from tritongen.formats.torch.signature import ForwardSignature, forward_of, members
-from tritongen.model.facts import ModelFacts, TorchFacts
+from tritongen.formats.torch_archive import (
+    PickledWeights,
+    dangers,
+    pickle_in,
+    root_of,
+    weight_bytes,
+    weights_of,
+)
+from tritongen.model.facts import ModelFacts, TorchArgument, TorchFacts
 from tritongen.model.findings import Finding
 from tritongen.model.tensors import DType, TensorSpec
 
+# Chosen: the arguments of `forward`, written out, have a few hundred.
+_MAX_SIGNATURE_CHARACTERS = 64 << 10
 # Chosen: far more than the source of one module.
 _MAX_SOURCE_BYTES = 16 << 20
+# Chosen: a number and a line end.
+_MAX_VERSION_BYTES = 1 << 10
 # Enough to guess what the first layer takes.
 _FIRST_WEIGHTS = 6
 _TEXTS = "List[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardSignature:
+    """What `forward` takes and gives; types as written, shortened to their last name.
+
+    Attributes:
+        arguments: without `self`.
+        returns: type of the result.
+        results: types of its members where it is a tuple, else the same alone.
+    """
+
+    arguments: tuple[TorchArgument, ...]
+    returns: str
+    results: tuple[str, ...]
 
 
 def read_torchscript(source: ModelSource) -> ModelFacts:
@@ -36,10 +63,8 @@ def read_torchscript(source: ModelSource) -> ModelFacts:
         signature = _signature(archive, root, data)
         examples = _examples(archive, root)
         weights = weights_of((data.value, constants.value if constants else None))
-        return ModelFacts(
-            source.model,
-            source.path,
-            source.format,
+        return replace(
+            source.facts,
             inputs=_inputs(signature, examples),
             outputs=_outputs(signature),
             parameters=weights.counts.total(),
@@ -63,7 +88,14 @@ def read_torchscript(source: ModelSource) -> ModelFacts:
 
 
 def _producer(archive: Archive, root: str) -> str:
-    version = first_line(archive, f"{root}version")
+    entry = archive.get(f"{root}version")
+    if entry is None:
+        return ""
+    try:
+        text = archive.read(entry, _MAX_VERSION_BYTES).decode("ascii", "replace")
+    except DamagedError:
+        return ""
+    version = text.partition("\n")[0].strip()
     return f"TorchScript archive version {version}" if version else ""
 
 
@@ -114,14 +146,13 @@ def _inputs(signature: ForwardSignature, examples: PickledWeights) -> tuple[Tens
 
 def _outputs(signature: ForwardSignature) -> tuple[TensorSpec, ...]:
     """``OUTPUT__0`` and so on, as many as the type of the result says; none when it is a class."""
-    types = members(signature.returns) or [signature.returns]
-    if any(type_ not in {"Tensor", _TEXTS} for type_ in types):
+    if any(type_ not in {"Tensor", _TEXTS} for type_ in signature.results):
         return ()
     return tuple(
         TensorSpec(f"OUTPUT__{index}", DType.BYTES, (None,), declared_type=_TEXTS)
         if type_ == _TEXTS
         else TensorSpec(f"OUTPUT__{index}", None, None)
-        for index, type_ in enumerate(types)
+        for index, type_ in enumerate(signature.results)
     )
 
 
@@ -133,15 +164,76 @@ def _refusals(source: ModelSource, signature: ForwardSignature) -> Iterator[Find
         if not tensors and not (lone_dict and argument.type == "Dict[str, Tensor]"):
             message = f"argument {argument.name!r} of forward() is {argument.type}"
             fix = "A wrapper module can take tensors and build it."
-            yield source.finding("TG142", message, fix=fix)
+            yield source.facts.finding("TG142", message, fix=fix)
     if not signature.arguments:
-        yield source.finding("TG142", "forward() takes no arguments")
+        yield source.facts.finding("TG142", "forward() takes no arguments")
     fix = "Return a tensor or a tuple of tensors."
-    for type_ in members(signature.returns) or [signature.returns]:
+    for type_ in signature.results:
         if type_.startswith(("Dict[", "List[", "Optional[")) and type_ != _TEXTS:
-            yield source.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
+            yield source.facts.finding("TG142", f"forward() returns {signature.returns}", fix=fix)
             return
         if type_ in {"int", "float", "bool", "str", "NoneType", "None"}:
             message = f"forward() returns {signature.returns}, which holds no tensor"
-            yield source.finding("TG142", message, fix=fix)
+            yield source.facts.finding("TG142", message, fix=fix)
             return
+
+
+def forward_of(source: str, name: str) -> ForwardSignature | None:
+    """The signature of one class's `forward`, None when there is none that can be read.
+
+    Args:
+        source: of the module that defines the class.
+        name: of the class.
+    """
+    start = re.search(rf"^class {re.escape(name)}\(\w+\):", source, re.MULTILINE)
+    if start is None:
+        return None
+    end = re.compile(r"^class ", re.MULTILINE).search(source, start.end())
+    body = source[start.end() : end.start() if end else len(source)]
+    found = re.search(r"^  def forward\(", body, re.MULTILINE)
+    if found is None:
+        return None
+    text = _header(body[found.start() : found.start() + _MAX_SIGNATURE_CHARACTERS].lstrip())
+    return _parsed(text) if text else None
+
+
+def _header(text: str) -> str:
+    """The text up to the colon that ends the signature."""
+    depth = 0
+    for position, char in enumerate(text):
+        if char in "([":
+            depth += 1
+        elif char in ")]":
+            depth -= 1
+        elif char == ":" and not depth:
+            return text[:position]
+    return ""
+
+
+def _parsed(header: str) -> ForwardSignature | None:
+    try:
+        tree = ast.parse(f"{header}: pass")
+        function = tree.body[0] if tree.body else None
+        if not isinstance(function, ast.FunctionDef):
+            return None
+        arguments = [*function.args.posonlyargs, *function.args.args]
+        return ForwardSignature(
+            tuple(TorchArgument(item.arg, _text(item.annotation)) for item in arguments[1:]),
+            _text(function.returns),
+            _results(function.returns),
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # types that are nested without end are none
+
+
+def _text(annotation: ast.expr | None) -> str:
+    return "Tensor" if annotation is None else ast.unparse(annotation)
+
+
+def _results(annotation: ast.expr | None) -> tuple[str, ...]:
+    match annotation:
+        case ast.Subscript(ast.Name("Tuple"), ast.Tuple(members)) if members:
+            return tuple(ast.unparse(member) for member in members)
+        case ast.Subscript(ast.Name("Tuple"), member):
+            return (ast.unparse(member),)
+    return (_text(annotation),)
