@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tritongen.config.lint.backends import UNREGISTERED
 from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     RESERVED_FOLDERS,
+    UNREGISTERED,
     LintedModel,
     is_oversized,
     version_number,

@@ -7,10 +7,15 @@ from pathlib import PurePosixPath
 from tritongen.config.lint.linted_model import LintedModel, element_count, show_dims
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import ConfigMessage
+from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least
+from tritongen.model.tensors import is_dynamic
 
 _TENSORRT = "tensorrt_plan"
+# Backends that complete inputs, outputs and batch size by themselves.
+_COMPLETING = frozenset({"onnxruntime", "openvino", "tensorrt", "tensorflow", "dali"})
+_NEEDS_TENSORS = frozenset({"pytorch"})
 # Label files that leave the model's folder are refused from here on.
 _LABELS_INSIDE_SINCE = "26.02"
 
@@ -39,6 +44,75 @@ def complete(model: LintedModel, context: LintContext) -> Iterator[Finding]:
             yield model.error("TG424", f"{field}.data_type", f"{what} must specify 'data_type'")
         if not tensor.dims:
             yield model.error("TG424", f"{field}.dims", f"{what} must specify 'dims'")
+
+
+def left_to_completion(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """What a backend fills in by itself is a guess from syntax."""
+    config = model.config
+    lacking = [name for name in ("input", "output") if not getattr(config, name)]
+    if not model.written or model.is_ensemble or config.backend not in _COMPLETING:
+        return
+    if lacking and context.autocomplete:
+        sized = "max_batch_size" in model.parsed.lines
+        guess = "" if sized else "; max_batch_size becomes 4 where every first axis is dynamic"
+        yield model.warning(
+            "TG644",
+            "",
+            f"{' and '.join(lacking)} left to auto-completion: a first axis of unknown size is "
+            f"taken for the batch{guess}",
+        )
+    elif not lacking and "max_batch_size" not in model.parsed.lines:
+        yield model.info("TG644", "", "max_batch_size is not written, which means 0: no batching")
+
+
+def no_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A model without inputs or outputs loads in most backends, and nobody can use it."""
+    config = model.config
+    lacking = [name for name in ("input", "output") if not getattr(config, name)]
+    completed = config.backend in _COMPLETING and not model.is_ensemble
+    if not lacking or completed or not model.written:
+        return
+    named = " and ".join(f"no {name}" for name in lacking)
+    if config.backend in _NEEDS_TENSORS:
+        yield model.error("TG606", "", f"{named}: backend {config.backend} needs both")
+        return
+    note = " (unless auto_complete_config adds them)" if config.backend == "python" else ""
+    yield model.warning("TG606", "", f"{named} written{note}; Triton loads it all the same")
+
+
+def leading_dynamic(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Dims leave the batch axis out; a leading -1 in all of them is often that axis again."""
+    found = [(field, tensor) for _, field, tensor in tensors(model)]
+    known = model.view.facts is not None and model.view.facts.format is ModelFormat.ONNX
+    if not model.batching or not found or known:
+        return
+    if all(tensor.dims and tensor.dims[0] == -1 for _, tensor in found):
+        yield model.info(
+            "TG640",
+            f"{found[0][0]}.dims",
+            "every tensor begins with -1 although max_batch_size > 0 already stands for the batch "
+            "axis",
+        )
+
+
+def unused_batching(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Every first axis is dynamic, and the model is served one request at a time."""
+    facts, config = model.view.facts, model.config
+    if facts is None or facts.format is not ModelFormat.ONNX or config.max_batch_size != 0:
+        return
+    specs = (*facts.inputs, *facts.outputs)
+    if (
+        config.input
+        and config.output
+        and specs
+        and all(spec.shape and is_dynamic(spec.shape[0]) for spec in specs)
+    ):
+        yield model.info(
+            "TG646",
+            "max_batch_size",
+            "every first axis of the model is dynamic; if it is a batch axis, requests could share "
+            "executions",
+        )
 
 
 def dimensions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:

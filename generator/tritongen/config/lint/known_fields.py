@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from tritongen.config.lint.backends import ENSEMBLE, PLATFORMS, image_backends
-from tritongen.config.lint.linted_model import LintedModel
+from tritongen.config.lint.linted_model import ENSEMBLE, PLATFORMS, LintedModel, image_backends
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.model.backends import BACKENDS, BackendRules
 from tritongen.model.findings import Finding
@@ -129,6 +128,18 @@ def _no_backend(model: LintedModel) -> Finding:
     return model.error(
         "TG403", "backend", "no backend is written, and no model file in the first folder tells it"
     )
+
+
+def backend_written(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """The backend should not hang on which files lie in a folder."""
+    written = model.parsed.message
+    if model.written and not written.backend and model.config.backend and not model.is_ensemble:
+        source = "platform" if written.platform else "the files"
+        yield model.info(
+            "TG645",
+            "",
+            f'backend is not written; Triton derives "{model.config.backend}" from {source}',
+        )
 
 
 def _contradicts(platform: str, backend: str) -> bool:

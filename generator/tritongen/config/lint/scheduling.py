@@ -1,4 +1,4 @@
-"""Sequence batching: controls, strategies, initial states."""
+"""Batch sizes, the dynamic batcher, the sequence batcher, queues, the response cache."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,154 @@ from tritongen.config.lint.linted_model import (
     show_dims,
 )
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import ConfigMessage, map_path
 from tritongen.model.findings import Finding
+
+_DELAY = 1
+
+
+def batch_size(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """No negative batch size."""
+    if model.config.max_batch_size < 0:
+        yield model.error(
+            "TG406",
+            "max_batch_size",
+            f"'max_batch_size' must be non-negative; it is {model.config.max_batch_size}",
+        )
+
+
+def preferred_sizes(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Preferred sizes lie from 1 to the batch size."""
+    most = model.config.max_batch_size
+    sizes = model.config.dynamic_batching.preferred_batch_size
+    for field, size in model.each("dynamic_batching.preferred_batch_size"):
+        if size <= 0:
+            yield model.error(
+                "TG407", field, f"preferred batch size must be positive; it is {size}"
+            )
+        elif size > most:
+            yield model.error(
+                "TG407", field, f"preferred batch size {size} must be <= max_batch_size {most}"
+            )
+    if sizes and not any(size <= 0 or size > most for size in sizes):
+        yield model.info(
+            "TG641",
+            "dynamic_batching.preferred_batch_size",
+            "preferred batch sizes make requests wait; plain dynamic_batching { } takes what is "
+            "there",
+        )
+
+
+def priorities(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Default level and policies lie within the levels."""
+    batcher = model.config.dynamic_batching
+    levels, default = batcher.priority_levels, batcher.default_priority_level
+    policies = sorted(batcher.priority_queue_policy)
+    if not levels:
+        for level in policies:
+            yield model.warning(
+                "TG621",
+                map_path("dynamic_batching.priority_queue_policy", level),
+                f"the queue policy of level {level} never applies: priority_levels is not set",
+            )
+        return
+    if not 1 <= default <= levels:
+        yield model.error(
+            "TG409",
+            "dynamic_batching.default_priority_level",
+            f"default_priority_level must be in range [1, {levels}]; it is {default}",
+        )
+    for level in policies:
+        if not 1 <= level <= levels:
+            yield model.error(
+                "TG410",
+                map_path("dynamic_batching.priority_queue_policy", level),
+                f"priority queue policy must have a level in range [1, {levels}]; it is {level}",
+            )
+
+
+def ordering(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Order is kept with one priority level and rejected time-outs only."""
+    batcher = model.config.dynamic_batching
+    if not batcher.preserve_ordering:
+        return
+    if batcher.priority_levels > 1:
+        yield model.error(
+            "TG411",
+            "dynamic_batching.preserve_ordering",
+            f"only one priority level is allowed with preserve_ordering; there are "
+            f"{batcher.priority_levels}",
+        )
+    policies: list[tuple[str, ConfigMessage]] = [
+        ("dynamic_batching.default_queue_policy", batcher.default_queue_policy)
+    ]
+    policies += [
+        (map_path("dynamic_batching.priority_queue_policy", level), policy)
+        for level, policy in sorted(batcher.priority_queue_policy.items())
+    ]
+    for field, policy in policies:
+        if policy.default_timeout_microseconds and policy.timeout_action == _DELAY:
+            yield model.error(
+                "TG412",
+                field,
+                "a queue policy cannot have DELAY as timeout action with preserve_ordering",
+            )
+
+
+def pointless_batcher(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A dynamic batcher with nothing to merge."""
+    size = model.config.max_batch_size
+    if model.config.HasField("dynamic_batching") and size in {0, 1}:
+        preferred = model.config.dynamic_batching.preferred_batch_size
+        if not (size == 0 and preferred):
+            yield model.warning(
+                "TG607",
+                "dynamic_batching",
+                f"dynamic_batching merges nothing with max_batch_size {size}",
+            )
+
+
+def limited_queue(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A queue with limits makes the batcher miss wake-ups on a quiet server."""
+    policy = model.config.dynamic_batching.default_queue_policy
+    limits = [
+        name
+        for name in ("default_timeout_microseconds", "max_queue_size")
+        if getattr(policy, name) > 0
+    ]
+    if limits:
+        yield model.info(
+            "TG652",
+            "dynamic_batching.default_queue_policy",
+            f"with {' and '.join(limits)} a request that arrives while an instance is being "
+            "released wakes nobody: on a quiet server it can wait 500 ms (seen on Triton 2.51)",
+        )
+
+
+def response_cache(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """The cache serves plain request-response models, and needs a cache in the server."""
+    config = model.config
+    if not config.response_cache.enable:
+        return
+    field = "response_cache.enable"
+    if config.HasField("sequence_batching"):
+        yield model.error(
+            "TG414", field, "the response cache does not support the sequence batching scheduler"
+        )
+    elif config.model_transaction_policy.decoupled:
+        yield model.error(
+            "TG415", field, "the response cache does not support the 'decoupled' transaction policy"
+        )
+    elif context.cache is not True:
+        certain = context.cache is False
+        yield model.warning(
+            "TG613",
+            field,
+            "the server has no response cache; nothing is cached"
+            if certain
+            else "nothing is cached unless the server runs with --cache-config",
+        )
+
 
 _CORRID = 3
 _KINDS = {
