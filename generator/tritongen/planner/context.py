@@ -42,6 +42,16 @@ class ModelInput:
         return self.trial is not None and self.trial.ok
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether its instances run on the target's GPUs."""
+        return self.gpus > 0 and "GPU" in self.backend.kinds
+
+    @property
+    def needed_cores(self) -> int:
+        """Cores without which it cannot be planned: one instance's, else what the user fixes."""
+        return (self.intent.instances or 1) * (self.intent.threads or 1)
+
+    @property
     def verdict(self) -> BatchVerdict:
         """What the trial says of axis 0."""
         if self.trial is None or not self.trial.ok:

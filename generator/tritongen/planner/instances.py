@@ -1,17 +1,105 @@
-"""Instances and threads: how a model's cores are split."""
+"""How the models of one container share its cores: each one's instances and threads."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tritongen.model.evidence import Tuned, instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
 from tritongen.planner.context import ModelInput, tuned_reason
-from tritongen.planner.core_shares import Share
 
 # One execution may use this share of the latency goal; the rest is for waiting and the network.
 GOAL_SHARE = 0.5
 # Weights are held once an instance; the server itself and the requests need the rest.
 MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Cores of one model and why."""
+
+    cores: int
+    reason: Reason
+
+
+def share_cores(
+    models: Sequence[ModelInput], cores: int
+) -> tuple[dict[str, Share], tuple[Finding, ...]]:
+    """Give every model what it needs, each further core to the model with the most load a core.
+
+    Returns:
+        Shares by name. Those of models on the CPU are at most `cores` together; where they need
+        more than that, each has what one execution needs, and a finding says so.
+    """
+    shares = {
+        model.facts.name: Share(model.needed_cores, Reason(Source.TARGET, "on the GPU"))
+        for model in models
+        if model.on_gpu
+    }
+    models = [model for model in models if not model.on_gpu]
+    given = {model.facts.name: model.needed_cores for model in models}
+    needed = sum(given.values())
+    if needed > cores:
+        message = (
+            f"{len(models)} models need at least {needed} cores, the target has "
+            f"{cores}: the rate limiter holds executions to the cores, and models wait for each "
+            "other"
+        )
+        held = {name: Share(count, _held(count)) for name, count in given.items()}
+        return shares | held, (finding("TG310", Severity.WARNING, message, field="target.cpus"),)
+    loads = _loads(models)
+    free = [model.facts.name for model in models if model.intent.instances is None]
+    for _ in range(cores - needed if free else 0):
+        neediest = max(free, key=lambda name: (loads[name] / given[name], name))
+        given[neediest] += 1
+    total = sum(loads.values())
+    for model in models:
+        name = model.facts.name
+        part = loads[name] / total
+        shares[name] = Share(given[name], _reason(model, given[name], cores, part, len(models)))
+    return shares, ()
+
+
+def _held(cores: int) -> Reason:
+    plural = "core" if cores == 1 else "cores"
+    return Reason(Source.RULE, f"{cores} {plural} at a time, held by the rate limiter")
+
+
+def _loads(models: Sequence[ModelInput]) -> dict[str, float]:
+    """Busy cores that the models need on average, in arbitrary but common units."""
+    rates = {model.facts.name: model.intent.planning_rate for model in models}
+    services = {model.facts.name: model.cost_ms(1, 1) for model in models}
+    # What is not stated is taken as the mean of what is, so that silence neither wins nor loses.
+    rate, service = _mean(rates.values()), _mean(services.values())
+    return {
+        name: max(_known(rates[name], rate) * _known(services[name], service) / 1000, 1e-9)
+        for name in rates
+    }
+
+
+def _known(value: float | None, default: float) -> float:
+    return value if value is not None else default
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 1.0
+
+
+def _reason(model: ModelInput, given: int, cores: int, part: float, models: int) -> Reason:
+    if model.intent.instances is not None:
+        return Reason(Source.INTENT, f"{given} of {cores} cores: fixed in tritongen.yaml")
+    if models == 1:
+        return Reason(Source.TARGET, f"all {cores} cores: the only model")
+    rate, service_ms = model.intent.planning_rate, model.cost_ms(1, 1)
+    requests = f"{rate:g}/s" if rate is not None else "a rate like the others'"
+    service = f"{service_ms:.3g} ms" if service_ms is not None else "a mean service time"
+    return Reason(
+        Source.INTENT if rate is not None else Source.TRIAL,
+        f"{given} of {cores} cores: {part:.0%} of the load of {models} models "
+        f"({requests} × {service})",
+        (("share_of_load", round(part, 3)),),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +114,7 @@ class Split:
 
 def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Split:
     """The split of a model's share; `instances × threads` never exceeds it."""
-    if model.gpus and "GPU" in model.backend.kinds:
+    if model.on_gpu:
         return _gpu(model)
     kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
     if model.tuned is not None:
