@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Print every reason."""
     from tritongen.planner.context import show_number
     from tritongen.repository.explain import explain
-    from tritongen.repository.project_registry import last_models
+    from tritongen.repository.project import last_models
 
     root = existing_folder(options.models or last_models(options.repository))
     result = explain(root, options.repository, options.model, options.field)

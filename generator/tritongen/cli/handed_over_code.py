@@ -65,7 +65,7 @@ def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) 
         served: whether it then runs in a server, too.
     """
     from tritongen.cli.output import say_error
-    from tritongen.repository.project_registry import remember_code
+    from tritongen.repository.project import remember_code
 
     if not names or not remember_code(folder):
         return

@@ -130,7 +130,7 @@ def known_models(options: argparse.Namespace, *, required: bool = False) -> Path
     Raises:
         InvalidInputError: TG002, the named one is not a folder, or none is known and one is needed.
     """
-    from tritongen.repository.project_registry import last_models
+    from tritongen.repository.project import last_models
 
     if options.models is not None:
         return existing_folder(options.models)

@@ -29,7 +29,7 @@ def register(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from tritongen.fleet.report.service_report import report_page
-    from tritongen.repository.project_registry import last_models
+    from tritongen.repository.project import last_models
     from tritongen.system.files import write_atomic
 
     root = existing_folder(options.models or last_models(options.repository))

@@ -12,14 +12,21 @@ from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
 from tritongen.planner import plan_serving
-from tritongen.repository.compare import Difference, DifferenceKind, compare, refuse_conflicts
+from tritongen.repository.check import Survey, Texts, survey_texts
+from tritongen.repository.compare import (
+    Difference,
+    DifferenceKind,
+    compare,
+    kept_before,
+    kept_names,
+    kept_texts,
+    refuse_conflicts,
+)
 from tritongen.repository.gather_evidence import Gathered, TrialPolicy, gather_evidence
-from tritongen.repository.hand_edits import kept_before, kept_names, kept_texts
 from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.repository.project import CpuBudget, Project
 from tritongen.repository.render_repository import Outline, make_lock
 from tritongen.repository.stored_variants import with_selection
-from tritongen.repository.survey import Survey, Texts, survey_texts
 from tritongen.repository.write_repository import (
     RepositoryChange,
     TextFile,

@@ -1,25 +1,45 @@
-"""Lints a repository: on disk, or as it is about to be written."""
+"""Lints a repository: on disk, or as it is about to be written.
+
+A plan is surveyed in one pass: every model is rendered, compared, linted, and forgotten again. Of
+each one an outline remains, so that a thousand of them take little more memory than their plans. A
+text that is wanted again, to be written or shown, is rendered again: it is the same.
+"""
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
+from tritongen.config.lint import (
+    LintContext,
+    Linter,
+    ModelView,
+    RepositoryFile,
+    RepositoryView,
+    lint,
+)
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.allowed_settings import CACHE, LIMITER_RESOURCE, is_rate_limited
-from tritongen.model.evidence import ModelEvidence, Trial
+from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
-from tritongen.model.serving_plan import ServingPlan
-from tritongen.repository.compare import file_digest
-from tritongen.repository.project import read_lock
-from tritongen.repository.render_repository import CONFIG_FILE, RenderedEnsemble, RenderedModel
-from tritongen.repository.repository_models import stored_models
+from tritongen.model.serving_plan import ModelPlan, ServingPlan
+from tritongen.repository.compare import Difference, file_digest, text_differences
+from tritongen.repository.inspect import stored_models
+from tritongen.repository.project import Project, read_lock
+from tritongen.repository.render_repository import (
+    CONFIG_FILE,
+    Outline,
+    RenderedEnsemble,
+    RenderedModel,
+    outline,
+    render_ensembles,
+    render_model,
+)
 from tritongen.repository.write_repository import settle
 from tritongen.system.paths import read_head
 
@@ -231,3 +251,75 @@ def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[F
                     _CHANGED, Severity.ERROR, "holds other bytes than the lock says",
                     model=name, path=path,
                 )  # fmt: skip
+
+
+class Texts:
+    """The texts of a planned repository, each rendered when it is asked for.
+
+    Args:
+        project: with facts and variants.
+        plan: of the server.
+    """
+
+    def __init__(self, project: Project, plan: ServingPlan) -> None:
+        self._facts: Mapping[str, ModelFacts] = {facts.name: facts for facts in project.models}
+        self._variants = project.variants
+        self._plans: Mapping[str, ModelPlan] = {model.name: model for model in plan.models}
+        self.ensembles = render_ensembles(plan)
+
+    def models(self) -> Iterator[RenderedModel]:
+        """Every model, one after the other."""
+        yield from map(self._rendered, self._plans)
+
+    def of(self, path: str) -> str:
+        """The text at a path of the repository."""
+        name = path.partition("/")[0]
+        if name in self._plans:
+            return self._rendered(name).files[path]
+        return next(item.files[path] for item in self.ensembles if item.plan.name == name)
+
+    def _rendered(self, name: str) -> RenderedModel:
+        return render_model(self._plans[name], self._facts[name], self._variants.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over a plan has found.
+
+    Attributes:
+        models: outlines, in the order of the plan.
+        ensembles: rendered pipelines.
+        differences: of the models' and pipelines' texts from those on disk.
+        findings: of the linter.
+    """
+
+    models: tuple[Outline, ...]
+    ensembles: tuple[RenderedEnsemble, ...]
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Of every model and pipeline."""
+        yield from (item.plan.name for item in self.models)
+        yield from (item.plan.name for item in self.ensembles)
+
+
+def survey_texts(project: Project, plan: ServingPlan, texts: Texts, evidence: Evidence) -> Survey:
+    """Render, compare and lint everything that a plan writes, one model after the other.
+
+    Raises:
+        InvalidInputError: TG003, a file of the repository cannot be read.
+        EnvironmentProblem: TG001, a text would not parse back to its message.
+    """
+    linter = Linter(plan_context(plan, project.release))
+    outlines: list[Outline] = []
+    differences: list[Difference] = []
+    for model in texts.models():
+        differences += text_differences(project, model.files, texts.of)
+        linter.add(model_view(model, evidence.models[model.plan.name].trial))
+        outlines.append(outline(model))
+    for ensemble in texts.ensembles:
+        differences += text_differences(project, ensemble.files, texts.of)
+        linter.add(ensemble_view(ensemble))
+    return Survey(tuple(outlines), texts.ensembles, tuple(differences), linter.findings())

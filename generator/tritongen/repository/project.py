@@ -1,12 +1,16 @@
-"""A project: models folder, `tritongen.yaml` and lock, read and checked together."""
+"""A project: models folder, `tritongen.yaml` and lock, read and checked together.
+
+Its folder remembers locally which models a repository was built from, and whose code has run.
+"""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.errors import InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.intent import INTENT_FILE, Fault, IntentDocument, raise_faults, read_intent
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.model.facts import ModelFacts
@@ -19,7 +23,10 @@ from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
 from tritongen.repository.lock_file import lock_text, parsed_lock, read_lock
 from tritongen.repository.write_repository import settle
+from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
+from tritongen.system.own_files import check_folder, read_own
+from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from tritongen.formats import Inspection
@@ -201,3 +208,62 @@ def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Faul
             yield document.fault(
                 f"models.{name}", f"there is no such model in the folder{hint}", "TG306"
             )
+
+
+STATE_FOLDER = Path(".tritongen")
+
+
+def remember_models(repository: Path, models: Path) -> None:
+    """Note the models folder of a repository; a folder that cannot be written forgets it."""
+    path = STATE_FOLDER / "projects.json"
+    known = _remembered(path)
+    entry = {str(repository.resolve()): str(models.resolve())}
+    if entry.items() <= known.items():
+        return
+    _remember(path, known | entry)
+
+
+def _remember(path: Path, document: dict[str, str]) -> None:
+    text = json.dumps(document, indent=1, sort_keys=True)
+    try:
+        StateStore(Path()).make_folder()
+        write_atomic(path, text.encode(), mode=0o600)
+    except EnvironmentProblem:
+        return  # a convenience: what is forgotten is said or asked again
+
+
+def last_models(repository: Path) -> Path:
+    """The models folder that the repository was last built from, else ``models``.
+
+    Raises:
+        InvalidInputError: TG002 when neither is known.
+    """
+    known = _remembered(STATE_FOLDER / "projects.json").get(str(repository.resolve()))
+    for candidate in (known, "models"):
+        if candidate and Path(candidate).is_dir():
+            return Path(candidate)
+    raise InvalidInputError(
+        "TG002",
+        f"the models folder of {repository} is not known here",
+        fix="Name it with --models.",
+    )
+
+
+def remember_code(folder: Path) -> bool:
+    """Whether code of a folder runs here for the first time; it is no longer the first then."""
+    path = STATE_FOLDER / "code.json"
+    known = _remembered(path)
+    name = str(folder.resolve())
+    if name in known:
+        return False
+    _remember(path, known | {name: "told"})
+    return True
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    try:
+        check_folder(STATE_FOLDER)
+        document = json.loads(read_own(path))
+        return {str(key): str(value) for key, value in document.items()}
+    except (EnvironmentProblem, OSError, ValueError, AttributeError, RecursionError):
+        return {}

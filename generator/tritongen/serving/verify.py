@@ -16,8 +16,8 @@ from tritongen.model.precision import Precision, precision_of
 from tritongen.model.releases import find
 from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType
+from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
-from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_local import LocalRuns, run_steps
