@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from tritongen.config.plain_template import plain_template
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery.names import name_fault
 from tritongen.intent import INTENT_FILE
@@ -21,6 +20,7 @@ from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
 from tritongen.repository.project import Project
+from tritongen.resources import plain_template
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
 

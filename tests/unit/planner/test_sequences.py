@@ -2,8 +2,8 @@
 
 import pytest
 
+from tritongen.config.config_message import set_sequence
 from tritongen.config.protobuf import new_model_config
-from tritongen.config.sequence_message import set_sequence
 from tritongen.intent.reader import parse_intent
 from tritongen.model.backends import backend_for
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
