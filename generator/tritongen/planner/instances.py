@@ -1,15 +1,13 @@
 """How the models of one container share its cores: each one's instances and threads."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritongen.model.evidence import Tuned, instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
-from tritongen.planner.context import ModelInput, tuned_reason
+from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
 
-# One execution may use this share of the latency goal; the rest is for waiting and the network.
-GOAL_SHARE = 0.5
 # Weights are held once an instance; the server itself and the requests need the rest.
 MEMORY_SHARE = 0.8
 
@@ -129,20 +127,19 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
 
 
 def _gpu(model: ModelInput) -> Split:
-    instances = model.intent.instances or 1
-    count = Planned(
-        instances,
-        Reason(Source.INTENT, "fixed in tritongen.yaml")
-        if model.intent.instances
-        else Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more"),
+    count = _fixed(model.intent.instances) or Planned(
+        1, Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more")
     )
-    threads = Planned(
-        1,
-        Reason(Source.RULE, "1: the GPU computes; a CPU thread only feeds it"),
-    )
+    threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
     plural = "GPU" if model.gpus == 1 else "GPUs"
     kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, f"the target has {model.gpus} {plural}"))
     return Split(count, threads, kind)
+
+
+def _fixed(value: int | None) -> Planned[int] | None:
+    """What the user has fixed, None where nothing is."""
+    reason = Reason(Source.INTENT, "fixed in tritongen.yaml")
+    return Planned(value, reason) if value is not None else None
 
 
 def fits(tuned: Tuned, cores: int) -> bool:
@@ -157,65 +154,62 @@ def _total(tuned: Tuned) -> int:
 
 def _threads(model: ModelInput, cores: int) -> tuple[Planned[int], tuple[Finding, ...]]:
     intent, goal = model.intent, model.intent.latency_ms
-    if intent.threads is not None:
-        return Planned(intent.threads, Reason(Source.INTENT, "fixed in tritongen.yaml")), ()
+    fixed = _fixed(intent.threads)
+    if fixed is not None:
+        return fixed, ()
     if intent.instances is not None:
-        threads = max(1, cores // intent.instances)
-        sentence = f"{threads}: {cores} cores ÷ {intent.instances} instances"
-        return Planned(threads, Reason(Source.INTENT, sentence)), ()
+        why = f"{cores} cores ÷ {intent.instances} instances"
+        return decided(max(1, cores // intent.instances), Source.INTENT, why), ()
     alone = model.cost_ms(1, 1)
     if goal is None or alone is None or alone <= goal * GOAL_SHARE:
-        return Planned(1, _one_thread(model, alone, goal)), ()
+        return _one_thread(model, alone, goal), ()
     times = {
         cost.threads: cost.ms
-        for cost in (model.trial.costs if model.trial else ())
-        if cost.batch == 1 and cost.inter_op == 1 and cost.threads <= cores
+        for cost in sorted(model.costs, key=lambda cost: cost.threads)
+        if cost.batch == 1 and cost.threads <= cores
     }
-    fitting = [threads for threads, ms in sorted(times.items()) if ms <= goal * GOAL_SHARE]
-    chosen = fitting[0] if fitting else min(times, key=lambda threads: times[threads])
-    numbers = tuple((f"ms_at_{threads}_threads", ms) for threads, ms in sorted(times.items()))
+    fitting = [threads for threads, ms in times.items() if ms <= goal * GOAL_SHARE]
+    numbers = tuple((f"ms_at_{threads}_threads", ms) for threads, ms in times.items())
     if fitting:
-        sentence = f"{chosen}: the fewest with which one execution fits half of {goal:g} ms"
-        return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), ()
-    sentence = f"{chosen}: the fastest measured, {times[chosen]:.3g} ms against {goal:g} ms"
+        why = f"the fewest with which one execution fits half of {goal:g} ms"
+        return decided(fitting[0], Source.TRIAL, why, numbers), ()
+    chosen = min(times, key=lambda threads: times[threads])
+    why = f"the fastest measured, {times[chosen]:.3g} ms against {goal:g} ms"
     remarks: tuple[Finding, ...] = ()
     if times[chosen] > goal:
+        message = (
+            f"one execution of {model.facts.name} takes {times[chosen]:.3g} ms with {chosen} "
+            f"threads; the goal is {goal:g} ms"
+        )
         remarks = (
-            finding(
-                "TG314",
-                Severity.WARNING,
-                f"one execution of {model.facts.name} takes {times[chosen]:.3g} ms with {chosen} "
-                f"threads; the goal is {goal:g} ms",
-                model=model.facts.name,
-                field="latency",
-            ),
+            finding("TG314", Severity.WARNING, message, model=model.facts.name, field="latency"),
         )
-    return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), remarks
+    return decided(chosen, Source.TRIAL, why, numbers), remarks
 
 
-def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> Reason:
+def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> Planned[int]:
     scaling = model.cost_ms(1, 2)
-    if alone is not None and scaling is not None:
-        gain = alone / scaling
-        numbers = (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling))
-        fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
-        return Reason(
-            Source.TRIAL,
-            f"1: two threads are {gain:.2f} times as fast, two instances do twice the work{fits}",
-            numbers,
-        )
-    return Reason(
-        Source.RULE, "1: more instances of one thread serve more than fewer with more threads"
+    if alone is None or scaling is None:
+        why = "more instances of one thread serve more than fewer with more threads"
+        return decided(1, Source.RULE, why)
+    fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
+    return decided(
+        1,
+        Source.TRIAL,
+        f"two threads are {alone / scaling:.2f} times as fast, two instances do twice the work"
+        f"{fits}",
+        (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling)),
     )
 
 
 def _instances(model: ModelInput, share: Share, threads: int) -> Planned[int]:
-    if model.intent.instances is not None:
-        return Planned(model.intent.instances, Reason(Source.INTENT, "fixed in tritongen.yaml"))
+    fixed = _fixed(model.intent.instances)
+    if fixed is not None:
+        return fixed
     count = max(1, share.cores // threads)
     unit = "thread" if threads == 1 else "threads"
     sentence = f"{count} × {threads} {unit}, {share.reason.sentence}"
-    return Planned(count, Reason(share.reason.source, sentence, share.reason.numbers))
+    return Planned(count, replace(share.reason, sentence=sentence))
 
 
 def _within_memory(
@@ -233,10 +227,9 @@ def _within_memory(
     if fitting >= instances.value:
         return instances, threads
     numbers = (("bytes_an_instance", each), ("memory_bytes", memory_bytes))
-    sentence = f"{fitting}: {each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
-    fewer = Planned(fitting, Reason(Source.TARGET, sentence, numbers))
+    why = f"{each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
+    fewer = decided(fitting, Source.TARGET, why, numbers)
     if model.intent.threads is not None:
         return fewer, threads
-    wider = max(threads.value, cores // fitting)
-    sentence = f"{wider}: {cores} cores ÷ the {fitting} instances that fit the memory"
-    return fewer, Planned(wider, Reason(Source.TARGET, sentence, numbers))
+    why = f"{cores} cores ÷ the {fitting} instances that fit the memory"
+    return fewer, decided(max(threads.value, cores // fitting), Source.TARGET, why, numbers)

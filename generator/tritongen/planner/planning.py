@@ -22,7 +22,7 @@ from tritongen.model.serving_plan import (
     Source,
 )
 from tritongen.planner.batching import plan_batching
-from tritongen.planner.context import ModelInput
+from tritongen.planner.context import ModelInput, decided
 from tritongen.planner.instances import Share, Split, fits, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
@@ -132,12 +132,14 @@ def model_inputs(
 def _wanted(
     models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, release: Release
 ) -> list[ModelInput]:
-    wanted = [
-        gathered
-        for model in sorted(models, key=lambda facts: facts.name)
-        if model.servable and not intent.of(model.name).skip
-        for gathered in _gather(model, intent, evidence, release)
-    ]
+    wanted: list[ModelInput] = []
+    for facts in sorted(models, key=lambda facts: facts.name):
+        backend = backend_for(facts.format)
+        if backend is None or not facts.servable or intent.of(facts.name).skip:
+            continue
+        seen, gpus = evidence.models.get(facts.name, ModelEvidence(())), intent.target.gpus
+        own = intent.of(facts.name)
+        wanted.append(ModelInput(facts, own, backend, release, seen.trial, seen.tuned, gpus))
     return with_pipeline_goals(wanted, intent.pipelines)
 
 
@@ -152,26 +154,6 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
     message = f"backend {backend.name} serves on GPUs only, and the target has none"
     fault = finding("TG134", Severity.ERROR, message, model=facts.name, path=facts.path)
     return replace(facts, findings=(*facts.findings, fault))
-
-
-def _gather(
-    facts: ModelFacts, intent: Intent, evidence: Evidence, release: Release
-) -> tuple[ModelInput, ...]:
-    backend = backend_for(facts.format)
-    if backend is None:
-        return ()
-    seen = evidence.models.get(facts.name, ModelEvidence(()))
-    return (
-        ModelInput(
-            facts=facts,
-            intent=intent.of(facts.name),
-            backend=backend,
-            release=release,
-            trial=seen.trial,
-            tuned=seen.tuned,
-            gpus=intent.target.gpus,
-        ),
-    )
 
 
 def _plan_model(
@@ -264,17 +246,10 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
     else:
         threads = max((model.threads.value for model in models), default=1)
         why = "the most threads of one instance"
-    reason = Reason(
-        Source.RULE,
-        f"{threads}: {why}; OpenMP and BLAS otherwise take every core of the host in each process",
-    )
-    return (
-        *((name, Planned(str(threads), reason)) for name in THREADS),
-        (
-            TELEMETRY,
-            Planned("1", Reason(Source.RULE, "1: newer ONNX Runtimes report usage by default")),
-        ),
-    )
+    why += "; OpenMP and BLAS otherwise take every core of the host in each process"
+    held_to = decided(str(threads), Source.RULE, why)
+    silent = decided("1", Source.RULE, "newer ONNX Runtimes report usage by default")
+    return (*((name, held_to) for name in THREADS), (TELEMETRY, silent))
 
 
 def _by_environment(model: ModelPlan) -> bool:

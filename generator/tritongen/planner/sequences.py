@@ -17,7 +17,7 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
 from tritongen.planner.batching import BatchPlan
-from tritongen.planner.context import ModelInput
+from tritongen.planner.context import ModelInput, decided
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
 CANDIDATES = 32
@@ -42,11 +42,10 @@ def sequence_batch(model: ModelInput, batch: BatchPlan, instances: int) -> Batch
     limit = model.intent.max_batch_size
     if size.value > 0 and sequence.strategy is SequenceStrategy.DIRECT and limit is None:
         wanted = math.ceil((sequence.concurrent or CANDIDATES) / instances)
-        sentence = f"{wanted}: a row for each sequence that an instance holds"
-        size = Planned(wanted, Reason(Source.INTENT, sentence))
+        size = decided(wanted, Source.INTENT, "a row for each sequence that an instance holds")
     elif size.value > 0 and batch.batching is None and model.tuned is None and limit is None:
-        sentence = "1: a request has one row, and merging sequences was not seen to gain anything"
-        size = Planned(1, Reason(size.reason.source, sentence, size.reason.numbers))
+        why = "a request has one row, and merging sequences was not seen to gain anything"
+        size = decided(1, size.reason.source, why, size.reason.numbers)
     return BatchPlan(size, None, off)
 
 
@@ -81,14 +80,13 @@ def plan_sequence(model: ModelInput, batch: BatchPlan, instances: int) -> Sequen
         for control, name in sequence.controls.items()
         if name in given
     )
+    why = "requests of a sequence go to one instance, which keeps their state"
     return SequencePlan(
         idle_us=_idle(sequence),
         candidates=_candidates(sequence, instances),
         states=states,
         controls=controls,
-        reason=Reason(
-            Source.INTENT, "requests of a sequence go to one instance, which keeps their state"
-        ),
+        reason=Reason(Source.INTENT, why),
     )
 
 
@@ -127,8 +125,8 @@ def _candidates(sequence: SequenceIntent, instances: int) -> Planned[int] | None
         sentence = f"{CANDIDATES} sequences an instance; further ones wait until one has ended"
         return Planned(CANDIDATES, Reason(Source.RULE, sentence))
     each = math.ceil(sequence.concurrent / instances)
-    sentence = f"{each}: {sequence.concurrent} sequences over {instances} instances"
-    return Planned(each, Reason(Source.INTENT, sentence))
+    why = f"{sequence.concurrent} sequences over {instances} instances"
+    return decided(each, Source.INTENT, why)
 
 
 def sequence_findings(model: ModelInput, batching: bool) -> tuple[Finding, ...]:

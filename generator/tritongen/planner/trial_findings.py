@@ -101,18 +101,16 @@ def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
 
 
 def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Iterator[Finding]:
-    rate, trial = model.intent.planning_rate, model.trial
-    if rate is None or trial is None or split.kind.value is not InstanceKind.CPU:
+    rate = model.intent.planning_rate
+    if rate is None or split.kind.value is not InstanceKind.CPU:
         return
     limit = batch.max_batch_size.value if batch.batching is not None else 1
     threads = split.threads.value
-    known = {cost.threads for cost in trial.costs if cost.inter_op == 1}
+    known = threads if threads in {cost.threads for cost in model.costs} else 1
     items = [
         cost.ms / cost.batch
-        for cost in trial.costs
-        if cost.inter_op == 1
-        and cost.batch <= max(limit, 1)
-        and cost.threads == (threads if threads in known else 1)
+        for cost in model.costs
+        if cost.batch <= max(limit, 1) and cost.threads == known
     ]
     # A client that sends several rows pays for each of them.
     busy = rate * model.intent.request_batch * min(items, default=0.0) / 1000
