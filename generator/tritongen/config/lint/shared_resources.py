@@ -1,14 +1,38 @@
 """What executions share: cores, by the thread rule, and resources of the rate limiter."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tritongen.config.lint.instances import KIND_AUTO, KIND_CPU, Instances, resolved_groups
 from tritongen.config.lint.linted_model import LintedModel, Models
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import map_path
 from tritongen.model.backends import ThreadRule, ThreadScope, threads_each
 from tritongen.model.findings import Finding, Severity, finding
+
+# Name of a resource of the rate limiter, and whether it is global.
+Resource = tuple[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What one instance group takes of a resource.
+
+    Attributes:
+        model: whose.
+        group: path of the group in its configuration.
+        field: path of the resource.
+        resource: what is taken.
+        count: of one execution.
+        instances: executions that can run at once, all served versions together.
+    """
+
+    model: str
+    group: str
+    field: str
+    resource: Resource
+    count: int
+    instances: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +40,14 @@ class _Demand:
     """What one instance group may keep busy.
 
     Attributes:
-        model: whose.
         instances: executions that can run at once, all served versions together.
         threads: of one execution.
-        resource: (name, global) that the rate limiter takes for an execution, None without one.
-        cost: how much of it.
+        held: what the rate limiter takes for an execution first, None where it takes nothing.
     """
 
-    model: str
     instances: int
     threads: int
-    resource: tuple[str, bool] | None
-    cost: int
-
-    @property
-    def total(self) -> int:
-        """Threads of all instances together."""
-        return self.instances * self.threads
+    held: _Use | None
 
 
 def _rule(model: LintedModel) -> ThreadRule | None:
@@ -55,10 +70,6 @@ def _number(model: LintedModel, key: str) -> int:
 def _cpu_groups(model: LintedModel, context: LintContext) -> tuple[Instances, ...]:
     kinds = {KIND_CPU, KIND_AUTO} if context.gpus is None else {KIND_CPU}
     return tuple(item for item in resolved_groups(model, context) if item.kind in kinds)
-
-
-def _passive(instances: Instances) -> bool:
-    return instances.group is not None and bool(instances.group.passive)
 
 
 def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -104,33 +115,19 @@ def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
     if model.is_ensemble or not model.parsed.ok:
         return
     rule, threads = _rule(model), _each(model, context) or 1
-    versions = max(1, len(model.served))
-    groups = [item for item in _cpu_groups(model, context) if not _passive(item)]
+    uses = [use for use in _uses(model, context) if use.count] if context.rate_limiter else []
+    held = {use.group: use for use in reversed(uses)}
+    groups = [
+        item for item in _cpu_groups(model, context) if item.group is None or not item.group.passive
+    ]
     if context.rate_limiter and model.callees:
         # While it waits for the models that it calls, it keeps no core busy.
-        groups = [item for item in groups if _held(item) is not None]
-    if rule is not None and rule.pooled and groups:
+        groups = [item for item in groups if item.field in held]
+    if rule is not None and rule.pooled:
         # Every execution may keep the whole pool busy.
-        held = _held(groups[0]) if context.rate_limiter else None
-        yield _Demand(model.name, versions, threads, *_resource(held))
-        return
+        groups = [replace(item, count=1) for item in groups[:1]]
     for item in groups:
-        held = _held(item) if context.rate_limiter else None
-        yield _Demand(model.name, item.count * versions, threads, *_resource(held))
-
-
-def _resource(held: ConfigMessage | None) -> tuple[tuple[str, bool] | None, int]:
-    """(Name, global) of the resource that an execution takes, and how much of it."""
-    if held is None:
-        return None, 0
-    return (held.name, bool(getattr(held, "global"))), int(held.count)
-
-
-def _held(item: Instances) -> ConfigMessage | None:
-    """The first resource that an execution of the group takes."""
-    if item.group is None:
-        return None
-    return next((entry for entry in item.group.rate_limiter.resources if entry.count), None)
+        yield _Demand(item.count * max(1, len(model.served)), threads, held.get(item.field))
 
 
 def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
@@ -167,64 +164,39 @@ def _show(demands: list[_Demand]) -> str:
 
 def _concurrent(demands: list[_Demand], context: LintContext) -> float:
     """The most threads that can be busy at once."""
-    free = sum(demand.total for demand in demands if demand.resource is None)
-    bound: float = free
-    for resource in sorted({d.resource for d in demands if d.resource is not None}):
-        users = [demand for demand in demands if demand.resource == resource]
-        # Without --rate-limit-resource Triton provides what the hungriest instance needs.
-        available = dict(context.resources).get(resource[0], max(d.cost for d in users))
-        bound += _within(users, available)
+    bound: float = sum(item.instances * item.threads for item in demands if item.held is None)
+    users: dict[Resource, list[tuple[_Demand, int]]] = {}
+    for item in demands:
+        if item.held is not None:
+            users.setdefault(item.held.resource, []).append((item, item.held.count))
+    for resource, own in sorted(users.items(), key=lambda pair: pair[0]):
+        left = float(_available(resource, (cost for _, cost in own), context))
+        # Those with the most threads first, as many as fit.
+        for user, cost in sorted(own, key=lambda pair: pair[1] / pair[0].threads):
+            running = min(float(user.instances), left / cost)
+            bound += running * user.threads
+            left -= running * cost
     return bound
-
-
-def _within(users: list[_Demand], available: int) -> float:
-    """Threads of the executions that fit into a resource, those with the most threads first."""
-    threads, left = 0.0, float(available)
-    for user in sorted(users, key=lambda user: user.cost / user.threads):
-        running = min(float(user.instances), left / user.cost)
-        threads += running * user.threads
-        left -= running * user.cost
-    return threads
 
 
 def process_wide(models: Models, _context: LintContext) -> Iterator[Finding]:
     """Where the first model's value holds for the process, different values are a trap."""
-    values: dict[str, dict[int, list[str]]] = {}
+    values: dict[str, dict[str, int]] = {}
     for name in sorted(models):
         model = models[name]
         rule = _rule(model) if model.parsed.ok else None
         if rule is not None and rule.scope is ThreadScope.PROCESS and rule.intra_key:
-            value = _number(model, rule.intra_key)
-            values.setdefault(model.config.backend, {}).setdefault(value, []).append(name)
-    for backend, groups in sorted(values.items()):
-        if len(groups) > 1:
-            for value in sorted(groups)[1:]:
-                for name in groups[value]:
-                    yield models[name].warning(
-                        "TG630",
-                        "parameters",
-                        f"models of backend {backend} set different thread counts "
-                        f"({', '.join(map(str, sorted(groups)))}); the first one loaded decides",
-                    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """What one instance group takes of a resource.
-
-    Attributes:
-        model: whose.
-        field: of the resource in its configuration.
-        resource: (name, global).
-        count: of one execution.
-        instances: executions that can run at once, all served versions together.
-    """
-
-    model: str
-    field: str
-    resource: tuple[str, bool]
-    count: int
-    instances: int
+            values.setdefault(model.config.backend, {})[name] = _number(model, rule.intra_key)
+    for backend, by_model in values.items():
+        counts = sorted(set(by_model.values()))
+        for name, value in by_model.items():
+            if value != counts[0]:
+                yield models[name].warning(
+                    "TG630",
+                    "parameters",
+                    f"models of backend {backend} set different thread counts "
+                    f"({', '.join(map(str, counts))}); the first one loaded decides",
+                )
 
 
 def limiter_resources(models: Models, context: LintContext) -> Iterator[Finding]:
@@ -253,7 +225,8 @@ def waiting_callers(models: Models, context: LintContext) -> Iterator[Finding]:
     callers = [use for use in uses if models[use.model].callees]
     for use in callers:
         model = models[use.model]
-        available = _available(use.resource, uses, context)
+        costs = (item.count for item in uses if item.resource == use.resource)
+        available = _available(use.resource, costs, context)
         starved = [
             item
             for item in uses
@@ -275,13 +248,12 @@ def waiting_callers(models: Models, context: LintContext) -> Iterator[Finding]:
         )
 
 
-def _available(resource: tuple[str, bool], uses: Sequence[_Use], context: LintContext) -> int:
+def _available(resource: Resource, costs: Iterable[int], context: LintContext) -> int:
     """Without --rate-limit-resource Triton provides what the hungriest instance needs."""
-    most = max(item.count for item in uses if item.resource == resource)
-    return dict(context.resources).get(resource[0], most)
+    return dict(context.resources).get(resource[0], max(costs))
 
 
-def _held_by(callers: Sequence[_Use], resource: tuple[str, bool], model: str) -> int:
+def _held_by(callers: Sequence[_Use], resource: Resource, model: str) -> int:
     """What all callers but one model can hold at once."""
     return sum(
         item.count * item.instances
@@ -298,6 +270,7 @@ def _uses(model: LintedModel, context: LintContext) -> Iterator[_Use]:
         for number, resource in enumerate(resources):
             yield _Use(
                 model.name,
+                item.field,
                 f"{item.field}.rate_limiter.resources[{number}]",
                 (resource.name, bool(getattr(resource, "global"))),
                 int(resource.count),
