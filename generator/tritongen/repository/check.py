@@ -6,7 +6,7 @@ text that is wanted again, to be written or shown, is rendered again: it is the 
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,8 +15,6 @@ from tritongen.config.lint import (
     LintContext,
     Linter,
     ModelView,
-    RepositoryFile,
-    RepositoryView,
     lint,
 )
 from tritongen.errors import InvalidInputError, describe_error
@@ -29,7 +27,7 @@ from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ModelPlan, ServingPlan
 from tritongen.repository.compare import Difference, file_digest, text_differences
-from tritongen.repository.inspect import stored_models
+from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import Project, read_lock
 from tritongen.repository.render_repository import (
     CONFIG_FILE,
@@ -75,18 +73,32 @@ def check_repository(
     """
     settle(repository)
     lock = read_lock(repository)
-    tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
-    target = find(tag)
+    target = find(release or (lock.target.triton if lock is not None else DEFAULT_TRITON))
     stored = stored_models(repository, lock, target)
-    folders = _folders(repository)
+    folders = sorted(
+        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
     if not folders:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
     weights = tuple(_weights(repository, lock, hashes=hashes))
     changed = {item.model for item in weights if item.code == _CHANGED}
-    facts = {name: model.facts for name, model in stored.items()}
-    view = _view(folders, facts, _evidence(lock, changed))
-    context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
-    return (*lint(view, context), *weights)
+    evidence = {
+        # A trial of other bytes than the repository holds says nothing.
+        name: replace(model.evidence, trial=None) if name in changed else model.evidence
+        for name, model in (lock.models if lock is not None else {}).items()
+    }
+    # The folders are read one after the other while they are linted.
+    views = (
+        _stored_view(folder, stored.get(folder.name), evidence.get(folder.name, ModelEvidence(())))
+        for folder in folders
+    )
+    context = LintContext(target, cores, gpus, autocomplete)
+    if lock is not None:
+        cores = lock.target.cores if cores is None else cores
+        gpus = lock.target.gpus if gpus is None else gpus
+        context = LintContext(target, cores, gpus, autocomplete)
+        context = _started(context, lock.server.flags, lock.server.environment.items())
+    return (*lint(views, context), *weights)
 
 
 def plan_context(plan: ServingPlan, release: Release) -> LintContext:
@@ -99,20 +111,16 @@ def plan_context(plan: ServingPlan, release: Release) -> LintContext:
 
 def model_view(item: RenderedModel, trial: Trial | None) -> ModelView:
     """A model folder as it is about to be written, and what its trial has seen."""
-    texts = tuple(
-        RepositoryFile(path.partition("/")[2], len(text.encode()))
-        for path, text in item.files.items()
-    )
-    weights = tuple(
-        RepositoryFile(f"{version.number}/{ref.target}", ref.size)
+    files = {
+        f"{version.number}/{ref.target}": ref.size
         for version in item.facts.versions
         for ref in version.files
-    )
-    beside = tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside)
+    }
+    files |= {path.partition("/")[2]: len(text.encode()) for path, text in item.files.items()}
     return ModelView(
         name=item.plan.name,
         config=item.text,
-        files=(*weights, *texts, *beside),
+        files=files | {ref.target: ref.size for ref in item.facts.beside},
         directories=tuple(str(version.number) for version in item.facts.versions),
         facts=item.facts,
         trial=trial,
@@ -124,52 +132,21 @@ def ensemble_view(item: RenderedEnsemble) -> ModelView:
     return ModelView(name=item.plan.name, config=item.text, directories=("1",))
 
 
-def _folders(repository: Path) -> list[Path]:
-    return sorted(
-        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _evidence(lock: Lock | None, changed: Collection[str]) -> Mapping[str, ModelEvidence]:
-    """The lock's evidence; a trial of other bytes than the repository holds says nothing."""
-    locked = lock.models if lock is not None else {}
-    return {
-        name: replace(model.evidence, trial=None) if name in changed else model.evidence
-        for name, model in locked.items()
-    }
-
-
-def _view(
-    folders: Sequence[Path],
-    facts: Mapping[str, ModelFacts],
-    evidence: Mapping[str, ModelEvidence],
-) -> RepositoryView:
-    """The folders, read one after the other while they are linted."""
-    nothing = ModelEvidence(())
-    return RepositoryView(
-        _model(folder, facts.get(folder.name), evidence.get(folder.name, nothing))
-        for folder in folders
-    )
-
-
-def _model(folder: Path, facts: ModelFacts | None, evidence: ModelEvidence) -> ModelView:
+def _stored_view(folder: Path, model: StoredModel | None, evidence: ModelEvidence) -> ModelView:
     """One model folder; files that the lock promises count as if `build` had filled them in."""
     promised = [path for path, _ in evidence.files]
     variants = tuple(
         (path.relative_to(folder).as_posix(), _text(path) or "")
         for path in sorted((folder / "configs").glob("*.pbtxt"))
     )
-    files = {file.path: file for file in islice(_files(folder), MAX_FILES)}
-    for path in promised:
-        files.setdefault(path, RepositoryFile(path, 1))
     inside = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     inside |= {path.partition("/")[0] for path in promised}
     return ModelView(
         name=folder.name,
         config=_text(folder / CONFIG_FILE),
-        files=tuple(files[path] for path in sorted(files)),
+        files=dict.fromkeys(promised, 1) | dict(islice(_files(folder), MAX_FILES)),
         directories=tuple(sorted(inside)),
-        facts=facts,
+        facts=model.facts if model is not None else None,
         variants=variants,
         trial=evidence.trial,
     )
@@ -185,8 +162,8 @@ def _text(path: Path) -> str | None:
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
-def _files(folder: Path) -> Iterator[RepositoryFile]:
-    """Every file below a folder; linked folders are looked into, each folder once."""
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Path and size of every file below a folder; linked folders are looked into, each once."""
     seen: set[tuple[int, int]] = set()
     for place, directories, names in os.walk(folder, followlinks=True):
         status = Path(place).stat()
@@ -201,23 +178,7 @@ def _files(folder: Path) -> Iterator[RepositoryFile]:
                 size = path.stat().st_size
             except OSError:
                 continue  # a link to nowhere is a file that Triton does not find either
-            yield RepositoryFile(path.relative_to(folder).as_posix(), size)
-
-
-def _context(
-    release: Release,
-    lock: Lock | None,
-    cores: float | None,
-    gpus: int | None,
-    *,
-    autocomplete: bool,
-) -> LintContext:
-    if lock is None:
-        return LintContext(release, cores, gpus, autocomplete)
-    cores = lock.target.cores if cores is None else cores
-    gpus = lock.target.gpus if gpus is None else gpus
-    context = LintContext(release, cores, gpus, autocomplete)
-    return _started(context, lock.server.flags, lock.server.environment.items())
+            yield path.relative_to(folder).as_posix(), size
 
 
 def _started(

@@ -9,7 +9,7 @@ from support.lint_cases import Case
 from support.lint_table import CASES, ELSEWHERE, SAID, SERVER, SWALLOWED, WITH_FLAG
 from support.lint_table.elsewhere import Elsewhere
 from support.triton import write_model
-from tritongen.config.lint import REPOSITORY_RULES, LintContext, RepositoryView, lint
+from tritongen.config.lint import REPOSITORY_RULES, LintContext, ModelView, lint
 from tritongen.config.lint.linted_model import LintedModel, linted_model
 from tritongen.errors import CODES
 from tritongen.model.findings import Severity
@@ -22,10 +22,10 @@ BY_NAME = {case.name: case for case in CASES}
 TIGHT = context(cores=1, rate_limiter=True)
 
 
-def view_for(case: Case, folder: Path) -> RepositoryView:
+def view_for(case: Case, folder: Path) -> tuple[ModelView, ...]:
     models = (case, *case.needs)
     if not any(path.endswith(".onnx") for path in case.files):
-        return RepositoryView(tuple(model_view(m.name, m.config, m.files) for m in models))
+        return tuple(model_view(m.name, m.config, m.files) for m in models)
     for model in models:
         write_model(folder, model.name, model.config, model.files)
     return view_of(folder, SERVER["release"])
@@ -46,7 +46,7 @@ def test_verdict(case, tmp_path):
 @pytest.mark.parametrize("case", ELSEWHERE, ids=lambda case: case.name)
 def test_verdict_of_other_servers(case: Elsewhere):
     view = model_view(case.name, case.config, case.files)
-    found = lint(RepositoryView((view,)), context(**case.server))
+    found = lint((view,), context(**case.server))
     assert codes(found, Severity.ERROR) == {case.code}, found
 
 

@@ -20,8 +20,6 @@ from tritongen.config.lint.linted_model import LintedModel, Models, linted_model
 from tritongen.config.lint.repository_view import (
     LintContext,
     ModelView,
-    RepositoryFile,
-    RepositoryView,
 )
 from tritongen.model.findings import Finding, Severity
 
@@ -30,8 +28,6 @@ __all__ = [
     "LintContext",
     "Linter",
     "ModelView",
-    "RepositoryFile",
-    "RepositoryView",
     "as_document",
     "as_github",
     "as_sarif",
@@ -117,11 +113,7 @@ BACKEND_RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
             backend_onnxruntime.graph_level,
             backend_onnxruntime.accelerators,
             backend_onnxruntime.inspected_faults,
-            backend_onnxruntime.non_tensors,
-            backend_onnxruntime.completed_batching,
-            backend_onnxruntime.input_count,
-            backend_onnxruntime.compared_tensors,
-            backend_onnxruntime.control_tensors,
+            backend_onnxruntime.compared,
             backend_onnxruntime.without_completion,
         ),
         "python": (
@@ -145,13 +137,14 @@ REPOSITORY_RULES: tuple[RepositoryRule, ...] = (
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
-def lint(view: RepositoryView, context: LintContext) -> tuple[Finding, ...]:
+def lint(models: Iterable[ModelView], context: LintContext) -> tuple[Finding, ...]:
     """Every finding of a repository, sorted by model, file, line, severity and code.
 
-    Never raises for what the repository holds. The same view and context give the same findings.
+    The models, which may be generated, are read once, in any order. Never raises for what they
+    hold; the same ones and the same context give the same findings.
     """
     linter = Linter(context)
-    for model in view.models:
+    for model in models:
         linter.add(model)
     return linter.findings()
 

@@ -31,12 +31,17 @@ def _inspected(model: LintedModel) -> ModelFacts | None:
     return facts if facts is not None and facts.format is ModelFormat.ONNX else None
 
 
-def _facts(model: LintedModel) -> ModelFacts | None:
-    """Facts to compare with, the runtime's own word included; None for an unreadable file."""
+def compared(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """The configuration against a readable model, the runtime's own word included."""
     facts = _inspected(model)
     if facts is None or any(item.code in _UNREAD_CODES for item in facts.findings):
-        return None
-    return with_reported(facts, model.view.trial)
+        return
+    facts = with_reported(facts, model.view.trial)
+    yield from _non_tensors(model, facts)
+    yield from _completed_batching(model, facts, context)
+    yield from _input_count(model, facts, context)
+    yield from _tensors(model, facts)
+    yield from _control_tensors(model, facts)
 
 
 def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
@@ -60,11 +65,8 @@ def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Find
             yield replace(item, model=model.name, location=replace(item.location, path=path))
 
 
-def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _non_tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """A sequence, map, optional or sparse value stops the model, listed or not."""
-    facts = _facts(model)
-    if facts is None:
-        return
     told = any(item.code in _NON_TENSOR_CODES for item in facts.findings)
     for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         for spec in specs:
@@ -76,11 +78,13 @@ def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
                 )
 
 
-def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+def _completed_batching(
+    model: LintedModel, facts: ModelFacts, context: LintContext
+) -> Iterator[Finding]:
     """Auto-completion refuses a batch size for a model that does not look batchable."""
-    facts, config = _facts(model), model.config
+    config = model.config
     completes = context.autocomplete and not (config.input and config.output)
-    if facts is None or not completes or not model.batching:
+    if not completes or not model.batching:
         return
     for spec in (*facts.inputs, *facts.outputs):
         if spec.kind is TensorKind.TENSOR and (not spec.shape or not is_dynamic(spec.shape[0])):
@@ -93,11 +97,11 @@ def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Fin
             return
 
 
-def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+def _input_count(model: LintedModel, facts: ModelFacts, context: LintContext) -> Iterator[Finding]:
     """Every model input must be listed."""
-    facts, config = _facts(model), model.config
+    config = model.config
     filled = context.autocomplete and not (config.input and config.output)
-    if facts is None or (filled and not config.input):
+    if filled and not config.input:
         return
     batcher = config.sequence_batching
     expected = sum(not tensor.optional for tensor in config.input)
@@ -115,11 +119,8 @@ def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
         )
 
 
-def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """Names, types and dims of every listed tensor against the model's own."""
-    facts = _facts(model)
-    if facts is None:
-        return
     for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         known = {spec.name: spec for spec in specs}
         for field, tensor in model.each(direction):
@@ -221,11 +222,8 @@ def _matches(dims: tuple[int, ...], shape: Shape, *, exact: bool) -> bool:
     return True
 
 
-def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _control_tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """Controls and states of sequences are inputs of the model."""
-    facts = _facts(model)
-    if facts is None:
-        return
     known = {spec.name: spec for spec in facts.inputs}
     results = {spec.name for spec in facts.outputs}
     for field, control in model.each("sequence_batching.control_input"):

@@ -305,7 +305,7 @@ def execution_environment(model: LintedModel, _context: LintContext) -> Iterator
     field = 'parameters["EXECUTION_ENV_PATH"]'
     if path.startswith(_MODEL_FOLDER):
         relative = normal(path.removeprefix(_MODEL_FOLDER))
-        if model.view.file(relative) is None and not model.view.has_folder(relative):
+        if not model.view.exists(relative):
             yield model.error("TG519", field, f'"{relative}" does not exist in the model\'s folder')
     elif not path.startswith("/"):
         yield model.warning(

@@ -185,7 +185,7 @@ def _availability(model: LintedModel, models: Models) -> Iterator[Finding]:
                 f"model '{name}' of the step is not in the repository",
             )
             continue
-        served = {version.number for version in models[name].served}
+        served = models[name].served
         if version == -1 or version in served or not served:
             continue
         written = f"{path}.model_version" in model.parsed.lines

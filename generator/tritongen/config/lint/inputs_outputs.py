@@ -254,7 +254,7 @@ def labels(model: LintedModel, context: LintContext) -> Iterator[Finding]:
                 yield model.warning(
                     "TG626", field, f"{message}; Triton {_LABELS_INSIDE_SINCE} and later refuse it"
                 )
-        elif model.view.file(normal(filename)) is None:
+        elif normal(filename) not in model.view.files:
             yield model.error(
                 "TG437",
                 field,

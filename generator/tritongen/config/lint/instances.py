@@ -9,12 +9,7 @@ from tritongen.config.pbtxt import ConfigMessage
 from tritongen.model.findings import Finding
 
 KIND_AUTO, KIND_GPU, KIND_CPU, KIND_MODEL = range(4)
-KIND_NAMES = {
-    KIND_AUTO: "KIND_AUTO",
-    KIND_GPU: "KIND_GPU",
-    KIND_CPU: "KIND_CPU",
-    KIND_MODEL: "KIND_MODEL",
-}
+KIND_NAMES = dict(enumerate(("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL")))
 
 
 @dataclass(frozen=True, slots=True)

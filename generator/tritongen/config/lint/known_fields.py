@@ -188,8 +188,8 @@ def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[F
 
 def _own_library(model: LintedModel) -> bool:
     library = model.config.runtime or f"libtriton_{model.config.backend}.so"
-    folders = ("", *(f"{version.folder}/" for version in model.served))
-    return any(model.view.file(f"{folder}{library}") for folder in folders)
+    folders = ("", *(f"{folder}/" for folder in model.served.values()))
+    return any(f"{folder}{library}" in model.view.files for folder in folders)
 
 
 def runtime_library(model: LintedModel, context: LintContext) -> Iterator[Finding]:

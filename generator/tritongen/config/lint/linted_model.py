@@ -23,14 +23,6 @@ _LEADING_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFolder:
-    """A folder that Triton takes for a version, and the number that it reads from the name."""
-
-    folder: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class LintedModel:
     """One model folder with its parsed configuration.
 
@@ -39,7 +31,8 @@ class LintedModel:
         parsed: text, faults and lines of the configuration.
         config: the message with name, backend, platform and file name filled in. Without a
             configuration file it holds these alone.
-        versions: folders that Triton takes for versions, by ascending number.
+        versions: folders that Triton takes for versions by the number that it reads from their
+            names, ascending.
         served: those of them that the version policy selects.
         written: whether a configuration file exists.
         callees: models that a Python model calls; see `PythonFacts`.
@@ -48,8 +41,8 @@ class LintedModel:
     view: ModelView
     parsed: ParsedConfig
     config: ConfigMessage
-    versions: tuple[VersionFolder, ...]
-    served: tuple[VersionFolder, ...]
+    versions: Mapping[int, str]
+    served: Mapping[int, str]
     written: bool
     callees: tuple[str, ...] = ()
 
@@ -190,29 +183,28 @@ def is_oversized(folder: str) -> bool:
     return len(digits) > 20 or not -(2**63) <= int(digits) < 2**63
 
 
-def version_folders(directories: tuple[str, ...]) -> tuple[VersionFolder, ...]:
+def version_folders(directories: tuple[str, ...]) -> dict[int, str]:
     """Every folder that counts as a version, ascending, one for each number."""
     numbers: dict[int, str] = {}
     for folder in sorted(directories):
         number = version_number(folder)
         if number is not None:
             numbers[number] = str(number) if str(number) in directories else folder
-    return tuple(VersionFolder(folder, number) for number, folder in sorted(numbers.items()))
+    return dict(sorted(numbers.items()))
 
 
-def _served(
-    config: ConfigMessage, versions: tuple[VersionFolder, ...]
-) -> tuple[VersionFolder, ...]:
-    policy = config.version_policy
+def _served(config: ConfigMessage, versions: Mapping[int, str]) -> dict[int, str]:
+    policy, numbers = config.version_policy, list(versions)
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific":
-        wanted = set(policy.specific.versions)
-        return tuple(version for version in versions if version.number in wanted)
-    if choice == "latest":
+        numbers = [number for number in numbers if number in policy.specific.versions]
+    elif choice == "latest":
         count = policy.latest.num_versions
-        return versions[-count:] if count else ()
-    # An empty `version_policy { }` means every version; none at all means the newest one.
-    return versions if config.HasField("version_policy") else versions[-1:]
+        numbers = numbers[-count:] if count else []
+    elif not config.HasField("version_policy"):
+        # An empty `version_policy { }` means every version; none at all means the newest one.
+        numbers = numbers[-1:]
+    return {number: versions[number] for number in numbers}
 
 
 def dtype_name(number: int) -> str:
@@ -339,8 +331,7 @@ def _by_file(
     folder = min(view.directories)
     for artefact in artefacts:
         path = f"{folder}/{artefact.filename}"
-        is_file, is_folder = view.file(path) is not None, view.has_folder(path)
-        if (artefact.file and is_file) or (artefact.folder and is_folder):
+        if (artefact.file and path in view.files) or (artefact.folder and view.has_folder(path)):
             return artefact
     return None
 

@@ -299,13 +299,11 @@ def _initial_faults(
 
 
 def _data_file(model: LintedModel, what: str, initial: ConfigMessage) -> Iterator[tuple[str, str]]:
-    path = f"initial_state/{normal(initial.data_file)}"
-    file = model.view.file(path)
+    path, needed = f"initial_state/{normal(initial.data_file)}", data_bytes(initial)
+    size = model.view.files.get(path)
     if escapes(initial.data_file):
         return
-    if file is None:
+    if size is None:
         yield "data_file", f"{what}: {path} does not exist"
-        return
-    needed = data_bytes(initial)
-    if file.size < needed:
-        yield "data_file", f"{what} expects {needed} bytes; {path} has {file.size}"
+    elif size < needed:
+        yield "data_file", f"{what} expects {needed} bytes; {path} has {size}"

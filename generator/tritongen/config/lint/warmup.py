@@ -108,18 +108,17 @@ def _file(model: LintedModel, path: str, name: str, given: ConfigMessage) -> Ite
             "TG440", field, f"{relative} is outside the model's folder", "Move it into warmup/."
         )
         return
-    file = model.view.file(relative)
-    if file is None:
+    if relative not in model.view.files:
         yield model.error(
             "TG440", field, f"{relative}, the data of '{name}', does not exist", "Add the file."
         )
         return
-    needed = data_bytes(given)
-    if file.size < needed:
+    needed, size = data_bytes(given), model.view.files[relative]
+    if size < needed:
         yield model.error(
             "TG440",
             field,
-            f"warm-up expects {needed} bytes for '{name}', but {relative} has {file.size}",
+            f"warm-up expects {needed} bytes for '{name}', but {relative} has {size}",
             "Write raw little-endian values without the batch axis.",
         )
 
