@@ -139,19 +139,6 @@ def _missing(model: LintedModel, filename: str, folder: str, written: bool) -> F
     return model.folder_error("TG454", message, fix, path=path)
 
 
-def data_paths(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Initial-state files stay inside the model's folder."""
-    for field, state in model.each("sequence_batching.state"):
-        for initial in state.initial_state:
-            if escapes(initial.data_file):
-                yield model.warning(
-                    "TG651",
-                    f"{field}.initial_state[0].data_file",
-                    f'"{initial.data_file}" leaves initial_state/',
-                    "Keep the file inside the model's folder.",
-                )
-
-
 def stray_files(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Files of editors and file managers change the folder's time, which reloads the model."""
     for path in model.view.files:

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator
 
-from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     LintedModel,
-    data_bytes,
     dtype_name,
-    show_dims,
 )
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import ConfigMessage, map_path
@@ -245,65 +242,3 @@ def strategies(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
             "sequence_batching.direct.minimum_slot_utilization",
             f"minimum_slot_utilization must be from 0 to 1; it is {utilization:g}",
         )
-
-
-def initial_states(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """An initial state has its state's type and rank, fixed dims, a name and data."""
-    seen: set[str] = set()
-    for field, state in model.each("sequence_batching.state"):
-        initial = state.initial_state
-        if len(initial) > 1:
-            yield model.error(
-                "TG422",
-                f"{field}.initial_state",
-                f"state '{state.input_name}' has {len(initial)} initial states; at most one is "
-                "allowed",
-                "Keep one of them.",
-            )
-        elif initial:
-            if state.input_name in seen:
-                yield model.error(
-                    "TG422",
-                    f"{field}.input_name",
-                    f"state input '{state.input_name}' is specified more than once",
-                    "Name each state input once.",
-                )
-            seen.add(state.input_name)
-            path = f"{field}.initial_state[0]"
-            for part, message in _initial_faults(model, state, initial[0]):
-                yield model.error("TG422", f"{path}.{part}" if part else path, message)
-
-
-def _initial_faults(
-    model: LintedModel, state: ConfigMessage, initial: ConfigMessage
-) -> Iterator[tuple[str, str]]:
-    """(field, message) of every contradiction."""
-    what = f"initial_state of '{state.input_name}'"
-    if initial.data_type != state.data_type:
-        mine, theirs = dtype_name(initial.data_type), dtype_name(state.data_type)
-        yield "data_type", f"{what} is {mine} and the state {theirs}"
-    if not initial.name:
-        yield "name", f"{what} must have a name"
-    dims, expected = tuple(initial.dims), tuple(state.dims)
-    if len(dims) != len(expected):
-        yield "dims", f"{what} has {len(dims)} dims and the state {len(expected)}"
-    elif -1 in dims:
-        yield "dims", f"{what} contains variable dimensions"
-    elif any(want not in {-1, dim} for dim, want in zip(dims, expected, strict=True)):
-        yield "dims", f"{what} has dims {show_dims(dims)} and the state {show_dims(expected)}"
-    choice = initial.WhichOneof("state_data")
-    if choice is None:
-        yield "", f"{what} must have zero_data or data_file"
-    elif choice == "data_file":
-        yield from _data_file(model, what, initial)
-
-
-def _data_file(model: LintedModel, what: str, initial: ConfigMessage) -> Iterator[tuple[str, str]]:
-    path, needed = f"initial_state/{normal(initial.data_file)}", data_bytes(initial)
-    size = model.view.files.get(path)
-    if escapes(initial.data_file):
-        return
-    if size is None:
-        yield "data_file", f"{what}: {path} does not exist"
-    elif size < needed:
-        yield "data_file", f"{what} expects {needed} bytes; {path} has {size}"
