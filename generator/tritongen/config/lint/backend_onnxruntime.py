@@ -13,7 +13,7 @@ from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import ConfigMessage, map_path
 from tritongen.model.declared_tensors import with_reported
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape, wire_dims
@@ -26,14 +26,9 @@ _UNREAD_CODES = frozenset({"TG102", "TG103"})
 _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
 
 
-def _inspected(model: LintedModel) -> ModelFacts | None:
-    facts = model.view.facts
-    return facts if facts is not None and facts.format is ModelFormat.ONNX else None
-
-
 def compared(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """The configuration against a readable model, the runtime's own word included."""
-    facts = _inspected(model)
+    facts = model.onnx
     if facts is None or any(item.code in _UNREAD_CODES for item in facts.findings):
         return
     facts = with_reported(facts, model.view.trial)
@@ -56,7 +51,7 @@ def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
 
 def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """What inspection found in the model file, such as an opset too new for the release."""
-    facts = _inspected(model)
+    facts = model.onnx
     if facts is None:
         return
     for item in facts.findings:

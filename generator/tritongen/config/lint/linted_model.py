@@ -11,6 +11,7 @@ from tritongen.config.lint.repository_view import LintContext, ModelView
 from tritongen.config.pbtxt import ConfigMessage, ParsedConfig, parse_config
 from tritongen.config.protobuf import model_config_module, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import DType
@@ -77,6 +78,12 @@ class LintedModel:
         if entry is None:
             return None
         return entry.served_as(platform=self.config.platform, runtime=self.config.runtime)
+
+    @property
+    def onnx(self) -> ModelFacts | None:
+        """What inspection says of the model's file, None where it is no ONNX file or unknown."""
+        facts = self.view.facts
+        return facts if facts is not None and facts.format is ModelFormat.ONNX else None
 
     @property
     def is_ensemble(self) -> bool:
