@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-from tritongen.config.protobuf import model_config_module, new_model_config
+from tritongen.config.protobuf import Message, model_config_module, new_model_config
 from tritongen.model.intent import SequenceControl
 from tritongen.model.serving_plan import (
     EnsemblePlan,
@@ -57,7 +56,7 @@ class ConfigMessage:
         remarks: reasons of fields that are deliberately absent, by the field's name.
     """
 
-    message: Any
+    message: Message
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     remarks: Mapping[str, Reason] = field(default_factory=dict)
 
@@ -87,7 +86,7 @@ class _MessageBuilder:
     """Fills one message, and notes the reason of what it writes or leaves out."""
 
     def __init__(self) -> None:
-        self.message: Any = new_model_config()
+        self.message = new_model_config()
         self.reasons: dict[str, Reason] = {}
         self.remarks: dict[str, Reason] = {}
 
@@ -179,7 +178,7 @@ class _MessageBuilder:
             self.remarks["model_warmup"] = plan.warmup_reason
 
 
-def _set_tensor(entry: Any, tensor: PlannedTensor) -> None:  # noqa: ANN401  (generated at run time)
+def _set_tensor(entry: Message, tensor: PlannedTensor) -> None:
     entry.name = tensor.name
     entry.data_type = _type_number(tensor.dtype)
     entry.dims.extend(tensor.dims)
@@ -194,11 +193,7 @@ def _type_number(dtype: DType) -> int:
     return int(model_config_module().DataType.Value(dtype.config_name))
 
 
-def set_sequence(
-    message: Any,  # noqa: ANN401  (generated at run time)
-    plan: SequencePlan,
-    reasons: dict[str, Reason],
-) -> None:
+def set_sequence(message: Message, plan: SequencePlan, reasons: dict[str, Reason]) -> None:
     """Write the sequence batcher into a `ModelConfig`, and the reasons of its fields.
 
     Args:
@@ -237,12 +232,7 @@ def set_sequence(
         reasons[f"{_SEQUENCES}.state[{index}]"] = state.reason
 
 
-def _add_control(
-    entry: Any,  # noqa: ANN401  (generated at run time)
-    control: SequenceControl,
-    name: str,
-    dtype: DType,
-) -> None:
+def _add_control(entry: Message, control: SequenceControl, name: str, dtype: DType) -> None:
     kinds = model_config_module().ModelSequenceBatching.Control.Kind
     entry.name = name
     item = entry.control.add()

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from tritongen.config.config_message import ConfigMessage
-from tritongen.config.protobuf import new_model_config, same
+from tritongen.config.protobuf import Message, is_repeated, new_model_config, same
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.printable import UNSAFE, printable
 from tritongen.model.serving_plan import Reason
@@ -128,19 +128,14 @@ class _Nodes:
 
     reasons: Mapping[str, Reason]
 
-    def of(self, message: Any) -> Iterator[TextNode]:  # noqa: ANN401  (a message of any type)
+    def of(self, message: Message) -> Iterator[TextNode]:
         """The nodes of the top level."""
         names = {described.name: described for described in message.DESCRIPTOR.fields}
         first = [name for name in _ORDER if name in names]
         for name in dict.fromkeys((*first, *names)):
             yield from self._field(message, names[name], name)
 
-    def _field(
-        self,
-        message: Any,  # noqa: ANN401  (a message of any type)
-        described: FieldDescriptor,
-        path: str,
-    ) -> Iterator[TextNode]:
+    def _field(self, message: Message, described: FieldDescriptor, path: str) -> Iterator[TextNode]:
         """The nodes of one field, none where it is not printed."""
         value, name = getattr(message, described.name), described.name
         kind = described.message_type
@@ -153,23 +148,18 @@ class _Nodes:
                     self._node(entry["value"], value[key], place),
                 )
                 yield TextNode(name, self._comment(place), "", pair)
-        elif described.is_repeated and kind is not None:
+        elif is_repeated(described) and kind is not None:
             for index, item in enumerate(value):
                 place = f"{path}[{index}]"
                 yield self._node(described, item, place, self._comment(place))
-        elif described.is_repeated:
+        elif is_repeated(described):
             if value:
                 listed = ", ".join(_scalar(described, item) for item in value)
                 yield TextNode(name, self._comment(path), f"[ {listed} ]", None)
         elif self._is_printed(message, described, path):
             yield self._node(described, value, path, self._comment(path))
 
-    def _is_printed(
-        self,
-        message: Any,  # noqa: ANN401  (a message of any type)
-        described: FieldDescriptor,
-        path: str,
-    ) -> bool:
+    def _is_printed(self, message: Message, described: FieldDescriptor, path: str) -> bool:
         """Whether a single value is set, such as a member of a oneof, or was decided on."""
         if described.has_presence and message.HasField(described.name):
             return True
@@ -180,11 +170,7 @@ class _Nodes:
         )
 
     def _node(
-        self,
-        described: FieldDescriptor,
-        value: Any,  # noqa: ANN401  (a message or scalar)
-        path: str,
-        comment: str = "",
+        self, described: FieldDescriptor, value: Message, path: str, comment: str = ""
     ) -> TextNode:
         if described.message_type is None:
             return TextNode(described.name, comment, _scalar(described, value), None)

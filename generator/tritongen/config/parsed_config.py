@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, TypeAlias
 
 from tritongen.config.pbtxt_tokens import Token
+from tritongen.config.protobuf import Message
 from tritongen.model.findings import Finding, Location, Severity
-
-# The message classes are generated at run time; there is no static type to name.
-ConfigMessage: TypeAlias = Any
 
 # Beyond this the rest follows from the first ones, or the file is no configuration at all.
 MAX_FAULTS = 20
@@ -45,7 +42,7 @@ class ParsedConfig:
     """
 
     path: str
-    message: ConfigMessage
+    message: Message
     lines: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 

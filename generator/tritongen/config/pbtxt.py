@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from tritongen.config.parsed_config import (
-    ConfigMessage,
     ParsedConfig,
     StopParsing,
     TextFaults,
@@ -26,15 +25,14 @@ from tritongen.config.pbtxt_tokens import (
     unquote,
     whole,
 )
-from tritongen.config.protobuf import new_model_config
+from tritongen.config.protobuf import Message, is_repeated, new_model_config
 from tritongen.model.findings import Finding, Location, Severity
 
-__all__ = ["MAX_CONFIG_BYTES", "ConfigMessage", "ParsedConfig", "map_path", "parse_config"]
+__all__ = ["MAX_CONFIG_BYTES", "Message", "ParsedConfig", "map_path", "parse_config"]
 
 # A configuration has a few kilobytes; this many are a mistake or an attack. Whoever reads the file
 # need not read more than this and one byte.
 MAX_CONFIG_BYTES = 4 * 2**20
-_LABEL_REPEATED = 3
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 
 
@@ -74,7 +72,7 @@ class ConfigParser:
         self._faults = faults
         self.lines: dict[str, int] = {}
 
-    def parse(self, message: ConfigMessage) -> None:
+    def parse(self, message: Message) -> None:
         """Reads all fields of the top level; the message holds what could be read."""
         seen: dict[str, str] = {}
         try:
@@ -138,7 +136,7 @@ class ConfigParser:
 
     # -- fields -----------------------------------------------------------------------------
 
-    def _field(self, message: ConfigMessage, prefix: str, seen: dict[str, str]) -> None:
+    def _field(self, message: Message, prefix: str, seen: dict[str, str]) -> None:
         name = self._next()
         if name.kind is TokenKind.SYMBOL and name.text == "[":
             self._extension(message.DESCRIPTOR, name, prefix)
@@ -178,13 +176,13 @@ class ConfigParser:
 
     def _check_presence(
         self,
-        message: ConfigMessage,
+        message: Message,
         field: FieldDescriptor,
         name: Token,
         path: str,
         seen: dict[str, str],
     ) -> None:
-        if _repeated(field):
+        if is_repeated(field):
             return
         if field.name in seen and _is_set(message, field):
             complaint = f'Non-repeated field "{field.name}" is specified multiple times.'
@@ -201,9 +199,7 @@ class ConfigParser:
         if oneof:
             seen.setdefault(f"oneof {oneof.name}", field.name)
 
-    def _value(
-        self, message: ConfigMessage, field: FieldDescriptor, name: Token, path: str
-    ) -> None:
+    def _value(self, message: Message, field: FieldDescriptor, name: Token, path: str) -> None:
         is_message = field.message_type is not None
         if self._try(":") is None and not is_message:
             found = self._peek()
@@ -212,7 +208,7 @@ class ConfigParser:
                 self._pass_over(found)
                 return
         self.lines.setdefault(path, name.line)
-        if not (_repeated(field) and self._try("[")):
+        if not (is_repeated(field) and self._try("[")):
             self._element(message, field, path)
             return
         if self._try("]"):
@@ -225,7 +221,7 @@ class ConfigParser:
                 found = self._peek()
                 self._faults.stop(found, f'Expected "]", found "{found.text}".', path)
 
-    def _element(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+    def _element(self, message: Message, field: FieldDescriptor, path: str) -> None:
         if field.message_type is None:
             self._scalar(message, field, path)
             return
@@ -239,7 +235,7 @@ class ConfigParser:
             return
         if field.message_type.GetOptions().map_entry:
             self._map_entry(message, field, field.message_type, opening, path)
-        elif _repeated(field):
+        elif is_repeated(field):
             items = getattr(message, field.name)
             child = f"{path}[{len(items)}]"
             self.lines[child] = opening.line
@@ -249,7 +245,7 @@ class ConfigParser:
             target.SetInParent()
             self._body(target, opening, path)
 
-    def _body(self, message: ConfigMessage, opening: Token, path: str) -> None:
+    def _body(self, message: Message, opening: Token, path: str) -> None:
         closing = _CLOSING[opening.text]
         seen: dict[str, str] = {}
         while True:
@@ -272,7 +268,7 @@ class ConfigParser:
 
     def _map_entry(
         self,
-        message: ConfigMessage,
+        message: Message,
         field: FieldDescriptor,
         entry_type: Descriptor,
         opening: Token,
@@ -285,7 +281,7 @@ class ConfigParser:
             complaint = f"{child} is given more than once; Triton keeps the last one"
             self._faults.remark("TG601", opening, complaint, child)
         self.lines[child] = opening.line
-        entry: ConfigMessage = target.GetEntryClass()()
+        entry: Message = target.GetEntryClass()()
         self._body(entry, opening, child)
         if fields["value"].message_type is not None:
             target[entry.key].CopyFrom(entry.value)
@@ -320,7 +316,7 @@ class ConfigParser:
         token = self._token(at)
         return whole(token.text) if token.kind is TokenKind.INTEGER else 0
 
-    def _scalar(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+    def _scalar(self, message: Message, field: FieldDescriptor, path: str) -> None:
         token = self._peek()
         is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING
         if is_text and token.kind is TokenKind.STRING:
@@ -329,7 +325,7 @@ class ConfigParser:
             value = self._plain(field, path)
         if value is None:
             return
-        if _repeated(field):
+        if is_repeated(field):
             items = getattr(message, field.name)
             self.lines[f"{path}[{len(items)}]"] = token.line
             items.append(value)
@@ -367,17 +363,11 @@ class ConfigParser:
         self._skip_value()
 
 
-def _is_set(message: ConfigMessage, field: FieldDescriptor) -> bool:
+def _is_set(message: Message, field: FieldDescriptor) -> bool:
     """Whether protobuf takes a field for set: a number that is 0, say, does not count."""
     if field.has_presence:
         return bool(message.HasField(field.name))
     return bool(getattr(message, field.name) != field.default_value)
-
-
-def _repeated(field: FieldDescriptor) -> bool:
-    # protobuf before 6.30 has `label` only; newer ones warn about it.
-    flag = getattr(field, "is_repeated", None)
-    return bool(getattr(field, "label", 0) == _LABEL_REPEATED if flag is None else flag)
 
 
 def _fix(field: FieldDescriptor, token: Token) -> str:

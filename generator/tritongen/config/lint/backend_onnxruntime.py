@@ -11,7 +11,7 @@ from types import MappingProxyType
 from tritongen.config.lint.instances import KIND_AUTO, KIND_GPU, resolved_groups
 from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import Message, map_path
 from tritongen.model.declared_tensors import with_reported
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
@@ -134,9 +134,7 @@ def _tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
                 yield from _shape(model, field, direction, tensor, spec)
 
 
-def _dtype(
-    model: LintedModel, field: str, tensor: ConfigMessage, spec: TensorSpec
-) -> Iterator[Finding]:
+def _dtype(model: LintedModel, field: str, tensor: Message, spec: TensorSpec) -> Iterator[Finding]:
     if spec.dtype is None:
         yield model.error(
             "TG518",
@@ -155,7 +153,7 @@ def _dtype(
 
 
 def _shape(
-    model: LintedModel, field: str, direction: str, tensor: ConfigMessage, spec: TensorSpec
+    model: LintedModel, field: str, direction: str, tensor: Message, spec: TensorSpec
 ) -> Iterator[Finding]:
     # ONNX Runtime reports an undeclared shape as that of a scalar.
     shape: Shape = spec.shape if spec.shape is not None else ()
@@ -350,7 +348,7 @@ def _unknown(model: LintedModel, field: str, name: str, known: str) -> Finding:
 
 
 def _gpu(
-    model: LintedModel, field: str, accelerator: ConfigMessage, context: LintContext
+    model: LintedModel, field: str, accelerator: Message, context: LintContext
 ) -> Iterator[Finding]:
     release = context.release.tag
     if accelerator.name == "tensorrt":
@@ -369,7 +367,7 @@ def _gpu(
 
 
 def _tensorrt(
-    model: LintedModel, field: str, accelerator: ConfigMessage, release: str
+    model: LintedModel, field: str, accelerator: Message, release: str
 ) -> Iterator[Finding]:
     known = _TENSORRT if at_least(release, _TRT_OPTIONS_SINCE) else _TENSORRT_FIRST
     precisions = _PRECISIONS | ({"BF16"} if at_least(release, _TRT_BF16_SINCE) else set())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tritongen.config.lint.linted_model import ENSEMBLE, LintedModel, Models, dtype_name, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import Message, map_path
 from tritongen.model.findings import Finding
 
 
@@ -238,7 +238,7 @@ class _Mapping:
         for tensor in (*model.config.input, *model.config.output):
             self._tensors.setdefault(tensor.name, self._own(tensor))
 
-    def _own(self, tensor: ConfigMessage) -> _Tensor:
+    def _own(self, tensor: Message) -> _Tensor:
         dims = tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
         model = self._model
         return _Tensor(model.name, tensor.data_type, tuple(dims), model.batching)

@@ -13,7 +13,7 @@ from tritongen.config.lint.linted_model import (
     show_dims,
 )
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import Message, map_path
 from tritongen.model.findings import Finding
 
 
@@ -39,7 +39,7 @@ def samples(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
         yield from _inputs(model, field, sample)
 
 
-def _inputs(model: LintedModel, field: str, sample: ConfigMessage) -> Iterator[Finding]:
+def _inputs(model: LintedModel, field: str, sample: Message) -> Iterator[Finding]:
     expected = {tensor.name: tensor for tensor in model.config.input}
     controls = {item.name for item in model.config.sequence_batching.control_input}
     controls |= {item.input_name for item in model.config.sequence_batching.state}
@@ -72,7 +72,7 @@ def _inputs(model: LintedModel, field: str, sample: ConfigMessage) -> Iterator[F
         )
 
 
-def _data(model: LintedModel, path: str, name: str, given: ConfigMessage) -> Iterator[Finding]:
+def _data(model: LintedModel, path: str, name: str, given: Message) -> Iterator[Finding]:
     """Dims are fixed, and there is data for them."""
     dims = tuple(given.dims)
     if any(dim < 0 for dim in dims):
@@ -106,7 +106,7 @@ def _data(model: LintedModel, path: str, name: str, given: ConfigMessage) -> Ite
         )
 
 
-def _file(model: LintedModel, field: str, name: str, given: ConfigMessage) -> Iterator[Finding]:
+def _file(model: LintedModel, field: str, name: str, given: Message) -> Iterator[Finding]:
     path = f"warmup/{normal(given.input_data_file)}"
     lack = _lack(model, path, given)
     if escapes(given.input_data_file):
@@ -154,7 +154,7 @@ def initial_states(model: LintedModel, _context: LintContext) -> Iterator[Findin
 
 
 def _initial_faults(
-    model: LintedModel, state: ConfigMessage, initial: ConfigMessage
+    model: LintedModel, state: Message, initial: Message
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of every contradiction."""
     what = f"initial_state of '{state.input_name}'"
@@ -173,7 +173,7 @@ def _initial_faults(
             yield "data_file", f"{what}: {lack}"
 
 
-def _lack(model: LintedModel, path: str, tensor: ConfigMessage) -> str:
+def _lack(model: LintedModel, path: str, tensor: Message) -> str:
     """Why a file cannot hold the data of a tensor, empty when it can."""
     needed, size = data_bytes(tensor), model.view.files.get(path)
     if size is None:
@@ -181,7 +181,7 @@ def _lack(model: LintedModel, path: str, tensor: ConfigMessage) -> str:
     return f"{needed} bytes are needed, and {path} has {size}" if size < needed else ""
 
 
-def _unlike(given: ConfigMessage, expected: ConfigMessage, whose: str) -> Iterator[tuple[str, str]]:
+def _unlike(given: Message, expected: Message, whose: str) -> Iterator[tuple[str, str]]:
     """(field, difference) where what is given has another type or other dims, all fixed."""
     if given.data_type != expected.data_type:
         mine, theirs = dtype_name(given.data_type), dtype_name(expected.data_type)

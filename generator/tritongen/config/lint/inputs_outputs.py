@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from tritongen.config.lint.linted_model import LintedModel, element_count, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import Message
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import is_dynamic
@@ -19,7 +19,7 @@ _NEEDS_TENSORS = frozenset({"pytorch"})
 _LABELS_INSIDE_SINCE = "26.02"
 
 
-def tensors(model: LintedModel) -> Iterator[tuple[str, str, ConfigMessage]]:
+def tensors(model: LintedModel) -> Iterator[tuple[str, str, Message]]:
     """(direction, field path, message) of every input, then of every output."""
     for direction in ("input", "output"):
         for field, tensor in model.each(direction):
@@ -45,7 +45,7 @@ def each_tensor(model: LintedModel, context: LintContext) -> Iterator[Finding]:
             yield model.error(code, f"{field}{part}", f"{what} {message}", *fix)
 
 
-def _lacking(tensor: ConfigMessage, *, filled: bool) -> Iterator[_Fault]:
+def _lacking(tensor: Message, *, filled: bool) -> Iterator[_Fault]:
     """Name, type and dims, unless the backend fills them in."""
     if not tensor.name:
         yield "TG424", "", "must specify 'name'"
@@ -55,7 +55,7 @@ def _lacking(tensor: ConfigMessage, *, filled: bool) -> Iterator[_Fault]:
         yield "TG424", ".dims", "must specify 'dims'"
 
 
-def _sizes(tensor: ConfigMessage) -> Iterator[_Fault]:
+def _sizes(tensor: Message) -> Iterator[_Fault]:
     """Sizes are at least 1, or -1."""
     for index, dim in enumerate(tensor.dims):
         if dim < 1 and dim != -1:
@@ -67,7 +67,7 @@ def _sizes(tensor: ConfigMessage) -> Iterator[_Fault]:
             yield "TG426", f".reshape.shape[{index}]", message
 
 
-def _reshape(tensor: ConfigMessage, *, batching: bool) -> Iterator[_Fault]:
+def _reshape(tensor: Message, *, batching: bool) -> Iterator[_Fault]:
     """A reshape keeps the elements, chunk by chunk between dynamic dims."""
     dims, shape = tuple(tensor.dims), tuple(tensor.reshape.shape)
     shown = f"dims {show_dims(dims)} and reshape {show_dims(shape)}"
@@ -98,7 +98,7 @@ def _chunks(dims: tuple[int, ...]) -> list[int | None]:
     return chunks
 
 
-def _layout(tensor: ConfigMessage, direction: str, *, is_plan: bool) -> Iterator[_Fault]:
+def _layout(tensor: Message, direction: str, *, is_plan: bool) -> Iterator[_Fault]:
     """Formats need three dims; some, and shape tensors, exist for TensorRT plans alone."""
     rank = len(tensor.dims)
     if direction == "input" and tensor.format != 0 and rank != 3:
@@ -238,7 +238,7 @@ def batch_io(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
                 yield model.error("TG433", f"{field}.{part}", message, *fix)
 
 
-def _helper_faults(model: LintedModel, kind: str, item: ConfigMessage) -> Iterator[tuple[str, ...]]:
+def _helper_faults(model: LintedModel, kind: str, item: Message) -> Iterator[tuple[str, ...]]:
     """(Field, message), and perhaps a fix."""
     what = kind.replace("_", " ")
     if len(item.source_input) != 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tritongen.config.lint.linted_model import LintedModel
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import Message
 from tritongen.model.findings import Finding
 
 KIND_AUTO, KIND_GPU, KIND_CPU, KIND_MODEL = range(4)
@@ -28,7 +28,7 @@ class Instances:
     kind: int
     count: int
     counted: bool
-    group: ConfigMessage | None
+    group: Message | None
 
 
 def resolved_groups(model: LintedModel, context: LintContext) -> tuple[Instances, ...]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tritongen.config.lint.repository_view import LintContext, ModelView
-from tritongen.config.pbtxt import ConfigMessage, ParsedConfig, parse_config
+from tritongen.config.pbtxt import Message, ParsedConfig, parse_config
 from tritongen.config.protobuf import model_config_module, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
 from tritongen.model.facts import ModelFacts, ModelFormat
@@ -41,7 +41,7 @@ class LintedModel:
 
     view: ModelView
     parsed: ParsedConfig
-    config: ConfigMessage
+    config: Message
     versions: Mapping[int, str]
     served: Mapping[int, str]
     written: bool
@@ -200,7 +200,7 @@ def version_folders(directories: tuple[str, ...]) -> dict[int, str]:
     return dict(sorted(numbers.items()))
 
 
-def _served(config: ConfigMessage, versions: Mapping[int, str]) -> dict[int, str]:
+def _served(config: Message, versions: Mapping[int, str]) -> dict[int, str]:
     policy, numbers = config.version_policy, list(versions)
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific":
@@ -235,7 +235,7 @@ def element_count(dims: tuple[int, ...]) -> int | None:
     return count
 
 
-def data_bytes(tensor: ConfigMessage) -> int:
+def data_bytes(tensor: Message) -> int:
     """Bytes that a tensor's data take, 0 where types or sizes leave it open."""
     dtype = dtype_of(tensor.data_type)
     return (element_count(tuple(tensor.dims)) or 0) * (dtype.itemsize if dtype is not None else 0)
@@ -291,7 +291,7 @@ def image_backends(release: str) -> frozenset[str]:
     return UNREGISTERED | known
 
 
-def autofill(config: ConfigMessage, view: ModelView, release: str) -> None:
+def autofill(config: Message, view: ModelView, release: str) -> None:
     """Fills name, backend, platform and file name in the message, as core does on loading."""
     if not config.name:
         config.name = view.name
@@ -314,7 +314,7 @@ def autofill(config: ConfigMessage, view: ModelView, release: str) -> None:
     _fill_rest(config, artefacts)
 
 
-def _by_field(config: ConfigMessage, artefacts: tuple[_Artefact, ...]) -> _Artefact | None:
+def _by_field(config: Message, artefacts: tuple[_Artefact, ...]) -> _Artefact | None:
     platform, filename = config.platform, config.default_model_filename
     for artefact in artefacts:
         if platform and platform == artefact.platform:
@@ -330,7 +330,7 @@ def _is_tensorflow(artefact: _Artefact, platform: str) -> bool:
 
 
 def _by_file(
-    config: ConfigMessage, view: ModelView, artefacts: tuple[_Artefact, ...]
+    config: Message, view: ModelView, artefacts: tuple[_Artefact, ...]
 ) -> _Artefact | None:
     """By the files of the first subfolder, the only one that core looks into."""
     if config.platform or config.default_model_filename or not view.directories:
@@ -343,14 +343,14 @@ def _by_file(
     return None
 
 
-def _by_name(config: ConfigMessage, view: ModelView) -> None:
+def _by_name(config: Message, view: ModelView) -> None:
     if config.platform or config.default_model_filename or "." not in view.name:
         return
     config.backend = view.name.partition(".")[2]
     config.default_model_filename = f"model.{config.backend}"
 
 
-def _fill_rest(config: ConfigMessage, artefacts: tuple[_Artefact, ...]) -> None:
+def _fill_rest(config: Message, artefacts: tuple[_Artefact, ...]) -> None:
     """Platform and file name of a known backend."""
     for artefact in artefacts:
         if artefact.backend != config.backend:

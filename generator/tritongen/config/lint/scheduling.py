@@ -7,7 +7,7 @@ from tritongen.config.lint.linted_model import (
     dtype_name,
 )
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import Message, map_path
 from tritongen.model.findings import Finding
 
 _DELAY = 1
@@ -85,7 +85,7 @@ def ordering(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
             f"only one priority level is allowed with preserve_ordering; there are "
             f"{batcher.priority_levels}",
         )
-    policies: list[tuple[str, ConfigMessage]] = [
+    policies: list[tuple[str, Message]] = [
         ("dynamic_batching.default_queue_policy", batcher.default_queue_policy)
     ]
     policies += [
@@ -193,7 +193,7 @@ def controls(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
                 yield from _pair(model, path, kind, control)
 
 
-def _pair(model: LintedModel, path: str, kind: str, control: ConfigMessage) -> Iterator[Finding]:
+def _pair(model: LintedModel, path: str, kind: str, control: Message) -> Iterator[Finding]:
     given = [name for name in _PAIRS if len(getattr(control, name))]
     if not given:
         yield model.error("TG417", path, f"{kind} must specify one of {', '.join(_PAIRS)}")
@@ -205,7 +205,7 @@ def _pair(model: LintedModel, path: str, kind: str, control: ConfigMessage) -> I
         )
 
 
-def _correlation(model: LintedModel, path: str, control: ConfigMessage) -> Iterator[Finding]:
+def _correlation(model: LintedModel, path: str, control: Message) -> Iterator[Finding]:
     given = [name for name in _PAIRS if len(getattr(control, name))]
     if given:
         yield model.error(
