@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
@@ -50,6 +51,17 @@ def model_config_module() -> ModuleType:
 def new_model_config() -> Message:
     """An empty `inference.ModelConfig` message."""
     return model_config_module().ModelConfig()
+
+
+def dtype_name(number: int) -> str:
+    """The enum name of a data type: ``TYPE_FP32``; the bare number for one without a name."""
+    entry = model_config_module().DataType.DESCRIPTOR.values_by_number.get(number)
+    return str(entry.name) if entry else str(number)
+
+
+def dtype_of(number: int) -> DType | None:
+    """The element type of a data type's number, None for TYPE_INVALID and unknown numbers."""
+    return DType.from_config(dtype_name(number))
 
 
 def same(left: Message, right: Message) -> bool:

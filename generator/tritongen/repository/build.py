@@ -359,6 +359,3 @@ def _weights(project: Project, differences: tuple[Difference, ...]) -> list[Weig
         for item in differences
         if item.kind in wanted
     ]
-
-
-__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build"]

@@ -19,7 +19,7 @@ from tritongen.model.printable import json_text
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
-from tritongen.repository.project import Project
+from tritongen.repository.project import Project, model_named
 from tritongen.resources import plain_template
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
@@ -186,14 +186,9 @@ def write_step(root: Path, step: Scaffold, *, force: bool) -> None:
 
 
 def _facts(project: Project, model: str) -> ModelFacts:
-    known = {facts.name: facts for facts in project.models}
-    if model not in known:
-        raise InvalidInputError(
-            "TG306", f"there is no model {model!r}; found: {', '.join(known)}",
-            where=str(project.root),
-        )  # fmt: skip
+    facts = model_named(model, project.models, project.root)
     seen = project.lock.evidence.models.get(model) if project.lock is not None else None
-    return with_observed(known[model], seen.trial if seen is not None else None)
+    return with_observed(facts, seen.trial if seen is not None else None)
 
 
 def _subject(values: _Values) -> str:

@@ -113,9 +113,13 @@ def inspected(
         release: the target Triton.
         gpus: number of GPUs of the target.
     """
-    refused = with_refusal(facts, trial, release, gpus)
-    found = _verdict(refused, None if refused is not facts else trial)
-    return replace(found, fixes=_fixes(facts, found.findings))
+    told = with_refusal(facts, trial, release, gpus)
+    seen = trial if told is facts else None
+    findings = told.findings
+    if seen is not None:
+        told = with_observed(told, seen)
+        findings = (*told.findings, *trial_findings(facts.name, seen))
+    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings))
 
 
 def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:
@@ -127,29 +131,17 @@ def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[Applicable
     )
 
 
-def _verdict(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
-    remarks = trial_findings(facts.name, trial) if trial is not None else ()
-    if trial is not None:
-        facts = with_observed(facts, trial)
-    findings = (*facts.findings, *remarks)
+def _batch_axis(facts: ModelFacts, trial: Trial | None) -> tuple[bool, str]:
+    """Whether axis 0 is taken for the batch axis, and on what that rests."""
     if not facts.servable:
-        return InspectedModel(facts, False, "the model cannot be served", findings)
+        return False, "the model cannot be served"
     if trial is not None and trial.ok and trial.proof.verdict is not BatchVerdict.UNTESTED:
-        proven = trial.proof.verdict is BatchVerdict.PROVEN
-        return InspectedModel(facts, proven, f"run: {trial.proof.reason}", findings)
-    fixed = next(
-        (
-            spec
-            for spec in (*facts.inputs, *facts.outputs)
-            if not spec.shape or not is_dynamic(spec.shape[0])
-        ),
-        None,
-    )
-    if fixed is not None:
-        reason = f"by syntax: {fixed.name} has no dynamic first axis"
-        return InspectedModel(facts, False, reason, findings)
-    reason = "by syntax only: every first axis is dynamic; `--trial` proves whether it is the batch"
-    return InspectedModel(facts, True, reason, findings)
+        return trial.proof.verdict is BatchVerdict.PROVEN, f"run: {trial.proof.reason}"
+    for spec in (*facts.inputs, *facts.outputs):
+        if not spec.shape or not is_dynamic(spec.shape[0]):
+            return False, f"by syntax: {spec.name} has no dynamic first axis"
+    why = "every first axis is dynamic; `--trial` proves whether it is the batch"
+    return True, f"by syntax only: {why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Its folder remembers locally which models a repository was built from, and whose
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +127,8 @@ def load_project(
         ],
         document.path,
     )
+    chosen = [model_named(name, inspection.models, root).name for name in sorted(only)]
+    models = tuple(model for model in inspection.models if not only or model.name in chosen)
     settle(repository)
     text = lock_text(repository)
     return Project(
@@ -134,7 +136,7 @@ def load_project(
         repository=repository,
         intent=intent,
         release=release,
-        models=_selected(inspection.models, only, root),
+        models=models,
         findings=inspection.findings,
         lock=parsed_lock(text, repository),
         lock_text=text,
@@ -159,15 +161,22 @@ def _inspect(root: Path, release: Release, intent: Intent) -> "Inspection":
     return inspect_folder(root, release, libraries=with_library, intent=intent)
 
 
-def _selected(
-    models: tuple[ModelFacts, ...], only: frozenset[str], root: Path
-) -> tuple[ModelFacts, ...]:
-    names = [model.name for model in models]
-    for name in sorted(only - set(names)):
+def model_named(name: str, models: Sequence[ModelFacts], root: Path) -> ModelFacts:
+    """One of the models of a folder.
+
+    Raises:
+        InvalidInputError: TG306, there is no such model.
+    """
+    known = {model.name: model for model in models}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         raise InvalidInputError(
-            "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
+            "TG306",
+            f"there is no model {name!r}; found: {', '.join(known)}",
+            where=str(root),
+            fix=f"Did you mean {near[0]!r}?" if near else "",
         )
-    return tuple(model for model in models if not only or model.name in only)
+    return known[name]
 
 
 def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:

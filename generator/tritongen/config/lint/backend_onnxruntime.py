@@ -9,9 +9,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tritongen.config.lint.instances import KIND_AUTO, KIND_GPU, resolved_groups
-from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of, show_dims
+from tritongen.config.lint.linted_model import LintedModel, show_dims
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name, dtype_of
 from tritongen.model.declared_tensors import with_reported
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity

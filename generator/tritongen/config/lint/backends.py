@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from tritongen.config.lint.inputs_outputs import normal, tensors
-from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of
+from tritongen.config.lint.linted_model import LintedModel
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import map_path
+from tritongen.config.protobuf import dtype_name, dtype_of
 from tritongen.model.backends import BackendRules, BatchSupport, ParameterRule, ValueKind
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tritongen.config.lint.linted_model import ENSEMBLE, LintedModel, Models, dtype_name, show_dims
+from tritongen.config.lint.linted_model import ENSEMBLE, LintedModel, Models, show_dims
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
 

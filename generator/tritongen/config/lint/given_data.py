@@ -6,14 +6,10 @@ A warm-up sample is a request that every instance runs before the model is ready
 from collections.abc import Iterator
 
 from tritongen.config.lint.inputs_outputs import escapes, normal
-from tritongen.config.lint.linted_model import (
-    LintedModel,
-    data_bytes,
-    dtype_name,
-    show_dims,
-)
+from tritongen.config.lint.linted_model import LintedModel, data_bytes, show_dims
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
 

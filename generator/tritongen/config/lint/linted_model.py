@@ -9,12 +9,11 @@ from typing import Any
 
 from tritongen.config.lint.repository_view import LintContext, ModelView
 from tritongen.config.pbtxt import Message, ParsedConfig, parse_config
-from tritongen.config.protobuf import model_config_module, new_model_config
+from tritongen.config.protobuf import dtype_of, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import at_least
-from tritongen.model.tensors import DType
 
 CONFIG_FILE = "config.pbtxt"
 RESERVED_FOLDERS = frozenset({"warmup", "initial_state", "configs"})
@@ -212,17 +211,6 @@ def _served(config: Message, versions: Mapping[int, str]) -> dict[int, str]:
         # An empty `version_policy { }` means every version; none at all means the newest one.
         numbers = numbers[-1:]
     return {number: versions[number] for number in numbers}
-
-
-def dtype_name(number: int) -> str:
-    """The enum name of a data type: ``TYPE_FP32``; the bare number for one without a name."""
-    entry = model_config_module().DataType.DESCRIPTOR.values_by_number.get(number)
-    return str(entry.name) if entry else str(number)
-
-
-def dtype_of(number: int) -> DType | None:
-    """The element type of a data type's number, None for TYPE_INVALID and unknown numbers."""
-    return DType.from_config(dtype_name(number))
 
 
 def element_count(dims: tuple[int, ...]) -> int | None:

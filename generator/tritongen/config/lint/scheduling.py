@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from tritongen.config.lint.linted_model import (
-    LintedModel,
-    dtype_name,
-)
+from tritongen.config.lint.linted_model import LintedModel
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
 _DELAY = 1
