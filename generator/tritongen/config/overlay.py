@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from tritongen.config.config_message import ConfigMessage
+from tritongen.config.parsed_config import map_path
 from tritongen.config.protobuf import Message, is_repeated, new_model_config
 from tritongen.model.serving_plan import Reason, Source
 
@@ -142,16 +143,20 @@ class _Overlay:
         from google.protobuf.json_format import ParseDict
 
         target = getattr(message, name)
-        for key, item in entries.items():
+        kind = message.DESCRIPTOR.fields_by_name[name].message_type.fields_by_name["key"]
+        for text, item in entries.items():
+            # A mapping of YAML has texts; the message may have numbers.
+            key = text if kind.type == kind.TYPE_STRING else int(text)
             if key in target:
                 del target[key]
             if item is not None:
                 # Into a message of its own: ParseDict empties a map before it fills it.
                 entry = type(message)()
-                ParseDict({name: {key: item}}, entry)
+                ParseDict({name: {text: item}}, entry)
                 message.MergeFrom(entry)
-            self._forget(f'{path}["{key}"]')
-            self.reasons[f'{path}["{key}"]'] = self.reason
+            place = map_path(path, key)
+            self._forget(place)
+            self.reasons[place] = self.reason
 
     def _clear_rival(self, message: Message, described: FieldDescriptor) -> None:
         """Clear the other member of a oneof: `sequence_batching` replaces `dynamic_batching`."""

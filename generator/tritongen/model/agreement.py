@@ -38,6 +38,18 @@ TOLERANCES: Mapping[Precision, Tolerance] = MappingProxyType(
     }
 )
 
+# What sums of about one that cancel leave on another machine: four units in the last place of 1,
+# by IEEE 754 and the definition of bfloat16. A quantised value is computed in single precision.
+_UNITS_IN_THE_LAST_PLACE = 4
+NEAR_ZERO: Mapping[Precision, float] = MappingProxyType(
+    {
+        Precision.SINGLE: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
+        Precision.HALF: _UNITS_IN_THE_LAST_PLACE * 2.0**-10,
+        Precision.BRAIN: _UNITS_IN_THE_LAST_PLACE * 2.0**-7,
+        Precision.QUANTIZED: _UNITS_IN_THE_LAST_PLACE * 2.0**-23,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -61,8 +73,18 @@ class Gap:
     exact: bool = False
 
 
-def gap(name: str, expected: Array, actual: Array, tolerance: Tolerance) -> Gap:
-    """Compare two arrays of equal shape; equal NaNs and equal infinities agree."""
+def gap(
+    name: str, expected: Array, actual: Array, tolerance: Tolerance, *, near_zero: float = 0.0
+) -> Gap:
+    """Compare two arrays of equal shape; equal NaNs and equal infinities agree.
+
+    Args:
+        name: of the output.
+        expected: what the tolerance is relative to.
+        actual: the other one.
+        tolerance: relative to each element and to the greatest.
+        near_zero: a difference in the output's units that says nothing between two machines.
+    """
     if expected.dtype == object or expected.dtype.kind in "biu":
         return _exact_gap(name, expected, actual)
     first, second = expected.astype(np.float64), actual.astype(np.float64)
@@ -71,7 +93,7 @@ def gap(name: str, expected: Array, actual: Array, tolerance: Tolerance) -> Gap:
     magnitudes = np.abs(np.where(finite, first, 0.0)), np.abs(np.where(finite, second, 0.0))
     scale = max(_greatest(magnitudes[0]), _greatest(magnitudes[1]), _FLOOR)
     distance = np.abs(np.where(finite, first - np.where(finite, second, 0.0), 0.0))
-    allowed = tolerance.absolute * scale
+    allowed = max(tolerance.absolute * scale, near_zero)
     beyond = distance > allowed + tolerance.relative * magnitudes[0]
     greatest = _greatest(distance)
     share = greatest / scale if bool(np.all(same)) else max(1.0, greatest / scale)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.agreement import TOLERANCES, gap
+from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DEFAULT_TRITON
@@ -312,7 +312,8 @@ def _judge(
                 reasons.append(f"{name} has shape {right.shape}, locally {left.shape}")
                 continue
             # A scalar is served as [1], and a row that is the batch axis alone as [n, 1].
-            found = gap(name, left, right.reshape(left.shape), tolerance)
+            right = right.reshape(left.shape)
+            found = gap(name, left, right, tolerance, near_zero=NEAR_ZERO[precision])
             worst = max(worst, found.difference)
             if found.exceeds:
                 within = False

@@ -57,6 +57,22 @@ def test_parameters_take_plain_values_and_keep_the_others() -> None:
     assert config.reasons['parameters["intra_op_thread_count"]'] is REASON
 
 
+def test_maps_with_numbers_for_keys_merge_key_by_key() -> None:
+    def limits(overlay: dict[str, object]) -> dict[int, int]:
+        batching = merged({"dynamic_batching": overlay}).message.dynamic_batching
+        return {key: item.max_queue_size for key, item in batching.priority_queue_policy.items()}
+
+    policies = {"1": {"max_queue_size": 3}, "2": {"max_queue_size": 4}}
+    config = merged({"dynamic_batching": {"priority_levels": 2, "priority_queue_policy": policies}})
+    assert set(config.reasons) >= {
+        f"dynamic_batching.priority_queue_policy[{level}]" for level in (1, 2)
+    }
+    assert limits({"priority_queue_policy": policies}) == {1: 3, 2: 4}
+    assert limits({"priority_queue_policy": {**policies, "1": None}}) == {2: 4}
+    wrong = overlay_faults({"dynamic_batching": {"priority_queue_policy": {"high": {}}}})
+    assert [fault.path for fault in wrong] == ["dynamic_batching"]
+
+
 def test_null_removes() -> None:
     config = merged({"dynamic_batching": None, "parameters": {"intra_op_thread_count": None}})
     assert not config.message.HasField("dynamic_batching")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tritongen.model.agreement import TOLERANCES, gap, tells_apart, worst
+from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap, tells_apart, worst
 from tritongen.model.precision import Precision
 
 SINGLE = TOLERANCES[Precision.SINGLE]
@@ -40,6 +40,14 @@ def test_half_precision_is_given_more_room_than_single():
     first, second = floats(1.0, dtype=np.float16), floats(1.005, dtype=np.float16)
     assert gap("y", first, second, SINGLE).exceeds
     assert not gap("y", first, second, TOLERANCES[Precision.HALF]).exceeds
+
+
+def test_rounding_near_zero_is_no_difference_between_machines():
+    near_zero = NEAR_ZERO[Precision.SINGLE]
+    rounded, wrong = (floats(1e-4), floats(1e-4 + 2e-7)), (floats(1e-4), floats(1e-4 + 2e-6))
+    assert gap("y", *rounded, SINGLE).exceeds
+    assert not gap("y", *rounded, SINGLE, near_zero=near_zero).exceeds
+    assert gap("y", *wrong, SINGLE, near_zero=near_zero).exceeds
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, np.bool_])

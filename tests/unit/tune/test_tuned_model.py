@@ -71,6 +71,14 @@ class TestSpace:
         assert (space.max_batch, space.unmerged) == (32, 8)
         assert all(candidate.max_batch_size for candidate in space.candidates())
 
+    def test_no_choice_is_smaller_than_what_clients_may_send(self):
+        def smallest(own: ModelIntent) -> int:
+            return min(c.max_batch_size for c in subject(own=own).space.candidates())
+
+        assert smallest(ModelIntent()) == 8
+        assert smallest(ModelIntent(request_batch=12)) == 12
+        assert smallest(ModelIntent(max_batch_size=2)) == 2
+
     @pytest.mark.parametrize("verdict", [BatchVerdict.DISPROVEN, BatchVerdict.UNTESTED])
     def test_without_proof_nothing_is_merged(self, verdict):
         space = subject(seen=trial(verdict)).space

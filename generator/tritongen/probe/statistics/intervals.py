@@ -334,7 +334,8 @@ def _exact_ranks(fraction: float, size: float, tail: float) -> tuple[float, floa
             # P(count < rank) = tail, between rank k (below) and rank k + 1 (below + mass).
             lower = k + (tail - below) / mass
         if below + mass >= 1.0 - tail:
-            upper = k + (1.0 - tail - below) / mass + 1.0
+            # P(count < rank) = 1 - tail, between rank k (below) and rank k + 1 (below + mass).
+            upper = k + (1.0 - tail - below) / mass
             break
         below += mass
         if size - k <= 0:

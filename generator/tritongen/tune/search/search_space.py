@@ -137,8 +137,8 @@ class SearchSpace:
         delays_us: queue delays worth a try; 0 is implied.
         request_rows: rows that clients send at most; smaller batches could not serve them.
         max_instances: limit by memory, None for none.
-        client_rows: rows that a request may bring where requests are not merged, for a model
-            whose batch axis is to stay whatever is chosen; 0 leaves its full shape.
+        client_rows: rows that a request may bring whatever is chosen, for a model whose batch axis
+            is to stay; 0 leaves its full shape where requests are not merged.
         fixed_instances: the user's own count, None for any.
         fixed_threads: the user's own threads an instance, None for any.
     """
@@ -203,7 +203,8 @@ class SearchSpace:
         plain = ((self.unmerged, None),)
         if not self.merges:
             return plain
-        sizes = [size for size in _powers(self.max_batch) if size > self.request_rows]
+        least = max(self.request_rows + 1, self.client_rows)
+        sizes = [size for size in _powers(self.max_batch) if size >= least]
         delays = sorted({0, *self.delays_us})
         return (*plain, *((size, delay) for size in sizes for delay in delays))
 
