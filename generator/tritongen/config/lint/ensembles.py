@@ -9,6 +9,8 @@ from tritongen.config.pbtxt import Message, map_path
 from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
+_STEPS = "ensemble_scheduling.step"
+
 
 @dataclass(slots=True)
 class _EnsembleTensor:
@@ -21,42 +23,25 @@ class _EnsembleTensor:
     field: str = ""
 
 
-def platform_and_steps(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Platform "ensemble" and ensemble_scheduling come together."""
-    has_steps = model.config.HasField("ensemble_scheduling")
-    if has_steps and model.config.platform != ENSEMBLE:
-        yield model.error(
-            "TG441",
-            "ensemble_scheduling",
-            f'ensemble scheduling cannot be set for platform "{model.config.platform}"',
-        )
-    elif not has_steps and model.config.platform == ENSEMBLE:
-        yield model.error(
-            "TG441", "platform", 'ensemble_scheduling must be set for platform "ensemble"'
-        )
-
-
-def foreign_settings(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Instances, optimisation and warm-up belong to the models of the steps."""
-    if not model.config.HasField("ensemble_scheduling"):
+def settings(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Platform "ensemble" and steps come together, and without settings of the steps' models."""
+    config = model.config
+    if not config.HasField("ensemble_scheduling"):
+        if config.platform == ENSEMBLE:
+            message = 'ensemble_scheduling must be set for platform "ensemble"'
+            yield model.error("TG441", "platform", message)
         return
-    given = {
-        "instance_group": bool(model.config.instance_group),
-        "optimization": model.config.HasField("optimization"),
-        "model_warmup": bool(model.config.model_warmup),
-    }
-    for name, present in given.items():
-        if present:
-            yield model.error("TG442", name, f"{name} should not be specified for an ensemble")
-
-
-def steps(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """At least one step, each with a model, inputs and outputs."""
-    if not model.config.HasField("ensemble_scheduling"):
-        return
-    if not model.config.ensemble_scheduling.step:
+    if config.platform != ENSEMBLE:
+        message = f'ensemble scheduling cannot be set for platform "{config.platform}"'
+        yield model.error("TG441", "ensemble_scheduling", message)
+    foreign = {"instance_group", "optimization", "model_warmup"}
+    for described, _ in config.ListFields():
+        if described.name in foreign:
+            message = f"{described.name} should not be specified for an ensemble"
+            yield model.error("TG442", described.name, message)
+    if not config.ensemble_scheduling.step:
         yield model.error("TG443", "ensemble_scheduling", "an ensemble must specify steps")
-    for index, (path, step) in enumerate(model.each("ensemble_scheduling.step")):
+    for index, (path, step) in enumerate(model.each(_STEPS)):
         for name in ("model_name", "input_map", "output_map"):
             if not getattr(step, name):
                 yield model.error("TG443", path, f"step {index} must specify '{name}'")
@@ -78,15 +63,13 @@ def data_flow(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     for place, tensor in model.each("output"):
         path, node = f"{place}.name", nodes.get(tensor.name)
         if node is None:
-            yield model.error(
-                "TG445", path, f"ensemble output '{tensor.name}' is not written by any step"
-            )
+            message = f"ensemble output '{tensor.name}' is not written by any step"
+            yield model.error("TG445", path, message)
         elif not node.ready:
             cause = _first_cause(nodes, tensor.name)
             detail = f": '{cause}' is not connected" if cause != tensor.name else ""
-            yield model.error(
-                "TG445", path, f"ensemble output '{tensor.name}' is not written{detail}"
-            )
+            message = f"ensemble output '{tensor.name}' is not written{detail}"
+            yield model.error("TG445", path, message)
     for name, node in sorted(nodes.items()):
         if name not in outputs and (not node.ready or not node.targets):
             lack = "used by no step and no output" if node.ready else "never written"
@@ -94,7 +77,7 @@ def data_flow(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
 
 
 def _link(model: LintedModel, nodes: dict[str, _EnsembleTensor]) -> Iterator[Finding]:
-    for path, step in model.each("ensemble_scheduling.step"):
+    for path, step in model.each(_STEPS):
         for key, name in sorted(step.output_map.items()):
             where = map_path(f"{path}.output_map", key)
             node = nodes.setdefault(name, _EnsembleTensor(field=where))
@@ -136,9 +119,6 @@ def _first_cause(nodes: dict[str, _EnsembleTensor], name: str) -> str:
             return name
         name = unready[0]
         seen.add(name)
-
-
-_STEPS = "ensemble_scheduling.step"
 
 
 @dataclass(frozen=True, slots=True)

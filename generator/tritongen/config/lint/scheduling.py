@@ -8,6 +8,7 @@ from tritongen.config.pbtxt import Message, map_path
 from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
+_BATCHER = "dynamic_batching"
 _DELAY = 1
 
 
@@ -23,52 +24,41 @@ def batch_size(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
 
 def preferred_sizes(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Preferred sizes lie from 1 to the batch size."""
-    most = model.config.max_batch_size
+    most, path = model.config.max_batch_size, f"{_BATCHER}.preferred_batch_size"
     sizes = model.config.dynamic_batching.preferred_batch_size
-    for field, size in model.each("dynamic_batching.preferred_batch_size"):
+    for field, size in model.each(path):
         if size <= 0:
-            yield model.error(
-                "TG407", field, f"preferred batch size must be positive; it is {size}"
-            )
+            message = f"preferred batch size must be positive; it is {size}"
+            yield model.error("TG407", field, message)
         elif size > most:
-            yield model.error(
-                "TG407", field, f"preferred batch size {size} must be <= max_batch_size {most}"
-            )
-    if sizes and not any(size <= 0 or size > most for size in sizes):
-        yield model.info(
-            "TG641",
-            "dynamic_batching.preferred_batch_size",
-            "preferred batch sizes make requests wait; plain dynamic_batching { } takes what is "
-            "there",
-        )
+            message = f"preferred batch size {size} must be <= max_batch_size {most}"
+            yield model.error("TG407", field, message)
+    if sizes and all(0 < size <= most for size in sizes):
+        message = "preferred batch sizes make requests wait; plain dynamic_batching { } takes what"
+        yield model.info("TG641", path, f"{message} is there")
+
+
+def _level_policies(model: LintedModel) -> list[tuple[str, int, Message]]:
+    """(Field, level, policy) of every priority level with a policy of its own."""
+    policies = model.config.dynamic_batching.priority_queue_policy
+    path = f"{_BATCHER}.priority_queue_policy"
+    return [(map_path(path, level), level, policies[level]) for level in sorted(policies)]
 
 
 def priorities(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Default level and policies lie within the levels."""
     batcher = model.config.dynamic_batching
     levels, default = batcher.priority_levels, batcher.default_priority_level
-    policies = sorted(batcher.priority_queue_policy)
-    if not levels:
-        for level in policies:
-            yield model.warning(
-                "TG621",
-                map_path("dynamic_batching.priority_queue_policy", level),
-                f"the queue policy of level {level} never applies: priority_levels is not set",
-            )
-        return
-    if not 1 <= default <= levels:
-        yield model.error(
-            "TG409",
-            "dynamic_batching.default_priority_level",
-            f"default_priority_level must be in range [1, {levels}]; it is {default}",
-        )
-    for level in policies:
-        if not 1 <= level <= levels:
-            yield model.error(
-                "TG410",
-                map_path("dynamic_batching.priority_queue_policy", level),
-                f"priority queue policy must have a level in range [1, {levels}]; it is {level}",
-            )
+    if levels and not 1 <= default <= levels:
+        message = f"default_priority_level must be in range [1, {levels}]; it is {default}"
+        yield model.error("TG409", f"{_BATCHER}.default_priority_level", message)
+    for field, level, _ in _level_policies(model):
+        if not levels:
+            message = f"the queue policy of level {level} never applies: priority_levels is not set"
+            yield model.warning("TG621", field, message)
+        elif not 1 <= level <= levels:
+            message = f"priority queue policy must have a level in range [1, {levels}]"
+            yield model.error("TG410", field, f"{message}; it is {level}")
 
 
 def ordering(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -77,39 +67,24 @@ def ordering(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     if not batcher.preserve_ordering:
         return
     if batcher.priority_levels > 1:
-        yield model.error(
-            "TG411",
-            "dynamic_batching.preserve_ordering",
-            f"only one priority level is allowed with preserve_ordering; there are "
-            f"{batcher.priority_levels}",
-        )
-    policies: list[tuple[str, Message]] = [
-        ("dynamic_batching.default_queue_policy", batcher.default_queue_policy)
-    ]
-    policies += [
-        (map_path("dynamic_batching.priority_queue_policy", level), policy)
-        for level, policy in sorted(batcher.priority_queue_policy.items())
-    ]
-    for field, policy in policies:
+        message = "only one priority level is allowed with preserve_ordering; there are "
+        field = f"{_BATCHER}.preserve_ordering"
+        yield model.error("TG411", field, f"{message}{batcher.priority_levels}")
+    policies = {f"{_BATCHER}.default_queue_policy": batcher.default_queue_policy}
+    policies |= {field: policy for field, _, policy in _level_policies(model)}
+    for field, policy in policies.items():
         if policy.default_timeout_microseconds and policy.timeout_action == _DELAY:
-            yield model.error(
-                "TG412",
-                field,
-                "a queue policy cannot have DELAY as timeout action with preserve_ordering",
-            )
+            message = "a queue policy cannot have DELAY as timeout action with preserve_ordering"
+            yield model.error("TG412", field, message)
 
 
 def pointless_batcher(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """A dynamic batcher with nothing to merge."""
-    size = model.config.max_batch_size
-    if model.config.HasField("dynamic_batching") and size in {0, 1}:
-        preferred = model.config.dynamic_batching.preferred_batch_size
-        if not (size == 0 and preferred):
-            yield model.warning(
-                "TG607",
-                "dynamic_batching",
-                f"dynamic_batching merges nothing with max_batch_size {size}",
-            )
+    size, batcher = model.config.max_batch_size, model.config.dynamic_batching
+    refused = size == 0 and batcher.preferred_batch_size
+    if model.config.HasField(_BATCHER) and size in {0, 1} and not refused:
+        message = f"dynamic_batching merges nothing with max_batch_size {size}"
+        yield model.warning("TG607", _BATCHER, message)
 
 
 def limited_queue(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -123,7 +98,7 @@ def limited_queue(model: LintedModel, _context: LintContext) -> Iterator[Finding
     if limits:
         yield model.info(
             "TG652",
-            "dynamic_batching.default_queue_policy",
+            f"{_BATCHER}.default_queue_policy",
             f"with {' and '.join(limits)} a request that arrives while an instance is being "
             "released wakes nobody: on a quiet server it can wait 500 ms (seen on Triton 2.51)",
         )
