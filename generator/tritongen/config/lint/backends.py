@@ -1,7 +1,7 @@
 """What backends demand: parameters, batch size, states, names and types, by the registry."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from tritongen.config.lint.inputs_outputs import normal, tensors
@@ -10,7 +10,7 @@ from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import map_path
 from tritongen.config.protobuf import dtype_name, dtype_of
 from tritongen.model.backends import BackendRules, BatchSupport, ParameterRule, ValueKind
-from tritongen.model.findings import Finding
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import at_least
 from tritongen.model.tensors import DType
 
@@ -21,6 +21,8 @@ _CORE_KEYS = frozenset({"TRITON_BATCH_STRATEGY_PATH"})
 _IGNORED_BELOW_MINIMUM = frozenset(
     {("onnxruntime", "intra_op_thread_count"), ("onnxruntime", "inter_op_thread_count")}
 )
+# (Code, severity, what is wrong).
+_Fault = tuple[str, Severity, str]
 _LEADING_NUMBER = re.compile(r"\s*[+-]?[0-9]+")
 
 
@@ -37,8 +39,10 @@ def backend_parameters(model: LintedModel, context: LintContext) -> Iterator[Fin
             if key not in _CORE_KEYS and not rules.open_parameters:
                 yield model.warning("TG610", field, *_unknown(rules, key))
             continue
-        yield from _release(model, field, rule, context.release.tag)
-        yield from _value(model, field, rules, rule, value)
+        for code, message in _release(rule, context.release.tag):
+            yield model.warning(code, field, f'"{key}" is read {message}')
+        for code, severity, message in _value(rules, rule, value):
+            yield model.finding(code, severity, field, f'"{key}" is {message}')
 
 
 def _required(model: LintedModel, rules: BackendRules, release: str) -> Iterator[Finding]:
@@ -63,98 +67,71 @@ def _unknown(rules: BackendRules, key: str) -> tuple[str, str]:
     return message, f'Write "{names[close[0]]}".' if close else ""
 
 
-def _release(
-    model: LintedModel, field: str, rule: ParameterRule, release: str
-) -> Iterator[Finding]:
+def _release(rule: ParameterRule, release: str) -> Iterator[tuple[str, str]]:
+    """(Code, releases that read a key) where the target is none of them."""
     if rule.since and not at_least(release, rule.since):
-        yield model.warning(
-            "TG502", field, f'"{rule.key}" is read from Triton {rule.since} on, not by {release}'
-        )
+        yield "TG502", f"from Triton {rule.since} on, not by {release}"
     if rule.until and not at_least(rule.until, release):
-        yield model.warning(
-            "TG503", field, f'"{rule.key}" is read up to Triton {rule.until}, not by {release}'
-        )
+        yield "TG503", f"up to Triton {rule.until}, not by {release}"
 
 
-def _value(
-    model: LintedModel, field: str, rules: BackendRules, rule: ParameterRule, value: str
-) -> Iterator[Finding]:
+def _value(rules: BackendRules, rule: ParameterRule, value: str) -> Iterator[_Fault]:
     if rule.kind is ValueKind.BOOL:
-        yield from _boolean(model, field, rules, rule, value)
+        yield from _boolean(rules, value)
     elif rule.kind is ValueKind.CHOICE:
-        yield from _choice(model, field, rule, value)
+        yield from _choice(rule, value)
     elif rule.kind is ValueKind.INT:
-        yield from _integer(model, field, rules, rule, value)
+        yield from _integer(rules, rule, value)
     elif rule.kind is ValueKind.FLOAT and not _is_float(value):
-        yield model.error("TG501", field, f'"{rule.key}" is "{value}", not a number')
+        yield "TG501", Severity.ERROR, f'"{value}", not a number'
 
 
-def _boolean(
-    model: LintedModel, field: str, rules: BackendRules, rule: ParameterRule, value: str
-) -> Iterator[Finding]:
-    text = value if rules.case_sensitive else value.lower()
+def _boolean(rules: BackendRules, value: str) -> Iterator[_Fault]:
     accepted = (*rules.true_texts, *rules.false_texts)
-    folded = accepted if rules.case_sensitive else tuple(item.lower() for item in accepted)
-    if text in folded:
+    if _among(accepted, value, case_sensitive=rules.case_sensitive):
         return
     if rules.false_texts:
-        yield model.error(
-            "TG501", field, f'"{rule.key}" is "{value}"; accepted: {", ".join(accepted)}'
-        )
+        yield "TG501", Severity.ERROR, f'"{value}"; accepted: {", ".join(accepted)}'
     else:
-        yield model.warning(
-            "TG501",
-            field,
-            f'"{rule.key}" is "{value}", which counts as false; only '
-            f"{', '.join(rules.true_texts)} is true",
-        )
+        only = ", ".join(rules.true_texts)
+        yield "TG501", Severity.WARNING, f'"{value}", which counts as false; only {only} is true'
 
 
-def _choice(model: LintedModel, field: str, rule: ParameterRule, value: str) -> Iterator[Finding]:
+def _choice(rule: ParameterRule, value: str) -> Iterator[_Fault]:
     match = _LEADING_NUMBER.match(value)
-    if _chosen(rule, value):
+    read = match.group().strip() if match is not None else ""
+    if _among(rule.choices, value, case_sensitive=rule.case_sensitive):
         return
-    if match is not None and match.group().strip() in rule.choices:
-        yield _read_in_part(model, field, rule, value, match.group().strip())
-        return
-    yield model.error(
-        "TG501", field, f'"{rule.key}" is "{value}"; accepted: {", ".join(rule.choices)}'
-    )
+    if read in rule.choices:
+        yield _read_in_part(value, read)
+    else:
+        yield "TG501", Severity.ERROR, f'"{value}"; accepted: {", ".join(rule.choices)}'
 
 
-def _chosen(rule: ParameterRule, value: str) -> bool:
-    if rule.case_sensitive:
-        return value in rule.choices
-    return value.lower() in {choice.lower() for choice in rule.choices}
+def _among(texts: Sequence[str], value: str, *, case_sensitive: bool) -> bool:
+    return value in texts if case_sensitive else value.lower() in {text.lower() for text in texts}
 
 
-def _read_in_part(
-    model: LintedModel, field: str, rule: ParameterRule, value: str, read: str
-) -> Finding:
-    return model.warning(
-        "TG628", field, f'"{rule.key}" is "{value}"; the backend reads {read} and drops the rest'
-    )
+def _read_in_part(value: str, read: str) -> _Fault:
+    message = f'"{value}"; the backend reads {read} and drops the rest'
+    return "TG628", Severity.WARNING, message
 
 
-def _integer(
-    model: LintedModel, field: str, rules: BackendRules, rule: ParameterRule, value: str
-) -> Iterator[Finding]:
+def _integer(rules: BackendRules, rule: ParameterRule, value: str) -> Iterator[_Fault]:
     match = _LEADING_NUMBER.match(value)
-    if _chosen(rule, value):
+    if _among(rule.choices, value, case_sensitive=rule.case_sensitive):
         return
     if match is None:
         words = f" or one of {', '.join(rule.choices)}" if rule.choices else ""
-        yield model.error("TG501", field, f'"{rule.key}" is "{value}", not an integer{words}')
+        yield "TG501", Severity.ERROR, f'"{value}", not an integer{words}'
         return
     number = int(match.group()) if len(match.group()) <= 40 else 2**128
     if match.group() != value:
-        yield _read_in_part(model, field, rule, value, str(number))
+        yield _read_in_part(value, str(number))
     if rule.minimum is not None and number < rule.minimum:
         ignored = (rules.name, rule.key) in _IGNORED_BELOW_MINIMUM
-        report = model.warning if ignored else model.error
-        yield report(
-            "TG501", field, f'"{rule.key}" is {number}; the least value is {rule.minimum:g}'
-        )
+        severity = Severity.WARNING if ignored else Severity.ERROR
+        yield "TG501", severity, f"{number}; the least value is {rule.minimum:g}"
 
 
 def _is_float(value: str) -> bool:

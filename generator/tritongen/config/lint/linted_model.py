@@ -101,15 +101,15 @@ class LintedModel:
 
     def error(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Triton refuses the model, or serves it wrongly."""
-        return self._finding(code, Severity.ERROR, field, message, fix)
+        return self.finding(code, Severity.ERROR, field, message, fix)
 
     def warning(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Triton accepts it in silence, and it is wrong or costly."""
-        return self._finding(code, Severity.WARNING, field, message, fix)
+        return self.finding(code, Severity.WARNING, field, message, fix)
 
     def info(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Advice."""
-        return self._finding(code, Severity.INFO, field, message, fix)
+        return self.finding(code, Severity.INFO, field, message, fix)
 
     def folder_error(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
         """Like `error`, of the model's folder or a path in it."""
@@ -129,9 +129,10 @@ class LintedModel:
         place = f"{self.name}/{path}" if path else self.name
         return finding(code, severity, message, fix=fix, model=self.name, path=place)
 
-    def _finding(
-        self, code: str, severity: Severity, field: str, message: str, fix: str
+    def finding(
+        self, code: str, severity: Severity, field: str, message: str, fix: str = ""
     ) -> Finding:
+        """What is said of a field of the configuration."""
         return finding(
             code,
             severity,
