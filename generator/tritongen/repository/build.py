@@ -145,8 +145,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     planned = _planned(project, gathered, target)
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
-    names = [item.plan.name for item in found.models]
-    differences = compare(project, found.differences, lock, names)
+    differences = compare(project, found.differences, lock)
     findings = (*gathered.findings, *_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(differences, gathered.missing))
@@ -310,8 +309,8 @@ def _write(
     differences: tuple[Difference, ...],
     kept: Mapping[str, str],
 ) -> bool:
+    tidy(project.repository)
     if not differences:
-        tidy(project.repository)
         return False
     planned = {item.path for item in differences if not item.removes}
     change = RepositoryChange(
@@ -322,7 +321,6 @@ def _write(
             *(path for path in kept if path not in planned),
         ),
     )
-    tidy(project.repository)
     apply_change(project.repository, change)
     return True
 

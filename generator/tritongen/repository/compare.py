@@ -84,16 +84,13 @@ class Difference:
         )
 
 
-def compare(
-    project: Project, texts: Sequence[Difference], lock: Lock, planned: Sequence[str]
-) -> tuple[Difference, ...]:
+def compare(project: Project, texts: Sequence[Difference], lock: Lock) -> tuple[Difference, ...]:
     """Every difference, in the order of their paths.
 
     Args:
         project: with the repository and its old lock.
         texts: differences of the models' own texts, from `text_differences`.
         lock: to be committed.
-        planned: names of the models that are served.
 
     Raises:
         InvalidInputError: TG003, a file of the repository cannot be read.
@@ -101,7 +98,7 @@ def compare(
     differences = [
         *texts,
         *_lock_difference(project, lock),
-        *_weights(project, planned, lock),
+        *_weights(project, lock),
         *_removals(project, lock),
     ]
     return tuple(sorted(differences, key=lambda item: item.path))
@@ -154,24 +151,22 @@ def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
         yield Difference(LOCK_FILE, DifferenceKind.CHANGED, partial(_text, place), new)
 
 
-def _weights(project: Project, planned: Sequence[str], lock: Lock) -> Iterator[Difference]:
+def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
     """Model files that are absent or hold other bytes; nothing when weights are left out."""
     old = _placed(project.lock)
-    for name in planned:
-        for relative, sha in lock.models[name].evidence.files:
-            path = f"{name}/{relative}"
-            target = project.repository / path
-            if not target.exists():
-                if project.intent.weights is not WeightsMode.NONE:
-                    yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
-                continue
-            found = file_digest(target)
-            if found == sha:
-                if _in_other_form(target, project.intent.weights):
-                    yield Difference(path, DifferenceKind.WEIGHTS_FORM)
-                continue
-            ours = found == old.get(path) or target.is_symlink()
-            yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
+    for path, sha in _placed(lock).items():
+        target = project.repository / path
+        if not target.exists():
+            if project.intent.weights is not WeightsMode.NONE:
+                yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+            continue
+        found = file_digest(target)
+        if found == sha:
+            if _in_other_form(target, project.intent.weights):
+                yield Difference(path, DifferenceKind.WEIGHTS_FORM)
+            continue
+        ours = found == old.get(path) or target.is_symlink()
+        yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
 
 
 def _in_other_form(target: Path, mode: WeightsMode) -> bool:
