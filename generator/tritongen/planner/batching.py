@@ -129,7 +129,7 @@ def _on_the_users_word(model: ModelInput) -> BatchPlan:
 
 
 def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
-    """Milliseconds an item; at one thread where this thread count was not measured."""
+    """Milliseconds per item; at one thread where this thread count was not measured."""
     cost = model.cost_ms(batch, threads)
     single = model.cost_ms(1, threads)
     if cost is None or single is None:

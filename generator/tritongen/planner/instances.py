@@ -90,8 +90,8 @@ def _reason(model: ModelInput, given: int, cores: int, part: float, models: int)
     if models == 1:
         return Reason(Source.TARGET, f"all {cores} cores: the only model")
     rate, service_ms = model.intent.planning_rate, model.cost_ms(1, 1)
-    requests = f"{rate:g}/s" if rate is not None else "a rate like the others'"
-    service = f"{service_ms:.3g} ms" if service_ms is not None else "a mean service time"
+    requests = f"{rate:g}/s" if rate is not None else "the mean rate of the others"
+    service = f"{service_ms:.3g} ms" if service_ms is not None else "the mean service time"
     return Reason(
         Source.INTENT if rate is not None else Source.TRIAL,
         f"{given} of {cores} cores: {part:.0%} of the load of {models} models "

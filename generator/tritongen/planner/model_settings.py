@@ -167,7 +167,7 @@ def _warmup_inputs(trial: Trial, batched: bool) -> tuple[WarmupInput, ...]:
 
 
 def plan_versions(model: ModelInput) -> Planned[tuple[int, ...]] | None:
-    """The versions that the user wishes to serve."""
+    """The versions that the user wants to be served."""
     if model.intent.versions is None:
         return None
     listed = ", ".join(str(number) for number in model.intent.versions)
@@ -195,7 +195,7 @@ def plan_decoupled(model: ModelInput) -> Planned[bool] | None:
 
 
 def plan_response_cache(model: ModelInput) -> Planned[bool] | None:
-    """Triton's response cache, on wish only."""
+    """Triton's response cache, only where the user asks for it."""
     if not model.intent.response_cache:
         return None
     return Planned(True, Reason(Source.INTENT, "equal requests are answered from the cache"))

@@ -205,7 +205,7 @@ def _slots(model: ModelInput, split: Split, share: Share) -> Planned[int] | None
         return None
     callees = model.facts.python.callees if model.facts.python is not None else ()
     if callees:
-        why = f"it calls {', '.join(callees)}, which could wait for ever for a core that it holds"
+        why = f"it calls {', '.join(callees)}, which could wait forever for a core that it holds"
         return Planned(0, Reason(Source.MODEL, why))
     pool = model.backend.threads.pooled
     return Planned(split.threads.value * (split.instances.value if pool else 1), share.reason)
@@ -242,7 +242,7 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
     held = [model.threads.value for model in models if _by_environment(model)]
     if held:
         threads = min(held)
-        why = "the threads of models that no parameter limits, one process an instance"
+        why = "the threads of models that no parameter limits, one process per instance"
     else:
         threads = max((model.threads.value for model in models), default=1)
         why = "the most threads of one instance"

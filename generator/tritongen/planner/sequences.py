@@ -21,7 +21,7 @@ from tritongen.planner.context import ModelInput, decided
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
 CANDIDATES = 32
-# A client may pause, and networks do; Triton's own second gives a sequence up too soon.
+# A client may pause, and networks do; Triton's own limit of one second drops a sequence too soon.
 IDLE_US = 10_000_000
 _BOOLEAN_TYPES = (DType.FP32, DType.INT32, DType.BOOL)
 _ID_TYPES = (DType.UINT64, DType.INT64, DType.UINT32, DType.INT32, DType.BYTES)
@@ -122,7 +122,7 @@ def _candidates(sequence: SequenceIntent, instances: int) -> Planned[int] | None
     if sequence.strategy is SequenceStrategy.DIRECT:
         return None
     if sequence.concurrent is None:
-        sentence = f"{CANDIDATES} sequences an instance; further ones wait until one has ended"
+        sentence = f"{CANDIDATES} sequences per instance; further ones wait until one has ended"
         return Planned(CANDIDATES, Reason(Source.RULE, sentence))
     each = math.ceil(sequence.concurrent / instances)
     why = f"{sequence.concurrent} sequences over {instances} instances"
@@ -163,15 +163,15 @@ def _faults(
         else:
             yield from _control(path, control, given[name], batching)
     if made and set(made) <= set(sequence.state.values()):
-        yield ".state", "every output is a state, so that nothing is left to answer with"
+        yield ".state", "every output is a state, so that a response would be empty"
     if given and set(given) <= sequence.own_inputs:
-        yield "", "every input is a state or a control, so that nothing is left to ask with"
+        yield "", "every input is a state or a control, so that a request would be empty"
     if model.backend.name == "pytorch":
         names = [*given, *made]
         unnumbered = [name for name in names if index_of(name) is None]
         if unnumbered:
             listed = ", ".join(unnumbered)
-            yield "", f"with sequences, pytorch wants names such as INPUT__0; these are {listed}"
+            yield "", f"with sequences, pytorch requires names such as INPUT__0, not {listed}"
 
 
 def _pair(

@@ -1,4 +1,4 @@
-"""What a trial has to say of its model, and what a plan cannot give, as findings."""
+"""Findings on what a trial observed, and on what a plan cannot fulfil."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -12,7 +12,7 @@ from tritongen.planner.instances import Share, Split
 
 
 def trial_findings(model: str, trial: Trial) -> Iterator[Finding]:
-    """Every warning of a trial, the gravest first; none when it went well."""
+    """Every warning of a trial, the most serious first; none when it went well."""
     if not trial.ok:
         message = f"the model did not run: {trial.error}"
         yield finding(trial.code or "TG201", Severity.WARNING, message, model=model)
@@ -56,7 +56,7 @@ def callee_findings(
 def plan_findings(
     model: ModelInput, split: Split, share: Share, batch: BatchPlan, cores: int, *, stale: bool
 ) -> Iterator[Finding]:
-    """What a model's plan rests on less than was wished, and what it cannot give.
+    """What a model's plan rests on less than was wished, and what it cannot fulfil.
 
     Args:
         model: with intent and trial.

@@ -151,10 +151,11 @@ def draft_step(project: Project, kind: ScaffoldKind, model: str, name: str = "")
     fault = name_fault(name)
     if fault is not None:
         raise InvalidInputError(fault.code, fault.message, fix=fault.fix)
-    values = _VALUES[kind](facts)
+    values_of, wanted = _STEPS[kind]
+    values = values_of(facts)
     if values is None:
         raise InvalidInputError(
-            "TG370", f"{model} has {_listed(facts)}: {_WANTED[kind]}", where=facts.path
+            "TG370", f"{model} has {_listed(facts)}: {wanted}", where=facts.path
         )
     template = plain_template(f"steps/{kind.value}.py.j2")
     more = {"model": model, "batch": _BATCH, "subject": _subject(values)}
@@ -287,21 +288,16 @@ def _labels(facts: ModelFacts) -> _Values | None:
     }
 
 
-_VALUES: Mapping[ScaffoldKind, Callable[[ModelFacts], _Values | None]] = MappingProxyType(
-    {
-        ScaffoldKind.IMAGE: _image,
-        ScaffoldKind.TEXT: _text,
-        ScaffoldKind.TABLE: _table,
-        ScaffoldKind.LABELS: _labels,
-    }
-)
-_WANTED: Mapping[ScaffoldKind, str] = MappingProxyType(
-    {
-        ScaffoldKind.IMAGE: "an image step gives one float input of four axes",
-        ScaffoldKind.TEXT: "a text step gives integer inputs of two axes",
-        ScaffoldKind.TABLE: "a table step gives one float input [rows, columns]",
-        ScaffoldKind.LABELS: "a labels step takes one float output [rows, classes]",
-    }
+# What fills a step's template, None where the model has no such tensor, and what is wanted.
+_STEPS: Mapping[ScaffoldKind, tuple[Callable[[ModelFacts], _Values | None], str]] = (
+    MappingProxyType(
+        {
+            ScaffoldKind.IMAGE: (_image, "an image step gives one float input of four axes"),
+            ScaffoldKind.TEXT: (_text, "a text step gives integer inputs of two axes"),
+            ScaffoldKind.TABLE: (_table, "a table step gives one float input [rows, columns]"),
+            ScaffoldKind.LABELS: (_labels, "a labels step takes one float output [rows, classes]"),
+        }
+    )
 )
 
 
