@@ -21,6 +21,8 @@ from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import TextFile
 from tritongen.system.paths import open_regular
 
+_KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
+
 
 class DifferenceKind(StrEnum):
     """What a file on disk is, compared with the plan."""
@@ -260,9 +262,6 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
         where=str(first.path),
         details=[line for item in conflicts for line in item.diff()],
     )
-
-
-_KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
 
 
 def kept_names(folder: Path, edits: Iterable[str], gone: Set[str] = frozenset()) -> dict[str, str]:

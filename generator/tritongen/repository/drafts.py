@@ -25,6 +25,17 @@ from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+MODEL_FILE = "model.py"
+LABELS_FILE = "labels.txt"
+_BATCH = 8
+_SIDE = 224
+_LENGTH = 128
+_TOP = 5
+# Means and deviations of ImageNet, which most models of three channels were trained with.
+_MEAN, _DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+_FLOATS = frozenset({DType.FP32, DType.FP16, DType.FP64})
+_INTEGERS = frozenset({DType.INT64, DType.INT32})
+_UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +102,6 @@ def _states(model: ModelFacts) -> str:
     if not all(_PLAIN.fullmatch(name) for name in names):
         return ""
     return ", ".join(f"{name}: {output}" for name, output in pairs)
-
-
-MODEL_FILE = "model.py"
-LABELS_FILE = "labels.txt"
-_BATCH = 8
-_SIDE = 224
-_LENGTH = 128
-_TOP = 5
-# Means and deviations of ImageNet, which most models of three channels were trained with.
-_MEAN, _DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-_FLOATS = frozenset({DType.FP32, DType.FP16, DType.FP64})
-_INTEGERS = frozenset({DType.INT64, DType.INT32})
-_UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
 
 
 class ScaffoldKind(StrEnum):

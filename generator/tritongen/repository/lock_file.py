@@ -2,13 +2,13 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.system.paths import open_regular
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
@@ -81,5 +81,9 @@ def as_built(repository: Path, lock: "Lock | None", names: Sequence[str]) -> boo
 
 
 def _bytes(path: Path) -> bytes:
-    with os.fdopen(open_regular(path), "rb") as file:
+    """What a regular file holds; a pipe or device, such as a link leads to, is never waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path.name} is not a regular file")
         return file.read()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tritongen.formats import Inspection
 
 __all__ = ["CpuBudget", "Project", "load_project", "read_lock"]
+STATE_FOLDER = Path(".tritongen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +218,6 @@ def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Faul
             yield document.fault(
                 f"models.{name}", f"there is no such model in the folder{hint}", "TG306"
             )
-
-
-STATE_FOLDER = Path(".tritongen")
 
 
 def remember_models(repository: Path, models: Path) -> None:

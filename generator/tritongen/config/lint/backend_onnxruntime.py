@@ -25,6 +25,60 @@ _FILE_CODES = frozenset(
 )
 _UNREAD_CODES = frozenset({"TG102", "TG103"})
 _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
+_CUDA_SINCE = "24.07"
+_TRT_OPTIONS_SINCE = "24.04"
+_TRT_BF16_SINCE = "26.02"
+_TENSORRT_FIRST = frozenset(
+    {
+        "precision_mode",
+        "max_workspace_size_bytes",
+        "int8_calibration_table_name",
+        "int8_use_native_calibration_table",
+        "trt_engine_cache_enable",
+        "trt_engine_cache_path",
+    }
+)
+_TENSORRT = _TENSORRT_FIRST | {
+    "trt_engine_cache_prefix",
+    "trt_timing_cache_enable",
+    "trt_timing_cache_path",
+    "trt_force_timing_cache",
+    "trt_max_partition_iterations",
+    "trt_min_subgraph_size",
+    "trt_dla_enable",
+    "trt_dla_core",
+    "trt_dump_subgraphs",
+    "trt_force_sequential_engine_build",
+    "trt_context_memory_sharing_enable",
+    "trt_layer_norm_fp32_fallback",
+    "trt_detailed_build_log",
+    "trt_build_heuristics_enable",
+    "trt_sparsity_enable",
+    "trt_builder_optimization_level",
+    "trt_auxiliary_streams",
+    "trt_tactic_sources",
+    "trt_extra_plugin_lib_paths",
+    "trt_profile_min_shapes",
+    "trt_profile_max_shapes",
+    "trt_profile_opt_shapes",
+    "trt_cuda_graph_enable",
+    "trt_dump_ep_context_model",
+    "trt_ep_context_file_path",
+    "trt_ep_context_embed_mode",
+}
+_PRECISIONS = frozenset({"FP32", "FP16", "INT8"})
+# The backend always writes these from the top-level parameters, over what the accelerator says.
+_OVERWRITTEN_CUDA = frozenset(
+    {
+        "cudnn_conv_algo_search",
+        "gpu_mem_limit",
+        "arena_extend_strategy",
+        "do_copy_in_default_stream",
+    }
+)
+_LEVELS = MappingProxyType(
+    {-1: "basic optimisations only", 1: "extended optimisations", 2: "no optimisation at all"}
+)
 
 
 def compared(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -250,62 +304,6 @@ def without_completion(model: LintedModel, context: LintContext) -> Iterator[Fin
     """With auto-completion off, nobody lists the inputs for you."""
     if not model.config.input and not context.autocomplete and model.written:
         yield model.error("TG506", "input", "no inputs are listed, and auto-completion is off")
-
-
-_CUDA_SINCE = "24.07"
-_TRT_OPTIONS_SINCE = "24.04"
-_TRT_BF16_SINCE = "26.02"
-_TENSORRT_FIRST = frozenset(
-    {
-        "precision_mode",
-        "max_workspace_size_bytes",
-        "int8_calibration_table_name",
-        "int8_use_native_calibration_table",
-        "trt_engine_cache_enable",
-        "trt_engine_cache_path",
-    }
-)
-_TENSORRT = _TENSORRT_FIRST | {
-    "trt_engine_cache_prefix",
-    "trt_timing_cache_enable",
-    "trt_timing_cache_path",
-    "trt_force_timing_cache",
-    "trt_max_partition_iterations",
-    "trt_min_subgraph_size",
-    "trt_dla_enable",
-    "trt_dla_core",
-    "trt_dump_subgraphs",
-    "trt_force_sequential_engine_build",
-    "trt_context_memory_sharing_enable",
-    "trt_layer_norm_fp32_fallback",
-    "trt_detailed_build_log",
-    "trt_build_heuristics_enable",
-    "trt_sparsity_enable",
-    "trt_builder_optimization_level",
-    "trt_auxiliary_streams",
-    "trt_tactic_sources",
-    "trt_extra_plugin_lib_paths",
-    "trt_profile_min_shapes",
-    "trt_profile_max_shapes",
-    "trt_profile_opt_shapes",
-    "trt_cuda_graph_enable",
-    "trt_dump_ep_context_model",
-    "trt_ep_context_file_path",
-    "trt_ep_context_embed_mode",
-}
-_PRECISIONS = frozenset({"FP32", "FP16", "INT8"})
-# The backend always writes these from the top-level parameters, over what the accelerator says.
-_OVERWRITTEN_CUDA = frozenset(
-    {
-        "cudnn_conv_algo_search",
-        "gpu_mem_limit",
-        "arena_extend_strategy",
-        "do_copy_in_default_stream",
-    }
-)
-_LEVELS = MappingProxyType(
-    {-1: "basic optimisations only", 1: "extended optimisations", 2: "no optimisation at all"}
-)
 
 
 def graph_level(model: LintedModel, _context: LintContext) -> Iterator[Finding]:

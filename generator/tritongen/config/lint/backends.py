@@ -24,6 +24,8 @@ _IGNORED_BELOW_MINIMUM = frozenset(
 # (Code, severity, what is wrong).
 _Fault = tuple[str, Severity, str]
 _LEADING_NUMBER = re.compile(r"\s*[+-]?[0-9]+")
+_CLASSIFIER_KEYS = ("is_classifier", "output_class")
+_MODEL_FOLDER = "$$TRITON_MODEL_DIRECTORY"
 
 
 def backend_parameters(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -140,9 +142,6 @@ def _is_float(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-_CLASSIFIER_KEYS = ("is_classifier", "output_class")
 
 
 def batch_support(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -270,9 +269,6 @@ def optional_inputs(model: LintedModel, _context: LintContext) -> Iterator[Findi
                 f"input '{tensor.name}' cannot be optional and ragged at once",
                 "Drop one of the two.",
             )
-
-
-_MODEL_FOLDER = "$$TRITON_MODEL_DIRECTORY"
 
 
 def execution_environment(model: LintedModel, _context: LintContext) -> Iterator[Finding]:

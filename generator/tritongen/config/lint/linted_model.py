@@ -20,6 +20,14 @@ RESERVED_FOLDERS = frozenset({"warmup", "initial_state", "configs"})
 # Fields that rules over several models point at.
 _POINTED_AT = ("ensemble_scheduling", "instance_group", "max_batch_size", "parameters")
 _LEADING_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
+ENSEMBLE = "ensemble"
+# Platforms that core accepts beside a backend of its own; any text goes with the others.
+PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: rules.platforms for name, rules in BACKENDS.items() if rules.platforms}
+)
+# Backends of some image that the registry has no entry for.
+UNREGISTERED = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
+_AOTI_SINCE = "26.03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,18 +241,6 @@ def data_bytes(tensor: Message) -> int:
 def show_dims(dims: tuple[int, ...]) -> str:
     """Dims for people: ``[-1, 3]``."""
     return "[" + ", ".join(str(dim) for dim in dims) + "]"
-
-
-ENSEMBLE = "ensemble"
-
-# Platforms that core accepts beside a backend of its own; any text goes with the others.
-PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: rules.platforms for name, rules in BACKENDS.items() if rules.platforms}
-)
-
-# Backends of some image that the registry has no entry for.
-UNREGISTERED = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
-_AOTI_SINCE = "26.03"
 
 
 @dataclass(frozen=True, slots=True)

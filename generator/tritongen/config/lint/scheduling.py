@@ -10,6 +10,15 @@ from tritongen.model.findings import Finding
 
 _BATCHER = "dynamic_batching"
 _DELAY = 1
+_CORRID = 3
+_KINDS = {
+    0: "CONTROL_SEQUENCE_START",
+    1: "CONTROL_SEQUENCE_READY",
+    2: "CONTROL_SEQUENCE_END",
+    _CORRID: "CONTROL_SEQUENCE_CORRID",
+}
+_PAIRS = ("int32_false_true", "fp32_false_true", "bool_false_true")
+_CORRID_TYPES = frozenset({"TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING"})
 
 
 def batch_size(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -127,17 +136,6 @@ def response_cache(model: LintedModel, context: LintContext) -> Iterator[Finding
             if certain
             else "nothing is cached unless the server runs with --cache-config",
         )
-
-
-_CORRID = 3
-_KINDS = {
-    0: "CONTROL_SEQUENCE_START",
-    1: "CONTROL_SEQUENCE_READY",
-    2: "CONTROL_SEQUENCE_END",
-    _CORRID: "CONTROL_SEQUENCE_CORRID",
-}
-_PAIRS = ("int32_false_true", "fp32_false_true", "bool_false_true")
-_CORRID_TYPES = frozenset({"TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING"})
 
 
 def controls(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
