@@ -13,10 +13,8 @@ from tritongen.triton.statistics import ServedConfig
 SECOND = 1_000_000_000
 
 
-def grpc_engine(
-    port: int, *, columns: int = 4, streaming: bool = False, tls: Tls | None = None, **options
-) -> Engine:
-    endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
+def job_of_rows(columns: int = 4) -> LoadJob:
+    """Requests of one row of zeros for a model ``echo``."""
     meta = ModelMeta(
         "echo",
         ("1",),
@@ -28,5 +26,12 @@ def grpc_engine(
     message = Message(
         "echo", "", (WireTensor("IN", "FP32", (1, columns), data),), (("OUT", None),), {}
     )
-    job = LoadJob("echo", "", meta, ServedConfig("echo", 8), (message,))
+    return LoadJob("echo", "", meta, ServedConfig("echo", 8), (message,))
+
+
+def grpc_engine(
+    port: int, *, columns: int = 4, streaming: bool = False, tls: Tls | None = None, **options
+) -> Engine:
+    endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
+    job = job_of_rows(columns)
     return make_engine(endpoint, [make_plan(job, endpoint)], EngineOptions(**options))

@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.prepare()
+    # gRPC's library writes on its own to standard error, words of the server among it as they came.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     as_json = _wants_json(arguments)
     try:
         _answer_signals()

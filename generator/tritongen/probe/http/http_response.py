@@ -16,6 +16,9 @@ _MAX_JSON_BYTES = 16 * 1024 * 1024
 _MAX_CHUNK_LINE_BYTES = 1024
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+# Chosen: a proxy on the way may send one or two "100 Continue" or "103 Early Hints" each.
+_MAX_INTERIM = 16
+
 
 class MalformedResponseError(Exception):
     """The bytes are not an HTTP/1.1 response; the message says why."""
@@ -51,6 +54,7 @@ class ResponseParser:
         self._length: int | None = None
         self._pending = bytearray()
         self._in_head = True
+        self._interim = 0
         self._chunk_left = 0
         self._chunk_stage = "size"
 
@@ -116,6 +120,9 @@ class ResponseParser:
         self.status, version = _status_line(lines[0])
         self.headers = _headers(lines[1:])
         if 100 <= self.status < 200:
+            self._interim += 1
+            if self._interim > _MAX_INTERIM:
+                raise MalformedResponseError(f"more than {_MAX_INTERIM} interim responses")
             return True
         self.raw_head = raw
         self._in_head = False
