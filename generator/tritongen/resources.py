@@ -2,8 +2,12 @@
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @cache
@@ -35,3 +39,19 @@ def template_text(name: str) -> str:
         raise EnvironmentProblem(
             "TG001", f"the template {name} cannot be read: {problem}", fix="Reinstall tritongen."
         ) from problem
+
+
+@cache
+def plain_template(name: str) -> "Template":
+    """A template of protobuf text, YAML or Python; whoever fills it in makes its values safe.
+
+    Args:
+        name: path below templates/.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(  # noqa: S701  (not HTML)
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["repr"] = repr
+    return environment.from_string(template_text(name))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from support import onnx_models
 from support.optimize import faulty
-from tritongen.repository.init import draft_intent
+from tritongen.repository.drafts import draft_intent
 from tritongen.repository.project import load_project
 
 CONTENTS = (

@@ -11,7 +11,7 @@ from support.lint import BASE, context, model_view
 from support.lint_table import CASES
 from support.plans import evidence, facts, intents
 from tritongen.cli.output import document_text
-from tritongen.config.lint import RepositoryView, as_document, as_github, as_sarif, lint
+from tritongen.config.lint import as_document, as_github, as_sarif, lint
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.model.cores import budget_of_limit
@@ -102,7 +102,7 @@ def texts(draw: st.DrawFn) -> str:
 
 def read(text: str) -> None:
     """Every step that `check` takes with a configuration."""
-    view = RepositoryView((model_view("m", text, FILES), model_view("n", BASE)))
+    view = (model_view("m", text, FILES), model_view("n", BASE))
     findings = lint(view, context(cores=2.0, rate_limiter=True))
     assert findings == lint(view, context(cores=2.0, rate_limiter=True))
     document_text(as_document(findings, "repository")).encode()
@@ -156,7 +156,7 @@ def test_what_tritongen_writes_has_no_errors(server):
     # A plan with errors is not written: the user gives one instance more threads than cores.
     assume(all(item.severity is not Severity.ERROR for m in plan.models for item in m.findings))
     found = lint(
-        RepositoryView(views),
+        views,
         context(
             cores=plan.server.cores.value,
             gpus=plan.server.gpus,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
+from tritongen.config.lint import LintContext, ModelView, lint
 from tritongen.errors import InvalidInputError
 from tritongen.formats import inspect_model
 from tritongen.formats.discovery import find_models
@@ -57,8 +57,7 @@ def model_view(
         else dict.fromkeys(files, 10)
     )
     folders = {path.partition("/")[0] for path in sizes if "/" in path} | set(directories)
-    listed = tuple(RepositoryFile(path, size) for path, size in sorted(sizes.items()))
-    return ModelView(name, config, listed, tuple(sorted(folders)), facts, variants, trial)
+    return ModelView(name, config, sizes, tuple(sorted(folders)), facts, variants, trial)
 
 
 def reported(path: Path) -> Trial | None:
@@ -74,8 +73,8 @@ def reported(path: Path) -> Trial | None:
     return None
 
 
-def view_of(repository: Path, release: str = "26.07") -> RepositoryView:
-    """The view of a folder on disk, ONNX models inspected and shown to the runtime."""
+def view_of(repository: Path, release: str = "26.07") -> tuple[ModelView, ...]:
+    """The views of a folder on disk, ONNX models inspected and shown to the runtime."""
     models = []
     facts: dict[str, ModelFacts] = {}
     if any(repository.rglob("*.onnx")):
@@ -94,12 +93,12 @@ def view_of(repository: Path, release: str = "26.07") -> RepositoryView:
         found = facts.get(folder.name)
         trial = reported(repository / found.versions[-1].files[0].source) if found else None
         models.append(model_view(folder.name, text, files, directories, found, trial=trial))
-    return RepositoryView(tuple(models))
+    return tuple(models)
 
 
 def findings_of(*models: ModelView, **changes: Any) -> tuple[Finding, ...]:
     """The lint of these models; keyword arguments as for `context`."""
-    return lint(RepositoryView(models), context(**changes))
+    return lint(models, context(**changes))
 
 
 def codes(findings: Iterable[Finding], severity: Severity | None = None) -> set[str]:

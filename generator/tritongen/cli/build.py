@@ -92,8 +92,7 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tritongen.repository.build import build
-    from tritongen.repository.project import load_project
-    from tritongen.repository.project_registry import remember_models
+    from tritongen.repository.project import load_project, remember_models
 
     project = load_project(
         existing_folder(options.models),

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
     if options.step or options.model or options.name:
         return _draft_step(options)
-    from tritongen.repository.init import draft_intent
+    from tritongen.repository.drafts import draft_intent
     from tritongen.system.files import write_atomic
 
     draft = draft_intent(existing_folder(options.models), force=options.force or options.stdout)
@@ -74,8 +74,8 @@ def _draft_step(options: argparse.Namespace) -> int:
         raise InvalidInputError(
             "TG009", "a step needs --step and --model", where="tritongen init --step"
         )
+    from tritongen.repository.drafts import ScaffoldKind, draft_step, write_step
     from tritongen.repository.project import load_project
-    from tritongen.repository.step_scaffold import ScaffoldKind, draft_step, write_step
 
     root = existing_folder(options.models)
     project = load_project(root, DEFAULT_REPOSITORY)

@@ -317,7 +317,7 @@ def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) 
         names: of the models, or of what in tritongen.yaml names code.
         served: whether it then runs in a server, too.
     """
-    from tritongen.repository.project_registry import remember_code
+    from tritongen.repository.project import remember_code
 
     if not names or not remember_code(folder):
         return

@@ -136,7 +136,7 @@ def models_folder(options: argparse.Namespace) -> Path:
     Raises:
         InvalidInputError: TG002, the named one is not a folder, or none is known.
     """
-    from tritongen.repository.project_registry import last_models
+    from tritongen.repository.project import last_models
 
     return existing_folder(options.models or last_models(options.repository))
 

@@ -1,18 +1,44 @@
-"""From a configuration message to the text of `config.pbtxt`, proven to parse back."""
+"""From a configuration message to the text of `config.pbtxt`, proven to parse back.
+
+The message becomes a tree of named fields with comments, which the template prints.
+"""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
 
 from tritongen.config.config_message import ConfigMessage
-from tritongen.config.config_nodes import nodes_of
-from tritongen.config.plain_template import plain_template
-from tritongen.config.protobuf import new_model_config, same
+from tritongen.config.protobuf import Message, is_repeated, new_model_config, same
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.printable import printable
+from tritongen.model.printable import UNSAFE, printable
 from tritongen.model.serving_plan import Reason
+from tritongen.resources import plain_template
 
 WIDTH = 96
+# What a reader looks for first stands first; every other field follows in the schema's order.
+_ORDER = (
+    "name",
+    "backend",
+    "platform",
+    "runtime",
+    "default_model_filename",
+    "max_batch_size",
+    "input",
+    "output",
+    "version_policy",
+    "instance_group",
+    "dynamic_batching",
+    "sequence_batching",
+    "ensemble_scheduling",
+    "optimization",
+    "parameters",
+    "model_warmup",
+)
+
+
 # Printed even at its default: its absence would read as "not decided".
 _ALWAYS = frozenset({"max_batch_size"})
 
@@ -41,8 +67,8 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     # Every value was escaped when the nodes were made.
     text = plain_template("config.pbtxt.j2").render(
         header=header,
-        nodes=nodes_of(config.message, config.reasons, _ALWAYS),
-        remarks=_remarks(config.remarks),
+        nodes=tuple(_Nodes(config.reasons).of(config.message)),
+        remarks=sorted((name, reason.sentence) for name, reason in config.remarks.items()),
         printable=printable,
         wrap=_wrap,
     )
@@ -54,10 +80,6 @@ def _wrap(text: str, depth: int) -> list[str]:
     return textwrap.wrap(
         printable(text), WIDTH - 2 * depth, break_long_words=False, break_on_hyphens=False
     ) or [""]
-
-
-def _remarks(remarks: Mapping[str, Reason]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, reason.sentence) for name, reason in sorted(remarks.items()))
 
 
 def _prove(text: str, config: ConfigMessage, model: str) -> None:
@@ -74,3 +96,114 @@ def _prove(text: str, config: ConfigMessage, model: str) -> None:
         raise EnvironmentProblem(
             "TG001", "the rendered configuration parses to another message", where=model
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TextNode:
+    """One field in text format.
+
+    Attributes:
+        name: field name.
+        comment: reason to print above it, empty for none.
+        value: text of a scalar or of a list of scalars; empty for a message.
+        children: fields of a message; None for a scalar.
+    """
+
+    name: str
+    comment: str
+    value: str
+    children: tuple["TextNode", ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """The fields of a message that are set, and scalars that have a reason.
+
+    proto3 leaves a scalar with its default value out of the text; one that was decided on
+    (`max_batch_size: 0`, a delay of 0) is printed all the same, and parses to the same message.
+
+    Attributes:
+        reasons: to print, by path.
+    """
+
+    reasons: Mapping[str, Reason]
+
+    def of(self, message: Message) -> Iterator[TextNode]:
+        """The nodes of the top level."""
+        names = {described.name: described for described in message.DESCRIPTOR.fields}
+        first = [name for name in _ORDER if name in names]
+        for name in dict.fromkeys((*first, *names)):
+            yield from self._field(message, names[name], name)
+
+    def _field(self, message: Message, described: FieldDescriptor, path: str) -> Iterator[TextNode]:
+        """The nodes of one field, none where it is not printed."""
+        value, name = getattr(message, described.name), described.name
+        kind = described.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            entry = kind.fields_by_name
+            for key in sorted(value):
+                place = f'{path}["{key}"]'
+                pair = (
+                    self._node(entry["key"], key, ""),
+                    self._node(entry["value"], value[key], place),
+                )
+                yield TextNode(name, self._comment(place), "", pair)
+        elif is_repeated(described) and kind is not None:
+            for index, item in enumerate(value):
+                place = f"{path}[{index}]"
+                yield self._node(described, item, place, self._comment(place))
+        elif is_repeated(described):
+            if value:
+                listed = ", ".join(_scalar(described, item) for item in value)
+                yield TextNode(name, self._comment(path), f"[ {listed} ]", None)
+        elif self._is_printed(message, described, path):
+            yield self._node(described, value, path, self._comment(path))
+
+    def _is_printed(self, message: Message, described: FieldDescriptor, path: str) -> bool:
+        """Whether a single value is set, such as a member of a oneof, or was decided on."""
+        if described.has_presence and message.HasField(described.name):
+            return True
+        return described.message_type is None and (
+            getattr(message, described.name) != described.default_value
+            or path in self.reasons
+            or path in _ALWAYS
+        )
+
+    def _node(
+        self, described: FieldDescriptor, value: Message, path: str, comment: str = ""
+    ) -> TextNode:
+        if described.message_type is None:
+            return TextNode(described.name, comment, _scalar(described, value), None)
+        inner = tuple(
+            node
+            for field in value.DESCRIPTOR.fields
+            for node in self._field(value, field, f"{path}.{field.name}")
+        )
+        return TextNode(described.name, comment, "", inner)
+
+    def _comment(self, path: str) -> str:
+        return self.reasons[path].sentence if path in self.reasons else ""
+
+
+def _octal(text: str) -> str:
+    """The bytes of a text in octal, as Triton reads them."""
+    return "".join(f"\\{byte:03o}" for byte in text.encode())
+
+
+def _scalar(described: FieldDescriptor, value: Any) -> str:  # noqa: ANN401  (any scalar)
+    from google.protobuf.text_encoding import CEscape
+
+    if described.enum_type is not None:
+        known = described.enum_type.values_by_number.get(value)
+        return known.name if known is not None else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # The stubs know bytes only; text is what keeps UTF-8 readable.
+        text = CEscape(value, as_utf8=True)  # type: ignore[arg-type]
+        text = UNSAFE.sub(lambda found: _octal(found[0]), text)
+        # A CI runner obeys `##[error]` in the middle of a line, too.
+        return '"' + text.replace("##", "#" + _octal("#")) + '"'
+    if isinstance(value, bytes):
+        return f'"{CEscape(value, as_utf8=False)}"'
+    return repr(value)

@@ -7,11 +7,12 @@ null removes what was generated. `parameters` takes plain texts: ``KEY: "value"`
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from tritongen.config.config_message import ConfigMessage
-from tritongen.config.pbtxt.parsed_config import map_path
-from tritongen.config.protobuf import new_model_config
+from tritongen.config.parsed_config import map_path
+from tritongen.config.protobuf import Message, is_repeated, new_model_config
 from tritongen.model.serving_plan import Reason, Source
 
 # Fields without which there is no configuration.
@@ -50,9 +51,7 @@ def overlay_faults(overlay: Mapping[str, object]) -> tuple[OverlayFault, ...]:
 
 
 def _unknown_fields(
-    schema: Any,  # noqa: ANN401  (a message descriptor)
-    value: Mapping[str, object],
-    path: str,
+    schema: Descriptor, value: Mapping[str, object], path: str
 ) -> Iterator[OverlayFault]:
     """Fields that the schema does not have, with the nearest one that it has."""
     fields = schema.fields_by_name
@@ -91,60 +90,63 @@ def apply_overlay(
     """
     if not overlay:
         return config
-    from google.protobuf.json_format import ParseDict
-
     message = new_model_config()
     message.CopyFrom(config.message)
     reasons, remarks = dict(config.reasons), dict(config.remarks)
     for name, value in overlay.items():
-        plain = _plain(name, value)
-        if not isinstance(plain, Mapping) or _is_list(message, name):
-            message.ClearField(name)
-            _forget(reasons, name)
-            if value is None:
-                remarks[name] = Reason(Source.INTENT, "removed by the overlay in tritongen.yaml")
-                continue
-            ParseDict({name: plain}, message)
-            reasons[_first(message, name)] = reason
-        else:
-            _clear_rivals(message, name, reasons)
-            _merge(message, name, plain, name, (reasons, reason))
         remarks.pop(name, None)
+        if value is None:
+            remarks[name] = Reason(Source.INTENT, "removed by the overlay in tritongen.yaml")
+    fields = {name: _plain(name, value) for name, value in overlay.items()}
+    _Overlay(reasons, reason).merge(message, fields)
     return ConfigMessage(message, reasons, remarks)
 
 
-def _is_list(message: Any, name: str) -> bool:  # noqa: ANN401  (a message of any type)
-    described = message.DESCRIPTOR.fields_by_name[name]
-    return bool(described.is_repeated) and not _is_map(described)
-
-
-def _is_map(described: Any) -> bool:  # noqa: ANN401  (a field descriptor)
+def _is_map(described: FieldDescriptor) -> bool:
     kind = described.message_type
     return kind is not None and bool(kind.GetOptions().map_entry)
 
 
-def _map_key(described: Any, text: str) -> str | int:  # noqa: ANN401  (a field descriptor)
-    """The key of a map as its message has it; a mapping of YAML has texts."""
-    key = described.message_type.fields_by_name["key"]
-    return text if key.type == key.TYPE_STRING else int(text)
+@dataclass(frozen=True, slots=True)
+class _Overlay:
+    """Merges fields into a message; `reason` comes to stand among `reasons` for each of them."""
 
+    reasons: dict[str, Reason]
+    reason: Reason
 
-def _merge(
-    message: Any,  # noqa: ANN401  (a message of any type)
-    name: str,
-    value: Mapping[str, object],
-    path: str,
-    notes: tuple[dict[str, Reason], Reason],
-) -> None:
-    """Merge a mapping into the message or map field `name`; `notes` are all reasons and its own."""
-    from google.protobuf.json_format import ParseDict
+    def merge(self, message: Message, fields: Mapping[str, object], path: str = "") -> None:
+        """Messages merge field by field, maps key by key; everything else is replaced."""
+        from google.protobuf.json_format import ParseDict
 
-    reasons, reason = notes
-    described = message.DESCRIPTOR.fields_by_name[name]
-    if _is_map(described):
+        for name, value in fields.items():
+            below = f"{path}.{name}" if path else name
+            described = message.DESCRIPTOR.fields_by_name[name]
+            if isinstance(value, Mapping) and _is_map(described):
+                self._merge_map(message, name, value, below)
+            elif isinstance(value, Mapping) and not is_repeated(described):
+                self._clear_rival(message, described)
+                inner = getattr(message, name)
+                inner.SetInParent()
+                self.merge(inner, value, below)
+            else:
+                message.ClearField(name)
+                self._forget(below)
+                if value is not None:
+                    ParseDict({name: value}, message)
+                    # Of a list at the top, the first entry bears the comment.
+                    listed = not path and is_repeated(described) and getattr(message, name)
+                    self.reasons[f"{below}[0]" if listed else below] = self.reason
+
+    def _merge_map(
+        self, message: Message, name: str, entries: Mapping[str, object], path: str
+    ) -> None:
+        from google.protobuf.json_format import ParseDict
+
         target = getattr(message, name)
-        for text, item in value.items():
-            key = _map_key(described, text)
+        kind = message.DESCRIPTOR.fields_by_name[name].message_type.fields_by_name["key"]
+        for text, item in entries.items():
+            # A mapping of YAML has texts; the message may have numbers.
+            key = text if kind.type == kind.TYPE_STRING else int(text)
             if key in target:
                 del target[key]
             if item is not None:
@@ -153,46 +155,21 @@ def _merge(
                 ParseDict({name: {text: item}}, entry)
                 message.MergeFrom(entry)
             place = map_path(path, key)
-            _forget(reasons, place)
-            reasons[place] = reason
-        return
-    inner = getattr(message, name)
-    inner.SetInParent()
-    for key, item in value.items():
-        below = f"{path}.{key}"
-        if isinstance(item, Mapping) and not _is_list(inner, key):
-            _clear_rivals(inner, key, reasons)
-            _merge(inner, key, item, below, notes)
-            continue
-        inner.ClearField(key)
-        _forget(reasons, below)
-        if item is not None:
-            ParseDict({key: item}, inner)
-            reasons[below] = reason
+            self._forget(place)
+            self.reasons[place] = self.reason
 
+    def _clear_rival(self, message: Message, described: FieldDescriptor) -> None:
+        """Clear the other member of a oneof: `sequence_batching` replaces `dynamic_batching`."""
+        group = described.containing_oneof
+        rival = message.WhichOneof(group.name) if group is not None else None
+        if rival is not None and rival != described.name:
+            message.ClearField(rival)
+            self._forget(rival)
 
-def _clear_rivals(
-    message: Any,  # noqa: ANN401  (a message of any type)
-    name: str,
-    reasons: dict[str, Reason],
-) -> None:
-    """Clear the other member of a oneof: `sequence_batching` replaces `dynamic_batching`."""
-    group = message.DESCRIPTOR.fields_by_name[name].containing_oneof
-    rival = message.WhichOneof(group.name) if group is not None else None
-    if rival is not None and rival != name:
-        message.ClearField(rival)
-        _forget(reasons, rival)
-
-
-def _forget(reasons: dict[str, Reason], path: str) -> None:
-    for known in [
-        key for key in reasons if key == path or key.startswith((f"{path}.", f"{path}["))
-    ]:
-        del reasons[known]
-
-
-def _first(message: Any, name: str) -> str:  # noqa: ANN401  (a message of any type)
-    return f"{name}[0]" if _is_list(message, name) and getattr(message, name) else name
+    def _forget(self, path: str) -> None:
+        inside = (f"{path}.", f"{path}[")
+        for known in [key for key in self.reasons if key == path or key.startswith(inside)]:
+            del self.reasons[known]
 
 
 def _plain(name: str, value: object) -> object:

@@ -9,12 +9,17 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.tensors import DType
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
+    from google.protobuf.descriptor import FieldDescriptor
+
+# The message classes are generated at run time; there is no static type to name.
+Message: TypeAlias = Any
+_LABEL_REPEATED = 3
 
 
 @cache
@@ -43,11 +48,30 @@ def model_config_module() -> ModuleType:
     return module
 
 
-def new_model_config() -> Any:  # noqa: ANN401  (the message class is generated at run time)
+def new_model_config() -> Message:
     """An empty `inference.ModelConfig` message."""
     return model_config_module().ModelConfig()
 
 
-def same(left: "Message", right: "Message") -> bool:
+def dtype_name(number: int) -> str:
+    """The enum name of a data type: ``TYPE_FP32``; the bare number for one without a name."""
+    entry = model_config_module().DataType.DESCRIPTOR.values_by_number.get(number)
+    return str(entry.name) if entry else str(number)
+
+
+def dtype_of(number: int) -> DType | None:
+    """The element type of a data type's number, None for TYPE_INVALID and unknown numbers."""
+    return DType.from_config(dtype_name(number))
+
+
+def same(left: Message, right: Message) -> bool:
     """Whether two messages are identical, by their deterministic serialisation."""
-    return left.SerializeToString(deterministic=True) == right.SerializeToString(deterministic=True)
+    texts = [message.SerializeToString(deterministic=True) for message in (left, right)]
+    return bool(texts[0] == texts[1])
+
+
+def is_repeated(field: "FieldDescriptor") -> bool:
+    """Whether a field is a list or a map."""
+    # protobuf before 6.30 has `label` only; newer ones warn about it.
+    flag = getattr(field, "is_repeated", None)
+    return bool(getattr(field, "label", 0) == _LABEL_REPEATED if flag is None else flag)

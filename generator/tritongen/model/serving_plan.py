@@ -96,12 +96,10 @@ class DynamicBatching:
 
     Attributes:
         queue_delay_us: how long a request may wait for company.
-        preferred_batch_sizes: empty lets the batcher take what is there.
         queue_policy: None keeps Triton's unlimited queue.
     """
 
     queue_delay_us: Planned[int]
-    preferred_batch_sizes: tuple[int, ...] = ()
     queue_policy: QueuePolicy | None = None
 
 

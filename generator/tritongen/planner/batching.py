@@ -7,7 +7,7 @@ from tritongen.model.backends import BatchSupport
 from tritongen.model.evidence import BatchVerdict, Trial, Tuned
 from tritongen.model.intent import Overload
 from tritongen.model.serving_plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
-from tritongen.planner.context import ModelInput, tuned_reason
+from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
@@ -16,8 +16,6 @@ KNEE_STEP = 0.05
 # Rows that a client may always send in one request, whatever size serves fastest. Chosen: a request
 # of more is rare where none is stated, and room for eight costs nothing but the warm-up.
 CLIENT_ROWS = 8
-# One execution may use this share of the latency goal; the rest is for waiting and the network.
-GOAL_SHARE = 0.5
 # What the server itself spends on a request, at least: parsing, queueing, answering.
 OVERHEAD_MS = 0.05
 # Below this load batches do not form, so a delay only adds to the latency.
@@ -42,21 +40,17 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
         return _tuned(model.tuned)
     if model.verdict is BatchVerdict.COUPLED:
         return _coupled(model)
-    trial = model.trial
-    if trial is None or model.verdict is not BatchVerdict.PROVEN:
+    if model.verdict is not BatchVerdict.PROVEN:
         return _on_the_users_word(model)
-    best = _best_batch(model, trial, threads)
-    if best is None:
-        return _no_gain(model, trial)
-    return _merging(model, trial, best, instances, threads)
+    best = _best_batch(model, threads)
+    return _no_gain(model) if best is None else _merging(model, best, instances, threads)
 
 
 def _limit(model: ModelInput, size: int) -> int:
     """The size within the user's limit, that of a model in Python, and what the runtime takes."""
     own = model.facts.python.max_batch_size if model.facts.python is not None else None
-    bound = model.trial.proof.bound or None if model.trial is not None else None
-    limits = [limit for limit in (model.intent.max_batch_size, own, bound) if limit is not None]
-    return min((size, *limits))
+    limits = (model.intent.max_batch_size, own, model.row_bound or None)
+    return min((size, *(limit for limit in limits if limit is not None)))
 
 
 def _refused(model: ModelInput) -> Reason | None:
@@ -108,34 +102,34 @@ def _tuned(tuned: Tuned) -> BatchPlan:
 
 
 def _coupled(model: ModelInput) -> BatchPlan:
-    rows = _limit(model, model.intent.request_batch)
-    reason = Reason(
+    size = decided(
+        _limit(model, model.intent.request_batch),
         Source.TRIAL,
-        f"{rows}: rows change with their neighbours, so only a client's own rows share an "
-        "execution",
+        "rows change with their neighbours, so only a client's own rows share an execution",
         (("max_abs_diff", model.trial.proof.max_abs_diff if model.trial else 0.0),),
     )
-    off = Reason(
-        Source.TRIAL,
-        "a row's result changes with the rows beside it, so requests are not merged",
-    )
-    return BatchPlan(Planned(rows, reason), None, off)
+    off = "a row's result changes with the rows beside it, so requests are not merged"
+    return BatchPlan(size, None, Reason(Source.TRIAL, off))
+
+
+def _client_rows(model: ModelInput) -> int:
+    """Room for the rows of one client's request."""
+    return _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
 
 
 def _on_the_users_word(model: ModelInput) -> BatchPlan:
-    rows = _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
-    reason = Reason(
-        Source.INTENT, f"{rows}: tritongen.yaml states the batch axis; it is not proven"
-    )
+    rows = _client_rows(model)
     if model.backend.batching is BatchSupport.REQUIRED:
-        rows = max(1, rows)
-        reason = Reason(Source.RULE, f"{rows}: the format's inputs are tables of rows")
+        size = decided(max(1, rows), Source.RULE, "the format's inputs are tables of rows")
+    else:
+        why = "tritongen.yaml states the batch axis; it is not proven"
+        size = decided(rows, Source.INTENT, why)
     off = Reason(Source.RULE, "no measurement shows that merging requests gains anything")
-    return BatchPlan(Planned(rows, reason), None, off)
+    return BatchPlan(size, None, off)
 
 
 def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
-    """Milliseconds an item; at one thread where this thread count was not measured."""
+    """Milliseconds per item; at one thread where this thread count was not measured."""
     cost = model.cost_ms(batch, threads)
     single = model.cost_ms(1, threads)
     if cost is None or single is None:
@@ -143,14 +137,14 @@ def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
     return None if cost is None else cost / batch
 
 
-def _best_batch(model: ModelInput, trial: Trial, threads: int) -> int | None:
+def _best_batch(model: ModelInput, threads: int) -> int | None:
     """The knee of the item cost within the latency goal, None when merging gains too little."""
     alone = _item_cost(model, 1, threads)
     goal = model.intent.latency_ms
     if alone is None:
         return None
     items: dict[int, float] = {}
-    for batch in sorted({cost.batch for cost in trial.costs}):
+    for batch in sorted({cost.batch for cost in model.costs}):
         item = _item_cost(model, batch, threads)
         if item is None or batch == 1 or batch > _limit(model, batch):
             continue
@@ -163,13 +157,12 @@ def _best_batch(model: ModelInput, trial: Trial, threads: int) -> int | None:
     return next(batch for batch, item in items.items() if item <= least * (1 + KNEE_STEP))
 
 
-def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
-    rows = _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
+def _no_gain(model: ModelInput) -> BatchPlan:
     alone = model.cost_ms(1, 1)
     items = {
         cost.batch: cost.ms / cost.batch
-        for cost in trial.costs
-        if cost.batch > 1 and cost.threads == 1 and cost.inter_op == 1
+        for cost in model.costs
+        if cost.batch > 1 and cost.threads == 1
     }
     numbers: tuple[tuple[str, float], ...] = ()
     if alone is None or not items:
@@ -181,34 +174,32 @@ def _no_gain(model: ModelInput, trial: Trial) -> BatchPlan:
         why = f"an item costs {share:.2f} of its cost alone at batch {batch}, the best measured"
         if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
             why += ", and batches that gain do not fit the latency goal"
-    what = f"{rows}: batch axis proven; room for rows of one client request{_bound(trial)}"
-    reason = Reason(Source.TRIAL, what)
+    what = f"batch axis proven; room for rows of one client request{_bound(model)}"
     off = Reason(Source.TRIAL, f"merging gains too little ({why})", numbers)
-    return BatchPlan(Planned(rows, reason), None, off)
+    return BatchPlan(decided(_client_rows(model), Source.TRIAL, what), None, off)
 
 
-def _bound(trial: Trial) -> str:
+def _bound(model: ModelInput) -> str:
     """That the runtime refuses more rows, where it does."""
-    rows = trial.proof.bound
+    rows = model.row_bound
     return f"; the runtime refuses more than {rows} rows" if rows else ""
 
 
-def _merging(model: ModelInput, trial: Trial, best: int, instances: int, threads: int) -> BatchPlan:
+def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
     alone = _item_cost(model, 1, threads) or 0.0
     item = _item_cost(model, best, threads) or alone
     rows = _limit(model, max(best, CLIENT_ROWS, model.intent.request_batch))
     room = "" if rows <= best else ", room for rows of one client request"
-    numbers = (("item_ms_alone", alone), (f"item_ms_at_{best}", item))
-    reason = Reason(
+    size = decided(
+        rows,
         Source.TRIAL,
-        f"{rows}: batch axis proven{room}; an item costs {item / alone:.2f} of its cost alone at "
-        f"batch {best}, within {KNEE_STEP:.0%} of the best measured{_bound(trial)}",
-        numbers,
+        f"batch axis proven{room}; an item costs {item / alone:.2f} of its cost alone at batch "
+        f"{best}, within {KNEE_STEP:.0%} of the best measured{_bound(model)}",
+        (("item_ms_alone", alone), (f"item_ms_at_{best}", item)),
     )
-    execution_ms = item * best
-    delay = _delay(model, best, execution_ms, instances, alone)
-    policy = _policy(model, best, execution_ms, instances)
-    return BatchPlan(Planned(rows, reason), DynamicBatching(delay, queue_policy=policy), None)
+    delay = _delay(model, best, item * best, instances, alone)
+    policy = _policy(model, best, item * best, instances)
+    return BatchPlan(size, DynamicBatching(delay, queue_policy=policy), None)
 
 
 def _delay(
@@ -218,36 +209,27 @@ def _delay(
     if rate is None or goal is None:
         stated = {"rate": rate, "latency goal": goal}
         what = " and ".join(name for name, value in stated.items() if value is None)
-        return Planned(
-            0,
-            Reason(
-                Source.RULE,
-                f"0: no {what} stated; batches form from what waits while the instances are busy",
-            ),
-        )
+        why = f"no {what} stated; batches form from what waits while the instances are busy"
+        return decided(0, Source.RULE, why)
     load = rate * alone_ms / 1000 / instances
     if load < BUSY:
-        return Planned(
+        return decided(
             0,
-            Reason(
-                Source.INTENT,
-                f"0: at {rate:g}/s instances are busy {load:.0%} of the time, so waiting for "
-                "company would only add latency",
-                (("load", round(load, 3)),),
-            ),
+            Source.INTENT,
+            f"at {rate:g}/s instances are busy {load:.0%} of the time, so waiting for company "
+            "would only add latency",
+            (("load", round(load, 3)),),
         )
     slack_ms = max(0.0, goal - 2 * execution_ms)
     fill_ms = (batch - 1) / rate * 1000
     delay_us = int(min(slack_ms / 2, fill_ms) * 1000)
-    return Planned(
-        delay_us,
-        Reason(
-            Source.INTENT,
-            f"{delay_us} µs: the lesser of the time in which {batch} requests arrive at {rate:g}/s "
-            f"and half of what {goal:g} ms leaves after two executions",
-            (("load", round(load, 3)), ("fill_ms", fill_ms), ("slack_ms", slack_ms)),
-        ),
+    reason = Reason(
+        Source.INTENT,
+        f"{delay_us} µs: the lesser of the time in which {batch} requests arrive at {rate:g}/s "
+        f"and half of what {goal:g} ms leaves after two executions",
+        (("load", round(load, 3)), ("fill_ms", fill_ms), ("slack_ms", slack_ms)),
     )
+    return Planned(delay_us, reason)
 
 
 def _policy(

@@ -3,15 +3,21 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tritongen.model.backends import BackendRules
 from tritongen.model.declared_tensors import reported_shapes
-from tritongen.model.evidence import BatchVerdict, Trial, Tuned
+from tritongen.model.evidence import BatchVerdict, Cost, Trial, Tuned
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.releases import Release
-from tritongen.model.serving_plan import Reason, Source
+from tritongen.model.serving_plan import Planned, Reason, Source
 from tritongen.model.tensors import Shape, TensorSpec
+
+T = TypeVar("T")
+
+# One execution may use this share of the latency goal; the rest is for waiting and the network.
+GOAL_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,16 @@ class ModelInput:
         return self.trial is not None and self.trial.ok
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether its instances run on the target's GPUs."""
+        return self.gpus > 0 and "GPU" in self.backend.kinds
+
+    @property
+    def needed_cores(self) -> int:
+        """Cores without which it cannot be planned: one instance's, else what the user fixes."""
+        return (self.intent.instances or 1) * (self.intent.threads or 1)
+
+    @property
     def verdict(self) -> BatchVerdict:
         """What the trial says of axis 0."""
         if self.trial is None or not self.trial.ok:
@@ -66,9 +82,27 @@ class ModelInput:
             self.facts.outputs, self.trial.reported_outputs if self.trial else ()
         )
 
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """What was measured with operators in sequence; empty where the model was not run."""
+        costs = self.trial.costs if self.trial is not None else ()
+        return tuple(cost for cost in costs if cost.inter_op == 1)
+
+    @property
+    def row_bound(self) -> int:
+        """Rows of which the runtime refuses more; 0 where it was not seen to refuse any."""
+        return self.trial.proof.bound if self.trial is not None else 0
+
     def cost_ms(self, batch: int, threads: int = 1) -> float | None:
         """Measured median of one execution, None when it was not measured."""
         return self.trial.cost_ms(batch, threads) if self.trial else None
+
+
+def decided(
+    value: T, source: Source, why: str, numbers: tuple[tuple[str, float | int | str], ...] = ()
+) -> Planned[T]:
+    """A value whose reason names it first: ``8: what follows``."""
+    return Planned(value, Reason(source, f"{value}: {why}", numbers))
 
 
 def tuned_reason(tuned: Tuned) -> Reason:

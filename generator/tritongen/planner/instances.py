@@ -1,17 +1,103 @@
-"""Instances and threads: how a model's cores are split."""
+"""How the models of one container share its cores: each one's instances and threads."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from tritongen.model.evidence import Tuned, instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
-from tritongen.planner.context import ModelInput, tuned_reason
-from tritongen.planner.core_shares import Share
+from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
 
-# One execution may use this share of the latency goal; the rest is for waiting and the network.
-GOAL_SHARE = 0.5
 # Weights are held once an instance; the server itself and the requests need the rest.
 MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Cores of one model and why."""
+
+    cores: int
+    reason: Reason
+
+
+def share_cores(
+    models: Sequence[ModelInput], cores: int
+) -> tuple[dict[str, Share], tuple[Finding, ...]]:
+    """Give every model what it needs, each further core to the model with the most load a core.
+
+    Returns:
+        Shares by name. Those of models on the CPU are at most `cores` together; where they need
+        more than that, each has what one execution needs, and a finding says so.
+    """
+    shares = {
+        model.facts.name: Share(model.needed_cores, Reason(Source.TARGET, "on the GPU"))
+        for model in models
+        if model.on_gpu
+    }
+    models = [model for model in models if not model.on_gpu]
+    given = {model.facts.name: model.needed_cores for model in models}
+    needed = sum(given.values())
+    if needed > cores:
+        message = (
+            f"{len(models)} models need at least {needed} cores, the target has "
+            f"{cores}: the rate limiter holds executions to the cores, and models wait for each "
+            "other"
+        )
+        held = {name: Share(count, _held(count)) for name, count in given.items()}
+        return shares | held, (finding("TG310", Severity.WARNING, message, field="target.cpus"),)
+    loads = _loads(models)
+    free = [model.facts.name for model in models if model.intent.instances is None]
+    for _ in range(cores - needed if free else 0):
+        neediest = max(free, key=lambda name: (loads[name] / given[name], name))
+        given[neediest] += 1
+    total = sum(loads.values())
+    for model in models:
+        name = model.facts.name
+        part = loads[name] / total
+        shares[name] = Share(given[name], _reason(model, given[name], cores, part, len(models)))
+    return shares, ()
+
+
+def _held(cores: int) -> Reason:
+    plural = "core" if cores == 1 else "cores"
+    return Reason(Source.RULE, f"{cores} {plural} at a time, held by the rate limiter")
+
+
+def _loads(models: Sequence[ModelInput]) -> dict[str, float]:
+    """Busy cores that the models need on average, in arbitrary but common units."""
+    rates = {model.facts.name: model.intent.planning_rate for model in models}
+    services = {model.facts.name: model.cost_ms(1, 1) for model in models}
+    # What is not stated is taken as the mean of what is, so that silence neither wins nor loses.
+    rate, service = _mean(rates.values()), _mean(services.values())
+    return {
+        name: max(_known(rates[name], rate) * _known(services[name], service) / 1000, 1e-9)
+        for name in rates
+    }
+
+
+def _known(value: float | None, default: float) -> float:
+    return value if value is not None else default
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 1.0
+
+
+def _reason(model: ModelInput, given: int, cores: int, part: float, models: int) -> Reason:
+    if model.intent.instances is not None:
+        return Reason(Source.INTENT, f"{given} of {cores} cores: fixed in tritongen.yaml")
+    if models == 1:
+        return Reason(Source.TARGET, f"all {cores} cores: the only model")
+    rate, service_ms = model.intent.planning_rate, model.cost_ms(1, 1)
+    requests = f"{rate:g}/s" if rate is not None else "the mean rate of the others"
+    service = f"{service_ms:.3g} ms" if service_ms is not None else "the mean service time"
+    return Reason(
+        Source.INTENT if rate is not None else Source.TRIAL,
+        f"{given} of {cores} cores: {part:.0%} of the load of {models} models "
+        f"({requests} × {service})",
+        (("share_of_load", round(part, 3)),),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +112,7 @@ class Split:
 
 def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Split:
     """The split of a model's share; `instances × threads` never exceeds it."""
-    if model.gpus and "GPU" in model.backend.kinds:
+    if model.on_gpu:
         return _gpu(model)
     kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
     if model.tuned is not None:
@@ -41,20 +127,19 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
 
 
 def _gpu(model: ModelInput) -> Split:
-    instances = model.intent.instances or 1
-    count = Planned(
-        instances,
-        Reason(Source.INTENT, "fixed in tritongen.yaml")
-        if model.intent.instances
-        else Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more"),
+    count = _fixed(model.intent.instances) or Planned(
+        1, Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more")
     )
-    threads = Planned(
-        1,
-        Reason(Source.RULE, "1: the GPU computes; a CPU thread only feeds it"),
-    )
+    threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
     plural = "GPU" if model.gpus == 1 else "GPUs"
     kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, f"the target has {model.gpus} {plural}"))
     return Split(count, threads, kind)
+
+
+def _fixed(value: int | None) -> Planned[int] | None:
+    """What the user has fixed, None where nothing is."""
+    reason = Reason(Source.INTENT, "fixed in tritongen.yaml")
+    return Planned(value, reason) if value is not None else None
 
 
 def fits(tuned: Tuned, cores: int) -> bool:
@@ -69,65 +154,62 @@ def _total(tuned: Tuned) -> int:
 
 def _threads(model: ModelInput, cores: int) -> tuple[Planned[int], tuple[Finding, ...]]:
     intent, goal = model.intent, model.intent.latency_ms
-    if intent.threads is not None:
-        return Planned(intent.threads, Reason(Source.INTENT, "fixed in tritongen.yaml")), ()
+    fixed = _fixed(intent.threads)
+    if fixed is not None:
+        return fixed, ()
     if intent.instances is not None:
-        threads = max(1, cores // intent.instances)
-        sentence = f"{threads}: {cores} cores ÷ {intent.instances} instances"
-        return Planned(threads, Reason(Source.INTENT, sentence)), ()
+        why = f"{cores} cores ÷ {intent.instances} instances"
+        return decided(max(1, cores // intent.instances), Source.INTENT, why), ()
     alone = model.cost_ms(1, 1)
     if goal is None or alone is None or alone <= goal * GOAL_SHARE:
-        return Planned(1, _one_thread(model, alone, goal)), ()
+        return _one_thread(model, alone, goal), ()
     times = {
         cost.threads: cost.ms
-        for cost in (model.trial.costs if model.trial else ())
-        if cost.batch == 1 and cost.inter_op == 1 and cost.threads <= cores
+        for cost in sorted(model.costs, key=lambda cost: cost.threads)
+        if cost.batch == 1 and cost.threads <= cores
     }
-    fitting = [threads for threads, ms in sorted(times.items()) if ms <= goal * GOAL_SHARE]
-    chosen = fitting[0] if fitting else min(times, key=lambda threads: times[threads])
-    numbers = tuple((f"ms_at_{threads}_threads", ms) for threads, ms in sorted(times.items()))
+    fitting = [threads for threads, ms in times.items() if ms <= goal * GOAL_SHARE]
+    numbers = tuple((f"ms_at_{threads}_threads", ms) for threads, ms in times.items())
     if fitting:
-        sentence = f"{chosen}: the fewest with which one execution fits half of {goal:g} ms"
-        return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), ()
-    sentence = f"{chosen}: the fastest measured, {times[chosen]:.3g} ms against {goal:g} ms"
+        why = f"the fewest with which one execution fits half of {goal:g} ms"
+        return decided(fitting[0], Source.TRIAL, why, numbers), ()
+    chosen = min(times, key=lambda threads: times[threads])
+    why = f"the fastest measured, {times[chosen]:.3g} ms against {goal:g} ms"
     remarks: tuple[Finding, ...] = ()
     if times[chosen] > goal:
+        message = (
+            f"one execution of {model.facts.name} takes {times[chosen]:.3g} ms with {chosen} "
+            f"threads; the goal is {goal:g} ms"
+        )
         remarks = (
-            finding(
-                "TG314",
-                Severity.WARNING,
-                f"one execution of {model.facts.name} takes {times[chosen]:.3g} ms with {chosen} "
-                f"threads; the goal is {goal:g} ms",
-                model=model.facts.name,
-                field="latency",
-            ),
+            finding("TG314", Severity.WARNING, message, model=model.facts.name, field="latency"),
         )
-    return Planned(chosen, Reason(Source.TRIAL, sentence, numbers)), remarks
+    return decided(chosen, Source.TRIAL, why, numbers), remarks
 
 
-def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> Reason:
+def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> Planned[int]:
     scaling = model.cost_ms(1, 2)
-    if alone is not None and scaling is not None:
-        gain = alone / scaling
-        numbers = (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling))
-        fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
-        return Reason(
-            Source.TRIAL,
-            f"1: two threads are {gain:.2f} times as fast, two instances do twice the work{fits}",
-            numbers,
-        )
-    return Reason(
-        Source.RULE, "1: more instances of one thread serve more than fewer with more threads"
+    if alone is None or scaling is None:
+        why = "more instances of one thread serve more than fewer with more threads"
+        return decided(1, Source.RULE, why)
+    fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
+    return decided(
+        1,
+        Source.TRIAL,
+        f"two threads are {alone / scaling:.2f} times as fast, two instances do twice the work"
+        f"{fits}",
+        (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling)),
     )
 
 
 def _instances(model: ModelInput, share: Share, threads: int) -> Planned[int]:
-    if model.intent.instances is not None:
-        return Planned(model.intent.instances, Reason(Source.INTENT, "fixed in tritongen.yaml"))
+    fixed = _fixed(model.intent.instances)
+    if fixed is not None:
+        return fixed
     count = max(1, share.cores // threads)
     unit = "thread" if threads == 1 else "threads"
     sentence = f"{count} × {threads} {unit}, {share.reason.sentence}"
-    return Planned(count, Reason(share.reason.source, sentence, share.reason.numbers))
+    return Planned(count, replace(share.reason, sentence=sentence))
 
 
 def _within_memory(
@@ -145,10 +227,9 @@ def _within_memory(
     if fitting >= instances.value:
         return instances, threads
     numbers = (("bytes_an_instance", each), ("memory_bytes", memory_bytes))
-    sentence = f"{fitting}: {each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
-    fewer = Planned(fitting, Reason(Source.TARGET, sentence, numbers))
+    why = f"{each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
+    fewer = decided(fitting, Source.TARGET, why, numbers)
     if model.intent.threads is not None:
         return fewer, threads
-    wider = max(threads.value, cores // fitting)
-    sentence = f"{wider}: {cores} cores ÷ the {fitting} instances that fit the memory"
-    return fewer, Planned(wider, Reason(Source.TARGET, sentence, numbers))
+    why = f"{cores} cores ÷ the {fitting} instances that fit the memory"
+    return fewer, decided(max(threads.value, cores // fitting), Source.TARGET, why, numbers)

@@ -1,4 +1,4 @@
-"""Backend parameters, warm-up, versions and cache of one model."""
+"""Inputs and outputs, backend parameters, warm-up, versions and cache of one model."""
 
 from dataclasses import replace
 
@@ -9,12 +9,17 @@ from tritongen.model.serving_plan import (
     DynamicBatching,
     InstanceKind,
     Planned,
+    PlannedTensor,
     Reason,
     Source,
     Warmup,
     WarmupInput,
 )
-from tritongen.planner.context import ModelInput, tuned_reason
+from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
+from tritongen.planner.context import ModelInput, decided, tuned_reason
+
+# The backend's keys with their values.
+Keys = tuple[tuple[str, Planned[str]], ...]
 
 # Side-by-side operators must be at least this much faster to be worth their threads.
 PARALLEL_GAIN = 0.05
@@ -22,7 +27,7 @@ PARALLEL_GAIN = 0.05
 
 def plan_parameters(
     model: ModelInput, instances: Planned[int], threads: Planned[int], kind: InstanceKind
-) -> tuple[tuple[str, Planned[str]], ...]:
+) -> Keys:
     """The backend's keys: what the file asks for, and threads, as the release reads them.
 
     An instance whose operators run side by side has intra + inter - 1 threads; that sum never
@@ -38,23 +43,21 @@ def plan_parameters(
     return (*settings, *_thread_keys(model, instances, threads), *_arena_key(model, kind))
 
 
-def _thread_keys(
-    model: ModelInput, instances: Planned[int], threads: Planned[int]
-) -> tuple[tuple[str, Planned[str]], ...]:
+def _thread_keys(model: ModelInput, instances: Planned[int], threads: Planned[int]) -> Keys:
     rule = model.backend.threads
     if not _read(model, rule.intra_key):
         return ()
     if rule.scope is ThreadScope.MODEL:
         return _model_keys(rule, instances, threads)
+    own = (rule.intra_key, Planned(str(threads.value), threads.reason))
     if not rule.mode_key:
-        keys = [(rule.intra_key, Planned(str(threads.value), threads.reason))]
-        if _read(model, rule.inter_key):
-            one = Reason(Source.RULE, "1: no second pool beside an instance's own threads")
-            keys.append((rule.inter_key, Planned("1", one)))
-        return tuple(keys)
+        if not _read(model, rule.inter_key):
+            return (own,)
+        why = "no second pool beside an instance's own threads"
+        return (own, (rule.inter_key, decided("1", Source.RULE, why)))
     parallel = _parallel(model, threads.value)
     if parallel is None or not rule.inter_key or not _read(model, rule.mode_key):
-        return ((rule.intra_key, Planned(str(threads.value), threads.reason)),)
+        return (own,)
     intra, inter, reason = parallel
     return (
         (rule.intra_key, Planned(str(intra), reason)),
@@ -63,7 +66,7 @@ def _thread_keys(
     )
 
 
-def _arena_key(model: ModelInput, kind: InstanceKind) -> tuple[tuple[str, Planned[str]], ...]:
+def _arena_key(model: ModelInput, kind: InstanceKind) -> Keys:
     """The memory arena, where it was measured that an instance is better off without."""
     tuned = model.tuned
     if tuned is None or tuned.arena or kind is not InstanceKind.CPU or not reads_arena(model):
@@ -84,17 +87,15 @@ def _read(model: ModelInput, key: str) -> bool:
     return rule is not None and (not rule.since or at_least(model.release.tag, rule.since))
 
 
-def _model_keys(
-    rule: ThreadRule, instances: Planned[int], threads: Planned[int]
-) -> tuple[tuple[str, Planned[str]], ...]:
+def _model_keys(rule: ThreadRule, instances: Planned[int], threads: Planned[int]) -> Keys:
     """Threads of the whole model, and one stream for each instance."""
-    total = instances.value * threads.value
+    total = str(instances.value * threads.value)
     sentence = f"{total} for the whole model: {instances.value} instances × {threads.value}"
-    keys = [(rule.intra_key, Planned(str(total), Reason(threads.reason.source, sentence)))]
+    keys = [(rule.intra_key, Planned(total, Reason(threads.reason.source, sentence)))]
     if rule.streams_key:
-        streams = f"{instances.value}: a stream for each instance, so that none waits for another"
-        reason = Reason(instances.reason.source, streams)
-        keys.append((rule.streams_key, Planned(str(instances.value), reason)))
+        why = "a stream for each instance, so that none waits for another"
+        streams = decided(str(instances.value), instances.reason.source, why)
+        keys.append((rule.streams_key, streams))
     return tuple(keys)
 
 
@@ -131,10 +132,8 @@ def plan_warmup(
     if trial is None or not trial.ok:
         return (), Reason(Source.RULE, "the model was not tried on the zeros that it sends")
     if not trial.zeros_ok:
-        return (), Reason(
-            Source.TRIAL,
-            "the model fails on all-zero inputs, which would stop its load",
-        )
+        why = "the model fails on all-zero inputs, which would stop its load"
+        return (), Reason(Source.TRIAL, why)
     stated = model.intent.overlay.get("max_batch_size")
     if isinstance(stated, int) and stated > 0:
         # The overlay has the last word; Triton refuses a sample that is larger.
@@ -144,10 +143,8 @@ def plan_warmup(
         Warmup(f"batch_{size}", size, _warmup_inputs(trial, max_batch_size > 0)) for size in sizes
     )
     listed = ", ".join(str(size) for size in sizes)
-    return samples, Reason(
-        Source.TRIAL,
-        f"the first run of a batch size ({listed}) is slow; all-zero inputs ran in the trial",
-    )
+    why = f"the first run of a batch size ({listed}) is slow; all-zero inputs ran in the trial"
+    return samples, Reason(Source.TRIAL, why)
 
 
 def _sizes(
@@ -170,13 +167,12 @@ def _warmup_inputs(trial: Trial, batched: bool) -> tuple[WarmupInput, ...]:
 
 
 def plan_versions(model: ModelInput) -> Planned[tuple[int, ...]] | None:
-    """The versions that the user wishes to serve."""
+    """The versions that the user wants to be served."""
     if model.intent.versions is None:
         return None
     listed = ", ".join(str(number) for number in model.intent.versions)
-    return Planned(
-        model.intent.versions, Reason(Source.INTENT, f"versions {listed}: stated in tritongen.yaml")
-    )
+    reason = Reason(Source.INTENT, f"versions {listed}: stated in tritongen.yaml")
+    return Planned(model.intent.versions, reason)
 
 
 def plan_decoupled(model: ModelInput) -> Planned[bool] | None:
@@ -199,7 +195,41 @@ def plan_decoupled(model: ModelInput) -> Planned[bool] | None:
 
 
 def plan_response_cache(model: ModelInput) -> Planned[bool] | None:
-    """Triton's response cache, on wish only."""
+    """Triton's response cache, only where the user asks for it."""
     if not model.intent.response_cache:
         return None
     return Planned(True, Reason(Source.INTENT, "equal requests are answered from the cache"))
+
+
+def plan_tensors(
+    model: ModelInput, batching: bool
+) -> tuple[tuple[PlannedTensor, ...], tuple[PlannedTensor, ...]]:
+    """Inputs and outputs; `batching` tells whether Triton adds the batch axis itself."""
+    inputs = tuple(
+        _tensor(spec, shape, batching, model.backend.optional_inputs and spec.optional)
+        for spec, shape in model.shapes_in()
+    )
+    return inputs, tuple(_tensor(spec, shape, batching) for spec, shape in model.shapes_out())
+
+
+def _tensor(
+    spec: TensorSpec, shape: Shape | None, batching: bool, optional: bool = False
+) -> PlannedTensor:
+    """An input or output whose dims the backend accepts."""
+    # A tensor without an element type is an error finding; such a model is never planned.
+    dtype = spec.dtype or DType.FP32
+    source = Source.RULE
+    dims: tuple[int, ...] = (1,)
+    reshape: tuple[int, ...] | None = None
+    if not shape:
+        # A scalar, or an output whose rank the runtime cannot tell: both are checked as [1].
+        what = "a scalar in the model" if spec.shape is not None else "its rank is not declared"
+        why = f"{what}; Triton has no rank 0 and writes it as [1]"
+    elif batching and len(shape) == 1:
+        how = " is the batch axis alone; Triton needs one dim and takes it away again by reshape"
+        reshape, why = (), f"the model's {show_shape(shape)}{how}"
+    else:
+        source, dims = Source.MODEL, wire_dims(shape[1:] if batching else shape)
+        how = " without the batch axis" if batching else ", full shape"
+        why = f"the model's {show_shape(shape)}{how}"
+    return PlannedTensor(spec.name, dtype, dims, Reason(source, why), reshape, optional)

@@ -14,7 +14,7 @@ from tritongen.model.serving_plan import (
     Reason,
     Source,
 )
-from tritongen.planner.context import ModelInput
+from tritongen.planner.context import ModelInput, decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +261,13 @@ def _ensemble(
         name=name,
         max_batch_size=size,
         inputs=tuple(
-            PlannedTensor(tensor, takers[0].tensor.dtype, shapes[tensor][cut:], _taken(takers))
+            PlannedTensor(
+                tensor, takers[0].tensor.dtype, shapes[tensor][cut:], _as("takes", takers)
+            )
             for tensor, takers in wanted.items()
         ),
         outputs=tuple(
-            PlannedTensor(tensor, end.tensor.dtype, end.shape[cut:], _given(end))
+            PlannedTensor(tensor, end.tensor.dtype, end.shape[cut:], _as("gives", [end]))
             for tensor, end in zip(pipeline.outputs, ends, strict=True)
         ),
         steps=tuple(steps[index] for index in order),
@@ -277,12 +279,8 @@ def _narrowest(ends: Sequence[_End]) -> tuple[int, ...]:
     return tuple(max(sizes) for sizes in zip(*(end.shape for end in ends), strict=True))
 
 
-def _taken(ends: Sequence[_End]) -> Reason:
-    return Reason(Source.RULE, f"as {', '.join(end.label for end in ends)} takes it")
-
-
-def _given(end: _End) -> Reason:
-    return Reason(Source.RULE, f"as {end.label} gives it")
+def _as(does: str, ends: Sequence[_End]) -> Reason:
+    return Reason(Source.RULE, f"as {', '.join(end.label for end in ends)} {does} it")
 
 
 def _batch(
@@ -296,5 +294,4 @@ def _batch(
     if any(not shape or shape[0] != -1 for shape in shapes):
         return Planned(0, Reason(Source.RULE, "a step fixes the first axis of an outer tensor"))
     name = min(batching, key=lambda model: (batching[model], model))
-    reason = Reason(Source.RULE, f"{batching[name]}: the least of the steps' sizes, of {name}")
-    return Planned(batching[name], reason)
+    return decided(batching[name], Source.RULE, f"the least of the steps' sizes, of {name}")

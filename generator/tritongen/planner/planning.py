@@ -3,29 +3,31 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tritongen.model.backends import artefact_for, backend_for
+from tritongen.model.backends import BACKENDS, artefact_for, backend_for
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence, with_refusal
+from tritongen.model.evidence import Evidence, ModelEvidence, with_refusal
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import Intent
+from tritongen.model.intent import Intent, Target
+from tritongen.model.lock import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import (
     InstanceKind,
     ModelPlan,
     Planned,
     Reason,
+    ServerPlan,
     ServingPlan,
     Source,
 )
 from tritongen.planner.batching import plan_batching
-from tritongen.planner.context import ModelInput
-from tritongen.planner.core_shares import Demand, Share, share_cores
-from tritongen.planner.instances import Split, fits, split_cores
+from tritongen.planner.context import ModelInput, decided
+from tritongen.planner.instances import Share, Split, fits, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
     plan_parameters,
     plan_response_cache,
+    plan_tensors,
     plan_versions,
     plan_warmup,
 )
@@ -36,9 +38,9 @@ from tritongen.planner.sequences import (
     sequence_batch,
     sequence_findings,
 )
-from tritongen.planner.server_settings import plan_server
-from tritongen.planner.tensor_dims import plan_tensors
-from tritongen.planner.trial_findings import callee_findings, load_findings, trial_findings
+from tritongen.planner.trial_findings import callee_findings, plan_findings
+
+CACHE_BYTES = 64 * 2**20
 
 
 def plan_serving(
@@ -65,15 +67,15 @@ def plan_serving(
     known = {model.name: model.findings for model in models}
     models = [_faulty(_completed(model, intent, evidence), faults) for model in models]
     wanted = _wanted(models, intent, evidence, release)
-    shares, remarks = _shares(wanted, cores.value)
-    limited = shares is None
+    shares, remarks = share_cores(wanted, cores.value)
+    limited = bool(remarks)
     plans = tuple(
         _plan_model(
-            model, _share_of(model, shares), intent.target.memory_bytes, cores.value, limited
+            model, shares[model.facts.name], intent.target.memory_bytes, cores.value, limited
         )
         for model in wanted
     )
-    server = plan_server(intent.target, cores, plans, limited)
+    server = _server(intent.target, cores, plans, limited)
     reasons = tuple(
         item
         for model in models
@@ -122,19 +124,21 @@ def model_inputs(
     """
     completed = [_completed(model, intent, evidence) for model in models]
     wanted = _wanted(completed, intent, evidence, find(intent.target.triton))
-    shares, _ = _shares(wanted, cores)
-    return tuple((model, _share_of(model, shares).cores) for model in wanted)
+    shares, _ = share_cores(wanted, cores)
+    return tuple((model, shares[model.facts.name].cores) for model in wanted)
 
 
 def _wanted(
     models: Sequence[ModelFacts], intent: Intent, evidence: Evidence, release: Release
 ) -> list[ModelInput]:
-    wanted = [
-        gathered
-        for model in sorted(models, key=lambda facts: facts.name)
-        if model.servable and not intent.of(model.name).skip
-        for gathered in _gather(model, intent, evidence, release)
-    ]
+    wanted: list[ModelInput] = []
+    for facts in sorted(models, key=lambda facts: facts.name):
+        backend = backend_for(facts.format)
+        if backend is None or not facts.servable or intent.of(facts.name).skip:
+            continue
+        seen, gpus = evidence.models.get(facts.name, ModelEvidence(())), intent.target.gpus
+        own = intent.of(facts.name)
+        wanted.append(ModelInput(facts, own, backend, release, seen.trial, seen.tuned, gpus))
     return with_pipeline_goals(wanted, intent.pipelines)
 
 
@@ -149,67 +153,6 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
     message = f"backend {backend.name} serves on GPUs only, and the target has none"
     fault = finding("TG134", Severity.ERROR, message, model=facts.name, path=facts.path)
     return replace(facts, findings=(*facts.findings, fault))
-
-
-def _gather(
-    facts: ModelFacts, intent: Intent, evidence: Evidence, release: Release
-) -> tuple[ModelInput, ...]:
-    backend = backend_for(facts.format)
-    if backend is None:
-        return ()
-    seen = evidence.models.get(facts.name, ModelEvidence(()))
-    return (
-        ModelInput(
-            facts=facts,
-            intent=intent.of(facts.name),
-            backend=backend,
-            release=release,
-            trial=seen.trial,
-            tuned=seen.tuned,
-            gpus=intent.target.gpus,
-        ),
-    )
-
-
-def _on_cpu(model: ModelInput) -> bool:
-    return not (model.gpus and "GPU" in model.backend.kinds)
-
-
-def _shares(
-    models: Sequence[ModelInput], cores: int
-) -> tuple[dict[str, Share] | None, tuple[Finding, ...]]:
-    demands = tuple(_demand(model) for model in models if _on_cpu(model))
-    shares = share_cores(demands, cores)
-    if shares is not None:
-        return dict(shares), ()
-    needed = sum(demand.needed for demand in demands)
-    message = (
-        f"{len(demands)} models need at least {needed} cores, the target has "
-        f"{cores}: the rate limiter holds executions to the cores, and models wait for each other"
-    )
-    return None, (finding("TG310", Severity.WARNING, message, field="target.cpus"),)
-
-
-def _demand(model: ModelInput) -> Demand:
-    intent = model.intent
-    fixed = None
-    if intent.instances is not None:
-        fixed = intent.instances * (intent.threads or 1)
-    least = intent.threads or 1
-    return Demand(model.facts.name, intent.planning_rate, model.cost_ms(1, 1), fixed, least)
-
-
-def _share_of(model: ModelInput, shares: dict[str, Share] | None) -> Share:
-    if shares is None or model.facts.name not in shares:
-        needed = _demand(model).needed
-        plural = "core" if needed == 1 else "cores"
-        return Share(
-            needed,
-            Reason(Source.RULE, f"{needed} {plural} at a time, held by the rate limiter")
-            if _on_cpu(model)
-            else Reason(Source.TARGET, "on the GPU"),
-        )
-    return shares[model.facts.name]
 
 
 def _plan_model(
@@ -246,8 +189,7 @@ def _plan_model(
         findings=tuple(
             replace(item, model=model.facts.name)
             for item in (
-                *_remarks(model, split, share, stale),
-                *load_findings(model, split, batch, cores),
+                *plan_findings(model, split, share, batch, cores, stale=stale),
                 *sequence_findings(model, batching),
             )
         ),
@@ -262,7 +204,7 @@ def _slots(model: ModelInput, split: Split, share: Share) -> Planned[int] | None
         return None
     callees = model.facts.python.callees if model.facts.python is not None else ()
     if callees:
-        why = f"it calls {', '.join(callees)}, which could wait for ever for a core that it holds"
+        why = f"it calls {', '.join(callees)}, which could wait forever for a core that it holds"
         return Planned(0, Reason(Source.MODEL, why))
     pool = model.backend.threads.pooled
     return Planned(split.threads.value * (split.instances.value if pool else 1), share.reason)
@@ -273,28 +215,65 @@ def _platform(model: ModelInput) -> str:
     return artefact.platform if artefact is not None else ""
 
 
-def _remarks(model: ModelInput, split: Split, share: Share, stale: bool) -> tuple[Finding, ...]:
-    remarks = [*split.findings]
-    name, trial = model.facts.name, model.trial
-    if stale:
-        message = f"{name} was tuned for more cores than the {share.cores} that it has now"
-        remarks.append(finding("TG317", Severity.WARNING, message))
-    elif model.tuned is not None and 0 < model.tuned.cores < share.cores:
-        message = f"{name} was tuned for {model.tuned.cores} cores and has {share.cores} now"
-        remarks.append(finding("TG317", Severity.WARNING, message))
-    if trial is None:
-        message = f"{name} is planned from syntax alone; it was not run"
-        return (*remarks, finding("TG312", Severity.INFO, message))
-    remarks += trial_findings(name, trial)
-    if model.verdict is BatchVerdict.DISPROVEN and model.intent.batch is True:
-        remarks.append(
-            finding(
-                "TG205",
-                Severity.ERROR,
-                f"tritongen.yaml demands batching, the trial disproves it: {trial.proof.reason}",
-                field="batch",
-                fix="Leave `batch` and an overlay's `max_batch_size` out to serve it without "
-                "batching, or make its first axis a true batch axis.",
-            )
+def _server(
+    target: Target, cores: Planned[int], models: Sequence[ModelPlan], limited: bool
+) -> ServerPlan:
+    """Environment and flags that agree with the models' plans.
+
+    Args:
+        target: of the plan.
+        cores: the CPU budget.
+        models: every model planned.
+        limited: whether the rate limiter enforces the thread rule.
+    """
+    return ServerPlan(
+        triton=target.triton,
+        cores=cores,
+        memory_bytes=target.memory_bytes,
+        gpus=target.gpus,
+        environment=_environment(models),
+        flags=_flags(cores.value, models, limited),
+    )
+
+
+def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]], ...]:
+    # Where variables alone limit a model, they must hold it to what was planned.
+    held = [model.threads.value for model in models if _by_environment(model)]
+    if held:
+        threads = min(held)
+        why = "the threads of models that no parameter limits, one process per instance"
+    else:
+        threads = max((model.threads.value for model in models), default=1)
+        why = "the most threads of one instance"
+    why += "; OpenMP and BLAS otherwise take every core of the host in each process"
+    held_to = decided(str(threads), Source.RULE, why)
+    silent = decided("1", Source.RULE, "newer ONNX Runtimes report usage by default")
+    return (*((name, held_to) for name in THREADS), (TELEMETRY, silent))
+
+
+def _by_environment(model: ModelPlan) -> bool:
+    """Whether only environment variables limit the model's CPU threads."""
+    backend = BACKENDS.get(model.backend)
+    if backend is None or model.kind.value is not InstanceKind.CPU:
+        return False
+    rule = backend.served_as(platform=model.platform).threads
+    keys = {key for key, _ in model.parameters}
+    return bool(rule.environment) and rule.intra_key not in keys
+
+
+def _flags(
+    cores: int, models: Sequence[ModelPlan], limited: bool
+) -> tuple[tuple[str, Planned[str]], ...]:
+    flags: list[tuple[str, Planned[str]]] = []
+    if limited:
+        reason = Reason(
+            Source.RULE,
+            f"more instances than the {cores} cores: the rate limiter lets only as many executions "
+            "run at a time as the cores hold",
         )
-    return tuple(remarks)
+        flags.append((LIMITER, Planned("execution_count", reason)))
+        flags.append((LIMITER_RESOURCE, Planned(f"cpu:{cores}", reason)))
+    if any(model.response_cache for model in models):
+        reason = Reason(Source.INTENT, "a model asks for the response cache; 64 MiB")
+        flags.append((CACHE, Planned(f"local,size={CACHE_BYTES}", reason)))
+    return tuple(flags)

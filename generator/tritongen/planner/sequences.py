@@ -17,11 +17,11 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape, wire_dims
 from tritongen.planner.batching import BatchPlan
-from tritongen.planner.context import ModelInput
+from tritongen.planner.context import ModelInput, decided
 
 # Without a number in tritongen.yaml: room for sequences costs no more than their states' memory.
 CANDIDATES = 32
-# A client may pause, and networks do; Triton's own second gives a sequence up too soon.
+# A client may pause, and networks do; Triton's own limit of one second drops a sequence too soon.
 IDLE_US = 10_000_000
 _BOOLEAN_TYPES = (DType.FP32, DType.INT32, DType.BOOL)
 _ID_TYPES = (DType.UINT64, DType.INT64, DType.UINT32, DType.INT32, DType.BYTES)
@@ -42,11 +42,10 @@ def sequence_batch(model: ModelInput, batch: BatchPlan, instances: int) -> Batch
     limit = model.intent.max_batch_size
     if size.value > 0 and sequence.strategy is SequenceStrategy.DIRECT and limit is None:
         wanted = math.ceil((sequence.concurrent or CANDIDATES) / instances)
-        sentence = f"{wanted}: a row for each sequence that an instance holds"
-        size = Planned(wanted, Reason(Source.INTENT, sentence))
+        size = decided(wanted, Source.INTENT, "a row for each sequence that an instance holds")
     elif size.value > 0 and batch.batching is None and model.tuned is None and limit is None:
-        sentence = "1: a request has one row, and merging sequences was not seen to gain anything"
-        size = Planned(1, Reason(size.reason.source, sentence, size.reason.numbers))
+        why = "a request has one row, and merging sequences was not seen to gain anything"
+        size = decided(1, size.reason.source, why, size.reason.numbers)
     return BatchPlan(size, None, off)
 
 
@@ -81,14 +80,13 @@ def plan_sequence(model: ModelInput, batch: BatchPlan, instances: int) -> Sequen
         for control, name in sequence.controls.items()
         if name in given
     )
+    why = "requests of a sequence go to one instance, which keeps their state"
     return SequencePlan(
         idle_us=_idle(sequence),
         candidates=_candidates(sequence, instances),
         states=states,
         controls=controls,
-        reason=Reason(
-            Source.INTENT, "requests of a sequence go to one instance, which keeps their state"
-        ),
+        reason=Reason(Source.INTENT, why),
     )
 
 
@@ -124,11 +122,11 @@ def _candidates(sequence: SequenceIntent, instances: int) -> Planned[int] | None
     if sequence.strategy is SequenceStrategy.DIRECT:
         return None
     if sequence.concurrent is None:
-        sentence = f"{CANDIDATES} sequences an instance; further ones wait until one has ended"
+        sentence = f"{CANDIDATES} sequences per instance; further ones wait until one has ended"
         return Planned(CANDIDATES, Reason(Source.RULE, sentence))
     each = math.ceil(sequence.concurrent / instances)
-    sentence = f"{each}: {sequence.concurrent} sequences over {instances} instances"
-    return Planned(each, Reason(Source.INTENT, sentence))
+    why = f"{sequence.concurrent} sequences over {instances} instances"
+    return decided(each, Source.INTENT, why)
 
 
 def sequence_findings(model: ModelInput, batching: bool) -> tuple[Finding, ...]:
@@ -165,15 +163,15 @@ def _faults(
         else:
             yield from _control(path, control, given[name], batching)
     if made and set(made) <= set(sequence.state.values()):
-        yield ".state", "every output is a state, so that nothing is left to answer with"
+        yield ".state", "every output is a state, so that a response would be empty"
     if given and set(given) <= sequence.own_inputs:
-        yield "", "every input is a state or a control, so that nothing is left to ask with"
+        yield "", "every input is a state or a control, so that a request would be empty"
     if model.backend.name == "pytorch":
         names = [*given, *made]
         unnumbered = [name for name in names if index_of(name) is None]
         if unnumbered:
             listed = ", ".join(unnumbered)
-            yield "", f"with sequences, pytorch wants names such as INPUT__0; these are {listed}"
+            yield "", f"with sequences, pytorch requires names such as INPUT__0, not {listed}"
 
 
 def _pair(

@@ -1,4 +1,4 @@
-"""What a trial has to say of its model, and what a plan cannot give, as findings."""
+"""Findings on what a trial observed, and on what a plan cannot fulfil."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -8,15 +8,11 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind
 from tritongen.planner.batching import BatchPlan
 from tritongen.planner.context import ModelInput
-from tritongen.planner.instances import Split
+from tritongen.planner.instances import Share, Split
 
 
-def trial_findings(model: str, trial: Trial) -> tuple[Finding, ...]:
-    """Every warning of a trial, the gravest first; empty when it went well."""
-    return tuple(_warnings(model, trial))
-
-
-def _warnings(model: str, trial: Trial) -> Iterator[Finding]:
+def trial_findings(model: str, trial: Trial) -> Iterator[Finding]:
+    """Every warning of a trial, the most serious first; none when it went well."""
     if not trial.ok:
         message = f"the model did not run: {trial.error}"
         yield finding(trial.code or "TG201", Severity.WARNING, message, model=model)
@@ -57,21 +53,43 @@ def callee_findings(
     )
 
 
-def load_findings(
-    model: ModelInput, split: Split, batch: BatchPlan, cores: int
-) -> tuple[Finding, ...]:
-    """What the plan cannot give, however it is turned.
+def plan_findings(
+    model: ModelInput, split: Split, share: Share, batch: BatchPlan, cores: int, *, stale: bool
+) -> Iterator[Finding]:
+    """What a model's plan rests on less than was wished, and what it cannot fulfil.
 
     Args:
         model: with intent and trial.
         split: its instances and threads.
+        share: its cores.
         batch: how it batches.
         cores: of the whole target.
+        stale: whether a tuned choice was dropped because it does not fit the share.
     """
-    return (
-        *_too_many_threads(model.facts.name, split, cores),
-        *_too_high_a_rate(model, split, batch),
-    )
+    yield from split.findings
+    name, tuned, trial = model.facts.name, model.tuned, model.trial
+    if stale:
+        message = f"{name} was tuned for more cores than the {share.cores} that it has now"
+        yield finding("TG317", Severity.WARNING, message)
+    elif tuned is not None and 0 < tuned.cores < share.cores:
+        message = f"{name} was tuned for {tuned.cores} cores and has {share.cores} now"
+        yield finding("TG317", Severity.WARNING, message)
+    if trial is None:
+        message = f"{name} is planned from syntax alone; it was not run"
+        yield finding("TG312", Severity.INFO, message)
+    else:
+        yield from trial_findings(name, trial)
+        if model.verdict is BatchVerdict.DISPROVEN and model.intent.batch is True:
+            yield finding(
+                "TG205",
+                Severity.ERROR,
+                f"tritongen.yaml demands batching, the trial disproves it: {trial.proof.reason}",
+                field="batch",
+                fix="Leave `batch` and an overlay's `max_batch_size` out to serve it without "
+                "batching, or make its first axis a true batch axis.",
+            )
+    yield from _too_many_threads(name, split, cores)
+    yield from _too_high_a_rate(model, split, batch)
 
 
 def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
@@ -83,18 +101,16 @@ def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
 
 
 def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Iterator[Finding]:
-    rate, trial = model.intent.planning_rate, model.trial
-    if rate is None or trial is None or split.kind.value is not InstanceKind.CPU:
+    rate = model.intent.planning_rate
+    if rate is None or split.kind.value is not InstanceKind.CPU:
         return
     limit = batch.max_batch_size.value if batch.batching is not None else 1
     threads = split.threads.value
-    known = {cost.threads for cost in trial.costs if cost.inter_op == 1}
+    known = threads if threads in {cost.threads for cost in model.costs} else 1
     items = [
         cost.ms / cost.batch
-        for cost in trial.costs
-        if cost.inter_op == 1
-        and cost.batch <= max(limit, 1)
-        and cost.threads == (threads if threads in known else 1)
+        for cost in model.costs
+        if cost.batch <= max(limit, 1) and cost.threads == known
     ]
     # A client that sends several rows pays for each of them.
     busy = rate * model.intent.request_batch * min(items, default=0.0) / 1000

@@ -12,14 +12,21 @@ from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
 from tritongen.planner import plan_serving
-from tritongen.repository.compare import Difference, DifferenceKind, compare, refuse_conflicts
+from tritongen.repository.check import Survey, Texts, survey_texts
+from tritongen.repository.compare import (
+    Difference,
+    DifferenceKind,
+    compare,
+    kept_before,
+    kept_names,
+    kept_texts,
+    refuse_conflicts,
+)
 from tritongen.repository.gather_evidence import Gathered, TrialPolicy, gather_evidence
-from tritongen.repository.hand_edits import kept_before, kept_names, kept_texts
 from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.repository.project import CpuBudget, Project
 from tritongen.repository.render_repository import Outline, make_lock
 from tritongen.repository.stored_variants import with_selection
-from tritongen.repository.survey import Survey, Texts, survey_texts
 from tritongen.repository.write_repository import (
     RepositoryChange,
     TextFile,
@@ -138,8 +145,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     planned = _planned(project, gathered, target)
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
-    names = [item.plan.name for item in found.models]
-    differences = compare(project, found.differences, lock, names)
+    differences = compare(project, found.differences, lock)
     findings = (*gathered.findings, *_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
         findings += tuple(_drift_findings(differences, gathered.missing))
@@ -303,8 +309,8 @@ def _write(
     differences: tuple[Difference, ...],
     kept: Mapping[str, str],
 ) -> bool:
+    tidy(project.repository)
     if not differences:
-        tidy(project.repository)
         return False
     planned = {item.path for item in differences if not item.removes}
     change = RepositoryChange(
@@ -315,7 +321,6 @@ def _write(
             *(path for path in kept if path not in planned),
         ),
     )
-    tidy(project.repository)
     apply_change(project.repository, change)
     return True
 
@@ -352,6 +357,3 @@ def _weights(project: Project, differences: tuple[Difference, ...]) -> list[Weig
         for item in differences
         if item.kind in wanted
     ]
-
-
-__all__ = ["BuildMode", "BuildOptions", "BuildResult", "build"]

@@ -1,24 +1,42 @@
-"""Lints a repository: on disk, or as it is about to be written."""
+"""Lints a repository: on disk, or as it is about to be written.
+
+A plan is surveyed in one pass: every model is rendered, compared, linted, and forgotten again. Of
+each one an outline remains, so that a thousand of them take little more memory than their plans. A
+text that is wanted again, to be written or shown, is rendered again: it is the same.
+"""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from tritongen.config.lint import LintContext, ModelView, RepositoryFile, RepositoryView, lint
+from tritongen.config.lint import (
+    LintContext,
+    Linter,
+    ModelView,
+    lint,
+)
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.model.evidence import ModelEvidence, Trial
+from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.lock import CACHE, LIMITER_RESOURCE, Lock, is_rate_limited
 from tritongen.model.releases import Release, find
-from tritongen.model.serving_plan import ServingPlan
-from tritongen.repository.compare import file_digest
-from tritongen.repository.project import read_lock
-from tritongen.repository.render_repository import CONFIG_FILE, RenderedEnsemble, RenderedModel
-from tritongen.repository.repository_models import stored_models
+from tritongen.model.serving_plan import ModelPlan, ServingPlan
+from tritongen.repository.compare import Difference, file_digest, text_differences
+from tritongen.repository.inspect import StoredModel, stored_models
+from tritongen.repository.project import Project, read_lock
+from tritongen.repository.render_repository import (
+    CONFIG_FILE,
+    Outline,
+    RenderedEnsemble,
+    RenderedModel,
+    outline,
+    render_ensembles,
+    render_model,
+)
 from tritongen.repository.write_repository import settle
 from tritongen.system.paths import read_head
 
@@ -54,18 +72,32 @@ def check_repository(
     """
     settle(repository)
     lock = read_lock(repository)
-    tag = release or (lock.target.triton if lock is not None else DEFAULT_TRITON)
-    target = find(tag)
+    target = find(release or (lock.target.triton if lock is not None else DEFAULT_TRITON))
     stored = stored_models(repository, lock, target)
-    folders = _folders(repository)
+    folders = sorted(
+        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
     if not folders:
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
     weights = tuple(_weights(repository, lock, hashes=hashes))
     changed = {item.model for item in weights if item.code == _CHANGED}
-    facts = {name: model.facts for name, model in stored.items()}
-    view = _view(folders, facts, _evidence(lock, changed))
-    context = _context(target, lock, cores, gpus, autocomplete=autocomplete)
-    return (*lint(view, context), *weights)
+    evidence = {
+        # A trial of other bytes than the repository holds says nothing.
+        name: replace(model.evidence, trial=None) if name in changed else model.evidence
+        for name, model in (lock.models if lock is not None else {}).items()
+    }
+    # The folders are read one after the other while they are linted.
+    views = (
+        _stored_view(folder, stored.get(folder.name), evidence.get(folder.name, ModelEvidence(())))
+        for folder in folders
+    )
+    context = LintContext(target, cores, gpus, autocomplete)
+    if lock is not None:
+        cores = lock.target.cores if cores is None else cores
+        gpus = lock.target.gpus if gpus is None else gpus
+        context = LintContext(target, cores, gpus, autocomplete)
+        context = _started(context, lock.server.flags, lock.server.environment.items())
+    return (*lint(views, context), *weights)
 
 
 def plan_context(plan: ServingPlan, release: Release) -> LintContext:
@@ -78,20 +110,16 @@ def plan_context(plan: ServingPlan, release: Release) -> LintContext:
 
 def model_view(item: RenderedModel, trial: Trial | None) -> ModelView:
     """A model folder as it is about to be written, and what its trial has seen."""
-    texts = tuple(
-        RepositoryFile(path.partition("/")[2], len(text.encode()))
-        for path, text in item.files.items()
-    )
-    weights = tuple(
-        RepositoryFile(f"{version.number}/{ref.target}", ref.size)
+    files = {
+        f"{version.number}/{ref.target}": ref.size
         for version in item.facts.versions
         for ref in version.files
-    )
-    beside = tuple(RepositoryFile(ref.target, ref.size) for ref in item.facts.beside)
+    }
+    files |= {path.partition("/")[2]: len(text.encode()) for path, text in item.files.items()}
     return ModelView(
         name=item.plan.name,
         config=item.text,
-        files=(*weights, *texts, *beside),
+        files=files | {ref.target: ref.size for ref in item.facts.beside},
         directories=tuple(str(version.number) for version in item.facts.versions),
         facts=item.facts,
         trial=trial,
@@ -103,52 +131,21 @@ def ensemble_view(item: RenderedEnsemble) -> ModelView:
     return ModelView(name=item.plan.name, config=item.text, directories=("1",))
 
 
-def _folders(repository: Path) -> list[Path]:
-    return sorted(
-        entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _evidence(lock: Lock | None, changed: Collection[str]) -> Mapping[str, ModelEvidence]:
-    """The lock's evidence; a trial of other bytes than the repository holds says nothing."""
-    locked = lock.models if lock is not None else {}
-    return {
-        name: replace(model.evidence, trial=None) if name in changed else model.evidence
-        for name, model in locked.items()
-    }
-
-
-def _view(
-    folders: Sequence[Path],
-    facts: Mapping[str, ModelFacts],
-    evidence: Mapping[str, ModelEvidence],
-) -> RepositoryView:
-    """The folders, read one after the other while they are linted."""
-    nothing = ModelEvidence(())
-    return RepositoryView(
-        _model(folder, facts.get(folder.name), evidence.get(folder.name, nothing))
-        for folder in folders
-    )
-
-
-def _model(folder: Path, facts: ModelFacts | None, evidence: ModelEvidence) -> ModelView:
+def _stored_view(folder: Path, model: StoredModel | None, evidence: ModelEvidence) -> ModelView:
     """One model folder; files that the lock promises count as if `build` had filled them in."""
     promised = [path for path, _ in evidence.files]
     variants = tuple(
         (path.relative_to(folder).as_posix(), _text(path) or "")
         for path in sorted((folder / "configs").glob("*.pbtxt"))
     )
-    files = {file.path: file for file in islice(_files(folder), MAX_FILES)}
-    for path in promised:
-        files.setdefault(path, RepositoryFile(path, 1))
     inside = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     inside |= {path.partition("/")[0] for path in promised}
     return ModelView(
         name=folder.name,
         config=_text(folder / CONFIG_FILE),
-        files=tuple(files[path] for path in sorted(files)),
+        files=dict.fromkeys(promised, 1) | dict(islice(_files(folder), MAX_FILES)),
         directories=tuple(sorted(inside)),
-        facts=facts,
+        facts=model.facts if model is not None else None,
         variants=variants,
         trial=evidence.trial,
     )
@@ -164,8 +161,8 @@ def _text(path: Path) -> str | None:
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
-def _files(folder: Path) -> Iterator[RepositoryFile]:
-    """Every file below a folder; linked folders are looked into, each folder once."""
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Path and size of every file below a folder; linked folders are looked into, each once."""
     seen: set[tuple[int, int]] = set()
     for place, directories, names in os.walk(folder, followlinks=True):
         status = Path(place).stat()
@@ -180,23 +177,7 @@ def _files(folder: Path) -> Iterator[RepositoryFile]:
                 size = path.stat().st_size
             except OSError:
                 continue  # a link to nowhere is a file that Triton does not find either
-            yield RepositoryFile(path.relative_to(folder).as_posix(), size)
-
-
-def _context(
-    release: Release,
-    lock: Lock | None,
-    cores: float | None,
-    gpus: int | None,
-    *,
-    autocomplete: bool,
-) -> LintContext:
-    if lock is None:
-        return LintContext(release, cores, gpus, autocomplete)
-    cores = lock.target.cores if cores is None else cores
-    gpus = lock.target.gpus if gpus is None else gpus
-    context = LintContext(release, cores, gpus, autocomplete)
-    return _started(context, lock.server.flags, lock.server.environment.items())
+            yield path.relative_to(folder).as_posix(), size
 
 
 def _started(
@@ -230,3 +211,75 @@ def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[F
                     _CHANGED, Severity.ERROR, "holds other bytes than the lock says",
                     model=name, path=path,
                 )  # fmt: skip
+
+
+class Texts:
+    """The texts of a planned repository, each rendered when it is asked for.
+
+    Args:
+        project: with facts and variants.
+        plan: of the server.
+    """
+
+    def __init__(self, project: Project, plan: ServingPlan) -> None:
+        self._facts: Mapping[str, ModelFacts] = {facts.name: facts for facts in project.models}
+        self._variants = project.variants
+        self._plans: Mapping[str, ModelPlan] = {model.name: model for model in plan.models}
+        self.ensembles = render_ensembles(plan)
+
+    def models(self) -> Iterator[RenderedModel]:
+        """Every model, one after the other."""
+        yield from map(self._rendered, self._plans)
+
+    def of(self, path: str) -> str:
+        """The text at a path of the repository."""
+        name = path.partition("/")[0]
+        if name in self._plans:
+            return self._rendered(name).files[path]
+        return next(item.files[path] for item in self.ensembles if item.plan.name == name)
+
+    def _rendered(self, name: str) -> RenderedModel:
+        return render_model(self._plans[name], self._facts[name], self._variants.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over a plan has found.
+
+    Attributes:
+        models: outlines, in the order of the plan.
+        ensembles: rendered pipelines.
+        differences: of the models' and pipelines' texts from those on disk.
+        findings: of the linter.
+    """
+
+    models: tuple[Outline, ...]
+    ensembles: tuple[RenderedEnsemble, ...]
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Of every model and pipeline."""
+        yield from (item.plan.name for item in self.models)
+        yield from (item.plan.name for item in self.ensembles)
+
+
+def survey_texts(project: Project, plan: ServingPlan, texts: Texts, evidence: Evidence) -> Survey:
+    """Render, compare and lint everything that a plan writes, one model after the other.
+
+    Raises:
+        InvalidInputError: TG003, a file of the repository cannot be read.
+        EnvironmentProblem: TG001, a text would not parse back to its message.
+    """
+    linter = Linter(plan_context(plan, project.release))
+    outlines: list[Outline] = []
+    differences: list[Difference] = []
+    for model in texts.models():
+        differences += text_differences(project, model.files, texts.of)
+        linter.add(model_view(model, evidence.models[model.plan.name].trial))
+        outlines.append(outline(model))
+    for ensemble in texts.ensembles:
+        differences += text_differences(project, ensemble.files, texts.of)
+        linter.add(ensemble_view(ensemble))
+    return Survey(tuple(outlines), texts.ensembles, tuple(differences), linter.findings())

@@ -1,11 +1,16 @@
-"""The repository on disk against what would be written, and whose every difference is."""
+"""The repository on disk against what would be written, whose every difference is.
+
+Hand edits that are overwritten, or whose model is gone, are kept under another name.
+"""
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError, describe_error
@@ -13,7 +18,10 @@ from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import digest
+from tritongen.repository.write_repository import TextFile
 from tritongen.system.paths import open_regular
+
+_KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
 
 
 class DifferenceKind(StrEnum):
@@ -78,16 +86,13 @@ class Difference:
         )
 
 
-def compare(
-    project: Project, texts: Sequence[Difference], lock: Lock, planned: Sequence[str]
-) -> tuple[Difference, ...]:
+def compare(project: Project, texts: Sequence[Difference], lock: Lock) -> tuple[Difference, ...]:
     """Every difference, in the order of their paths.
 
     Args:
         project: with the repository and its old lock.
         texts: differences of the models' own texts, from `text_differences`.
         lock: to be committed.
-        planned: names of the models that are served.
 
     Raises:
         InvalidInputError: TG003, a file of the repository cannot be read.
@@ -95,7 +100,7 @@ def compare(
     differences = [
         *texts,
         *_lock_difference(project, lock),
-        *_weights(project, planned, lock),
+        *_weights(project, lock),
         *_removals(project, lock),
     ]
     return tuple(sorted(differences, key=lambda item: item.path))
@@ -148,24 +153,22 @@ def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
         yield Difference(LOCK_FILE, DifferenceKind.CHANGED, partial(_text, place), new)
 
 
-def _weights(project: Project, planned: Sequence[str], lock: Lock) -> Iterator[Difference]:
+def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
     """Model files that are absent or hold other bytes; nothing when weights are left out."""
     old = _placed(project.lock)
-    for name in planned:
-        for relative, sha in lock.models[name].evidence.files:
-            path = f"{name}/{relative}"
-            target = project.repository / path
-            if not target.exists():
-                if project.intent.weights is not WeightsMode.NONE:
-                    yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
-                continue
-            found = file_digest(target)
-            if found == sha:
-                if _in_other_form(target, project.intent.weights):
-                    yield Difference(path, DifferenceKind.WEIGHTS_FORM)
-                continue
-            ours = found == old.get(path) or target.is_symlink()
-            yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
+    for path, sha in _placed(lock).items():
+        target = project.repository / path
+        if not target.exists():
+            if project.intent.weights is not WeightsMode.NONE:
+                yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+            continue
+        found = file_digest(target)
+        if found == sha:
+            if _in_other_form(target, project.intent.weights):
+                yield Difference(path, DifferenceKind.WEIGHTS_FORM)
+            continue
+        ours = found == old.get(path) or target.is_symlink()
+        yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
 
 
 def _in_other_form(target: Path, mode: WeightsMode) -> bool:
@@ -259,3 +262,54 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
         where=str(first.path),
         details=[line for item in conflicts for line in item.diff()],
     )
+
+
+def kept_names(folder: Path, edits: Iterable[str], gone: Set[str] = frozenset()) -> dict[str, str]:
+    """The name under which each edited file is kept, beside those that were kept before.
+
+    It stays in its folder, or goes to the root where its model is gone: Triton takes a folder
+    without a configuration for a model, and does not start because it cannot load it.
+
+    Args:
+        folder: of the repository or of exported files.
+        edits: paths relative to it; those of files that were kept before, too.
+        gone: names of models that are served no more.
+
+    Returns:
+        Names by path, both relative to the folder; none is taken yet.
+    """
+    found: dict[str, str] = {}
+    for path in edits:
+        base = path if path.partition("/")[0] not in gone else path.replace("/", ".")
+        base = base if _KEPT.search(base) else f"{base}.orig"
+        names = chain((base,), (f"{base}.{number}" for number in count(1)))
+        taken = set(found.values())
+        found[path] = next(n for n in names if n not in taken and not (folder / n).exists())
+    return found
+
+
+def kept_texts(folder: Path, names: Mapping[str, str]) -> Iterator[TextFile]:
+    """The files under their new names, read one after the other."""
+    for path, name in names.items():
+        yield TextFile(name, (folder / path).read_bytes())
+
+
+def kept_before(folder: Path, written: Iterable[str], gone: Set[str]) -> list[str]:
+    """Edits that earlier builds have kept in the folders of models that are gone.
+
+    Args:
+        folder: of the repository.
+        written: paths of the texts that the tool wrote.
+        gone: names of models that are served no more.
+    """
+    found = []
+    for path in sorted(written):
+        if path.partition("/")[0] not in gone:
+            continue
+        place = folder / path
+        siblings = sorted(place.parent.iterdir()) if place.parent.is_dir() else []
+        for other in siblings:
+            rest = other.name.removeprefix(place.name)
+            if other.name != rest and _KEPT.fullmatch(rest) and other.is_file():
+                found.append(other.relative_to(folder).as_posix())
+    return found

@@ -1,6 +1,5 @@
 """Why every value of a model's configuration is what it is, with its evidence."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
 from tritongen.planner import plan_serving
-from tritongen.repository.project import load_project
+from tritongen.repository.project import load_project, model_named
 from tritongen.repository.render_repository import render_model
 from tritongen.repository.stored_variants import with_selection
 
@@ -54,15 +53,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
         InvalidInputError: TG306 no such model, or it cannot be served; TG304 no such field.
     """
     project = with_selection(load_project(root, repository))
-    names = [facts.name for facts in project.models]
-    if model not in names:
-        near = difflib.get_close_matches(model, names, n=1)
-        raise InvalidInputError(
-            "TG306",
-            f"there is no model {model!r}; found: {', '.join(names)}",
-            where=str(root),
-            fix=f"Did you mean {near[0]!r}?" if near else "",
-        )
+    facts = model_named(model, project.models, root)
     evidence = project.lock.evidence if project.lock is not None else Evidence()
     plan = plan_serving(project.models, project.intent, evidence, project.target().cores)
     planned = next((item for item in plan.models if item.name == model), None)
@@ -73,7 +64,6 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
         )
-    facts = next(item for item in project.models if item.name == model)
     config = render_model(planned, facts, project.variants.get(model)).config
     values = _explanations(config, plan.server)
     wanted = tuple(item for item in values if field in item.field)

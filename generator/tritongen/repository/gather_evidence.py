@@ -20,11 +20,11 @@ from tritongen.system.own_files import read_own
 from tritongen.system.user_cache import cache_folder, user_cache
 from tritongen.trial import TrialOptions, run_trial
 
+_log = logging.getLogger(__name__)
+
 # Files below this size are hashed anew each time: it costs less than trusting a time stamp.
 CACHED_SIZE = 8 * 2**20
-
 # A trial that ran out of time or memory: it may go otherwise with other limits, or tomorrow.
-_log = logging.getLogger(__name__)
 _CUT_OFF = frozenset({"TG202", "TG203"})
 
 Progress = Callable[[str], None]

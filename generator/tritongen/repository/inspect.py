@@ -1,17 +1,22 @@
-"""Facts, findings and the verdict on the batch axis for every model of a folder."""
+"""What is known of the models of a folder or of a repository: facts, findings, the batch axis."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tritongen.errors import InvalidInputError
+from tritongen.formats import CandidateVersion, ModelCandidate, inspect_folder, inspect_model
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, Trial, with_refusal
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding
+from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
 from tritongen.model.variants import fixes_for
 from tritongen.planner.trial_findings import trial_findings
+from tritongen.repository.compare import file_digest
 from tritongen.repository.project import Project, load_project
 
 
@@ -107,9 +112,13 @@ def inspected(
         release: the target Triton.
         gpus: number of GPUs of the target.
     """
-    refused = with_refusal(facts, trial, release, gpus)
-    found = _verdict(refused, None if refused is not facts else trial)
-    return replace(found, fixes=_fixes(facts, found.findings))
+    told = with_refusal(facts, trial, release, gpus)
+    seen = trial if told is facts else None
+    findings = told.findings
+    if seen is not None:
+        told = with_observed(told, seen)
+        findings = (*told.findings, *trial_findings(facts.name, seen))
+    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings))
 
 
 def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:
@@ -121,26 +130,93 @@ def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[Applicable
     )
 
 
-def _verdict(facts: ModelFacts, trial: Trial | None) -> InspectedModel:
-    remarks = trial_findings(facts.name, trial) if trial is not None else ()
-    if trial is not None:
-        facts = with_observed(facts, trial)
-    findings = (*facts.findings, *remarks)
+def _batch_axis(facts: ModelFacts, trial: Trial | None) -> tuple[bool, str]:
+    """Whether axis 0 is taken for the batch axis, and on what that rests."""
     if not facts.servable:
-        return InspectedModel(facts, False, "the model cannot be served", findings)
+        return False, "the model cannot be served"
     if trial is not None and trial.ok and trial.proof.verdict is not BatchVerdict.UNTESTED:
-        proven = trial.proof.verdict is BatchVerdict.PROVEN
-        return InspectedModel(facts, proven, f"run: {trial.proof.reason}", findings)
-    fixed = next(
-        (
-            spec
-            for spec in (*facts.inputs, *facts.outputs)
-            if not spec.shape or not is_dynamic(spec.shape[0])
-        ),
-        None,
+        return trial.proof.verdict is BatchVerdict.PROVEN, f"run: {trial.proof.reason}"
+    for spec in (*facts.inputs, *facts.outputs):
+        if not spec.shape or not is_dynamic(spec.shape[0]):
+            return False, f"by syntax: {spec.name} has no dynamic first axis"
+    why = "every first axis is dynamic; `--trial` proves whether it is the batch"
+    return True, f"by syntax only: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model of a repository.
+
+    Attributes:
+        facts: their paths are relative to `root`.
+        root: the repository, or the folder that the model's links lead to.
+        folder: the model's, in the repository.
+    """
+
+    facts: ModelFacts
+    root: Path
+    folder: Path
+
+    @property
+    def mains(self) -> Mapping[int, Path]:
+        """Main file of every version that can be read, ascending."""
+        return {
+            version.number: self.root / version.files[0].source
+            for version in self.facts.versions
+            if version.files
+        }
+
+
+def stored_models(
+    repository: Path, lock: Lock | None, release: Release
+) -> Mapping[str, StoredModel]:
+    """Every model in a repository that inspection knows, by name.
+
+    A link that leaves the repository is followed only where the lock names the file and its bytes
+    are those that the lock names: `tritongen build --weights symlink` made it.
+
+    Raises:
+        InvalidInputError: the repository cannot be read.
+    """
+    try:
+        inspection = inspect_folder(repository, release)
+    except InvalidInputError as problem:
+        if problem.code != "TG101":
+            raise
+        return {}
+    return {facts.name: _stored(facts, repository, lock, release) for facts in inspection.models}
+
+
+def _stored(
+    facts: ModelFacts, repository: Path, lock: Lock | None, release: Release
+) -> StoredModel:
+    locked = lock.models.get(facts.name) if lock is not None else None
+    outside = any(item.code == "TG107" for item in facts.findings)
+    if locked is not None and outside and _as_locked(repository / facts.name, locked):
+        return _linked(repository / facts.name, locked, release)
+    return StoredModel(facts, repository, repository / facts.name)
+
+
+def _as_locked(folder: Path, locked: LockedModel) -> bool:
+    files = locked.evidence.files
+    return bool(files) and all(
+        (folder / relative).is_file() and file_digest(folder / relative) == sha
+        for relative, sha in files
     )
-    if fixed is not None:
-        reason = f"by syntax: {fixed.name} has no dynamic first axis"
-        return InspectedModel(facts, False, reason, findings)
-    reason = "by syntax only: every first axis is dynamic; `--trial` proves whether it is the batch"
-    return InspectedModel(facts, True, reason, findings)
+
+
+def _linked(folder: Path, locked: LockedModel, release: Release) -> StoredModel:
+    """The model behind its links; the main file of a version is the first that the lock names."""
+    mains: dict[int, Path] = {}
+    for relative, _ in locked.evidence.files:
+        version = relative.partition("/")[0]
+        if version.isdecimal():  # else it lies beside the versions
+            mains.setdefault(int(version), (folder / relative).resolve())
+    root = Path(os.path.commonpath([path.parent for path in mains.values()]))
+    versions = tuple(
+        CandidateVersion(number, path.relative_to(root).as_posix(), locked.format)
+        for number, path in sorted(mains.items())
+    )
+    candidate = ModelCandidate(folder.name, folder.name, locked.format, versions)
+    facts = inspect_model(root, candidate, release)
+    return StoredModel(replace(facts, path=folder.name), root, folder)

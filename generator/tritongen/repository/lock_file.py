@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,6 @@ from tritongen.errors import InvalidInputError, describe_error
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
-
-__all__ = [
-    "CONFIG_FILE",
-    "LOCK_FILE",
-    "TOOL",
-    "as_built",
-    "lock_text",
-    "parsed_lock",
-    "read_lock",
-    "unchanged",
-]
 
 CONFIG_FILE = "config.pbtxt"
 LOCK_FILE = "tritongen.lock"
@@ -76,27 +65,16 @@ def as_built(repository: Path, lock: "Lock | None", names: Sequence[str]) -> boo
     Args:
         repository: folder of models.
         lock: of the repository.
-        names: of its models.
+        names: of its models; others than those of the lock are not as built.
     """
     if lock is None or lock.tool != TOOL:
         return False
-    return unchanged(repository, lock.written, names)
-
-
-def unchanged(repository: Path, written: Mapping[str, str], names: Sequence[str]) -> bool:
-    """Whether every text file is, byte for byte, what was written, and there are no other models.
-
-    Args:
-        repository: folder of models.
-        written: SHA-256 by path relative to the repository.
-        names: of its models.
-    """
-    if set(names) != {path.partition("/")[0] for path in written}:
+    if set(names) != {path.partition("/")[0] for path in lock.written}:
         return False
     try:
         return all(
             hashlib.sha256(_bytes(repository / path)).hexdigest() == sha
-            for path, sha in written.items()
+            for path, sha in lock.written.items()
         )
     except OSError:
         return False

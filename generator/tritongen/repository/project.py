@@ -1,12 +1,16 @@
-"""A project: models folder, `tritongen.yaml` and lock, read and checked together."""
+"""A project: models folder, `tritongen.yaml` and lock, read and checked together.
+
+Its folder remembers locally which models a repository was built from, and whose code has run.
+"""
 
 import difflib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.errors import InvalidInputError
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.intent import INTENT_FILE, Fault, IntentDocument, raise_faults, read_intent
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.model.facts import ModelFacts
@@ -19,12 +23,16 @@ from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
 from tritongen.repository.lock_file import lock_text, parsed_lock, read_lock
 from tritongen.repository.write_repository import settle
+from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
+from tritongen.system.own_files import check_folder, read_own
+from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from tritongen.formats import Inspection
 
 __all__ = ["CpuBudget", "Project", "load_project", "read_lock"]
+STATE_FOLDER = Path(".tritongen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,8 @@ def load_project(
         ],
         document.path,
     )
+    chosen = [model_named(name, inspection.models, root).name for name in sorted(only)]
+    models = tuple(model for model in inspection.models if not only or model.name in chosen)
     settle(repository)
     text = lock_text(repository)
     return Project(
@@ -127,7 +137,7 @@ def load_project(
         repository=repository,
         intent=intent,
         release=release,
-        models=_selected(inspection.models, only, root),
+        models=models,
         findings=inspection.findings,
         lock=parsed_lock(text, repository),
         lock_text=text,
@@ -152,15 +162,22 @@ def _inspect(root: Path, release: Release, intent: Intent) -> "Inspection":
     return inspect_folder(root, release, libraries=with_library, intent=intent)
 
 
-def _selected(
-    models: tuple[ModelFacts, ...], only: frozenset[str], root: Path
-) -> tuple[ModelFacts, ...]:
-    names = [model.name for model in models]
-    for name in sorted(only - set(names)):
+def model_named(name: str, models: Sequence[ModelFacts], root: Path) -> ModelFacts:
+    """One of the models of a folder.
+
+    Raises:
+        InvalidInputError: TG306, there is no such model.
+    """
+    known = {model.name: model for model in models}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         raise InvalidInputError(
-            "TG306", f"there is no model {name!r}; found: {', '.join(names)}", where=str(root)
+            "TG306",
+            f"there is no model {name!r}; found: {', '.join(known)}",
+            where=str(root),
+            fix=f"Did you mean {near[0]!r}?" if near else "",
         )
-    return tuple(model for model in models if not only or model.name in only)
+    return known[name]
 
 
 def _overlay_faults(document: IntentDocument) -> Iterator[Fault]:
@@ -201,3 +218,59 @@ def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Faul
             yield document.fault(
                 f"models.{name}", f"there is no such model in the folder{hint}", "TG306"
             )
+
+
+def remember_models(repository: Path, models: Path) -> None:
+    """Note the models folder of a repository; a folder that cannot be written forgets it."""
+    path = STATE_FOLDER / "projects.json"
+    known = _remembered(path)
+    entry = {str(repository.resolve()): str(models.resolve())}
+    if entry.items() <= known.items():
+        return
+    _remember(path, known | entry)
+
+
+def _remember(path: Path, document: dict[str, str]) -> None:
+    text = json.dumps(document, indent=1, sort_keys=True)
+    try:
+        StateStore(Path()).make_folder()
+        write_atomic(path, text.encode(), mode=0o600)
+    except EnvironmentProblem:
+        return  # a convenience: what is forgotten is said or asked again
+
+
+def last_models(repository: Path) -> Path:
+    """The models folder that the repository was last built from, else ``models``.
+
+    Raises:
+        InvalidInputError: TG002 when neither is known.
+    """
+    known = _remembered(STATE_FOLDER / "projects.json").get(str(repository.resolve()))
+    for candidate in (known, "models"):
+        if candidate and Path(candidate).is_dir():
+            return Path(candidate)
+    raise InvalidInputError(
+        "TG002",
+        f"the models folder of {repository} is not known here",
+        fix="Name it with --models.",
+    )
+
+
+def remember_code(folder: Path) -> bool:
+    """Whether code of a folder runs here for the first time; it is no longer the first then."""
+    path = STATE_FOLDER / "code.json"
+    known = _remembered(path)
+    name = str(folder.resolve())
+    if name in known:
+        return False
+    _remember(path, known | {name: "told"})
+    return True
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    try:
+        check_folder(STATE_FOLDER)
+        document = json.loads(read_own(path))
+        return {str(key): str(value) for key, value in document.items()}
+    except (EnvironmentProblem, OSError, ValueError, AttributeError, RecursionError):
+        return {}

@@ -3,15 +3,13 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritongen.config.pbtxt import parse_config
+from tritongen.config.protobuf import Message, dtype_of
 from tritongen.model.evidence import Trial
 from tritongen.model.lock import Lock
 from tritongen.model.tensors import DType
 from tritongen.repository.lock_file import CONFIG_FILE
-
-__all__ = ["Room", "in_steps", "room_of", "shared_memory_bytes"]
 
 _STEP = 64 << 20
 # Each instance's region starts so large. It holds a batch's inputs and outputs; the next batch is
@@ -81,20 +79,17 @@ def shared_memory_bytes(repository: Path, lock: Lock | None) -> int:
     return in_steps(total)
 
 
-def room_of(config: Any) -> Room:  # noqa: ANN401  (a ModelConfig)
+def room_of(config: Message) -> Room:
     """What a configuration says of its tensors' room."""
     return Room(
         instances=sum(max(1, int(group.count)) for group in config.instance_group) or 1,
         max_batch_size=int(config.max_batch_size),
         tensors=tuple(
-            (str(tensor.name), tuple(map(int, tensor.dims)), _itemsize(tensor))
+            (str(tensor.name), tuple(map(int, tensor.dims)), _itemsize(dtype_of(tensor.data_type)))
             for tensor in (*config.input, *config.output)
         ),
     )
 
 
-def _itemsize(tensor: Any) -> int:  # noqa: ANN401  (a ModelInput or ModelOutput)
-    enum = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type
-    value = enum.values_by_number.get(tensor.data_type)
-    dtype = DType.from_config(value.name) if value is not None else None
-    return (dtype.itemsize if dtype else 0) or _STRING_BYTES
+def _itemsize(dtype: DType | None) -> int:
+    return (dtype.itemsize if dtype is not None else 0) or _STRING_BYTES

@@ -28,7 +28,7 @@ from tritongen.model.variants import (
     Variant,
 )
 from tritongen.repository.compare import file_digest
-from tritongen.repository.project import Project
+from tritongen.repository.project import Project, model_named
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.process_files import exists
 
@@ -198,10 +198,9 @@ def with_selection(project: Project, wanted: Mapping[str, str] | None = None) ->
     Raises:
         InvalidInputError: TG306 there is no such model; TG240, TG241, TG242 as `with_variants`.
     """
+    for name in sorted(wanted or {}):
+        model_named(name, project.models, project.root)
     names = {facts.name for facts in project.models}
-    for name in sorted(set(wanted or {}) - names):
-        found = ", ".join(sorted(names))
-        raise InvalidInputError("TG306", f"there is no model {name!r}; found: {found}")
     locked = project.lock.evidence.models if project.lock is not None else {}
     served = {
         name: known.variant.name

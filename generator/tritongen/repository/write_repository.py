@@ -219,16 +219,13 @@ def _refuse_leaving(repository: Path, path: str) -> None:
     """A journal may come from a stranger's clone, with links for folders beside it."""
     pure = PurePosixPath(path)
     stays = pure.parts and not pure.is_absolute() and ".." not in pure.parts
-    if not stays or not _is_below(repository / pure.parent, repository):
+    folder = (repository / pure.parent).resolve()
+    if not stays or not folder.is_relative_to(repository.resolve()):
         raise EnvironmentProblem(
             "TG004",
             f"the journal of a killed build names {path!r}, outside the repository",
             fix=f"Delete {JOURNAL} and build again.",
         )
-
-
-def _is_below(folder: Path, repository: Path) -> bool:
-    return folder.resolve().is_relative_to(repository.resolve())
 
 
 def _prune(folder: Path, stop: Path) -> None:

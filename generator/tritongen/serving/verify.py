@@ -15,8 +15,8 @@ from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
 from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType
+from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
-from tritongen.repository.repository_models import StoredModel, stored_models
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_runs import (

@@ -9,7 +9,8 @@ from support.lint_cases import Case
 from support.lint_table import CASES, ELSEWHERE, SAID, SERVER, SWALLOWED, WITH_FLAG
 from support.lint_table.elsewhere import Elsewhere
 from support.triton import write_model
-from tritongen.config.lint import RepositoryView, lint
+from tritongen.config.lint import REPOSITORY_RULES, LintContext, ModelView, lint
+from tritongen.config.lint.linted_model import LintedModel, linted_model
 from tritongen.errors import CODES
 from tritongen.model.findings import Severity
 
@@ -18,12 +19,13 @@ RUN_TIME_ONLY = {23: "the size of a request to a sequence model"}
 # Load rules that say what Triton accepts.
 ACCEPTED = {8: "a batcher without batching", 32: "names twice, or no tensors at all"}
 BY_NAME = {case.name: case for case in CASES}
+TIGHT = context(cores=1, rate_limiter=True)
 
 
-def view_for(case: Case, folder: Path) -> RepositoryView:
+def view_for(case: Case, folder: Path) -> tuple[ModelView, ...]:
     models = (case, *case.needs)
     if not any(path.endswith(".onnx") for path in case.files):
-        return RepositoryView(tuple(model_view(m.name, m.config, m.files) for m in models))
+        return tuple(model_view(m.name, m.config, m.files) for m in models)
     for model in models:
         write_model(folder, model.name, model.config, model.files)
     return view_of(folder, SERVER["release"])
@@ -44,7 +46,7 @@ def test_verdict(case, tmp_path):
 @pytest.mark.parametrize("case", ELSEWHERE, ids=lambda case: case.name)
 def test_verdict_of_other_servers(case: Elsewhere):
     view = model_view(case.name, case.config, case.files)
-    found = lint(RepositoryView((view,)), context(**case.server))
+    found = lint((view,), context(**case.server))
     assert codes(found, Severity.ERROR) == {case.code}, found
 
 
@@ -86,3 +88,24 @@ def test_every_code_of_a_configuration_has_a_title_and_a_cure():
         if entry.id[2] in "456":
             assert entry.title
             assert entry.fix.endswith(".")
+
+
+def models_of(case: Case, server: LintContext) -> tuple[LintedModel, ...]:
+    return tuple(
+        linted_model(model_view(one.name, one.config, list(one.files)), server)
+        for one in (case, *case.needs)
+    )
+
+
+@pytest.mark.parametrize("server", [context(), TIGHT], ids=["roomy", "tight"])
+def test_reduced_models_keep_all_that_the_rules_need(server: LintContext) -> None:
+    """Reduced models, by the rules of a whole repository, are like whole ones."""
+    told = 0
+    for case in CASES:
+        whole = {model.name: model for model in models_of(case, server)}
+        reduced = {name: model.reduced() for name, model in whole.items()}
+        for rule in REPOSITORY_RULES:
+            wanted = set(rule(whole, server))
+            assert set(rule(reduced, server)) == wanted, (case.name, rule.__name__)
+            told += len(wanted)
+    assert told > 10

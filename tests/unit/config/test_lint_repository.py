@@ -6,7 +6,7 @@ import pytest
 
 from support.lint import BASE, codes, context, find_code, findings_of, model_view
 from support.lint_cases import plus, swap
-from tritongen.config.lint import RepositoryView, lint
+from tritongen.config.lint import lint
 from tritongen.model.evidence import ReportedTensor, Trial
 from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
 from tritongen.model.findings import Severity
@@ -256,8 +256,8 @@ def test_order_of_the_models_does_not_matter():
         model_view("b", None),
         model_view("c", plus('name: "x"')),
     )
-    expected = lint(RepositoryView(models), context())
-    assert lint(RepositoryView(models[::-1]), context()) == expected
+    expected = lint(models, context())
+    assert lint(models[::-1], context()) == expected
     assert [item.model for item in expected] == sorted(item.model for item in expected)
 
 

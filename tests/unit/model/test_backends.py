@@ -2,7 +2,7 @@
 
 import pytest
 
-from tritongen.config.lint import LintContext, ModelView, RepositoryView, lint
+from tritongen.config.lint import LintContext, ModelView, lint
 from tritongen.model.backends import (
     BACKENDS,
     ThreadScope,
@@ -114,7 +114,7 @@ def codes(rules, key, value, release):
         f'backend: "{rules.name}"\n{flavour}'
         f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
     )
-    view = RepositoryView((ModelView("m", text, directories=("1",)),))
+    view = (ModelView("m", text, directories=("1",)),)
     findings = lint(view, LintContext(release=find(release)))
     return {(item.code, item.location.field) for item in findings}, findings
 

@@ -11,7 +11,7 @@ from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
 from tritongen.model.releases import find
 from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.repository.init import draft_intent
+from tritongen.repository.drafts import draft_intent
 
 
 def facts(inputs, outputs):

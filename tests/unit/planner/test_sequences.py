@@ -2,8 +2,8 @@
 
 import pytest
 
+from tritongen.config.config_message import set_sequence
 from tritongen.config.protobuf import new_model_config
-from tritongen.config.sequence_message import set_sequence
 from tritongen.intent.reader import parse_intent
 from tritongen.model.backends import backend_for
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
@@ -14,7 +14,7 @@ from tritongen.model.serving_plan import Planned, Reason, Source
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner.batching import BatchPlan
 from tritongen.planner.context import ModelInput
-from tritongen.planner.model_settings import plan_warmup
+from tritongen.planner.model_settings import plan_tensors, plan_warmup
 from tritongen.planner.sequences import (
     CANDIDATES,
     IDLE_US,
@@ -23,7 +23,6 @@ from tritongen.planner.sequences import (
     sequence_batch,
     sequence_findings,
 )
-from tritongen.planner.tensor_dims import plan_tensors
 
 WHY = Reason(Source.RULE, "because")
 INPUTS = (

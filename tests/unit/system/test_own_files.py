@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.repository.project_registry import last_models, remember_models
+from tritongen.repository.project import last_models, remember_models
 from tritongen.serving.growing_log import follow_file, last_text, new_log
 from tritongen.system.files import FileLock
 from tritongen.system.own_files import MAX_BYTES, make_folders, read_own

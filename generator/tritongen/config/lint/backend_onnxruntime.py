@@ -1,17 +1,22 @@
-"""The onnxruntime backend compares the configuration with the model when it loads it.
+"""The onnxruntime backend: the configuration against the model, accelerators, graph level.
 
-The facts come from the model file, so that the same comparison is made without a server.
+It compares the two when it loads a model. The facts come from the model file, so that the same
+comparison is made without a server.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import MappingProxyType
 
-from tritongen.config.lint.linted_model import LintedModel, dtype_name, dtype_of, show_dims
+from tritongen.config.lint.instances import KIND_AUTO, KIND_GPU, resolved_groups
+from tritongen.config.lint.linted_model import LintedModel, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name, dtype_of
 from tritongen.model.declared_tensors import with_reported
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
+from tritongen.model.releases import at_least
 from tritongen.model.tensors import Shape, TensorKind, TensorSpec, is_dynamic, show_shape, wire_dims
 
 # What inspection finds in a file that its backend then refuses.
@@ -20,19 +25,73 @@ _FILE_CODES = frozenset(
 )
 _UNREAD_CODES = frozenset({"TG102", "TG103"})
 _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
+_CUDA_SINCE = "24.07"
+_TRT_OPTIONS_SINCE = "24.04"
+_TRT_BF16_SINCE = "26.02"
+_TENSORRT_FIRST = frozenset(
+    {
+        "precision_mode",
+        "max_workspace_size_bytes",
+        "int8_calibration_table_name",
+        "int8_use_native_calibration_table",
+        "trt_engine_cache_enable",
+        "trt_engine_cache_path",
+    }
+)
+_TENSORRT = _TENSORRT_FIRST | {
+    "trt_engine_cache_prefix",
+    "trt_timing_cache_enable",
+    "trt_timing_cache_path",
+    "trt_force_timing_cache",
+    "trt_max_partition_iterations",
+    "trt_min_subgraph_size",
+    "trt_dla_enable",
+    "trt_dla_core",
+    "trt_dump_subgraphs",
+    "trt_force_sequential_engine_build",
+    "trt_context_memory_sharing_enable",
+    "trt_layer_norm_fp32_fallback",
+    "trt_detailed_build_log",
+    "trt_build_heuristics_enable",
+    "trt_sparsity_enable",
+    "trt_builder_optimization_level",
+    "trt_auxiliary_streams",
+    "trt_tactic_sources",
+    "trt_extra_plugin_lib_paths",
+    "trt_profile_min_shapes",
+    "trt_profile_max_shapes",
+    "trt_profile_opt_shapes",
+    "trt_cuda_graph_enable",
+    "trt_dump_ep_context_model",
+    "trt_ep_context_file_path",
+    "trt_ep_context_embed_mode",
+}
+_PRECISIONS = frozenset({"FP32", "FP16", "INT8"})
+# The backend always writes these from the top-level parameters, over what the accelerator says.
+_OVERWRITTEN_CUDA = frozenset(
+    {
+        "cudnn_conv_algo_search",
+        "gpu_mem_limit",
+        "arena_extend_strategy",
+        "do_copy_in_default_stream",
+    }
+)
+_LEVELS = MappingProxyType(
+    {-1: "basic optimisations only", 1: "extended optimisations", 2: "no optimisation at all"}
+)
 
 
-def _inspected(model: LintedModel) -> ModelFacts | None:
-    facts = model.view.facts
-    return facts if facts is not None and facts.format is ModelFormat.ONNX else None
-
-
-def _facts(model: LintedModel) -> ModelFacts | None:
-    """Facts to compare with, the runtime's own word included; None for an unreadable file."""
-    facts = _inspected(model)
+def compared(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """The configuration against a readable model, the runtime's own word included."""
+    facts = model.onnx
     if facts is None or any(item.code in _UNREAD_CODES for item in facts.findings):
-        return None
-    return with_reported(facts, model.view.trial)
+        return
+    facts = with_reported(facts, model.view.trial)
+    yield from _non_tensors(model, facts)
+    yield from _completed_batching(model, facts, context)
+    yield from _input_count(model, facts, context)
+    yield from _tensors(model, facts)
+    yield from _control_tensors(model, facts)
 
 
 def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
@@ -47,7 +106,7 @@ def _is_inferred(model: LintedModel, direction: str, spec: TensorSpec) -> bool:
 
 def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """What inspection found in the model file, such as an opset too new for the release."""
-    facts = _inspected(model)
+    facts = model.onnx
     if facts is None:
         return
     for item in facts.findings:
@@ -56,11 +115,8 @@ def inspected_faults(model: LintedModel, _context: LintContext) -> Iterator[Find
             yield replace(item, model=model.name, location=replace(item.location, path=path))
 
 
-def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _non_tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """A sequence, map, optional or sparse value stops the model, listed or not."""
-    facts = _facts(model)
-    if facts is None:
-        return
     told = any(item.code in _NON_TENSOR_CODES for item in facts.findings)
     for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         for spec in specs:
@@ -72,11 +128,13 @@ def non_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
                 )
 
 
-def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+def _completed_batching(
+    model: LintedModel, facts: ModelFacts, context: LintContext
+) -> Iterator[Finding]:
     """Auto-completion refuses a batch size for a model that does not look batchable."""
-    facts, config = _facts(model), model.config
+    config = model.config
     completes = context.autocomplete and not (config.input and config.output)
-    if facts is None or not completes or not model.batching:
+    if not completes or not model.batching:
         return
     for spec in (*facts.inputs, *facts.outputs):
         if spec.kind is TensorKind.TENSOR and (not spec.shape or not is_dynamic(spec.shape[0])):
@@ -89,11 +147,11 @@ def completed_batching(model: LintedModel, context: LintContext) -> Iterator[Fin
             return
 
 
-def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+def _input_count(model: LintedModel, facts: ModelFacts, context: LintContext) -> Iterator[Finding]:
     """Every model input must be listed."""
-    facts, config = _facts(model), model.config
+    config = model.config
     filled = context.autocomplete and not (config.input and config.output)
-    if facts is None or (filled and not config.input):
+    if filled and not config.input:
         return
     batcher = config.sequence_batching
     expected = sum(not tensor.optional for tensor in config.input)
@@ -111,11 +169,8 @@ def input_count(model: LintedModel, context: LintContext) -> Iterator[Finding]:
         )
 
 
-def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """Names, types and dims of every listed tensor against the model's own."""
-    facts = _facts(model)
-    if facts is None:
-        return
     for direction, specs in (("input", facts.inputs), ("output", facts.outputs)):
         known = {spec.name: spec for spec in specs}
         for field, tensor in model.each(direction):
@@ -134,9 +189,7 @@ def compared_tensors(model: LintedModel, _context: LintContext) -> Iterator[Find
                 yield from _shape(model, field, direction, tensor, spec)
 
 
-def _dtype(
-    model: LintedModel, field: str, tensor: ConfigMessage, spec: TensorSpec
-) -> Iterator[Finding]:
+def _dtype(model: LintedModel, field: str, tensor: Message, spec: TensorSpec) -> Iterator[Finding]:
     if spec.dtype is None:
         yield model.error(
             "TG518",
@@ -155,7 +208,7 @@ def _dtype(
 
 
 def _shape(
-    model: LintedModel, field: str, direction: str, tensor: ConfigMessage, spec: TensorSpec
+    model: LintedModel, field: str, direction: str, tensor: Message, spec: TensorSpec
 ) -> Iterator[Finding]:
     # ONNX Runtime reports an undeclared shape as that of a scalar.
     shape: Shape = spec.shape if spec.shape is not None else ()
@@ -217,11 +270,8 @@ def _matches(dims: tuple[int, ...], shape: Shape, *, exact: bool) -> bool:
     return True
 
 
-def control_tensors(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _control_tensors(model: LintedModel, facts: ModelFacts) -> Iterator[Finding]:
     """Controls and states of sequences are inputs of the model."""
-    facts = _facts(model)
-    if facts is None:
-        return
     known = {spec.name: spec for spec in facts.inputs}
     results = {spec.name for spec in facts.outputs}
     for field, control in model.each("sequence_batching.control_input"):
@@ -254,3 +304,80 @@ def without_completion(model: LintedModel, context: LintContext) -> Iterator[Fin
     """With auto-completion off, nobody lists the inputs for you."""
     if not model.config.input and not context.autocomplete and model.written:
         yield model.error("TG506", "input", "no inputs are listed, and auto-completion is off")
+
+
+def graph_level(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """ONNX Runtime's levels are not what the schema's comment says."""
+    level = model.config.optimization.graph.level
+    if level == 0:
+        return
+    report = model.warning if level in {2, -1} else model.info
+    meaning = _LEVELS.get(level, "all optimisations, the same as 0")
+    yield report(
+        "TG625", "optimization.graph.level", f"graph level {level} means {meaning}; 0 means all"
+    )
+
+
+def accelerators(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Names and options of execution accelerators."""
+    on_gpu = any(group.kind in {KIND_GPU, KIND_AUTO} for group in resolved_groups(model, context))
+    both = "optimization.execution_accelerators"
+    for field, accelerator in model.each(f"{both}.gpu_execution_accelerator"):
+        if not on_gpu:
+            yield model.warning(
+                "TG623", field, f'"{accelerator.name}" is looked at for KIND_GPU instances only'
+            )
+        yield from _gpu(model, field, accelerator, context)
+    for field, accelerator in model.each(f"{both}.cpu_execution_accelerator"):
+        if accelerator.name != "openvino":
+            yield _unknown(model, field, accelerator.name, "openvino")
+        for key in sorted(accelerator.parameters):
+            yield model.warning(
+                "TG624",
+                map_path(f"{field}.parameters", key),
+                f'"{key}" is never read: the backend passes no option to OpenVINO, which takes '
+                "every core",
+            )
+
+
+def _unknown(model: LintedModel, field: str, name: str, known: str) -> Finding:
+    return model.error(
+        "TG515", f"{field}.name", f'unknown execution accelerator "{name}" (known here: {known})'
+    )
+
+
+def _gpu(
+    model: LintedModel, field: str, accelerator: Message, context: LintContext
+) -> Iterator[Finding]:
+    release = context.release.tag
+    if accelerator.name == "tensorrt":
+        yield from _tensorrt(model, field, accelerator, release)
+    elif accelerator.name == "cuda" and at_least(release, _CUDA_SINCE):
+        for key in sorted(set(accelerator.parameters) & _OVERWRITTEN_CUDA):
+            yield model.warning(
+                "TG624",
+                map_path(f"{field}.parameters", key),
+                f'"{key}" here is overwritten; the backend takes it from the top-level parameters',
+                f'Write parameters {{ key: "{key}" … }} at the top level.',
+            )
+    else:
+        known = "tensorrt, cuda" if at_least(release, _CUDA_SINCE) else "tensorrt"
+        yield _unknown(model, field, accelerator.name, known)
+
+
+def _tensorrt(
+    model: LintedModel, field: str, accelerator: Message, release: str
+) -> Iterator[Finding]:
+    known = _TENSORRT if at_least(release, _TRT_OPTIONS_SINCE) else _TENSORRT_FIRST
+    precisions = _PRECISIONS | ({"BF16"} if at_least(release, _TRT_BF16_SINCE) else set())
+    for key, value in sorted(accelerator.parameters.items()):
+        path = map_path(f"{field}.parameters", key)
+        if key not in known:
+            yield model.error("TG516", path, f'"{key}" is no option of the TensorRT accelerator')
+        elif key == "precision_mode" and value not in precisions:
+            yield model.error(
+                "TG516",
+                path,
+                f'precision_mode "{value}" is not one of {", ".join(sorted(precisions))}',
+                "Use one of them.",
+            )

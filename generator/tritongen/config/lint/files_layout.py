@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tritongen.config.lint.backends import UNREGISTERED
 from tritongen.config.lint.inputs_outputs import escapes, normal
 from tritongen.config.lint.linted_model import (
     RESERVED_FOLDERS,
+    UNREGISTERED,
     LintedModel,
     is_oversized,
     version_number,
@@ -21,7 +21,7 @@ _STRAY_NAMES = frozenset({".DS_Store", "Thumbs.db"})
 
 def version_names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Folders that Triton ignores or reads as another number."""
-    counted = {version.folder for version in model.versions}
+    counted = model.versions.values()
     for folder in sorted(model.view.directories):
         if folder in RESERVED_FOLDERS:
             continue
@@ -63,21 +63,16 @@ def served_versions(model: LintedModel, _context: LintContext) -> Iterator[Findi
             message = "version_policy lists no version that exists"
         yield _at_policy(model, f"at least one version must be available: {message}")
         return
-    for version in model.served:
-        if version.number < 0:
-            yield model.folder_error(
-                "TG453",
-                f'folder "{version.folder}" is taken for version {version.number}; '
-                f"Triton looks for {version.number % 2**64}",
-                path=version.folder,
+    for number, folder in model.served.items():
+        if number < 0:
+            message = f'"{folder}" is taken for version {number}; Triton looks for {number % 2**64}'
+            yield model.folder_error("TG453", f"folder {message}", path=folder)
+        elif folder != str(number):
+            message = (
+                f'version {number} is served, but its folder is called "{folder}": '
+                f'Triton looks for "{number}"'
             )
-        elif version.folder != str(version.number):
-            yield model.folder_error(
-                "TG453",
-                f'version {version.number} is served, but its folder is called "{version.folder}": '
-                f'Triton looks for "{version.number}"',
-                path=version.folder,
-            )
+            yield model.folder_error("TG453", message, path=folder)
 
 
 def _at_policy(model: LintedModel, message: str) -> Finding:
@@ -88,9 +83,8 @@ def _at_policy(model: LintedModel, message: str) -> Finding:
 
 def listed_versions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """A listed version that does not exist is only logged."""
-    existing = {version.number for version in model.versions}
     for field, number in model.each("version_policy.specific.versions"):
-        if number not in existing and model.served:
+        if number not in model.versions and model.served:
             yield model.warning(
                 "TG620", field, f"version {number} is listed, and there is no folder for it"
             )
@@ -116,24 +110,14 @@ def model_file(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     if config.backend in UNREGISTERED and not written:
         return
     by_gpu = sorted(config.cc_model_filenames.items())
-    for version in model.served:
+    names = (filename, "model.py") if _python_runtime(model) else (filename,)
+    for folder in model.served.values():
         for capability, name in by_gpu:
-            if not _exists(model, f"{version.folder}/{normal(name)}"):
-                yield model.error(
-                    "TG454",
-                    map_path("cc_model_filenames", capability),
-                    f"{version.folder}/{name} does not exist",
-                )
-        names = (filename, "model.py") if _python_runtime(model) else (filename,)
-        if by_gpu or any(_exists(model, f"{version.folder}/{normal(name)}") for name in names):
-            continue
-        yield _missing(
-            model, f"{version.folder}/{normal(filename)}", filename, version.folder, written
-        )
-
-
-def _exists(model: LintedModel, path: str) -> bool:
-    return model.view.file(path) is not None or model.view.has_folder(path)
+            if not model.view.exists(f"{folder}/{normal(name)}"):
+                field = map_path("cc_model_filenames", capability)
+                yield model.error("TG454", field, f"{folder}/{name} does not exist")
+        if not by_gpu and not any(model.view.exists(f"{folder}/{normal(name)}") for name in names):
+            yield _missing(model, filename, folder, written)
 
 
 def _python_runtime(model: LintedModel) -> bool:
@@ -141,11 +125,10 @@ def _python_runtime(model: LintedModel) -> bool:
     return bool(model.config.backend == "pytorch" and model.config.runtime == "model.py")
 
 
-def _missing(model: LintedModel, path: str, filename: str, folder: str, written: bool) -> Finding:
+def _missing(model: LintedModel, filename: str, folder: str, written: bool) -> Finding:
+    path, inside = f"{folder}/{normal(filename)}", f"{folder}/"
     others = sorted(
-        file.path.removeprefix(f"{folder}/")
-        for file in model.view.files
-        if file.path.startswith(f"{folder}/")
+        file.removeprefix(inside) for file in model.view.files if file.startswith(inside)
     )
     found = f"; the folder holds {', '.join(others[:3])}" if others else "; the folder is empty"
     message = f'{path} does not exist, and backend "{model.config.backend}" opens it{found}'
@@ -156,26 +139,13 @@ def _missing(model: LintedModel, path: str, filename: str, folder: str, written:
     return model.folder_error("TG454", message, fix, path=path)
 
 
-def data_paths(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Initial-state files stay inside the model's folder."""
-    for field, state in model.each("sequence_batching.state"):
-        for initial in state.initial_state:
-            if escapes(initial.data_file):
-                yield model.warning(
-                    "TG651",
-                    f"{field}.initial_state[0].data_file",
-                    f'"{initial.data_file}" leaves initial_state/',
-                    "Keep the file inside the model's folder.",
-                )
-
-
 def stray_files(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Files of editors and file managers change the folder's time, which reloads the model."""
-    for file in model.view.files:
-        name = file.path.rpartition("/")[2]
+    for path in model.view.files:
+        name = path.rpartition("/")[2]
         if name in _STRAY_NAMES or name.endswith(_STRAY_ENDINGS):
             yield model.folder_info(
                 "TG649",
                 f"{name} is no part of a model; in poll mode it triggers reloads",
-                path=file.path,
+                path=path,
             )

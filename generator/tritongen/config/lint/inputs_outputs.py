@@ -6,92 +6,84 @@ from pathlib import PurePosixPath
 
 from tritongen.config.lint.linted_model import LintedModel, element_count, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import Message
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least
+from tritongen.model.tensors import is_dynamic
 
 _TENSORRT = "tensorrt_plan"
+# Backends that complete inputs, outputs and batch size by themselves.
+_COMPLETING = frozenset({"onnxruntime", "openvino", "tensorrt", "tensorflow", "dali"})
+_NEEDS_TENSORS = frozenset({"pytorch"})
 # Label files that leave the model's folder are refused from here on.
 _LABELS_INSIDE_SINCE = "26.02"
 
 
-def tensors(model: LintedModel) -> Iterator[tuple[str, str, ConfigMessage]]:
+def tensors(model: LintedModel) -> Iterator[tuple[str, str, Message]]:
     """(direction, field path, message) of every input, then of every output."""
     for direction in ("input", "output"):
         for field, tensor in model.each(direction):
             yield direction, field, tensor
 
 
-def _called(direction: str, tensor: ConfigMessage) -> str:
-    return f"model {direction} '{tensor.name}'" if tensor.name else f"a model {direction}"
+# (Code, rest of the field's path, message), and perhaps a fix.
+_Fault = tuple[str, ...]
 
 
-def complete(model: LintedModel, context: LintContext) -> Iterator[Finding]:
-    """Name, type and dims of every tensor."""
+def each_tensor(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """What core wants of every input and output by itself."""
     filled = context.autocomplete and model.config.backend == "tensorrt"
     for direction, field, tensor in tensors(model):
-        what = _called(direction, tensor)
-        if not tensor.name:
-            yield model.error("TG424", field, f"{what} must specify 'name'")
-        if filled:
-            continue
-        if tensor.data_type == 0:
-            yield model.error("TG424", f"{field}.data_type", f"{what} must specify 'data_type'")
-        if not tensor.dims:
-            yield model.error("TG424", f"{field}.dims", f"{what} must specify 'dims'")
+        what = f"model {direction} '{tensor.name}'" if tensor.name else f"a model {direction}"
+        faults = (
+            *_lacking(tensor, filled=filled),
+            *_sizes(tensor),
+            *_reshape(tensor, batching=model.config.max_batch_size != 0),
+            *_layout(tensor, direction, is_plan=model.config.platform == _TENSORRT),
+        )
+        for code, part, message, *fix in faults:
+            yield model.error(code, f"{field}{part}", f"{what} {message}", *fix)
 
 
-def dimensions(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _lacking(tensor: Message, *, filled: bool) -> Iterator[_Fault]:
+    """Name, type and dims, unless the backend fills them in."""
+    if not tensor.name:
+        yield "TG424", "", "must specify 'name'"
+    if tensor.data_type == 0 and not filled:
+        yield "TG424", ".data_type", "must specify 'data_type'"
+    if not tensor.dims and not filled:
+        yield "TG424", ".dims", "must specify 'dims'"
+
+
+def _sizes(tensor: Message) -> Iterator[_Fault]:
     """Sizes are at least 1, or -1."""
-    for direction, field, tensor in tensors(model):
-        what = _called(direction, tensor)
-        for index, dim in enumerate(tensor.dims):
-            if dim < 1 and dim != -1:
-                yield model.error(
-                    "TG425",
-                    f"{field}.dims[{index}]",
-                    f"{what} has dimension {dim}; it must be >= 1, or -1 for a variable size",
-                )
-        for index, dim in enumerate(tensor.reshape.shape):
-            if dim < 1 and dim != -1:
-                yield model.error(
-                    "TG426",
-                    f"{field}.reshape.shape[{index}]",
-                    f"{what} has reshape dimension {dim}; it must be >= 1, or -1",
-                )
+    for index, dim in enumerate(tensor.dims):
+        if dim < 1 and dim != -1:
+            message = f"has dimension {dim}; it must be >= 1, or -1 for a variable size"
+            yield "TG425", f".dims[{index}]", message
+    for index, dim in enumerate(tensor.reshape.shape):
+        if dim < 1 and dim != -1:
+            message = f"has reshape dimension {dim}; it must be >= 1, or -1"
+            yield "TG426", f".reshape.shape[{index}]", message
 
 
-def reshapes(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def _reshape(tensor: Message, *, batching: bool) -> Iterator[_Fault]:
     """A reshape keeps the elements, chunk by chunk between dynamic dims."""
-    for direction, field, tensor in tensors(model):
-        if not tensor.HasField("reshape"):
-            continue
-        what, path = _called(direction, tensor), f"{field}.reshape"
-        dims, shape = tuple(tensor.dims), tuple(tensor.reshape.shape)
-        if not shape and model.config.max_batch_size == 0:
-            yield model.error(
-                "TG427",
-                path,
-                f"{what} cannot have an empty reshape without batching: scalars are not supported",
-            )
-            continue
-        if any(dim < 1 and dim != -1 for dim in (*dims, *shape)) or not dims:
-            continue
-        if dims.count(-1) != shape.count(-1):
-            dynamic = -1 in dims and -1 in shape
-            yield model.error(
-                "TG429" if dynamic else "TG428",
-                path,
-                f"{what} has a different number of variable-size dimensions for dims "
-                f"{show_dims(dims)} and reshape {show_dims(shape)}",
-            )
-        elif _chunks(dims) != _chunks(shape):
-            yield model.error(
-                "TG429" if -1 in dims else "TG428",
-                path,
-                f"{what} has different size for dims {show_dims(dims)} and reshape "
-                f"{show_dims(shape)}",
-            )
+    dims, shape = tuple(tensor.dims), tuple(tensor.reshape.shape)
+    shown = f"dims {show_dims(dims)} and reshape {show_dims(shape)}"
+    if not tensor.HasField("reshape"):
+        return
+    if not shape and not batching:
+        message = "cannot have an empty reshape without batching: scalars are not supported"
+        yield "TG427", ".reshape", message
+    elif not dims or any(dim < 1 and dim != -1 for dim in (*dims, *shape)):
+        return
+    elif dims.count(-1) != shape.count(-1):
+        code = "TG429" if -1 in dims and -1 in shape else "TG428"
+        message = f"has a different number of variable-size dimensions for {shown}"
+        yield code, ".reshape", message
+    elif _chunks(dims) != _chunks(shape):
+        yield "TG429" if -1 in dims else "TG428", ".reshape", f"has different size for {shown}"
 
 
 def _chunks(dims: tuple[int, ...]) -> list[int | None]:
@@ -106,42 +98,76 @@ def _chunks(dims: tuple[int, ...]) -> list[int | None]:
     return chunks
 
 
-def formats(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Image formats need three dims."""
-    for field, tensor in model.each("input"):
-        if tensor.format != 0 and len(tensor.dims) != 3:
-            yield model.error(
-                "TG430",
-                f"{field}.format",
-                f"model input '{tensor.name}': NHWC and NCHW require 3 dims, batch axis excluded; "
-                f"it has {len(tensor.dims)}",
-            )
+def _layout(tensor: Message, direction: str, *, is_plan: bool) -> Iterator[_Fault]:
+    """Formats need three dims; some, and shape tensors, exist for TensorRT plans alone."""
+    rank = len(tensor.dims)
+    if direction == "input" and tensor.format != 0 and rank != 3:
+        message = f"must have 3 dims for NHWC or NCHW, batch axis excluded; it has {rank}"
+        yield "TG430", ".format", message
+    if tensor.is_shape_tensor and not is_plan:
+        message = "is a shape tensor; these are only supported for TensorRT"
+        yield "TG431", ".is_shape_tensor", message
+    if tensor.is_non_linear_format_io and not is_plan:
+        message = "has a non-linear format; these are only supported for TensorRT"
+        yield "TG431", ".is_non_linear_format_io", message
+    elif tensor.is_non_linear_format_io and rank != 3:
+        message = "must have 3 dims for a non-linear format"
+        yield "TG431", ".is_non_linear_format_io", message, "Give three dims."
 
 
-def tensorrt_only(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
-    """Shape tensors and non-linear formats exist for TensorRT plans alone."""
-    is_plan = model.config.platform == _TENSORRT
-    for direction, field, tensor in tensors(model):
-        what = _called(direction, tensor)
-        if tensor.is_shape_tensor and not is_plan:
-            yield model.error(
-                "TG431",
-                f"{field}.is_shape_tensor",
-                f"{what}: shape tensors are only supported for TensorRT",
+def unlisted(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """What is not listed is guessed by the backend, or nobody can use the model."""
+    config = model.config
+    lacking = [name for name in ("input", "output") if not getattr(config, name)]
+    sized = "max_batch_size" in model.parsed.lines
+    named = " and ".join(f"no {name}" for name in lacking)
+    if not model.written:
+        return
+    if config.backend in _COMPLETING and not model.is_ensemble:
+        if lacking and context.autocomplete:
+            guess = "" if sized else "; max_batch_size becomes 4 where every first axis is dynamic"
+            yield model.warning(
+                "TG644",
+                "",
+                f"{' and '.join(lacking)} left to auto-completion: a first axis of unknown size is "
+                f"taken for the batch{guess}",
             )
-        if tensor.is_non_linear_format_io and not is_plan:
-            yield model.error(
-                "TG431",
-                f"{field}.is_non_linear_format_io",
-                f"{what}: non-linear I/O formats are only supported for TensorRT",
-            )
-        elif tensor.is_non_linear_format_io and len(tensor.dims) != 3:
-            yield model.error(
-                "TG431",
-                f"{field}.is_non_linear_format_io",
-                f"{what}: a non-linear format requires 3 dims",
-                "Give three dims.",
-            )
+        elif not lacking and not sized:
+            message = "max_batch_size is not written, which means 0: no batching"
+            yield model.info("TG644", "", message)
+    elif lacking and config.backend in _NEEDS_TENSORS:
+        yield model.error("TG606", "", f"{named}: backend {config.backend} needs both")
+    elif lacking:
+        note = " (unless auto_complete_config adds them)" if config.backend == "python" else ""
+        yield model.warning("TG606", "", f"{named} written{note}; Triton loads it all the same")
+
+
+def leading_dynamic(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Dims leave the batch axis out; a leading -1 in all of them is often that axis again."""
+    found = [(field, tensor) for _, field, tensor in tensors(model)]
+    if not model.batching or not found or model.onnx is not None:
+        return
+    if all(tensor.dims and tensor.dims[0] == -1 for _, tensor in found):
+        yield model.info(
+            "TG640",
+            f"{found[0][0]}.dims",
+            "every tensor begins with -1 although max_batch_size > 0 already stands for the batch "
+            "axis",
+        )
+
+
+def unused_batching(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Every first axis is dynamic, and the model is served one request at a time."""
+    facts, config = model.onnx, model.config
+    specs = (*facts.inputs, *facts.outputs) if facts is not None else ()
+    listed = config.input and config.output and config.max_batch_size == 0
+    if listed and specs and all(spec.shape and is_dynamic(spec.shape[0]) for spec in specs):
+        yield model.info(
+            "TG646",
+            "max_batch_size",
+            "every first axis of the model is dynamic; if it is a batch axis, requests could share "
+            "executions",
+        )
 
 
 def names(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
@@ -180,7 +206,7 @@ def labels(model: LintedModel, context: LintContext) -> Iterator[Finding]:
                 yield model.warning(
                     "TG626", field, f"{message}; Triton {_LABELS_INSIDE_SINCE} and later refuse it"
                 )
-        elif model.view.file(normal(filename)) is None:
+        elif normal(filename) not in model.view.files:
             yield model.error(
                 "TG437",
                 field,
@@ -206,44 +232,28 @@ def escapes(path: str) -> bool:
 
 def batch_io(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Helper inputs and outputs of ragged batching."""
-    inputs = {tensor.name for tensor in model.config.input}
-    outputs = {tensor.name for tensor in model.config.output}
-    for field, item in model.each("batch_input"):
-        yield from _sources(model, field, "batch input", item, inputs)
-        if item.data_type not in {8, 11}:
-            yield model.error(
-                "TG433",
-                f"{field}.data_type",
-                "batch input data type must be TYPE_INT32 or TYPE_FP32",
-                "Use TYPE_INT32 or TYPE_FP32.",
-            )
-    for field, item in model.each("batch_output"):
-        yield from _sources(model, field, "batch output", item, inputs)
-        for name, count in Counter(item.target_name).items():
-            if name not in outputs:
-                yield model.error(
-                    "TG433",
-                    f"{field}.target_name",
-                    f"unknown target output '{name}'",
-                    "Name an output of the model.",
-                )
-            elif count > 1:
-                yield model.error(
-                    "TG433",
-                    f"{field}.target_name",
-                    f"target output '{name}' can only be specified once",
-                    "Name each output once.",
-                )
+    for kind in ("batch_input", "batch_output"):
+        for field, item in model.each(kind):
+            for part, message, *fix in _helper_faults(model, kind, item):
+                yield model.error("TG433", f"{field}.{part}", message, *fix)
 
 
-def _sources(
-    model: LintedModel, field: str, what: str, item: ConfigMessage, inputs: set[str]
-) -> Iterator[Finding]:
-    path = f"{field}.source_input"
+def _helper_faults(model: LintedModel, kind: str, item: Message) -> Iterator[tuple[str, ...]]:
+    """(Field, message), and perhaps a fix."""
+    what = kind.replace("_", " ")
     if len(item.source_input) != 1:
-        yield model.error(
-            "TG433", path, f"a {what} expects 1 source input, got {len(item.source_input)}"
-        )
+        yield "source_input", f"a {what} expects 1 source input, got {len(item.source_input)}"
     for name in item.source_input:
-        if name not in inputs:
-            yield model.error("TG433", path, f"unknown source input '{name}'")
+        if all(tensor.name != name for tensor in model.config.input):
+            yield "source_input", f"unknown source input '{name}'"
+    if kind == "batch_input":
+        if item.data_type not in {8, 11}:
+            message = "batch input data type must be TYPE_INT32 or TYPE_FP32"
+            yield "data_type", message, "Use TYPE_INT32 or TYPE_FP32."
+        return
+    for name, count in Counter(item.target_name).items():
+        if all(tensor.name != name for tensor in model.config.output):
+            yield "target_name", f"unknown target output '{name}'", "Name an output of the model."
+        elif count > 1:
+            message = f"target output '{name}' can only be specified once"
+            yield "target_name", message, "Name each output once."

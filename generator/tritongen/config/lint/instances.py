@@ -5,16 +5,11 @@ from dataclasses import dataclass
 
 from tritongen.config.lint.linted_model import LintedModel
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage
+from tritongen.config.pbtxt import Message
 from tritongen.model.findings import Finding
 
 KIND_AUTO, KIND_GPU, KIND_CPU, KIND_MODEL = range(4)
-KIND_NAMES = {
-    KIND_AUTO: "KIND_AUTO",
-    KIND_GPU: "KIND_GPU",
-    KIND_CPU: "KIND_CPU",
-    KIND_MODEL: "KIND_MODEL",
-}
+KIND_NAMES = dict(enumerate(("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,7 @@ class Instances:
     kind: int
     count: int
     counted: bool
-    group: ConfigMessage | None
+    group: Message | None
 
 
 def resolved_groups(model: LintedModel, context: LintContext) -> tuple[Instances, ...]:
@@ -76,33 +71,28 @@ def _default_count(model: LintedModel, kind: int) -> int:
 def kinds_and_gpus(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """A CPU group names no GPU; a GPU group names GPUs that exist."""
     for instances in resolved_groups(model, context):
-        group, field = instances.group, instances.field
-        if group is None:
-            continue
-        kind, gpus = instances.kind, tuple(group.gpus)
-        name = KIND_NAMES.get(kind, str(kind))
-        if kind not in KIND_NAMES:
-            yield model.error("TG434", f"{field}.kind", f"the group has the unknown kind {kind}")
-        elif kind in {KIND_CPU, KIND_MODEL} and gpus:
-            resolved = "" if group.kind == kind else " (KIND_AUTO where a GPU is missing)"
-            yield model.error(
-                "TG434", f"{field}.gpus", f"the group has kind {name}{resolved} but specifies GPUs"
-            )
-        elif kind == KIND_GPU and context.gpus == 0:
-            yield model.error(
-                "TG434",
-                f"{field}.kind",
-                "the group has kind KIND_GPU but no GPUs are available",
-                "Use KIND_CPU, or serve on a machine with a GPU.",
-            )
-        elif kind == KIND_GPU and context.gpus is not None:
-            for gpu in gpus:
-                if gpu not in range(context.gpus):
-                    yield model.error(
-                        "TG434",
-                        f"{field}.gpus",
-                        f"invalid GPU id {gpu}: the server has {context.gpus}, counted from 0",
-                    )
+        for part, message, *fix in _kind_faults(instances, context):
+            yield model.error("TG434", f"{instances.field}.{part}", message, *fix)
+
+
+def _kind_faults(instances: Instances, context: LintContext) -> Iterator[tuple[str, ...]]:
+    """(Field, message), and perhaps a fix."""
+    group, kind = instances.group, instances.kind
+    if group is None:
+        return
+    if kind not in KIND_NAMES:
+        yield "kind", f"the group has the unknown kind {kind}"
+    elif kind in {KIND_CPU, KIND_MODEL} and group.gpus:
+        resolved = "" if group.kind == kind else " (KIND_AUTO where a GPU is missing)"
+        yield "gpus", f"the group has kind {KIND_NAMES[kind]}{resolved} but specifies GPUs"
+    elif kind == KIND_GPU and context.gpus == 0:
+        message = "the group has kind KIND_GPU but no GPUs are available"
+        yield "kind", message, "Use KIND_CPU, or serve on a machine with a GPU."
+    elif kind == KIND_GPU and context.gpus is not None:
+        for gpu in group.gpus:
+            if gpu not in range(context.gpus):
+                known = f"the server has {context.gpus}, counted from 0"
+                yield "gpus", f"invalid GPU id {gpu}: {known}"
 
 
 def backend_kinds(model: LintedModel, context: LintContext) -> Iterator[Finding]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from tritongen.config.lint.backends import ENSEMBLE, PLATFORMS, image_backends
-from tritongen.config.lint.linted_model import LintedModel
+from tritongen.config.lint.linted_model import ENSEMBLE, PLATFORMS, LintedModel, image_backends
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.model.backends import BACKENDS, BackendRules
 from tritongen.model.findings import Finding
@@ -131,6 +130,18 @@ def _no_backend(model: LintedModel) -> Finding:
     )
 
 
+def backend_written(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """The backend should not hang on which files lie in a folder."""
+    written = model.parsed.message
+    if model.written and not written.backend and model.config.backend and not model.is_ensemble:
+        source = "platform" if written.platform else "the files"
+        yield model.info(
+            "TG645",
+            "",
+            f'backend is not written; Triton derives "{model.config.backend}" from {source}',
+        )
+
+
 def _contradicts(platform: str, backend: str) -> bool:
     owners = [name for name, platforms in PLATFORMS.items() if platform in platforms]
     return bool(owners) and backend not in owners
@@ -138,47 +149,34 @@ def _contradicts(platform: str, backend: str) -> bool:
 
 def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """The backend must be in the server, or lie beside the model."""
-    backend, release = model.config.backend, context.release.tag
+    backend, release, rules = model.config.backend, context.release.tag, model.rules
+    known = image_backends(release)
     if not backend or backend == ENSEMBLE or model.is_ensemble or _own_library(model):
         return
     if context.backends is not None:
         if backend not in context.backends:
-            yield model.error(
-                "TG455",
-                "backend",
-                f'unable to find the library of backend "{backend}": the server has '
-                f"{', '.join(sorted(context.backends)) or 'none'}",
-            )
-    elif model.rules and model.rules.until and not at_least(model.rules.until, release):
-        last = model.rules.until
-        yield model.error(
-            "TG455",
-            "backend",
-            f'backend "{backend}" is in the images up to {last}; {release} does not have it',
-            f"Convert the model to ONNX, or use an image up to {last}.",
-        )
-    elif model.rules and model.rules.since and not at_least(release, model.rules.since):
-        yield model.error(
-            "TG455",
-            "platform",
-            f'"{model.rules.flavour or backend}" came with Triton {model.rules.since}; {release} '
-            "does not have it",
-        )
-    elif backend not in (known := image_backends(release)):
+            served = ", ".join(sorted(context.backends)) or "none"
+            message = f'unable to find the library of backend "{backend}": the server has {served}'
+            yield model.error("TG455", "backend", message)
+    elif rules and rules.until and not at_least(rules.until, release):
+        last = rules.until
+        message = f'backend "{backend}" is in the images up to {last}; {release} does not have it'
+        fix = f"Convert the model to ONNX, or use an image up to {last}."
+        yield model.error("TG455", "backend", message, fix)
+    elif rules and rules.since and not at_least(release, rules.since):
+        message = f'"{rules.flavour or backend}" came with Triton {rules.since}'
+        yield model.error("TG455", "platform", f"{message}; {release} does not have it")
+    elif backend not in known:
         near = get_close_matches(backend, sorted(known), n=1, cutoff=_MISSPELT)
         report = model.error if near else model.warning
-        yield report(
-            "TG455",
-            "backend",
-            f'backend "{backend}" is in no image of Triton {release}; it must be installed',
-            f'Did you mean "{near[0]}"?' if near else "",
-        )
+        message = f'backend "{backend}" is in no image of Triton {release}; it must be installed'
+        yield report("TG455", "backend", message, f'Did you mean "{near[0]}"?' if near else "")
 
 
 def _own_library(model: LintedModel) -> bool:
     library = model.config.runtime or f"libtriton_{model.config.backend}.so"
-    folders = ("", *(f"{version.folder}/" for version in model.served))
-    return any(model.view.file(f"{folder}{library}") for folder in folders)
+    folders = ("", *(f"{folder}/" for folder in model.served.values()))
+    return any(f"{folder}{library}" in model.view.files for folder in folders)
 
 
 def runtime_library(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -255,15 +253,13 @@ def model_metrics(model: LintedModel, _context: LintContext) -> Iterator[Finding
     """Every metric control names a family and its buckets."""
     for field, control in model.each("model_metrics.metric_control"):
         family = control.metric_identifier.family
-        if not control.HasField("metric_identifier"):
-            yield model.error("TG439", field, "a metric control must specify metric_identifier")
-        elif not family:
+        for name in ("metric_identifier", "histogram_options"):
+            if not control.HasField(name):
+                yield model.error("TG439", field, f"a metric control must specify {name}")
+        if control.HasField("metric_identifier") and not family:
             yield model.error("TG439", f"{field}.metric_identifier", "metric family is empty")
-        elif family != "nv_inference_first_response_histogram_ms":
-            yield model.warning(
-                "TG629", f"{field}.metric_identifier.family", f'"{family}" cannot be customised'
-            )
-        if not control.HasField("histogram_options"):
-            yield model.error("TG439", field, "a metric control must specify histogram_options")
-        elif not control.histogram_options.buckets:
+        elif family and family != "nv_inference_first_response_histogram_ms":
+            path = f"{field}.metric_identifier.family"
+            yield model.warning("TG629", path, f'"{family}" cannot be customised')
+        if control.HasField("histogram_options") and not control.histogram_options.buckets:
             yield model.error("TG439", f"{field}.histogram_options", "buckets are empty")

@@ -17,12 +17,7 @@ _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 
 def summary(findings: Sequence[Finding]) -> dict[str, int]:
     """How many findings there are of each severity."""
-    return {
-        f"{severity.value}s" if severity is not Severity.INFO else "infos": sum(
-            item.severity is severity for item in findings
-        )
-        for severity in Severity
-    }
+    return {f"{each}s": sum(item.severity is each for item in findings) for each in Severity}
 
 
 def _joined(prefix: str, path: str) -> str:
@@ -89,16 +84,12 @@ def _sarif_result(item: Finding, index: int, prefix: str) -> dict[str, Any]:
         "message": {"text": f"{item.message}. {item.fix}".strip()},
     }
     if item.location.path:
-        uri = _uri(_joined(prefix, item.location.path))
+        uri = quote(_joined(prefix, item.location.path), safe="/-._~")
         physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
         if item.location.line:
             physical["region"] = {"startLine": item.location.line}
         result["locations"] = [{"physicalLocation": physical}]
     return result
-
-
-def _uri(path: str) -> str:
-    return quote(path, safe="/-._~")
 
 
 def as_github(findings: Sequence[Finding], prefix: str = "") -> str:

@@ -4,29 +4,30 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
-from tritongen.config.lint.backends import ENSEMBLE, autofill
 from tritongen.config.lint.repository_view import LintContext, ModelView
-from tritongen.config.pbtxt import ConfigMessage, ParsedConfig, parse_config
-from tritongen.config.protobuf import model_config_module, new_model_config
+from tritongen.config.pbtxt import Message, ParsedConfig, parse_config
+from tritongen.config.protobuf import dtype_of, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.tensors import DType
+from tritongen.model.releases import at_least
 
 CONFIG_FILE = "config.pbtxt"
 RESERVED_FOLDERS = frozenset({"warmup", "initial_state", "configs"})
 # Fields that rules over several models point at.
 _POINTED_AT = ("ensemble_scheduling", "instance_group", "max_batch_size", "parameters")
 _LEADING_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFolder:
-    """A folder that Triton takes for a version, and the number that it reads from the name."""
-
-    folder: str
-    number: int
+ENSEMBLE = "ensemble"
+# Platforms that core accepts beside a backend of its own; any text goes with the others.
+PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: rules.platforms for name, rules in BACKENDS.items() if rules.platforms}
+)
+# Backends of some image that the registry has no entry for.
+UNREGISTERED = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
+_AOTI_SINCE = "26.03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class LintedModel:
         parsed: text, faults and lines of the configuration.
         config: the message with name, backend, platform and file name filled in. Without a
             configuration file it holds these alone.
-        versions: folders that Triton takes for versions, by ascending number.
+        versions: folders that Triton takes for versions by the number that it reads from their
+            names, ascending.
         served: those of them that the version policy selects.
         written: whether a configuration file exists.
         callees: models that a Python model calls; see `PythonFacts`.
@@ -46,9 +48,9 @@ class LintedModel:
 
     view: ModelView
     parsed: ParsedConfig
-    config: ConfigMessage
-    versions: tuple[VersionFolder, ...]
-    served: tuple[VersionFolder, ...]
+    config: Message
+    versions: Mapping[int, str]
+    served: Mapping[int, str]
     written: bool
     callees: tuple[str, ...] = ()
 
@@ -85,6 +87,12 @@ class LintedModel:
         return entry.served_as(platform=self.config.platform, runtime=self.config.runtime)
 
     @property
+    def onnx(self) -> ModelFacts | None:
+        """What inspection says of the model's file, None where it is no ONNX file or unknown."""
+        facts = self.view.facts
+        return facts if facts is not None and facts.format is ModelFormat.ONNX else None
+
+    @property
     def is_ensemble(self) -> bool:
         """Whether it has steps instead of a backend."""
         return bool(self.config.platform == ENSEMBLE or self.config.HasField("ensemble_scheduling"))
@@ -101,15 +109,15 @@ class LintedModel:
 
     def error(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Triton refuses the model, or serves it wrongly."""
-        return self._finding(code, Severity.ERROR, field, message, fix)
+        return self.finding(code, Severity.ERROR, field, message, fix)
 
     def warning(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Triton accepts it in silence, and it is wrong or costly."""
-        return self._finding(code, Severity.WARNING, field, message, fix)
+        return self.finding(code, Severity.WARNING, field, message, fix)
 
     def info(self, code: str, field: str, message: str, fix: str = "") -> Finding:
         """Advice."""
-        return self._finding(code, Severity.INFO, field, message, fix)
+        return self.finding(code, Severity.INFO, field, message, fix)
 
     def folder_error(self, code: str, message: str, fix: str = "", path: str = "") -> Finding:
         """Like `error`, of the model's folder or a path in it."""
@@ -129,9 +137,10 @@ class LintedModel:
         place = f"{self.name}/{path}" if path else self.name
         return finding(code, severity, message, fix=fix, model=self.name, path=place)
 
-    def _finding(
-        self, code: str, severity: Severity, field: str, message: str, fix: str
+    def finding(
+        self, code: str, severity: Severity, field: str, message: str, fix: str = ""
     ) -> Finding:
+        """What is said of a field of the configuration."""
         return finding(
             code,
             severity,
@@ -142,6 +151,9 @@ class LintedModel:
             line=self.parsed.line(field),
             field=field,
         )
+
+
+Models = Mapping[str, LintedModel]
 
 
 def linted_model(
@@ -186,40 +198,28 @@ def is_oversized(folder: str) -> bool:
     return len(digits) > 20 or not -(2**63) <= int(digits) < 2**63
 
 
-def version_folders(directories: tuple[str, ...]) -> tuple[VersionFolder, ...]:
+def version_folders(directories: tuple[str, ...]) -> dict[int, str]:
     """Every folder that counts as a version, ascending, one for each number."""
     numbers: dict[int, str] = {}
     for folder in sorted(directories):
         number = version_number(folder)
         if number is not None:
             numbers[number] = str(number) if str(number) in directories else folder
-    return tuple(VersionFolder(folder, number) for number, folder in sorted(numbers.items()))
+    return dict(sorted(numbers.items()))
 
 
-def _served(
-    config: ConfigMessage, versions: tuple[VersionFolder, ...]
-) -> tuple[VersionFolder, ...]:
-    policy = config.version_policy
+def _served(config: Message, versions: Mapping[int, str]) -> dict[int, str]:
+    policy, numbers = config.version_policy, list(versions)
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific":
-        wanted = set(policy.specific.versions)
-        return tuple(version for version in versions if version.number in wanted)
-    if choice == "latest":
+        numbers = [number for number in numbers if number in policy.specific.versions]
+    elif choice == "latest":
         count = policy.latest.num_versions
-        return versions[-count:] if count else ()
-    # An empty `version_policy { }` means every version; none at all means the newest one.
-    return versions if config.HasField("version_policy") else versions[-1:]
-
-
-def dtype_name(number: int) -> str:
-    """The enum name of a data type: ``TYPE_FP32``; the bare number for one without a name."""
-    entry = model_config_module().DataType.DESCRIPTOR.values_by_number.get(number)
-    return str(entry.name) if entry else str(number)
-
-
-def dtype_of(number: int) -> DType | None:
-    """The element type of a data type's number, None for TYPE_INVALID and unknown numbers."""
-    return DType.from_config(dtype_name(number))
+        numbers = numbers[-count:] if count else []
+    elif not config.HasField("version_policy"):
+        # An empty `version_policy { }` means every version; none at all means the newest one.
+        numbers = numbers[-1:]
+    return {number: versions[number] for number in numbers}
 
 
 def element_count(dims: tuple[int, ...]) -> int | None:
@@ -232,7 +232,7 @@ def element_count(dims: tuple[int, ...]) -> int | None:
     return count
 
 
-def data_bytes(tensor: ConfigMessage) -> int:
+def data_bytes(tensor: Message) -> int:
     """Bytes that a tensor's data take, 0 where types or sizes leave it open."""
     dtype = dtype_of(tensor.data_type)
     return (element_count(tuple(tensor.dims)) or 0) * (dtype.itemsize if dtype is not None else 0)
@@ -241,3 +241,110 @@ def data_bytes(tensor: ConfigMessage) -> int:
 def show_dims(dims: tuple[int, ...]) -> str:
     """Dims for people: ``[-1, 3]``."""
     return "[" + ", ".join(str(dim) for dim in dims) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Artefact:
+    """A file that tells the backend, in the order in which core looks for them."""
+
+    filename: str
+    backend: str
+    platform: str = ""
+    file: bool = True
+    folder: bool = False
+
+
+_ARTEFACTS = (
+    _Artefact("model.savedmodel", "tensorflow", "tensorflow_savedmodel", file=False, folder=True),
+    _Artefact("model.graphdef", "tensorflow", "tensorflow_graphdef"),
+    _Artefact("model.plan", "tensorrt", "tensorrt_plan"),
+    _Artefact("model.onnx", "onnxruntime", "onnxruntime_onnx", folder=True),
+    _Artefact("model.xml", "openvino"),
+    _Artefact("model.pt", "pytorch", "pytorch_libtorch"),
+    _Artefact("model.pt2", "pytorch", "torch_aoti"),
+    _Artefact("model.py", "python"),
+)
+
+
+def image_backends(release: str) -> frozenset[str]:
+    """Backends that some image of a release ships."""
+    known = {
+        name
+        for name, rules in BACKENDS.items()
+        if not rules.until or at_least(rules.until, release)
+    }
+    return UNREGISTERED | known
+
+
+def autofill(config: Message, view: ModelView, release: str) -> None:
+    """Fills name, backend, platform and file name in the message, as core does on loading."""
+    if not config.name:
+        config.name = view.name
+    if config.platform == ENSEMBLE:
+        return
+    artefacts = tuple(
+        artefact
+        for artefact in _ARTEFACTS
+        if artefact.platform != "torch_aoti" or at_least(release, _AOTI_SINCE)
+    )
+    open_platform = config.backend == "tensorflow" and not config.platform
+    if not config.backend or open_platform:
+        found = _by_field(config, artefacts) or _by_file(config, view, artefacts)
+        if found is not None and (not open_platform or found.backend == config.backend):
+            config.backend = found.backend
+            config.platform = config.platform or found.platform
+    if not config.backend:
+        _by_name(config, view)
+        return
+    _fill_rest(config, artefacts)
+
+
+def _by_field(config: Message, artefacts: tuple[_Artefact, ...]) -> _Artefact | None:
+    platform, filename = config.platform, config.default_model_filename
+    for artefact in artefacts:
+        if platform and platform == artefact.platform:
+            return artefact
+        if filename and filename == artefact.filename and not _is_tensorflow(artefact, platform):
+            return artefact
+    return None
+
+
+def _is_tensorflow(artefact: _Artefact, platform: str) -> bool:
+    """Core takes TensorFlow from a file name only while no platform is written."""
+    return artefact.backend == "tensorflow" and bool(platform)
+
+
+def _by_file(
+    config: Message, view: ModelView, artefacts: tuple[_Artefact, ...]
+) -> _Artefact | None:
+    """By the files of the first subfolder, the only one that core looks into."""
+    if config.platform or config.default_model_filename or not view.directories:
+        return None
+    folder = min(view.directories)
+    for artefact in artefacts:
+        path = f"{folder}/{artefact.filename}"
+        if (artefact.file and path in view.files) or (artefact.folder and view.has_folder(path)):
+            return artefact
+    return None
+
+
+def _by_name(config: Message, view: ModelView) -> None:
+    if config.platform or config.default_model_filename or "." not in view.name:
+        return
+    config.backend = view.name.partition(".")[2]
+    config.default_model_filename = f"model.{config.backend}"
+
+
+def _fill_rest(config: Message, artefacts: tuple[_Artefact, ...]) -> None:
+    """Platform and file name of a known backend."""
+    for artefact in artefacts:
+        if artefact.backend != config.backend:
+            continue
+        if artefact.backend == "tensorflow" and artefact.platform != config.platform:
+            continue
+        if artefact.platform and config.platform not in {"", artefact.platform}:
+            continue
+        config.platform = config.platform or artefact.platform
+        if not config.default_model_filename:
+            config.default_model_filename = artefact.filename
+        return

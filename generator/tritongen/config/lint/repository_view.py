@@ -1,24 +1,11 @@
-"""What `check` is given: a repository read by somebody else, and what is known of the server."""
+"""What `check` is given: model folders read by somebody else, and what is known of the server."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.releases import Release
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryFile:
-    """One file of a model folder.
-
-    Attributes:
-        path: relative to the model's folder, with ``/``.
-        size: bytes.
-    """
-
-    path: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +16,8 @@ class ModelView:
         name: of the folder.
         config: text of `config.pbtxt`, None when there is none; decoded as UTF-8 with
             ``errors="replace"``. Reading more than `MAX_CONFIG_BYTES` + 1 of it is needless.
-        files: every file below the folder, at any depth; symbolic links count as their targets.
+        files: bytes of every file below the folder, at any depth, by its path with ``/`` relative
+            to the folder; symbolic links count as their targets.
         directories: names of the folder's direct subfolders, empty ones too.
         facts: what inspection says of the main file of the newest version; None when it was not
             inspected. Inputs and outputs of the configuration are then compared with it.
@@ -40,26 +28,19 @@ class ModelView:
 
     name: str
     config: str | None
-    files: tuple[RepositoryFile, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
     facts: ModelFacts | None = None
     variants: tuple[tuple[str, str], ...] = ()
     trial: Trial | None = None
 
-    def file(self, path: str) -> RepositoryFile | None:
-        """The file at a path relative to the model's folder, None when there is none."""
-        return next((file for file in self.files if file.path == path), None)
-
     def has_folder(self, path: str) -> bool:
         """Whether a folder holds at least one file."""
-        return any(file.path.startswith(f"{path}/") for file in self.files)
+        return any(file.startswith(f"{path}/") for file in self.files)
 
-
-@dataclass(frozen=True, slots=True)
-class RepositoryView:
-    """A model repository: its model folders, in any order, read once; they may be generated."""
-
-    models: Iterable[ModelView]
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file, or such a folder with a file in it."""
+        return path in self.files or self.has_folder(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,12 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.repository.compare import (
     Difference,
     DifferenceKind,
+    kept_names,
+    kept_texts,
     kind_of_change,
     read_text,
     refuse_conflicts,
 )
-from tritongen.repository.hand_edits import kept_names, kept_texts
 from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import (
     RepositoryChange,

@@ -1,9 +1,15 @@
-"""Faults of a configuration's text as findings, with the name that was probably meant."""
+"""What is known of one parsed configuration: message, faults, and where each field stands.
 
-from collections.abc import Iterable
+A fault of the text names what was probably meant.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from tritongen.config.pbtxt.tokens import Token
+from tritongen.config.pbtxt_tokens import Token
+from tritongen.config.protobuf import Message
 from tritongen.model.findings import Finding, Location, Severity
 
 # Beyond this the rest follows from the first ones, or the file is no configuration at all.
@@ -20,6 +26,47 @@ _CODES = {
     "size": "TG466",
     "binary": "TG467",
 }
+_LAST_PART = re.compile(r"(\.?[A-Za-z0-9_]+|\[[0-9]+\]|\[\"(?:[^\"\\]|\\.)*\"\])$")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedConfig:
+    """The outcome of reading one `config.pbtxt`.
+
+    Attributes:
+        path: of the file, as findings name it.
+        message: an `inference.ModelConfig`; what could be read of it when there are faults.
+        lines: 1-based line of every field by its path: ``input[0].dims``, ``input[0].dims[1]``,
+            ``parameters["intra_op_thread_count"].string_value``.
+        findings: faults of the text, each with line and column, and repeated map keys.
+    """
+
+    path: str
+    message: Message
+    lines: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether Triton's parser accepts the text."""
+        return not any(item.severity is Severity.ERROR for item in self.findings)
+
+    def line(self, path: str) -> int:
+        """The line of a field, or of the nearest enclosing field that is written; else 0."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            shorter = _LAST_PART.sub("", path)
+            path = "" if shorter == path else shorter
+        return 0
+
+
+def map_path(name: str, key: object) -> str:
+    """The path of a map's entry: ``parameters["key"]``, ``priority_queue_policy[3]``."""
+    if isinstance(key, str):
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{name}["{escaped}"]'
+    return f"{name}[{key}]"
 
 
 class StopParsing(Exception):  # noqa: N818  (control flow of the parser, caught in it)

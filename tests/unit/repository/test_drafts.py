@@ -14,8 +14,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.formats import inspect_folder
 from tritongen.intent.reader import parse_intent
 from tritongen.model.releases import find
+from tritongen.repository.drafts import ScaffoldKind, draft_step, write_step
 from tritongen.repository.project import load_project
-from tritongen.repository.step_scaffold import ScaffoldKind, draft_step, write_step
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""Drafts a step in Python before or after a model: pixels, texts or tables in, labels out."""
+"""Drafts: `tritongen.yaml` from what a folder holds, and steps in Python around a model."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +8,23 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from tritongen.config.plain_template import plain_template
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery import name_fault
+from tritongen.intent import INTENT_FILE
+from tritongen.model.cores import budget_of
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.facts import ModelFacts
+from tritongen.model.intent import DEFAULT_TRITON, Intent
 from tritongen.model.printable import json_text
+from tritongen.model.releases import find
+from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, Shape, TensorSpec, show_shape
-from tritongen.repository.project import Project
+from tritongen.repository.project import Project, model_named
+from tritongen.resources import plain_template
 from tritongen.system.files import translated, write_atomic
+from tritongen.system.machine import read_cpus
 
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 MODEL_FILE = "model.py"
 LABELS_FILE = "labels.txt"
 _BATCH = 8
@@ -28,6 +36,72 @@ _MEAN, _DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _FLOATS = frozenset({DType.FP32, DType.FP16, DType.FP64})
 _INTEGERS = frozenset({DType.INT64, DType.INT32})
 _UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A drafted file; `models` are the names in it."""
+
+    path: Path
+    text: str
+    models: tuple[str, ...]
+
+
+def draft_intent(root: Path, *, force: bool) -> Draft:
+    """The text of a `tritongen.yaml` for a folder.
+
+    Args:
+        root: the models folder.
+        force: draft even when the file exists.
+
+    Raises:
+        InvalidInputError: TG703 the file exists; TG101 no models.
+    """
+    from tritongen.formats import inspect_folder
+
+    path = root / INTENT_FILE
+    if path.exists() and not force:
+        raise InvalidInputError(
+            "TG703", "exists already", where=str(path), fix="Edit it, or draft anew with --force."
+        )
+    models = inspect_folder(root, find(DEFAULT_TRITON), intent=Intent()).models
+    text = plain_template("tritongen.yaml.j2").render(
+        triton=DEFAULT_TRITON,
+        cores=budget_of(read_cpus()).value,
+        models=[_entry(model) for model in models],
+    )
+    return Draft(path, text, tuple(model.name for model in models))
+
+
+def _entry(model: ModelFacts) -> dict[str, object]:
+    return {
+        "name": _key(model.name),
+        "format": model.format.value,
+        "servable": model.servable,
+        "states": _states(model),
+        "reason": next(
+            (_line(item.message) for item in model.findings if item.severity == "error"), ""
+        ),
+    }
+
+
+def _key(name: str) -> str:
+    """A model's name as a key of YAML; names were made printable when they were listed."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _line(text: str) -> str:
+    """Text that may hold words of a runtime's or a file's, for a comment of one line."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())
+
+
+def _states(model: ModelFacts) -> str:
+    """Likely states as YAML; empty for none, or for names that would not stand in a comment."""
+    pairs = likely_states(model)
+    names = [name for pair in pairs for name in pair]
+    if not all(_PLAIN.fullmatch(name) for name in names):
+        return ""
+    return ", ".join(f"{name}: {output}" for name, output in pairs)
 
 
 class ScaffoldKind(StrEnum):
@@ -75,10 +149,11 @@ def draft_step(project: Project, kind: ScaffoldKind, model: str, name: str = "")
     fault = name_fault(name)
     if fault is not None:
         raise InvalidInputError(fault.code, fault.message, fix=fault.fix)
-    values = _VALUES[kind](facts)
+    values_of, wanted = _STEPS[kind]
+    values = values_of(facts)
     if values is None:
         raise InvalidInputError(
-            "TG370", f"{model} has {_listed(facts)}: {_WANTED[kind]}", where=facts.path
+            "TG370", f"{model} has {_listed(facts)}: {wanted}", where=facts.path
         )
     template = plain_template(f"steps/{kind.value}.py.j2")
     more = {"model": model, "batch": _BATCH, "subject": _subject(values)}
@@ -110,14 +185,9 @@ def write_step(root: Path, step: Scaffold, *, force: bool) -> None:
 
 
 def _facts(project: Project, model: str) -> ModelFacts:
-    known = {facts.name: facts for facts in project.models}
-    if model not in known:
-        raise InvalidInputError(
-            "TG306", f"there is no model {model!r}; found: {', '.join(known)}",
-            where=str(project.root),
-        )  # fmt: skip
+    facts = model_named(model, project.models, project.root)
     seen = project.lock.evidence.models.get(model) if project.lock is not None else None
-    return with_observed(known[model], seen.trial if seen is not None else None)
+    return with_observed(facts, seen.trial if seen is not None else None)
 
 
 def _subject(values: _Values) -> str:
@@ -216,21 +286,16 @@ def _labels(facts: ModelFacts) -> _Values | None:
     }
 
 
-_VALUES: Mapping[ScaffoldKind, Callable[[ModelFacts], _Values | None]] = MappingProxyType(
-    {
-        ScaffoldKind.IMAGE: _image,
-        ScaffoldKind.TEXT: _text,
-        ScaffoldKind.TABLE: _table,
-        ScaffoldKind.LABELS: _labels,
-    }
-)
-_WANTED: Mapping[ScaffoldKind, str] = MappingProxyType(
-    {
-        ScaffoldKind.IMAGE: "an image step gives one float input of four axes",
-        ScaffoldKind.TEXT: "a text step gives integer inputs of two axes",
-        ScaffoldKind.TABLE: "a table step gives one float input [rows, columns]",
-        ScaffoldKind.LABELS: "a labels step takes one float output [rows, classes]",
-    }
+# What fills a step's template, None where the model has no such tensor, and what is wanted.
+_STEPS: Mapping[ScaffoldKind, tuple[Callable[[ModelFacts], _Values | None], str]] = (
+    MappingProxyType(
+        {
+            ScaffoldKind.IMAGE: (_image, "an image step gives one float input of four axes"),
+            ScaffoldKind.TEXT: (_text, "a text step gives integer inputs of two axes"),
+            ScaffoldKind.TABLE: (_table, "a table step gives one float input [rows, columns]"),
+            ScaffoldKind.LABELS: (_labels, "a labels step takes one float output [rows, classes]"),
+        }
+    )
 )
 
 

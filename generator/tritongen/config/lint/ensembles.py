@@ -1,16 +1,124 @@
-"""Ensembles against the models of their steps."""
+"""Ensembles: their own configuration, and against the models of their steps."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tritongen.config.lint.linted_model import LintedModel, dtype_name, show_dims
+from tritongen.config.lint.linted_model import ENSEMBLE, LintedModel, Models, show_dims
 from tritongen.config.lint.repository_view import LintContext
-from tritongen.config.pbtxt import ConfigMessage, map_path
+from tritongen.config.pbtxt import Message, map_path
+from tritongen.config.protobuf import dtype_name
 from tritongen.model.findings import Finding
 
-Models = Mapping[str, LintedModel]
-
 _STEPS = "ensemble_scheduling.step"
+
+
+@dataclass(slots=True)
+class _EnsembleTensor:
+    """An ensemble tensor: who writes it and what is written from it."""
+
+    sources: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    written: bool = False
+    ready: bool = False
+    field: str = ""
+
+
+def settings(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Platform "ensemble" and steps come together, and without settings of the steps' models."""
+    config = model.config
+    if not config.HasField("ensemble_scheduling"):
+        if config.platform == ENSEMBLE:
+            message = 'ensemble_scheduling must be set for platform "ensemble"'
+            yield model.error("TG441", "platform", message)
+        return
+    if config.platform != ENSEMBLE:
+        message = f'ensemble scheduling cannot be set for platform "{config.platform}"'
+        yield model.error("TG441", "ensemble_scheduling", message)
+    foreign = {"instance_group", "optimization", "model_warmup"}
+    for described, _ in config.ListFields():
+        if described.name in foreign:
+            message = f"{described.name} should not be specified for an ensemble"
+            yield model.error("TG442", described.name, message)
+    if not config.ensemble_scheduling.step:
+        yield model.error("TG443", "ensemble_scheduling", "an ensemble must specify steps")
+    for index, (path, step) in enumerate(model.each(_STEPS)):
+        for name in ("model_name", "input_map", "output_map"):
+            if not getattr(step, name):
+                yield model.error("TG443", path, f"step {index} must specify '{name}'")
+
+
+def data_flow(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """Every tensor is written once, and leads from an input to an output."""
+    if not model.config.ensemble_scheduling.step:
+        return
+    nodes: dict[str, _EnsembleTensor] = {}
+    yield from _link(model, nodes)
+    inputs = [tensor.name for tensor in model.config.input]
+    outputs = {tensor.name for tensor in model.config.output}
+    for path, tensor in model.each("input"):
+        if tensor.name not in nodes:
+            message = f"ensemble input '{tensor.name}' is not used by any step"
+            yield model.error("TG445", f"{path}.name", message)
+    _propagate(nodes, inputs)
+    for place, tensor in model.each("output"):
+        path, node = f"{place}.name", nodes.get(tensor.name)
+        if node is None:
+            message = f"ensemble output '{tensor.name}' is not written by any step"
+            yield model.error("TG445", path, message)
+        elif not node.ready:
+            cause = _first_cause(nodes, tensor.name)
+            detail = f": '{cause}' is not connected" if cause != tensor.name else ""
+            message = f"ensemble output '{tensor.name}' is not written{detail}"
+            yield model.error("TG445", path, message)
+    for name, node in sorted(nodes.items()):
+        if name not in outputs and (not node.ready or not node.targets):
+            lack = "used by no step and no output" if node.ready else "never written"
+            yield model.error("TG445", node.field, f"ensemble tensor '{name}' is {lack}")
+
+
+def _link(model: LintedModel, nodes: dict[str, _EnsembleTensor]) -> Iterator[Finding]:
+    for path, step in model.each(_STEPS):
+        for key, name in sorted(step.output_map.items()):
+            where = map_path(f"{path}.output_map", key)
+            node = nodes.setdefault(name, _EnsembleTensor(field=where))
+            if node.written:
+                yield model.error(
+                    "TG444", where, f"ensemble tensor '{name}' appears in an output_map twice"
+                )
+            node.written = True
+        written = set(step.output_map.values())
+        for key, name in sorted(step.input_map.items()):
+            node = nodes.setdefault(name, _EnsembleTensor(field=map_path(f"{path}.input_map", key)))
+            for target in written:
+                nodes[target].sources.append(name)
+                node.targets.append(target)
+
+
+def _propagate(nodes: dict[str, _EnsembleTensor], inputs: list[str]) -> None:
+    queue = [name for name in inputs if name in nodes]
+    for name in queue:
+        nodes[name].ready = True
+    while queue:
+        for target in nodes[queue.pop()].targets:
+            node = nodes[target]
+            if not node.ready and all(nodes[source].ready for source in node.sources):
+                node.ready = True
+                queue.append(target)
+
+
+def _first_cause(nodes: dict[str, _EnsembleTensor], name: str) -> str:
+    """The first tensor on the way back that nothing provides."""
+    seen = {name}
+    while True:
+        unready = [
+            source
+            for source in nodes[name].sources
+            if not nodes[source].ready and source not in seen
+        ]
+        if not unready:
+            return name
+        name = unready[0]
+        seen.add(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +166,7 @@ def _availability(model: LintedModel, models: Models) -> Iterator[Finding]:
                 f"model '{name}' of the step is not in the repository",
             )
             continue
-        served = {version.number for version in models[name].served}
+        served = models[name].served
         if version == -1 or version in served or not served:
             continue
         written = f"{path}.model_version" in model.parsed.lines
@@ -111,7 +219,7 @@ class _Mapping:
         for tensor in (*model.config.input, *model.config.output):
             self._tensors.setdefault(tensor.name, self._own(tensor))
 
-    def _own(self, tensor: ConfigMessage) -> _Tensor:
+    def _own(self, tensor: Message) -> _Tensor:
         dims = tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
         model = self._model
         return _Tensor(model.name, tensor.data_type, tuple(dims), model.batching)

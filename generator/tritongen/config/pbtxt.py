@@ -1,4 +1,4 @@
-"""A parser of `ModelConfig` text that follows Triton's grammar and reports every fault.
+"""`config.pbtxt`: a parser of its text that follows Triton's grammar and reports every fault.
 
 protobuf's own Python parser stops at the first fault, words it differently from the C++ parser in
 Triton, disagrees with it here and there (octal numbers, for one) and keeps no line numbers.
@@ -6,20 +6,60 @@ Triton, disagrees with it here and there (octal numbers, for one) and keeps no l
 
 from collections.abc import Iterator
 
-from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from tritongen.config.pbtxt import values
-from tritongen.config.pbtxt.parsed_config import ConfigMessage, map_path
-from tritongen.config.pbtxt.text_faults import StopParsing, TextFaults, did_you_mean
-from tritongen.config.pbtxt.tokens import Token, TokenKind
+from tritongen.config.parsed_config import (
+    ParsedConfig,
+    StopParsing,
+    TextFaults,
+    did_you_mean,
+    map_path,
+)
+from tritongen.config.pbtxt_tokens import (
+    Scalar,
+    Token,
+    TokenKind,
+    ValueFault,
+    scalar,
+    tokenize,
+    unquote,
+    whole,
+)
+from tritongen.config.protobuf import Message, is_repeated, new_model_config
+from tritongen.model.findings import Finding, Location, Severity
 
-Scalar = str | int | float | bool
+__all__ = ["MAX_CONFIG_BYTES", "Message", "ParsedConfig", "map_path", "parse_config"]
 
-_LABEL_REPEATED = 3
+# A configuration has a few kilobytes; this many are a mistake or an attack. Whoever reads the file
+# need not read more than this and one byte.
+MAX_CONFIG_BYTES = 4 * 2**20
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
-# What Python holds where the text gives no key.
-_EMPTY_KEYS: dict[int, object] = {FieldDescriptor.CPPTYPE_STRING: ""}
+
+
+def parse_config(text: str, path: str) -> ParsedConfig:
+    """Reads the text of one configuration; never raises for what the text holds.
+
+    Args:
+        text: of the file; bytes that are no UTF-8 stand as U+FFFD (``errors="replace"``).
+        path: of the file, for the findings.
+    """
+    message = new_model_config()
+    if len(text) > MAX_CONFIG_BYTES:
+        return ParsedConfig(path, message, {}, (_too_large(path),))
+    faults = TextFaults(path)
+    parser = ConfigParser(tokenize(text), faults)
+    parser.parse(message)
+    return ParsedConfig(path, message, parser.lines, tuple(faults.findings))
+
+
+def _too_large(path: str) -> Finding:
+    limit = MAX_CONFIG_BYTES // 2**20
+    return Finding(
+        "TG466",
+        Severity.ERROR,
+        f"the file is larger than {limit} MiB and was not read",
+        location=Location(path),
+    )
 
 
 class ConfigParser:
@@ -32,7 +72,7 @@ class ConfigParser:
         self._faults = faults
         self.lines: dict[str, int] = {}
 
-    def parse(self, message: ConfigMessage) -> None:
+    def parse(self, message: Message) -> None:
         """Reads all fields of the top level; the message holds what could be read."""
         seen: dict[str, str] = {}
         try:
@@ -96,7 +136,7 @@ class ConfigParser:
 
     # -- fields -----------------------------------------------------------------------------
 
-    def _field(self, message: ConfigMessage, prefix: str, seen: dict[str, str]) -> None:
+    def _field(self, message: Message, prefix: str, seen: dict[str, str]) -> None:
         name = self._next()
         if name.kind is TokenKind.SYMBOL and name.text == "[":
             self._extension(message.DESCRIPTOR, name, prefix)
@@ -136,13 +176,13 @@ class ConfigParser:
 
     def _check_presence(
         self,
-        message: ConfigMessage,
+        message: Message,
         field: FieldDescriptor,
         name: Token,
         path: str,
         seen: dict[str, str],
     ) -> None:
-        if _repeated(field):
+        if is_repeated(field):
             return
         if field.name in seen and _is_set(message, field):
             complaint = f'Non-repeated field "{field.name}" is specified multiple times.'
@@ -159,9 +199,7 @@ class ConfigParser:
         if oneof:
             seen.setdefault(f"oneof {oneof.name}", field.name)
 
-    def _value(
-        self, message: ConfigMessage, field: FieldDescriptor, name: Token, path: str
-    ) -> None:
+    def _value(self, message: Message, field: FieldDescriptor, name: Token, path: str) -> None:
         is_message = field.message_type is not None
         if self._try(":") is None and not is_message:
             found = self._peek()
@@ -170,7 +208,7 @@ class ConfigParser:
                 self._pass_over(found)
                 return
         self.lines.setdefault(path, name.line)
-        if not (_repeated(field) and self._try("[")):
+        if not (is_repeated(field) and self._try("[")):
             self._element(message, field, path)
             return
         if self._try("]"):
@@ -183,7 +221,7 @@ class ConfigParser:
                 found = self._peek()
                 self._faults.stop(found, f'Expected "]", found "{found.text}".', path)
 
-    def _element(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+    def _element(self, message: Message, field: FieldDescriptor, path: str) -> None:
         if field.message_type is None:
             self._scalar(message, field, path)
             return
@@ -197,7 +235,7 @@ class ConfigParser:
             return
         if field.message_type.GetOptions().map_entry:
             self._map_entry(message, field, field.message_type, opening, path)
-        elif _repeated(field):
+        elif is_repeated(field):
             items = getattr(message, field.name)
             child = f"{path}[{len(items)}]"
             self.lines[child] = opening.line
@@ -207,7 +245,7 @@ class ConfigParser:
             target.SetInParent()
             self._body(target, opening, path)
 
-    def _body(self, message: ConfigMessage, opening: Token, path: str) -> None:
+    def _body(self, message: Message, opening: Token, path: str) -> None:
         closing = _CLOSING[opening.text]
         seen: dict[str, str] = {}
         while True:
@@ -230,108 +268,91 @@ class ConfigParser:
 
     def _map_entry(
         self,
-        message: ConfigMessage,
+        message: Message,
         field: FieldDescriptor,
         entry_type: Descriptor,
         opening: Token,
         path: str,
     ) -> None:
         """One entry; the last one of a key holds, as in Triton."""
-        key_field = entry_type.fields_by_name["key"]
-        value_field = entry_type.fields_by_name["value"]
-        key = self._key_ahead(key_field)
-        child = map_path(path, key)
+        fields, target = entry_type.fields_by_name, getattr(message, field.name)
+        child = map_path(path, self._key_ahead(fields["key"]))
         if child in self.lines:
-            self._faults.remark(
-                "TG601",
-                opening,
-                f"{child} is given more than once; Triton keeps the last one",
-                child,
-            )
+            complaint = f"{child} is given more than once; Triton keeps the last one"
+            self._faults.remark("TG601", opening, complaint, child)
         self.lines[child] = opening.line
-        entry: ConfigMessage = message_factory.GetMessageClass(entry_type)()
+        entry: Message = target.GetEntryClass()()
         self._body(entry, opening, child)
-        target = getattr(message, field.name)
-        if value_field.message_type is not None:
+        if fields["value"].message_type is not None:
             target[entry.key].CopyFrom(entry.value)
         else:
             target[entry.key] = entry.value
 
-    def _key_ahead(self, key_field: FieldDescriptor) -> object:
+    def _key_ahead(self, key_field: FieldDescriptor) -> str | int:
         """The entry's key, looked up before its value is read so that paths can name it."""
+        is_text = key_field.cpp_type == FieldDescriptor.CPPTYPE_STRING
         depth, at = 0, self._at
         while depth >= 0:
             token = self._token(at)
+            at += 1
             if token.kind in {TokenKind.END, TokenKind.BAD}:
                 break
             if token.kind is TokenKind.SYMBOL:
                 depth += (token.text in "{<[") - (token.text in "}>]")
             if depth == 0 and token.kind is TokenKind.IDENTIFIER and token.text == "key":
-                return self._key_at(at + 1, key_field)
-            at += 1
-        return _EMPTY_KEYS.get(key_field.cpp_type, 0)
+                if self._token(at).text == ":":
+                    at += 1
+                return self._text_at(at) if is_text else self._whole_at(at)
+        return "" if is_text else 0
 
-    def _key_at(self, at: int, key_field: FieldDescriptor) -> object:
-        empty = _EMPTY_KEYS.get(key_field.cpp_type, 0)
+    def _text_at(self, at: int) -> str:
+        parts: list[str] = []
+        while self._token(at).kind is TokenKind.STRING:
+            parts.append(unquote(self._token(at).text)[0])
+            at += 1
+        return "".join(parts)
+
+    def _whole_at(self, at: int) -> int:
         token = self._token(at)
-        if token.kind is TokenKind.SYMBOL and token.text == ":":
-            at += 1
-            token = self._token(at)
-        if isinstance(empty, str):
-            parts: list[str] = []
-            while self._token(at).kind is TokenKind.STRING:
-                parts.append(values.unquote(self._token(at).text)[0])
-                at += 1
-            return "".join(parts)
-        return values.whole(token.text) if token.kind is TokenKind.INTEGER else empty
+        return whole(token.text) if token.kind is TokenKind.INTEGER else 0
 
-    def _scalar(self, message: ConfigMessage, field: FieldDescriptor, path: str) -> None:
+    def _scalar(self, message: Message, field: FieldDescriptor, path: str) -> None:
         token = self._peek()
-        quoted = token.kind is TokenKind.STRING
-        value = self._string(field, path) if quoted else self._plain(field, path)
+        is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING
+        if is_text and token.kind is TokenKind.STRING:
+            value: Scalar | None = self._text(token, path)
+        else:
+            value = self._plain(field, path)
         if value is None:
             return
-        if _repeated(field):
+        if is_repeated(field):
             items = getattr(message, field.name)
             self.lines[f"{path}[{len(items)}]"] = token.line
             items.append(value)
         else:
             setattr(message, field.name, value)
 
-    def _string(self, field: FieldDescriptor, path: str) -> str | None:
-        first = self._peek()
-        parts: list[str] = []
-        valid = True
+    def _text(self, first: Token, path: str) -> str:
+        """A text, which may be written in several parts."""
+        parts: list[tuple[str, bool]] = []
         while self._peek().kind is TokenKind.STRING:
-            text, sound = values.unquote(self._next().text)
-            parts.append(text)
-            valid = valid and sound
-        if field.cpp_type != FieldDescriptor.CPPTYPE_STRING:
-            self._complain(field, first, path)
-            return None
-        if not valid:
+            parts.append(unquote(self._next().text))
+        if not all(valid for _, valid in parts):
             self._faults.remark("TG602", first, f"{path} holds bytes that are not UTF-8", path)
-        return "".join(parts)
+        return "".join(text for text, _ in parts)
 
     def _plain(self, field: FieldDescriptor, path: str) -> Scalar | None:
         """A number or word; None after a fault, which is then reported."""
         minus = self._try("-")
         token = self._peek()
         try:
-            value = _convert(token, minus, field)
-        except values.ValueFault as fault:
+            value = scalar(token, minus, field)
+        except ValueFault as fault:
             self._faults.add(fault.kind, minus or token, fault.complaint, path, _fix(field, token))
             self._pass_over(token)
             return None
         self._next()
         return value
-
-    def _complain(self, field: FieldDescriptor, token: Token, path: str) -> None:
-        try:
-            _convert(token, None, field)
-        except values.ValueFault as fault:
-            fix = "Write it without quotes."
-            self._faults.add(fault.kind, token, fault.complaint, path, fix)
 
     def _pass_over(self, token: Token) -> None:
         """After a value of the wrong type: the value too, unless it is a closing bracket."""
@@ -342,41 +363,20 @@ class ConfigParser:
         self._skip_value()
 
 
-def _is_set(message: ConfigMessage, field: FieldDescriptor) -> bool:
+def _is_set(message: Message, field: FieldDescriptor) -> bool:
     """Whether protobuf takes a field for set: a number that is 0, say, does not count."""
     if field.has_presence:
         return bool(message.HasField(field.name))
     return bool(getattr(message, field.name) != field.default_value)
 
 
-def _repeated(field: FieldDescriptor) -> bool:
-    # protobuf before 6.30 has `label` only; newer ones warn about it.
-    flag = getattr(field, "is_repeated", None)
-    return bool(getattr(field, "label", 0) == _LABEL_REPEATED if flag is None else flag)
-
-
-def _convert(token: Token, minus: Token | None, field: FieldDescriptor) -> Scalar:
-    kind = field.cpp_type
-    if kind == FieldDescriptor.CPPTYPE_STRING:
-        raise values.ValueFault(f"Expected string, got: {minus.text if minus else token.text}")
-    if kind == FieldDescriptor.CPPTYPE_BOOL:
-        if minus is not None:
-            raise values.ValueFault("Expected identifier, got: -")
-        return values.boolean(token, field)
-    if kind == FieldDescriptor.CPPTYPE_ENUM:
-        return values.enumeration(token, minus, field)
-    if kind in {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}:
-        return values.real(token, minus)
-    return values.integer(token, minus, field)
-
-
 def _fix(field: FieldDescriptor, token: Token) -> str:
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return "Put the value in double quotes."
+    if token.kind is TokenKind.STRING:
+        return "Write it without quotes."
     if field.enum_type is not None and token.kind is TokenKind.IDENTIFIER:
         return did_you_mean(token.text, field.enum_type.values_by_name)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return "Write true or false."
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return "Put the value in double quotes."
-    if token.text == "]":
-        return "Remove the comma before it."
-    return ""
+    return "Remove the comma before it." if token.text == "]" else ""
