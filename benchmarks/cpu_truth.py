@@ -1,10 +1,10 @@
-"""One CPU on a larger machine: the configuration that Triton completes by itself, and the plan's.
+"""One CPU on a larger machine: the auto-completed configuration, and the plan's.
 
     .venv/bin/python benchmarks/cpu_truth.py            all demo models, about four minutes
     .venv/bin/python benchmarks/cpu_truth.py --quick    two models, short blocks, about a minute
 
 For each model two containers run at once, each limited to one CPU (`docker run --cpus 1`). One
-serves the bare model file, so that Triton completes the configuration; the other serves what
+serves the bare model file, so that its configuration is auto-completed; the other serves what
 `tritongen build --cpus 1` wrote. The prober loads one after the other in turn, with 8 requests
 outstanding. Threads are counted in /proc while the load runs, throttled periods in the container's
 own cpu.stat.
@@ -170,7 +170,7 @@ def measure(model: str, folder: Path, image: str, effort: Effort) -> tuple[Side,
     project = folder / model
     build(project, (model,), cpus=CORES)
     with ExitStack() as stack:
-        own = stack.enter_context(served("Triton's own", bare(project, model, folder), image))
+        own = stack.enter_context(served("auto-completed", bare(project, model, folder), image))
         plan = stack.enter_context(served("generated", project, image))
         for number in range(effort.rounds):
             order = (own, plan) if number % 2 else (plan, own)

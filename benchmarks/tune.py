@@ -1,4 +1,4 @@
-"""`tritongen tune` beside a grid, Triton's own completion and Model Analyzer.
+"""`tritongen tune` beside a grid, the auto-completed configuration and Model Analyzer.
 
     .venv/bin/python benchmarks/tune.py --quick            one small model, some minutes
     .venv/bin/python benchmarks/tune.py --bounded          a reduced table, well under an hour

@@ -2,7 +2,7 @@
 
 *Grid*: every configuration that the tuner may choose, measured once each, beside the simulation.
 *Tune*: the command as a user runs it, with several seeds. *Final*: the choices, the best of the
-grid and Triton's own completion, measured again by perf_analyzer in turn.
+grid and the auto-completed configuration, measured again by perf_analyzer in turn.
 """
 
 import csv
@@ -216,7 +216,7 @@ def final_part(
     tell: Callable[[str], None],
     rounds: int,
 ) -> dict[str, Any]:
-    """Choices, the grid's best and Triton's own completion by perf_analyzer, in turn."""
+    """Choices, the grid's best and the auto-completed configuration by perf_analyzer, in turn."""
     best = sorted(grid, key=lambda point: -point["throughput"])[:TOP]
     wanted = {Candidate(**point["candidate"]) for point in best}
     wanted |= {Candidate(**tune["best"]) for tune in tunes.values()}

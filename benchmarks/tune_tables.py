@@ -33,9 +33,9 @@ def tables(known: Mapping[str, dict[str, Any]], wanted: Iterable[str]) -> str:
             list(_quality(rows)),
         ),
         (
-            "Against Triton's own completion (perf_analyzer)",
+            "Against the auto-completed configuration (perf_analyzer)",
             "What Triton serves of a folder without `config.pbtxt`, kept busy by its clients.",
-            ("model/CPUs", "Triton's own", "chosen by tune", "throughput", "p99"),
+            ("model/CPUs", "auto-completed", "chosen by tune", "throughput", "p99"),
             list(_defaults(rows)),
         ),
         (
@@ -96,7 +96,7 @@ def _quality(rows: Rows) -> Iterator[tuple[str, ...]]:
 
 
 def _defaults(rows: Rows) -> Iterator[tuple[str, ...]]:
-    """Choices against Triton's own completion, by perf_analyzer."""
+    """Choices against the auto-completed configuration, by perf_analyzer."""
     for key, row in rows:
         final = row.get("final")
         if not final or not final["throughput"].get("default"):

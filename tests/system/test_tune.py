@@ -182,7 +182,7 @@ class TestEvidence:
         shown = project.run("explain", "dense", "instance_group").out
         assert "tuned for throughput on 1 core" in shown
         assert "requests/s" in shown
-        assert "Triton's own completion" in shown
+        assert "by the auto-completed configuration" in shown
 
     def test_going_without_the_memory_arena_is_rendered_explained_and_measured(self, tuned):
         project, _ = tuned

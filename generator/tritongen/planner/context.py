@@ -125,7 +125,7 @@ def _figures(numbers: Mapping[str, float]) -> Iterator[str]:
     default, slow = numbers.get("default_throughput_per_s"), numbers.get("default_p99_us")
     if default is not None:
         tail = f" at p99 {show_figure(slow / 1e3)} ms" if slow is not None else ""
-        yield f"by Triton's own completion {show_figure(default)}/s{tail}"
+        yield f"by the auto-completed configuration {show_figure(default)}/s{tail}"
     measured, rounds = numbers.get("candidates"), numbers.get("rounds")
     if measured is not None and rounds is not None:
         many = "candidate" if measured == 1 else "candidates"

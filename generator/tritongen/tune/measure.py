@@ -241,8 +241,8 @@ def _host_threads(cores: Cores) -> int:
     """Threads that a library starts by itself, where affinity alone keeps the server to its CPUs.
 
     ONNX Runtime pins them to every core of the host, beyond the affinity that it was started with:
-    Triton's own completion would be measured on more CPUs than the target has. As many threads
-    without the pins stay where they belong. 0 where the server has every CPU.
+    the auto-completed configuration would be measured on more CPUs than the target has. As many
+    threads without the pins stay where they belong. 0 where the server has every CPU.
     """
     reading = read_cpus()
     whole = len(cores.server) >= (os.cpu_count() or 1)

@@ -47,7 +47,7 @@ def tune(
     """
     told, begun = listener or Listener(), time.monotonic()
     _check(project, options)
-    # What each model may be given: its space, today's configuration, and Triton's own.
+    # What each model may be given: its space, today's configuration, and the auto-completed one.
     gathered = _evidence(project, options, told)
     subjects, notes = make_subjects(project, gathered, options)
     # Calibration, prediction, race, and the choice at rates; one model after the other.

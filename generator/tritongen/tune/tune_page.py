@@ -64,7 +64,7 @@ def _section(model: TunedModel) -> dict[str, object]:
 def cells(row: Evaluated) -> tuple[str, ...]:
     """One candidate in a table: name, load, predicted, measured, ms, times, fate, why not."""
     predicted, found = row.predicted, row.measured
-    name = f"{row.candidate.key} (Triton's own)" if row.fate == "baseline" else row.candidate.key
+    name = f"{row.candidate.key} (auto-completed)" if row.fate == "baseline" else row.candidate.key
     return (
         name,
         load_text(row.load),
@@ -127,7 +127,7 @@ def _scatter(model: TunedModel, rows: Sequence[Evaluated]) -> Chart:
         "Left and high is good. The line joins those that none beats in both, measured each under "
         f"its own load{'; dashed: the goal' if limit is not None else ''}.",
         figure.svg(),
-        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
+        (("best", "chosen"), ("base", "auto-completed"), ("fine", "others")),
     )
 
 
@@ -142,7 +142,7 @@ def _mark(figure: Figure, row: Evaluated, x: float, y: float) -> None:
 
 
 def _name(row: Evaluated) -> str:
-    return "Triton's own" if row.fate == "baseline" else row.candidate.key
+    return "auto-completed" if row.fate == "baseline" else row.candidate.key
 
 
 def _style(row: Evaluated) -> str:
@@ -171,7 +171,7 @@ def _bars(rows: Sequence[Evaluated]) -> Chart:
         title,
         "Measured, with an interval at 95 %; the blue tick is the prediction.",
         figure.svg(),
-        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
+        (("best", "chosen"), ("base", "auto-completed"), ("fine", "others")),
     )
 
 

@@ -232,7 +232,7 @@ def _failures(history: History) -> tuple[str, ...]:
     for record in history:
         if record.error:
             default = record.task.purpose is Purpose.BASELINE
-            name = "Triton's own completion" if default else record.task.candidate.key
+            name = "the auto-completed configuration" if default else record.task.candidate.key
             hit.setdefault(record.error, []).append(name)
     return tuple(
         f"{', '.join(dict.fromkeys(names))} could not be measured: {cause}"
@@ -284,12 +284,13 @@ def rates_sentence(result: TunedModel) -> str:
 
 
 def gain_sentence(result: TunedModel) -> str:
-    """The best against Triton's own completion; empty without both."""
+    """The best against the auto-completed configuration; empty without both."""
     if result.best is None or result.default is None:
         return ""
     ratio = result.best.throughput.value / result.default.throughput.value
     tail = show_figure(result.best.latency_s.value / result.default.latency_s.value)
     sent = isinstance(result.best.load, OpenLoop)
     if sent and abs(ratio - 1.0) < _SAME:
-        return f"{tail} × the p99 of Triton's own completion at the same rate"
-    return f"{show_figure(ratio)} × the throughput and {tail} × the p99 of Triton's own completion"
+        return f"{tail} × the p99 of the auto-completed configuration at the same rate"
+    gain = f"{show_figure(ratio)} × the throughput and {tail} × the p99"
+    return f"{gain} of the auto-completed configuration"

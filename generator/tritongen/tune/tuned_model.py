@@ -1,4 +1,4 @@
-"""One model as the tuner sees it: its space, today's configuration, Triton's own, and requests."""
+"""One model as the tuner sees it: its space, its configurations, and its requests."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Subject:
         objective: its goal.
         space: what may be chosen.
         incumbent: today's configuration.
-        baseline: what Triton would complete by itself.
+        baseline: the auto-completed configuration.
         prior: service times of the trial, None without.
         variant: that stands in for the model, empty for what is served.
     """
@@ -194,7 +194,7 @@ def _prior(evidence: ModelEvidence, cores: int) -> ServiceTimes | None:
 
 
 def _baseline(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int) -> Candidate:
-    """Triton's own choice: its count of instances, each with threads for all cores."""
+    """The auto-completed configuration: its count of instances, each with threads for all cores."""
     completes = "max_batch_size" in model.backend.completes and model.syntactic_batch
     wanted = Candidate(1, 1, _DEFAULT_BATCH, 0) if completes else Candidate(1, 1)
     plan = _plan(model.facts, intent, replace(evidence, tuned=wanted.tuned("", {})), cores)
@@ -230,7 +230,7 @@ def loadable(
     Args:
         subject: the model.
         candidate: its configuration.
-        default: render what Triton completes by itself instead: no thread is limited.
+        default: render the auto-completed configuration instead: no thread is limited.
         unpinned: threads that the backend would start by itself, to be stated in that rendering
             where they would pin themselves to CPUs that the server must not use; 0 for none.
     """
@@ -284,7 +284,7 @@ def _fitting_warmup(message: Any) -> None:  # noqa: ANN401  (ModelConfig)
 
 
 def _strip(message: Any, backend: BackendRules, instances: int) -> None:  # noqa: ANN401  (ModelConfig)
-    """Leaves what Triton would complete by itself."""
+    """Leaves what the auto-completed configuration holds."""
     rule = backend.threads
     for key in (rule.intra_key, rule.inter_key, rule.mode_key, rule.streams_key):
         if key:

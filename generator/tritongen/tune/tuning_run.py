@@ -311,7 +311,7 @@ class TuningRun:
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
         if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
             doing = f"at {show_figure(task.load.rate_per_s)}/s"
-        name = "Triton's own" if task.purpose is Purpose.BASELINE else task.candidate.key
+        name = "auto-completed" if task.purpose is Purpose.BASELINE else task.candidate.key
         self._told.step(
             TuneProgress(
                 f"{search.subject.name} {search.subject.variant}".rstrip(),

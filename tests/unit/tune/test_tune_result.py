@@ -67,7 +67,7 @@ def test_figures_are_those_of_the_choice(run):
     assert result.best.throughput.low < result.best.throughput.value < result.best.throughput.high
     assert result.default.rounds == 3
     assert result.choice.candidate.key in result.sentence
-    assert "Triton's own completion" in gain_sentence(result)
+    assert "the auto-completed configuration" in gain_sentence(result)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,9 @@ def test_another_percentile_keeps_its_p99():
 
 def test_where_a_rate_is_sent_the_rate_is_no_achievement():
     result, _ = run_of("latency@50/s")
-    assert gain_sentence(result).endswith("× the p99 of Triton's own completion at the same rate")
+    assert gain_sentence(result).endswith(
+        "× the p99 of the auto-completed configuration at the same rate"
+    )
     assert "throughput and" not in gain_sentence(result)
     assert "throughput_low" not in result.tuned.numbers
     assert "throughput_low" in run_of("throughput")[0].tuned.numbers

@@ -1,4 +1,4 @@
-"""A model as the tuner sees it: its space, Triton's own choice, and what a candidate renders to."""
+"""A model as the tuner sees it: its space, its baseline, and what a candidate renders to."""
 
 from dataclasses import replace
 

@@ -47,7 +47,7 @@ class MeasuredConfiguration:
         throughput: requests per second.
         p99_ms: latency at the highest percentile that was kept, up to the 99th.
         chosen: whether it is the one in the lock.
-        baseline: whether it is Triton's own.
+        baseline: whether it is the auto-completed one.
     """
 
     text: str
@@ -176,7 +176,7 @@ def tuning(model: str, measured: Sequence[MeasuredConfiguration]) -> Chart | Non
         f"Configurations of {model} that were measured",
         "Right and low is good. Each point is a real measurement; point at it for its settings.",
         figure.svg(),
-        (("best", "chosen"), ("base", "Triton's own"), ("fine", "others")),
+        (("best", "chosen"), ("base", "auto-completed"), ("fine", "others")),
     )
 
 
