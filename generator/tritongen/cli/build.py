@@ -3,20 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    dim,
-    findings_json,
-    good,
-    present,
-    print_diffs,
-    print_findings,
-    print_table,
-    progress,
-    say,
-    severe,
-    suggest,
-    telling,
-)
+from tritongen.cli import output
+from tritongen.cli.output import dim, good, say, severe
 from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
@@ -104,13 +92,13 @@ def run(options: argparse.Namespace) -> int:
     fixed = _fixed(project, options) if options.fix else None
     variants = {**fixed.variants, **chosen} if fixed is not None else chosen
     settings = replace(_options(options), variants=variants)
-    trying = telling(project, lambda name: progress(f"trying {name} …"))
+    trying = output.telling(project, lambda name: output.progress(f"trying {name} …"))
     result = build(project, settings, trying)
     if fixed is not None:
         result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
-    present(options.format, lambda: _json(result), lambda: _print(result, options))
+    output.present(options.format, lambda: _json(result), lambda: _print(result, options))
     found = (options.check and result.drift) or result.dropped or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
@@ -127,7 +115,9 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
             fix="Leave one out.",
         )
     limits = ChildLimits(memory_bytes=options.trial_memory)
-    return fix_models(project, OptimizeOptions(limits=limits), lambda text: progress(f"{text} …"))
+    return fix_models(
+        project, OptimizeOptions(limits=limits), lambda text: output.progress(f"{text} …")
+    )
 
 
 def _options(options: argparse.Namespace) -> "BuildOptions":
@@ -179,7 +169,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
         ],
         "differences": [view(item, "path", "kind") for item in result.differences],
         "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
-        "findings": findings_json(result.findings),
+        "findings": output.findings_json(result.findings),
     }
 
 
@@ -187,11 +177,11 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
     from tritongen.repository.stored_variants import FIX_TAKEN
 
-    print_findings(item for item in result.findings if item.severity is not Severity.INFO)
+    output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
-        print_diffs(result.differences)
+        output.print_diffs(result.differences)
         return
-    print_table(
+    output.print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),
         [
             (
@@ -251,6 +241,6 @@ def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:
         say("drift: run `tritongen build` and commit" if result.drift else good("up to date"))
     elif result.written:
         say(good(f"wrote {options.output}"))
-        suggest("tritongen up && tritongen verify")
+        output.suggest("tritongen up && tritongen verify")
     elif not options.dry_run:
         say(good("nothing to change"))

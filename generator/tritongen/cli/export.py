@@ -5,17 +5,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    dim,
-    findings_json,
-    good,
-    present,
-    print_diffs,
-    print_findings,
-    print_table,
-    say,
-    suggest,
-)
+from tritongen.cli import output
+from tritongen.cli.output import dim, good, say
 from tritongen.cli.parser import CommandParser, known_models
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
@@ -87,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
     )
     result = export(request)
-    present(
+    output.present(
         options.format,
         lambda: _json(options.target, result),
         lambda: _print(result, options),
@@ -114,16 +105,16 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
         ],
         "files": [item.path for item in result.files],
         "differences": [view(item, "path", "kind") for item in result.differences],
-        "findings": findings_json(result.findings),
+        "findings": output.findings_json(result.findings),
     }
 
 
 def _print(result: "ExportResult", options: argparse.Namespace) -> None:
-    print_findings(result.findings)
+    output.print_findings(result.findings)
     if options.diff:
-        print_diffs(result.differences)
+        output.print_diffs(result.differences)
         return
-    print_table(
+    output.print_table(
         ("service", "replicas", "cores", "threads", "queue target", "models"),
         [
             (
@@ -150,7 +141,7 @@ def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
         say(good(f"wrote {folder}"))
         for command in TARGETS[options.target].deploy:
             say(dim(f"in {folder}: {command}"))
-        suggest(f"tritongen export {options.target} -o {quote(str(folder))} --check")
+        output.suggest(f"tritongen export {options.target} -o {quote(str(folder))} --check")
     elif options.check and result.differences:
         say("drift: run `tritongen export` and commit")
     else:

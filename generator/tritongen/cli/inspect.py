@@ -4,18 +4,8 @@ import argparse
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    bold,
-    dim,
-    findings_json,
-    good,
-    present,
-    print_findings,
-    say,
-    severe,
-    suggest,
-    telling,
-)
+from tritongen.cli import output
+from tritongen.cli.output import bold, dim, good, say, severe
 from tritongen.cli.parser import CommandParser, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, view
@@ -51,13 +41,13 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         trial=options.trial,
         code=not options.untrusted,
-        progress=lambda project: telling(project, lambda _name: None),
+        progress=lambda project: output.telling(project, lambda _name: None),
     )
-    present(
+    output.present(
         options.format,
         lambda: {
             "models": [_json(item) for item in result.models],
-            "findings": findings_json(result.findings),
+            "findings": output.findings_json(result.findings),
         },
         lambda: _print_all(result, quote(str(options.models))),
     )
@@ -78,7 +68,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "callees": facts.python.callees if facts.python is not None else [],
         "graph": view(graph, "operators", "critical_path", "width") if graph is not None else None,
         "onnx": _onnx_json(facts.onnx) if facts.onnx is not None else None,
-        "findings": findings_json(item.findings),
+        "findings": output.findings_json(item.findings),
         "cures": item.fixes,
     }
 
@@ -97,11 +87,11 @@ def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
 def _print_all(result: "InspectionResult", models: str) -> None:
     for model in result.models:
         _print(model)
-    print_findings(result.findings)
+    output.print_findings(result.findings)
     fixable = [item.facts.name for item in result.models if item.fixes]
     for name in fixable[:3]:
-        suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
-    suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
+        output.suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
+    output.suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
 
 
 def _print(item: "InspectedModel") -> None:
@@ -122,7 +112,7 @@ def _print(item: "InspectedModel") -> None:
     if facts.python is not None and facts.python.callees:
         say(f"  calls: {', '.join(facts.python.callees)}")
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
-    print_findings(item.findings)
+    output.print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")
     say()

@@ -6,18 +6,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    ProgressBar,
-    bold,
-    dim,
-    findings_json,
-    good,
-    present,
-    print_findings,
-    print_table,
-    say,
-    suggest,
-)
+from tritongen.cli import output
+from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import (
     CommandParser,
     known_models,
@@ -101,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         options.replicas,
     )
     expected = expectations(models, options.repository, options.plan)
-    with ProgressBar() as bar:
+    with output.ProgressBar() as bar:
         found = observe(
             source,
             expected,
@@ -113,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     if options.csv is not None:
         csv = options.csv
         write_atomic(csv, history_csv(found.models, speedup=options.speedup).encode())
-    present(
+    output.present(
         options.format,
         lambda: _json(found, source, written, csv),
         lambda: _print(found, written, csv),
@@ -141,7 +131,7 @@ def _json(
         ],
         "written": written,
         "csv": csv,
-        "findings": findings_json(found.findings),
+        "findings": output.findings_json(found.findings),
     }
 
 
@@ -205,9 +195,9 @@ def _print(found: "Observation", written: Path | None, csv: Path | None) -> None
                 f"{one.failure_share:.2%}" if one.total.failures else "0",
             )
         )
-    print_table(_HEADERS, rows)
+    output.print_table(_HEADERS, rows)
     say()
-    print_findings(found.findings)
+    output.print_findings(found.findings)
     if not found.findings:
         say(good("what is served agrees with intent and plan"))
     for change in found.changes:
@@ -216,9 +206,9 @@ def _print(found: "Observation", written: Path | None, csv: Path | None) -> None
         say(f"{good(f'rates written to {csv}')} {dim('use it with `pattern: {file: …}`')}")
     if written is not None:
         say(good(f"stated in {written}"))
-        suggest(f"tritongen plan {quote(str(written.parent))}")
+        output.suggest(f"tritongen plan {quote(str(written.parent))}")
     elif found.changes:
-        suggest("tritongen observe --write")
+        output.suggest("tritongen observe --write")
 
 
 def _ms(us: float | None) -> str:

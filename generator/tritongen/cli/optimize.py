@@ -5,19 +5,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    bold,
-    dim,
-    findings_json,
-    good,
-    present,
-    print_findings,
-    print_table,
-    progress,
-    say,
-    suggest,
-    tell_of_code,
-)
+from tritongen.cli import output
+from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
@@ -112,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         existing_folder(options.models), options.output, only=frozenset(options.model)
     )
     if not options.untrusted:
-        tell_of_code(project.root, named_code(project, options.data))
+        output.tell_of_code(project.root, named_code(project, options.data))
     wanted = OptimizeOptions(
         fix=options.fix,
         quantize=options.quantize,
@@ -128,8 +117,8 @@ def run(options: argparse.Namespace) -> int:
         budget_s=options.budget,
         code=not options.untrusted,
     )
-    models = optimize(project, wanted, lambda text: progress(f"{text} …"))
-    present(
+    models = optimize(project, wanted, lambda text: output.progress(f"{text} …"))
+    output.present(
         options.format,
         lambda: {"models": [_json(model) for model in models]},
         lambda: _print(models, options),
@@ -143,7 +132,7 @@ def _json(model: "OptimizedModel") -> dict[str, object]:
         **view(model, "name", "steps"),
         "variants": [_variant_json(variant) for variant in model.variants],
         "chosen": model.chosen,
-        "findings": findings_json(model.findings),
+        "findings": output.findings_json(model.findings),
     }
 
 
@@ -173,11 +162,11 @@ def _print_model(model: "OptimizedModel", models: Path) -> None:
         if step.proof is not None and step.proof.tolerance:
             say(dim(f"       {_proof_text(step.proof)}"))
     if model.variants:
-        print_table(
+        output.print_table(
             ("  variant", "size", "verdict", "accuracy", "speed-up"),
             [_row(variant) for variant in model.variants],
         )
-    print_findings(model.findings)
+    output.print_findings(model.findings)
     if model.chosen:
         how = f"tritongen build {models} --variant {model.name}={model.chosen}"
         say(f"  serve: {good(model.chosen)}, with `{how}`")
@@ -215,6 +204,6 @@ def _suggest(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) 
         for word in ("--variant", f"{model.name}={model.chosen}")
     ]
     if chosen:
-        suggest(shlex.join(["tritongen", "build", str(options.models), *chosen]))
+        output.suggest(shlex.join(["tritongen", "build", str(options.models), *chosen]))
     elif not options.fix and any(step.cures for model in models for step in model.steps):
-        suggest(shlex.join(["tritongen", "optimize", str(options.models), "--fix"]))
+        output.suggest(shlex.join(["tritongen", "optimize", str(options.models), "--fix"]))

@@ -7,18 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    bold,
-    dim,
-    findings_json,
-    good,
-    present,
-    print_findings,
-    print_table,
-    progress,
-    say,
-    suggest,
-)
+from tritongen.cli import output
+from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import CommandParser, existing_folder, positive_int, writable_file
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, significant, view
@@ -92,10 +82,10 @@ def run(options: argparse.Namespace) -> int:
             write=not options.dry_run,
             output=options.output,
         ),
-        lambda name: progress(f"trying {name} …"),
+        lambda name: output.progress(f"trying {name} …"),
     )
     top = options.top
-    present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
+    output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
     return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
 
 
@@ -120,7 +110,7 @@ def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
         ],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
-        "findings": findings_json(planned.findings),
+        "findings": output.findings_json(planned.findings),
     }
 
 
@@ -192,7 +182,7 @@ def _us(seconds: float) -> float:
 def _print(planned: "FleetPlan", top: int) -> None:
     plan = planned.plan
     _print_traffic(plan)
-    print_table(
+    output.print_table(
         ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),
         [_row(option) for option in plan.options[:top]],
     )
@@ -211,10 +201,10 @@ def _print(planned: "FleetPlan", top: int) -> None:
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
             )
         )
-    print_findings(_grouped(planned.findings))
+    output.print_findings(_grouped(planned.findings))
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
-        suggest("tritongen export kubernetes -o deploy")
+        output.suggest("tritongen export kubernetes -o deploy")
 
 
 def _grouped(findings: "Sequence[Finding]") -> "list[Finding]":
@@ -280,4 +270,4 @@ def _print_services(option: "Option") -> None:
                 split,
             )
         )
-    print_table(("service", "replicas", "mean", "by", "cpus", "instances × threads"), rows)
+    output.print_table(("service", "replicas", "mean", "by", "cpus", "instances × threads"), rows)

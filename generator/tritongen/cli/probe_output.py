@@ -5,19 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tritongen.cli.output import (
-    bold,
-    document_text,
-    emit,
-    emit_json,
-    error_json,
-    print_table,
-    remark,
-    report_error,
-    say,
-    say_error,
-    say_lines,
-)
+from tritongen.cli import output
+from tritongen.cli.output import bold, say
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.model.codec import shallow, view
 from tritongen.model.printable import printable
@@ -84,9 +73,9 @@ def deliver(args: argparse.Namespace, found: ProbeResults) -> int:
     else:
         _table(found)
     if found.interrupted:
-        say_error("interrupted: these are the numbers so far")
+        output.say_error("interrupted: these are the numbers so far")
     if problem is not None:
-        report_error(problem, as_json=False)
+        output.report_error(problem, as_json=False)
         return int(problem.exit_code)
     return _SIGNALLED + found.interrupted if found.interrupted else int(ExitCode.OK)
 
@@ -118,7 +107,7 @@ def _document(found: ProbeResults, problem: TritongenError | None) -> dict[str, 
     if found.interrupted:
         told["interrupted"] = True
     if problem is not None:
-        told["error"] = error_json(problem)
+        told["error"] = output.error_json(problem)
     return told
 
 
@@ -138,14 +127,14 @@ def _comparison_json(item: FigureComparison) -> dict[str, Any]:
 
 def _json(args: argparse.Namespace, found: dict[str, Any]) -> None:
     if args.output is None:
-        emit_json(found)
+        output.emit_json(found)
     else:
-        _write(args, document_text(found) + "\n")
+        _write(args, output.document_text(found) + "\n")
 
 
 def _text(args: argparse.Namespace, text: str) -> None:
     if args.output is None:
-        emit(text)
+        output.emit(text)
     else:
         _write(args, text)
 
@@ -154,7 +143,7 @@ def _write(args: argparse.Namespace, text: str) -> None:
     from tritongen.system.files import write_atomic
 
     write_atomic(args.output, text.encode())
-    remark(f"wrote {args.output}")
+    output.remark(f"wrote {args.output}")
 
 
 def _html(args: argparse.Namespace, found: ProbeResults) -> None:
@@ -171,18 +160,18 @@ def _table(found: ProbeResults) -> None:
     answers, comparisons = found.answers, found.comparisons
     for model, levels in by_model(found.levels).items():
         say(bold(model))
-        print_table(HEADERS, [row(level) for level in levels])
+        output.print_table(HEADERS, [row(level) for level in levels])
         best = [answer.best for answer in answers if answer.model == model]
         # A search measures many levels; where it ended is what matters.
         shown = [level for level in best if level is not None] if answers else levels
         if not comparisons:
             for level in shown:
-                say_lines("\n".join(map(printable, details(level))))
+                output.say_lines("\n".join(map(printable, details(level))))
         say()
     for answer in answers:
         say(bold(answer_text(answer)))
     if comparisons:
-        print_table(
+        output.print_table(
             ("model", "load", "figure", "before", "after", "after / before", "verdict"),
             [
                 (

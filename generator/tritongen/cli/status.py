@@ -4,15 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    findings_json,
-    present,
-    print_findings,
-    print_states,
-    readiness,
-    say,
-    states_json,
-)
+from tritongen.cli import output
+from tritongen.cli.output import say
 from tritongen.cli.parser import (
     DEFAULT_REPOSITORY,
     CommandParser,
@@ -66,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
     result = _elsewhere(options) if options.url else _own(options)
-    present(options.format, lambda: _json(result), lambda: _print(result))
-    return int(ExitCode.FINDINGS if result.drift else readiness(result.models))
+    output.present(options.format, lambda: _json(result), lambda: _print(result))
+    return int(ExitCode.FINDINGS if result.drift else output.readiness(result.models))
 
 
 def _own(options: argparse.Namespace) -> "ServerStatus":
@@ -100,8 +93,8 @@ def _elsewhere(options: argparse.Namespace) -> "ServerStatus":
 def _json(result: "ServerStatus") -> dict[str, object]:
     return {
         **view(result, "runtime", "version", "repository", "log", "endpoints"),
-        "models": states_json(result.models),
-        "drift": findings_json(result.drift),
+        "models": output.states_json(result.models),
+        "drift": output.findings_json(result.drift),
     }
 
 
@@ -112,5 +105,5 @@ def _print(result: "ServerStatus") -> None:
     say(f"Triton {result.version} ({result.runtime.value}){about}")
     listed = view(result.endpoints, "http", "grpc", "metrics").items()
     say("  ".join(f"{name} {where}" for name, where in listed if where))
-    print_states(result.models)
-    print_findings(result.drift)
+    output.print_states(result.models)
+    output.print_findings(result.drift)

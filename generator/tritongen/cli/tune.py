@@ -10,13 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    ProgressBar,
-    present,
-    programs,
-    remark,
-    tell_of_code,
-)
+from tritongen.cli import output
 from tritongen.cli.parser import (
     CommandParser,
     add_declared_options,
@@ -87,10 +81,10 @@ def run(options: argparse.Namespace) -> int:
         writable_file(options.html)
     wanted = declared_options(TuneOptions, options)
     project = with_selection(load_project(existing_folder(options.models), options.output))
-    tell_of_code(project.root, programs(project), served=True)
+    output.tell_of_code(project.root, output.programs(project), served=True)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
-    present(
+    output.present(
         options.format,
         lambda: document(report),
         lambda: print_report(report, options.models, whole=options.all, dry_run=wanted.dry_run),
@@ -106,7 +100,7 @@ class Live:
     """Progress on stderr: one line that rewrites itself on a terminal, a line now and then else."""
 
     def __init__(self) -> None:
-        self.bar = ProgressBar()
+        self.bar = output.ProgressBar()
         self._told = 0.0
 
     def __enter__(self) -> "Live":
@@ -135,4 +129,4 @@ class Live:
         now = time.monotonic()
         if always or now - self._told >= _LINE_S:
             self._told = now
-            remark(text)
+            output.remark(text)

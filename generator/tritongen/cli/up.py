@@ -7,20 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    ProgressBar,
-    dim,
-    emit_json,
-    present,
-    print_findings,
-    print_states,
-    readiness,
-    remark,
-    say,
-    say_lines,
-    states_json,
-    suggest,
-)
+from tritongen.cli import output
+from tritongen.cli.output import dim, say
 from tritongen.cli.parser import CommandParser, port, refuse_to_serve
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
@@ -92,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         _show_command(run_command(Path.cwd(), options.repository, wanted), options.format)
         return int(ExitCode.OK)
     refuse_to_serve(options)
-    with ProgressBar() as bar:
+    with output.ProgressBar() as bar:
         result = up(Path.cwd(), options.repository, wanted, bar)
     if not options.foreground:
         return show(result, options.format)
@@ -144,17 +132,19 @@ def _show_command(command: "RunCommand", form: str) -> None:
     """Print the command, and beside it why it names that image."""
     image = command.image
     if form == "json":
-        emit_json({"docker_run": command.line, "image": image.reference, "reason": image.reason})
+        output.emit_json(
+            {"docker_run": command.line, "image": image.reference, "reason": image.reason}
+        )
         return
-    remark(f"image {image.reference}: {image.reason}")
+    output.remark(f"image {image.reference}: {image.reason}")
     say(command.line)
 
 
 def show(result: "UpResult", form: str) -> int:
     """Print a server that is up, as text or as JSON; the exit code, by its models."""
-    present(form, lambda: _json(result), lambda: _print(result))
+    output.present(form, lambda: _json(result), lambda: _print(result))
     sys.stdout.flush()
-    return int(readiness(result.models))
+    return int(output.readiness(result.models))
 
 
 def _json(result: "UpResult") -> dict[str, object]:
@@ -163,7 +153,7 @@ def _json(result: "UpResult") -> dict[str, object]:
         "runtime": state.runtime,
         "reason": result.reason,
         "endpoints": state.endpoints,
-        "models": states_json(result.models),
+        "models": output.states_json(result.models),
         "log": state.log,
         "image": state.image,
         "docker_run": result.server.run_line,
@@ -173,14 +163,14 @@ def _json(result: "UpResult") -> dict[str, object]:
 def _print(result: "UpResult") -> None:
     state, ends = result.server.state, result.server.endpoints
     say(f"runtime {state.runtime.value}: {result.reason}")
-    print_findings(result.warnings)
-    print_states(result.models)
+    output.print_findings(result.warnings)
+    output.print_states(result.models)
     say(f"http {ends.http}  grpc {ends.grpc}  metrics {ends.metrics}")
     say(f"log {state.log}")
     if result.server.run_line:
         say(f"image {state.image}")
         say(dim(result.server.run_line))
-    suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
+    output.suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
 
 
 def _follow(result: "UpResult") -> None:
@@ -193,7 +183,7 @@ def _follow(result: "UpResult") -> None:
         with Path(result.server.state.log).open("rb") as log:
             while result.server.alive():
                 for line in log:
-                    say_lines(line.decode("utf-8", "replace"), stream=sys.stderr)
+                    output.say_lines(line.decode("utf-8", "replace"), stream=sys.stderr)
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return  # the asked-for end
