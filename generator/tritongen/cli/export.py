@@ -33,12 +33,7 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--models", type=Path, metavar="MODELS", help="folder of models with tritongen.yaml"
     )
-    parser.add_argument(
-        "--plan",
-        type=Path,
-        metavar="FILE",
-        help="of `tritongen plan` (default: REPO.plan.json, where there is one)",
-    )
+    parser.add_plan()
     parser.add_argument("--name", default="triton", help="of the deployment (default: %(default)s)")
     parser.add_argument("--image", default="", help="of the containers (default: the official one)")
     parser.add_argument(

@@ -296,8 +296,9 @@ class CommandParser(argparse.ArgumentParser):
     def add_plan(self) -> None:
         """The file of `tritongen plan`."""
         self.add_argument(
-            "--plan", type=Path, metavar="FILE", help="plan (default: REPO.plan.json)"
-        )
+            "--plan", type=Path, metavar="FILE",
+            help="of `tritongen plan` (default: REPO.plan.json, where there is one)",
+        )  # fmt: skip
 
 
 def _near(message: str) -> str:
