@@ -43,17 +43,6 @@ class ContainerPlacement:
     models: tuple[Placed, ...]
     limited: bool = False
 
-    def of(self, name: str) -> Placed:
-        """One model.
-
-        Raises:
-            KeyError: it is not in this container.
-        """
-        for model in self.models:
-            if model.name == name:
-                return model
-        raise KeyError(name)
-
 
 class Placer:
     """Answers how a set of models shares so many cores, as `tritongen build` would decide it."""

@@ -120,8 +120,9 @@ def expectations(models: Path | None, repository: Path, plan: Path | None) -> Ex
 def _planned(plan: PlanFile | None, model: str) -> ModelExpectation:
     """What the plan says of a model; what one replica holds is known where the model is alone."""
     for service in plan.option.services if plan is not None else ():
-        if model in service.models:
-            delay = service.placement.of(model).delay_s
+        placed = {one.name: one for one in service.placement.models}
+        if model in placed:
+            delay = placed[model].delay_s
             return ModelExpectation(
                 service=service.name,
                 replicas=service.most,
