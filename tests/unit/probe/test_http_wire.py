@@ -139,6 +139,13 @@ def test_an_interim_response_is_passed_over():
     assert (parser.status, parser.done) == (200, True)
 
 
+def test_interim_responses_without_end_are_refused():
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    assert parsed(interim * 16 + response(), 5).done
+    with pytest.raises(MalformedResponseError, match="more than 16 interim responses"):
+        parsed(interim * 17, 5)
+
+
 def test_what_comes_behind_a_response_is_noticed():
     assert parsed(response() + b"HTTP/1.1 200").excess == 12
     assert parsed(response(chunked=True) + b"xy").excess == 2
