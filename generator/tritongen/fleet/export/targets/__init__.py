@@ -1,4 +1,4 @@
-"""Every target of `tritongen export`; `export/export_target.py` says what one consists of."""
+"""Every target of `tritongen export`; `fleet/export/export_target.py` says what one consists of."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
