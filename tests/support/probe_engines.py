@@ -4,7 +4,7 @@ import numpy as np
 
 from tritongen.model.business import ClientProtocol
 from tritongen.probe.engines.slot_engine import Engine
-from tritongen.probe.load_engine import EngineOptions
+from tritongen.probe.load_engine import EngineOptions, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint, Tls
@@ -36,3 +36,16 @@ def grpc_engine(
     endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
     job = job_of_rows(columns)
     return make_engine(endpoint, [make_plan(job, endpoint)], EngineOptions(**options))
+
+
+def run_level(engine: Engine, slots: int, seconds: float) -> None:
+    """A closed loop against a server that may do anything, ended as a probe ends it."""
+    engine.open(slots, closed=True)
+    engine.start()
+    for _ in range(4):
+        engine.serve(clock_ns() + round(seconds / 4 * SECOND))
+        engine.check_timeouts(clock_ns())
+        engine.inspect()
+    engine.stop_sending()
+    engine.serve(clock_ns() + SECOND // 10)
+    engine.cancel_outstanding()

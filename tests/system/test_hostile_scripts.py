@@ -16,11 +16,11 @@ import pytest
 
 from support.cli import SECONDS
 from support.hostile_scripts import http2_steps, http_steps, scripted
-from support.probe_engines import SECOND, job_of_rows
+from support.probe_engines import job_of_rows, run_level
 from tritongen.errors import TritongenError
 from tritongen.fleet.observe.scrape import prometheus_history
 from tritongen.model.business import ClientProtocol
-from tritongen.probe.load_engine import EngineOptions, clock_ns
+from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.load_job import make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.system.process_usage import peak_bytes, reset_peak
@@ -82,15 +82,7 @@ def loaded(address: str, protocol: ClientProtocol, *, streaming: bool = False) -
     options = EngineOptions(connections=2, timeout_s=LIMIT_S / 2)
     engine = make_engine(endpoint, [make_plan(job_of_rows(), endpoint)], options)
     try:
-        engine.open(4, closed=True)
-        engine.start()
-        for _ in range(4):
-            engine.serve(clock_ns() + round(LEVEL_S / 4 * SECOND))
-            engine.check_timeouts(clock_ns())
-            engine.inspect()
-        engine.stop_sending()
-        engine.serve(clock_ns() + SECOND // 20)
-        engine.cancel_outstanding()
+        run_level(engine, 4, LEVEL_S)
     finally:
         engine.close()
 

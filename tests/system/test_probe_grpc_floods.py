@@ -6,8 +6,8 @@ import pytest
 
 from support.certificates import certificate
 from support.flooding_http2 import FLOODS, flooding_server
-from support.probe_engines import SECOND, grpc_engine
-from tritongen.probe.load_engine import Log, clock_ns
+from support.probe_engines import grpc_engine, run_level
+from tritongen.probe.load_engine import Log
 from tritongen.system.process_usage import peak_bytes, reset_peak
 from tritongen.triton.address import Tls
 
@@ -21,15 +21,7 @@ def flooded(port: int, **options) -> Log:
     reset_peak()
     before = peak_bytes()
     begin = time.monotonic()
-    engine.open(8, closed=True)
-    engine.start()
-    for _ in range(4):
-        engine.serve(clock_ns() + round(LEVEL_S / 4 * SECOND))
-        engine.check_timeouts(clock_ns())
-        engine.inspect()
-    engine.stop_sending()
-    engine.serve(clock_ns() + SECOND // 10)
-    engine.cancel_outstanding()
+    run_level(engine, 8, LEVEL_S)
     took = time.monotonic() - begin
     engine.close()
     # The bound is what is tested: without one, a load lasts as long as the server likes.

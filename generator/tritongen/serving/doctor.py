@@ -192,7 +192,7 @@ def _passed(name: str, message: str) -> Check:
 
 
 def _failed(name: str, item: Finding, about: str = "") -> Check:
-    """A finding as a check; one that only informs has no cure to offer."""
+    """A finding as a check; one that only informs has no fix to offer."""
     message = f"{about}: {item.message}" if about else item.message
     if item.severity is Severity.INFO:
         return _passed(name, message)
