@@ -6,7 +6,7 @@ import socket
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.http2_peer import literal
@@ -186,6 +186,8 @@ def frame_bytes(draw):
     )
 
 
+# DATA in the middle of a header block, cut in two.
+@example([frame(frames.HEADERS, 0, 0), frame(frames.DATA, 1, 1, b"\0\0"), frame(0, 0, 0)], [19])
 @settings(max_examples=300)
 @given(st.lists(frame_bytes(), max_size=12), PLACES)
 def test_any_frames_in_any_pieces_mean_the_same(parts, places):

@@ -194,7 +194,8 @@ class Http2Connection(Generic[S]):
                 raise FrameError(f"a frame of {length} bytes")
             begin = position + HEAD
             if end - begin < length:
-                if kind == frames.DATA and not flags & frames.PADDED and end > begin:
+                begun = kind == frames.DATA and not flags & frames.PADDED and end > begin
+                if begun and self._fragments is None:
                     # The rest of the frame is still on its way.
                     self._skip = (key, flags, length - (end - begin))
                     self._data(key, 0, data[begin:], now)
