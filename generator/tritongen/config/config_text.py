@@ -200,7 +200,7 @@ def _scalar(described: FieldDescriptor, value: Any) -> str:  # noqa: ANN401  (an
         return "true" if value else "false"
     if isinstance(value, str):
         # The stubs know bytes only; text is what keeps UTF-8 readable.
-        text = CEscape(value, as_utf8=True)  # type: ignore[arg-type]
+        text = CEscape(value, as_utf8=True)  # type: ignore[arg-type]  # as above
         text = UNSAFE.sub(lambda found: _octal(found[0]), text)
         # A CI runner obeys `##[error]` in the middle of a line, too.
         return '"' + text.replace("##", "#" + _octal("#")) + '"'

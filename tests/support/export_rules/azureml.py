@@ -1,23 +1,25 @@
-"""Rules for Azure ML that its own loader misses: sizes, limits, probes, autoscale rules.
+"""Rules for Azure ML that its own loader misses: sizes, limits, probes, autoscale rules."""
 
-What depends on the deployment alone, such as its peak, the target tells by itself.
-"""
-
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from support.export_rules.rule_findings import finding
 from tritongen.fleet.catalogue import (
+    AZUREML_HIGH_AVAILABILITY,
     AZUREML_INSTANCES,
     AZUREML_NAME,
+    AZUREML_REQUESTS_PER_S,
     AZUREML_TIMEOUT_S,
     azureml_offers,
 )
 from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.targets.azureml import WINDOWS_ZONES
 from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_autoscale", "check_azureml"]
 
+_TARGET_USE = 0.7
 _ROUTES = {"liveness_route": "/v2/health/live", "readiness_route": "/v2/health/ready"}
 
 
@@ -43,7 +45,7 @@ def check_azureml(
         message = f"the endpoint {document.get('endpoint_name')!r} is not of this export"
         yield _error("TG753", message, path, "endpoint_name")
         return
-    yield from _machine(path, document)
+    yield from _machine(path, document, deployment)
     yield from _numbers(path, document, service)
     yield from _environment(path, document, service)
     if document.get("environment"):
@@ -52,7 +54,7 @@ def check_azureml(
         yield _error("TG762", "without code the model's type is triton_model", path, "model.type")
 
 
-def _machine(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+def _machine(path: str, document: Mapping[str, Any], deployment: Deployment) -> Iterator[Finding]:
     machine = str(document.get("instance_type"))
     if not azureml_offers(machine):
         message = f"Azure ML's managed endpoints do not offer {machine}"
@@ -61,6 +63,11 @@ def _machine(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(count, int) or not 1 <= count <= AZUREML_INSTANCES:
         message = f"{count} instances; an endpoint takes 1 to {AZUREML_INSTANCES}"
         yield _error("TG761", message, path, "instance_count")
+        return
+    least = min(service.replicas.least for service in deployment.services)
+    if 1 < least <= count < AZUREML_HIGH_AVAILABILITY:
+        message = f"{count} instances; Azure calls {AZUREML_HIGH_AVAILABILITY} highly available"
+        yield finding("TG761", Severity.INFO, message, path=path, field="instance_count")
 
 
 def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterator[Finding]:
@@ -80,6 +87,32 @@ def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterat
             f"{service.concurrency}"
         )
         yield _error("TG763", message, path, "request_settings")
+        return
+    if service.peak_rate > AZUREML_REQUESTS_PER_S:
+        message = (
+            f"{service.peak_rate:g} requests/s at the peak; an endpoint takes "
+            f"{AZUREML_REQUESTS_PER_S:g}"
+        )
+        yield _error("TG761", message, path)
+    yield from _instances(path, service, at_a_time)
+
+
+def _instances(path: str, service: Service, at_a_time: int) -> Iterator[Finding]:
+    """Whether the peak fits the most instances: by the plan, else by Azure's rule for the goal."""
+    most = service.replicas.most
+    if service.rate_per_s:
+        needed = math.ceil(service.peak_rate / service.rate_per_s)
+        how = f"of {service.rate_per_s:g} an instance"
+    else:
+        held_s = (service.latency_ms or 0.0) / 1000.0
+        needed = math.ceil(service.peak_rate * held_s / _TARGET_USE / at_a_time)
+        how = f"that take {held_s * 1000:g} ms"
+    if needed > most:
+        message = (
+            f"{service.peak_rate:g} requests/s {how} need {needed} instances, at most {most} are "
+            "planned"
+        )
+        yield _error("TG761", message, path, "request_settings")
 
 
 def _environment(path: str, document: Mapping[str, Any], service: Service) -> Iterator[Finding]:
@@ -122,6 +155,13 @@ def check_autoscale(
     path: str, document: Mapping[str, Any], deployment: Deployment
 ) -> Iterator[Finding]:
     """What autoscale settings do wrong."""
+    weekly = any(
+        one.replicas.weekend_least != one.replicas.weekday_least for one in deployment.services
+    )
+    if weekly and deployment.time_zone not in WINDOWS_ZONES:
+        message = f"the week begins in UTC: autoscale has no name for {deployment.time_zone}"
+        fix = "Write Windows' name of the time zone into the profiles."
+        yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
     threads = {f"{one.name}-autoscale": one.total_threads for one in deployment.services}
     for resource in document.get("resources") or ():
         busy = threads.get(str(resource.get("name")))
@@ -176,7 +216,7 @@ def _rules(
         return
     if thresholds["Decrease"] >= thresholds["Increase"]:
         yield _error("TG759", f"{where} goes up and down at once", path, where)
-    elif thresholds["Increase"] >= reachable:
+    if thresholds["Increase"] >= reachable:
         message = (
             f"{where} adds instances above {thresholds['Increase']:g} % CPU; the threads reach "
             f"{reachable:.0f} %"

@@ -208,6 +208,8 @@ def _autoscale_findings(path: str, service: Service, deployment: Deployment) -> 
         fix = "Write Windows' name of the time zone into the profiles."
         yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
     most, bound = service.replicas.most, AZUREML_INSTANCES
+    vcpus = deployment.machine_vcpus
+    reachable = min(100.0, 100.0 * service.total_threads / vcpus) if vcpus else 100.0
     above, below = cpu_thresholds(service, deployment)
     for title, _, least in capacity_profiles(service):
         where = f"profile {title}"
@@ -216,6 +218,11 @@ def _autoscale_findings(path: str, service: Service, deployment: Deployment) -> 
             yield _error("TG761", message, path, where)
         if below >= above:
             yield _error("TG759", f"{where} goes up and down at once", path, where)
+        if above >= reachable:
+            message = (
+                f"{where} adds instances above {above} % CPU; the threads reach {reachable:.0f} %"
+            )
+            yield _error("TG759", message, path, where)
 
 
 TARGET = ExportTarget(
