@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import signal
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,4 +27,17 @@ def memory_limit(size: int) -> Iterator[Callable[[], None]]:
     try:
         yield join
     finally:
-        group.rmdir()
+        _remove(group)
+
+
+def _remove(group: Path) -> None:
+    """End what still runs in the group, as after a failed test, and remove it."""
+    for pid in (group / "cgroup.procs").read_text().split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    for _ in range(100):
+        # Processes that have ended leave the group a moment later.
+        if not (group / "cgroup.procs").read_text().strip():
+            break
+        time.sleep(0.05)
+    group.rmdir()

@@ -35,13 +35,17 @@ def environment_of(pid: int) -> dict[str, str]:
     return {name: value for name, separator, value in entries if separator}
 
 
-def prefer_for_oom_kill() -> None:
-    """Offer this process first when memory runs out.
+def prefer_for_oom_kill(pid: int | None = None) -> None:
+    """Offer a process, and those that it starts from now on, first when memory runs out.
 
-    A kernel that cannot be asked picks its victim by size.
+    Of several that are offered, the kernel ends the largest. Where the kernel cannot be asked, it
+    chooses by size alone.
+
+    Args:
+        pid: the process; this one when None.
     """
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        Path(f"/proc/{pid or 'self'}/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _start_ticks(pid: int) -> int | None:

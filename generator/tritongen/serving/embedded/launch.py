@@ -14,7 +14,7 @@ from tritongen.serving.embedded.layout import TritonLayout
 from tritongen.serving.growing_log import new_log
 from tritongen.serving.protocol import ServerSpec, server_arguments
 from tritongen.system.files import translated
-from tritongen.system.processes import LABEL, PROJECT, SERVER, region_prefix
+from tritongen.system.processes import LABEL, PROJECT, SERVER, prefer_for_oom_kill, region_prefix
 from tritongen.system.user_cache import cache_folder, private_folder
 from tritongen.triton.server import ApiKeys
 
@@ -117,6 +117,8 @@ def launch(
     secrets = (keys.tool, keys.nobody)
     with output, _pinned(cpus_for(spec)):
         process = start(Program(arguments, variables, secrets, layout.folder, output))
+    # Where memory is limited for a whole session, the server must go before the tool that tells.
+    prefer_for_oom_kill(process.pid)
     _log.info("tritonserver runs as process %d, its log is %s", process.pid, spec.log)
     return process
 
