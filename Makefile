@@ -13,7 +13,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --durations 20
 
-.PHONY: help demo test test-slow test-all check format bench bench-tune clean machine FORCE
+.PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
 # The targets share one environment.
 .NOTPARALLEL:
 
@@ -64,6 +64,9 @@ format: $(VENV)/.ready ## rewrite the sources in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.ready ## the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.ready ## side by side with the peers; takes a while
 	$(BIN)/python benchmarks/run.py
 
@@ -71,4 +74,4 @@ bench-tune: $(VENV)/.ready ## the tuner against an exhaustive grid, Triton's def
 	$(BIN)/python benchmarks/run.py tune
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist site

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import dim, good, say, severe
-from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
+from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
@@ -28,8 +28,8 @@ _MAX_LINES = 60
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_models()
-    parser.add_repository_option("-o", "--output", purpose="to write")
+    parser.add_known_models()
+    parser.add_repository_option("-r", "--repository", "-o", "--output", purpose="to write")
     parser.add_flags(
         parser.add_mutually_exclusive_group(),
         check="write nothing; exit 1 on drift",
@@ -83,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.repository.project import load_project, remember_models
 
     project = load_project(
-        existing_folder(options.models),
-        options.output,
+        models_folder(options),
+        options.repository,
         cpus=options.cpus,
         weights=options.weights,
     )
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     if fixed is not None:
         result = replace(result, findings=(*fixed.findings, *result.findings))
     if not (options.check or options.diff or options.dry_run):
-        remember_models(options.output, options.models)
+        remember_models(options.repository, options.models)
     output.present(options.format, lambda: _json(result), lambda: _print(result, options))
     found = (options.check and result.drift) or result.dropped or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
@@ -240,7 +240,7 @@ def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:
     if options.check:
         say("drift: run `tritongen build` and commit" if result.drift else good("up to date"))
     elif result.written:
-        say(good(f"wrote {options.output}"))
+        say(good(f"wrote {options.repository}"))
         output.suggest("tritongen up && tritongen verify")
     elif not options.dry_run:
         say(good("nothing to change"))

@@ -1,12 +1,14 @@
 """`tritongen explain`."""
 
 import argparse
+import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import bold, dim, findings_json, present, print_findings, say
 from tritongen.cli.parser import CommandParser, models_folder
-from tritongen.errors import ExitCode
+from tritongen.errors import CODES, ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   tritongen explain magika                      every value of magika's configuration
   tritongen explain magika max_batch_size       one of them
+  tritongen explain TG510                       what a code stands for, and what to do
 """
+_CODE = re.compile(r"TG\d+", re.IGNORECASE)
 
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="a model's name, or a code such as TG510")
     parser.add_argument("field", nargs="?", default="", metavar="FIELD", help="part of its path")
     parser.add_argument(
         "--models", type=Path, metavar="DIR", help="models folder (default: the last one built)"
@@ -30,11 +34,33 @@ def register(parser: CommandParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every reason."""
+    """Print every reason, or what a code stands for."""
+    if _CODE.fullmatch(options.model):
+        return _explain_code(options)
     from tritongen.repository.explain import explain
 
     result = explain(models_folder(options), options.repository, options.model, options.field)
     present(options.format, lambda: _json(result), lambda: _print(result))
+    return int(ExitCode.OK)
+
+
+def _explain_code(options: argparse.Namespace) -> int:
+    """One code of the table.
+
+    Raises:
+        InvalidInputError: TG009, there is no such code.
+    """
+    wanted = options.model.upper()
+    code = CODES.get(wanted)
+    if code is None:
+        near = ", ".join(difflib.get_close_matches(wanted, CODES, n=3))
+        raise InvalidInputError("TG009", f"there is no code {wanted}", fix=f"Near it: {near}.")
+
+    def show() -> None:
+        say(f"{bold(code.id)} {code.title}")
+        say(f"  {code.fix}")
+
+    present(options.format, lambda: view(code, "id", "title", "fix"), show)
     return int(ExitCode.OK)
 
 

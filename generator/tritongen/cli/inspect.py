@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say, severe
-from tritongen.cli.parser import CommandParser, existing_folder
+from tritongen.cli.parser import CommandParser, models_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity
@@ -25,10 +25,12 @@ EXAMPLES = """\
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_models()
+    parser.add_known_models()
     parser.add_flags(trial="run every model in a child process")
     parser.add_untrusted()
-    parser.add_repository_option("-o", "--output", purpose="whose lock holds known evidence")
+    parser.add_repository_option(
+        "-r", "--repository", "-o", "--output", purpose="whose lock holds known evidence"
+    )
     parser.add_format()
 
 
@@ -37,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.repository.inspect import inspect_models
 
     result = inspect_models(
-        existing_folder(options.models),
-        options.output,
+        models_folder(options),
+        options.repository,
         trial=options.trial,
         code=not options.untrusted,
         progress=lambda project: output.telling(project, lambda _name: None),

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "restart": "end the server and start it again",
         "status": "is the server up, are its models ready?",
         "logs": "the last lines of the server's log",
+        "client": "how to call a model: curl, Python, OpenAPI",
         "verify": "compare Triton's outputs with a local run",
         "probe": "load with honest numbers",
         "tune": "find the best configuration by measuring it",

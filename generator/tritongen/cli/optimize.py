@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
-from tritongen.cli.parser import CommandParser, existing_folder, gibibytes, positive_float
+from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.intent import Metric
@@ -25,7 +25,7 @@ EXAMPLES = """\
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_models()
+    parser.add_known_models()
     parser.add_model_names()
     parser.add_flags(
         fix="keep the fixes that are proven",
@@ -47,7 +47,7 @@ def register(parser: CommandParser) -> None:
     _add_limits(parser)
     parser.add_untrusted()
     purpose = "whose lock holds the target's cores"
-    parser.add_repository_option("-o", "--output", purpose=purpose)
+    parser.add_repository_option("-r", "--repository", "-o", "--output", purpose=purpose)
     parser.add_format()
 
 
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     from tritongen.repository.project import load_project
 
     project = load_project(
-        existing_folder(options.models), options.output, only=frozenset(options.model)
+        models_folder(options), options.repository, only=frozenset(options.model)
     )
     if not options.untrusted:
         output.tell_of_code(project.root, named_code(project, options.data))

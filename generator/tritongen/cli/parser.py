@@ -138,7 +138,9 @@ def models_folder(options: argparse.Namespace) -> Path:
     """
     from tritongen.repository.project import last_models
 
-    return existing_folder(options.models or last_models(options.repository))
+    # Whoever prints a command for the same models finds the folder in the options, too.
+    options.models = existing_folder(options.models or last_models(options.repository))
+    return Path(options.models)
 
 
 def known_models(options: argparse.Namespace) -> Path | None:
@@ -236,10 +238,6 @@ class CommandParser(argparse.ArgumentParser):
             "--format", choices=("text", "json"), default="text",
             help="output for people or for programs (default: %(default)s)",
         )  # fmt: skip
-
-    def add_models(self) -> None:
-        """The models folder as positional argument."""
-        self.add_argument("models", type=Path, metavar="MODELS", help="folder of models")
 
     def add_known_models(self, what: str = "folder of models") -> None:
         """The models folder as optional positional argument; see `known_models`."""

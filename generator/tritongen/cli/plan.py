@@ -5,11 +5,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
-from tritongen.cli.parser import CommandParser, existing_folder, positive_int, writable_file
+from tritongen.cli.parser import (
+    DEFAULT_REPOSITORY,
+    CommandParser,
+    models_folder,
+    positive_int,
+    writable_file,
+)
 from tritongen.errors import ExitCode
 from tritongen.model.codec import shallow, significant, view
 
@@ -36,7 +43,7 @@ _OVERLOADED_S = 60.0
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_models()
+    parser.add_known_models()
     purpose = "with the evidence; the plan is stored beside it"
     parser.add_repository_option("-r", "--repository", purpose=purpose)
     parser.add_argument(
@@ -70,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None and not options.dry_run:
         writable_file(options.output)
     planned = plan(
-        existing_folder(options.models),
+        models_folder(options),
         PlanOptions(
             repository=options.repository,
             catalogue=options.catalogue,
@@ -85,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         lambda name: output.progress(f"trying {name} …"),
     )
     top = options.top
-    output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
+    output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, options))
     return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
 
 
@@ -179,8 +186,8 @@ def _us(seconds: float) -> float:
     return round(seconds * 1e6, 1)
 
 
-def _print(planned: "FleetPlan", top: int) -> None:
-    plan = planned.plan
+def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
+    plan, top = planned.plan, options.top
     _print_traffic(plan)
     output.print_table(
         ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),
@@ -204,7 +211,21 @@ def _print(planned: "FleetPlan", top: int) -> None:
     output.print_findings(_grouped(planned.findings))
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
-        output.suggest("tritongen export kubernetes -o deploy")
+        output.suggest(f"{_rebuild(planned, options)}tritongen export kubernetes -o deploy")
+
+
+def _rebuild(planned: "FleetPlan", options: argparse.Namespace) -> str:
+    """The build that must come before an export: the repository as the plan splits the cores."""
+    from tritongen.repository.project import read_lock
+
+    lock, best = read_lock(options.repository), planned.plan.best
+    cores = {service.placement.cores for service in best.services} if best is not None else set()
+    # Services of different sizes are built one by one; the export says which.
+    if lock is None or len(cores) != 1 or lock.target.cores in cores:
+        return ""
+    usual = options.repository == DEFAULT_REPOSITORY
+    where = "" if usual else f" -r {quote(str(options.repository))}"
+    return f"tritongen build{where} --cpus {cores.pop()} && "
 
 
 def _grouped(findings: "Sequence[Finding]") -> "list[Finding]":

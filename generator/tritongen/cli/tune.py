@@ -15,7 +15,7 @@ from tritongen.cli.parser import (
     CommandParser,
     add_declared_options,
     declared_options,
-    existing_folder,
+    models_folder,
     positive_float,
     refuse_to_serve,
     seconds,
@@ -49,10 +49,12 @@ _LINE_S = 5.0
 
 def register(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_models()
+    parser.add_known_models()
     add_declared_options(parser, TuneOptions, _TYPES)
     parser.add_untrusted()
-    parser.add_repository_option("-o", "--output", purpose="whose lock takes the evidence")
+    parser.add_repository_option(
+        "-r", "--repository", "-o", "--output", purpose="whose lock takes the evidence"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
     parser.add_flags(all="list candidates that were only predicted, too")
     parser.add_format()
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html is not None:
         writable_file(options.html)
     wanted = declared_options(TuneOptions, options)
-    project = with_selection(load_project(existing_folder(options.models), options.output))
+    project = with_selection(load_project(models_folder(options), options.repository))
     output.tell_of_code(project.root, output.programs(project), served=True)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tritongen.cli import output
@@ -170,7 +171,9 @@ def _print(result: "UpResult") -> None:
     if result.server.run_line:
         say(f"image {state.image}")
         say(dim(result.server.run_line))
-    output.suggest("tritongen verify, tritongen probe --concurrency 8, tritongen down")
+    calls = [f"tritongen client {quote(model.name)}" for model in result.models[:1]]
+    steps = ("tritongen verify", *calls, "tritongen probe --concurrency 8", "tritongen down")
+    output.suggest(", ".join(steps))
 
 
 def _follow(result: "UpResult") -> None:

@@ -252,7 +252,7 @@ def last_models(repository: Path) -> Path:
     raise InvalidInputError(
         "TG002",
         f"the models folder of {repository} is not known here",
-        fix="Name it with --models.",
+        fix="Name it on the command line.",
     )
 
 

@@ -217,7 +217,7 @@ def _plan_findings(
 
 def _split_findings(lock: Lock, service: PlannedService) -> Iterable[Finding]:
     """Where the plan splits the cores in another way than the repository was built."""
-    fix = f"Run `tritongen build MODELS --cpus {service.cores}`, then export."
+    fix = f"Run `tritongen build --cpus {service.cores}`, then export."
     threads = sum(math.prod(_shares(lock, name)) for name, _, _ in service.models)
     if threads > service.cores and not is_rate_limited(lock.server.flags):
         message = (

@@ -129,7 +129,7 @@ def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
         raise InvalidInputError(
             "TG760",
             f"no machine type of Azure ML's endpoints has {cores} cores and {gpus} GPUs",
-            fix="Build for fewer cores: `tritongen build MODELS --cpus N`.",
+            fix="Build for fewer cores: `tritongen build --cpus N`.",
         )
     best = min(fitting, key=lambda one: (one.usd_per_hour, one.name))
     what = f"{best.name} is the cheapest of Azure ML's machine types with {cores} cores"

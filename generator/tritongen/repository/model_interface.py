@@ -1,0 +1,187 @@
+"""How a model of a repository is called: names, types, sizes and one sample, from its files."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritongen.config.pbtxt import parse_config
+from tritongen.errors import InvalidInputError
+from tritongen.model.evidence import ObservedTensor
+from tritongen.model.lock import Lock
+from tritongen.model.samples import Array, InputRecipe, make_inputs
+from tritongen.model.tensors import DType
+from tritongen.repository.lock_file import CONFIG_FILE, read_lock
+
+# More elements than this do not fit a line that people read; they are made where they are sent.
+MAX_LITERAL_ELEMENTS = 64
+_SEED = 1
+# Where neither the file nor a trial says how long a dynamic axis is; chosen, the least that runs.
+_UNKNOWN_SIZE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallTensor:
+    """One input or output as a client sees it.
+
+    Attributes:
+        name: in the configuration.
+        dtype: its element type.
+        dims: sizes without the batch axis, -1 for a dynamic one.
+        shape: of a request with one row, batch axis included where the model has one; dynamic axes
+            as long as in the trial.
+        values: what the trial fed, in the grammar of `tritongen.model.input_values`.
+        optional: whether a request may leave it out.
+        labels: file of class labels, empty without one.
+    """
+
+    name: str
+    dtype: DType
+    dims: tuple[int, ...]
+    shape: tuple[int, ...]
+    values: str = ""
+    optional: bool = False
+    labels: str = ""
+
+    @property
+    def recipe(self) -> InputRecipe:
+        """What makes its sample."""
+        return InputRecipe(self.name, self.dtype, self.shape, self.values)
+
+    @property
+    def elements(self) -> int:
+        """How many the sample has."""
+        return math.prod(self.shape)
+
+    @property
+    def has_json_form(self) -> bool:
+        """Whether Triton takes and gives it as JSON; it has no JSON for 16-bit floats."""
+        return self.dtype not in {DType.FP16, DType.BF16}
+
+    def sample(self) -> Array | None:
+        """The sample itself, None where it has too many elements to be read."""
+        if self.elements > MAX_LITERAL_ELEMENTS:
+            return None
+        return make_inputs([self.recipe], _SEED)[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInterface:
+    """How one model is called.
+
+    Attributes:
+        name: of the model.
+        inputs: in the order of its configuration.
+        outputs: in the order of its configuration.
+        max_batch_size: most rows of a request, 0 without a batch axis.
+        sequence: whether requests belong to sequences.
+        decoupled: whether a request may have any number of responses.
+    """
+
+    name: str
+    inputs: tuple[CallTensor, ...]
+    outputs: tuple[CallTensor, ...]
+    max_batch_size: int
+    sequence: bool
+    decoupled: bool
+
+    @property
+    def sent(self) -> tuple[CallTensor, ...]:
+        """The inputs that every request brings."""
+        return tuple(item for item in self.inputs if not item.optional)
+
+
+def model_interface(repository: Path, model: str) -> ModelInterface:
+    """Read how a model is called.
+
+    Args:
+        repository: folder of models.
+        model: its name.
+
+    Raises:
+        InvalidInputError: TG306, the repository has no such model; TG461 and its like, its
+            configuration cannot be parsed.
+    """
+    names = interface_names(repository)
+    if model not in names:
+        raise InvalidInputError(
+            "TG306",
+            f"no model {model!r} has a {CONFIG_FILE} there; found: {', '.join(names) or 'none'}",
+            where=str(repository),
+        )
+    message = _parsed(repository, model)
+    lock = read_lock(repository)
+    batched = message.max_batch_size > 0
+    fed = _fed(message, model, lock)
+
+    def tensor(item: Any) -> CallTensor:  # noqa: ANN401  (a ModelInput or ModelOutput)
+        dims = tuple(item.dims)
+        seen = fed.get(item.name)
+        shape = _request_shape(dims, batched=batched, seen=seen)
+        dtype = DType.from_config(type(item).DESCRIPTOR.fields_by_name["data_type"].enum_type
+                                  .values_by_number[item.data_type].name)  # fmt: skip
+        return CallTensor(
+            item.name,
+            dtype or DType.BYTES,
+            dims,
+            shape,
+            seen.values if seen is not None else "",
+            optional=getattr(item, "optional", False),
+            labels=getattr(item, "label_filename", ""),
+        )
+
+    return ModelInterface(
+        model,
+        tuple(tensor(item) for item in message.input),
+        tuple(tensor(item) for item in message.output),
+        message.max_batch_size,
+        sequence=message.HasField("sequence_batching"),
+        decoupled=message.model_transaction_policy.decoupled,
+    )
+
+
+def interface_names(repository: Path) -> list[str]:
+    """The models of a repository that have a configuration, sorted."""
+    return sorted(path.parent.name for path in repository.glob(f"*/{CONFIG_FILE}"))
+
+
+def _parsed(repository: Path, model: str) -> Any:  # noqa: ANN401  (a ModelConfig)
+    path = repository / model / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as problem:
+        raise InvalidInputError("TG003", f"cannot be read: {problem}", where=str(path)) from None
+    parsed = parse_config(text, str(path))
+    for fault in parsed.findings:
+        if not parsed.ok:
+            raise InvalidInputError(fault.code, fault.message, where=str(path), fix=fault.fix)
+    return parsed.message
+
+
+def _fed(message: Any, model: str, lock: Lock | None) -> Mapping[str, ObservedTensor]:  # noqa: ANN401
+    """What trials fed to the inputs of a model or, for an ensemble, to those of its steps."""
+    if lock is None:
+        return {}
+
+    def tried(name: str) -> Iterable[ObservedTensor]:
+        locked = lock.models.get(name)
+        trial = locked.evidence.trial if locked is not None else None
+        return trial.inputs if trial is not None and trial.ok else ()
+
+    own = {item.name: item for item in tried(model)}
+    for step in message.ensemble_scheduling.step:
+        for item in tried(step.model_name):
+            if item.name in step.input_map:
+                own.setdefault(step.input_map[item.name], item)
+    return own
+
+
+def _request_shape(
+    dims: tuple[int, ...], *, batched: bool, seen: ObservedTensor | None
+) -> tuple[int, ...]:
+    """One row's shape; a dynamic axis is as long as what the trial fed, where ranks agree."""
+    rank = len(dims) + batched
+    known = seen.shape if seen is not None and len(seen.shape) == rank else (_UNKNOWN_SIZE,) * rank
+    sizes = (size if size > 0 else known[at + batched] for at, size in enumerate(dims))
+    return ((1,) if batched else ()) + tuple(sizes)
