@@ -13,7 +13,7 @@ from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from support.synthetic_server import Behaviour, synthetic_server
 from support.triton import start_server, write_model
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load

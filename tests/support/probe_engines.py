@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.load_engine import EngineOptions, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan

@@ -19,7 +19,7 @@ from support.hostile_scripts import http2_steps, http_steps, scripted
 from support.probe_engines import job_of_rows, run_level
 from tritongen.errors import TritongenError
 from tritongen.fleet.observe.scrape import prometheus_history
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.load_job import make_plan
 from tritongen.probe.prober import make_engine

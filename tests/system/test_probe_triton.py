@@ -12,7 +12,7 @@ from support.docker import start_container
 from support.probe_models import fill, python_config
 from support.serving_models import config_text, identity
 from support.triton import TestServer, start_server, write_model
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import InputOptions, prepare_job
 from tritongen.probe.prober import Prober

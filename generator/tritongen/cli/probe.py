@@ -240,7 +240,7 @@ def _live(bar: ProgressBar) -> "Tell":
 
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":
-    from tritongen.model.business import ClientProtocol
+    from tritongen.model.client_protocol import ClientProtocol
     from tritongen.probe.level import Conditions
     from tritongen.probe.load_engine import EngineOptions
     from tritongen.probe.load_job import InputOptions

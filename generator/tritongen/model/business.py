@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.intent_key import (
     Key,
     KeyGroup,
@@ -173,13 +174,6 @@ class Place(StrEnum):
     SAME_HOST = "same-host"
     DATA_CENTRE = "data-centre"
     MOBILE = "mobile"
-
-
-class ClientProtocol(StrEnum):
-    """How requests travel."""
-
-    HTTP = "http"
-    GRPC = "grpc"
 
 
 class Compression(StrEnum):

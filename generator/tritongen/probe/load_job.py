@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.intent import DeclaredTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritongen.errors import TritongenError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.level import Conditions, Update
 from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.load_job import InputOptions

@@ -12,7 +12,7 @@ from typing import Any
 
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.level import ServerReading
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.report.json_document import Environment

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Self
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.engines.http_engine import HttpEngine
 from tritongen.probe.engines.slot_engine import Engine

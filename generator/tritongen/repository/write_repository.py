@@ -14,13 +14,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.codec import decode, text_of
-from tritongen.model.intent import WeightsMode
 from tritongen.system.files import FileLock, remove_leftovers, translated, write_atomic
 from tritongen.system.own_files import read_own
 from tritongen.system.user_cache import folder_lock
+
+if TYPE_CHECKING:
+    # `up` loads this module to finish a build that was killed, and has no use for what a user says.
+    from tritongen.model.intent import WeightsMode
 
 JOURNAL = ".tritongen.journal"
 # Seconds that a reader waits for a build to finish its renames; they take milliseconds.
@@ -41,7 +45,7 @@ class WeightFile:
 
     path: str
     source: Path
-    mode: WeightsMode
+    mode: "WeightsMode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,8 @@ def _undo(repository: Path, staged: Sequence[tuple[str, str]], folders: Sequence
 
 
 def _place(weight: WeightFile, staged: Path) -> None:
+    from tritongen.model.intent import WeightsMode
+
     if not os.access(weight.source, os.R_OK):
         raise EnvironmentProblem("TG003", "cannot be read", where=str(weight.source))
     with translated(staged):

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.findings import Finding
+from tritongen.serving.served_config import repository_drift
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient
@@ -119,9 +120,6 @@ def attached_status(connection: AttachOptions, repository: Path | None) -> Serve
         InvalidInputError: TG304, the address or a header is none.
         EnvironmentProblem: TG814 it does not answer, TG815 it refuses, TG834 TLS fails.
     """
-    # What reads configurations is of no use to `up`, which loads this module, too.
-    from tritongen.serving.served_config import repository_drift
-
     endpoint = connection.endpoint()
     address = endpoint.address
     with closing(client_for(endpoint, _ANSWER_S)) as client:
@@ -142,8 +140,6 @@ def own_drift(state: ServerState, repository: Path) -> tuple[Finding, ...]:
     Raises:
         EnvironmentProblem: TG814.
     """
-    from tritongen.serving.served_config import repository_drift  # as above
-
     if not repository.is_dir():
         return ()
     with HttpClient(state.endpoints.http, _ANSWER_S, headers=state.headers()) as client:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.attached import ServerStatus, own_drift
 from tritongen.serving.growing_log import last_text
 from tritongen.serving.runtimes import find_running, post_mortem
 from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
+    from tritongen.serving.attached import ServerStatus
     from tritongen.serving.orphans import FoundServer
     from tritongen.serving.running_server import RunningServer
 
@@ -44,7 +44,7 @@ def down(project: Path, *, everything: bool = False, grace_s: float = 30.0) -> t
     return tuple(stopped)
 
 
-def status(project: Path, repository: Path | None = None) -> ServerStatus:
+def status(project: Path, repository: Path | None = None) -> "ServerStatus":
     """The project's server as it is now, and how it differs from a repository on disk.
 
     Args:
@@ -54,6 +54,9 @@ def status(project: Path, repository: Path | None = None) -> ServerStatus:
     Raises:
         EnvironmentProblem: TG809 none runs; TG812 it ended; TG814 it does not answer.
     """
+    # Clients are of no use to `up` before its server runs, and it loads this module, too.
+    from tritongen.serving.attached import ServerStatus, own_drift
+
     server = running_server(project)
     state = server.state
     models = server.statuses()

@@ -6,23 +6,26 @@ neither the tool nor what was already known.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.codec import encode
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
-from tritongen.model.intent import ModelIntent
 from tritongen.trial.child import run_worker
 from tritongen.trial.child_report import make_trial, read_report
 from tritongen.trial.child_request import TrialOptions
-from tritongen.trial.preparation import make_request, unfed_input
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
+
+if TYPE_CHECKING:
+    # The child imports this package too, and has nothing to do with what the user asks for.
+    from tritongen.model.intent import ModelIntent
 
 __all__ = ["RUNTIMES", "RuntimeRefusal", "TrialOptions", "run_trial"]
 
 
-def run_trial(facts: ModelFacts, root: Path, intent: ModelIntent, options: TrialOptions) -> Trial:
+def run_trial(facts: ModelFacts, root: Path, intent: "ModelIntent", options: TrialOptions) -> Trial:
     """Run a model in a child process on seeded inputs.
 
     Args:
@@ -40,6 +43,8 @@ def run_trial(facts: ModelFacts, root: Path, intent: ModelIntent, options: Trial
             TG107, the model's path leaves the folder.
         EnvironmentProblem: TG006, the library that runs the format is not installed.
     """
+    from tritongen.trial.preparation import make_request, unfed_input
+
     if facts.format not in RUNTIMES:
         return _not_run("TG208", f"there is no trial for models in the format {facts.format}")
     if (unfed := unfed_input(facts, intent)) is not None:

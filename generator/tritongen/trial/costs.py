@@ -18,8 +18,8 @@ from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal
 
 # A sample repeats short executions until it is long against the clock and the scheduler.
 _SAMPLE_S = 0.002
-# Chosen: executions of 4 us fill a sample; shorter ones are told apart well enough.
-_MAX_REPEATS = 500
+# Chosen: executions of 10 us fill a sample; of shorter ones nothing is planned that is that exact.
+_MAX_REPEATS = 200
 # Idle threads of another session go on spinning for a moment; they would take a core away.
 SETTLE_S = 0.002
 # Chosen: a median needs a few rounds, and more than many take time from the next points.
@@ -36,11 +36,13 @@ class Sampler:
 
     Attributes:
         execute: runs the model once.
+        max_repeats: executions in a sample at most.
         repeats: executions in a sample, once it is warm.
         samples: seconds of one execution, one a sample.
     """
 
     execute: Callable[[], object]
+    max_repeats: int = _MAX_REPEATS
     repeats: int = 1
     samples: list[float] = field(default_factory=list)
 
@@ -54,7 +56,7 @@ class Sampler:
         begun = time.perf_counter()
         self.execute()
         seconds = time.perf_counter() - begun
-        self.repeats = max(1, min(_MAX_REPEATS, round(_SAMPLE_S / max(seconds, 1e-7))))
+        self.repeats = max(1, min(self.max_repeats, round(_SAMPLE_S / max(seconds, 1e-7))))
         return seconds
 
     def sample(self) -> None:

@@ -1,6 +1,5 @@
 """Models of the python backend, run with a stand-in for Triton's own module."""
 
-import asyncio
 import errno
 import importlib.util
 import inspect
@@ -170,6 +169,8 @@ class PythonSession:
         try:
             given = self._model.execute([request])
             if inspect.iscoroutine(given):
+                import asyncio  # no other model needs it
+
                 given = asyncio.run(given)
         except Exception as error:  # noqa: BLE001  (the user's code raises what it likes)
             raise _refusal(error) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 
 if TYPE_CHECKING:
     import ssl

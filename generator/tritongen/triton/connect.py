@@ -1,6 +1,6 @@
 """The client for an endpoint."""
 
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.triton.address import Endpoint
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient

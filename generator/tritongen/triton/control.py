@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any, TypeVar
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.triton.address import Endpoint
 from tritongen.triton.client import IndexEntry, ServerInfo
 from tritongen.triton.connect import ServerClient, client_for

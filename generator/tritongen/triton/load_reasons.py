@@ -8,12 +8,15 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress
 from tritongen.triton.client import IndexEntry
-from tritongen.triton.connect import ServerClient
 from tritongen.triton.server import ModelStatus
+
+if TYPE_CHECKING:
+    from tritongen.triton.connect import ServerClient
 
 # Why one model does not serve.
 _MODEL_REASONS: tuple[tuple[str, str], ...] = (
@@ -171,7 +174,7 @@ _NO_SERVER = {"TG814", "TG839"}
 
 
 def model_statuses(
-    client: ServerClient, models: Sequence[str], log: str
+    client: "ServerClient", models: Sequence[str], log: str
 ) -> tuple[tuple[ModelStatus, ...], bool]:
     """The state of each expected model, and whether all of them are decided for good.
 
@@ -224,7 +227,7 @@ def _failed(entries: Sequence[IndexEntry], unread: str) -> tuple[str, str]:
 
 
 def wait_for_models(
-    client: ServerClient,
+    client: "ServerClient",
     models: Sequence[str],
     *,
     timeout: float,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem, TritongenError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Severity
 from tritongen.model.intent import WeightsMode

@@ -11,7 +11,7 @@ import pytest
 
 from support.certificates import certificate
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.control import ServerControl
 from tritongen.triton.grpc_client import GrpcClient

@@ -8,7 +8,7 @@ import pytest
 
 from support.fake_runtime import FakeTriton
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.samples import numpy_dtype
 from tritongen.model.tensors import DType
 from tritongen.triton.address import Endpoint, Tls, parse_endpoint

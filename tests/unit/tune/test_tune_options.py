@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tritongen.cli.main import build_parser
 from tritongen.cli.parser import declared_options
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.triton.server import RuntimeName
 from tritongen.tune.tune_options import TuneOptions
 

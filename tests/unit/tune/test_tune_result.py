@@ -11,7 +11,7 @@ from tritongen.cli.tune_output import document, progress_line
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.report.report_charts import measured_configurations
 from tritongen.model.backends import BACKENDS
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.codec import decode, encode
 from tritongen.model.evidence import ModelEvidence, Served, ServedRate
 from tritongen.model.facts import ModelFacts, ModelFormat

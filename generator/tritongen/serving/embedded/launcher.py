@@ -12,7 +12,6 @@ import ctypes
 import os
 import struct
 import sys
-from pathlib import Path
 
 ARGUMENT, LIBRARIES = "TRITONGEN_ARGUMENT_", "TRITONGEN_LIBRARIES"
 # The exit code where there is no server yet and it could not be traced; no error has this number.
@@ -56,7 +55,8 @@ def keep_regions_private() -> None:
 
 def given_variables() -> dict[str, str]:
     """The environment as it was given: Python adds a variable in some locales."""
-    entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  (pathlib doubles the start's time)
+        entries = file.read().split(b"\0")
     pairs = (os.fsdecode(entry).partition("=") for entry in entries)
     return {name: value for name, separator, value in pairs if separator}
 
