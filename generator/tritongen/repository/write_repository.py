@@ -7,7 +7,6 @@ a repository calls it first. Triton ignores files in the repository's root and e
 model's folder, so staged files disturb nothing.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
-from tritongen.model.codec import decode, text_of
+from tritongen.model.codec import decode, parse_json, text_of
 from tritongen.model.intent import WeightsMode
 from tritongen.system.files import FileLock, remove_leftovers, translated, write_atomic
 from tritongen.system.own_files import read_own
@@ -114,7 +113,7 @@ def recover(repository: Path) -> bool:
     """
     journal = repository / JOURNAL
     try:
-        entries = decode(_Journal, json.loads(read_own(journal)))
+        entries = decode(_Journal, parse_json(read_own(journal)))
     except (FileNotFoundError, NotADirectoryError):
         return False  # a file in the folder's place is told by who writes there
     except (OSError, ValueError) as problem:
