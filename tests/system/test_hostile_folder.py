@@ -11,6 +11,7 @@ import pytest
 from support import format_models as make
 from support.cli import FREE_PORTS, Project, dense
 from support.triton import EmbeddedRuntime
+from support.watched import watched
 from tritongen.triton.server_state import project_label
 
 # pip finds no index, so that a start ends where it would download Triton.
@@ -110,6 +111,31 @@ def test_a_state_without_an_end(words, trap, built: Project):
     assert built.error(*words, expect=3)["code"] == "TG817"
     assert built.json("down")["stopped"] == []
     assert not os.path.lexists(place)
+
+
+LOUD = """
+import os
+
+for _ in range(300):
+    os.write(1, b"x" * (1 << 20))
+"""
+
+
+def test_a_model_that_prints_without_an_end(project: Project, embedded_runtime: EmbeddedRuntime):
+    """Whoever reads the server's log holds no more of it than its end."""
+    name = project.repository / "m/1/model.py"
+    name.parent.mkdir(parents=True)
+    name.write_text(f"{LOUD}\n{make.PYTHON}")
+    project.write("model_repository/m/config.pbtxt", 'name: "m"\nbackend: "python"\n')
+    try:
+        ends = watched([(project.folder, words) for words in (
+            ["up", *FREE_PORTS], ["logs"], ["logs", "-n", "1000000"], ["status"],
+        )])  # fmt: skip
+        assert Path(project.state()["log"]).stat().st_size > 300 << 20
+        assert [end.code for end in ends] == [0, 0, 0, 0], [end.printed[-2000:] for end in ends]
+        assert max(end.peak for end in ends) < 256 << 20
+    finally:
+        project.run("down", "--grace", "1")
 
 
 def test_a_result_without_an_end(project: Project):

@@ -2,22 +2,29 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from support.cli import Project, dense, trial_of
 from support.serving_models import config_text, identity
+from support.trial_models import endless
 from support.triton import TestServer, start_server, write_model
 from tritongen.errors import EnvironmentProblem
+from tritongen.probe.probe_request import ProbeRequest
+from tritongen.probe.probed_server import connect
 from tritongen.serving import reaper
+from tritongen.serving.attached import AttachOptions
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.system.processes import SERVER, region_prefix
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import ServerState
+from tritongen.triton.server_state import StateStore
 
 # Another user's process: until its input ends it keeps what it can read of others' command lines,
 # environments and shared memory.
@@ -81,6 +88,132 @@ def watched(embedded_runtime: EmbeddedRuntime, tmp_path_factory) -> Iterator[Wat
         out, _ = watcher.communicate("\n")
         texts, regions = json.loads(out)
         yield Watched(server, Neighbour(tuple(texts), tuple(regions)))
+
+
+# Another user's process tries what would let it read, change, end or stand in for a server. It says
+# what of it succeeded.
+TRY = """
+import json, os, socket, sys
+from pathlib import Path
+
+folders, pids, ports = json.loads(sys.argv[1])
+found = []
+
+def attempt(what, action):
+    try:
+        action()
+    except OSError:
+        return
+    found.append(what)
+
+def visit(place):
+    attempt(f"lists {place}", lambda: os.listdir(place))
+    attempt(f"makes a file in {place}", lambda: open(place + "/planted", "x"))
+    attempt(f"renames {place}", lambda: os.rename(place, place + "-taken"))
+    for inner, folders, files in os.walk(place):
+        for name in files:
+            path = os.path.join(inner, name)
+            attempt(f"reads {path}", lambda: open(path, "rb").read(1))
+            attempt(f"writes {path}", lambda: open(path, "ab"))
+            attempt(f"removes {path}", lambda: os.unlink(path))
+
+def bind(host, port):
+    with socket.socket(socket.AF_INET) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        own.bind((host, port))
+        own.listen()
+
+for folder in folders:
+    visit(folder)
+for pid in pids:
+    attempt(f"signals {pid}", lambda: os.kill(pid, 0))
+    for name in ("cwd", "fd", "root"):
+        attempt(f"looks into {name} of {pid}", lambda: os.listdir(f"/proc/{pid}/{name}"))
+    for name in ("environ", "mem", "maps"):
+        attempt(f"reads {name} of {pid}", lambda: open(f"/proc/{pid}/{name}", "rb").read(1))
+for port in ports:
+    for host in ("127.0.0.1", "0.0.0.0"):
+        attempt(f"listens on {host}:{port}", lambda: bind(host, port))
+print(json.dumps(found))
+"""
+
+
+def tried(folders: list[Path], pids: Sequence[int] = (), ports: Sequence[int] = ()) -> list[str]:
+    """What of it another user succeeds in."""
+    told = json.dumps([[str(folder) for folder in folders], list(pids), list(ports)])
+    out = subprocess.check_output(
+        ["/usr/bin/python3", "-I", "-c", TRY, told],
+        text=True, user=NOBODY, group=NOBODY, extra_groups=(), cwd="/",
+    )  # fmt: skip
+    return json.loads(out)
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that everyone may enter, as a home or a folder of /srv is on many machines."""
+    with TemporaryDirectory(prefix="neighbour-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_another_user_gets_at_no_state_cache_or_server(
+    open_place: Path, embedded_runtime: EmbeddedRuntime
+):
+    folder = open_place / "project"
+    folder.mkdir()
+    write_model(folder / "repository", "m", config_text(), {"1/model.onnx": identity()})
+    with start_server(folder / "repository", folder) as server:
+        state = server.server.state
+        StateStore(folder).write(state)
+        pids = [state.pid, *reaper.marked(f"{SERVER}={state.server}")]
+        ends = (state.endpoints.http, state.endpoints.grpc, state.endpoints.metrics)
+        ports = [int(end.rpartition(":")[2]) for end in ends]
+        assert tried([folder / ".tritongen"], pids, ports) == []
+        assert f"lists {folder / 'repository'}" in tried([folder / "repository"]), "it can try"
+        assert server.client.live()
+
+
+def test_another_user_gets_at_no_cache(open_place: Path):
+    project = Project(open_place / "project")
+    project.add("dense/model.onnx", dense())
+    cache = open_place / "cache"
+    cache.mkdir(mode=0o755)
+    project.run("build", "models", XDG_CACHE_HOME=str(cache))
+    assert list((cache / "tritongen").iterdir())
+    assert tried([cache / "tritongen", project.folder / ".tritongen"]) == []
+
+
+def test_another_user_gets_at_no_model_that_is_tried(open_place: Path):
+    """Its working folder among the temporary files, while it runs."""
+    project = Project(open_place / "project")
+    temporary = open_place / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    project.add("m/model.onnx", endless())
+    words = ("build", "models", "--trial-timeout", "60")
+    with project.start(*words, TMPDIR=str(temporary)) as process:
+        trial = trial_of(process)
+        (folder,) = temporary.iterdir()
+        try:
+            assert tried([folder], [process.pid, trial]) == []
+        finally:
+            process.terminate()
+            process.communicate()
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_impostor_at_localhost_is_given_no_key(watched: Watched):
+    """A name may have an address where another user listens; the server has but one."""
+    project = Path(watched.state.repository).parent / "project"
+    port = watched.state.endpoints.http.rpartition(":")[2]
+    StateStore(project).write(watched.state)
+    endpoint = AttachOptions(f"localhost:{port}", project=project).endpoint()
+    assert watched.state.key in endpoint.headers.values()
+    assert endpoint.host == "127.0.0.1"
+    request = ProbeRequest(url=f"localhost:{port}")
+    with connect(project, request) as probed:
+        assert probed.endpoint.host == "127.0.0.1"
 
 
 def test_another_user_sees_no_key(watched: Watched):

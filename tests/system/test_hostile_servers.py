@@ -1,14 +1,13 @@
 """Whole commands against servers that attack them: they end with a code, in time and in memory."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from support.cli import SECONDS, TRITONGEN, Project
+from support.cli import Project
 from support.hostile_http import CONTENT, TIME, hostile
 from support.impostor import impostor
+from support.watched import watched
 
 MAX_BYTES = 256 * 2**20
 COMMANDS: dict[str, Callable[[str], list[str]]] = {
@@ -18,24 +17,6 @@ COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "observe --prometheus": lambda address: ["observe", "--prometheus", f"http://{address}"],
     "probe": lambda address: ["probe", "-u", address],
 }
-# A child starts with the peak of the process that made it, which is small here.
-WATCH = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stderr=subprocess.STDOUT)
-print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
-sys.exit(code)
-"""
-
-
-def ended(project: Project, *arguments: str) -> tuple[int, int, str]:
-    """Exit code of a command, bytes of memory at its peak, and what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", WATCH, TRITONGEN, *arguments],
-        cwd=project.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=SECONDS, check=False,
-    )  # fmt: skip
-    printed, _, peak = done.stdout.rpartition("PEAK ")
-    return done.returncode, int(peak), printed
 
 
 # Attacks on a command's time last as long as its limit, so that they are spread.
@@ -52,12 +33,13 @@ def test_a_command_ends_with_a_code(
     built: Project, attack: str, command: str, *, live: bool
 ) -> None:
     with hostile({**CONTENT, **TIME}[attack], live=live) as server:
-        code, peak, printed = ended(built, *COMMANDS[command](server.address))
-    assert code in {1, 2, 3}, printed
+        (end,) = watched([(built.folder, COMMANDS[command](server.address))])
+    printed = end.printed
+    assert end.code in {1, 2, 3}, printed
     assert "TG" in printed or "differs" in printed
     assert "TG001" not in printed
     assert "Traceback" not in printed
-    assert peak < MAX_BYTES, printed
+    assert end.peak < MAX_BYTES, printed
     assert server.stayed == []
 
 
@@ -83,7 +65,7 @@ def test_odd_answers_of_what_seems_a_triton(built: Project, odd: str) -> None:
     with impostor(("dense", "fixed"), ODD[odd]) as address:
         for command, asked in COMMANDS.items():
             if command != "observe --prometheus":
-                code, _, printed = ended(built, *asked(address))
-                assert code in {0, 1, 2, 3}, printed
-                assert "TG001" not in printed
-                assert "Traceback" not in printed
+                (end,) = watched([(built.folder, asked(address))])
+                assert end.code in {0, 1, 2, 3}, end.printed
+                assert "TG001" not in end.printed
+                assert "Traceback" not in end.printed

@@ -16,6 +16,7 @@ from tritongen.cli.parser import (
     positive_int,
     seconds,
 )
+from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
 from tritongen.model.codec import significant, view
 from tritongen.model.findings import Severity
@@ -56,6 +57,7 @@ def register(parser: CommandParser) -> None:
         "--replicas", type=positive_int, default=1, metavar="N",
         help="servers that share the traffic evenly, of which one is observed",
     )  # fmt: skip
+    parser.add_time_limit(60.0, "beyond --for")
     parser.add_repository_option("-r", "--repository", purpose="whose lock and plan count")
     parser.add_plan()
     parser.add_flags(write="state the observed rates in tritongen.yaml")
@@ -91,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
         options.replicas,
     )
     expected = expectations(models, options.repository, options.plan)
-    with output.ProgressBar() as bar:
+    length_s = 0.0 if options.prometheus else options.seconds
+    with output.ProgressBar() as bar, time_limit(length_s + options.timeout):
         found = observe(
             source,
             expected,

@@ -282,6 +282,14 @@ class CommandParser(argparse.ArgumentParser):
         )  # fmt: skip
         self.add_flags(keep_going="leave the server up although a model failed")
 
+    def add_time_limit(self, default_s: float | None, what: str) -> None:
+        """How long answers of a server may take, all together; see `time_limit`."""
+        shown = "none" if default_s is None else f"{default_s:g} s"
+        self.add_argument(
+            "--timeout", type=seconds, default=default_s, metavar="TIME",
+            help=f"longest time {what} (default: {shown})",
+        )  # fmt: skip
+
     def add_untrusted(self) -> None:
         """Whether code that was handed over may run."""
         self.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli.output import ProgressBar
 from tritongen.cli.parser import CommandParser, positive_float, seconds, writable_file
+from tritongen.cli.time_limit import time_limit
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def register(parser: CommandParser) -> None:
     _add_measurement(parser)
     _add_output(parser)
     _add_questions(parser)
+    parser.add_time_limit(None, "of the whole command, what was measured by then is told")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
         before, after = args.compare
         comparisons = compare_files(before, after, args.tolerance)
         return deliver(args, ProbeResults(None, comparisons=comparisons))
-    with ProgressBar() as bar:
+    with ProgressBar() as bar, time_limit(args.timeout):
         found = _measure(args, _live(bar) if sys.stderr.isatty() else None)
     return deliver(args, found)
 

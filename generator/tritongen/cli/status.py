@@ -12,6 +12,7 @@ from tritongen.cli.parser import (
     existing_folder,
     known_repository,
 )
+from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
@@ -50,6 +51,7 @@ def register(parser: CommandParser) -> None:
         "--header-file", type=Path, metavar="FILE",
         help="the same, one a line: keeps secrets out of the process list",
     )  # fmt: skip
+    parser.add_time_limit(60.0, "of the whole command")
     parser.add_format()
 
 
@@ -58,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
-    result = _elsewhere(options) if options.url else _own(options)
+    with time_limit(options.timeout):
+        result = _elsewhere(options) if options.url else _own(options)
     output.present(options.format, lambda: _json(result), lambda: _print(result))
     return int(ExitCode.FINDINGS if result.drift else output.readiness(result.models))
 

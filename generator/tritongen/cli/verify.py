@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli.output import good, present, print_table, severe, tell_of_code
 from tritongen.cli.parser import CommandParser, address, existing_folder
+from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.findings import Severity
@@ -24,6 +25,8 @@ def register(parser: CommandParser) -> None:
     parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
+    # Chosen: large models run here on a single thread, one after another.
+    parser.add_time_limit(3600.0, "of the whole command")
     parser.add_untrusted()
     parser.add_format()
 
@@ -32,14 +35,15 @@ def run(options: argparse.Namespace) -> int:
     """Compare and print; exit 1 when an output differs or a model was not compared."""
     from tritongen.serving.verify import verify
 
-    models = verify(
-        Path.cwd(),
-        existing_folder(options.repository),
-        address=options.url or "",
-        seed=options.seed,
-        code=not options.untrusted,
-        tell=lambda name: tell_of_code(options.repository, {name}),
-    )
+    with time_limit(options.timeout):
+        models = verify(
+            Path.cwd(),
+            existing_folder(options.repository),
+            address=options.url or "",
+            seed=options.seed,
+            code=not options.untrusted,
+            tell=lambda name: tell_of_code(options.repository, {name}),
+        )
     present(
         options.format,
         lambda: {"models": [_json(model) for model in models]},

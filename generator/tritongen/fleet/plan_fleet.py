@@ -1,6 +1,5 @@
 """From a project, its traffic, measurements and prices to machines, replicas and a bill."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -41,7 +40,7 @@ from tritongen.repository.stored_variants import with_selection
 from tritongen.resources import template_text
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
-from tritongen.system.paths import open_regular, read_head
+from tritongen.system.paths import read_head
 
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240
@@ -158,8 +157,7 @@ def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
     """
     place = path or Path(plan_path(repository))
     try:
-        with os.fdopen(open_regular(place), encoding="utf-8") as file:
-            return parse_plan(file.read(), str(place))
+        return parse_plan(read_head(place, _MAX_BYTES).decode("utf-8"), str(place))
     except FileNotFoundError as problem:
         if path is None:
             return None

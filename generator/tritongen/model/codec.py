@@ -167,8 +167,23 @@ def decode(kind: type[T], value: object, path: str = "") -> T:
     Raises:
         ValueError: the value does not fit; the message names the path and what was expected.
     """
-    result: T = _decode(kind, value, path)
+    try:
+        result: T = _decode(kind, value, path)
+    except (OverflowError, RecursionError) as problem:  # a number beyond a float, or depth
+        raise ValueError(f"{path or 'document'}: {problem}") from problem
     return result
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  (any JSON value)
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def decode_text(kind: type[T], text: str | bytes, what: str, version: int) -> T:

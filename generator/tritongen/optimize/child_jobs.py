@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from tritongen.model.codec import decode, encode
+from tritongen.model.codec import decode, encode, parse_json
 from tritongen.model.facts import Precision
 from tritongen.model.intent import DEFAULT_MAX_DROP
 from tritongen.model.samples import Array, InputRecipe, make_inputs
@@ -258,7 +258,7 @@ def run_job(job: ChildJob, limits: ChildLimits) -> JobResult:
     request = json.dumps({"job": encode(job), "limits": encode(confinement)})
     result = run_worker(request, limits.timeout_s, memory, _WORKER)
     try:
-        return decode(JobResult, json.loads(result.output))
+        return decode(JobResult, parse_json(result.output))
     except ValueError:
         return _failure(result, limits, memory)
 

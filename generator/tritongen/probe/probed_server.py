@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tritongen.system.process_usage import cpu_seconds, process_tree, resident_b
 from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
-from tritongen.triton.server_state import StateStore, own_headers
+from tritongen.triton.server_state import StateStore, own_endpoint
 from tritongen.triton.statistics import (
     ModelStatistics,
     ServedConfig,
@@ -85,8 +85,7 @@ def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
     secure = request.secure or url.startswith(("https://", "grpcs://"))
     tls = request.tls if secure else None
     found = Endpoint(host, port, request.protocol, tls, request.streaming)
-    own = own_headers(project, found.address, grpc=request.protocol is ClientProtocol.GRPC)
-    return replace(found, headers=own)
+    return own_endpoint(project, found)
 
 
 def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:

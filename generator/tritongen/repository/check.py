@@ -27,6 +27,7 @@ from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ModelPlan, ServingPlan
 from tritongen.repository.compare import Difference, file_digest, text_differences
 from tritongen.repository.inspect import StoredModel, stored_models
+from tritongen.repository.lock_file import config_text
 from tritongen.repository.project import Project, read_lock
 from tritongen.repository.render_repository import (
     CONFIG_FILE,
@@ -38,10 +39,7 @@ from tritongen.repository.render_repository import (
     render_model,
 )
 from tritongen.repository.write_repository import settle
-from tritongen.system.paths import read_head
 
-# A configuration beyond this is refused by the linter; no more of it needs to be read.
-CONFIG_LIMIT = 8 * 2**20
 # A model has a handful; a link to a whole file system must not be walked to its end.
 MAX_FILES = 20_000
 # Weights that are not those of the lock.
@@ -153,7 +151,7 @@ def _stored_view(folder: Path, model: StoredModel | None, evidence: ModelEvidenc
 
 def _text(path: Path) -> str | None:
     try:
-        return read_head(path, CONFIG_LIMIT).decode("utf-8", "replace")
+        return config_text(path)
     except FileNotFoundError:
         return None
     except OSError as problem:

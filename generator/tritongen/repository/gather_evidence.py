@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.formats.model_files import StatKey, hash_files
+from tritongen.model.codec import parse_json
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
@@ -203,7 +204,7 @@ def _cache_path() -> Path:
 def _load_cache(root: Path) -> dict[StatKey, str]:
     """Hashes of large files of this folder; an unreadable cache is an empty one."""
     try:
-        document = json.loads(read_own(_cache_path()))
+        document = parse_json(read_own(_cache_path()))
         entries = document.get(str(root.resolve()), [])
         return {(str(path), int(size), int(time)): str(sha) for path, size, time, sha in entries}
     except (OSError, ValueError, TypeError, AttributeError, EnvironmentProblem):
@@ -215,7 +216,7 @@ def _save_cache(root: Path, cache: dict[StatKey, str]) -> None:
         cache_folder("")
         path = _cache_path()
         try:
-            document = json.loads(read_own(path))
+            document = parse_json(read_own(path))
         except (OSError, ValueError):
             document = {}
         document[str(root.resolve())] = [[*key, sha] for key, sha in cache.items()]

@@ -1,20 +1,23 @@
 """A repository's lock, read without what inspects or lints, for which `up` need not wait."""
 
 import hashlib
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen import __version__
 from tritongen.errors import InvalidInputError, describe_error
+from tritongen.system.paths import read_head
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
 
 CONFIG_FILE = "config.pbtxt"
 LOCK_FILE = "tritongen.lock"
+# A configuration beyond this is refused by the linter; no more of it needs to be read.
+CONFIG_LIMIT = 8 << 20
+# Of a lock, and of a text that was written with it. Chosen: that of 10,000 models has 50 MB.
+_MAX_BYTES = 256 << 20
 # As written into locks.
 TOOL = f"tritongen {__version__}"
 
@@ -37,12 +40,21 @@ def lock_text(repository: Path) -> str | None:
     path = repository / LOCK_FILE
     try:
         # A checkout may have changed the line ends.
-        return _bytes(path).decode("utf-8").replace("\r\n", "\n")
+        return read_head(path, _MAX_BYTES).decode("utf-8").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as problem:
         what = f"cannot be read: {describe_error(problem)}"
         raise InvalidInputError("TG704", what, where=str(path)) from problem
+
+
+def config_text(path: Path) -> str:
+    """The text of a model's configuration, which may be anybody's.
+
+    Raises:
+        OSError: there is none, it cannot be read, or is no regular file.
+    """
+    return read_head(path, CONFIG_LIMIT).decode("utf-8", "replace")
 
 
 def parsed_lock(text: str | None, repository: Path) -> "Lock | None":
@@ -73,17 +85,8 @@ def as_built(repository: Path, lock: "Lock | None", names: Sequence[str]) -> boo
         return False
     try:
         return all(
-            hashlib.sha256(_bytes(repository / path)).hexdigest() == sha
+            hashlib.sha256(read_head(repository / path, _MAX_BYTES)).hexdigest() == sha
             for path, sha in lock.written.items()
         )
     except OSError:
         return False
-
-
-def _bytes(path: Path) -> bytes:
-    """What a regular file holds; a pipe or device, such as a link leads to, is never waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path.name} is not a regular file")
-        return file.read()

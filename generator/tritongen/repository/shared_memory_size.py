@@ -9,7 +9,7 @@ from tritongen.config.protobuf import Message, dtype_of
 from tritongen.model.evidence import Trial
 from tritongen.model.lock import Lock
 from tritongen.model.tensors import DType
-from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.lock_file import CONFIG_FILE, config_text
 
 _STEP = 64 << 20
 # Each instance's region starts so large. It holds a batch's inputs and outputs; the next batch is
@@ -69,7 +69,7 @@ def shared_memory_bytes(repository: Path, lock: Lock | None) -> int:
     total = 0
     for path in sorted(repository.glob(f"*/{CONFIG_FILE}")):
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = config_text(path)
         except OSError:
             continue  # the preflight tells of it
         name = path.parent.name

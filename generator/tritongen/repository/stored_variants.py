@@ -4,7 +4,6 @@
 a classifier, and ``variant.json`` with recipe and proof. Inspection passes hidden folders by.
 """
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.formats import CandidateVersion, ModelCandidate, hash_files, inspect_model
-from tritongen.model.codec import decode, text_of
+from tritongen.model.codec import decode, parse_json, text_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DeclaredTensor, Intent
@@ -30,8 +29,11 @@ from tritongen.model.variants import (
 from tritongen.repository.compare import file_digest
 from tritongen.repository.project import Project, model_named
 from tritongen.system.files import translated, write_atomic
+from tritongen.system.paths import read_head
 from tritongen.system.process_files import exists
 
+# Chosen: a record with its proofs has kilobytes.
+_MAX_RECORD_BYTES = 16 << 20
 # That a fix is served which nobody asked for.
 FIX_TAKEN = "TG243"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -143,7 +145,7 @@ def read_variants(root: Path, model: str) -> tuple[Variant, ...]:
 
 def _read(path: Path) -> Variant:
     try:
-        return decode(Variant, json.loads(path.read_text(encoding="utf-8")))
+        return decode(Variant, parse_json(read_head(path, _MAX_RECORD_BYTES)))
     except (OSError, ValueError) as problem:
         raise InvalidInputError(
             "TG242", f"the record cannot be read: {describe_error(problem)}", where=str(path)

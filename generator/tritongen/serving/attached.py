@@ -5,7 +5,7 @@ How it is reached, what it serves, and how far that is what lies on the disk.
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
@@ -17,7 +17,7 @@ from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import model_statuses
 from tritongen.triton.server import Endpoints, ModelStatus, RuntimeName, ServerState
-from tritongen.triton.server_state import own_headers
+from tritongen.triton.server_state import own_endpoint
 
 _ANSWER_S = 10.0
 
@@ -55,10 +55,7 @@ class AttachOptions:
         given = (self.authority, self.certificate, self.key)
         secured = self.insecure or any(item is not None for item in given)
         tls = Tls(*given, verify=not self.insecure) if secured else None
-        found = Endpoint.parse(self.url, tls, self._headers())
-        grpc = found.protocol is ClientProtocol.GRPC
-        known = own_headers(self.project, found.address, grpc=grpc)
-        return replace(found, headers={**known, **found.headers})
+        return own_endpoint(self.project, Endpoint.parse(self.url, tls, self._headers()))
 
     def _headers(self) -> Mapping[str, str]:
         lines = list(self.headers)

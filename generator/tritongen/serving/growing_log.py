@@ -11,6 +11,7 @@ from tritongen.system.own_files import open_own
 _MAX_BYTES = 4 << 20  # of a log's end that is looked at
 _PAUSE_S = 0.1
 _CHUNK = 1 << 16
+_MAX_LINE_BYTES = 1 << 16  # of what is held back until its end comes; chosen: libraries write less
 
 
 def new_log(path: Path) -> IO[bytes]:
@@ -57,7 +58,7 @@ def follow_file(path: Path, lines: int, alive: Callable[[], bool]) -> Iterator[s
     except OSError:
         return
     with file:
-        text = file.read()
+        text = file.read(_MAX_BYTES)
         seen = text.decode("utf-8", "replace").splitlines()
         yield from seen[-lines:] if lines else ()
 
@@ -77,11 +78,14 @@ def follow_file(path: Path, lines: int, alive: Callable[[], bool]) -> Iterator[s
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines from pieces that are cut anywhere; the last may lack its end."""
+    """Whole lines from pieces that are cut anywhere; the last and a very long one lack an end."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(rest) > _MAX_LINE_BYTES:
+            yield rest.decode("utf-8", "replace")
+            rest = b""
     if rest:
         yield rest.decode("utf-8", "replace")

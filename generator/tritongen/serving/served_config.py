@@ -8,7 +8,7 @@ from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import new_model_config
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.lock_file import CONFIG_FILE, config_text
 from tritongen.serving.server_spec import model_names
 from tritongen.triton.connect import ServerClient
 
@@ -56,7 +56,7 @@ def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[
         return
     path = repository / name / CONFIG_FILE
     try:
-        parsed = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        parsed = parse_config(config_text(path), str(path))
     except OSError:
         return  # without one Triton completes it, and nothing can differ
     if not parsed.ok:

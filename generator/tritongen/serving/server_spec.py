@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
-from tritongen.repository.lock_file import CONFIG_FILE, as_built, read_lock
+from tritongen.repository.lock_file import CONFIG_FILE, as_built, config_text, read_lock
 from tritongen.serving.protocol import DEFAULT_USER, Ports, ServerSpec
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
@@ -178,7 +178,7 @@ def _is_model(folder: Path) -> bool:
 def _configured_backend(folder: Path) -> str:
     """The backend that a hand-written configuration names; empty when it leaves it to Triton."""
     try:
-        text = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
+        text = config_text(folder / CONFIG_FILE)
     except OSError:
         return ""  # none, or one that the preflight tells of
     from tritongen.config.pbtxt import parse_config

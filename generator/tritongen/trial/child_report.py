@@ -6,15 +6,21 @@ and ``{"done": true}``. A crash loses nothing that was known before it.
 """
 
 import json
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from tritongen.model.codec import decode, encode
+from tritongen.model.codec import decode, encode, parse_json
 from tritongen.model.evidence import BatchVerdict, Trial
 from tritongen.trial.child import ChildEnd, ChildResult
 from tritongen.trial.child_request import TrialOptions
+
+
+def known_fix(text: str) -> str:
+    """How to get a library, in the tool's own words; empty for those of a model."""
+    return text if re.fullmatch(r"pip install 'tritongen\[\w+\]'", text) else ""
 
 
 class Reporter:
@@ -68,22 +74,23 @@ class Report:
 
 
 def read_report(text: str) -> Report:
-    """Gather the child's lines; one that was cut short by its end is left out."""
+    """Gather the child's lines; one that was cut short by its end, or is none, is left out."""
     fields: dict[str, object] = {}
     stage, rows, missing, done = "starting", 0, None, False
     for raw in text.splitlines():
         try:
-            line = json.loads(raw)
-        except ValueError:
-            continue
-        if "stage" in line:
-            stage, rows = str(line["stage"]), int(line.get("rows", 0))
-        elif "trial" in line:
-            fields |= line["trial"]
-        elif "missing" in line:
-            missing = (str(line["missing"][0]), str(line["missing"][1]))
-        elif "done" in line:
-            done = True
+            line = parse_json(raw)
+            if "stage" in line:
+                stage, rows = str(line["stage"]), int(line.get("rows", 0))
+            elif "trial" in line:
+                fields |= line["trial"]
+            elif "missing" in line:
+                what, fix = line["missing"]
+                missing = (str(what), known_fix(str(fix)))
+            elif "done" in line:
+                done = True
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+            continue  # a model that is code can write here, too
     return Report(fields, stage, rows, missing, done)
 
 
@@ -98,7 +105,7 @@ def make_trial(
         **report.fields,
     }
     if report.done:
-        return decode(Trial, fields)
+        return _decoded(fields)
     code, error = _failure(report, result, options, memory_bytes)
     fields |= {"code": code, "error": error}
     if fields["ok"] is True and "proof" not in fields:
@@ -106,7 +113,14 @@ def make_trial(
         crashed = report.rows > 1 and code == "TG204"
         verdict = BatchVerdict.DISPROVEN if crashed else BatchVerdict.UNTESTED
         fields["proof"] = {"verdict": verdict.value, "reason": error}
-    return decode(Trial, fields)
+    return _decoded(fields)
+
+
+def _decoded(fields: Mapping[str, object]) -> Trial:
+    try:
+        return decode(Trial, fields)
+    except ValueError:  # told by the model itself
+        return Trial("", ok=False, code="TG204", error="its report cannot be read")
 
 
 def _failure(

@@ -23,6 +23,7 @@ from tritongen.model.samples import Array
 from tritongen.system.process_files import descendants
 from tritongen.system.process_usage import resident_bytes_of
 from tritongen.trial.child import WORKER, ChildEnd, end_worker, started_worker, watch_worker
+from tritongen.trial.child_report import known_fix
 from tritongen.trial.child_request import Limits, TrialOptions
 from tritongen.trial.frames import read_frame, write_frame
 from tritongen.trial.preparation import child_limits
@@ -31,6 +32,7 @@ from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal
 # Chosen: twice what every library together takes. More that models have left behind would count
 # against the limit of the next one.
 _MAX_LEFT_BYTES = 2**30
+_MAX_REASON_CHARACTERS = 2_000  # Chosen: libraries say less.
 
 
 @dataclass(slots=True)
@@ -82,10 +84,13 @@ class _Child:
                 self.ended = self._how_it_ended()
         if missing := answer.get("missing"):
             raise EnvironmentProblem(
-                "TG006", str(missing), where=where, fix=str(answer.get("fix", ""))
+                "TG006",
+                str(missing)[:_MAX_REASON_CHARACTERS],
+                where=where,
+                fix=known_fix(str(answer.get("fix"))),
             )
         if error := answer.get("error"):
-            raise RuntimeRefusal(str(error))
+            raise RuntimeRefusal(str(error)[:_MAX_REASON_CHARACTERS])
         return outputs
 
     def _watch(self, done: threading.Event) -> None:

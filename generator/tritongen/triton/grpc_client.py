@@ -4,9 +4,11 @@ tritonclient takes half a second to import: when used.
 """
 
 import json
+import os
 import queue
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.system.process_usage import resident_bytes
 from tritongen.triton.address import Tls
 from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.http_channel import MAX_BODY_BYTES
@@ -115,6 +118,9 @@ def _unusable(address: str, reason: str) -> EnvironmentProblem:
 
 # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
 _UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
+# Chosen: beside four copies of the largest answer, on the way from the socket to a message.
+_FLOOD_BYTES = 32 << 20
+_WATCH_S = 0.02
 
 
 @dataclass(slots=True)
@@ -298,14 +304,34 @@ class GrpcClient(ClientBase):
         self.connect()
         return self._client
 
+    def _watch(self, done: threading.Event, flood: threading.Event) -> None:
+        """Close the channel where a call takes more memory than its answer can.
+
+        gRPC's library bounds messages, and not what a flood of frames that are none takes.
+        """
+        pid = os.getpid()
+        most = resident_bytes(pid) + _FLOOD_BYTES + 4 * self.most_bytes
+        while not done.wait(_WATCH_S):
+            if resident_bytes(pid) > most:
+                flood.set()
+                self.close()
+                return
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         from tritonclient.utils import InferenceServerException
 
+        self.connect()  # what is loaded for it counts against no answer
+        done, flood = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._watch, args=(done, flood), daemon=True)
+        watch.start()
         try:
             yield
         except InferenceServerException as error:
             text = str(error.message())
+            if flood.is_set():
+                what = "its answers take more memory than they may"
+                raise EnvironmentProblem("TG839", what, where=self.address) from error
             status = str(error.status() or "")
             unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
             code = "TG815"
@@ -315,6 +341,9 @@ class GrpcClient(ClientBase):
             elif "RESOURCE_EXHAUSTED" in status and "larger than max" in text:
                 code = "TG839"
             raise EnvironmentProblem(code, text, where=self.address) from error
+        finally:
+            done.set()
+            watch.join()
 
 
 def _tensors(inputs: Mapping[str, Any]) -> list[Any]:

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.business import ClientProtocol
 from tritongen.model.codec import decode_text, encode
 from tritongen.system.files import FileLock, translated, write_atomic
 from tritongen.system.own_files import check_folder, make_folders, read_own
+from tritongen.triton.address import Endpoint
 from tritongen.triton.server import LOOPBACK, ServerState
 
 _SCHEMA = 1
@@ -121,19 +124,24 @@ class StateStore:
                 ) from error
 
 
-def own_headers(project: Path, address: str, *, grpc: bool = False) -> dict[str, str]:
-    """What opens the restricted APIs of the project's own server; none for any other address.
+def own_endpoint(project: Path, endpoint: Endpoint) -> Endpoint:
+    """An endpoint with the key of the project's own server, where it is that server's.
+
+    Its name may lead elsewhere, too, where another user listens: the key goes to its address alone.
 
     Args:
         project: the project's folder.
-        address: ``host:port``.
-        grpc: whether that is the gRPC port.
+        endpoint: headers of its own come before the server's.
     """
     try:
         state = StateStore(project).read()
     except EnvironmentProblem:
-        return {}  # whoever needs the state says what is wrong with it
+        return endpoint  # whoever needs the state says what is wrong with it
     if state is None:
-        return {}
-    own = state.endpoints.grpc if grpc else state.endpoints.http
-    return state.headers(grpc=grpc) if address.replace("localhost", LOOPBACK) == own else {}
+        return endpoint
+    grpc = endpoint.protocol is ClientProtocol.GRPC
+    found = replace(endpoint, host=LOOPBACK) if endpoint.host == "localhost" else endpoint
+    if found.address != (state.endpoints.grpc if grpc else state.endpoints.http):
+        return endpoint
+    place = found if endpoint.tls is None else endpoint  # a certificate says who has the name
+    return replace(place, headers={**state.headers(grpc=grpc), **endpoint.headers})

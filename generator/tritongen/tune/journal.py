@@ -130,7 +130,7 @@ def decode(text: str, expected: JournalHeader, where: str = "journal") -> Histor
     records = []
     for number, line in enumerate(whole[1:], start=2):
         try:
-            records.append(_record(json.loads(line)))
+            records.append(_record(codec.parse_json(line)))
         except (ValueError, TypeError, InvalidInputError) as error:
             raise _unusable(f"not a record ({error})", where, number) from error
     return tuple(records)

@@ -21,6 +21,15 @@ def test_lines_from_pieces_that_are_cut_anywhere(chunks, lines):
     assert list(lines_of(chunks)) == lines
 
 
+def test_a_line_without_an_end_is_not_held_back():
+    """A model of a served repository may print as much as it likes, without a single line break."""
+    chunks = [b"x" * 65_536] * 40 + [b"\nlast\n"]
+    *pieces, last = lines_of(chunks)
+    assert last == "last"
+    assert "".join(pieces) == "x" * 65_536 * 40
+    assert max(map(len, pieces)) <= 2 * 65_536
+
+
 def test_what_is_there_and_what_comes(tmp_path):
     path = tmp_path / "log"
     path.write_text("1\n2\n3\n")

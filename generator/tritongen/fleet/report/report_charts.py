@@ -1,6 +1,5 @@
 """The plots of the report: traffic with replicas, costs, latency against cost, tuning."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import GIVEN_UP_S, CapacityPlan, Estimate, Option
 from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.traffic.rate_profile import HOURS_A_WEEK
-from tritongen.model.codec import decode
+from tritongen.model.codec import decode, parse_json
 from tritongen.model.evidence import Tuned
 from tritongen.pages import (
     LEFT,
@@ -239,7 +238,7 @@ def measured_configurations(
 def _measured(line: str, tuned: Tuned | None) -> MeasuredConfiguration | None:
     """One line of a journal; None for what holds no reading or is cut off."""
     try:
-        record = json.loads(line)
+        record = parse_json(line)
         candidate, reading = decode(Candidate, record["candidate"]), record["reading"]
         throughput = float(reading["throughput_per_s"])
         known = (pair for pair in reading["latencies_s"] if pair[0] <= 99.0 and pair[1] is not None)

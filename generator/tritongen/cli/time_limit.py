@@ -1,0 +1,51 @@
+"""The longest time that a command gives a server that nobody vouches for, all answers together."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from tritongen.errors import EnvironmentProblem
+
+_log = logging.getLogger(__name__)
+# Chosen: what has gone on after the first signal, such as the last reading of a probe, ends then.
+_AGAIN_S = 1.0
+
+
+class TimeIsOver(KeyboardInterrupt):
+    """The time limit of the command is reached."""
+
+    number = signal.SIGALRM
+
+
+@contextmanager
+def time_limit(limit_s: float | None) -> Iterator[None]:
+    """End what is done here as Ctrl-C does, wherever it waits; in the main thread.
+
+    Each answer has bounds of its own, but a server says how many there are to ask for.
+
+    Args:
+        limit_s: seconds; None for no limit.
+
+    Raises:
+        EnvironmentProblem: TG013, it is reached.
+    """
+    if limit_s is not None:
+        _log.info("to be done within %g s", limit_s)
+    before = signal.signal(signal.SIGALRM, _over)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, limit_s or 0.0, _AGAIN_S)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+    except TimeIsOver:
+        raise EnvironmentProblem("TG013", f"not done within {limit_s:g} s") from None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def _over(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise TimeIsOver
