@@ -36,18 +36,14 @@ from tritongen.system.user_cache import user_cache
 REQUIREMENTS = ("kubernetes-validate==1.37.0", "azure-ai-ml==1.35.2")
 SCRIPT = Path(__file__).with_name("export_validators.py")
 CRDS = Path(__file__).with_name("crds")
-KEY = "0123456789abcdef0123456789abcdef"
 
 
 def container(**changes: Any) -> Container:
     """A server of four cores."""
     values: dict[str, Any] = {
         "image": "nvcr.io/nvidia/tritonserver:26.07-py3",
-        "entrypoint": ("tritonserver",),
-        "arguments": (
-            "--model-repository=/models",
-            f"--http-restricted-api=trace,logging:tritongen-closed={KEY}",
-        ),
+        "image_entrypoint": False,
+        "arguments": ("--model-repository=/models", "--exit-on-error=false"),
         "environment": (("OMP_NUM_THREADS", "2"), ("ORT_DISABLE_TELEMETRY", "1")),
         "cpus": 4,
         "memory_bytes": 2 << 30,
@@ -59,7 +55,6 @@ def container(**changes: Any) -> Container:
         "tmp_bytes": 64 << 20,
         "ulimits": (("stack", 64 << 20),),
         "health": HEALTH,
-        "key": KEY,
     }
     return Container(**{**values, **changes})
 

@@ -120,7 +120,7 @@ def attached_status(connection: AttachOptions, repository: Path | None) -> Serve
         EnvironmentProblem: TG814 it does not answer, TG815 it refuses, TG834 TLS fails.
     """
     # What reads configurations is of no use to `up`, which loads this module, too.
-    from tritongen.serving.served_config import repository_drift
+    from tritongen.serving.served_config import listed_models, repository_drift
 
     endpoint = connection.endpoint()
     address = endpoint.address
@@ -129,7 +129,7 @@ def attached_status(connection: AttachOptions, repository: Path | None) -> Serve
             raise EnvironmentProblem("TG814", "server does not answer", where=address)
         drift = repository_drift(client, repository) if repository is not None else ()
         version = client.metadata().version
-        names = sorted({entry.name for entry in client.index()})
+        names = sorted({name for name, _ in listed_models(client, repository)})
         models, _ = model_statuses(client, names, "")
     grpc = endpoint.protocol is ClientProtocol.GRPC
     ends = Endpoints(grpc=address) if grpc else Endpoints(http=address)
